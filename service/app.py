@@ -23,6 +23,7 @@ from service.features.keys import endpoints as keys
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
+from service.features.spaces import endpoints as spaces
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
@@ -76,7 +77,17 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (*parts, compare, duplicates, judgements, events, audit, health, error_page):
+    for part in (
+        *parts,
+        compare,
+        duplicates,
+        judgements,
+        events,
+        spaces,
+        audit,
+        health,
+        error_page,
+    ):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
@@ -94,6 +105,7 @@ def create_app(
         body_limit=settings.limits.body_limit_bytes,
         bulk_body_limit=settings.limits.bulk_body_limit_bytes,
         upload_limit=settings.jobs.upload_limit_bytes,
+        hand_over_limit=settings.spaces.upload_limit_bytes,
         body_timeout_s=settings.limits.body_timeout_s,
         bulk_min_bytes=settings.limits.bulk_min_bytes,
         bodies_bytes=settings.limits.bodies_bytes,

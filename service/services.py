@@ -18,6 +18,7 @@ from service.features.keys.service import Keys
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.similar.service import Similar
+from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
@@ -41,6 +42,7 @@ class Services:
     duplicates: Duplicates
     judgements: Judgements
     events: Events
+    spaces: Spaces
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs

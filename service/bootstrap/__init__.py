@@ -14,6 +14,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.similar import similar_of
+from service.bootstrap.spaces import open_spaces
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -185,6 +186,9 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
+        spaces, space_counts = await open_spaces(
+            store, serving, lanes, settings, established, stack
+        )
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -198,6 +202,7 @@ async def open_services(
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=Events(duplicates.events),
+            spaces=spaces,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
             ),
@@ -217,6 +222,7 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                space_counts,
             ),
         )
 

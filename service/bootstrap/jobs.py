@@ -20,7 +20,7 @@ from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
 from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
-from service.features.transfers.spool import Spool, name_of
+from service.files.spool import Spool, name_of
 from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through

@@ -19,6 +19,7 @@ from service.commands.arguments import address, api_key, not_allowed, whole_numb
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
+from service.features.operations.space_verification import check_spaces
 from service.features.operations.verification import (
     Findings,
     Stored,
@@ -82,6 +83,9 @@ async def _verify(args: argparse.Namespace) -> int:
             stored = await check_store(store, findings, progress.to)
         model = await store.model_version() or "none"
         report.add("store", f"at {stored.at.sequence}, model {model}", findings)
+        spaces = Findings()
+        if generations := await check_spaces(store.spaces, spaces):
+            report.add("spaces", f"{generations} generations", spaces)
         if sample:
             await _check_encoding(args, model, stored, store, report)
         for path in sorted((data_dir / "index").glob("[0-9]*")):

@@ -17,6 +17,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── SpaceNotFound       404   nothing was handed over for the space
+│   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
@@ -27,6 +29,11 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── GenerationExists    409   a generation of a space never changes
+│   ├── GenerationRefused   409   the generation failed its checks
+│   ├── GenerationInUse     409   the generation is served
+│   ├── NothingBefore       409   no generation was served before
+│   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
@@ -85,6 +92,13 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.spaces import GenerationExists as GenerationExists
+from service.errors.spaces import GenerationInUse as GenerationInUse
+from service.errors.spaces import GenerationNotFound as GenerationNotFound
+from service.errors.spaces import GenerationRefused as GenerationRefused
+from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
+from service.errors.spaces import NothingBefore as NothingBefore
+from service.errors.spaces import SpaceNotFound as SpaceNotFound
 
 
 class InvalidRequest(RequestError):

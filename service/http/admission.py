@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from service.errors import Overloaded
 from service.http.documents import MEDIA_TYPE, problem_of
 from service.http.headers.request_ids import REQUEST_ID, ids_of
-from service.http.ndjson import BULK_PATH, IMPORTS_PATH
+from service.http.ndjson import streamed_route
 from service.http.traffic import Traffic
 
 PROBES = frozenset({"/livez", "/startupz", "/readyz"})
@@ -33,8 +33,8 @@ _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 """Share of the requests, smoothed over so many ticks with requests."""
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
-_BULK_PATHS = frozenset({BULK_PATH, IMPORTS_PATH})
 _HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/similar/export"})
+_SPACES = "/v1/spaces/"
 """Requests that are slow by nature, and keep no quick question out."""
 _GENERATION_TICKS = 50
 _IDLE_TICKS = 100
@@ -181,9 +181,10 @@ class Limiter:
     def _kind_of(self, scope: Scope) -> _Kind:
         if scope["method"] == "GET":
             return self._reads
-        if scope["path"] in _HEAVY_PATHS:
-            return self._heavy
-        return self._bulk if scope["path"] in _BULK_PATHS else self._work
+        if streamed_route(scope["method"], scope["path"]):
+            return self._bulk
+        is_heavy = scope["path"] in _HEAVY_PATHS or scope["path"].startswith(_SPACES)
+        return self._heavy if is_heavy else self._work
 
     def _again(self, loop: asyncio.AbstractEventLoop) -> None:
         self._due = loop.time() + _TICK_S

@@ -1,5 +1,6 @@
 """Newline-delimited JSON, in and out."""
 
+import re
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -9,11 +10,28 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 NDJSON = "application/x-ndjson"
+NPZ = "application/x-npz"
 PARQUET = "application/vnd.apache.parquet"
 BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
 IMPORTS_PATH = "/v1/jobs/imports"
 """The route whose body goes to a file: lines, or JSON that names a file."""
+HAND_OVERS = "/v1/spaces/{space}/generations/{generation}"
+"""The route whose body is all vectors of a recommender; it goes to a file as well."""
+STREAMED = {
+    BULK_PATH: (NDJSON,),
+    IMPORTS_PATH: (NDJSON, PARQUET),
+    HAND_OVERS: (NDJSON, NPZ, PARQUET),
+}
+"""What the bodies of these routes may be, which are read as they come."""
+_HAND_OVER = re.compile(r"/v1/spaces/.+/generations/.+")
+
+
+def streamed_route(method: str, path: str) -> str | None:
+    """Which route of `STREAMED` a request asks for; None = another one."""
+    if method == "PUT" and _HAND_OVER.fullmatch(path):
+        return HAND_OVERS
+    return path if path in (BULK_PATH, IMPORTS_PATH) else None
 
 
 def documented_lines(

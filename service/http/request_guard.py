@@ -37,7 +37,7 @@ from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
 from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
-from service.http.ndjson import BULK_PATH, IMPORTS_PATH, NDJSON, PARQUET
+from service.http.ndjson import BULK_PATH, HAND_OVERS, IMPORTS_PATH, STREAMED, streamed_route
 from service.http.traffic import Traffic
 from service.telemetry.spans import Tracer
 
@@ -69,6 +69,7 @@ class RequestGuard:
         body_limit: int,
         bulk_body_limit: int,
         upload_limit: int,
+        hand_over_limit: int,
         body_timeout_s: float,
         bulk_min_bytes: int,
         bodies_bytes: int,
@@ -86,6 +87,7 @@ class RequestGuard:
             body_limit: bytes of a body.
             bulk_body_limit: bytes of a body with many lines.
             upload_limit: bytes of one that is imported.
+            hand_over_limit: bytes of one with all vectors of a recommender.
             body_timeout_s: seconds in which a body has to come.
             bulk_min_bytes: bytes of one with many lines that have to come in so many seconds.
             bodies_bytes: of all bodies together that are being received or answered.
@@ -97,7 +99,11 @@ class RequestGuard:
         self._scopes = scopes
         self._local = LocalCallers(hosts)
         self._body_limit = body_limit
-        self._limit_of_lines = {BULK_PATH: bulk_body_limit, IMPORTS_PATH: upload_limit}
+        self._limits_of_streamed = {
+            BULK_PATH: bulk_body_limit,
+            IMPORTS_PATH: upload_limit,
+            HAND_OVERS: hand_over_limit,
+        }
         self._body_timeout_s = body_timeout_s
         self._bulk_min_bytes = bulk_min_bytes
         self._memory = _Memory(bodies_bytes)
@@ -116,8 +122,9 @@ class RequestGuard:
         enter(scope, ids)
         answer = GuardedAnswer(scope, send)
         limit, min_bytes = self._body_limit, None
-        if scope["path"] in self._limit_of_lines and not _is_json(headers):
-            limit, min_bytes = self._limit_of_lines[scope["path"]], self._bulk_min_bytes
+        streamed = streamed_route(scope["method"], scope["path"])
+        if streamed is not None and not _is_json(headers):
+            limit, min_bytes = self._limits_of_streamed[streamed], self._bulk_min_bytes
         body = _Body(
             receive,
             limit,
@@ -211,7 +218,8 @@ class RequestGuard:
                     "a request with a body can't ask for another protocol; send it as HTTP/1.1, "
                     "without Upgrade"
                 )
-            _check_content_type(path, headers.get(b"content-type", ""))
+            route_kind = streamed_route(scope["method"], path)
+            _check_content_type(route_kind, headers.get(b"content-type", ""))
             if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
                 raise UnsupportedMediaType(
                     "bodies are not decompressed here: send this one as it is, without "
@@ -260,15 +268,14 @@ def _is_json(headers: Mapping[bytes, str]) -> bool:
     return _JSON.fullmatch(_kind_of(headers.get(b"content-type", ""))) is not None
 
 
-def _check_content_type(path: str, declared: str) -> None:
+def _check_content_type(streamed: str | None, declared: str) -> None:
     kind = _kind_of(declared)
-    takes_lines, takes_json = path in (BULK_PATH, IMPORTS_PATH), path != BULK_PATH
-    if path == IMPORTS_PATH and kind == PARQUET:
+    takes_json = streamed in (None, IMPORTS_PATH)
+    kinds = STREAMED.get(streamed or "", ())
+    if kind in kinds or (takes_json and _JSON.fullmatch(kind)):
         return
-    if (takes_lines and kind == NDJSON) or (takes_json and _JSON.fullmatch(kind)):
-        return
-    wanted = NDJSON if takes_lines else "application/json"
-    also = f", {PARQUET}, or a path as application/json" if takes_lines and takes_json else ""
+    wanted = ", ".join(kinds) or "application/json"
+    also = ", or a path as application/json" if kinds and takes_json else ""
     raise UnsupportedMediaType(
         f"send the body with Content-Type: {wanted}{also}; it came "
         + (f"as {kind[:100]!r}" if kind else "without one")

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
 from service.settings.access import Audit, Oidc, RateLimits
 from service.settings.groups import MIB, Group
+from service.settings.spaces import Spaces
 from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
 
 
@@ -269,6 +270,7 @@ class Settings(BaseSettings):
     media: Media = Media()
     jobs: Jobs = Jobs()
     duplicates: Duplicates = Duplicates()
+    spaces: Spaces = Spaces()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()
 
@@ -281,6 +283,11 @@ class Settings(BaseSettings):
     def spool_folder(self) -> Path:
         """Of uploads and results of jobs."""
         return self.jobs.spool_dir or self.data_dir / "jobs"
+
+    @property
+    def spaces_folder(self) -> Path:
+        """Of hand-overs that are being received."""
+        return self.spaces.spool_dir or self.data_dir / "spaces"
 
     @property
     def is_open_to_the_network(self) -> bool:

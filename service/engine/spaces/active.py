@@ -1,7 +1,7 @@
 """The generations that a replica serves, one of each space."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from service.engine.spaces.generation import Generation
 
@@ -47,9 +47,3 @@ class ActiveSpaces:
     def withdraw(self, space: str) -> None:
         """Serve nothing of a space any more."""
         self._served = {name: kept for name, kept in self._served.items() if name != space}
-
-    def erase_users(self, space: str, user_ids: frozenset[str]) -> None:
-        """Name these users no more in answers of a space."""
-        served = self._served.get(space)
-        if served is not None and not user_ids <= served.erased_users:
-            self.switch(replace(served, erased_users=served.erased_users | user_ids))

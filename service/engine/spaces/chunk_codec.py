@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+STREAMERS, USERS = "s", "u"
+IDS, VECTORS, INTERACTIONS = "ids", "vectors", "interactions"
 CHUNK_BYTES = 2 << 20
 """Of the vectors of a chunk: the store moves one in well under its timeout."""
 _LEVEL = 1
@@ -16,6 +18,11 @@ _MOST_BYTES = 256 << 20
 
 class DamagedChunk(Exception):
     """A chunk is not as it was written; the message says which and how."""
+
+
+def name_of(kind: str, part: int, what: str) -> str:
+    """The name of a chunk: of streamers or users, which part of them, and what of it."""
+    return f"{kind}{part}.{what}"
 
 
 def rows_per_chunk(dim: int) -> int:

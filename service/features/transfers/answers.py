@@ -6,7 +6,7 @@ from typing import Any
 
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.transfers.exports import ResultFile
-from service.features.transfers.spool import Spool
+from service.files.spool import Spool
 from service.scopes import Scope
 from service.store.jobs import Job, Settled
 

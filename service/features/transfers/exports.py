@@ -19,7 +19,7 @@ from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import InputChanged
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.transfers.record import JobRecord
-from service.features.transfers.spool import BLOCK_BYTES, Spool, no_room, sync_folder
+from service.files.spool import BLOCK_BYTES, Spool, no_room, sync_folder
 from service.http.schemas import FilterIn
 from service.index.base import Facets
 from service.index.filters import Filter

@@ -17,10 +17,10 @@ from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
-from service.features.transfers.parquet import write_lines
 from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
-from service.features.transfers.spool import Spool
+from service.files.parquet import write_lines
+from service.files.spool import Spool
 from service.settings import Jobs as JobSettings
 from service.settings import Limits
 from service.store.jobs import Job, JobStore, Settled

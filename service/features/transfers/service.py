@@ -21,9 +21,9 @@ from service.features.jobs.accepting import LongRequests
 from service.features.jobs.service import Jobs, new_id
 from service.features.transfers.exports import KIND as EXPORT
 from service.features.transfers.imports import KIND as IMPORT
-from service.features.transfers.parquet import MISSING, SUFFIX, is_readable
 from service.features.transfers.sources import Stamp, find
-from service.features.transfers.spool import BLOCK_BYTES, Spool, Upload
+from service.files.parquet import MISSING, SUFFIX, is_readable
+from service.files.spool import BLOCK_BYTES, Spool, Upload
 from service.settings import Jobs as JobSettings
 from service.store.jobs import Job, NewJob
 from service.store.once import Once

@@ -3,8 +3,8 @@
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 `keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
-`judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like.
-Groups of duplicates are made anew from these.
+`judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like;
+`spaces.json` and a file a generation have spaces. Groups of duplicates are made anew from these.
 """
 
 import json
@@ -27,6 +27,8 @@ from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
+from service.store.redis.spaces.copies import copy_spaces, restore_spaces
+from service.store.redis.spaces.store import RedisSpaces
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
 Found = TypeVar("Found")
@@ -74,6 +76,7 @@ class ArchivedStore(RedisStore):
         prefix = options.get("prefix", "ss:")
         self.judgements = RedisJudgements(self._client, prefix)
         self.documents = RedisDocuments(self._client, prefix)
+        self.spaces = RedisSpaces(self._client, options.get("prefix", "ss:"))
         self._job_copies = JobCopies(self._client, prefix=prefix)
         self._document_copies = DocumentCopies(self._client, prefix=prefix)
 
@@ -123,6 +126,7 @@ class ArchivedStore(RedisStore):
             if judgements := await self.judgements.all():
                 folder.write(JUDGEMENTS, packed_texts(judgements))
             folder.write(JOBS, json.dumps(jobs).encode())
+            await copy_spaces(self.spaces, folder)
             documents = b"".join(await self._document_copies.lines())
             folder.write(DOCUMENTS, zlib.compress(documents, 1, wbits=31))
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
@@ -253,6 +257,7 @@ class ArchivedStore(RedisStore):
                 await self._document_copies.restore(_lines_in(source, DOCUMENTS))
             except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise Broken(f"{source.path / DOCUMENTS} can't be read: {error!r}") from error
+        await restore_spaces(self.spaces, source)
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
         if copied.model_version is None:

@@ -37,6 +37,16 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_SPACE = (
+    "get_space",
+    "hand_over_generation",
+    "get_own_vector",
+    "promote_generation",
+    "roll_back_space",
+    "erase_user",
+    "delete_generation",
+)
+"""What was handed over is there until it is deleted, and archives are no text."""
 NEEDS_A_FILE = "import_streamers", "application/json"
 """By default no import may name a file."""
 operations = pytest.mark.parametrize("name", OPERATIONS)
@@ -158,6 +168,7 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_SPACE,
         ):
             continue
         bodies = operation.get("requestBody", {}).get("content", {})
@@ -206,6 +217,22 @@ def test_examples_of_keys_work_with_the_id_of_a_key(bundle: Path, tmp_path: Path
                 bodies.append(None)
             for body in bodies:
                 check(name, client.request(method, path.format(**made[0].json()), json=body))
+
+
+def test_examples_of_spaces_work_on_one_that_was_handed_over(demo: TestClient) -> None:
+    (lines,) = OPERATIONS["hand_over_generation"][2]["requestBody"]["content"][NDJSON][
+        "examples"
+    ].values()
+    check("hand_over_generation", execute(demo, "hand_over_generation", NDJSON, lines["value"]))
+    other = "/v1/spaces/als-64/generations/other"
+    demo.put(
+        other, content=lines["value"], headers={"Content-Type": NDJSON}, params={"promote": "true"}
+    ).raise_for_status()
+    for name in ("promote_generation", "get_space", "get_own_vector", "erase_user"):
+        check(name, execute(demo, name))
+    check("roll_back_space", execute(demo, "roll_back_space"))
+    assert execute(demo, "delete_generation").status_code == 204
+    assert demo.delete(other).status_code == 204
 
 
 def test_examples_of_jobs_work_with_the_id_of_a_job(bundle: Path, tmp_path: Path) -> None:

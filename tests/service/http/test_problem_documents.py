@@ -89,7 +89,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
     document = running.get("/openapi.json").json()
     for name, _ in operations(document):
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
-        ids["group_id"] = EXAMPLE_GROUP
+        ids |= {"group_id": EXAMPLE_GROUP, "space": "s", "generation": "g", "user_id": "u"}
         method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})
         assert answer.status_code == 422, (name, answer.text)

@@ -33,6 +33,9 @@ FILLED = {
     "key_id": "0123456789ab",
     "job_id": "0" * 28,
     "group_id": "dup-" + "0" * 24,
+    "space": "als",
+    "generation": "g1",
+    "user_id": "u-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",

@@ -14,8 +14,8 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.engine.work.lanes import run_to_end
 from service.errors import InvalidRequest, SpoolFull
-from service.features.transfers import parquet
-from service.features.transfers.spool import Spool
+from service.files import parquet
+from service.files.spool import Spool
 from service.settings import MIB, Jobs, Settings
 from tests.service.features.transfers.waiting import ended, submitted
 from tests.service.http.test_bad_input import problem

@@ -1,9 +1,9 @@
-"""The spool: a folder with the uploads of imports and the results of exports.
+"""The spool: a folder with what is uploaded, and what is made of it before it is stored.
 
 place                    a name of the folder, which those who share it have in common
 <job id>.part            an upload that is being received
-<job id>.upload          what an import reads
-<job id>.lines           the same as NDJSON, where it came as something else
+<job id>.upload          what an import or a hand-over of vectors reads
+<job id>.<token>.lines   the same as NDJSON, where it came as something else
 <job id>.<token>.result  what an export wrote under one lease
 """
 
@@ -45,8 +45,8 @@ def name_of(folder: Path) -> str:
         return file.read_text(encoding="ascii")
     except (OSError, ValueError) as error:
         raise StartupError(
-            f"the folder {folder} of jobs can't be used ({error}): check its permissions, or "
-            "choose another by STREAMER_JOBS__SPOOL_DIR or STREAMER_DATA_DIR"
+            f"the folder {folder} can't be used ({error}): check its permissions, or choose "
+            "another by STREAMER_JOBS__SPOOL_DIR, STREAMER_SPACES__SPOOL_DIR or STREAMER_DATA_DIR"
         ) from error
 
 
@@ -58,11 +58,18 @@ class Spool:
         place: the folder's name; empty before `open`.
     """
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
-        """Nothing is read before `open`; all files may have `limit_bytes`."""
+    def __init__(self, folder: Path, limit_bytes: int, settings: str = "STREAMER_JOBS") -> None:
+        """Nothing is read before `open`.
+
+        Args:
+            folder: where the files are.
+            limit_bytes: that all files may have.
+            settings: how the names of the settings of folder and limit begin.
+        """
         self.folder = folder
         self.place = ""
         self._limit = limit_bytes
+        self._settings = settings
         self._used = 0
         self._scanned = float("-inf")
 
@@ -99,8 +106,8 @@ class Spool:
         self._used += more_bytes
         if self._used > self._limit:
             raise SpoolFull(
-                f"the files of jobs may take {self._limit} bytes in all "
-                "(STREAMER_JOBS__SPOOL_BYTES); try again when older ones are gone",
+                f"the files in {self.folder.name} may take {self._limit} bytes in all "
+                f"({self._settings}__SPOOL_BYTES); try again when older ones are gone",
                 retry_after_s=60,
             )
 
@@ -191,8 +198,8 @@ def no_room() -> Generator[None]:
         yield
     except OSError as error:
         raise SpoolFull(
-            f"a file of a job can't be written ({error.strerror or error}): see the folder that "
-            "STREAMER_JOBS__SPOOL_DIR names",
+            f"a file of the spool can't be written ({error.strerror or error}): see the folder "
+            "that STREAMER_JOBS__SPOOL_DIR or STREAMER_SPACES__SPOOL_DIR names",
             retry_after_s=60,
         ) from error
 

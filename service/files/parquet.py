@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from service.errors import InvalidRequest
-from service.features.transfers import parquet_rows
-from service.features.transfers.spool import Spool, no_room, sync_folder
+from service.files import parquet_rows
+from service.files.spool import Spool, no_room, sync_folder
 
 SUFFIX = ".parquet"
 MOST_GROUP_BYTES = 256 << 20

@@ -1,0 +1,69 @@
+"""Verification of spaces: each generation has the vectors that its record tells of."""
+
+import numpy as np
+
+from service.engine.spaces.chunk_codec import (
+    IDS,
+    STREAMERS,
+    USERS,
+    VECTORS,
+    DamagedChunk,
+    name_of,
+    unpacked_floats,
+    unpacked_ids,
+)
+from service.features.operations.verification import Findings
+from service.store.spaces import GenerationRecord, SpaceRecord, SpaceStore
+
+
+async def check_spaces(store: SpaceStore, findings: Findings) -> int:
+    """Check all generations; how many there are. Names of what is wrong are `space/generation`."""
+    count = 0
+    for space, text in (await store.all()).items():
+        try:
+            record = SpaceRecord.of_json(text)
+        except ValueError:
+            findings.add(space, "has a record that can't be read")
+            continue
+        for name in record.served:
+            if record.get(name) is None:
+                findings.add(space, f"is said to serve {name!r}, which it does not have")
+        for generation in record.generations:
+            count += 1
+            for what in await _wrong_with(store, generation, findings):
+                if await store.get(space) == text:  # else it was changed meanwhile
+                    findings.add(f"{space}/{generation.generation}", what)
+    return count
+
+
+async def _wrong_with(store: SpaceStore, record: GenerationRecord, findings: Findings) -> list[str]:
+    wrong: list[str] = []
+    for kind, what, parts, expected in (
+        (STREAMERS, "streamers", record.streamer_chunks, record.streamers),
+        (USERS, "users", record.user_chunks, record.users),
+    ):
+        seen: set[str] = set()
+        rows = 0
+        for part in range(parts):
+            names = [name_of(kind, part, IDS), name_of(kind, part, VECTORS)]
+            ids, vectors = await store.chunks(record.chunks_id, names)
+            if ids is None or vectors is None:
+                wrong.append(f"lacks the chunk {names[0 if ids is None else 1]}")
+                continue
+            try:
+                found, read = unpacked_ids(ids), unpacked_floats(vectors)
+            except DamagedChunk as error:
+                wrong.append(f"has a damaged chunk {names[1]}: {error}")
+                continue
+            if read.shape != (len(found), record.dim):
+                wrong.append(f"has {len(found)} ids and vectors of {read.shape} in {names[1]}")
+            norms = np.einsum("ij,ij->i", read, read)
+            if not (np.isfinite(norms) & (norms > 0)).all():
+                wrong.append(f"has a vector that is zero or not finite in {names[1]}")
+            seen |= set(found)
+            rows += len(found)
+        if rows != expected or len(seen) != rows:
+            wrong.append(f"has {rows} {what}, {len(seen)} different ones, and tells of {expected}")
+        findings.streamers += rows
+        findings.vectors += rows
+    return wrong

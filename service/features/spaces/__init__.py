@@ -1,0 +1,1 @@
+"""Spaces: ID-embeddings that the recommender hands over, by generation."""

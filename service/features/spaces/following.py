@@ -1,0 +1,232 @@
+"""Keeps what a replica serves equal to what the store says; no answer waits for the store."""
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Callable, Mapping
+
+from service.engine.spaces.active import ActiveSpaces, ServedGeneration
+from service.engine.spaces.chunk_codec import DamagedChunk
+from service.engine.spaces.generation import FitGeneration
+from service.engine.work.background import Background
+from service.engine.work.lanes import Lanes
+from service.errors import ServiceError
+from service.features.spaces.storing import ChangedMeanwhile, load
+from service.store.spaces import GenerationRecord, SpaceRecord, SpaceStore
+
+_log = logging.getLogger(__name__)
+POLL_S = 0.4
+"""Between two looks for changes: a promotion reaches every replica within a second."""
+_NOTE_S = 1.0
+SEEN_S = 5.0
+"""A replica that has not told for so long what it has in memory is not waited for."""
+_AGAIN_S = 5.0
+"""After a generation could not be loaded."""
+
+
+class SpaceFollower:
+    """Loads what is served and what is about to be, and switches when the store says so.
+
+    Attributes:
+        replica: names this process among those that share the store.
+        problems: why a generation could not be loaded, by `chunks_id`.
+    """
+
+    def __init__(
+        self,
+        store: SpaceStore,
+        active: ActiveSpaces,
+        fit: FitGeneration,
+        lanes: Lanes,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Serve nothing before `refresh`.
+
+        Args:
+            store: of the spaces.
+            active: what is served.
+            fit: makes of a generation what answers need; before it serves.
+            lanes: where work is done.
+            now: the time, in seconds since 1970.
+        """
+        self.replica = secrets.token_hex(8)
+        self.problems: dict[str, str] = {}
+        self._store = store
+        self._active = active
+        self._fit = fit
+        self._lanes = lanes
+        self._now = now
+        self._mark: str | None = None
+        self._records: Mapping[str, SpaceRecord] = {}
+        self._held: dict[str, ServedGeneration] = {}  # by chunks_id, like the others here
+        self._erased: dict[str, int] = {}  # users that were erased from it, as is known here
+        self._loading: dict[str, asyncio.Task[None]] = {}
+        self._again_at: dict[str, float] = {}
+        self._refreshing = asyncio.Lock()
+        self._background = Background("spaces")
+
+    @property
+    def records(self) -> Mapping[str, SpaceRecord]:
+        """What the store says, by space, as of the last look."""
+        return self._records
+
+    def holds(self, chunks_id: str) -> ServedGeneration | None:
+        """A generation that is in memory and may serve at once."""
+        return self._held.get(chunks_id)
+
+    async def refresh(self) -> None:
+        """Look for changes, and do what they ask for.
+
+        Raises:
+            StoreUnavailable: the store does not answer; what is served stays served.
+        """
+        async with self._refreshing:  # none may undo what a later one read
+            mark = await self._store.mark()
+            if mark != self._mark:
+                records: dict[str, SpaceRecord] = {}
+                for space, text in (await self._store.all()).items():
+                    try:
+                        records[space] = SpaceRecord.of_json(text)
+                    except ValueError as error:
+                        _log.warning("the space %r can't be read: %s", space, error)
+                self._records, self._mark = records, mark
+            await self._follow_erasures()
+            self._settle()
+
+    async def start(self) -> None:
+        """Read what there is, and follow the store; loading goes on in the background.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        await self.refresh()
+        self._background.start(self._run())
+
+    async def stop(self) -> None:
+        """Follow no more."""
+        await self._background.stop()
+        for task in list(self._loading.values()):
+            task.cancel()
+        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+
+    async def note(self) -> None:
+        """Tell the store what is in memory.
+
+        Raises:
+            StoreUnavailable: it does not answer.
+        """
+        held: dict[str, list[str]] = {}
+        for chunks_id, served in self._held.items():
+            held.setdefault(served.generation.space, []).append(chunks_id)
+        await self._store.note_replica(self.replica, held)
+
+    async def _run(self) -> None:
+        noted = 0.0
+        while True:
+            try:
+                await self.refresh()
+                if time.monotonic() - noted >= _NOTE_S:
+                    await self.note()
+                    noted = time.monotonic()
+            except ServiceError:
+                pass  # the store's health tells it; what is served stays served
+            except Exception as error:  # noqa: BLE001 - soon it is asked again
+                _log.warning("spaces can't be followed, what is served stays: %s", error)
+            await asyncio.sleep(POLL_S)
+
+    def _wanted(self) -> dict[str, tuple[str, GenerationRecord]]:
+        """What shall be in memory, with its space, by `chunks_id`."""
+        found: dict[str, tuple[str, GenerationRecord]] = {}
+        for space, record in self._records.items():
+            next_one = None
+            if record.preparing is not None and self._now() < record.preparing_until:
+                next_one = record.get(record.preparing)
+            for wanted in (record.active, next_one):
+                if wanted is not None:
+                    found[wanted.chunks_id] = space, wanted
+        return found
+
+    def _settle(self) -> None:
+        """Drop what is not wanted, begin to load what is missing, serve what is active."""
+        wanted = self._wanted()
+        for chunks_id in self._held.keys() - wanted.keys():
+            del self._held[chunks_id]
+            self._erased.pop(chunks_id, None)
+        for chunks_id in self._loading.keys() - wanted.keys():
+            self._loading[chunks_id].cancel()
+        for known in (self.problems, self._again_at):
+            for chunks_id in known.keys() - wanted.keys():
+                del known[chunks_id]
+        for chunks_id, (space, record) in wanted.items():
+            is_due = time.monotonic() >= self._again_at.get(chunks_id, 0.0)
+            if chunks_id not in self._held and chunks_id not in self._loading and is_due:
+                task = asyncio.create_task(self._load(space, record), name=f"load {space}")
+                self._loading[chunks_id] = task
+        self._serve()
+
+    def _serve(self) -> None:
+        for space in {*self._records, *self._active.names()}:
+            record = self._records.get(space)
+            active = None if record is None else record.active
+            if active is None:
+                self._active.withdraw(space)
+            elif (held := self._held.get(active.chunks_id)) is not None:
+                served = self._active.get(space)
+                if served is None or served.generation is not held.generation:
+                    self._active.switch(held)
+
+    async def _load(self, space: str, record: GenerationRecord) -> None:
+        chunks_id = record.chunks_id
+        try:
+            generation = await load(self._store, space, record, self._lanes)
+            fitted = await self._fit(generation)
+            self._erased[chunks_id] = record.erased
+            self._held[chunks_id] = ServedGeneration(generation, fitted)
+            self.problems.pop(chunks_id, None)
+            del self._loading[chunks_id]
+            await self._follow_erasures()
+            self._settle()
+            await self.note()
+        except ChangedMeanwhile as error:
+            self._failed(space, record, str(error), POLL_S)
+        except (ServiceError, DamagedChunk) as error:
+            self._failed(space, record, str(error))
+        except Exception as error:  # noqa: BLE001 - one that can't be fitted is not served
+            _log.warning("generation %r of %r", record.generation, space, exc_info=error)
+            self._failed(space, record, f"{type(error).__name__}: {error}")
+        finally:
+            self._loading.pop(chunks_id, None)
+
+    def _failed(
+        self, space: str, record: GenerationRecord, why: str, pause_s: float = _AGAIN_S
+    ) -> None:
+        if record.chunks_id in self._held:
+            return  # only telling of it failed
+        self._mark = None  # it may have been changed or deleted since
+        self.problems[record.chunks_id] = why
+        self._again_at[record.chunks_id] = time.monotonic() + pause_s
+        _log.warning(
+            "generation %r of the space %r can't be loaded: %s", record.generation, space, why
+        )
+
+    async def _follow_erasures(self) -> None:
+        """Name erased users no more; a generation of which too much was missed is read anew."""
+        for space, record in self._records.items():
+            for one in record.generations:
+                known = self._erased.get(one.chunks_id, one.erased)
+                if one.chunks_id not in self._held or known >= one.erased:
+                    continue
+                notes = await self._store.erased(one.chunks_id)
+                missed = range(known + 1, one.erased + 1)
+                held = self._held[one.chunks_id]
+                if all(number in notes for number in missed):
+                    users = held.erased_users | {notes[number] for number in missed}
+                    changed = ServedGeneration(held.generation, held.fitted, users)
+                    self._held[one.chunks_id] = changed
+                    self._erased[one.chunks_id] = one.erased
+                    served = self._active.get(space)
+                    if served is not None and served.generation is held.generation:
+                        self._active.switch(changed)
+                else:
+                    del self._held[one.chunks_id]  # it serves until it is read anew

@@ -1,0 +1,1 @@
+"""Reads hand-overs, whatever form they come in."""

@@ -1,0 +1,213 @@
+"""Hand-overs as NumPy archives: ids, vectors, and maybe interactions, user_ids, user_vectors.
+
+Nothing of the archive is believed: names, sizes and types are checked before anything is unpacked,
+parts are unpacked a block at a time, and pickled arrays are never loaded.
+"""
+
+import ast
+import struct
+import zipfile
+import zlib
+from collections.abc import Generator, Sequence
+from pathlib import Path
+from typing import IO, Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.errors import InvalidRequest
+from service.features.spaces.readers.rows import USER_ID_CHARS, HandOver, Rows
+
+_ARRAYS = ("ids", "vectors", "interactions", "user_ids", "user_vectors")
+_KNOWN = f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}"
+_END = struct.Struct("<4s4H2LH")
+_END64_PLACE = struct.Struct("<4sLQL")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_MOST_DIRECTORY_BYTES = 16 << 10
+_MOST_HEADER_BYTES = 4 << 10
+_MOST_UNPACKED = 250
+"""A part may unpack to so many times its size; ids in UTF-32 reach 100, bombs 1000."""
+_ROWS = 1024
+
+
+def read_npz(path: Path, into: HandOver) -> Generator[None, None, None]:
+    """Read an archive, in steps.
+
+    Raises:
+        InvalidRequest: it is none, has other parts, or rows that are not usable.
+        SpoolFull: there is no room for the vectors.
+    """
+    try:
+        with path.open("rb") as file:
+            _check_directory(file)
+            with zipfile.ZipFile(file) as archive:
+                arrays = _open(archive)
+                yield from _read(arrays, "", into.streamers)
+                if "user_ids" in arrays or "user_vectors" in arrays:
+                    yield from _read(arrays, "user_", into.users)
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        EOFError,
+        NotImplementedError,  # a way of packing
+        RuntimeError,  # encrypted
+        struct.error,
+        UnicodeDecodeError,
+    ) as error:
+        raise InvalidRequest(
+            f"the archive can't be read ({error}): it is damaged or was cut off; write it by "
+            "numpy.savez and send it whole"
+        ) from error
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse an archive whose list of parts is long, before it is read into memory.
+
+    Raises:
+        InvalidRequest: it is, or there is none.
+    """
+    size = file.seek(0, 2)
+    cut_off = InvalidRequest(
+        "this is no archive of numpy.savez, or it was cut off: send the whole file"
+    )
+    if size < _END.size:
+        raise cut_off
+    file.seek(size - _END.size)
+    signature, *_, directory_bytes, place, comment = _END.unpack(file.read(_END.size))
+    if signature != b"PK\5\6" or comment:
+        raise cut_off
+    if 0xFFFFFFFF in (directory_bytes, place):
+        file.seek(max(0, size - _END.size - _END64_PLACE.size))
+        _, _, place, _ = _END64_PLACE.unpack(file.read(_END64_PLACE.size))
+        if place > size - _END64.size:
+            raise cut_off
+        file.seek(place)
+        directory_bytes = _END64.unpack(file.read(_END64.size))[8]
+    if directory_bytes > _MOST_DIRECTORY_BYTES:
+        raise InvalidRequest(f"the archive lists too many parts: {_KNOWN}")
+    file.seek(0)
+
+
+class _Array:
+    """An array of the archive, read from its first row to its last."""
+
+    def __init__(self, name: str, stream: IO[bytes], packed: zipfile.ZipInfo) -> None:
+        self.name = name
+        self._stream = stream
+        dtype, self.shape, header_bytes = _header(name, stream)
+        self.dtype = dtype
+        size = header_bytes + dtype.itemsize * int(np.prod(self.shape, dtype=object))
+        if packed.file_size != size:
+            raise InvalidRequest(f"{name}: has {packed.file_size} bytes, its header tells {size}")
+        if packed.file_size > _MOST_UNPACKED * max(packed.compress_size, 1 << 16):
+            raise InvalidRequest(
+                f"{name}: unpacks to {packed.file_size} bytes from {packed.compress_size}; real "
+                "vectors do not: send it by numpy.savez, which does not pack"
+            )
+
+    def rows(self, count: int) -> NDArray[Any]:
+        """The next rows."""
+        of_row = self.dtype.itemsize * int(np.prod(self.shape[1:], dtype=object))
+        parts: list[bytes] = []
+        missing = of_row * count
+        while missing:
+            part = self._stream.read(missing)
+            if not part:
+                raise EOFError(f"{self.name} ends early")
+            parts.append(part)
+            missing -= len(part)
+        found = np.frombuffer(b"".join(parts), self.dtype)
+        return found.reshape(count, *self.shape[1:])
+
+
+def _open(archive: zipfile.ZipFile) -> dict[str, _Array]:
+    found: dict[str, _Array] = {}
+    for packed in archive.infolist():
+        name = packed.filename.removesuffix(".npy")
+        if name not in _ARRAYS or name in found:
+            again = "is there twice" if name in found else "is not known"
+            raise InvalidRequest(f"{packed.filename[:100]!r} {again}: {_KNOWN}")
+        found[name] = _Array(name, archive.open(packed), packed)
+    return found
+
+
+def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...], int]:
+    """Type, shape and size of the header of an array (numpy.lib.format).
+
+    Raises:
+        InvalidRequest: it can't be read here.
+    """
+    magic = stream.read(8)
+    wide = magic[6:8] == b"\2\0"
+    if magic[:6] != b"\x93NUMPY" or not (wide or magic[6:8] == b"\1\0"):
+        raise InvalidRequest(f"{name}: is no array of numpy's format 1.0 or 2.0")
+    length_bytes = stream.read(4 if wide else 2)
+    length = int.from_bytes(length_bytes, "little")
+    if length > _MOST_HEADER_BYTES:
+        raise InvalidRequest(f"{name}: its header has {length} bytes")
+    try:
+        told = ast.literal_eval(stream.read(length).decode("latin-1"))
+        descr, shape, is_fortran = told["descr"], told["shape"], told["fortran_order"]
+        if not isinstance(descr, str):
+            raise ValueError("its rows are records")
+        dtype = np.dtype(descr)
+        sizes = tuple(int(size) for size in shape)
+    except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
+        raise InvalidRequest(f"{name}: its header can't be read: {error}") from error
+    if dtype.hasobject:
+        raise InvalidRequest(
+            f"{name}: is pickled, which is never loaded: write it with a type of its own, such as "
+            "np.array(ids, dtype=str)"
+        )
+    if is_fortran and len(sizes) > 1:
+        raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")
+    if not 1 <= len(sizes) <= 2 or min(sizes) < 0:
+        raise InvalidRequest(f"{name}: has the shape {sizes}")
+    return dtype, sizes, 8 + len(length_bytes) + length
+
+
+def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None, None, None]:
+    """Read ids and vectors of streamers (no prefix) or users side by side."""
+    ids, vectors = _one(arrays, f"{prefix}ids"), _one(arrays, f"{prefix}vectors")
+    counts = None if prefix else arrays.get("interactions")
+    if ids.dtype.kind not in "US" or not 0 < ids.dtype.itemsize <= 4 * USER_ID_CHARS:
+        raise InvalidRequest(
+            f"{ids.name}: is of type {ids.dtype}; ids are text of at most {USER_ID_CHARS} "
+            f"characters: write {ids.name}.astype(str)"
+        )
+    if vectors.dtype.kind != "f" or vectors.dtype.itemsize > 8:
+        raise InvalidRequest(f"{vectors.name}: is of type {vectors.dtype}; write float32")
+    if len(ids.shape) != 1 or len(vectors.shape) != 2 or ids.shape[0] != vectors.shape[0]:
+        raise InvalidRequest(
+            f"{ids.name} of shape {ids.shape} and {vectors.name} of shape {vectors.shape} do not "
+            "belong together: they are (n,) and (n, d)"
+        )
+    if counts is not None and (counts.shape != ids.shape or counts.dtype.kind not in "iuf"):
+        raise InvalidRequest(
+            f"interactions: are of shape {counts.shape} and type {counts.dtype}; they are one "
+            "number for each of ids"
+        )
+    rows.check_count(ids.shape[0])
+    rows.check_width(vectors.shape[1], lambda _: vectors.name)
+    for start in range(0, ids.shape[0], _ROWS):
+        count = min(_ROWS, ids.shape[0] - start)
+        texts = [_text(value) for value in ids.rows(count).tolist()]
+        given: Sequence[float] | None = None
+        if counts is not None:
+            given = counts.rows(count).astype(np.float64).tolist()
+
+        def where(row: int, start: int = start) -> str:
+            return f"{vectors.name}[{start + row}]"
+
+        rows.append(texts, vectors.rows(count), given, where)
+        yield
+
+
+def _one(arrays: dict[str, _Array], name: str) -> _Array:
+    if name not in arrays:
+        raise InvalidRequest(f"{name}: is missing; {_KNOWN}")
+    return arrays[name]
+
+
+def _text(value: str | bytes) -> str:
+    return value.decode() if isinstance(value, bytes) else value

@@ -1,0 +1,376 @@
+"""Spaces: what was handed over, what of it is served, and the switch from one to another."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from service.engine.spaces.active import ActiveSpaces, ServedGeneration
+from service.engine.spaces.established import OwnVector, own_vector
+from service.engine.work.lanes import Lanes
+from service.errors import (
+    FieldError,
+    GenerationInUse,
+    GenerationNotFound,
+    GenerationRefused,
+    NothingBefore,
+    NotReady,
+    Overloaded,
+    SpaceNotFound,
+    Unavailable,
+)
+from service.features.spaces.checking import Before
+from service.features.spaces.following import POLL_S, SEEN_S, SpaceFollower
+from service.features.spaces.graduation import Graduations
+from service.features.spaces.receiving import Form, Receiver
+from service.features.spaces.storing import without_user
+from service.settings.spaces import Spaces as Settings
+from service.store.events import NewEvent
+from service.store.spaces import (
+    GenerationRecord,
+    SpaceChange,
+    SpaceRecord,
+    SpaceStore,
+    UserErasure,
+)
+
+_TRIES = 20
+_LOOK_S = 0.1
+BundleSpace = Callable[[str], Before | None]
+"""What the bundle itself knows of a space; None of a space that it does not know."""
+
+
+@dataclass(frozen=True)
+class ShownSpace:
+    """A space as it is told.
+
+    Attributes:
+        record: what the store says.
+        serving: name of the generation that this replica serves; None while it serves none.
+        problem: why this replica can't load what it should serve.
+    """
+
+    record: SpaceRecord
+    serving: str | None
+    problem: str | None
+
+
+class Spaces:
+    """Takes hand-overs, and switches what is served on all replicas at once."""
+
+    def __init__(
+        self,
+        store: SpaceStore,
+        receiver: Receiver,
+        follower: SpaceFollower,
+        active: ActiveSpaces,
+        lanes: Lanes,
+        settings: Settings,
+        bundle_space: BundleSpace,
+        graduations: Graduations,
+    ) -> None:
+        """Keep spaces in `store`.
+
+        Args:
+            store: of the spaces.
+            receiver: of hand-overs.
+            follower: keeps `active` equal to the store.
+            active: what this replica serves.
+            lanes: where work is done.
+            settings: of spaces.
+            bundle_space: what the bundle knows of a space.
+            graduations: tells of streamers that become established.
+        """
+        self.active = active
+        self._store = store
+        self._receiver = receiver
+        self._follower = follower
+        self._lanes = lanes
+        self._settings = settings
+        self._bundle_space = bundle_space
+        self._graduations = graduations
+
+    async def hand_over(
+        self, space: str, generation: str, parts: AsyncIterator[bytes], form: Form, key_id: str
+    ) -> GenerationRecord:
+        """Store a generation; it is not served yet. See `Receiver.receive`."""
+
+        async def before() -> Before | None:
+            return await self._before(space)
+
+        return await self._receiver.receive(space, generation, parts, form, key_id, before)
+
+    async def all(self) -> list[ShownSpace]:
+        """All spaces, by name."""
+        found = await self._store.all()
+        return [self._shown(SpaceRecord.of_json(found[name])) for name in sorted(found)]
+
+    async def get(self, space: str) -> ShownSpace:
+        """A space.
+
+        Raises:
+            SpaceNotFound: there is none of this name.
+        """
+        return self._shown((await self._read(space))[1])
+
+    def own(self, space: str, streamer_id: str) -> tuple[ServedGeneration, OwnVector | None]:
+        """What is served of a space, and what that has of a streamer.
+
+        Raises:
+            SpaceNotFound: nothing of it is served here.
+        """
+        served = self.active.get(space)
+        if served is None:
+            raise _no_space(space, self.active.names(), "served")
+        least = self._settings.min_interactions
+        return served, own_vector(served.generation, streamer_id, least)
+
+    async def promote(self, space: str, generation: str, *, force: bool = False) -> ShownSpace:
+        """Serve a generation, on all replicas at once.
+
+        Every replica has it in memory before any of them serves it.
+
+        Raises:
+            SpaceNotFound, GenerationNotFound: there is none.
+            GenerationRefused: it failed its checks, and `force` was not asked for.
+            NotReady: this replica can't load it.
+            StoreUnavailable: the store does not answer.
+        """
+        _, record = await self._read(space)
+        self._check_promotable(record, generation, force=force)
+        if record.served[-1:] != [generation]:
+            await self._prepare(space, generation, force=force)
+
+            def serve(known: SpaceRecord) -> SpaceRecord:
+                self._check_promotable(known, generation, force=force)
+                served = [name for name in known.served if name != generation]
+                return _promoted(known, [*served, generation], forced=force)
+
+            await self._switch(space, serve, is_news=True)
+        return await self.get(space)
+
+    async def roll_back(self, space: str) -> ShownSpace:
+        """Serve the generation that was served before.
+
+        Raises:
+            SpaceNotFound: there is no such space.
+            NothingBefore: none was served before, or it is not kept any more.
+            NotReady: this replica can't load it.
+            StoreUnavailable: the store does not answer.
+        """
+        previous = _previous(await self._read(space))
+        await self._prepare(space, previous.generation, force=True)
+
+        def serve(known: SpaceRecord) -> SpaceRecord:
+            if _previous((b"", known)).chunks_id != previous.chunks_id:
+                raise Overloaded(f"the space {space!r} is being changed by others; try again")
+            return _promoted(known, known.served[:-1], forced=False)
+
+        await self._switch(space, serve, is_news=False)
+        return await self.get(space)
+
+    async def delete(self, space: str, generation: str) -> None:
+        """Remove a generation; with its last one the space goes.
+
+        Raises:
+            SpaceNotFound, GenerationNotFound: there is none.
+            GenerationInUse: it is served, and there are others.
+            StoreUnavailable: the store does not answer.
+        """
+        for _ in range(_TRIES):
+            text, known = await self._read(space)
+            record = _generation(known, generation)
+            if known.served[-1:] == [generation] and len(known.generations) > 1:
+                raise GenerationInUse(
+                    f"generation {generation!r} of {space!r} is served: promote another one, or "
+                    "roll back, first"
+                )
+            after = replace(
+                known,
+                generations=[g for g in known.generations if g is not record],
+                served=[name for name in known.served if name != generation],
+                preparing=None if known.preparing == generation else known.preparing,
+            )
+            new = after.to_json() if after.generations else b""
+            change = SpaceChange(space, text, new, drop=[record.chunks_id])
+            if await self._store.change(change):
+                await self._follower.refresh()
+                return
+        raise _contended(space)
+
+    async def erase_user(self, space: str, user_id: str) -> int:
+        """Remove a user from all generations of a space; from how many.
+
+        Raises:
+            SpaceNotFound: there is no such space.
+            StoreUnavailable: the store does not answer; asked again, it goes on.
+        """
+        _, known = await self._read(space)
+        count = 0
+        for generation in known.generations:
+            count += await self._erase(space, generation.chunks_id, user_id)
+        await self._follower.refresh()
+        return count
+
+    async def _erase(self, space: str, chunks_id: str, user_id: str) -> bool:
+        for _ in range(_TRIES):
+            text, known = await self._read(space)
+            record = next((g for g in known.generations if g.chunks_id == chunks_id), None)
+            if record is None:
+                return False
+            chunks = await without_user(self._store, record, user_id, self._lanes)
+            if chunks is None:
+                return False
+            number = record.erased + 1
+            after = known.with_generation(
+                replace(record, users=record.users - 1, erased=number)
+            ).to_json()
+            erasure = UserErasure(space, text, after, chunks_id, chunks, user_id, number)
+            if await self._store.erase(erasure):
+                return True
+        raise _contended(space)
+
+    def _shown(self, record: SpaceRecord) -> ShownSpace:
+        served, active = self.active.get(record.space), record.active
+        return ShownSpace(
+            record,
+            None if served is None else served.generation.generation,
+            None if active is None else self._follower.problems.get(active.chunks_id),
+        )
+
+    async def _read(self, space: str) -> tuple[bytes, SpaceRecord]:
+        text = await self._store.get(space)
+        if not text:
+            raise _no_space(space, sorted(await self._store.all()), "known")
+        return text, SpaceRecord.of_json(text)
+
+    async def _before(self, space: str) -> Before | None:
+        """What a hand-over is compared with: what is served, or what the bundle knows."""
+        text = await self._store.get(space)
+        record = SpaceRecord.of_json(text).active if text else None
+        if record is None:
+            return self._bundle_space(space)
+        await self._wait_for(record.chunks_id)
+        held = self._follower.holds(record.chunks_id)
+        if held is None:
+            raise NotReady(
+                f"generation {record.generation!r} of {space!r} is still being loaded, and a new "
+                "one is compared with it; try again",
+                5,
+            )
+        generation = held.generation
+        name = f"generation {record.generation!r}"
+        return Before(name, generation.streamer_ids, generation.vectors)
+
+    def _check_promotable(self, record: SpaceRecord, generation: str, *, force: bool) -> None:
+        found = _generation(record, generation)
+        if not found.may_serve and not force:
+            failed = [check for check in found.checks if check["passed"] is False]
+            raise GenerationRefused(
+                "; ".join(f"{check['name']}: {check['detail']}" for check in failed)
+                + " (an admin may promote it with force=true)",
+                [FieldError(f"/checks/{check['name']}", check["detail"]) for check in failed],
+            )
+
+    async def _prepare(self, space: str, generation: str, *, force: bool) -> None:
+        """Have every replica load a generation; return when they have, or in time.
+
+        Raises:
+            NotReady: this replica can't load it.
+        """
+        deadline_s = self._settings.promote_timeout_s
+
+        def prepare(known: SpaceRecord) -> SpaceRecord:
+            self._check_promotable(known, generation, force=force)
+            return replace(known, preparing=generation, preparing_until=time.time() + deadline_s)
+
+        after = await self._change(space, prepare)
+        chunks_id = _generation(after, generation).chunks_id
+        await self._follower.refresh()
+        await self._wait_for(chunks_id)
+        if self._follower.holds(chunks_id) is None:
+            why = self._follower.problems.get(chunks_id, f"not within {deadline_s:g} s")
+            raise NotReady(f"generation {generation!r} can't be loaded: {why}", 5)
+        until = time.monotonic() + deadline_s
+        while time.monotonic() < until:
+            replicas = await self._store.replicas(SEEN_S)
+            if all(chunks_id in held.get(space, ()) for held in replicas.values()):
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def _wait_for(self, chunks_id: str) -> None:
+        """Return when a generation is in memory, can't be loaded, or it takes too long."""
+        until = time.monotonic() + self._settings.promote_timeout_s
+        while time.monotonic() < until:
+            if self._follower.holds(chunks_id) or chunks_id in self._follower.problems:
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def _switch(
+        self, space: str, serve: Callable[[SpaceRecord], SpaceRecord], *, is_news: bool
+    ) -> None:
+        """Move the pointer, and wait until this replica and those that poll have followed."""
+        for _ in range(_TRIES):
+            text, known = await self._read(space)
+            after = serve(known)
+            new = after.active
+            held = None if new is None else self._follower.holds(new.chunks_id)
+            events: Sequence[NewEvent] = ()
+            if is_news:
+                events = await self._graduations.between(self.active.get(space), held)
+            change = SpaceChange(space, text, after.to_json(), events=events)
+            if await self._store.change(change):
+                await self._follower.refresh()
+                await asyncio.sleep(POLL_S)
+                return
+        raise _contended(space)
+
+    async def _change(self, space: str, make: Callable[[SpaceRecord], SpaceRecord]) -> SpaceRecord:
+        for _ in range(_TRIES):
+            text, known = await self._read(space)
+            after = make(known)
+            if await self._store.change(SpaceChange(space, text, after.to_json())):
+                return after
+        raise _contended(space)
+
+
+def _promoted(known: SpaceRecord, served: Sequence[str], *, forced: bool) -> SpaceRecord:
+    active = _generation(known, served[-1])
+    changed = replace(
+        active,
+        promoted_at=round(time.time(), 3),
+        forced=active.forced or (forced and not active.passed),
+    )
+    return replace(known.with_generation(changed), served=list(served), preparing=None)
+
+
+def _generation(record: SpaceRecord, generation: str) -> GenerationRecord:
+    found = record.get(generation)
+    if found is None:
+        names = ", ".join(g.generation for g in record.generations)
+        raise GenerationNotFound(
+            f"the space {record.space!r} has no generation {generation!r}; it has: {names}"
+        )
+    return found
+
+
+def _previous(read: tuple[bytes, SpaceRecord]) -> GenerationRecord:
+    record = read[1]
+    if record.previous is None:
+        now = record.served[-1] if record.served else None
+        raise NothingBefore(
+            f"no generation of {record.space!r} is served: promote one"
+            if now is None
+            else f"no generation of {record.space!r} was served before {now!r}, or it is not kept "
+            "any more: promote another one"
+        )
+    return record.previous
+
+
+def _no_space(space: str, names: Sequence[str], what: str) -> SpaceNotFound:
+    known = ", ".join(names[:10]) or "none"
+    return SpaceNotFound(f"there is no space {space!r}; {what}: {known}")
+
+
+def _contended(space: str) -> Unavailable:
+    return Overloaded(f"the space {space!r} is being changed by others; try again")

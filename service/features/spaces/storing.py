@@ -1,0 +1,197 @@
+"""Chunks of a generation: written from a hand-over, and read into memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.spaces.chunk_codec import (
+    IDS,
+    INTERACTIONS,
+    STREAMERS,
+    USERS,
+    VECTORS,
+    DamagedChunk,
+    name_of,
+    packed_floats,
+    packed_ids,
+    rows_per_chunk,
+    unpack_floats,
+    unpacked_floats,
+    unpacked_ids,
+)
+from service.engine.spaces.generation import Generation
+from service.engine.spaces.packed_ids import PackedIds
+from service.engine.work.lanes import Lanes
+from service.features.spaces.patient_work import in_a_thread
+from service.features.spaces.readers.rows import HandOver, Rows
+from service.store.spaces import GenerationRecord, SpaceStore
+
+
+@dataclass(frozen=True)
+class StoredChunks:
+    """What was written.
+
+    Attributes:
+        count: chunks, of all kinds.
+        streamer_chunks, user_chunks: parts of streamers and of users.
+        stored_bytes: of all.
+    """
+
+    count: int
+    streamer_chunks: int
+    user_chunks: int
+    stored_bytes: int
+
+
+async def write_chunks(
+    store: SpaceStore,
+    chunks_id: str,
+    given: HandOver,
+    lanes: Lanes,
+    check: Callable[[], None],
+) -> StoredChunks:
+    """Write all rows of a hand-over; they expire unless they are kept.
+
+    Args:
+        store: to write to.
+        chunks_id: a new name.
+        given: the rows.
+        lanes: where chunks are packed.
+        check: called before each, and raises if the hand-over is to end.
+
+    Raises:
+        StoreFull: disk or memory is full.
+        StoreUnavailable: the store does not answer.
+    """
+    count = size = 0
+    parts: list[int] = []
+    for kind, rows in ((STREAMERS, given.streamers), (USERS, given.users)):
+        each = rows_per_chunk(max(rows.dim, 1))
+        starts = range(0, rows.count, each)
+        for part, start in enumerate(starts):
+            check()
+            packed = await in_a_thread(lanes, partial(_packed, rows, start, start + each))
+            for what, data in packed.items():
+                await store.put_chunk(chunks_id, name_of(kind, part, what), data)
+                count, size = count + 1, size + len(data)
+        parts.append(len(starts))
+    return StoredChunks(count, parts[0], parts[1], size)
+
+
+def _packed(rows: Rows, start: int, end: int) -> dict[str, bytes]:
+    vectors = np.array(rows.vectors()[start:end])
+    found = {IDS: packed_ids(rows.ids[start:end]), VECTORS: packed_floats(vectors)}
+    if rows.interactions is not None:
+        found[INTERACTIONS] = packed_floats(rows.interactions[start:end].reshape(-1, 1))
+    return found
+
+
+class ChangedMeanwhile(Exception):
+    """A generation was changed or deleted while it was read; read it again, if it is there."""
+
+
+async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: Lanes) -> Generation:
+    """Read a generation into memory: its vectors once, and a chunk.
+
+    Raises:
+        ChangedMeanwhile: it is not as `record` tells.
+        DamagedChunk: a chunk is not as it was written.
+        StoreUnavailable: the store does not answer.
+    """
+    streamers = _Filling(record.streamers, record.dim, record.has_interactions)
+    users = _Filling(record.users, record.dim, has_interactions=False)
+    for kind, parts, filling in (
+        (STREAMERS, record.streamer_chunks, streamers),
+        (USERS, record.user_chunks, users),
+    ):
+        for part in range(parts):
+            names = [name_of(kind, part, what) for what in filling.wanted]
+            chunks = await store.chunks(record.chunks_id, names)
+            await in_a_thread(lanes, partial(filling.add, chunks, names[0]))
+    ids = await in_a_thread(lanes, streamers.ids)
+    user_ids = await in_a_thread(lanes, users.ids)
+    return Generation(
+        space,
+        record.generation,
+        record.created_at,
+        ids,
+        streamers.vectors,
+        streamers.interactions,
+        user_ids,
+        users.vectors,
+    )
+
+
+class _Filling:
+    """Arrays of streamers or users that are being filled, a chunk at a time."""
+
+    def __init__(self, count: int, dim: int, has_interactions: bool) -> None:
+        self.vectors = np.empty((count, dim), np.float32)
+        self.interactions = np.empty(count, np.float32) if has_interactions else None
+        self.wanted = (IDS, VECTORS, INTERACTIONS) if has_interactions else (IDS, VECTORS)
+        self._done = 0
+        self._text = bytearray()
+        self._ends = np.empty(count, np.uint64)
+
+    def add(self, chunks: Sequence[bytes | None], name: str) -> None:
+        """Take in the next chunk of each kind; raises as `load`."""
+        if any(chunk is None for chunk in chunks):
+            raise ChangedMeanwhile(f"the chunk {name} is gone")
+        ids, vectors, *counts = [chunk for chunk in chunks if chunk is not None]
+        found = [text.encode() for text in unpacked_ids(ids)]
+        rows = slice(self._done, self._done + len(found))
+        if rows.stop > len(self.vectors):
+            raise ChangedMeanwhile(f"there are more rows than {len(self.vectors)}")
+        try:
+            unpack_floats(vectors, self.vectors[rows])
+            if self.interactions is not None:
+                self.interactions[rows] = unpacked_floats(counts[0])[:, 0]
+        except (DamagedChunk, ValueError) as error:
+            raise DamagedChunk(f"chunk {name}: {error}") from error
+        sizes = np.array([len(one) for one in found], np.uint64)
+        self._ends[rows] = np.uint64(len(self._text)) + np.cumsum(sizes, dtype=np.uint64)
+        self._text += b"".join(found)
+        self._done = rows.stop
+
+    def ids(self) -> PackedIds:
+        """The ids of all rows.
+
+        Raises:
+            ChangedMeanwhile: there are fewer than there should be.
+        """
+        if self._done != len(self.vectors):
+            raise ChangedMeanwhile(f"there are {self._done} rows, not {len(self.vectors)}")
+        return PackedIds(bytes(self._text), self._ends)
+
+
+async def without_user(
+    store: SpaceStore, record: GenerationRecord, user_id: str, lanes: Lanes
+) -> dict[str, bytes] | None:
+    """The chunks that hold a user of a generation, as they are without; None if none does.
+
+    Raises:
+        DamagedChunk: a chunk is not as it was written.
+        StoreUnavailable: the store does not answer.
+    """
+    for part in range(record.user_chunks):
+        names = [name_of(USERS, part, what) for what in (IDS, VECTORS)]
+        (packed,) = await store.chunks(record.chunks_id, names[:1])
+        if packed is None:
+            continue
+        ids = await in_a_thread(lanes, partial(unpacked_ids, packed))
+        if user_id not in ids:
+            continue
+        both = await store.chunks(record.chunks_id, names)
+        if both[0] != packed or both[1] is None:
+            return await without_user(store, record, user_id, lanes)
+        rest = await in_a_thread(lanes, partial(_leave_out, ids, both[1], ids.index(user_id)))
+        return dict(zip(names, rest, strict=True))
+    return None
+
+
+def _leave_out(ids: Sequence[str], vectors: bytes, row: int) -> tuple[bytes, bytes]:
+    kept: NDArray[np.float32] = np.delete(unpacked_floats(vectors), row, axis=0)
+    return packed_ids([*ids[:row], *ids[row + 1 :]]), packed_floats(kept)

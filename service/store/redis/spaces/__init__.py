@@ -1,0 +1,1 @@
+"""Spaces on Valkey or Redis."""

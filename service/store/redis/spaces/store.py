@@ -1,0 +1,164 @@
+"""Spaces on Valkey or Redis.
+
+ss:spaces                    hash: JSON of a `SpaceRecord` by space
+ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it is kept
+ss:space:upload:<space>      the token of the hand-over that is being received; expires
+ss:space:erased              sorted set: notes of erased users by the time of their erasure
+ss:spaces:replicas           hash: by replica, when it told what it has in memory, and that
+ss:meta                      hash: spaces_mark, drawn at random at each change
+"""
+
+import json
+import secrets
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from service.store.redis.client import Argument, RedisClient
+from service.store.redis.events.feed import EMIT, event_arguments
+from service.store.spaces import (
+    ERASED_KEPT_S,
+    UPLOAD_LEASE_S,
+    ChunksLost,
+    SpaceChange,
+    UserErasure,
+)
+
+_CHANGE = EMIT + Path(__file__).with_name("change.lua").read_text(encoding="utf-8")
+_ERASE = Path(__file__).with_name("erase.lua").read_text(encoding="utf-8")
+_TAKE = """
+-- KEYS  lease;  ARGV  token, milliseconds
+local held = redis.call('GET', KEYS[1])
+if held and held ~= ARGV[1] then
+  return 0
+end
+redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+return 1
+"""
+_GIVE_BACK = """
+-- KEYS  lease;  ARGV  token
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  redis.call('DEL', KEYS[1])
+end
+"""
+_NOTE = """
+-- KEYS  replicas;  ARGV  replica, what it has
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
+"""
+_SEEN = """
+-- KEYS  replicas;  ARGV  seconds
+local now, found = tonumber(redis.call('TIME')[1]), {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at = tonumber(string.match(all[i + 1], '^%d+'))
+  if now - at <= tonumber(ARGV[1]) then
+    found[#found + 1] = all[i]
+    found[#found + 1] = string.match(all[i + 1], '|(.*)')
+  elseif now - at > 3600 then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return found
+"""
+_UNKEPT_S = 3600
+"""Chunks of a hand-over that is never kept are gone so long after the last of them came."""
+
+
+class RedisSpaces:
+    """A `SpaceStore` on a Valkey or Redis server."""
+
+    def __init__(self, client: RedisClient, prefix: str = "ss:") -> None:
+        """Ask by `client` for what is kept under a prefix."""
+        self._client = client
+        self._records, self._meta = f"{prefix}spaces", f"{prefix}meta"
+        self._chunk_key, self._upload = f"{prefix}space:chunks:", f"{prefix}space:upload:"
+        self._erased, self._replicas = f"{prefix}space:erased", f"{prefix}spaces:replicas"
+        self._events = [f"{prefix}events", f"{prefix}events:meta"]
+        self._change, self._erase = client.script(_CHANGE), client.script(_ERASE)
+        self._take, self._give_back = client.script(_TAKE), client.script(_GIVE_BACK)
+        self._note, self._seen = client.script(_NOTE), client.script(_SEEN)
+
+    async def mark(self) -> str:
+        """Another text after each change; empty as long as there was none."""
+        mark: bytes | None = await self._client.ask("HGET", self._meta, "spaces_mark")
+        return (mark or b"").decode()
+
+    async def all(self) -> dict[str, bytes]:
+        """Every record as it is stored, by space."""
+        found: dict[bytes, bytes] = await self._client.ask("HGETALL", self._records)
+        return {space.decode(): record for space, record in found.items()}
+
+    async def get(self, space: str) -> bytes:
+        """A record as it is stored; empty if there is none."""
+        return await self._client.ask("HGET", self._records, space) or b""
+
+    async def change(self, change: SpaceChange) -> bool:
+        """Make a change; see `SpaceStore.change`.
+
+        Raises:
+            ChunksLost: what shall be kept is not all there; nothing was changed.
+        """
+        kept, count = change.keep or ("", 0)
+        keys = [self._records, self._meta, *self._events]
+        keys.append(self._chunk_key + kept if count else self._meta)
+        keys += [self._chunk_key + chunks_id for chunks_id in change.drop]
+        arguments: list[Argument] = [change.space, change.before, change.after]
+        arguments += [secrets.token_hex(8), count, len(change.events)]
+        done = await self._change(keys, [*arguments, *event_arguments(change.events)])
+        if done == -1:
+            raise ChunksLost(f"of {count} chunks some are gone")
+        return bool(done)
+
+    async def erase(self, erasure: UserErasure) -> bool:
+        """Remove a user; see `SpaceStore.erase`."""
+        keys = [self._records, self._meta, self._chunk_key + erasure.chunks_id, self._erased]
+        note = json.dumps([erasure.chunks_id, erasure.number, erasure.user_id])
+        arguments: list[Argument] = [erasure.space, erasure.before, erasure.after]
+        arguments += [secrets.token_hex(8), note, int(ERASED_KEPT_S)]
+        for name, chunk in erasure.chunks.items():
+            arguments += [name, chunk]
+        return bool(await self._erase(keys, arguments))
+
+    async def erased(self, chunks_id: str) -> dict[int, str]:
+        """Users that were erased from a generation lately, by their number."""
+        notes: list[bytes] = await self._client.ask("ZRANGE", self._erased, 0, -1)
+        read = [json.loads(note) for note in notes]
+        return {int(number): str(user) for of, number, user in read if of == chunks_id}
+
+    async def put_chunk(self, chunks_id: str, name: str, data: bytes) -> None:
+        """Write a chunk; see `SpaceStore.put_chunk`."""
+        key = self._chunk_key + chunks_id
+        await self._client.ask_together([("HSET", key, name, data), ("EXPIRE", key, _UNKEPT_S)])
+
+    async def chunks(self, chunks_id: str, names: Sequence[str]) -> list[bytes | None]:
+        """Chunks as of one moment; None of those that are not there."""
+        return await self._client.ask("HMGET", self._chunk_key + chunks_id, *names)
+
+    async def chunk_names(self, chunks_id: str) -> list[str]:
+        """Names of a generation's chunks."""
+        names: list[bytes] = await self._client.ask("HKEYS", self._chunk_key + chunks_id)
+        return sorted(name.decode() for name in names)
+
+    async def drop_chunks(self, chunks_id: str) -> None:
+        """Remove chunks of a hand-over that was given up."""
+        await self._client.ask("UNLINK", self._chunk_key + chunks_id)
+
+    async def begin_upload(self, space: str, token: str) -> bool:
+        """Take or keep the right to hand over; see `SpaceStore.begin_upload`."""
+        arguments: list[Argument] = [token, int(UPLOAD_LEASE_S * 1000)]
+        return bool(await self._take([self._upload + space], arguments))
+
+    async def end_upload(self, space: str, token: str) -> None:
+        """Give it back."""
+        await self._give_back([self._upload + space], [token])
+
+    async def note_replica(self, replica: str, held: Mapping[str, Sequence[str]]) -> None:
+        """Tell which generations a replica has in memory, by space."""
+        text = json.dumps({space: list(names) for space, names in held.items()})
+        await self._note([self._replicas], [replica, text])
+
+    async def replicas(self, seen_within_s: float) -> dict[str, Mapping[str, Sequence[str]]]:
+        """What replicas have in memory, of those that told it so lately."""
+        found: list[bytes] = await self._seen([self._replicas], [int(seen_within_s)])
+        held: list[dict[str, Any]] = [json.loads(text) for text in found[1::2]]
+        return {name.decode(): one for name, one in zip(found[::2], held, strict=True)}

@@ -1,0 +1,125 @@
+"""From the end of an upload to serving: a hand-over checked, stored, loaded and switched to.
+
+python -m tests.benchmarks.space_promote --streamers 100000 --users 1000000
+
+Vectors follow from content, so that all checks pass; a second generation, rotated, is
+handed over while the first one serves.
+"""
+
+import argparse
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import psutil
+
+from tests.benchmarks.stored import name_of, prepared, vectors_of
+from tests.service.process import Service
+
+MIB = 1 << 20
+_BLOCK = 1 << 20
+
+
+class Memory:
+    """The memory of a process, and the most of it, beside what it had at first."""
+
+    def __init__(self, pid: int) -> None:
+        self.process = psutil.Process(pid)
+        self.first = self.now
+        self.most = self.first
+        self._is_over = threading.Event()
+        self._watch = threading.Thread(target=self._run, daemon=True)
+        self._watch.start()
+
+    @property
+    def now(self) -> int:
+        """Anonymous memory in bytes: pages of files are the system's."""
+        return self.process.memory_full_info().uss
+
+    def _run(self) -> None:
+        while not self._is_over.wait(0.25):
+            self.most = max(self.most, self.now)
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._watch.join()
+
+
+def hand_over(path: Path, rows: int, users: int, dim: int, seed: int) -> None:
+    """Write an archive whose vectors follow from content, in directions of their own."""
+    content = vectors_of(rows)
+    draw = np.random.default_rng(7)
+    moved = content @ draw.normal(size=(content.shape[1], dim)).astype(np.float32)
+    crowd = draw.normal(size=(users, dim)).astype(np.float32)
+    turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))
+    turn = turn.astype(np.float32)
+    with path.open("wb") as file:
+        np.savez(
+            file,
+            ids=np.array([name_of(row) for row in range(rows)]),
+            vectors=moved @ turn,
+            user_ids=np.array([f"user-{row}" for row in range(users)]),
+            user_vectors=crowd @ turn,
+        )
+
+
+def sent(path: Path, ended: list[float]) -> Iterator[bytes]:
+    """The parts of a file; notes when the last one was sent."""
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            yield block
+    ended.append(time.perf_counter())
+
+
+def main() -> None:
+    """Measure, and print a line for each generation."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--streamers", type=int, default=100_000)
+    parser.add_argument("--users", type=int, default=1_000_000)
+    parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "stored")
+    args = parser.parse_args()
+    bundle, data = prepared(args.folder, args.streamers)
+    needed = 4 * args.dim * (args.streamers + args.users)
+    with Service(bundle, data) as service, tempfile.TemporaryDirectory() as folder:
+        service.wait_until_ready()
+        for space in service.client.get("/v1/spaces").json()["spaces"]:
+            for generation in space["generations"]:
+                path = f"/v1/spaces/{space['space']}/generations/{generation['generation']}"
+                service.client.delete(path)
+        memory = Memory(service.process.pid)
+        archive = Path(folder) / "hand-over.npz"
+        for seed in range(2):
+            hand_over(archive, args.streamers, args.users, args.dim, seed)
+            begin, ended = time.perf_counter(), list[float]()
+            used = sum(memory.process.cpu_times()[:2])
+            answer = service.client.put(
+                f"/v1/spaces/als/generations/g{seed}",
+                content=sent(archive, ended),
+                headers={"Content-Type": "application/x-npz"},
+                params={"promote": "true"},
+                timeout=600,
+            )
+            took = time.perf_counter() - ended[0]
+            used = sum(memory.process.cpu_times()[:2]) - used
+            answer.raise_for_status()
+            for check in answer.json()["checks"]:
+                print(f"    {check['name']}: {check['passed']} {check['value']} {check['detail']}")
+            time.sleep(2)  # what was served before is given back
+            grown = memory.now - memory.first
+            print(
+                f"generation {seed}: {archive.stat().st_size / MIB:,.0f} MiB sent in "
+                f"{ended[0] - begin:.1f} s, serving {took:.1f} s after that "
+                f"({used:.1f} s of a core in all); vectors "
+                f"{needed / MIB:,.0f} MiB, memory {grown / MIB:,.0f} MiB more "
+                f"({grown / needed:.2f}), at most {(memory.most - memory.first) / MIB:,.0f}",
+                flush=True,
+            )
+        memory.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""A service with streamers, and what a recommender hands over for them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.features.spaces.hand_overs import (
+    HandOver,
+    forget_spaces,
+    hand_over_of,
+    store_streamers,
+)
+
+
+@pytest.fixture(scope="package")
+def stocked(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[TestClient, HandOver]]:
+    settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        yield client, hand_over_of(client, store_streamers(client))
+
+
+@pytest.fixture
+def client(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
+    """A service with streamers and without spaces."""
+    yield stocked[0]
+    forget_spaces(stocked[0])
+
+
+@pytest.fixture
+def handed(stocked: tuple[TestClient, HandOver]) -> HandOver:
+    return stocked[1]

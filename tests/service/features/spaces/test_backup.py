@@ -1,0 +1,75 @@
+"""Spaces in backups, and what `verify` says of them."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from service.store.embedded.supervisor import EmbeddedStore
+from tests.service.conftest import Serve
+from tests.service.features.spaces.hand_overs import (
+    USERS,
+    hand_over_of,
+    send,
+    served,
+    space_of,
+    store_streamers,
+)
+from tests.service.process import run, wait_until
+
+pytestmark = pytest.mark.slow
+
+
+def damage(data: Path) -> None:
+    """Turn one byte of a chunk."""
+
+    async def turn() -> None:
+        async with EmbeddedStore(data / "store") as embedded:
+            with Redis.from_url(embedded.url) as client:
+                known: Any = client
+                (key, *_) = known.keys("ss:space:chunks:*")
+                chunk = bytearray(known.hget(key, "u0.vectors"))
+                chunk[len(chunk) // 2] ^= 255
+                known.hset(key, "u0.vectors", bytes(chunk))
+
+    asyncio.run(turn())
+
+
+def test_spaces_are_copied_put_back_and_verified(serve: Serve, tmp_path: Path) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    service = serve()
+    client: Any = service.client
+    handed = hand_over_of(client, store_streamers(client))
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    send(client, "g1", handed.turned(1).npz(), promote="true").raise_for_status()
+    client.delete("/v1/spaces/als/users/观众-5").raise_for_status()
+    before = space_of(client)
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
+    client.post("/v1/spaces/als:rollback").raise_for_status()
+    client.delete("/v1/spaces/als/generations/g1").raise_for_status()
+    send(client, "g2", handed.turned(2).npz()).raise_for_status()
+    assert service.stop() == 0
+    done = run("restore", copy, "--data-dir", data)
+    assert done.returncode == 0, done.stderr
+    service = serve()
+    client = service.client
+    wait_until(lambda: space_of(client)["serving"] == "g1", "what was copied is served")
+    after = space_of(client)
+    for shown in (before, after):
+        shown["active"].pop("age_s")
+    assert after == before
+    assert served(client, "s004")["vector"] == handed.turned(1).vectors[4].tolist()
+    assert after["generations"][0]["counts"]["users"] == USERS - 1
+    assert service.stop() == 0
+    done = run("verify", "--data-dir", data)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (
+        "spaces    2 generations: 398 streamers, 398 with a vector: no differences" in done.stdout
+    )
+    damage(data)
+    done = run("verify", "--data-dir", data)
+    assert done.returncode == 1
+    assert "has a damaged chunk u0.vectors" in done.stdout
+    assert "als/g" in done.stdout

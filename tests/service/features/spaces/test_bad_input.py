@@ -1,0 +1,293 @@
+"""Hand-overs that are wrong: a clear error, and nothing is changed."""
+
+import io
+import json
+import struct
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+
+from service.store.redis.spaces.store import RedisSpaces
+from tests.service.features.spaces.hand_overs import (
+    NDJSON,
+    NPZ,
+    PARQUET,
+    HandOver,
+    checks_of,
+    promote,
+    send,
+    served,
+    space_of,
+)
+from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
+
+
+@pytest.fixture
+def serving(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
+    """A service that serves g0, and still does afterwards."""
+    client, handed = stocked
+    if space_of(client) is None:
+        send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    before = space_of(client)
+    yield client
+    client.delete("/v1/spaces/als/generations/g1")
+    after = space_of(client)
+    for shown in (before, after):
+        shown["active"].pop("age_s")
+    assert after == before
+    assert served(client, "s000")["vector"] == handed.vectors[0].tolist()
+
+
+def changed(vectors: np.ndarray, row: int, value: float) -> np.ndarray:
+    """Vectors of which one is made of this value."""
+    made = vectors.copy()
+    made[row] = value
+    return made
+
+
+@pytest.mark.parametrize("form", [NDJSON, NPZ])
+@pytest.mark.parametrize(
+    ("value", "what"),
+    [
+        (np.nan, "has a number that is not finite"),
+        (np.inf, "has a number that is not finite"),
+        (0.0, "is zero"),
+        (1e30, "is too long or too short"),
+    ],
+)
+def test_vectors_that_are_none(
+    serving: TestClient, handed: HandOver, form: str, value: float, what: str
+) -> None:
+    wrong = handed.but(vectors=changed(handed.vectors, 17, value))
+    body = wrong.lines() if form == NDJSON else wrong.npz()
+    detail = problem(send(serving, "g1", body, form), 422, "invalid_request")["detail"]
+    assert detail.startswith("line 18: " if form == NDJSON else "vectors[17]: ")
+    assert what in detail
+    wrong = handed.but(user_vectors=changed(handed.user_vectors, 3, value))
+    body = wrong.lines() if form == NDJSON else wrong.npz()
+    detail = problem(send(serving, "g1", body, form), 422, "invalid_request")["detail"]
+    assert detail.startswith("line 84: " if form == NDJSON else "user_vectors[3]: ")
+
+
+def test_another_width_is_refused(serving: TestClient, handed: HandOver) -> None:
+    other = handed.but(vectors=handed.vectors[:, :8], user_vectors=handed.user_vectors[:, :8])
+    made = send(serving, "g1", other.npz()).json()
+    assert (made["state"], checks_of(made)["width"]["passed"]) == ("refused", False)
+    assert "8 numbers, generation 'g0' has 12" in checks_of(made)["width"]["detail"]
+
+
+def test_half_of_the_ids_are_unknown(serving: TestClient, handed: HandOver) -> None:
+    ids = [name if row % 2 else f"other-{name}" for row, name in enumerate(handed.ids)]
+    answer = send(serving, "g1", handed.but(ids=ids).npz(), promote="true")
+    found = problem(answer, 409, "generation_refused")
+    assert "known_ids: 50.0% of the streamers are stored here" in found["detail"]
+    assert found["errors"][0]["pointer"] == "/checks/known_ids"
+
+
+def test_shuffled_rows(serving: TestClient, handed: HandOver) -> None:
+    answer = send(serving, "g1", handed.shuffled().npz(), promote="true")
+    detail = problem(answer, 409, "generation_refused")["detail"]
+    assert detail.startswith("neighbourhoods: ")
+    assert "do the rows still belong to their ids?" in detail
+    answer = serving.post("/v1/spaces/als/generations/g1:promote")
+    assert problem(answer, 409, "generation_refused")["detail"] == detail
+
+
+def test_shuffled_rows_of_a_first_generation(serving: TestClient, handed: HandOver) -> None:
+    made = send(serving, "g0", handed.shuffled().npz(), space="new").json()
+    assert (made["state"], checks_of(made)["content"]["passed"]) == ("refused", False)
+    path = "/v1/spaces/new/generations/g0"
+    answer = serving.post(path + ":promote")
+    assert "content: " in problem(answer, 409, "generation_refused")["detail"]
+    assert space_of(serving, "new")["active"] is None
+    # Who has the scope admin may know better.
+    forced = serving.post(path + ":promote", params={"force": "true"})
+    assert forced.json()["active"]["generation"] == "g0"
+    serving.delete(path).raise_for_status()
+
+
+def test_users_without_streamers(serving: TestClient, handed: HandOver) -> None:
+    nobody = handed.but(ids=[], vectors=handed.vectors[:0])
+    detail = problem(send(serving, "g1", nobody.lines(), NDJSON), 422, "invalid_request")["detail"]
+    assert "users are of use beside streamers alone" in detail
+    assert problem(send(serving, "g1", nobody.npz()), 422, "invalid_request")
+    assert problem(send(serving, "g1", b"", NDJSON), 422, "invalid_request")
+
+
+def test_the_same_generation_twice(serving: TestClient, handed: HandOver) -> None:
+    detail = problem(send(serving, "g0", handed.npz()), 409, "generation_exists")["detail"]
+    assert "choose another name, or delete that one first" in detail
+
+
+@pytest.mark.parametrize("part", [0.3, 0.97, 0.9999])
+def test_an_upload_that_was_cut(serving: TestClient, handed: HandOver, part: float) -> None:
+    whole = handed.npz()
+    detail = problem(send(serving, "g1", whole[: int(len(whole) * part)]), 422, "invalid_request")[
+        "detail"
+    ]
+    assert "cut off" in detail
+    lines = handed.lines()
+    cut = problem(
+        send(serving, "g1", lines[: int(len(lines) * part) - 1], NDJSON), 422, "invalid_request"
+    )["detail"]
+    assert cut.startswith("line ")
+    assert problem(send(serving, "g1", whole[: len(whole) // 2], PARQUET), 422, "invalid_request")
+
+
+def npz_of(**parts: bytes) -> bytes:
+    into = io.BytesIO()
+    with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in parts.items():
+            archive.writestr(f"{name}.npy", data)
+    return into.getvalue()
+
+
+def npy(values: Any) -> bytes:
+    into = io.BytesIO()
+    np.lib.format.write_array(into, np.asarray(values), allow_pickle=True)
+    return into.getvalue()
+
+
+def header(descr: str, shape: str, fortran: bool = False) -> bytes:
+    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
+    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
+
+
+IDS = npy(["s000", "s001"])
+
+
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (npz_of(ids=IDS, vectors=header("'<f4'", "(2, 1024)") + bytes(10)), "its header tells"),
+        (npz_of(ids=IDS, vectors=npy(np.zeros((2, 1024))) + bytes(90_000_000)), "header tells"),
+        (npz_of(ids=IDS, vectors=npy(np.ones((2, 11_000_000), "f4"))), "real vectors do not"),
+        (npz_of(ids=IDS, vectors=npy(np.ones((2, 5000)))), "1 to 1024 may be"),
+        (npz_of(ids=IDS, vectors=header("'<f4'", "(2000000, 0)")), "do not belong together"),
+        (npz_of(ids=npy(np.array(["a", "b"], object)), vectors=npy(np.ones((2, 4)))), "pickled"),
+        (npz_of(ids=IDS, vectors=npy(np.array([[1], [2]], object))), "is pickled"),
+        (npz_of(ids=npy([1, 2]), vectors=npy(np.ones((2, 4)))), "write ids.astype(str)"),
+        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4), int))), "write float32"),
+        (npz_of(ids=IDS, vectors=npy(np.asfortranarray(np.ones((2, 4))))), "ascontiguousarray"),
+        (npz_of(ids=IDS, vectors=header("[('a', '<f4')]", "(2,)")), "its rows are records"),
+        (npz_of(ids=IDS, vectors=header("'<f4'", "(" * 1500 + "2" + ")" * 1500)), "vectors: "),
+        (npz_of(ids=IDS), "vectors: is missing"),
+        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), other=IDS), "'other.npy' is not known"),
+        (npz_of(**{f"a{i}": b"" for i in range(3000)}), "too many parts"),
+        (npz_of(ids=IDS, vectors=npy(np.ones((3, 4)))), "do not belong together"),
+        (npz_of(ids=npy(["s000", "s000"]), vectors=npy(np.ones((2, 4)))), "more than once"),
+        (npz_of(ids=npy(["s000", "a b"]), vectors=npy(np.ones((2, 4)))), "the id 'a b' is not"),
+        (
+            npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), interactions=npy([1.0, -1.0])),
+            "interactions are -1.0",
+        ),
+        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), user_ids=IDS), "user_vectors: is missing"),
+        (
+            npz_of(
+                ids=IDS,
+                vectors=npy(np.ones((2, 4))),
+                user_ids=IDS,
+                user_vectors=npy(np.ones((2, 5))),
+            ),
+            "a space has one width",
+        ),
+    ],
+)
+def test_archives_that_are_none(serving: TestClient, body: bytes, what: str) -> None:
+    assert what in problem(send(serving, "g1", body), 422, "invalid_request")["detail"]
+
+
+@pytest.mark.parametrize(
+    ("line", "what"),
+    [
+        (b"[]", "line 1: "),
+        (b'{"kind": "team", "id": "a", "vector": [1]}', "line 1: kind: "),
+        (b'{"kind": "streamer", "id": "a", "vector": ["1"]}', "line 1: vector/0: "),
+        (b'{"kind": "streamer", "id": "a", "vector": [true]}', "line 1: vector/0: "),
+        (b'{"kind": "streamer", "id": "a", "vector": [1], "name": "b"}', "line 1: name: "),
+        (b'{"kind": "streamer", "id": 7, "vector": [1]}', "line 1: id: "),
+        (b'{"kind": "streamer", "id": "..", "vector": [1]}', "line 1: the id '..' is not"),
+        (b'{"kind": "user", "id": "a\\n", "vector": [1]}', "printable"),
+        (b'{"kind": "user", "id": "a", "vector": [1], "interactions": 3}', "streamers alone"),
+        (b'{"kind": "streamer", "id": "a", "vector": []}', "the vector has 0 numbers"),
+        (b'{"kind": "streamer", "id": "a", "vector": [' + b"1," * 140_000 + b"1]}", "is longer"),
+        (
+            b'{"kind": "streamer", "id": "a", "vector": [1, 2]}\n'
+            b'{"kind": "streamer", "id": "b", "vector": [1]}',
+            "line 2: the vector has 1 numbers, those before have 2",
+        ),
+        (
+            b'{"kind": "streamer", "id": "a", "vector": [1, 2], "interactions": 5}\n'
+            b'{"kind": "streamer", "id": "b", "vector": [1, 3]}',
+            "line 2: some streamers have interactions and others do not",
+        ),
+    ],
+)
+def test_lines_that_are_none(serving: TestClient, line: bytes, what: str) -> None:
+    assert what in problem(send(serving, "g1", line, NDJSON), 422, "invalid_request")["detail"]
+
+
+@pytest.mark.parametrize("name", ["a:b", "-a", "a b", "é", "x" * 65, "a/b", "a%2Fb"])
+def test_names_that_are_none(serving: TestClient, handed: HandOver, name: str) -> None:
+    found = problem(send(serving, name, handed.npz()), 422, "invalid_request")
+    assert found["errors"][0]["parameter"] == "generation"
+    found = problem(send(serving, "g1", handed.npz(), space=name), 422, "invalid_request")
+    assert found["errors"][0]["parameter"] == "space"
+
+
+def test_a_hand_over_of_another_kind(serving: TestClient) -> None:
+    detail = problem(send(serving, "g1", b"{}", "application/json"), 415, "unsupported_media_type")[
+        "detail"
+    ]
+    assert NPZ in detail
+    assert problem(send(serving, "g1", b"", "text/csv"), 415, "unsupported_media_type")
+
+
+def test_a_second_upload_meanwhile(serving: TestClient, handed: HandOver) -> None:
+    # The test's client sends a body as a whole: the first one is another replica's.
+    store = RedisSpaces(serving.app_state["services"].spaces._store._client)  # type: ignore[index]
+    assert serving.portal is not None
+    assert serving.portal.call(store.begin_upload, "als", "another replica")
+    try:
+        answer = send(serving, "g1", handed.lines(), NDJSON)
+        detail = problem(answer, 409, "hand_over_under_way")["detail"]
+        assert "try again when it is done" in detail
+        # Other spaces have nothing to do with it.
+        send(serving, "g1", handed.npz(), space="other").raise_for_status()
+        serving.delete("/v1/spaces/other/generations/g1").raise_for_status()
+    finally:
+        serving.portal.call(store.end_upload, "als", "another replica")
+    send(serving, "g1", handed.npz()).raise_for_status()
+
+
+def test_there_is_no_such_thing(serving: TestClient) -> None:
+    assert "known: als" in problem(serving.get("/v1/spaces/x"), 404, "space_not_found")["detail"]
+    path = "/v1/spaces/als/generations/g9"
+    assert problem(serving.post(path + ":promote"), 404, "generation_not_found")
+    assert problem(serving.delete(path), 404, "generation_not_found")
+    assert problem(serving.post("/v1/spaces/x:rollback"), 404, "space_not_found")
+    assert problem(serving.delete("/v1/spaces/x/users/u"), 404, "space_not_found")
+    assert problem(serving.get("/v1/spaces/x/streamers/u"), 404, "space_not_found")
+    assert problem(serving.post("/v1/spaces/als:rollback"), 409, "nothing_before")
+
+
+def test_nothing_is_left_of_what_was_refused(serving: TestClient, handed: HandOver) -> None:
+    services = serving.app_state["services"]  # type: ignore[index]
+    folder = services.spaces._receiver._spool.folder
+    send(serving, "g1", handed.npz()[:-100])
+    send(serving, "g1", json.dumps({"kind": "user"}).encode(), NDJSON)
+
+    def names() -> list[str]:
+        return [path.name for path in folder.iterdir() if path.name != "place"]
+
+    wait_until(lambda: not names(), "the spool is empty")
+
+
+def test_promoting_what_is_served_changes_nothing(serving: TestClient) -> None:
+    shown = promote(serving, "g0")
+    assert (shown["active"]["generation"], shown["previous"]) == ("g0", None)

@@ -1,0 +1,179 @@
+"""A recommender hands over its vectors: every form, the checks, what is served."""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from fastapi.testclient import TestClient
+
+from tests.service.features.spaces.hand_overs import (
+    NDJSON,
+    NPZ,
+    PARQUET,
+    STREAMERS,
+    USERS,
+    WIDTH,
+    HandOver,
+    checks_of,
+    promote,
+    roll_back,
+    send,
+    served,
+    space_of,
+)
+from tests.service.http.test_bad_input import problem
+
+
+def parquet_of(handed: HandOver) -> bytes:
+    rows: list[dict[str, Any]] = [
+        {"kind": "streamer", "id": name, "vector": vector.tolist()}
+        for name, vector in zip(handed.ids, handed.vectors, strict=True)
+    ]
+    rows += [
+        {"kind": "user", "id": name, "vector": vector.tolist()}
+        for name, vector in zip(handed.user_ids, handed.user_vectors, strict=True)
+    ]
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=37)
+    return sink.getvalue().to_pybytes()
+
+
+@pytest.mark.parametrize("form", ["lines", "npz", "packed", "parquet"])
+def test_every_form_is_served_as_it_was_sent(
+    client: TestClient, handed: HandOver, form: str
+) -> None:
+    body, kind = {
+        "lines": (handed.lines(), NDJSON),
+        "npz": (handed.npz(), NPZ),
+        "packed": (handed.npz(packed=True), NPZ),
+        "parquet": (parquet_of(handed), PARQUET),
+    }[form]
+    answer = send(client, "g1", body, kind, promote="true")
+    assert answer.status_code == 201, answer.text
+    made = answer.json()
+    assert made["state"] == "active"
+    assert made["counts"] == {"streamers": STREAMERS, "users": USERS, "erased_users": 0}
+    assert made["dim"] == WIDTH
+    for row in (0, 41, STREAMERS - 1):
+        found = served(client, handed.ids[row])
+        assert (found["generation"], found["is_established"]) == ("g1", True)
+        assert found["vector"] == handed.vectors[row].tolist()
+        assert found["age_s"] >= 0
+    assert not served(client, "somebody-else")["is_established"]
+
+
+def test_checks_are_named_and_a_first_one_is_held_against_content(
+    client: TestClient, handed: HandOver
+) -> None:
+    checks = checks_of(send(client, "g1", handed.npz()).json())
+    assert set(checks) == {"width", "finite", "norms", "duplicates", "known_ids", "content"}
+    assert all(check["passed"] for check in checks.values())
+    assert checks["known_ids"]["value"] == 1
+    assert checks["content"]["value"] > checks["content"]["limit"]
+
+
+def test_a_later_one_is_held_against_what_is_served(client: TestClient, handed: HandOver) -> None:
+    send(client, "g1", handed.npz(), promote="true")
+    checks = checks_of(send(client, "g2", handed.turned(3).npz()).json())
+    assert checks["neighbourhoods"]["value"] == pytest.approx(1, abs=0.01)
+    assert checks["rotation"]["value"] == pytest.approx(0, abs=0.01)
+    assert checks["rotation"]["detail"].startswith("a rotation of generation 'g1'")
+    assert checks["content"]["passed"] is None
+    noise = np.random.default_rng(9).normal(size=handed.vectors.shape).astype(np.float32)
+    drifted = handed.but(vectors=handed.vectors + noise * handed.vectors.std())
+    checks = checks_of(send(client, "g3", drifted.npz()).json())
+    assert 0.1 < checks["neighbourhoods"]["value"] < 0.95
+    assert checks["rotation"]["value"] > 0.05
+    assert checks["rotation"]["detail"].startswith("more than a rotation")
+
+
+def test_a_space_of_the_bundle_is_held_against_the_bundle(
+    client: TestClient, handed: HandOver
+) -> None:
+    answer = send(client, "g1", handed.npz(), space="test-ids")
+    width = checks_of(answer.json())["width"]
+    assert (width["passed"], width["value"], width["limit"]) == (False, WIDTH, 8)
+    assert "the bundle has 8" in width["detail"]
+    assert answer.json()["state"] == "refused"
+    fitting = handed.but(vectors=handed.vectors[:, :8], user_vectors=handed.user_vectors[:, :8])
+    answer = send(client, "g2", fitting.npz(), space="test-ids", promote="true")
+    assert (answer.status_code, answer.json()["state"]) == (201, "active")
+    # From now on it is the service's own: the one before is compared with, not the bundle.
+    checks = checks_of(send(client, "g3", fitting.turned(1).npz(), space="test-ids").json())
+    assert "generation 'g2'" in checks["neighbourhoods"]["detail"]
+
+
+def test_interactions_tell_who_is_established(client: TestClient, handed: HandOver) -> None:
+    counts = np.arange(STREAMERS, dtype=np.float32)
+    send(client, "g1", handed.but(interactions=counts).npz(), promote="true").raise_for_status()
+    for row, is_established in ((0, False), (9, False), (10, True), (79, True)):
+        found = served(client, handed.ids[row])
+        assert (found["interactions"], found["is_established"]) == (row, is_established)
+    before = client.get("/v1/events", params={"limit": 1000}).json()
+    grown = counts.copy()
+    grown[:5] = 50
+    lines = handed.but(interactions=grown).lines()
+    send(client, "g2", lines, NDJSON, promote="true").raise_for_status()
+    after = client.get("/v1/events", params={"cursor": before["next_cursor"]}).json()["events"]
+    graduated = [e["data"]["streamer_id"] for e in after if e["kind"] == "streamer.graduated"]
+    assert sorted(graduated) == handed.ids[:5]
+    assert all(event["data"]["generation"] == "g2" for event in after)
+
+
+def test_promote_roll_back_and_delete(client: TestClient, handed: HandOver) -> None:
+    for number in range(3):
+        send(client, f"g{number}", handed.turned(number).npz()).raise_for_status()
+    assert space_of(client)["active"] is None
+    assert promote(client, "g0")["serving"] == "g0"
+    shown = promote(client, "g1")
+    assert (shown["active"]["generation"], shown["previous"]) == ("g1", "g0")
+    assert [g["state"] for g in shown["generations"]] == ["checked", "active", "previous"]
+    assert served(client, "s003")["vector"] == handed.turned(1).vectors[3].tolist()
+    shown = roll_back(client).json()
+    assert (shown["active"]["generation"], shown["previous"]) == ("g0", None)
+    assert served(client, "s003")["vector"] == handed.turned(0).vectors[3].tolist()
+    assert problem(roll_back(client), 409, "nothing_before")["detail"].startswith("no generation")
+    path = "/v1/spaces/als/generations/"
+    assert problem(client.delete(path + "g0"), 409, "generation_in_use")
+    assert client.delete(path + "g1").status_code == 204
+    assert problem(client.delete(path + "g1"), 404, "generation_not_found")
+    assert client.delete(path + "g2").status_code == 204
+    assert client.delete(path + "g0").status_code == 204
+    assert space_of(client) is None
+
+
+def test_old_generations_make_room(client: TestClient, handed: HandOver) -> None:
+    for number in range(7):
+        send(client, f"g{number}", handed.turned(number).npz(), promote=number < 2)
+    kept = [g["generation"] for g in space_of(client)["generations"]]
+    assert kept == ["g6", "g5", "g1", "g0"]
+
+
+def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandOver) -> None:
+    send(client, "g0", handed.npz(), promote="true")
+    send(client, "g1", handed.turned(1).npz(), promote="true")
+    erased = client.delete("/v1/spaces/als/users/观众-7")
+    assert erased.json() == {"space": "als", "user_id": "观众-7", "generations": 2}
+    assert client.delete("/v1/spaces/als/users/观众-7").json()["generations"] == 0
+    spaces = client.app_state["services"].spaces  # type: ignore[index]
+    now = spaces.active.get("als")
+    assert now.erased_users == {"观众-7"}
+    assert "观众-7" in now.generation.user_ids
+    roll_back(client).raise_for_status()  # it is read from the store
+    now = spaces.active.get("als")
+    assert "观众-7" not in now.generation.user_ids
+    assert len(now.generation.user_ids) == len(now.generation.user_vectors) == USERS - 1
+    row = now.generation.user_ids.find("观众-8")
+    assert now.generation.user_vectors[row].tolist() == handed.user_vectors[8].tolist()
+    counts = space_of(client)["generations"][0]["counts"]
+    assert counts == {"streamers": STREAMERS, "users": USERS - 1, "erased_users": 1}
+
+
+def test_metrics_tell_of_spaces(client: TestClient, handed: HandOver) -> None:
+    send(client, "g0", handed.npz(), promote="true")
+    text = client.get("/metrics").text
+    assert f'streamer_space_streamers{{space="als"}} {float(STREAMERS)}' in text
+    assert f'streamer_space_users{{space="als"}} {float(USERS)}' in text
+    assert 'streamer_space_behind{space="als"} 0.0' in text

@@ -1,0 +1,149 @@
+"""Promotions while others read, on several replicas, and through a restart."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.features.keys.conftest import bearer, create
+from tests.service.features.spaces.hand_overs import (
+    HandOver,
+    hand_over_of,
+    promote,
+    roll_back,
+    send,
+    served,
+    space_of,
+    store_streamers,
+)
+from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
+from tests.service.valkey import Server
+
+Start = Callable[..., TestClient]
+
+
+@pytest.fixture
+def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
+    """Starts services on one store."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder)
+    server.start()
+    with ExitStack() as running:
+        running.callback(server.kill)
+
+        def begin(name: str, **settings: object) -> TestClient:
+            known = {"bundle": bundle, "data_dir": tmp_path / name, "redis_url": server.url}
+            app = create_app(Settings.model_validate({**known, **settings}))
+            return running.enter_context(TestClient(app, base_url="http://localhost"))
+
+        yield begin
+
+
+@pytest.mark.slow
+def test_no_answer_mixes_generations_while_fifty_are_promoted(
+    client: TestClient, handed: HandOver
+) -> None:
+    generations = {f"g{number}": handed.turned(number) for number in range(2)}
+    for name, given in generations.items():
+        send(client, name, given.npz()).raise_for_status()
+    promote(client, "g0")
+    active = client.app_state["services"].spaces.active  # type: ignore[index]
+    vectors = {name: given.vectors.tolist() for name, given in generations.items()}
+    is_over, wrong, seen = threading.Event(), list[object](), set[str]()
+    reads = [0]
+
+    def read() -> None:
+        """Read as an endpoint does, and by one."""
+        while not is_over.is_set():
+            now = active.get("als").generation
+            answer = served(client, handed.ids[7])
+            seen.add(answer["generation"])
+            if now.vectors[7].tolist() != vectors[now.generation][7]:
+                wrong.append(now.generation)
+            if answer["vector"] != vectors[answer["generation"]][7]:
+                wrong.append(answer)
+            reads[0] += 1
+
+    readers = [threading.Thread(target=read) for _ in range(3)]
+    for reader in readers:
+        reader.start()
+    try:
+        for number in range(50):
+            promote(client, f"g{(number + 1) % 2}")
+    finally:
+        is_over.set()
+        for reader in readers:
+            reader.join()
+    assert not wrong
+    assert seen == {"g0", "g1"}
+    assert reads[0] > 50
+
+
+@pytest.mark.slow
+def test_replicas_switch_together(start: Start) -> None:
+    one, other = start("one"), start("other")
+    handed = hand_over_of(one, store_streamers(one))
+    send(one, "g0", handed.npz(), promote="true").raise_for_status()
+    # Both had it in memory before it was served, and have followed by now.
+    wait_until(lambda: space_of(other)["serving"] == "g0", "the other replica serves it")
+    send(other, "g1", handed.turned(1).npz(), promote="true").raise_for_status()
+    wait_until(lambda: space_of(one)["serving"] == "g1", "the first replica follows")
+    assert served(one, "s001")["vector"] == served(other, "s001")["vector"]
+    roll_back(one).raise_for_status()
+    wait_until(lambda: space_of(other)["serving"] == "g0", "the other replica goes back")
+    one.delete("/v1/spaces/als/users/观众-3").raise_for_status()
+    spaces = other.app_state["services"].spaces  # type: ignore[index]
+    wait_until(
+        lambda: spaces.active.get("als").erased_users == {"观众-3"}, "the other one names no more"
+    )
+    # One that starts later reads what is served, without who was erased.
+    late = start("late")
+    wait_until(lambda: space_of(late)["serving"] == "g0", "a new replica serves it")
+    spaces = late.app_state["services"].spaces  # type: ignore[index]
+    assert "观众-3" not in spaces.active.get("als").generation.user_ids
+
+
+@pytest.mark.slow
+def test_a_generation_outlives_a_restart(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        handed = hand_over_of(client, store_streamers(client))
+        send(client, "g0", handed.npz(), promote="true").raise_for_status()
+        send(client, "g1", handed.turned(1).npz()).raise_for_status()
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        wait_until(lambda: space_of(client)["serving"] == "g0", "it serves again")
+        assert served(client, "s005")["vector"] == handed.vectors[5].tolist()
+        assert promote(client, "g1")["previous"] == "g0"
+
+
+@pytest.mark.slow
+def test_scopes_of_spaces(start: Start) -> None:
+    client = start("one", api_key="first")
+    client.headers.update(bearer("first"))
+    handed = hand_over_of(client, store_streamers(client))
+    recommender = create(client, role="recommender")["key"]
+    reader = create(client, scopes=["coldstart"])["key"]
+    operations = create(client, role="operations")["key"]
+    client.headers.update(bearer(recommender))
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    answer = send(client, "g1", handed.shuffled().npz(), promote="true", force="true")
+    assert problem(answer, 403, "missing_scope")
+    send(client, "g1", handed.shuffled().npz()).raise_for_status()
+    path = "/v1/spaces/als/generations/g1:promote"
+    assert problem(client.post(path, params={"force": "true"}), 403, "missing_scope")
+    client.headers.update(bearer(reader))
+    shown = served(client, "s000")
+    assert (shown["vector"], shown["is_established"]) == (None, True)
+    assert "embeddings:read" in shown["vector_reason"]
+    assert problem(client.post("/v1/spaces/als:rollback"), 403, "missing_scope")
+    client.headers.update(bearer(operations))
+    assert problem(client.get("/v1/spaces"), 403, "missing_scope")
+    client.headers.update(bearer("first"))
+    assert client.post(path, params={"force": "true"}).json()["serving"] == "g1"
