@@ -5,11 +5,13 @@ import { deskZh } from "./desk_zh";
 import { en } from "./en";
 import { findEn } from "./find_en";
 import { findZh } from "./find_zh";
+import { newcomerEn } from "./newcomer_en";
+import { newcomerZh } from "./newcomer_zh";
 import { zh } from "./zh";
 
 const TEXTS = {
-  en: { ...en, ...findEn, ...deskEn },
-  zh: { ...zh, ...findZh, ...deskZh },
+  en: { ...en, ...findEn, ...deskEn, ...newcomerEn },
+  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh },
 };
 export type Text = keyof typeof TEXTS.en;
 
@@ -21,7 +23,7 @@ export function t(text: Text, values: Record<string, string | number> = {}): str
 /** The text of a name that the service chose, which may be newer than this page. */
 export function named(prefix: string, name: string): string {
   const text = `${prefix}.${name}`;
-  return text in TEXTS.en ? t(text as Text) : name.replaceAll("_", " ");
+  return Object.hasOwn(TEXTS.en, text) ? t(text as Text) : name.replaceAll("_", " ");
 }
 
 function locale(): string {

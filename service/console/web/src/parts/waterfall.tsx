@@ -34,6 +34,7 @@ function scaleOf(found: Comparison): { place: (bits: number) => string; low: num
   return { place: (bits) => `${(((bits - low) / width) * 100).toFixed(2)}%`, low };
 }
 
+/** Each channel begins where the sum of those before it ends. */
 export function Waterfall({ found }: { found: Comparison }) {
   const { place, low } = scaleOf(found);
   let sum = 0;

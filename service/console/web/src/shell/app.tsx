@@ -16,6 +16,7 @@ const PAGES = {
   find: { title: "nav.find", show: FindPage },
   compare: { title: "nav.compare", show: lazy(() => import("../pages/compare/page")) },
   duplicates: { title: "nav.duplicates", show: lazy(() => import("../pages/duplicates/page")) },
+  newcomer: { title: "nav.newcomer", show: lazy(() => import("../pages/newcomer/page")) },
   running: { title: "nav.running", show: lazy(() => import("../pages/running/page")) },
 } as const satisfies Record<string, { title: Text; show: unknown }>;
 type Page = keyof typeof PAGES;
