@@ -62,6 +62,11 @@ def test_the_slider_asks_for_precision(signed_in: Page, service: Service) -> Non
     slider.focus()
     page.keyboard.press("End")
     expect(page.get_by_role("alert")).to_contain_text("precision")
+    open_at(page, service, "#/find?like=cooking-01,cooking-02&precision=0.7")
+    expect(rows(page).first).to_be_visible()
+    open_at(page, service, "#/find?like=cooking-01&unlike=music-01&precision=0.7")
+    expect(rows(page)).to_have_count(50)
+    expect(slider).to_be_disabled()
     open_at(page, service, "#/find?like=cooking-01&precision=0.7")
     expect(page.get_by_text("streamers reach it, from score 0.500")).to_be_visible()
 

@@ -23,6 +23,7 @@ export const findEn = {
   "find.shown": "Among these",
   "find.precision": "Precision promised",
   "find.precision.off": "not asked for",
+  "find.precision.unlike": "not with “unlike”",
   "find.precision.of": "{percent} or more",
   "find.precision.kept": "{shown} of these {all} reach it",
   "find.precision.found": "{reached} streamers reach it, from score {score}",

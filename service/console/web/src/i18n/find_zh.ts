@@ -25,6 +25,7 @@ export const findZh: Record<keyof typeof findEn, string> = {
   "find.shown": "结果之中",
   "find.precision": "承诺的精度",
   "find.precision.off": "不要求",
+  "find.precision.unlike": "有“不像”时不可用",
   "find.precision.of": "不低于 {percent}",
   "find.precision.kept": "{all} 个中有 {shown} 个达到",
   "find.precision.found": "{reached} 个主播达到，得分不低于 {score}",

@@ -172,7 +172,7 @@ function Ask({ found, hits }: { found: Found | null; hits: Hit[] }) {
               ))}
           </select>
         </label>
-        <Threshold precision={question.precision} answer={found} />
+        <Threshold question={question} answer={found} />
       </div>
       <Filters conditions={question.conditions} profiles={profiles} />
     </div>

@@ -82,6 +82,11 @@ function meanings(value: string): (string | number | boolean)[] {
   return found;
 }
 
+/** Precision is measured for likeness to seeds; of what is unlike others nothing is known. */
+export function canPromise(question: Question): boolean {
+  return question.unlike.length === 0;
+}
+
 export function bodyOf(question: Question, explain: boolean): Body {
   const must: Schemas["ConditionIn"][] = [];
   const must_not: Schemas["ConditionIn"][] = [];
@@ -96,7 +101,11 @@ export function bodyOf(question: Question, explain: boolean): Body {
     positive: question.like.map(seed),
     ...(question.unlike.length && { negative: question.unlike.map(seed) }),
     k: question.count,
-    ...(question.precision !== null && { min_precision: question.precision }),
+    ...(question.precision !== null &&
+      canPromise(question) && {
+        min_precision: question.precision,
+        ...(question.like.length > 1 && { strategy: "best_score" }),
+      }),
     ...((must.length || must_not.length) && { filter: { must, must_not } }),
     ...(explain && { explain }),
   } as Body;

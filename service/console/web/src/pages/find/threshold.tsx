@@ -1,7 +1,7 @@
 /** The precision that is asked for: while the slider moves, the rows that would stay are counted. */
 import { useState } from "preact/hooks";
 import { number, percent, t } from "../../i18n";
-import { change, type Answer } from "./question";
+import { canPromise, change, type Answer, type Question } from "./question";
 
 const LOWEST = 50;
 const HIGHEST = 99;
@@ -11,10 +11,13 @@ export function reaching(answer: Answer, precision: number): number {
   return answer.hits.filter((hit) => (hit.precision ?? 0) >= precision).length;
 }
 
-export function Threshold(props: { precision: number | null; answer: Answer | null }) {
-  const { answer } = props;
+export function Threshold(props: { question: Question; answer: Answer | null }) {
+  const { question, answer } = props;
+  const isPossible = canPromise(question);
   const [moving, setMoving] = useState<number | null>(null);
-  const asked = props.precision === null ? LOWEST - 1 : Math.round(props.precision * 100);
+  const { precision } = question;
+  const isAsked = precision !== null && isPossible;
+  const asked = isAsked ? Math.round(precision * 100) : LOWEST - 1;
   const shown = moving ?? asked;
   const isOff = shown < LOWEST;
   const told = isOff
@@ -29,6 +32,7 @@ export function Threshold(props: { precision: number | null; answer: Answer | nu
         min={LOWEST - 1}
         max={HIGHEST}
         value={shown}
+        disabled={!isPossible}
         aria-valuetext={told}
         onInput={(event) => setMoving(event.currentTarget.valueAsNumber)}
         onChange={(event) => {
@@ -38,6 +42,7 @@ export function Threshold(props: { precision: number | null; answer: Answer | nu
         }}
       />
       <output for="precision">{told}</output>
+      {!isPossible && <span class="quiet">{t("find.precision.unlike")}</span>}
       <span class="quiet">{answer && note(answer, isOff ? null : shown / 100, moving)}</span>
     </div>
   );
