@@ -18,7 +18,7 @@ PLACES = {
     "#/find?like=cooking-01&k=30&open=cooking-02": "What each part adds",
     "#/compare?a=copy-0&b=copy-1": "Together",
     "#/duplicates?of=copy-0": "Together",
-    "#/newcomer?id=cooking-01": "Audience shared with",
+    "#/newcomer?id=cooking-01": "The model knows",
     "#/newcomer?tab=spaces": "No space was handed over",
     "#/running": "Ready",
     "#/running?tab=jobs": "",

@@ -1,4 +1,4 @@
-"""Cold start: a newcomer that is stored, or pasted, and a space that is promoted and rolled back."""
+"""Cold start: a newcomer that is stored, or pasted."""
 
 import json
 

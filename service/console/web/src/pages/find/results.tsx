@@ -81,7 +81,7 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
   const content = contentOf(known);
   const classes = [row === list.current && "current", id === list.opened && "opened"];
   return (
-    <tr class={classes.filter(Boolean).join(" ")}>
+    <tr class={classes.filter(Boolean).join(" ")} aria-busy={known === null}>
       <td class="check">
         <input
           type="checkbox"
