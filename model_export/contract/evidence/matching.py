@@ -99,6 +99,11 @@ class Matcher:
         odds = np.clip(self._prior + self.parameters.slope * weights, -200, 200)
         return 1 / (1 + np.exp2(-odds))
 
+    def weight_of(self, probability: float) -> float:
+        """The weight of pairs of this probability."""
+        odds = float(np.log2(probability / (1 - probability)))
+        return (odds - self._prior) / self.parameters.slope
+
     def has_direct(self, contributions: Bits) -> NDArray[np.bool_]:
         """Whether some channel that compares content itself speaks for the same (P,)."""
         return contributions[:, _DIRECT].max(1, initial=0) > 0

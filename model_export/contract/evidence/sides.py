@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import find_contacts, fold, phonetic, skeleton
+from model_export.contract.folding import find_contacts, fold, look_of, phonetic, skeleton
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -167,9 +167,11 @@ def _tag_key(spelt: str) -> int:
 def contact_key(value: str) -> int:
     """Key of a contact, whatever it is of: a phone number may be the name on a platform.
 
-    Dots, dashes and underscores don't count: who hides a handle puts others between its letters.
+    Dots, dashes and underscores don't count: who hides a handle puts others between its letters, or
+    writes letters and digits of one look for each other.
     """
-    return key_of("contact", value if "@" in value or "/" in value else value.translate(_SIGNS))
+    shown = value if "@" in value or "/" in value else value.translate(_SIGNS)
+    return key_of("contact", look_of(shown))
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:

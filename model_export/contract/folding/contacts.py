@@ -1,23 +1,28 @@
 """Contacts that a text names: handles, phone numbers, mail addresses and links.
 
-They are read from characters without disguise (not from folded words: leetspeak and joined
-separators would change handles), with digits that are written as words or split. Without a word
-that announces it, a number is a contact only as a mobile number of China or after a plus sign, so
-counts, dates, prices and room numbers are none. Each pattern is linear in the text.
+They are read up to three times. First from characters without disguise, not from folded words, in
+which leetspeak and joined separators would change handles; then, of a disguised text, from what the
+folded characters look like; and, of one that is spread, without what stands between.
+
+Digits may be written as words or split. Without a word that announces it, a number is a contact
+only as a mobile number of China or after a plus sign, so counts, dates, prices and room numbers are
+none. Each pattern is linear in the text.
 """
 
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from functools import cache
+from operator import attrgetter
 from typing import NamedTuple
 
-from model_export.contract.folding.folded import readable_pass
+from model_export.contract.folding.folded import fold, readable_pass
 from model_export.contract.folding.handles import (
     AS_DIGITS,
     FEWEST_IN_A_NUMBER,
     NUMERALS,
     is_date,
+    put_together,
     spread_handle,
 )
 from model_export.contract.folding.letters import Disguise, Undone
@@ -29,7 +34,7 @@ from model_export.contract.folding.platforms import (
     Platform,
     spoken_words,
 )
-from model_export.contract.folding.scripts import phonetic
+from model_export.contract.folding.scripts import phonetic, skeleton
 
 
 class Contact(NamedTuple):
@@ -37,7 +42,7 @@ class Contact(NamedTuple):
 
     Attributes:
         kind: platform, or `phone`, `email`, `url`, or `handle` for a bare @name.
-        value: canonical, equal for every spelling of one contact.
+        value: canonical; see `look_of` for letters and digits that are written for each other.
         quote: the original's words, announcing word included.
         start: place of the quote in the original.
         end: place after it.
@@ -105,6 +110,7 @@ _LINK = re.compile(
     r"(?::[0-9]{2,5})?(/[a-z0-9\-._~%!$&+=:@/?#]{0,300})?"
 )
 _ANY_LINK = re.compile(r"https?://([^\s/<>\"'，。]{3,253})(/[^\s<>\"'，。]{0,300})?")
+_LOOKS = str.maketrans("01l59g", "oiisqq")
 _SHORTEST_MIXED = 5
 """Characters of a bare @name with digits."""
 _MENTION = re.compile(r"(?<![a-z0-9_.@/])@([a-z0-9_][a-z0-9_.]{2,29})(?![a-z0-9@])")
@@ -118,26 +124,54 @@ def find_contacts(text: str, most: int = 50) -> list[Contact]:
         most: contacts; of a text with more the first ones are taken.
     """
     plain, origins, undone = readable_pass(text)
-    taken: list[tuple[int, int]] = []
-    found: dict[tuple[str, str], Contact] = {}
+    kept: list[Contact] = []
     for each in _all(plain):
-        if _overlaps(taken, each.start, each.end):
-            continue
-        taken.insert(bisect_left(taken, (each.start, each.end)), (each.start, each.end))
-        start, end = origins[each.start], origins[each.end - 1] + 1
-        known = _disguises(undone, start, end)
-        disguises = tuple(dict.fromkeys((*known, *each.disguises)))
-        contact = Contact(each.kind, each.value, text[start:end], start, end, disguises)
-        earlier = found.get((each.kind, each.value))
-        if earlier is None or contact.start < earlier.start:
-            found[each.kind, each.value] = contact
-    return sorted(found.values(), key=lambda each: each.start)[:most]
+        _keep(kept, _contact(text, each, origins, undone))
+    folded = fold(text)
+    seen = skeleton(folded.text)
+    readings: list[tuple[str, Sequence[int]]] = []
+    if seen != plain:
+        readings.append((seen, range(len(seen))))
+    if together := put_together(seen):
+        readings.append(together)
+    for reading, places in readings:
+        for each in _told(reading):
+            start, end = places[each.start], places[each.end - 1] + 1
+            found = each._replace(start=start, end=end)
+            if folded.text[start:end] != seen[start:end]:
+                found = found._replace(disguises=(Disguise.CONFUSABLE, *each.disguises))
+            if end - start > each.end - each.start:
+                found = found._replace(disguises=(_between(seen[start:end]), *found.disguises))
+            _keep(kept, _contact(text, found, folded.origins, folded.undone), if_wider=True)
+    first: dict[tuple[str, str], Contact] = {}
+    for contact in kept:
+        first.setdefault((contact.kind, contact.value), contact)
+    return list(first.values())[:most]
 
 
-def _overlaps(taken: Sequence[tuple[int, int]], start: int, end: int) -> bool:
-    place = bisect_left(taken, (start, end))
-    before = place > 0 and taken[place - 1][1] > start
-    return before or (place < len(taken) and taken[place][0] < end)
+def look_of(value: str) -> str:
+    """A contact with one character for all that are written for each other, such as `0` and `o`."""
+    return value.translate(_LOOKS)
+
+
+def _contact(text: str, found: _Found, origins: Sequence[int], undone: Sequence[Undone]) -> Contact:
+    start, end = origins[found.start], origins[found.end - 1] + 1
+    known = _disguises(undone, start, end)
+    disguises = tuple(dict.fromkeys((*known, *found.disguises)))
+    return Contact(found.kind, found.value, text[start:end], start, end, disguises)
+
+
+def _keep(kept: list[Contact], contact: Contact, *, if_wider: bool = False) -> None:
+    """Put a contact in its place, unless it overlaps one that is there, or none that is as wide."""
+    place = bisect_left(kept, contact.start, key=_start)
+    low = place - (place > 0 and kept[place - 1].end > contact.start)
+    high = bisect_left(kept, contact.end, place, key=_start)
+    widest = max((each.end - each.start for each in kept[low:high]), default=0)
+    if not widest or (if_wider and contact.end - contact.start > widest):
+        kept[low:high] = [contact]
+
+
+_start = attrgetter("start")
 
 
 def _disguises(undone: Sequence[Undone], start: int, end: int) -> Iterator[Disguise]:
@@ -150,14 +184,19 @@ def _all(text: str) -> Iterator[_Found]:
     """Contacts of a plain text; of two that overlap the first one counts."""
     yield from _mails(text)
     yield from _links(text)
-    sound = phonetic(text)
-    for platform in PLATFORMS:
-        yield from _announced(platform, text, sound)
-    yield from _phones(text)
+    yield from _told(text)
     for match in _MENTION.finditer(text):
         name = match[1].rstrip(".")
         if len(name) >= _SHORTEST_MIXED or name.isalpha():  # `@80u7` is a word in leetspeak
             yield _Found("handle", name, match.start(), match.end())
+
+
+def _told(text: str) -> Iterator[_Found]:
+    """Handles behind announcing words, and numbers."""
+    sound = phonetic(text)
+    for platform in PLATFORMS:
+        yield from _announced(platform, text, sound)
+    yield from _phones(text)
 
 
 def _mails(text: str) -> Iterator[_Found]:

@@ -216,11 +216,15 @@ def _with_a_stroke(char: str) -> str | None:
     return shape[1].lower() if shape and not unicodedata.decomposition(char) else None
 
 
+_MORE_TWINS = {"ზ": "8", "ᥲ": "a", "ⲍ": "z", "յ": "j"}
+"""Small letters whose capitals, or newer neighbours, UTS 39 lists and the package does not."""
+
+
 def _skeleton(mapping: dict[str, str], latin: dict[str, str]) -> dict[str, str]:
     """Characters of any script -> the letter or digit of ASCII that they look like."""
     data = resources.files("confusable_homoglyphs").joinpath("confusables.json")
     known: dict[str, list[dict[str, str]]] = json.loads(data.read_text("utf-8"))
-    found = {**_unaccented(), **latin}
+    found = {**_unaccented(), **latin, **_MORE_TWINS}
     for shape in (*_ASCII, *_ASCII.upper(), *"0123456789"):
         for twin in (entry["c"] for entry in known.get(shape, ())):
             for seen in (twin, mapping.get(twin, twin)) if len(twin) == 1 else ():

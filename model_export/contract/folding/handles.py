@@ -1,11 +1,12 @@
 """Handles that are written apart or with numerals: `g·u·u·_·8`, `guu_捌捌六六`, `gu❤u_❤88`.
 
 What follows an announcing word is read as chunks of handle characters. Chunks of one size with the
-same separator between them are one handle; blanks, dots and dashes separate single characters only.
-Linear: a handle has at most `_LONGEST` characters.
+same separator between them, or with any signs that stand in no handle, are one handle; blanks, dots
+and dashes separate single characters only. Linear: a handle has at most `_LONGEST` characters.
 """
 
 import re
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 NUMERALS: Final = dict(
@@ -26,6 +27,19 @@ _SHORTEST = 5
 _WIDEST = 3
 """Characters of a chunk between separators, at most."""
 _CHUNK = re.compile(f"[a-z0-9_{''.join(NUMERALS)}]+")
+_UNIT = r"_?[^\W_]{1,3}(?:_[^\W_]{0,3})?"
+_APART = [
+    (
+        re.compile(rf"(?<![^\W_]){_UNIT}(?:{between}{_UNIT}){{4}}"),
+        re.compile(rf"(?<=\w){between}(?=\w)"),
+    )
+    for between in (
+        r"[\u2190-\u2bff\U0001f000-\U0001faff\ufe0e\ufe0f\u200d\u20e3]{1,8}",
+        r"[^\w\s\u2190-\u2bff\U0001f000-\U0001faff]",
+        r"(?<!\s)[^\S\n](?!\s)",
+    )
+]
+"""Five short segments apart by emoji, signs or blanks; and where such a text is put together."""
 _USUAL = (" ", ".", "-")
 """Separators that stand in handles too, or between words."""
 _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
@@ -62,12 +76,14 @@ def spread_handle(text: str, start: int) -> Spread | None:
     end = first.end()
     while len(first[0]) <= _WIDEST and end - start < 3 * _LONGEST:
         between = _SEPARATOR.match(text, end)
-        if between is None or (separator and between[0] != separator):
+        if between is None or (
+            separator and between[0] != separator and not {between[0], separator}.isdisjoint(_USUAL)
+        ):
             break
         following = _CHUNK.match(text, between.end(), between.end() + _LONGEST)
-        if following is None or len(following[0]) > len(first[0]):
+        if following is None or max(map(len, following[0].split("_"))) > len(first[0]):
             break
-        if between[0] in _USUAL and len(following[0]) > 1:
+        if between[0] in _USUAL and len(following[0].replace("_", "")) > 1:
             break
         separator = between[0]
         chunks.append(following[0])
@@ -85,6 +101,25 @@ def spread_handle(text: str, start: int) -> Spread | None:
     if has_numerals and not separator and digits < 4 and value.isdigit():
         return None  # a number in words
     return Spread(value, end, separator, has_numerals)
+
+
+def put_together(text: str) -> tuple[str, Sequence[int]] | None:
+    """A text without the separators by which some of it is spread, with places of its characters.
+
+    None where nothing is spread. Other words that the same separators join are joined too: it is
+    for finding handles alone.
+    """
+    spread = [
+        match.span()
+        for chain, all_of in _APART
+        if chain.search(text)
+        for match in all_of.finditer(text)
+    ]
+    if not spread:
+        return None
+    dropped = {place for start, end in spread for place in range(start, end)}
+    places = [place for place in range(len(text)) if place not in dropped]
+    return "".join(text[place] for place in places), places
 
 
 def is_date(digits: str) -> bool:

@@ -62,9 +62,9 @@ class Platform(NamedTuple):
 PLATFORMS = (
     Platform(
         "wechat",
-        r"微信|薇信|徽信|溦信|v信|v芯|威❤|微❤|v❤|wei信|微x|薇x|(?<![a-z])(?:vx|wx|weixin)"
+        r"微信|薇信|徽信|蔷信|溦信|v信|v芯|威❤|蔷❤|微❤|v❤|wei信|微x|薇x|(?<![a-z])(?:vx|wx|weixin)"
         r"|(?:加|\+|➕|⊕|＋)\s?(?:v|薇|微|威)信?(?![a-z]{1,2}(?![a-z0-9]))|薇(?=\s?[:：号])|(?<![a-z])v(?=\s?[:：号])",
-        weak=r"(?<![a-z])(?:wechat|we chat)(?![a-z0-9])|薇|卫星",
+        weak=r"(?<![a-z])(?:wechat|we chat)(?![a-z0-9])|薇|蔷|卫星",
         spoken=("加微信", "微信", "加微"),
         shortest=5,
     ),
@@ -72,7 +72,7 @@ PLATFORMS = (
         "qq",
         r"(?<![a-z])qq|扣扣|叩叩|蔻蔻|球球|企鹅|(?<![a-z])q群|(?:粉丝|交流|水友|官方|车友|学习)群"
         r"|群号|加群|进群|(?:加|\+|➕)\s?q(?![a-z])|(?<![a-z])q(?=\s?[:：号\d])|群(?=\s?[:：号])",
-        spoken=("扣扣",),
+        spoken=("扣扣", "企鹅号"),
         numeric=True,
     ),
     Platform(

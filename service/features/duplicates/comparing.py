@@ -25,8 +25,8 @@ from service.features.duplicates.groups.edges import Edge, Kind, Pair
 from service.store.base import Record
 
 _PAIRS_AT_ONCE = 1024
-_STRONG_BITS = 10.0
-"""So much beyond the threshold, an edge alone holds two parts of a group: a thousand to one."""
+_STRONG = 0.99
+"""From this probability on, an edge alone holds two parts of a group."""
 
 
 class EvidenceComparer:
@@ -50,8 +50,9 @@ class EvidenceComparer:
 
     @property
     def strong_weight(self) -> float:
-        """Far beyond the threshold of the evidence."""
-        return self._evidence.matcher.parameters.threshold + _STRONG_BITS
+        """Where the two are almost certainly the same."""
+        matcher = self._evidence.matcher
+        return max(matcher.weight_of(_STRONG), matcher.parameters.threshold)
 
     def entry_of(self, record: Record) -> Entry:
         """What is searched and compared of a record; call it in a thread."""

@@ -53,13 +53,13 @@ def asked(bundle: Path, ask: str, corpus: Corpus, seed: int, then: Callable[[Ada
 
 
 def measured(
-    bundle: Path, ask: str, make: Callable[[int], Corpus], choice: Choice, seeds: int
+    bundle: Path, ask: str, make: Callable[[int], Corpus], choice: Choice, seeds: range
 ) -> None:
     """Choose a threshold on a seed of its own, score the other seeds at it, and print that."""
     other = make(CHOSEN_ON)
     threshold = asked(bundle, ask, other, CHOSEN_ON, lambda adapter: choice(other, adapter))
     found = []
-    for seed in range(seeds):
+    for seed in seeds:
         corpus = make(seed)
         found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold)))
     report(other.name, threshold, found)
@@ -93,6 +93,7 @@ def main() -> int:
     parser.add_argument("--rings", type=float, default=0.05, help="share of accounts in rings")
     parser.add_argument("--copies", type=int, default=25, help="copies in each disguise alone")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--data", type=Path, nargs="*", default=[], help="folders of real profiles")
     args = parser.parse_args()
 
@@ -108,7 +109,8 @@ def main() -> int:
         ),
     ]
     for make, choice in corpora:
-        measured(args.bundle, args.ask, make, choice, args.seeds)
+        seeds = range(args.first_seed, args.first_seed + args.seeds)
+        measured(args.bundle, args.ask, make, choice, seeds)
     return 0
 
 

@@ -120,7 +120,8 @@ class Duplicates:
 
     def __init__(self, service: Service, corpus: Corpus, seed: int) -> None:
         self._get = service.client.get
-        newest = service.client.get("/readyz", timeout=_TIMEOUT_S).json()["store_sequence"]
+        last = self._get(f"/v1/streamers/{corpus.profiles[-1]['streamer_id']}", timeout=_TIMEOUT_S)
+        newest = last.raise_for_status().json()["version"]  # a sequence number; /readyz may lag
         began = time.monotonic()
         while (self._page({"limit": 1})["evaluated_sequence"] or 0) < newest:
             if time.monotonic() - began > _TIMEOUT_S:

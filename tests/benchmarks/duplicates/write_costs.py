@@ -39,8 +39,10 @@ def load(service: Service, profiles: list[dict[str, Any]], done: Path) -> None:
             time.sleep(_POLL_S)
         if job["state"] != "succeeded" or job["result"]["refused"]:
             raise RuntimeError(job)
+        newest = job["result"]["sequence"]
         print(f"imported in {time.monotonic() - began:.0f} s", flush=True)
-    newest = client.get("/readyz").json()["store_sequence"]
+    else:
+        newest = client.get("/readyz").json()["store_sequence"]
     began = time.monotonic()
     while (client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
         time.sleep(_POLL_S)

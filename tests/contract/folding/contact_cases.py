@@ -1,6 +1,15 @@
 """Texts with a contact, and texts that only look as if they had one."""
 
 POSITIVE: list[tuple[str, str, str]] = [
+    # behind disguises of the words around them too
+    ("+ν：ƧОƼȢ4ᒿЗꙄбӠ", "wechat", "2os8423263"),
+    ("dm me on te/le/gr/am gu/uu/_88/66/7", "telegram", "guuu_88667"),
+    ("d🍓m m🥇e o⭐n t👑e🥇l🍓e🥇g⭐r⭐a💯m g🍓u🥇u🥇_8🥇8⭐6💯6", "telegram", "guu_8866"),
+    ("i•n•s: g•u•u•8•8•6•6", "instagram", "guu8866"),
+    ("微 信 ： 7 3 5 5 6 9 1 2 4 3", "wechat", "7355691243"),
+    ("+v：205✨842🐰326🌸3", "wechat", "2058423263"),
+    ("薇❤️21*96|11|79*79", "wechat", "2196117979"),
+    ("蔷❤️guu_8866", "wechat", "guu_8866"),
     # in pieces, and by their shape
     ("微信 guu_捌捌六六", "wechat", "guu_8866"),
     ("VX g·u·u·_·8·8·6·6", "wechat", "guu_8866"),

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_export.contract.folding import Disguise, find_contacts
+from model_export.contract.folding import Disguise, find_contacts, look_of
 from tests.contract.folding.contact_cases import NEGATIVE, POSITIVE
 
 
@@ -41,3 +41,18 @@ def test_any_text_is_read(text: str) -> None:
     for each in find_contacts(text):
         assert each.quote == text[each.start : each.end]
         assert each.value
+
+
+@pytest.mark.parametrize(
+    ("disguised", "plain"),
+    [
+        ("ԁᴍ ме οп τ℮ƚеցгạᵯ ԛաɏƒᵴ_ᒿ4бƼգ", "dm me on telegram qwyfs_24659"),
+        ("+ᴠ：ƼᒿОᒿбȢбОƼᲖ", "+v：5202686058"),
+        ("VX fyyv9Ƽ130", "VX fyyv95130"),
+        ("微信：7355691243", "微信：73SS69l243"),
+    ],
+)
+def test_letters_and_digits_of_one_look_make_one_contact(disguised: str, plain: str) -> None:
+    (found,), (expected,) = find_contacts(disguised), find_contacts(plain)
+    assert look_of(found.value) == look_of(expected.value)
+    assert found.kind == expected.kind

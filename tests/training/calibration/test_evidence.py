@@ -18,7 +18,7 @@ from model_export.contract.evidence import (
 from model_export.contract.streamer import StreamerProfile
 from tests.training.small import SMALL, stage_of
 from training.calibration.evidence import evidence_of_stage
-from training.calibration.evidence.counting import chances, slope_of, threshold_of
+from training.calibration.evidence.counting import chances, shares, slope_of, threshold_of
 from training.calibration.evidence.look_alikes import simulated_look_alikes
 from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
@@ -52,6 +52,9 @@ def test_stronger_agreement_never_weighs_less(estimated: EvidenceParameters) -> 
         assert (np.diff(weights) <= 1e-9).all(), channel.name
         assert weights[-1] >= -1.5, channel.name
     assert 0.2 <= estimated.slope <= 1
+    matcher = Matcher(estimated)
+    assert matcher.probability(np.array([estimated.threshold]))[0] >= 0.66
+    assert matcher.weight_of(0.9) > matcher.weight_of(0.5)
     assert "simulated copies" in estimated.source
     assert estimated.frequencies.documents > 100
 
@@ -130,24 +133,30 @@ def test_chances_are_counts_and_packaged_where_too_few() -> None:
     default = packaged().channels["vectors"]
     levels = np.array([0] * 60 + [2] * 40 + [2] * 99 + [1], np.int8)
     same = np.arange(200) < 100
-    found = chances(levels, same, default)
+    mass = np.ones(200)
+    found = chances(levels, same, mass, default)
     u = np.array([0.5, 1.5, 99.5]) / 101.5
     assert found.u == pytest.approx(u)
     assert np.log2(found.m[0] / found.u[0]) > 5
     assert np.log2(found.m[2] / found.u[2]) >= -1.5
-    few = chances(levels[:10], same[:10], default)
+    few = chances(levels[:10], same[:10], mass[:10], default)
     assert few.u == pytest.approx(np.array(default.u) / sum(default.u))
+    halved = chances(levels, same, np.where(levels == 1, 0.5, mass), default)
+    assert halved.u == pytest.approx(np.array([0.5, 1.0, 99.5]) / 101)
 
 
 def test_threshold_and_slope_of_weights_that_are_known() -> None:
     weights = np.concatenate([np.linspace(5, 15, 100), np.linspace(-10, 4, 1000)])
     same = np.arange(1100) < 100
-    value, precision, recall = threshold_of(weights, same, prior=0.1)
+    mass = shares(same, np.ones(1100), prior=0.1)
+    assert mass[same].sum() == pytest.approx(110)
+    value, precision, recall = threshold_of(weights, same, mass)
     assert 3.9 < value <= 5
+    assert threshold_of(weights, same, mass, least=10)[0] >= 10
     assert precision >= 0.99
     assert recall == 1
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 4, 20_000)  # bits
     truth = rng.random(20_000) < 1 / (1 + 2.0**-odds)
-    slope = slope_of(odds * 2, truth, float(truth.mean()))
+    slope = slope_of(odds * 2, truth, shares(truth, np.ones(20_000), float(truth.mean())))
     assert slope == pytest.approx(0.5, abs=0.05)  # the weights say twice too much

@@ -20,6 +20,7 @@ PRECISION = 0.95
 def chances(
     levels: NDArray[np.int8],
     same: NDArray[np.bool_],
+    mass: NDArray[np.float64],
     default: ChannelParameters,
     *,
     is_media: bool = False,
@@ -31,6 +32,7 @@ def chances(
     Args:
         levels: (P,).
         same: (P,).
+        mass: what each pair counts (P,).
         default: packaged chances.
         is_media: no chance of strangers is taken to be below the packaged one. Those of the data
             set share next to no picture, since its boilerplate is known; that of later ones is not.
@@ -38,7 +40,8 @@ def chances(
     shown = levels != ABSENT
 
     def counted(among: NDArray[np.bool_]) -> NDArray[np.float64]:
-        return (np.bincount(levels[among], minlength=len(default.m)) + SMOOTHING).astype(np.float64)
+        counts = np.bincount(levels[among], mass[among], len(default.m))
+        return counts.astype(np.float64) + SMOOTHING
 
     m, u = _of_packaged(default)
     if (shown & same).sum() >= FEWEST_PAIRS:
@@ -76,47 +79,52 @@ def _falling(
     return pooled / pooled.sum(), u / u.sum()
 
 
-def shares(same: NDArray[np.bool_], prior: float) -> NDArray[np.float64]:
-    """How much each pair counts (P,), so that the same ones are a share `prior` of all."""
-    of_same, others = max(int(same.sum()), 1), max(int((~same).sum()), 1)
-    return np.where(same, prior / of_same, (1 - prior) / others) * len(same)
+def shares(same: NDArray[np.bool_], mass: NDArray[np.float64], prior: float) -> NDArray[np.float64]:
+    """What pairs of these masses (P,) count, so that the same ones are a share `prior` of all."""
+    of_same, others = float(mass[same].sum()), float(mass[~same].sum())
+    scaled = np.where(same, prior / max(of_same, 1e-12), (1 - prior) / max(others, 1e-12))
+    return scaled * mass * len(same)
 
 
-def slope_of(weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float) -> float:
+def slope_of(
+    weights: NDArray[np.float64], same: NDArray[np.bool_], mass: NDArray[np.float64]
+) -> float:
     """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1."""
     if same.all() or not same.any():
         return 1.0
-    model = LogisticRegression(C=10.0).fit(
-        weights[:, None] / 10, same, sample_weight=shares(same, prior)
-    )
+    model = LogisticRegression(C=10.0).fit(weights[:, None] / 10, same, sample_weight=mass)
     slope = float(model.coef_[0, 0]) / 10 / np.log(2)
     return min(max(slope, 0.2), 1.0)
 
 
 def threshold_of(
-    weights: NDArray[np.float64], same: NDArray[np.bool_], prior: float
+    weights: NDArray[np.float64],
+    same: NDArray[np.bool_],
+    mass: NDArray[np.float64],
+    least: float = -np.inf,
 ) -> tuple[float, float, float]:
     """Match weight with the best F1 among those with a precision of `PRECISION` or more.
 
     Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
-    by the two or three look-alikes of the sample that are most like copies.
+    by the two or three look-alikes of the sample that are most like copies. `mass` is what each
+    pair counts (P,). No threshold is below `least`.
 
     Returns:
         The threshold, and its precision and recall.
     """
     order = np.argsort(-weights, kind="stable")
-    mass = shares(same, prior)[order]
+    mass = mass[order]
     right = np.cumsum(mass * same[order])
     precision = right / np.cumsum(mass)
     recall = right / max(float(right[-1]), 1e-12)
     last = np.append(weights[order][1:] != weights[order][:-1], True)  # of several equal weights
-    last &= np.isfinite(weights[order])
+    last &= np.isfinite(weights[order]) & (weights[order] >= least)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
     good = last & (precision >= PRECISION) & (recall > 0)
     place = int(np.argmax(np.where(good if good.any() else last, f1, -1)))
     below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
     value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
-    return value, float(precision[place]), float(recall[place])
+    return max(value, least), float(precision[place]), float(recall[place])
 
 
 def columns() -> list[tuple[int, str, int]]:

@@ -27,10 +27,11 @@ from model_export.contract.streamer import StreamerProfile
 from training.calibration.evidence.counting import (
     chances,
     columns,
+    shares,
     slope_of,
     threshold_of,
 )
-from training.calibration.evidence.look_alikes import simulated_look_alikes
+from training.calibration.evidence.look_alikes import COUNTED_AS, simulated_look_alikes
 from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.data.passes import subset
 from training.features.bags import bags_of, corpus_features
@@ -42,6 +43,9 @@ MOST_COPIED = 2_000
 """Streamers that are disguised, and compared."""
 PRIOR = 0.005
 """Share of the same among candidate pairs, as in a simulated world with rings (0.0076)."""
+
+LEAST_PROBABILITY = 2 / 3
+"""Of pairs that are joined: two honest accounts in one group cost more than a copy that is left."""
 
 Embed = Callable[[Sequence[StreamerProfile]], NDArray[np.float32]]
 """Embeddings of R profiles (R, D), zero without usable content."""
@@ -91,9 +95,9 @@ def estimate_evidence(
     count = len(originals)
     known = known_pairs(groups[rows], len(copied), seed)
     places = count + 2 * np.arange(len(copied))
-    simulated = Pairs(places, places + 1, np.ones(len(copied), np.bool_))
+    simulated = Pairs.of(places, places + 1, same=True)
     places = count + 2 * len(copied) + 2 * np.arange(len(honest))
-    alike = Pairs(places, places + 1, np.zeros(len(honest), np.bool_))
+    alike = Pairs.of(places, places + 1, same=False, mass=COUNTED_AS)
     drawn, near = strangers(groups[rows], embeddings[:count], seed)
     pairs = _joined([known, simulated, alike, near, drawn])
     levels = _levels(sides, frequencies, pairs)
@@ -102,12 +106,12 @@ def estimate_evidence(
         f"look-alikes, {len(near)} pairs of neighbours, {len(drawn)} of strangers"
     )
     is_candidate = np.arange(len(pairs)) < len(pairs) - len(drawn)
-    return _estimated(levels, pairs.same, is_candidate, frequencies, source, seed)
+    return _estimated(levels, pairs, is_candidate, frequencies, source, seed)
 
 
 def _estimated(
     levels: Levels,
-    same: NDArray[np.bool_],
+    pairs: Pairs,
     is_candidate: NDArray[np.bool_],
     frequencies: Frequencies,
     source: str,
@@ -119,12 +123,12 @@ def _estimated(
     pairs a topic in common would count once in the tags, again in the category, and again in the
     embedding, and outweigh that two look-alikes share no word.
     """
-    learned = np.random.default_rng(seed).random(len(same)) < 0.5
+    learned = np.random.default_rng(seed).random(len(pairs)) < 0.5
     default = packaged()
     channels: dict[str, ChannelParameters] = {}
     for column, name, _ in columns():
         counted = learned & is_candidate if name in STYLE_CHANNELS else learned
-        given = levels[counted, column], same[counted]
+        given = levels[counted, column], pairs.same[counted], pairs.mass[counted]
         channels[name] = chances(*given, default.channels[name], is_media=name in MEDIA)
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
@@ -136,19 +140,22 @@ def _estimated(
         frequencies=frequencies,
         source=source,
     )
-    held_out, truth = levels[~learned], same[~learned]
+    held_out = pairs.take(~learned)
     matcher = Matcher(parameters)
-    contributions = matcher.contributions(held_out)
+    contributions = matcher.contributions(levels[~learned])
     weights = contributions.sum(1)
     joinable = np.where(matcher.has_direct(contributions), weights, -np.inf)
-    if not truth.any():
+    if not held_out.same.any():
         return parameters.model_copy(
             update={"threshold": default.threshold, "source": f"{source}; packaged threshold"}
         )
-    threshold, precision, recall = threshold_of(joinable, truth, PRIOR)
+    mass = shares(held_out.same, held_out.mass, PRIOR)
+    slope = slope_of(weights, held_out.same, mass)
+    least = Matcher(parameters.model_copy(update={"slope": slope})).weight_of(LEAST_PROBABILITY)
+    threshold, precision, recall = threshold_of(joinable, held_out.same, mass, least)
     return parameters.model_copy(
         update={
-            "slope": slope_of(weights, truth, PRIOR),
+            "slope": slope,
             "threshold": threshold,
             "source": f"{source}; on a held-out half the threshold has precision {precision:.3f} "
             f"and recall {recall:.3f}",
@@ -182,4 +189,5 @@ def _joined(several: Sequence[Pairs]) -> Pairs:
         np.concatenate([each.one for each in several]),
         np.concatenate([each.other for each in several]),
         np.concatenate([each.same for each in several]),
+        np.concatenate([each.mass for each in several]),
     )

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 
 from model_export.contract.streamer import StreamerProfile
 
-SHARE = 0.05
-"""Of the profiles, each of which gives a pair that is not the same: such pairs are some tenths of a
-percent of all candidates, about half as many as the copies."""
+COUNTED_AS = 0.05
+"""What such a pair counts, beside one of neighbours: of all candidates they are some tenths of a
+percent, about half as many as the copies. Every profile gives one all the same: a few dozen would
+decide the threshold by chance."""
 _CHANGED = (0.3, 0.7)
 """Smallest and largest share of a template's words that are the account's own."""
 _MOST_TITLES = 2
@@ -30,7 +31,7 @@ def simulated_look_alikes(
     """
     rng = random.Random(f"look-alikes/{seed}")
     found: list[tuple[StreamerProfile, StreamerProfile]] = []
-    for profile in rng.sample(profiles, round(SHARE * len(profiles))):
+    for profile in profiles:
         content, other = profile.dump(), rng.choice(profiles).dump()
         if other["streamer_id"] == content["streamer_id"]:
             continue

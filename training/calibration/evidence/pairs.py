@@ -3,6 +3,7 @@
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,18 +28,25 @@ class Pairs:
     Attributes:
         one, other: places (P,).
         same: whether the two are the same (P,).
+        mass: what each counts, beside the others of its kind (P,).
     """
 
     one: Places
     other: Places
     same: NDArray[np.bool_]
+    mass: NDArray[np.float64]
+
+    @classmethod
+    def of(cls, one: Places, other: Places, *, same: bool, mass: float = 1.0) -> Self:
+        """Pairs of one kind."""
+        return cls(one, other, np.full(len(one), same), np.full(len(one), mass))
 
     def __len__(self) -> int:
         return len(self.one)
 
     def take(self, rows: NDArray[np.bool_]) -> "Pairs":
         """Some of the pairs."""
-        return Pairs(self.one[rows], self.other[rows], self.same[rows])
+        return Pairs(self.one[rows], self.other[rows], self.same[rows], self.mass[rows])
 
 
 def simulated_copies(
@@ -75,7 +83,7 @@ def known_pairs(groups: NDArray[np.int64], most: int, seed: int) -> Pairs:
         others.append(order[same + step])
     one, other = np.concatenate(ones), np.concatenate(others)
     chosen = np.random.default_rng(seed).permutation(len(one))[:most]
-    return Pairs(one[chosen], other[chosen], np.ones(len(chosen), np.bool_))
+    return Pairs.of(one[chosen], other[chosen], same=True)
 
 
 def strangers(
@@ -101,4 +109,4 @@ def strangers(
 
 def _apart(groups: NDArray[np.int64], one: Places, other: Places) -> Pairs:
     apart = groups[one] != groups[other]
-    return Pairs(one[apart], other[apart], np.zeros(int(apart.sum()), np.bool_))
+    return Pairs.of(one[apart], other[apart], same=False)
