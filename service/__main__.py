@@ -43,7 +43,7 @@ COMMANDS = {
     "load": "write a data set folder's streamers to a running service",
     "jobs": "list, show, watch, cancel and retry the jobs of a running service, rebuild its index",
     "similar": "ask a running service who is similar to a streamer",
-    "cold-start": "ask a running service for the established streamers near a new one",
+    "cold-start": "ask a running service for the streamers and users near a new streamer",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
@@ -77,7 +77,7 @@ EXAMPLES = {
     "load": ("my-data --url http://127.0.0.1:8000", "streamers.jsonl --concurrency 8"),
     "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6", "rebuild-index"),
     "similar": ("w0087 -k 5", "w0087 --min-precision 0.7 --json", "w0087 --explain | cut -f 2,5"),
-    "cold-start": ("night-kitchen --neighbours 20",),
+    "cold-start": ("night-kitchen --neighbours 20", "night-kitchen --users 100 --json"),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (
         "list --order newest",

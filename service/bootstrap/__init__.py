@@ -10,6 +10,7 @@ from functools import partial
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
@@ -33,6 +34,7 @@ from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
+from service.engine.spaces.active import ActiveSpaces
 from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
@@ -46,7 +48,6 @@ from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
 from service.features.cold_start.neighbours import Recommender
-from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.dedup.service import Dedup
@@ -186,9 +187,11 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
+        active, fitter = ActiveSpaces(), fitter_of(serving, store, established, lanes)
         spaces, space_counts = await open_spaces(
-            store, serving, lanes, settings, established, stack
+            store, serving, lanes, settings, established, stack, active, fitter
         )
+        stack.callback(fitter.stop)
         # A full collection stops the event loop for some 100 ms while a large body is in memory.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
@@ -196,7 +199,7 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
-            cold_start=_cold_start(serving, searches, recommender, settings),
+            cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
@@ -264,22 +267,6 @@ def _pipeline(
 
     encode = queues[Lane.INTERACTIVE].submit
     return EncodingPipeline(reader, encode, encode_many, model_version)
-
-
-def _cold_start(
-    serving: Serving, searches: SearchPool, recommender: Recommender | None, settings: Settings
-) -> ColdStart:
-    calibration = serving.manifest.calibration
-    return ColdStart(
-        serving.follower,
-        searches,
-        serving.pipeline,
-        serving.stored,
-        serving.manifest.id_space,
-        recommender,
-        settings.limits.visible_timeout_ms,
-        0.0 if calibration is None else calibration.embedding.least_coverage,
-    )
 
 
 def _turns(what: str, settings: Settings) -> Turns:

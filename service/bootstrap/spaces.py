@@ -6,7 +6,7 @@ import contextlib
 from model_export.contract.established import Established
 from service.engine.serving import Serving
 from service.engine.spaces.active import ActiveSpaces
-from service.engine.spaces.generation import FitGeneration, fit_nothing
+from service.engine.spaces.generation import FitGeneration
 from service.engine.work.lanes import Lanes
 from service.features.spaces.checking import Before, Checker
 from service.features.spaces.counts import SpaceCounts
@@ -27,7 +27,8 @@ async def open_spaces(
     settings: Settings,
     established: Established | None,
     stack: contextlib.AsyncExitStack,
-    fit: FitGeneration = fit_nothing,
+    active: ActiveSpaces,
+    fit: FitGeneration,
 ) -> tuple[Spaces, SpaceCounts]:
     """Spaces, and what follows the store, which `stack` stops.
 
@@ -38,9 +39,10 @@ async def open_spaces(
         settings: of the service.
         established: what the bundle knows of a recommender's vectors.
         stack: stops what is started.
+        active: what is served, which this fills.
         fit: makes of a generation what answers need, before it serves.
     """
-    kept, active, known = RedisSpaces(store.client), ActiveSpaces(), settings.spaces
+    kept, known = RedisSpaces(store.client), settings.spaces
     spool = Spool(settings.spaces_folder, known.spool_bytes, "STREAMER_SPACES")
     await asyncio.to_thread(spool.open)
     receiver = Receiver(kept, spool, Checker(serving.follower, lanes, known), lanes, known)

@@ -2,7 +2,7 @@
 
 import threading
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Generic, TypeVar
@@ -15,6 +15,7 @@ from service.client.errors import ClientError, UnexpectedAnswer, problem_error, 
 from service.client.lines import NDJSON, Profile, fields_of, json_of
 from service.client.models import (
     ColdStartIn,
+    ColdStartLineOut,
     ColdStartOut,
     CompareOut,
     DedupClustersOut,
@@ -290,6 +291,20 @@ def cold_start(question: ColdStartIn | Fields, after_sequence: int) -> Call[Cold
     """`POST /v1/cold-start`."""
     content = _asked(question, after_sequence)
     return Call("POST", "/v1/cold-start", reader_of(ColdStartOut), content=content, headers=_JSON)
+
+
+def cold_starts(
+    questions: Iterable[ColdStartIn | Fields], after_sequence: int
+) -> Call[list[ColdStartLineOut]]:
+    """`POST /v1/cold-start:batch`."""
+    content = b"\n".join(_asked(question, after_sequence) for question in questions)
+    headers = {"Content-Type": NDJSON}
+    return Call("POST", "/v1/cold-start:batch", _cold_start_lines, content=content, headers=headers)
+
+
+def _cold_start_lines(content: bytes) -> list[ColdStartLineOut]:
+    read = reader_of(ColdStartLineOut)
+    return [read(line) for line in content.splitlines()]
 
 
 def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClustersOut | DedupFeedOut]:

@@ -1,7 +1,14 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut, NeighbourOut
+from service.features.cold_start.schemas import (
+    ColdStartIn,
+    ColdStartLineOut,
+    ColdStartOut,
+    IdEmbeddingOut,
+    NeighbourOut,
+    UserOut,
+)
 from service.features.compare.schemas import (
     ChannelName,
     ChannelOut,
@@ -69,6 +76,7 @@ __all__ = [
     "ChannelOut",
     "ClusterOut",
     "ColdStartIn",
+    "ColdStartLineOut",
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
@@ -92,6 +100,7 @@ __all__ = [
     "GroupPage",
     "HealthOut",
     "HitOut",
+    "IdEmbeddingOut",
     "ImportIn",
     "ImportResultOut",
     "JobOut",
@@ -124,6 +133,7 @@ __all__ = [
     "StreamerProfile",
     "TakenBackOut",
     "TieOut",
+    "UserOut",
     "Video",
     "WrittenOut",
 ]

@@ -19,6 +19,7 @@ from service.client.models import (
     BulkLineOut,
     ChannelName,
     ColdStartIn,
+    ColdStartLineOut,
     ColdStartOut,
     CompareOut,
     DedupClustersOut,
@@ -313,6 +314,19 @@ class Client:
         if isinstance(question, str):
             question = {"streamer_id": question}
         return self._transport.call(calls.cold_start(question, self.sequence), deadline_s)
+
+    def cold_starts(
+        self,
+        questions: Iterable[ColdStartIn | Mapping[str, Any] | str],
+        *,
+        deadline_s: float | None = None,
+    ) -> list[ColdStartLineOut]:
+        """Answers to many questions, in order, or what is wrong with a question; see `cold_start`.
+
+        One request holds a few thousand.
+        """
+        asked = [{"streamer_id": q} if isinstance(q, str) else q for q in questions]
+        return self._transport.call(calls.cold_starts(asked, self.sequence), deadline_s)
 
     def dedup(
         self,

@@ -14,12 +14,15 @@ NPZ = "application/x-npz"
 PARQUET = "application/vnd.apache.parquet"
 BULK_PATH = "/v1/streamers:bulk"
 """The route whose body is read while its answer is written."""
+COLD_START_PATH = "/v1/cold-start:batch"
+"""The route that answers a question for each line."""
 IMPORTS_PATH = "/v1/jobs/imports"
 """The route whose body goes to a file: lines, or JSON that names a file."""
 HAND_OVERS = "/v1/spaces/{space}/generations/{generation}"
 """The route whose body is all vectors of a recommender; it goes to a file as well."""
 STREAMED = {
     BULK_PATH: (NDJSON,),
+    COLD_START_PATH: (NDJSON,),
     IMPORTS_PATH: (NDJSON, PARQUET),
     HAND_OVERS: (NDJSON, NPZ, PARQUET),
 }
@@ -31,7 +34,7 @@ def streamed_route(method: str, path: str) -> str | None:
     """Which route of `STREAMED` a request asks for; None = another one."""
     if method == "PUT" and _HAND_OVER.fullmatch(path):
         return HAND_OVERS
-    return path if path in (BULK_PATH, IMPORTS_PATH) else None
+    return path if path in STREAMED else None
 
 
 def documented_lines(

@@ -37,7 +37,14 @@ from service.http.documents import send_problem
 from service.http.headers.request_ids import REQUEST_ID, TRACEPARENT, enter, read_ids
 from service.http.headers.traces import begin_span, end_span
 from service.http.lifecycle import STOPPING, Lifecycle
-from service.http.ndjson import BULK_PATH, HAND_OVERS, IMPORTS_PATH, STREAMED, streamed_route
+from service.http.ndjson import (
+    BULK_PATH,
+    COLD_START_PATH,
+    HAND_OVERS,
+    IMPORTS_PATH,
+    STREAMED,
+    streamed_route,
+)
 from service.http.traffic import Traffic
 from service.telemetry.spans import Tracer
 
@@ -101,6 +108,7 @@ class RequestGuard:
         self._body_limit = body_limit
         self._limits_of_streamed = {
             BULK_PATH: bulk_body_limit,
+            COLD_START_PATH: body_limit,
             IMPORTS_PATH: upload_limit,
             HAND_OVERS: hand_over_limit,
         }

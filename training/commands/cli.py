@@ -16,6 +16,10 @@ from typing import NoReturn
 from training.errors import TrainingError
 
 COMMANDS = {
+    "cold-start-report": (
+        "training.commands.cold_start_report",
+        "report how well the users of newcomers are foretold",
+    ),
     "compare": ("training.commands.compare", "compare recipes and baselines, with a report"),
     "data": ("training.commands.data", "check a data set folder"),
     "evaluate": ("training.commands.evaluate", "evaluate a checkpoint or a baseline"),

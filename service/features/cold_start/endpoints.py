@@ -1,17 +1,23 @@
 """`/v1/cold-start`: a new streamer in the recommender's own terms."""
 
+import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, Request, Response
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import StreamerNotFound
+from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion
+from service.features.cold_start.batch import answer_lines, questions_of
 from service.features.cold_start.schemas import (
+    LINES_ANSWER,
     ColdStartIn,
+    ColdStartLineOut,
     ColdStartOut,
     FallbackOut,
     IdEmbeddingOut,
     NeighbourOut,
+    UserOut,
 )
 from service.features.cold_start.service import ColdStart
 from service.http.auth.audit import CurrentAudit
@@ -21,8 +27,10 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
+from service.http.ndjson import NDJSON, NdjsonResponse, documented_lines
 from service.http.openapi import RECOMMENDER
 from service.http.problems import Checked
+from service.settings import Limits
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
@@ -45,40 +53,130 @@ async def place_new_streamer(
     audit: CurrentAudit,
     body: Checked[ColdStartIn],
 ) -> ColdStartOut:
-    """The nearest established streamers, and a vector in the recommender's own ID space.
+    """The nearest established streamers, a vector in the recommender's ID space, and its users.
 
     The vector is shown to keys with the scope `embeddings:read`.
     """
-    check_at_most(body.neighbours, limits.max_k, "neighbours")
-    has_profile = body.profile is not None
-    charges.reach("coldstart", hits_units(body.neighbours) + has_profile * PROFILE_UNITS)
+    begin = time.perf_counter()
+    check(body, limits)
+    charges.reach("coldstart", units_of(body))
     audit.about([] if body.streamer_id is None else [body.streamer_id])
+    answer = await cold_start.answer(question_of(body))
+    may_see = "embeddings:read" in caller.scopes
+    has_vectors = may_see and answer.id_embedding is not None
+    audit.about(results=len(answer.neighbours), has_vectors=has_vectors)
+    return out_of(answer, cold_start.model_version, begin, may_see=may_see)
+
+
+@router.post(
+    "/cold-start:batch",
+    operation_id="place_newcomers",
+    summary="Place many new streamers (NDJSON)",
+    dependencies=[requires("coldstart")],
+    response_class=NdjsonResponse,
+    responses=responses(*BODY, *INDEX, *STORE, *MEDIA)
+    | documented_lines(
+        ColdStartLineOut, "NDJSON: one answer per line of the request, in order.", LINES_ANSWER
+    ),
+    openapi_extra={
+        "requestBody": {
+            "description": "Questions like those of POST /v1/cold-start, one per line.",
+            "content": {
+                NDJSON: {
+                    "schema": {"$ref": "#/components/schemas/ColdStartIn"},
+                    "examples": {
+                        "two lines": {
+                            "value": '{"streamer_id":"w0087","users":100}\n'
+                            '{"profile":{"bio":"handmade noodles"},"users":100}\n'
+                        }
+                    },
+                }
+            },
+        }
+    },
+)
+async def place_new_streamers(
+    cold_start: CurrentColdStart,
+    caller: CurrentCaller,
+    charges: CurrentCharges,
+    limits: CurrentLimits,
+    audit: CurrentAudit,
+    request: Request,
+) -> Response:
+    """One question per line, one answer per line, in order. A bad line does not stop the others."""
+    lines = await questions_of(request.stream(), limits)
+    asked = [line.question for line in lines if line.question is not None]
+    charges.reach("coldstart", sum(map(units_of, asked)))
+    ids = [question.streamer_id for question in asked if question.streamer_id is not None]
+    may_see = "embeddings:read" in caller.scopes
+    audit.about(ids, len(lines), has_vectors=may_see and bool(asked))
+
+    async def one(body: ColdStartIn) -> ColdStartOut:
+        begin = time.perf_counter()
+        check(body, limits)
+        answer = await cold_start.answer(question_of(body))
+        return out_of(answer, cold_start.model_version, begin, may_see=may_see)
+
+    return NdjsonResponse(answer_lines(lines, one))
+
+
+def check(body: ColdStartIn, limits: Limits) -> None:
+    """Refuse more than the settings allow.
+
+    Raises:
+        InvalidRequest: names the field.
+    """
+    check_at_most(body.neighbours, limits.max_k, "neighbours")
+    check_at_most(body.users, limits.max_k, "users")
+
+
+def units_of(body: ColdStartIn) -> int:
+    """What a question costs of a rate limit."""
+    users = hits_units(body.users) if body.users else 0
+    return hits_units(body.neighbours) + users + (body.profile is not None) * PROFILE_UNITS
+
+
+def question_of(body: ColdStartIn) -> ColdStartQuestion:
+    """The question that a body asks."""
     profile = None
     if body.profile is not None:
         # No stored id has a blank: it can't exclude anyone from its own neighbours.
         fields = {name: getattr(body.profile, name) for name in StreamerContent.model_fields}
         profile = StreamerProfile.model_construct(streamer_id=" ", **fields)
-    answer = await cold_start.answer(
+    return ColdStartQuestion(
         streamer_id=body.streamer_id,
         profile=profile,
         space=body.space,
         neighbours=body.neighbours,
+        users=body.users,
+        exclude_users=frozenset(body.exclude_users),
+        min_score=body.min_score,
+        min_interactions=body.min_interactions,
+        deadline_ms=body.deadline_ms,
         after_sequence=body.after_sequence,
     )
-    may_see = "embeddings:read" in caller.scopes
-    predicted = answer.id_embedding if may_see else None
-    audit.about(results=len(answer.neighbours), has_vectors=predicted is not None)
+
+
+def out_of(
+    answer: ColdStartAnswer, model_version: str, begin: float, *, may_see: bool
+) -> ColdStartOut:
+    """The answer as it is sent; the vector only to who may see it."""
+    found = answer.id_embedding
     return ColdStartOut(
         neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
+        users=_users(answer),
+        users_unavailable_because=answer.no_users_because,
         id_embedding=None
-        if predicted is None
-        else IdEmbeddingOut.model_validate(
-            {
-                "space": predicted.space,
-                "vector": predicted.vector.tolist(),
-                "method": predicted.method,
-                "confidence": predicted.confidence,
-            }
+        if found is None
+        else IdEmbeddingOut(
+            space=found.space,
+            generation=found.generation,
+            age_s=found.age_s,
+            vector=found.vector.tolist() if may_see else None,
+            source=found.source,
+            method=found.method,
+            confidence=found.confidence,
+            confidence_withheld_because=found.withheld_because,
         ),
         id_embedding_unavailable_because=None if may_see else _UNSEEN,
         fallback=FallbackOut.model_validate(
@@ -88,6 +186,14 @@ async def place_new_streamer(
         coverage=answer.coverage,
         complete=answer.incomplete_because is None,
         incomplete_because=answer.incomplete_because,
-        model_version=cold_start.model_version,
+        missing=list(answer.missing),
+        took_ms=round((time.perf_counter() - begin) * 1000, 3),
+        model_version=model_version,
         index_sequence=answer.index_sequence,
     )
+
+
+def _users(answer: ColdStartAnswer) -> list[UserOut] | None:
+    if answer.users is None:
+        return None
+    return [UserOut.model_construct(user_id=u.user_id, score=u.score) for u in answer.users]

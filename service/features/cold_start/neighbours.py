@@ -21,14 +21,18 @@ _MORE = 22
 
 
 @dataclass(slots=True)
-class Neighbour(Hit):
-    """An established streamer; its score is the cosine of its embedding and the new one's.
+class Neighbour:
+    """An established streamer.
 
     Attributes:
+        streamer_id: whose it is.
+        score: cosine of its embedding and the new one's; None where the new one shows nothing.
         weight: share of all neighbours' weight.
         via: whose votes brought it here, the weightiest first; none when cosines alone decided.
     """
 
+    streamer_id: str
+    score: float | None
     weight: float
     via: Sequence[str] = ()
 

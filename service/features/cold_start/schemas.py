@@ -1,11 +1,22 @@
-"""Request and response of `POST /v1/cold-start`."""
+"""Requests and responses of `POST /v1/cold-start`, and of its batch."""
 
 from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import AfterSequence, Complete, Coverage, Request, Response, with_nulls
+from service.http.schemas import (
+    AfterSequence,
+    Complete,
+    Coverage,
+    FieldProblem,
+    Request,
+    Response,
+    with_nulls,
+)
+from service.maxima import MOST_EXCLUDED_USERS
+
+UserId = Annotated[str, Field(min_length=1, max_length=128)]
 
 
 class ColdStartIn(Request):
@@ -33,6 +44,43 @@ class ColdStartIn(Request):
         Field(max_length=128, description="Name of the ID space; the model's by default."),
     ] = None
     neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
+    users: Annotated[
+        int,
+        Field(
+            ge=0,
+            description="Most users, of those that the recommender handed over, that are likely "
+            "interested.",
+        ),
+    ] = 0
+    exclude_users: Annotated[
+        list[UserId],
+        Field(
+            max_length=MOST_EXCLUDED_USERS,
+            fail_fast=True,
+            default_factory=list[str],
+            description="Users that are left out; unknown ones change nothing.",
+        ),
+    ]
+    min_score: Annotated[
+        float | None, Field(allow_inf_nan=False, description="Lowest score of a user.")
+    ] = None
+    min_interactions: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            allow_inf_nan=False,
+            description="Interactions from which on a streamer counts as established; by default "
+            "as the settings say.",
+        ),
+    ] = None
+    deadline_ms: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=600_000,
+            description="Answer by then with what is ready; `missing` says what is not.",
+        ),
+    ] = None
     after_sequence: AfterSequence = 0
 
     @model_validator(mode="after")
@@ -46,7 +94,10 @@ class NeighbourOut(Response):
     """An established streamer that is near the new one."""
 
     streamer_id: str
-    score: Annotated[float, Field(description="Cosine of the embeddings.")]
+    score: Annotated[
+        float | None,
+        Field(description="Cosine of the embeddings; null where the new one shows nothing."),
+    ]
     weight: Annotated[float, Field(description="Share of this neighbour; all weights sum to 1.")]
     via: Annotated[
         list[str],
@@ -62,15 +113,50 @@ class IdEmbeddingOut(Response):
     """A vector in the recommender's own ID space."""
 
     space: str
-    vector: list[float]
-    method: Annotated[
-        Literal["predicted", "centroid"],
-        Field(description="By the encoder, or the mean of all established streamers."),
+    generation: Annotated[
+        str | None,
+        Field(
+            description="Whose vectors it can be compared with, and no others; null where the "
+            "space is the bundle's own."
+        ),
+    ] = None
+    age_s: Annotated[
+        float | None, Field(description="Seconds since the generation was handed over.")
+    ] = None
+    vector: Annotated[
+        list[float] | None,
+        Field(
+            description="Null where the key may not see it; see id_embedding_unavailable_because."
+        ),
     ]
+    source: Annotated[
+        Literal["own", "blended", "mapped", "neighbours", "centroid"],
+        Field(
+            description="`own`: learned by the recommender. `blended`: learned from little, and "
+            "shrunk towards the prediction. `mapped`: predicted from content by a map. "
+            "`neighbours`: predicted as the mean of the nearest. `centroid`: the mean of a "
+            "category, or of all."
+        ),
+    ]
+    method: Annotated[str, Field(description="How it was made, in detail; for people.")]
     confidence: Annotated[
-        float,
-        Field(description="0 to 1: agreement of the prediction with the neighbours' vectors."),
+        float | None,
+        Field(
+            description="0 to 1. In a space that is handed over: the expected cosine with the "
+            "vector that will be learned, null where that is not known well enough. In the "
+            "bundle's own: agreement of the prediction with the neighbours' vectors."
+        ),
     ]
+    confidence_withheld_because: Annotated[
+        str | None, Field(description="Why there is no confidence.")
+    ] = None
+
+
+class UserOut(Response):
+    """A user that is likely interested."""
+
+    user_id: str
+    score: Annotated[float, Field(description="Inner product of both vectors, norms included.")]
 
 
 class FallbackOut(Response):
@@ -83,6 +169,7 @@ class FallbackOut(Response):
             "low_coverage",
             "no_established_neighbours",
             "model_has_no_id_space",
+            "deadline",
         ]
         | None
     )
@@ -101,10 +188,14 @@ class ColdStartOut(Response):
                     ],
                     "id_embedding": {
                         "space": "als",
+                        "generation": "2026-11-27",
+                        "age_s": 18204.5,
                         "vector": [0.1, -0.048, 0.02, 0.018],
-                        "method": "predicted",
-                        "confidence": 0.728,
+                        "source": "mapped",
+                        "method": "ridge 0.62 + neighbours 0.38",
+                        "confidence": 0.628,
                     },
+                    "users": [{"user_id": "u2031", "score": 0.871}],
                     "fallback": with_nulls({"used": False, "reason": None}),
                     "modalities": {
                         "name": "used",
@@ -115,6 +206,8 @@ class ColdStartOut(Response):
                     "coverage": 0.849,
                     "complete": True,
                     "incomplete_because": None,
+                    "missing": [],
+                    "took_ms": 3.182,
                     "model_version": "transfer-plus-a931f7997f06",
                     "index_sequence": 5000,
                 }
@@ -123,6 +216,13 @@ class ColdStartOut(Response):
     )
 
     neighbours: list[NeighbourOut]
+    users: Annotated[
+        list[UserOut] | None,
+        Field(description="The most likely first; null where none were asked for, or can't be."),
+    ] = None
+    users_unavailable_because: Annotated[
+        str | None, Field(description="Why there are no users.")
+    ] = None
     id_embedding: IdEmbeddingOut | None
     id_embedding_unavailable_because: Annotated[
         str | None,
@@ -135,5 +235,41 @@ class ColdStartOut(Response):
     coverage: Coverage
     complete: Complete
     incomplete_because: str | None = None
+    missing: Annotated[
+        list[Literal["id_embedding", "neighbours", "users"]],
+        Field(
+            default_factory=list[Literal["id_embedding", "neighbours", "users"]],
+            description="What was not ready by deadline_ms.",
+        ),
+    ]
+    took_ms: Annotated[float, Field(description="Time in the service, in milliseconds.")]
     model_version: str
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
+
+
+class BatchProblemOut(Response):
+    """Why a line has no answer."""
+
+    code: str
+    detail: str
+    errors: Annotated[list[FieldProblem], Field(default_factory=list[FieldProblem])]
+
+
+class ColdStartLineOut(Response):
+    """The answer to a line, or what is wrong with it."""
+
+    line: Annotated[int, Field(ge=1, description="Of the request.")]
+    answer: ColdStartOut | None = None
+    problem: BatchProblemOut | None = None
+
+
+LINES_ANSWER = [
+    {
+        "line": 1,
+        "problem": {
+            "code": "streamer_not_found",
+            "detail": "streamer 'w9999' is not stored",
+            "errors": [{"pointer": "/streamer_id", "detail": "streamer 'w9999' is not stored"}],
+        },
+    }
+]

@@ -1,7 +1,6 @@
 """Cold start: a new streamer in the recommender's own terms."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,146 +8,153 @@ from numpy.typing import NDArray
 from model_export.contract.bundle import IdSpace
 from model_export.contract.established import VOTERS
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.pipeline import EncodedProfile
 from service.engine.encoding.profile_reader import ToRead
-from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.replica.follower import Follower
+from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.work.search_pool import SearchPool
-from service.errors import FieldError, InvalidRequest, StreamerNotFound
+from service.errors import InvalidRequest
+from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion, IdEmbedding
+from service.features.cold_start.deadline import Deadline
+from service.features.cold_start.in_space import InSpace
 from service.features.cold_start.neighbours import Neighbour, Recommender, by_cosine, by_vote
+from service.features.cold_start.placing import Placing
 from service.index.query import Query, ScoringSpec
-from service.store.base import Record
 
-
-@dataclass(frozen=True, eq=False)
-class PredictedId:
-    """A vector in the recommender's ID space.
-
-    Attributes:
-        space: the name of that space.
-        vector: float32 (E,).
-        method: `predicted` by the encoder's head, or the `centroid` of all established streamers.
-        confidence: 0..1, the cosine of the prediction with the neighbours' weighted mean vector:
-            two independent estimates that agree can be trusted. 0 when there is only one.
-    """
-
-    space: str
-    vector: NDArray[np.float32]
-    method: str
-    confidence: float
-
-
-@dataclass(frozen=True, eq=False)
-class ColdStartAnswer:
-    """Neighbours, the predicted ID-embedding, and why less than that was possible.
-
-    `incomplete_because` says why the newest writes may be missing, None when they are not.
-    """
-
-    neighbours: Sequence[Neighbour]
-    id_embedding: PredictedId | None
-    fallback_reason: str | None
-    modalities: dict[str, str]
-    coverage: float
-    index_sequence: int
-    incomplete_because: str | None
+_NO_SPACE = "no generation is served of this space: hand one over with PUT /v1/spaces/{space}"
 
 
 class ColdStart:
-    """The use-case behind `POST /v1/cold-start`."""
+    """The use-case behind `POST /v1/cold-start`.
+
+    Spaces that the recommender hands over are answered by what is served of them, the bundle's own
+    space by the bundle.
+    """
 
     def __init__(
         self,
         follower: Follower,
         searches: SearchPool,
-        pipeline: EncodingPipeline,
-        stored: StoredProfiles,
+        placing: Placing,
+        model_version: str,
         id_space: IdSpace | None,
         recommender: Recommender | None,
         visible_timeout_ms: int,
-        least_coverage: float = 0.0,
+        least_coverage: float,
+        active: ActiveSpaces,
+        in_space: InSpace,
     ) -> None:
-        """Without a `recommender`, all that are stored count as established.
+        """Without a `recommender`, all that are stored count as established by the bundle.
 
         What shows less than `least_coverage` is not predicted: it gets the centroid.
         """
         self._follower = follower
         self._searches = searches
-        self._pipeline = pipeline
-        self._stored = stored
-        self.model_version = pipeline.model_version
+        self._placing = placing
+        self.model_version = model_version
         self._id_space = id_space
         self._recommender = recommender
         self._visible_timeout_ms = visible_timeout_ms
         self._least_coverage = least_coverage
+        self._active = active
+        self._in_space = in_space
 
-    async def answer(
-        self,
-        *,
-        streamer_id: str | None = None,
-        profile: StreamerProfile | None = None,
-        space: str | None = None,
-        neighbours: int = 10,
-        after_sequence: int = 0,
-    ) -> ColdStartAnswer:
+    async def answer(self, question: ColdStartQuestion) -> ColdStartAnswer:
         """Place a stored streamer or a profile among the established ones.
 
         Raises:
-            StreamerNotFound: `streamer_id` is not stored.
-            InvalidRequest: `space` is not the model's, or the profile can't be read.
+            StreamerNotFound: the streamer is neither stored nor known to the recommender.
+            InvalidRequest: the space is unknown, or the profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
-            Overloaded: too many searches wait already, or the deadline passed.
+            Overloaded: too many searches wait already, or the service's own deadline passed.
         """
-        self._check_space(space)
-        await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
-        item = None if profile is None else ToRead(profile, "/profile")
-        if streamer_id is not None:
-            record = await self._record(streamer_id)
+        deadline = Deadline(question.deadline_ms)
+        served = self._served(question.space)
+        await self._follower.wait_for(question.after_sequence, self._visible_timeout_ms)
+        if served is not None:
+            return await self._in_space.answer(question, served, deadline)
+        found = await deadline.within(self._by_bundle(question))
+        if found is not None:
+            return found
+        return ColdStartAnswer(
+            [],
+            self._centroid(),
+            "deadline",
+            {},
+            0.0,
+            self._follower.sequence,
+            "not ready by deadline_ms: id_embedding, neighbours",
+            ["id_embedding", "neighbours"],
+            no_users_because=_NO_SPACE if question.users else None,
+        )
+
+    def _served(self, space: str | None) -> ServedGeneration | None:
+        """What answers: a generation, or None for the bundle.
+
+        Raises:
+            InvalidRequest: nothing does, or it is not clear which.
+        """
+        mine = None if self._id_space is None else self._id_space.name
+        names = self._active.names()
+        if space is None:
+            if mine is not None and (mine in names or not names):
+                space = mine
+            elif len(names) == 1:
+                space = names[0]
+            elif names:
+                raise InvalidRequest.of("/space", f"name one of: {', '.join(names)}")
+            else:
+                return None
+        served = self._active.get(space)
+        if served is None and space != mine:
+            known = sorted(set(names) | ({mine} if mine else set[str]()))
+            raise InvalidRequest.of(
+                "/space",
+                f"there are no ID-embeddings of space {space!r}"
+                + (f", only of: {', '.join(known)}" if known else "; hand a generation over"),
+            )
+        return served
+
+    async def _by_bundle(self, question: ColdStartQuestion) -> ColdStartAnswer:
+        placed = await self._placing.encoded(await self._item(question))
+        features, follower = placed.features, self._follower
+        near, vector, reason = await self._predicted(placed, question.neighbours)
+        return ColdStartAnswer(
+            near,
+            vector,
+            reason,
+            dict(features.status),
+            features.coverage,
+            follower.sequence,
+            follower.behind_because,
+            no_users_because=_NO_SPACE if question.users else None,
+        )
+
+    async def _item(self, question: ColdStartQuestion) -> ToRead:
+        if question.streamer_id is not None:
+            record = await self._placing.record(question.streamer_id)
             profile = StreamerProfile.model_validate_json(record.profile)
-            item = ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
-        if item is None:
+            return ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
+        if question.profile is None:
             raise InvalidRequest.of("", "needs streamer_id or profile")
-        placed = await self._pipeline.encode(item)
-        modalities: dict[str, str] = dict(placed.features.status)
-        coverage = placed.features.coverage
-        state = coverage, self._follower.sequence, self._follower.behind_because
+        return ToRead(question.profile, "/profile")
+
+    async def _predicted(
+        self, placed: EncodedProfile, count: int
+    ) -> tuple[Sequence[Neighbour], IdEmbedding | None, str | None]:
         if placed.encoded is None:
-            return ColdStartAnswer([], self._centroid(), "insufficient_content", modalities, *state)
-        near = await self._near(placed.encoded.embedding, item.profile.streamer_id, neighbours)
-        if coverage < self._least_coverage:
-            return ColdStartAnswer(near, self._centroid(), "low_coverage", modalities, *state)
+            return [], self._centroid(), "insufficient_content"
+        near = await self._near(placed.encoded.embedding, placed.profile.streamer_id, count)
+        if placed.features.coverage < self._least_coverage:
+            return near, self._centroid(), "low_coverage"
         vector = placed.encoded.id_embedding
         if self._id_space is None or vector is None:
-            return ColdStartAnswer(near, None, "model_has_no_id_space", modalities, *state)
+            return near, None, "model_has_no_id_space"
         confidence = 0.0
         if near and self._recommender is not None:
             confidence = _agreement(vector, self._recommender.mean(near))
-        return ColdStartAnswer(
-            near,
-            PredictedId(self._id_space.name, vector, "predicted", confidence),
-            None if near else "no_established_neighbours",
-            modalities,
-            *state,
-        )
-
-    async def _record(self, streamer_id: str) -> Record:
-        try:
-            record = await self._stored.get(streamer_id)
-            if record.model_version != self._pipeline.model_version:
-                raise StreamerNotFound(f"streamer {streamer_id!r} is not encoded by this model")
-        except StreamerNotFound as error:
-            field = FieldError("/streamer_id", error.detail)
-            raise StreamerNotFound(error.detail, [field]) from error
-        return record
-
-    def _check_space(self, space: str | None) -> None:
-        known = None if self._id_space is None else self._id_space.name
-        if space is not None and space != known:
-            raise InvalidRequest.of(
-                "/space",
-                f"the model predicts no ID-embeddings of space {space!r}"
-                + (f", only of {known!r}" if known else "; it was trained without a teacher"),
-            )
+        predicted = IdEmbedding(self._id_space.name, vector, "mapped", "predicted", confidence)
+        return near, predicted, None if near else "no_established_neighbours"
 
     async def _near(self, embedding: NDArray[np.float32], own: str, count: int) -> list[Neighbour]:
         """The best established streamers, by the vote of those most alike where there is one."""
@@ -167,10 +173,11 @@ class ColdStart:
             return by_cosine(hits)
         return await by_vote(index, self._searches, recommender, graph, embedding, hits, own, count)
 
-    def _centroid(self) -> PredictedId | None:
+    def _centroid(self) -> IdEmbedding | None:
         if self._id_space is None or self._recommender is None or not self._recommender.ids:
             return None
-        return PredictedId(self._id_space.name, self._recommender.centroid, "centroid", 0.0)
+        centroid = self._recommender.centroid
+        return IdEmbedding(self._id_space.name, centroid, "centroid", "centroid", 0.0)
 
 
 def _agreement(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

@@ -157,7 +157,10 @@ def test_a_vector_needs_its_scope(guarded: TestClient) -> None:
     shown = guarded.post("/v1/cold-start", json=profile).json()
     hidden = guarded.post("/v1/cold-start", json=profile, headers=without).json()
     assert shown["id_embedding_unavailable_because"] is None
-    assert hidden["id_embedding"] is None
+    assert hidden["id_embedding"]["vector"] is None
+    assert {**hidden["id_embedding"], "vector": shown["id_embedding"]["vector"]} == shown[
+        "id_embedding"
+    ]
     assert "embeddings:read" in hidden["id_embedding_unavailable_because"]
     assert hidden["modalities"] == shown["modalities"]
 

@@ -50,6 +50,7 @@ EXPECTED = {
     "GET /v1/similar": "search",
     "POST /v1/similar/export": "search",
     "POST /v1/cold-start": "coldstart",
+    "POST /v1/cold-start:batch": "coldstart",
     "POST /v1/dedup": "duplicates",
     "POST /v1/compare": "explain",
     "POST /v1/jobs/imports": "streamers:write",

@@ -1,0 +1,205 @@
+"""A generation with all that answers need of it; immutable, so that no answer mixes two."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.established import VOTERS, Tally
+from service.engine.prediction.confidence import Signs
+from service.engine.prediction.fit import Fit
+from service.engine.prediction.inner_products import InnerProductIndex
+from service.engine.prediction.neighbours import MOST, Near
+from service.engine.prediction.users import UserIndex
+from service.engine.spaces.generation import Generation
+
+_MS_PER_VOTER = 4e-3
+_MS_PER_STREAMER = 2e-5
+
+
+@dataclass(frozen=True, eq=False)
+class Centroids:
+    """What is answered about those of whom too little is known.
+
+    Attributes:
+        vector: float32 (E,), mean of all own vectors.
+        popular: rows of the generation with most interactions, or else the longest vectors.
+        by_category: the same of a category's streamers, where there are enough.
+    """
+
+    vector: NDArray[np.float32]
+    popular: NDArray[np.int64]
+    by_category: Mapping[str, "Centroids"]
+
+
+@dataclass(frozen=True, eq=False)
+class Predicted:
+    """A prediction for one streamer.
+
+    Attributes:
+        vector: float32 (E,).
+        confidence: expected cosine with the vector that will be learned; None where it is withheld.
+    """
+
+    vector: NDArray[np.float32]
+    confidence: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Elected:
+    """The vote of the established on one streamer.
+
+    Attributes:
+        rows: int64 (R,), rows of the generation that got votes, most first.
+        scores: float32 (R,), their shares of all votes.
+        voters: int64 (V,), rows of the generation that voted.
+        tally: of single votes; its rows are places among the known.
+        places: int64 (R,), places of `rows` among the known.
+    """
+
+    rows: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    voters: NDArray[np.int64]
+    tally: Tally
+    places: NDArray[np.int64]
+
+    def via(self, which: NDArray[np.int64], most: int) -> list[list[int]]:
+        """Rows of the voters that counted most for some of the elected, by places in `rows`."""
+        leading = self.tally.leading(self.places[which], most)
+        return [self.voters[places].tolist() for places in leading]
+
+
+@dataclass(frozen=True, eq=False)
+class FittedGeneration:
+    """What `GenerationFitter` makes of a generation.
+
+    Attributes:
+        generation: the hand-over.
+        rows: int64 (k,), rows of the streamers that have content here, ascending.
+        contents: of their embeddings; None with nobody.
+        fit: what predicts.
+        users: None where none were handed over.
+        centroids: None of an empty generation.
+    """
+
+    generation: Generation
+    rows: NDArray[np.int64]
+    contents: InnerProductIndex | None
+    fit: Fit
+    users: UserIndex | None
+    centroids: Centroids | None
+
+    @property
+    def cost_ms(self) -> float:
+        """What `near`, `predict` and `vote` together are expected to take of one core."""
+        search = 0.0 if self.contents is None else self.contents.cost_ms
+        return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
+
+    def near(self, embedding: NDArray[np.float32], own: int | None, least: float) -> Near | None:
+        """The established with the most similar content (1, K), without the streamer itself.
+
+        Args:
+            embedding: (D,) of the content.
+            own: row of the streamer in the generation; None if it has none.
+            least: interactions of the established.
+        """
+        if self.contents is None:
+            return None
+        places, scores = self.contents.search(embedding, VOTERS + (own is not None))
+        rows = self.rows[places]
+        kept = self._are_established(rows, least) & (rows != (-1 if own is None else own))
+        places, scores = places[kept], scores[kept]
+        return Near(places[None], scores[None]) if len(places) else None
+
+    def predict(
+        self, embedding: NDArray[np.float32], near: Near, coverage: float, modalities: int
+    ) -> Predicted | None:
+        """Predict the vector of a streamer; None with nothing to predict by.
+
+        Args:
+            embedding: (D,) of the content.
+            near: by `near`.
+            coverage: share of the content that the encoder knows.
+            modalities: kinds of content shown.
+        """
+        predictor = self.fit.predictor
+        if predictor is None:
+            return None
+        nearest = Near(self.rows[near.places[:, :MOST]], near.scores[:, :MOST])
+        made = predictor.predict(
+            embedding[None],
+            nearest,
+            self.generation.vectors,
+            np.array([coverage], np.float32),
+            np.array([modalities], np.float32),
+        )
+        return Predicted(made.vectors[0], self._confidence(made.signs))
+
+    def vote(self, near: Near, least: float) -> Elected | None:
+        """Which of the established, by `least` interactions, get votes; None without a graph."""
+        graph = self.fit.graph
+        if graph is None:
+            return None
+        voters = near.places[0]
+        tally = graph.count(voters, graph.shares(near.scores[0]))
+        scores = tally.scores()  # (k,)
+        named = np.flatnonzero(scores > 0)
+        named = named[self._are_established(self.rows[named], least)]
+        order = named[np.lexsort((named, -scores[named]))]
+        return Elected(self.rows[order], scores[order], self.rows[voters], tally, order)
+
+    def _are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
+        counts = self.generation.interactions
+        return np.ones(len(rows), np.bool_) if counts is None else counts[rows] >= least
+
+    def _confidence(self, signs: Signs) -> float | None:
+        predictor = self.fit.predictor
+        if predictor is None or predictor.confidence.calibration is None:
+            return None
+        return float(predictor.confidence.calibration(signs)[0])
+
+
+def centroids_of(
+    generation: Generation,
+    rows: NDArray[np.int64],
+    categories: Sequence[str | None],
+    least: int = 5,
+    most: int = 1000,
+) -> Centroids | None:
+    """Means and the most popular, of all and by category.
+
+    Args:
+        generation: the hand-over.
+        rows: (k,) of the streamers that have content here; the popular are among them.
+        categories: of these, None for those that show none.
+        least: streamers that a category needs.
+        most: popular ones that are kept.
+    """
+    if not len(generation.vectors):
+        return None
+    by_category: dict[str, list[int]] = {}
+    for row, category in zip(rows.tolist(), categories, strict=True):
+        if category is not None:
+            by_category.setdefault(category, []).append(row)
+    return Centroids(
+        generation.vectors.mean(axis=0),
+        _popular(generation, rows, most),
+        {
+            category: Centroids(
+                generation.vectors[mine].mean(axis=0),
+                _popular(generation, np.array(mine, np.int64), most // 10),
+                {},
+            )
+            for category, mine in by_category.items()
+            if len(mine) >= least
+        },
+    )
+
+
+def _popular(generation: Generation, rows: NDArray[np.int64], most: int) -> NDArray[np.int64]:
+    if generation.interactions is not None:
+        weights = generation.interactions[rows]
+    else:
+        weights = np.linalg.norm(generation.vectors[rows], axis=1)
+    return rows[np.argsort(-weights, kind="stable")[:most]]

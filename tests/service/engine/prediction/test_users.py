@@ -1,0 +1,95 @@
+"""Users by inner product: exact while they are few, by codes beyond."""
+
+import numpy as np
+import pytest
+
+from service.engine.prediction.inner_products import InnerProductIndex, nearest_of_all
+from service.engine.prediction.users import UserIndex
+from tests.service.engine.prediction.worlds import unit
+
+
+def vectors(count: int, width: int = 16, seed: int = 0) -> np.ndarray:
+    rng = np.random.default_rng(seed)
+    centres = rng.standard_normal((40, width))
+    rows = centres[rng.integers(40, size=count)] + 0.5 * rng.standard_normal((count, width))
+    return (rows * rng.lognormal(0, 0.5, (count, 1))).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def users() -> UserIndex:
+    made = vectors(2000)
+    return UserIndex([f"u{i}" for i in range(2000)], made, vectors(50, seed=1))
+
+
+def naive(query: np.ndarray, left_out: frozenset[int] = frozenset()) -> list[str]:
+    scores = vectors(2000) @ query
+    return [f"u{i}" for i in np.argsort(-scores, kind="stable").tolist() if i not in left_out]
+
+
+def test_the_users_with_the_largest_inner_products_come_first(users: UserIndex) -> None:
+    query = vectors(1, seed=2)[0]
+    found = users.search(query, 20)
+    assert [user.user_id for user in found] == naive(query)[:20]
+    assert found[0].score == pytest.approx(float((vectors(2000) @ query).max()), rel=1e-4)
+    assert users.recall == 1
+
+
+def test_excluded_users_are_left_out_however_many(users: UserIndex) -> None:
+    query = vectors(1, seed=3)[0]
+    order = naive(query)
+    for many in (1, 30, 500, 1990):
+        exclude = frozenset(order[:many])
+        found = users.search(query, 20, exclude=[exclude, frozenset({"stranger"})])
+        assert [user.user_id for user in found] == order[many : many + 20]
+
+
+def test_scores_have_a_floor(users: UserIndex) -> None:
+    query = vectors(1, seed=4)[0]
+    scores = np.sort(vectors(2000) @ query)[::-1]
+    floor = float((scores[6] + scores[7]) / 2)
+    assert len(users.search(query, 20, min_score=floor)) == 7
+    assert users.search(query, 20, min_score=float(scores[0]) + 1) == []
+
+
+def test_nobody_and_fewer_than_asked_for(users: UserIndex) -> None:
+    empty = UserIndex([], np.zeros((0, 16), np.float32), vectors(5))
+    assert empty.search(vectors(1)[0], 10) == []
+    assert len(users.search(vectors(1)[0], 5000)) == 2000
+
+
+def test_codes_find_nearly_all_with_norms_kept() -> None:
+    rows, queries = vectors(20_000), vectors(100, seed=5)
+    index = InnerProductIndex(rows, vectors(64, seed=6), most=100, exact_rows=1000)
+    assert not index.is_exact
+    assert index.recall >= 0.98
+    shares = []
+    for query in queries:
+        best, scores = index.search(query, 100)
+        exact = np.argsort(-(rows @ query))[:100]
+        shares.append(len(np.intersect1d(best, exact)) / 100)
+        np.testing.assert_allclose(scores, rows[best] @ query, rtol=1e-4, atol=1e-4)
+        assert (np.diff(scores) <= 0).all()
+    assert np.mean(shares) > 0.95
+    many, _ = index.search(queries[0], 500)  # more than codes answer: exact
+    assert set(many.tolist()) == set(np.argsort(-(rows @ queries[0]))[:500].tolist())
+
+
+def test_a_recall_that_codes_do_not_reach_scans_all() -> None:
+    rows = vectors(3000)
+    # All alike to 4 bits of each component, beside one that is far away.
+    rows = (1 + 1e-4 * np.random.default_rng(0).standard_normal(rows.shape)).astype(np.float32)
+    rows[0] = 1000
+    index = InnerProductIndex(rows, vectors(64), most=50, exact_rows=1000)
+    assert index.is_exact
+    assert index.recall == 1
+
+
+def test_neighbours_of_all_are_others() -> None:
+    rows = unit(vectors(3000))
+    exact, scores = nearest_of_all(rows, 5, lambda: None)
+    products = rows @ rows.T
+    np.fill_diagonal(products, -2)
+    np.testing.assert_allclose(scores, -np.sort(-products, 1)[:, :5], atol=1e-5)
+    assert not (exact == np.arange(3000)[:, None]).any()
+    near, _ = nearest_of_all(rows, 5, lambda: None, exact_rows=1000)
+    assert np.mean([len(np.intersect1d(a, b)) / 5 for a, b in zip(near, exact, strict=True)]) > 0.9
