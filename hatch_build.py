@@ -20,6 +20,8 @@ _WEB, _BUILT = Path("service/console/web"), Path("service/console/built")
 _DIGEST, _MISSING = "sources.sha256", "missing.txt"
 _NOT_SOURCES = frozenset({"node_modules", "schema.d.ts"})
 _TIMEOUT_S = 600
+_OPTIONAL = ("--default-non-nullable", "false")
+"""What has a default need not be sent."""
 
 
 class NotBuilt(Exception):
@@ -150,7 +152,7 @@ def _lint(web: Path) -> None:
 def _typecheck(web: Path) -> None:
     node, document = _node(web), web.parents[2] / "docs" / "openapi.json"
     types = web / "src" / "api" / "schema.d.ts"
-    node.run("openapi-typescript/bin/cli.js", document, "--output", types)
+    node.run("openapi-typescript/bin/cli.js", document, "--output", types, *_OPTIONAL)
     node.run("typescript/bin/tsc", "--noEmit")
 
 

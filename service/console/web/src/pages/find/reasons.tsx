@@ -11,7 +11,7 @@ const VALUES_IN_A_LINE = 3;
 /** What both show, in the words of both; pictures and sounds by their places. */
 export function toldOf(shared: Shared): string {
   if (typeof shared === "string") return shared;
-  const { seed_quote: seed, hit_quote: hit } = shared;
+  const { seed_quote: seed = "", hit_quote: hit = "" } = shared;
   if (!seed && !hit) return `${shared.seed} = ${shared.hit}`;
   if (seed === hit) return seed;
   return `${seed} ≈ ${hit}`;

@@ -11,6 +11,7 @@ import { changed, go, hrefOf, place } from "../../state/location";
 
 type Placed = Schemas["ColdStartOut"];
 const NEIGHBOURS = 20;
+const USERS = 20;
 const MOST_VIA = 3;
 
 /** A profile in a text: without its id, which a body of this route does not have. */
@@ -25,7 +26,7 @@ export function Placing() {
   const asked = pasted || id || null;
   const { value, failure, waiting, again } = useAsked(asked, (signal) => {
     const who = pasted ? { profile: profileIn(pasted) } : { streamer_id: id };
-    const body = { ...who, neighbours: NEIGHBOURS, after_sequence: 0 };
+    const body = { ...who, neighbours: NEIGHBOURS, users: USERS };
     return ask(api.POST("/v1/cold-start", { body, signal }));
   });
   return (
@@ -108,7 +109,7 @@ function Shown({ placed }: { placed: Placed }) {
       {!placed.complete && (
         <p class="notice">{t("find.incomplete", { why: placed.incomplete_because ?? "" })}</p>
       )}
-      <p>{predictionOf(placed)}</p>
+      <Prediction placed={placed} />
       <p class="quiet">{t("new.coverage", { percent: percent(placed.coverage) })}</p>
       <Modalities states={placed.modalities as Record<string, string>} />
       {neighbours.length ? (
@@ -135,18 +136,52 @@ function Shown({ placed }: { placed: Placed }) {
       ) : (
         <Empty title={t("new.neighbours.none")} />
       )}
+      <Audience placed={placed} />
     </>
   );
 }
 
-function predictionOf(placed: Placed): string {
+function Prediction({ placed }: { placed: Placed }) {
   const predicted = placed.id_embedding;
   if (!predicted) {
-    return t("new.noVector", { why: placed.id_embedding_unavailable_because ?? t("new.none") });
+    return <p>{t("new.noVector", { why: placed.id_embedding_unavailable_because ?? "" })}</p>;
   }
-  const where = t("new.space", { space: predicted.space });
-  const confidence = predicted.confidence.toFixed(2);
-  return `${where}: ${t(`new.${predicted.method}`, { confidence })}`;
+  const { generation, confidence } = predicted;
+  const sure =
+    confidence === null
+      ? t("new.unsure", { why: predicted.confidence_withheld_because ?? "" })
+      : t("new.confidence", { confidence: confidence.toFixed(2) });
+  return (
+    <p>
+      <strong>
+        {t("new.space", {
+          space: generation ? `${predicted.space}, ${generation}` : predicted.space,
+        })}
+      </strong>
+      : {named("new.source", predicted.source)} · {sure}{" "}
+      <span class="quiet words">{predicted.method}</span>
+    </p>
+  );
+}
+
+/** Users of the recommender who are likely interested. */
+function Audience({ placed }: { placed: Placed }) {
+  const { users, users_unavailable_because: why } = placed;
+  return (
+    <section aria-labelledby="audience">
+      <h2 id="audience">{t("new.audience")}</h2>
+      {!users?.length && <p class="quiet words">{why ?? t("new.audience.none")}</p>}
+      {users && users.length > 0 && (
+        <ol class="chips">
+          {users.map((user) => (
+            <li key={user.user_id} class="chip" title={user.score.toFixed(3)}>
+              <Words value={user.user_id} />
+            </li>
+          ))}
+        </ol>
+      )}
+    </section>
+  );
 }
 
 function Neighbour({ neighbour }: { neighbour: Placed["neighbours"][number] }) {
@@ -161,7 +196,7 @@ function Neighbour({ neighbour }: { neighbour: Placed["neighbours"][number] }) {
         <span class="id quiet">{id}</span>
       </th>
       <td class="number">{percent(neighbour.weight)}</td>
-      <td class="number">{neighbour.score.toFixed(3)}</td>
+      <td class="number">{neighbour.score?.toFixed(3) ?? "–"}</td>
       <td>
         <Words value={others.slice(0, MOST_VIA).join(", ") || t("new.itself")} />
       </td>
