@@ -11,6 +11,8 @@ from fastapi_offline import FastAPIOffline
 from service.bootstrap import open_services
 from service.console import serving
 from service.features.audit import endpoints as audit
+from service.features.cases import endpoints as cases
+from service.features.cases import reads as case_reads
 from service.features.cold_start import endpoints as cold_start
 from service.features.compare import endpoints as compare
 from service.features.dedup import endpoints as dedup
@@ -20,7 +22,9 @@ from service.features.events import endpoints as events
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
+from service.features.lists import endpoints as lists
 from service.features.operations import error_page, health, index_listing, metrics
+from service.features.outreach import endpoints as outreach
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.spaces import endpoints as spaces
@@ -77,8 +81,11 @@ def create_app(
         telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     parts = (similar, cold_start, dedup, streamers, reads, transfers, jobs, index_listing, keys)
-    for part in (
-        *parts,
+    more = (
+        cases,
+        case_reads,
+        lists,
+        outreach,
         compare,
         duplicates,
         judgements,
@@ -87,7 +94,8 @@ def create_app(
         audit,
         health,
         error_page,
-    ):
+    )
+    for part in (*parts, *more):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

@@ -7,6 +7,8 @@ from prometheus_client.registry import Collector
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
+from service.features.cases.exports.exporting import Exports
+from service.features.cases.service import Cases
 from service.features.cold_start.service import ColdStart
 from service.features.compare.service import Compare
 from service.features.dedup.service import Dedup
@@ -15,8 +17,10 @@ from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.lists.service import Lists
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
+from service.features.outreach.service import Outreach
 from service.features.similar.service import Similar
 from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
@@ -36,11 +40,15 @@ class Services:
     streamers: Streamers
     writes: WritePipeline
     similar: Similar
+    lists: Lists
+    outreach: Outreach
     cold_start: ColdStart
     dedup: Dedup
     compare: Compare
     duplicates: Duplicates
     judgements: Judgements
+    cases: Cases
+    case_exports: Exports
     events: Events
     spaces: Spaces
     operations: Operations

@@ -4,16 +4,19 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence, Set
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
+from service.bootstrap.erasure import erasure_of
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.lists import lists_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.engine.candidates.kept import KeptCorpus
@@ -31,7 +34,6 @@ from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
-from service.engine.replica.snapshots import Snapshots
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.spaces.active import ActiveSpaces
@@ -47,6 +49,7 @@ from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
+from service.features.cases.service import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
@@ -61,12 +64,12 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
+from service.features.lists import jobs as list_jobs
 from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.similar import exporting
-from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.media.addresses import SystemResolver
@@ -169,6 +172,9 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        cases = CaseParts(
+            store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
+        )
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -176,12 +182,17 @@ async def open_services(
             _turns("explanations", settings),
         )
         similar = similar_of(serving, lanes, content, audience, turns, settings)
+        lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
+                CASES: cases.jobs,
             },
-            answers={exporting.KIND: exporting.answering(similar, settings.limits)},
+            answers={
+                exporting.KIND: exporting.answering(similar, settings.limits),
+                list_jobs.KIND: list_jobs.answering(lists, lanes),
+            },
         )
         counts = JobCounts()
         long = await open_jobs(
@@ -199,11 +210,15 @@ async def open_services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
             similar=similar,
+            lists=lists,
+            outreach=outreach,
             cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            cases=cases.open(long.jobs),
+            case_exports=cases.exports,
             events=Events(duplicates.events),
             spaces=spaces,
             operations=Operations(
@@ -217,7 +232,7 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=_erasure(store, writes, snapshots, frozenset(known_ids), settings),
+            erasure=erasure_of(store, writes, snapshots, known_ids, settings, cases.kept.erase),
             limits=settings.limits,
             lanes=lanes,
             collectors=(
@@ -228,16 +243,6 @@ async def open_services(
                 space_counts,
             ),
         )
-
-
-def _erasure(
-    store: StreamerStore, writes: WritePipeline, saved: Snapshots, ids: Set[str], all_: Settings
-) -> Erasure:
-    async def discard() -> None:
-        await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
-
-    known = Known(ids.__contains__, all_.paging.keep_s, all_.audit.keep_days)
-    return Erasure(store, writes.delete, discard, known)
 
 
 def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:

@@ -10,9 +10,11 @@ from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -58,6 +60,9 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        lists: campaign lists.
+        outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -86,6 +91,9 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.lists = AsyncLists(self._transport, self.jobs, self._last)
+        self.outreach = AsyncOutreach(self._transport)
+        self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
         return self

@@ -14,6 +14,8 @@ WRITTEN = {
     "transport.py": "async_transport.py",
     "jobs.py": "async_jobs.py",
     "duplicates/synchronous.py": "duplicates/asynchronous.py",
+    "lists/synchronous.py": "lists/asynchronous.py",
+    "cases/synchronous.py": "cases/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -31,8 +33,9 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
+    (r"\bAsync(Cases|Lists|Outreach)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
-    (r"\bduplicates\.asynchronous\b", "duplicates.synchronous"),
+    (r"\b(cases|duplicates|lists)\.asynchronous\b", r"\1.synchronous"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

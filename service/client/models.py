@@ -1,6 +1,21 @@
 """What is sent and what comes back: the schemas of the API itself."""
 
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
+from service.features.cases.schemas import (
+    CaseDetailOut,
+    CaseIn,
+    CaseOut,
+    CasePage,
+    DecidedOut,
+    DifferenceOut,
+    ExpandIn,
+    RanOut,
+    UndoneOut,
+    VerdictIn,
+    VerdictPage,
+)
+from service.features.cases.schemas import EventPage as CaseEventPage
+from service.features.cases.schemas import MemberOut as CaseMemberOut
 from service.features.cold_start.schemas import (
     ColdStartIn,
     ColdStartLineOut,
@@ -40,7 +55,19 @@ from service.features.duplicates.schemas import (
 )
 from service.features.events.schemas import EventOut, EventPage
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
+from service.features.lists.answers import (
+    ListAnswerOut,
+    ListDeletedOut,
+    ListDetailOut,
+    ListOut,
+    ListPage,
+    ListRowOut,
+    RunDetailOut,
+    RunOut,
+)
+from service.features.lists.schemas import ListQuestionIn
 from service.features.operations.schemas import HealthOut
+from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -72,6 +99,12 @@ from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
     "BulkLineOut",
+    "CaseDetailOut",
+    "CaseEventPage",
+    "CaseIn",
+    "CaseMemberOut",
+    "CaseOut",
+    "CasePage",
     "ChannelName",
     "ChannelOut",
     "ClusterOut",
@@ -81,14 +114,17 @@ __all__ = [
     "CompareIn",
     "CompareOut",
     "ConditionIn",
+    "DecidedOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
     "EventOut",
     "EventPage",
+    "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
@@ -107,18 +143,30 @@ __all__ = [
     "JobPage",
     "JudgementIn",
     "JudgementPage",
+    "ListAnswerOut",
+    "ListDeletedOut",
+    "ListDetailOut",
+    "ListOut",
+    "ListPage",
+    "ListQuestionIn",
+    "ListRowOut",
     "ListedOut",
     "Live",
     "Media",
     "MemberOut",
     "NearDuplicateOut",
     "NeighbourOut",
+    "OutreachOut",
+    "OutreachPage",
     "PairOut",
     "Problem",
     "ProgressOut",
     "QuoteOut",
+    "RanOut",
     "ReasonsOut",
     "RefusedLineOut",
+    "RunDetailOut",
+    "RunOut",
     "SameContentOut",
     "SeedIn",
     "SideIn",
@@ -133,7 +181,10 @@ __all__ = [
     "StreamerProfile",
     "TakenBackOut",
     "TieOut",
+    "UndoneOut",
     "UserOut",
+    "VerdictIn",
+    "VerdictPage",
     "Video",
     "WrittenOut",
 ]

@@ -12,9 +12,11 @@ from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
 from service.client.calls import ExportLine, LastWrite
+from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.lines import Chunk, Profile, chunks_of
+from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
     BulkLineOut,
     ChannelName,
@@ -60,6 +62,9 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        lists: campaign lists.
+        outreach: who was written to.
+        cases: from seeds to everyone who hangs together with them.
     """
 
     def __init__(
@@ -88,6 +93,9 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.lists = Lists(self._transport, self.jobs, self._last)
+        self.outreach = Outreach(self._transport)
+        self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
         return self

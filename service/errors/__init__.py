@@ -17,9 +17,13 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── CaseNotFound        404   there is no such case
+│   ├── NotInCase           404   the streamer is not in the case
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
+│   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
+│   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
 │   ├── BodyTooSlow         408
 │   ├── HeaderTooSlow       408
@@ -35,13 +39,18 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingBefore       409   no generation was served before
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
+│   ├── TooManyRecords      409   too many lists or records of outreach are kept
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
+│   ├── ListConflict        412   likewise of a saved list
+│   ├── CaseChanged         412   somebody changed the case since it was read
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
+│   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── RateLimited         429   the API key has used up its rate limit
@@ -76,6 +85,11 @@ from service.errors.base import FieldError as FieldError
 from service.errors.base import RequestError as RequestError
 from service.errors.base import ServiceError as ServiceError
 from service.errors.base import Unavailable as Unavailable
+from service.errors.cases import CaseChanged as CaseChanged
+from service.errors.cases import CaseNotFound as CaseNotFound
+from service.errors.cases import IfMatchNeeded as IfMatchNeeded
+from service.errors.cases import NothingToUndo as NothingToUndo
+from service.errors.cases import NotInCase as NotInCase
 from service.errors.duplicates import GroupNotFound as GroupNotFound
 from service.errors.duplicates import JudgementNotFound as JudgementNotFound
 from service.errors.jobs import InputChanged as InputChanged
@@ -92,6 +106,10 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.lists import ListConflict as ListConflict
+from service.errors.lists import ListNotFound as ListNotFound
+from service.errors.lists import OutreachNotFound as OutreachNotFound
+from service.errors.lists import TooManyRecords as TooManyRecords
 from service.errors.spaces import GenerationExists as GenerationExists
 from service.errors.spaces import GenerationInUse as GenerationInUse
 from service.errors.spaces import GenerationNotFound as GenerationNotFound
@@ -99,6 +117,8 @@ from service.errors.spaces import GenerationRefused as GenerationRefused
 from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
 from service.errors.spaces import NothingBefore as NothingBefore
 from service.errors.spaces import SpaceNotFound as SpaceNotFound
+from service.errors.writes import ResultsNotRead as ResultsNotRead
+from service.errors.writes import WriteContended as WriteContended
 
 
 class InvalidRequest(RequestError):
@@ -209,16 +229,6 @@ class NoVector(RequestError):
     example = "streamer 's-1' shows nothing that the model can use"
 
 
-class ResultsNotRead(RequestError):
-    """The client sends on and reads no results; read while sending, and send the rest again."""
-
-    status, code, title = 408, "results_not_read", "The results are not read"
-    example = (
-        "the results of the lines before this one wait, and none was read for 5 s; send this line "
-        "and the rest in another request, and read while you send"
-    )
-
-
 class CursorExpired(RequestError):
     """The answer that the cursor continues is no longer kept; ask the question again."""
 
@@ -238,13 +248,6 @@ class BodyTooLarge(RequestError):
 
     status, code, title = 413, "body_too_large", "The body is too large"
     example = "the body may have 8388608 bytes"
-
-
-class WriteContended(RequestError):
-    """Others wrote the streamer during each attempt of a PATCH; send it again."""
-
-    status, code, title = 409, "write_contended", "Contended write"
-    example = "streamer 's-1' was changed by others during each of 5 attempts; try again"
 
 
 class UnsupportedMediaType(RequestError):

@@ -33,7 +33,7 @@ _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 """Share of the requests, smoothed over so many ticks with requests."""
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
-_HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/similar/export"})
+_HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/lists:preview", "/v1/similar/export"})
 _SPACES = "/v1/spaces/"
 """Requests that are slow by nature, and keep no quick question out."""
 _GENERATION_TICKS = 50

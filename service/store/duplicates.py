@@ -231,6 +231,10 @@ class GroupStore(Protocol):
         """Members in byte order, strictly after one ("" = from the first)."""
         ...
 
+    async def members_of(self, group_ids: Sequence[str], most: int) -> list[tuple[list[str], int]]:
+        """Up to `most` members of each group in byte order, and how many it has."""
+        ...
+
     async def edges_of(self, streamer_ids: Sequence[str], most: int) -> list[list[EdgeRecord]]:
         """Up to `most` edges of each streamer, in order of the other ends."""
         ...

@@ -35,10 +35,11 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
 from service.features.cold_start.service import ColdStart, Recommender
+from service.features.similar.asking import SimilarQuery
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
 from service.features.similar.seeds import Seed, Seeds
-from service.features.similar.service import Similar, SimilarQuery
+from service.features.similar.service import Similar
 from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.settings import Paging, Work

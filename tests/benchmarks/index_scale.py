@@ -25,8 +25,8 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.bootstrap import open_services
 from service.engine.replica.maintenance import give_way
+from service.features.similar.asking import SimilarQuery
 from service.features.similar.seeds import Seed
-from service.features.similar.service import SimilarQuery
 from service.index.faiss.ann.device import OnCpu
 from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter

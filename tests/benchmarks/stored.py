@@ -19,6 +19,8 @@ CONTENT_DIM = 256
 _AT_ONCE, _UNDER_WAY = 250, 4
 _LANGUAGES = ("zh", "en", "ja", "ko", "es", "pt", "fr", "de")
 _DONE = "complete"
+_WORDS = np.cumsum(1 / np.arange(3, 20_003))
+_WORDS /= _WORDS[-1]
 
 
 def name_of(place: int) -> str:
@@ -32,27 +34,31 @@ def vectors_of(rows: int) -> NDArray[np.float32]:
     return made[np.random.default_rng(9).permutation(rows)]
 
 
-def prepared(folder: Path, rows: int) -> tuple[Path, Path]:
-    """A bundle and a data folder with so many streamers, kept in `folder` for the next time."""
-    bundle, data = folder / "bundle", folder / f"data-{rows}"
+def prepared(folder: Path, rows: int, titles: int = 0) -> tuple[Path, Path]:
+    """A bundle and a data folder with so many streamers, kept in `folder` for the next time.
+
+    With `titles`, each has a bio and so many videos with a title.
+    """
+    bundle = folder / "bundle"
+    data = folder / (f"data-{rows}-{titles}" if titles else f"data-{rows}")
     if not bundle.exists():
         write_bundle(bundle, content_dim=CONTENT_DIM)
     if not (data / _DONE).exists():
         data.mkdir(parents=True)
         begin = time.perf_counter()
-        asyncio.run(_fill(data, vectors_of(rows)))
+        asyncio.run(_fill(data, vectors_of(rows), titles))
         (data / _DONE).touch()
         print(f"{rows:,} streamers stored in {time.perf_counter() - begin:,.0f} s", flush=True)
     return bundle, data
 
 
-async def _fill(data: Path, vectors: NDArray[np.float32]) -> None:
+async def _fill(data: Path, vectors: NDArray[np.float32], titles: int) -> None:
     embedded = EmbeddedStore(data / "store")
     await embedded.start()
     try:
         store = await RedisStore(embedded.url).open()
         await store.set_model_version("test-0")
-        parts = _parts(vectors)
+        parts = _parts(vectors, titles)
 
         async def write() -> None:
             for part in parts:
@@ -64,7 +70,7 @@ async def _fill(data: Path, vectors: NDArray[np.float32]) -> None:
         await embedded.stop()
 
 
-def _parts(vectors: NDArray[np.float32]) -> Iterator[Sequence[Record]]:
+def _parts(vectors: NDArray[np.float32], titles: int) -> Iterator[Sequence[Record]]:
     rng = np.random.default_rng(1)
     for start in range(0, len(vectors), _AT_ONCE):
         part = vectors[start : start + _AT_ONCE]
@@ -72,15 +78,34 @@ def _parts(vectors: NDArray[np.float32]) -> Iterator[Sequence[Record]]:
         contents /= np.linalg.norm(contents, axis=1, keepdims=True)
         tags = rng.zipf(1.3, (len(part), 5)) % 3000
         yield [
-            _record(start + i, embedding, content, labels)
+            _record(start + i, embedding, content, labels, _texts(rng, titles))
             for i, (embedding, content, labels) in enumerate(
                 zip(part, contents, tags.tolist(), strict=True)
             )
         ]
 
 
+def _texts(rng: np.random.Generator, titles: int) -> dict[str, object]:
+    """A bio of twenty words and titles of eight, as often as words are by Zipf's law."""
+    if not titles:
+        return {}
+    drawn = np.searchsorted(_WORDS, rng.random(20 + 8 * titles))
+    words = [f"word{word}" for word in drawn.tolist()]
+    return {
+        "bio": " ".join(words[:20]),
+        "videos": [
+            {"video_id": f"v{i}", "title": " ".join(words[20 + 8 * i : 28 + 8 * i])}
+            for i in range(titles)
+        ],
+    }
+
+
 def _record(
-    place: int, embedding: NDArray[np.float32], content: NDArray[np.float32], tags: list[int]
+    place: int,
+    embedding: NDArray[np.float32],
+    content: NDArray[np.float32],
+    tags: list[int],
+    texts: dict[str, object],
 ) -> Record:
     shown = {
         "name": f"The channel of {place}",
@@ -94,7 +119,7 @@ def _record(
             "hundredth": place % 100,
         },
     }
-    profile = {"streamer_id": name_of(place), **shown}
+    profile = {"streamer_id": name_of(place), **shown, **texts}
     return Record(
         streamer_id=name_of(place),
         version=0,

@@ -41,17 +41,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         f"split; as many more are honest look-alikes; at most {MAX_RING_SHARE} (default: 0)",
     )
     parser.add_argument(
+        "--hidden-rings",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of accounts in planted rings whose accounts each reuse one thing of one other, "
+        f"so that they hang together by chains; likewise, at most {MAX_RING_SHARE} (default: 0)",
+    )
+    parser.add_argument(
         "--overwrite", action="store_true", help="replace the data set in the folder"
     )
 
 
 def run(args: argparse.Namespace) -> None:
     """Write the world, unless the folder already holds it."""
-    asked = (args.streamers, args.seed, args.format, args.media, args.rings)
+    asked = (args.streamers, args.seed, args.format, args.media, args.rings, args.hidden_rings)
     if not args.overwrite and is_written(args.out, *asked):
         sys.stdout.write(f"{args.out} already holds this world\n")
         return
-    world = generate(args.streamers, args.seed, args.media, args.rings)
+    world = generate(args.streamers, args.seed, args.media, args.rings, args.hidden_rings)
     write_world(world, args.out, args.seed, args.format)
     groups = len(set(world.groups) - {None})
     sys.stdout.write(

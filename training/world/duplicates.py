@@ -25,6 +25,8 @@ class Account:
             or kind of its look-alikes.
         disguises: disguises of a ring's account.
         look_alikes: set of honest accounts that look alike, if in one.
+        ring: ring whose accounts hang together by chains (`training.world.hidden_rings`), if in
+            one; its kinds are `ring_seed` and `ring`.
     """
 
     person: Person
@@ -32,6 +34,7 @@ class Account:
     kind: str | None = None
     disguises: tuple[str, ...] = ()
     look_alikes: str | None = None
+    ring: str | None = None
 
 
 def group_sizes(rng: random.Random, accounts: int) -> list[int]:

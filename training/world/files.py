@@ -28,11 +28,12 @@ Format = Literal["jsonl", "parquet"]
 _MEDIA_ROWS = 256
 """Rows with media per Parquet batch, about 25 MB."""
 _TEMPORARY = ".world-"
-LOOK_ALIKES = "look_alikes"
-"""Table of honest accounts that look alike, of worlds with rings: not a part of a data set."""
+LOOK_ALIKES, RINGS = "look_alikes", "rings"
+"""Tables of honest accounts that look alike, and of rings that hang together by chains, of worlds
+with such rings: not a part of a data set."""
 _FILE_NAMES = [
     f"{part}{end}"
-    for part, ending in {**FILES, LOOK_ALIKES: ".csv"}.items()
+    for part, ending in {**FILES, LOOK_ALIKES: ".csv", RINGS: ".csv"}.items()
     for end in (ending, ".parquet")
 ]
 
@@ -44,6 +45,7 @@ def is_written(
     file_format: Format,
     media: bool = False,
     ring_share: float = 0.0,
+    hidden_share: float = 0.0,
 ) -> bool:
     """Whether the folder holds this world unchanged; False for an empty or missing folder.
 
@@ -67,7 +69,8 @@ def is_written(
         marker = None
     if not isinstance(marker, dict):
         raise OutputError(f"{folder} holds other files ({present[0]}, ...); take another folder")
-    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, ring_share, {}):
+    shares = {"rings": ring_share, "hidden_rings": hidden_share}
+    if marker | {"files": {}} != _marker(streamers, seed, file_format, media, shares, {}):
         raise OutputError(f"{folder} holds another world; take another folder, or --overwrite it")
     if marker.get("files") != _digests(folder):
         raise OutputError(f"{folder}: its files have changed; restore them with --overwrite")
@@ -90,7 +93,8 @@ def write_world(world: World, folder: Path, seed: int, file_format: Format) -> N
             for name, columns in _tables(world).items():
                 _write_table(made, name, columns, file_format)
             count, digests = len(world.profiles), _digests(made)
-            marker = _marker(count, seed, file_format, world.media, world.ring_share, digests)
+            shares = {"rings": world.ring_share, "hidden_rings": world.hidden_share}
+            marker = _marker(count, seed, file_format, world.media, shares, digests)
             for name in (MARKER, *_FILE_NAMES):
                 (folder / name).unlink(missing_ok=True)
             for path in sorted(made.iterdir()):
@@ -109,7 +113,7 @@ def _marker(
     seed: int,
     file_format: Format,
     media: bool,
-    ring_share: float,
+    shares: dict[str, float],
     digests: dict[str, str],
 ) -> dict[str, Any]:
     return {
@@ -118,7 +122,7 @@ def _marker(
         "seed": seed,
         "format": file_format,
         **({"media": MEDIA_GENERATOR} if media else {}),
-        **({"rings": ring_share} if ring_share else {}),
+        **{name: share for name, share in shares.items() if share},
         "files": digests,
     }
 
@@ -138,13 +142,21 @@ def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
     digits = len(str(audience.users - 1))
     duplicates = [row for row, group in enumerate(world.groups) if group]
     look_alikes = [row for row, found in enumerate(world.look_alikes) if found]
-    more = {
-        LOOK_ALIKES: {
+    in_rings = [row for row, ring in enumerate(world.rings) if ring]
+    more: dict[str, dict[str, Sequence[Any]]] = {}
+    if look_alikes:
+        more[LOOK_ALIKES] = {
             "streamer_id": [ids[row] for row in look_alikes],
             "set": [world.look_alikes[row] for row in look_alikes],
             "kind": [world.kinds[row] for row in look_alikes],
         }
-    }
+    if in_rings:
+        more[RINGS] = {
+            "streamer_id": [ids[row] for row in in_rings],
+            "ring": [world.rings[row] for row in in_rings],
+            "kind": [world.kinds[row] for row in in_rings],
+            "disguise": ["+".join(world.disguises[row]) for row in in_rings],
+        }
     return {
         "splits": {"streamer_id": ids, "split": world.splits},
         "interactions": {
@@ -159,7 +171,7 @@ def _tables(world: World) -> dict[str, dict[str, Sequence[Any]]]:
             "disguise": ["+".join(world.disguises[row]) for row in duplicates],
         },
         "labels": {"streamer_id": ids, "label": world.topics},
-        **(more if look_alikes else {}),
+        **more,
     }
 
 

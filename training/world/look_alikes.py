@@ -1,7 +1,7 @@
 """Simulation of honest accounts that look alike: fans, re-posters, shops of a chain, and others."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from training.disguises.contacts import handle
@@ -39,6 +39,22 @@ class LookAlikes:
             "agency": self._agency,
         }
 
+    def beside(self, stars: Sequence[Person], accounts: int) -> list[Account]:
+        """Plant fans and re-posters of streamers that are there, a number of accounts in all."""
+        planted: list[Account] = []
+        shown = [star for star in stars if len(star.profile.get("videos", [])) >= 2]
+        number = 0
+        while accounts and shown:
+            size = min(self._rng.randint(*_SIZES), accounts)
+            kind = ("reposts", "fans")[number % 2]
+            star = self._rng.choice(shown)
+            ways = {"fans": self._fans_of, "reposts": self._reposts_of}
+            for person in ways[kind](star, size):
+                planted.append(Account(person, kind=kind, look_alikes=f"b{number}"))
+            accounts -= size
+            number += 1
+        return planted
+
     def plant(self, accounts: int) -> list[Account]:
         """Plant sets with a number of accounts in all, two or more, kinds in turn."""
         planted: list[Account] = []
@@ -57,8 +73,11 @@ class LookAlikes:
     def _fans(self, size: int, language: int) -> list[Person]:
         """A streamer, and accounts that are about that streamer."""
         star = self._person(language)
-        found = [star]
-        for fan in self._persons(size - 1, language, star.interest):
+        return [star, *self._fans_of(star, size - 1)]
+
+    def _fans_of(self, star: Person, size: int) -> list[Person]:
+        found: list[Person] = []
+        for fan in self._persons(size, star.language, star.interest):
             nick = star.writer.nick
             self._show(fan, "fans_bio", nick)
             self._retitle(fan, "fans_titles", nick, 0.5)
@@ -71,12 +90,15 @@ class LookAlikes:
         star = self._person(language)
         while len(star.profile.get("videos", [])) < 2 or "videos" not in star.real:
             star = self._person(language)
-        found = [star]
-        for other in self._persons(size - 1, language, star.interest):
+        return [star, *self._reposts_of(star, size - 1)]
+
+    def _reposts_of(self, star: Person, size: int) -> list[Person]:
+        found: list[Person] = []
+        for other in self._persons(size, star.language, star.interest):
             taken = self._rng.sample(star.profile["videos"], self._rng.randint(1, 2))
             for i, video in enumerate(taken):
-                mark = self._rng.choice(self._templates[LANGUAGES[language]]["reposts_mark"])
-                credit = mark.format(title=video["title"], shared=star.writer.nick)
+                mark = self._rng.choice(self._templates[LANGUAGES[star.language]]["reposts_mark"])
+                credit = mark.format(title=video.get("title", ""), shared=star.writer.nick)
                 shown = {"title": credit, "published_at": self._people.moment(90)}
                 if i == 0 and "covers" in star.real and "cover" in video:
                     shown["cover"] = self._people.media.again(video["cover"])

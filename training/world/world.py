@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,8 @@ import numpy as np
 from training.errors import UsageError
 from training.world.audience import Audience, Crowd, draw_audience
 from training.world.duplicates import Account, duplicate, group_sizes, is_recognisable
+from training.world.hidden_rings import SMALLEST as SMALLEST_HIDDEN
+from training.world.hidden_rings import hidden_rings
 from training.world.look_alikes import LookAlikes
 from training.world.media.cover_vectors import CoverVectors
 from training.world.media.studio import Studio, made
@@ -21,6 +23,7 @@ from training.world.translation import phrasebook
 MIN_STREAMERS = 10
 EMPTY_SHARE = 0.01
 """Share of streamers without content."""
+_OF_RINGS = ("ring", "ring_original", "ring_seed")
 MAX_RING_SHARE = 0.3
 """Largest share of accounts in rings; as many again are look-alikes."""
 
@@ -42,6 +45,9 @@ class World:
         audience: interactions.
         media: whether there are pictures and sounds instead of cover vectors.
         ring_share: share of planted rings, as asked for.
+        rings: ring of each whose accounts hang together by chains, None without; the kinds of its
+            accounts are `ring_seed` and `ring`.
+        hidden_share: share of accounts in such rings, as asked for.
     """
 
     profiles: list[dict[str, Any]]
@@ -55,6 +61,8 @@ class World:
     audience: Audience
     media: bool = False
     ring_share: float = 0.0
+    rings: list[str | None] = field(default_factory=list[str | None])
+    hidden_share: float = 0.0
 
     @property
     def ids(self) -> list[str]:
@@ -66,7 +74,13 @@ class World:
         return map(made, self.profiles) if self.media else iter(self.profiles)
 
 
-def generate(streamers: int, seed: int, media: bool = False, ring_share: float = 0.0) -> World:
+def generate(
+    streamers: int,
+    seed: int,
+    media: bool = False,
+    ring_share: float = 0.0,
+    hidden_share: float = 0.0,
+) -> World:
     """Generate a world, deterministically by its arguments.
 
     Args:
@@ -75,13 +89,15 @@ def generate(streamers: int, seed: int, media: bool = False, ring_share: float =
         media: pictures and sounds instead of cover vectors; all else is unchanged.
         ring_share: share of accounts in planted rings, up to `MAX_RING_SHARE`; as many more are
             honest look-alikes. Rings are all in the test split, so no threshold is chosen on them.
+        hidden_share: share of accounts in rings that hang together by chains, likewise.
 
     Raises:
         UsageError: fewer than `MIN_STREAMERS` streamers, or no such share.
     """
     if streamers < MIN_STREAMERS:
         raise UsageError(f"a world needs at least {MIN_STREAMERS} streamers, not {streamers}")
-    planted = _planted(streamers, ring_share)
+    planted = _planted(streamers, ring_share, SMALLEST)
+    hidden = _planted(streamers, hidden_share, SMALLEST_HIDDEN)
     rng = random.Random(f"world/{seed}")
     noise, views, parts = (np.random.default_rng([abs(seed), seed < 0, i]) for i in range(3))
     interests = load_interests()
@@ -91,10 +107,15 @@ def generate(streamers: int, seed: int, media: bool = False, ring_share: float =
         shown = CoverVectors(noise, interests)
     phrases = load_phrases()
     people = People(rng, shown, interests, phrases)
-    accounts = _accounts(rng, people, streamers - 2 * planted)
+    accounts = _accounts(rng, people, streamers - 2 * (planted + hidden))
+    book = phrasebook(interests, phrases)
     if planted:
-        accounts += rings(rng, people, planted, phrasebook(interests, phrases))
-        accounts += LookAlikes(rng, people, load_look_alikes()).plant(planted)
+        accounts += rings(rng, people, planted, book)
+    in_rings = hidden_rings(rng, people, hidden, book)
+    look_alikes = LookAlikes(rng, people, load_look_alikes())
+    accounts += in_rings
+    accounts += look_alikes.plant(planted + hidden // 2)
+    accounts += look_alikes.beside([each.person for each in in_rings], hidden - hidden // 2)
     rng.shuffle(accounts)
     persons = [account.person for account in accounts]
     digits = len(str(streamers - 1))
@@ -110,17 +131,19 @@ def generate(streamers: int, seed: int, media: bool = False, ring_share: float =
         audience=draw_audience(views, _crowd(persons, people, interests)),
         media=media,
         ring_share=ring_share,
+        rings=[account.ring for account in accounts],
+        hidden_share=hidden_share,
     )
 
 
-def _planted(streamers: int, ring_share: float) -> int:
-    """Number of accounts in rings."""
-    if not 0 <= ring_share <= MAX_RING_SHARE:
-        raise UsageError(f"rings need a share of 0 to {MAX_RING_SHARE}, not {ring_share}")
-    planted = round(ring_share * streamers)
-    if ring_share and planted < SMALLEST:
+def _planted(streamers: int, share: float, smallest: int) -> int:
+    """Number of accounts in rings, the smallest of which has so many."""
+    if not 0 <= share <= MAX_RING_SHARE:
+        raise UsageError(f"rings need a share of 0 to {MAX_RING_SHARE}, not {share}")
+    planted = round(share * streamers)
+    if share and planted < smallest:
         raise UsageError(
-            f"{ring_share} of {streamers} streamers are fewer than a ring's {SMALLEST}; "
+            f"{share} of {streamers} streamers are fewer than a ring's {smallest}; "
             "take a larger share, more streamers, or 0"
         )
     return planted
@@ -167,7 +190,7 @@ def _splits(rng: np.random.Generator, accounts: list[Account]) -> list[str]:
     for unit in rng.permutation(len(members)):
         share = placed / len(accounts)
         for row in members[unit]:
-            is_test = share < 0.2 or accounts[row].kind in ("ring", "ring_original")
+            is_test = share < 0.2 or accounts[row].kind in _OF_RINGS
             splits[row] = "test" if is_test else "val" if share < 0.3 else "train"
         placed += len(members[unit])
     return splits

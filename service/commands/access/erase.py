@@ -3,14 +3,18 @@
 import argparse
 import re
 from dataclasses import asdict
+from functools import partial
 
 from model_export.contract.streamer import ID_PATTERN
 from service.commands.answers import answer
 from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
+from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
+from service.features.cases.keeping import KeptCases
+from service.features.outreach.service import forget
 from service.features.streamers.erasure import Erased, Erasure, Known
-from service.settings import Paging
+from service.settings import Paging, Work
 from service.store.base import Delete, Refused
 
 
@@ -38,7 +42,11 @@ async def _run(args: argparse.Namespace) -> int:
             """A service that runs has the folder; its snapshots are named as those of replicas."""
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
-        erased = await Erasure(store, delete, drop_snapshots, known).erase(args.streamer_id, None)
+        lanes = Lanes(Work())
+        copies = KeptCases(store.documents, lanes).erase
+        outreach = partial(forget, store.documents)
+        erasure = Erasure(store, delete, drop_snapshots, known, copies, outreach)
+        erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))
     return 0
@@ -48,6 +56,7 @@ def _tell(erased: Erased) -> None:
     was_stored = erased.sequence is not None
     print(f"{erased.streamer_id}: {'deleted' if was_stored else 'was not stored'}")
     print(f"entries of the store's log with its vectors: {erased.log_entries} removed")
+    print(f"records of outreach that it was taken out of: {erased.outreach}")
     print("what persists:")
     for left in erased.persists:
         print(f"- {left.where}: {left.what}; until: {left.until}")

@@ -7,11 +7,14 @@ from typing import Any
 from service.client.models import DedupClustersOut, DedupFeedOut
 from service.commands.answers import Cell, print_rows
 from service.commands.questions.asking import add_common, ask, tell_incomplete
+from service.commands.questions.seeds import ids_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Whom to compare, and what counts."""
-    parser.add_argument("ids", nargs="+", metavar="ID", help="of stored streamers")
+    parser.add_argument(
+        "ids", nargs="+", metavar="ID", help="of stored streamers; - reads standard input"
+    )
     limits = parser.add_mutually_exclusive_group()
     limits.add_argument(
         "--threshold", type=float, metavar="X", help="lowest content cosine (the model's)"
@@ -29,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
     """Ask and show each streamer with its group: a number, or why it is in none."""
     limits = {"threshold": args.threshold, "min_precision": args.min_precision}
     given: dict[str, Any] = {name: x for name, x in limits.items() if x is not None}
-    return ask(args, lambda client: client.dedup({"ids": args.ids, **given}), _show)
+    ids = ids_of(args.ids)
+    return ask(args, lambda client: client.dedup({"ids": ids, **given}), _show)
 
 
 def _show(answer: DedupClustersOut | DedupFeedOut) -> None:

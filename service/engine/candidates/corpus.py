@@ -142,6 +142,11 @@ class Corpus:
                 for row, others in zip(rows, found, strict=True)
             ]
 
+    def counts(self, keys: NDArray[np.uint32]) -> NDArray[np.int64]:
+        """How many streamers have each of these keys (K,), about: some that had it count too."""
+        with self._lock:
+            return self._postings.counts(keys)
+
     def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str]:
         """The likeliest duplicates of a streamer that need not be there, itself left out.
 

@@ -111,6 +111,14 @@ class Postings:
         having = np.bincount(which, minlength=len(keys))[which]
         return rows, np.log2(2 * MOST_ROWS / having)
 
+    def counts(self, keys: Keys) -> NDArray[np.int64]:
+        """How many postings each of these keys (K,) has, void ones too."""
+        begins = np.searchsorted(self._keys, keys, "left")
+        counts = np.searchsorted(self._keys, keys, "right") - begins
+        if self._fresh:
+            counts += np.array([len(self._fresh.get(key, ())) for key in keys.tolist()], np.int64)
+        return counts.astype(np.int64)
+
     def merge(self) -> None:
         """Merge the newest and the loaded postings into the arrays, without void ones."""
         kept = ~self._is_void[self._rows]

@@ -34,6 +34,10 @@ class StoredProfiles:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         return record
 
+    async def parts(self, ids: Sequence[str]) -> list[list[str]]:
+        """Ids in parts, in order, whose profiles may be in memory together."""
+        return await self._store.chunks(ids)
+
     async def shown_by(
         self, ids: Sequence[str], known: Callable[[str, int], Features | None] = _nothing_known
     ) -> list[Shown | None]:

@@ -26,6 +26,8 @@ _MOST_PLACES = 16
 _FEWEST_LETTERS, _FEWEST_CHARACTERS = 4, 3
 _RARE_BITS = 5.0
 """A word that one of 32 streamers uses, or fewer; only such words make a phrase tell something."""
+_MOST_KEPT, _KEPT_CHARS = 50_000, 24
+"""Phrases whose bits are kept, and how long they may be."""
 _COMMON_SHARE = 0.2
 """A label that more streamers show tells nothing."""
 _ASKING = """
@@ -54,6 +56,7 @@ class Rarity:
         documents = max(vocabulary.documents, 1)
         self._bits = np.log2((documents + 1) / (df + 0.5))
         self._least = -np.log2(_COMMON_SHARE)
+        self._known: dict[str, float] = {}
 
     def _of(self, token: str) -> float:
         return float(self._bits[self._vocabulary.token_id(token)])
@@ -67,7 +70,18 @@ class Rarity:
         return bits if bits >= self._least else 0.0
 
     def of_phrase(self, text: str) -> float:
-        """Bits of a phrase; 0 where all of its words are common, or boilerplate."""
+        """Bits of a phrase; 0 where all of its words are common, or boilerplate.
+
+        Those of single words are kept: a few of them are what most pairs have in common.
+        """
+        known = self._known.get(text)
+        if known is None:
+            known = self._bits_of(text)
+            if len(text) <= _KEPT_CHARS and len(self._known) < _MOST_KEPT:
+                self._known[text] = known
+        return known
+
+    def _bits_of(self, text: str) -> float:
         words, grams = list[float](), list[float]()
         for token in text_tokens(_STOCK_CHARACTERS.sub(" ", text)):
             if token[2:] in STOCK or token[2:].isdigit():
@@ -124,9 +138,23 @@ class Texts:
             found.append(spans)
         return found
 
+    @cached_property
+    def is_ascii(self) -> Sequence[bool]:
+        """Of each text, whether it has no disguise, and nothing that only sounds alike."""
+        return [
+            text.isascii() and spelt.isascii()
+            for text, spelt in zip(self.texts, self.spelt, strict=True)
+        ]
+
     def folded(self, place: int) -> str:
         """A text as folded, as long as it is spelt."""
-        text, spelt = self.texts[place], self.spelt[place]
+        return self._folded[place]
+
+    @cached_property
+    def _folded(self) -> Sequence[str]:
+        return [self._fold(text, spelt) for text, spelt in zip(self.texts, self.spelt, strict=True)]
+
+    def _fold(self, text: str, spelt: str) -> str:
         folded = text.lower() if text.isascii() else fold(text).text
         return folded if len(folded) == len(spelt) else spelt
 
@@ -182,9 +210,13 @@ def _runs(ours: Texts, theirs: Texts, rarity: Rarity, without: frozenset[str]) -
     for j, units in enumerate(theirs.units):
         at = 0
         while at < len(units):
+            places = index.get(units[at][0])
+            if places is None:
+                at += 1
+                continue
             begins = [
                 (_length(ours.units[begin.text], begin.place, units, at), begin)
-                for begin in index.get(units[at][0], ())
+                for begin in places
                 if ours.places[begin.text] not in without
             ]
             length, begin = max(begins, key=lambda one: one[0], default=(0, None))
@@ -196,11 +228,13 @@ def _runs(ours: Texts, theirs: Texts, rarity: Rarity, without: frozenset[str]) -
 
 def _told(run: _Run, ours: Texts, theirs: Texts, rarity: Rarity) -> list[_Run]:
     """A run that tells something, without syllables at its ends that only sound alike."""
-    words = _words(ours, run.ours, run.length), _words(theirs, run.theirs, run.length)
-    same = [one == other or one.isascii() for one, other in zip(*words, strict=True)]
-    if True not in same:
-        return []
-    first, last = same.index(True), len(same) - same[::-1].index(True)
+    first, last = 0, run.length
+    if not (ours.is_ascii[run.ours.text] and theirs.is_ascii[run.theirs.text]):
+        words = _words(ours, run.ours, run.length), _words(theirs, run.theirs, run.length)
+        same = [one == other or one.isascii() for one, other in zip(*words, strict=True)]
+        if True not in same:
+            return []
+        first, last = same.index(True), len(same) - same[::-1].index(True)
     units = theirs.units[run.theirs.text][run.theirs.place + first : run.theirs.place + last]
     if not _is_long_enough(units):
         return []

@@ -21,6 +21,7 @@ from service.errors import (
     TooManyJobs,
 )
 from service.features.jobs.accepting import DEFERRED, CurrentLongRequests, deferred
+from service.features.similar.asking import SimilarQuery
 from service.features.similar.examples import EXPORT_ANSWER
 from service.features.similar.exporting import EXPORTED_AT_ONCE, KIND, lines_of, query_of
 from service.features.similar.schemas import (
@@ -34,7 +35,7 @@ from service.features.similar.schemas import (
     ThresholdOut,
 )
 from service.features.similar.seeds import Seed
-from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.features.similar.service import Similar, SimilarAnswer
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import (

@@ -3,7 +3,6 @@
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import islice
 from typing import Self
 
 import numpy as np
@@ -30,8 +29,6 @@ from service.features.similar.topic import (
 )
 from service.index.base import Row
 
-_READ_AT_ONCE = 8
-"""Stored profiles in memory together: one may hold as many bytes as a request."""
 _SAYS_LITTLE = frozenset({"language"})
 """Kinds of which millions share one; a hit that shares no other is explained by its topic."""
 
@@ -142,6 +139,7 @@ class Explainer:
         self._parts = EncodedParts(pipeline, lanes)
         self._lanes = lanes
         self._turns = turns
+        self._no_features = pipeline.features_of([])
 
     async def reasons(self, pairs: Sequence[_Pair]) -> list[Reasons]:
         """One for each seed and hit.
@@ -160,8 +158,30 @@ class Explainer:
                     self._parts.keep(side.label, side.version, entries[side.label])
         return [_reasons(*pair, known, found) for pair, found in zip(pairs, shared, strict=True)]
 
-    async def _known(self, sides: Mapping[str, Side]) -> dict[str, _Known]:
-        """What each side shows, by label; nothing of bare vectors and of what was changed since."""
+    async def shared(self, pairs: Sequence[_Pair]) -> list[Shared | None]:
+        """What the sides of each pair both show; None of a pair of which one was changed since.
+
+        Nothing is encoded, so there is no topic, and it takes a hundredth of the time of `reasons`.
+
+        Raises:
+            Overloaded: as `reasons`.
+        """
+        async with self._turns.turn():
+            sides = {side.label: side for pair in pairs for side in pair}
+            known = await self._known(sides, reads_features=False)
+            found = await self._lanes.run_in_slices(self._shared(pairs, known))
+        return [
+            both if hit.label in known and (seed.label in known or _is_vector(seed)) else None
+            for (seed, hit), both in zip(pairs, found, strict=True)
+        ]
+
+    async def _known(
+        self, sides: Mapping[str, Side], *, reads_features: bool = True
+    ) -> dict[str, _Known]:
+        """What each side shows, by label; nothing of bare vectors and of what was changed since.
+
+        Without `reads_features`, those of stored sides have none, and nothing can be encoded.
+        """
         found: dict[str, _Known] = {}
         for label, side in sides.items():
             if side.profile is not None:
@@ -177,11 +197,14 @@ class Explainer:
 
         def features(streamer_id: str, version: int) -> Features | None:
             entry = kept.get((streamer_id, version))
-            return None if entry is None else entry.features
+            if entry is None:
+                return None if reads_features else self._no_features
+            return entry.features
 
-        stored = iter([side for side in sides.values() if side.version is not None])
-        while part := list(islice(stored, _READ_AT_ONCE)):
-            shown = await self._stored.shown_by([side.label for side in part], features)
+        stored = {side.label: side for side in sides.values() if side.version is not None}
+        for names in await self._stored.parts([*stored]):
+            shown = await self._stored.shown_by(names, features)
+            part = [stored[name] for name in names]
             found |= await self._lanes.run_in_slices(self._of_stored(part, shown, kept))
         return found
 

@@ -6,9 +6,10 @@ from typing import Any
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import InvalidRequest
+from service.features.similar.asking import SimilarQuery
 from service.features.similar.schemas import ExportIn, SeedIn, SeedsIn
 from service.features.similar.seeds import Seed
-from service.features.similar.service import Similar, SimilarAnswer, SimilarQuery
+from service.features.similar.service import Similar, SimilarAnswer
 from service.http.ndjson import line_of
 from service.settings import Limits
 

@@ -1,49 +1,20 @@
 """Similar streamers of one or many seeds, wanted and unwanted."""
 
-import math
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from model_export.contract.calibration import Curve
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision, Shown, Threshold, precision_from
 from service.errors import InvalidRequest
+from service.features.similar.asking import Asking, SimilarQuery, warnings_of
 from service.features.similar.explain import Explainer, Reasons, Side
 from service.features.similar.pages import Pages, Pinned
-from service.features.similar.seeds import ResolvedSeed, Seed, Seeds
+from service.features.similar.seeds import ResolvedSeed, Seeds
 from service.index.base import Hit, VectorIndex
-from service.index.filters import EVERYONE, Filter
-from service.index.query import Query, ScoringSpec, Strategy
-
-
-@dataclass(frozen=True, eq=False)
-class SimilarQuery:
-    """What is asked for; see the API for the meaning of each field.
-
-    At most one of `min_score` and `min_precision` is given.
-    """
-
-    positive: Sequence[Seed]
-    negative: Sequence[Seed] = ()
-    strategy: Strategy = "average"
-    k: int = 10
-    min_score: float | None = None
-    min_precision: float | None = None
-    filter: Filter = EVERYONE
-    explain: bool = False
-    exact: bool = False
-    after_sequence: int = 0
-
-    @property
-    def is_plain(self) -> bool:
-        """Whether it is for the nearest of one stored streamer, and nothing else."""
-        more = self.negative or self.filter or self.explain or self.exact
-        is_one = len(self.positive) == 1 and self.positive[0].streamer_id is not None
-        is_cosine = self.strategy == "average" and self.min_score is self.min_precision is None
-        return is_one and is_cosine and not more
+from service.index.query import Query, ScoringSpec
 
 
 @dataclass(slots=True)
@@ -88,19 +59,6 @@ class SimilarAnswer(NamedTuple):
     coverage: float | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class _Asked:
-    index: VectorIndex
-    sequence: int
-    behind: str | None
-    positive: Sequence[ResolvedSeed]
-    query: Query
-    curves: Sequence[Curve]
-    threshold: Threshold | None
-    coverage: float | None
-    withheld: str | None
-
-
 class Similar:
     """The use-case behind `GET /v1/streamers/{id}/similar` and `POST /v1/similar`."""
 
@@ -114,14 +72,15 @@ class Similar:
         model_version: str,
         visible_timeout_ms: int,
     ) -> None:
-        """Search the follower's index."""
+        """Search the follower's index; `asking` makes questions ready, `explainer` has reasons."""
         self.model_version = model_version
         self._follower = follower
         self._seeds = seeds
-        self._explainer = explainer
+        self.explainer = explainer
         self._precision = precision
         self._pages = pages
         self._visible_timeout_ms = visible_timeout_ms
+        self.asking = Asking(follower, seeds, precision, visible_timeout_ms)
 
     async def search(self, query: SimilarQuery) -> SimilarAnswer:
         """Find the nearest streamers; seeds are never in the answer.
@@ -140,7 +99,7 @@ class Similar:
             answer = await self.nearest(str(query.positive[0].streamer_id), query.k)
             if answer is not None:
                 return answer
-        asked = await self._ask(query)
+        asked = await self.asking.ask(query)
         found = await asked.index.search(asked.query)
         reasons: Sequence[Reasons | None] = [None] * len(found.hits)
         if query.explain:
@@ -164,7 +123,7 @@ class Similar:
             found.exact,
             asked.sequence,
             found.reached if has_limit else None,
-            warnings=_warnings(found.unknown_fields, asked.withheld),
+            warnings=warnings_of(found.unknown_fields, asked.withheld),
             coverage=asked.coverage,
         )
 
@@ -213,7 +172,7 @@ class Similar:
             found.exact,
             sequence,
             None,
-            warnings=_warnings((), self._precision.withheld_because(shown.coverage)),
+            warnings=warnings_of((), self._precision.withheld_because(shown.coverage)),
             coverage=shown.coverage,
         )
 
@@ -242,7 +201,7 @@ class Similar:
             yield _page(pinned, start, None, await self._are_stored(pinned, start))
 
     async def _everyone(self, query: SimilarQuery) -> Pinned:
-        asked = await self._ask(query)
+        asked = await self.asking.ask(query)
         if asked.query.min_score is None:
             raise InvalidRequest.of("/pages", "needs min_score or min_precision")
         if query.explain:
@@ -256,7 +215,7 @@ class Similar:
             asked.threshold,
             asked.behind,
             asked.sequence,
-            _warnings(found.unknown_fields, asked.withheld),
+            warnings_of(found.unknown_fields, asked.withheld),
             asked.coverage,
         )
 
@@ -279,68 +238,6 @@ class Similar:
         rows = await self._follower.index.get(ids)
         return [row is not None for row in rows]
 
-    async def _ask(self, query: SimilarQuery) -> _Asked:
-        """What a query comes to, and the index to be asked."""
-        await self._follower.wait_for(query.after_sequence, self._visible_timeout_ms)
-        positive, negative = await self._seeds.resolve(
-            self._follower.index, query.positive, query.negative
-        )
-        coverage = min(
-            (s.shown.coverage for s in positive if s.shown.coverage is not None), default=None
-        )
-        withheld = self._precision.withheld_because(coverage)
-        curves, threshold = self._calibrated(query, positive, withheld is not None)
-        min_score = query.min_score if threshold is None else threshold.min_score
-        if query.min_precision is not None and threshold is None:
-            min_score = math.inf  # nothing is promised, so nothing reaches it
-        scoring = ScoringSpec(
-            np.stack([s.embedding for s in (*positive, *negative)]),  # (S, D)
-            [*(s.weight for s in positive), *(-s.weight for s in negative)],
-            query.strategy,
-        )
-        return _Asked(
-            index=self._follower.index,
-            sequence=self._follower.sequence,  # what is searched is this or newer
-            behind=self._follower.behind_because,
-            positive=positive,
-            query=Query(
-                scoring,
-                query.k,
-                exclude={
-                    s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id
-                },
-                min_score=min_score,
-                filter=query.filter,
-                exact=query.exact,
-            ),
-            curves=curves,
-            threshold=threshold,
-            coverage=coverage,
-            withheld=withheld,
-        )
-
-    def _calibrated(
-        self, query: SimilarQuery, positive: Sequence[ResolvedSeed], is_withheld: bool
-    ) -> tuple[Sequence[Curve], Threshold | None]:
-        """What is known of the precision of the scores, and the score for `min_precision`.
-
-        It was measured on the cosine with one streamer, so nothing is known of other scores; nor
-        of seeds that show too little of what the model knows.
-        """
-        is_cosine = len(positive) == 1 or query.strategy == "best_score"
-        if query.negative or not is_cosine:
-            if query.min_precision is None:
-                return (), None
-            raise InvalidRequest.of(
-                "/min_precision",
-                "works only with one positive seed, or strategy best_score, and no negative seeds; "
-                "otherwise use min_score",
-            )
-        curves = self._precision.curves([seed.shown for seed in positive])
-        if query.min_precision is None or is_withheld:
-            return curves, None
-        return curves, self._precision.threshold(query.min_precision, curves)
-
     async def _explain(
         self, index: VectorIndex, hits: Sequence[Hit], positive: Sequence[ResolvedSeed]
     ) -> list[Reasons | None]:
@@ -353,7 +250,7 @@ class Similar:
             for hit in sides
             if hit is not None
         ]
-        reasons = iter(await self._explainer.reasons(pairs))
+        reasons = iter(await self.explainer.reasons(pairs))
         return [None if hit is None else next(reasons) for hit in sides]
 
 
@@ -381,8 +278,3 @@ def _page(
         pinned.warnings,
         pinned.coverage,
     )
-
-
-def _warnings(unknown_fields: Sequence[str], withheld: str | None) -> list[str]:
-    fields = [f"filter: no stored streamer has the field {name!r}" for name in unknown_fields]
-    return fields if withheld is None else [*fields, withheld]

@@ -8,6 +8,7 @@ from service.errors import StreamerNotFound
 from service.store.base import StreamerStore
 
 Delete = Callable[[str, int | None], Awaitable[int]]
+Forget = Callable[[str], Awaitable[int]]
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class Erased:
         streamer_id: whose data.
         sequence: of the delete; None if it was not stored.
         log_entries: entries of the store's log with its vectors that were removed.
+        outreach: records of outreach that it was taken out of.
         rewriting: whether the store has begun to rewrite its file without it.
         persists: what is left, and where.
     """
@@ -40,6 +42,7 @@ class Erased:
     streamer_id: str
     sequence: int | None
     log_entries: int
+    outreach: int
     rewriting: bool
     persists: Sequence[Persisting]
 
@@ -68,6 +71,8 @@ class Erasure:
         delete: Delete,
         drop_snapshots: Callable[[], Awaitable[None]],
         known: Known,
+        erase_copies: Callable[[str], Awaitable[object]],
+        forget_outreach: Forget,
     ) -> None:
         """Erase from a store, and from the files of this replica.
 
@@ -77,11 +82,15 @@ class Erasure:
                 VersionConflict.
             drop_snapshots: removes the saved indexes of this replica.
             known: what else there is.
+            erase_copies: removes the copies of a streamer's profile that cases have.
+            forget_outreach: takes a streamer out of the records of who was written to.
         """
         self._store = store
         self._delete = delete
         self._drop_snapshots = drop_snapshots
         self._known = known
+        self._forget_outreach = forget_outreach
+        self._erase_copies = erase_copies
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
@@ -94,11 +103,18 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
+        await self._erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
+        outreach = await self._forget_outreach(streamer_id)
         await self._drop_snapshots()
         rewriting = await self._store.rewrite_files()
         return Erased(
-            streamer_id, sequence, removed, rewriting, self._persisting(streamer_id, rewriting)
+            streamer_id,
+            sequence,
+            removed,
+            outreach,
+            rewriting,
+            self._persisting(streamer_id, rewriting),
         )
 
     def _persisting(self, streamer_id: str, rewriting: bool) -> list[Persisting]:
@@ -137,6 +153,12 @@ class Erasure:
                 "judgements, events of duplicates",
                 "id",
                 "you take the judgement back; 100,000 newer events",
+            ),
+            Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
+            Persisting(
+                "saved lists and their runs",
+                "id, where it is a seed, excluded, or was on the list",
+                "you change the question; ten newer runs of the list",
             ),
             Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"

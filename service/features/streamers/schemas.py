@@ -140,6 +140,7 @@ class ErasedOut(Response):
                     "streamer_id": "w4999",
                     "sequence": 5001,
                     "log_entries": 1,
+                    "outreach": 1,
                     "rewriting": True,
                     "persists": [
                         {"where": "backups", "what": "everything", "until": "you delete them"}
@@ -156,6 +157,7 @@ class ErasedOut(Response):
     log_entries: Annotated[
         int, Field(description="Entries of the store's log with its vectors that were removed.")
     ]
+    outreach: Annotated[int, Field(description="Records of outreach that it was taken out of.")]
     rewriting: Annotated[
         bool, Field(description="Whether the store has begun to rewrite its file without it.")
     ]

@@ -38,13 +38,14 @@ class AnswerJobs(Kind):
 
     async def _write(self, job: RunningJob) -> Mapping[str, Any]:
         loop, lines, told_at = asyncio.get_running_loop(), 0, float("-inf")
+        form = job.input["question"].get("format", "ndjson")
         path = self._spool.result(job.job.job_id, job.job.token)
         file = await asyncio.to_thread(ResultFile, path)
         try:
             async for part in self._answer(job.input["question"]):
                 await asyncio.to_thread(self._spool.check_room, len(part))
                 await asyncio.to_thread(file.append, part)
-                lines += part.count(b"\n")
+                lines += part.count(b"\n") if form != "xlsx" else 0
                 if loop.time() - told_at >= _PROGRESS_S:
                     told_at = loop.time()
                     await job.advance({}, lines)
@@ -52,4 +53,5 @@ class AnswerJobs(Kind):
         finally:
             await asyncio.to_thread(file.close)
         await job.advance({}, lines, lines)
-        return {"lines": lines, "bytes": file.size, "sha256": file.sha256}
+        counted = {"lines": lines, "bytes": file.size, "sha256": file.sha256}
+        return counted if form == "ndjson" else {**counted, "format": form}

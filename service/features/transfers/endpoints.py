@@ -48,6 +48,13 @@ from service.http.problems import Checked, invalid
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
 _KEYS = (IdempotencyKeyReused,)
+_FORMATS = {
+    "ndjson": (NDJSON, "jsonl"),
+    "json": ("application/json", "json"),
+    "csv": ("text/csv; charset=utf-8", "csv"),
+    "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
+}
+"""Media types and endings of files, by format."""
 
 
 @router.post(
@@ -152,12 +159,16 @@ async def export_streamers(
     "/jobs/{job_id:job}/result",
     operation_id="get_job_result",
     dependencies=[requires("streamers:read")],
-    summary="Download what an export wrote (NDJSON)",
+    summary="Download what an export, or a job that made a list, wrote",
     response_class=NdjsonResponse,
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, ResultNotHere)
     | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
 )
 async def get_result(transfers: CurrentTransfers, job_id: JobIdPath) -> FileResponse:
-    """The file, which is kept for as long as the job; parts of it by `Range`."""
-    path = await transfers.result(job_id)
-    return FileResponse(path, media_type=NDJSON, filename=f"streamers-{job_id}.jsonl")
+    """The file, which is kept for as long as the job; parts of it by `Range`.
+
+    Exports are NDJSON; a list is in the format that was asked for.
+    """
+    path, form = await transfers.result(job_id)
+    media_type, ending = _FORMATS[form]
+    return FileResponse(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")

@@ -117,8 +117,8 @@ class Transfers(LongRequests):
         """Queue a job that writes a long answer to a file; see `LongRequests.answer_later`."""
         return await self._submit(new_id(), kind, {"question": asked, "key_id": key_id}, once)
 
-    async def result(self, job_id: str) -> Path:
-        """The file that a job wrote.
+    async def result(self, job_id: str) -> tuple[Path, str]:
+        """The file that a job wrote, and its format.
 
         Raises:
             JobNotFound: there is no such job.
@@ -140,7 +140,7 @@ class Transfers(LongRequests):
             )
         if not await asyncio.to_thread(path.is_file):
             raise ResultNotHere("the file was removed from the spool: export again")
-        return path
+        return path, json.loads(job.result).get("format", "ndjson")
 
     async def _submit(
         self, job_id: str, kind: str, asked: Mapping[str, Any], once: Once | None

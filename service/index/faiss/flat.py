@@ -64,7 +64,7 @@ class FlatSearch:
             + rows * probes * self._rows.dim * _MS_PER_NUMBER
             + min(query.k, rows) * _MS_PER_HIT
             + len(conditions) * (_MS_PER_CONDITION + rows * _MS_PER_FILTERED_ROW)
-            + values * _MS_PER_VALUE
+            + (values + len(query.exclude)) * _MS_PER_VALUE
         )
 
     def state(self, refused: str | None = None) -> IndexState:

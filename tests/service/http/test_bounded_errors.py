@@ -41,6 +41,12 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         "/v1/similar",
         lambda: filled('{"positive":[{', unknown_fields(), "}]}"),
     ),
+    "excluded": (
+        "POST",
+        "/v1/lists:preview",
+        lambda: filled('{"positive":[{"streamer_id":"s"}],"exclude":{"ids":[', zeros(), "]}}"),
+    ),
+    "who was written to": ("POST", "/v1/outreach", lambda: filled('{"ids":[', zeros(), "]}")),
     "empty seeds": (
         "POST",
         "/v1/similar/export",
@@ -57,6 +63,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
     ),
     "ids": ("POST", "/v1/dedup", lambda: filled('{"ids":[', zeros(), "]}")),
     "profiles": ("POST", "/v1/dedup", lambda: filled('{"profiles":[', zeros(), "]}")),
+    "seeds of a case": (
+        "POST",
+        "/v1/cases",
+        lambda: filled('{"title":"t","seeds":[', zeros(), "]}"),
+    ),
     "sides": (
         "POST",
         "/v1/compare",

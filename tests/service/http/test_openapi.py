@@ -37,6 +37,13 @@ NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_jo
 """So are those of jobs, and what can be done with one depends on its state."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
 """Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
+"""Lists have to be saved, and records of outreach made, before anything is done with them."""
+NEEDS_A_CASE = (
+    "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
+    "list_case_events", "export_case", "undo_case", "delete_case",
+)  # fmt: skip
+"""Ids of cases are drawn, and each change names the revision that it is of."""
 NEEDS_A_SPACE = (
     "get_space",
     "hand_over_generation",
@@ -168,6 +175,8 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_LIST,
+            *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
             continue
@@ -256,6 +265,24 @@ def test_examples_of_jobs_work_with_the_id_of_a_job(bundle: Path, tmp_path: Path
         assert do(client, "get_job", job).json()["state"] == "succeeded"
         assert do(client, "watch_job", job).text.count("event: job") == 1
         do(client, "get_job_result", job)
+
+
+def test_examples_of_cases_work_with_the_id_of_a_case(demo: TestClient) -> None:
+    (wanted,) = SCHEMAS["CaseIn"]["examples"]
+    case = execute(demo, "create_case", "application/json", wanted).json()
+    for name in NEEDS_A_CASE:
+        method, path, operation = OPERATIONS[name]
+        bodies = operation.get("requestBody", {"content": {}})["content"].values()
+        for body in [b for content in bodies for b in examples_of(content["schema"])] or [None]:
+            where = path.format(case_id=case["case_id"], streamer_id="w0087")
+            headers = {"If-Match": f'"{case["revision"]}"'} if method != "GET" else {}
+            answer = demo.request(method, where, json=body, headers=headers)
+            if name == "delete_case":
+                assert answer.status_code == 204
+                continue
+            check(name, answer)
+            if method != "GET":
+                case["revision"] = answer.json()["revision"]
 
 
 def test_the_example_of_a_file_works_where_it_is(bundle: Path, tmp_path: Path) -> None:

@@ -8,8 +8,11 @@ from fastapi.testclient import TestClient
 
 from service import errors
 from service.errors import ServiceError, StartupError, catalogue
+from service.features.cases.examples import EXAMPLE_CASE
 from service.features.duplicates.schemas import EXAMPLE_GROUP
 from service.features.jobs.schemas import EXAMPLE_ID as EXAMPLE_JOB
+from service.features.lists.schemas import EXAMPLE_NAME
+from service.features.outreach.schemas import EXAMPLE_OUTREACH
 from service.http.documents import MEDIA_TYPE, example_of
 from service.http.schemas import Problem
 
@@ -89,7 +92,9 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
     document = running.get("/openapi.json").json()
     for name, _ in operations(document):
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
-        ids |= {"group_id": EXAMPLE_GROUP, "space": "s", "generation": "g", "user_id": "u"}
+        ids |= {"group_id": EXAMPLE_GROUP, "case_id": EXAMPLE_CASE}
+        ids |= {"space": "s", "generation": "g", "user_id": "u"}
+        ids |= {"list_name": EXAMPLE_NAME, "run": "1", "outreach_id": EXAMPLE_OUTREACH}
         method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})
         assert answer.status_code == 422, (name, answer.text)

@@ -167,6 +167,16 @@ class RedisGroups:
         )
         return [name.decode() for name in found]
 
+    async def members_of(self, group_ids: Sequence[str], most: int) -> list[tuple[list[str], int]]:
+        """Members of several groups; see `GroupStore.members_of`."""
+        keys = [self._members + group_id for group_id in group_ids]
+        members = await self._client.ask_all([("ZRANGE", key, 0, most - 1) for key in keys])
+        sizes = await self._client.ask_all([("ZCARD", key) for key in keys])
+        return [
+            ([name.decode() for name in names], int(size))
+            for names, size in zip(members, sizes, strict=True)
+        ]
+
     async def edges_of(self, streamer_ids: Sequence[str], most: int) -> list[list[EdgeRecord]]:
         """Edges of each streamer; see `GroupStore.edges_of`."""
         rows = await self._client.ask_all(

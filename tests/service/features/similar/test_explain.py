@@ -349,7 +349,7 @@ def test_too_many_explanations_are_refused_at_once(
     services = client.app_state["services"]  # type: ignore[attr-defined]
     taken = Turns("explanations", at_once=1, max_queue=0, deadline_s=60)
     monkeypatch.setattr(taken, "_free", asyncio.Semaphore(0))
-    monkeypatch.setattr(services.similar._explainer, "_turns", taken)
+    monkeypatch.setattr(services.similar.explainer, "_turns", taken)
     query = {"positive": [{"streamer_id": "s0"}], "explain": True}
     answer = client.post("/v1/similar", json=query)
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")

@@ -4,6 +4,12 @@ import { key, refuseKey } from "../state/session";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
+/** Of a route, where schemas of several routes have one name. */
+export type GetAnswer<Path extends keyof paths> = paths[Path] extends {
+  get: { responses: { 200: { content: { "application/json": infer Body } } } };
+}
+  ? Body
+  : never;
 export type Problem = Schemas["Problem"];
 
 /** What the service refused, or that it did not answer (`code` is "unreachable" then). */

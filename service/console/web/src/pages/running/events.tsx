@@ -1,11 +1,11 @@
 import { useAsked } from "../../api/asked";
-import { api, ask, type Schemas } from "../../api/client";
+import { api, ask, type GetAnswer } from "../../api/client";
 import { t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { hrefOf, place } from "../../state/location";
 import { Pages } from "./pages";
 
-type Event = Schemas["EventOut"];
+type Event = GetAnswer<"/v1/events">["events"][number];
 const MOST = 200;
 const MOST_IDS = 5;
 

@@ -1,0 +1,1 @@
+"""Lists and records of outreach of the client."""

@@ -1,0 +1,272 @@
+"""`lists`: campaign lists, saved or not, as tables and as files for spreadsheets."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast, get_args
+
+from service.client import Client
+from service.client.lists.asynchronous import Form
+from service.client.models import ListAnswerOut, ListDetailOut, ListOut, ListPage, RunDetailOut
+from service.commands.answers import Cell, answer, print_rows
+from service.commands.arguments import UnusablePath, using, whole_number
+from service.commands.questions.asking import add_common, ask, tell_incomplete, with_client
+from service.commands.questions.moments import moment, shown
+from service.commands.questions.seeds import add_seeds, ids_of, json_object, question_of
+from service.errors import in_one_line
+
+_FORMS = {".csv": "csv", ".xlsx": "xlsx", ".ndjson": "ndjson", ".jsonl": "ndjson"}
+_CAP = re.compile(r"(.+)=(\d+)")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, and with which list."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+
+    preview = add("preview", "make a list, of which nothing is kept")
+    save = add("save", "save the question for a list under a name")
+    run_ = add("run", "make the list of a saved question; whom it holds is kept")
+    show = add("show", "a saved list and its runs, or whom a run of it held")
+    for action in (save, run_, show, add("delete", "delete a saved list and its runs")):
+        action.add_argument("name", metavar="NAME", help="of the list")
+    save.add_argument("--title", default="", help="for people")
+    for action in (preview, save):
+        add_seeds(action)
+        _add_question(action)
+    run_.add_argument(
+        "--new-only", action="store_true", help="only rows that the run before did not have"
+    )
+    run_.add_argument(
+        "--new-since", type=whole_number(1), metavar="RUN", help="compare with this run"
+    )
+    for action in (preview, run_):
+        action.add_argument(
+            "--out",
+            type=_file,
+            metavar="FILE",
+            help="write a file: .xlsx, .csv, or .ndjson",
+        )
+    show.add_argument(
+        "--run", dest="number", type=whole_number(1), metavar="RUN", help="whom this run held"
+    )
+    listing = add("list", "the saved lists, one a line")
+    listing.add_argument("--limit", type=whole_number(1, most=20), default=20, help="(20)")
+    for action in actions.choices.values():
+        add_common(action)
+
+
+def _add_question(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add(
+        "--question",
+        type=Path,
+        metavar="FILE",
+        help="the question as JSON, as the API takes it; other options go before it",
+    )
+    add("-k", type=whole_number(1, most=10_000), help="most rows (200)")
+    add("--exclude", action="append", default=[], metavar="ID", help="not these; - as above")
+    add("--exclude-list", metavar="NAME", help="nobody who was on this list at its last run")
+    add(
+        "--outreach-since",
+        type=moment,
+        metavar="TIME",
+        help="nobody who was written to since, such as 2030-01-31 (UTC), or ever",
+    )
+    add("--without-copies", action="store_true", help="of duplicates the best alone")
+    spread = parser.add_mutually_exclusive_group()
+    spread.add_argument(
+        "--max-per", type=_cap, metavar="FIELD=N", help="at most N rows with one value of a field"
+    )
+    spread.add_argument(
+        "--mmr", type=float, metavar="LAMBDA", help="variety: 1 = relevance alone, 0 = variety"
+    )
+    add("--group-by", metavar="FIELD", help="rows with the same value together")
+    add("--field", action="append", metavar="FIELD", help="(name, category, followers)")
+    add("--explain", choices=("short", "full"), help="why, in words; full: the reasons as well")
+    add("--language", choices=("en", "zh"), help="of reasons and headings (en)")
+    stop = parser.add_mutually_exclusive_group()
+    stop.add_argument("--stop-at", type=float, metavar="X", help="end where precision falls below")
+    stop.add_argument("--mark-at", type=float, metavar="X", help="only mark who comes behind it")
+
+
+def _cap(text: str) -> dict[str, Any]:
+    parts = _CAP.fullmatch(text)
+    if parts is None:
+        raise argparse.ArgumentTypeError(f"must be FIELD=N, such as category=20, not {text[:40]!r}")
+    return {"by": parts[1], "max_per_value": int(parts[2])}
+
+
+def _file(text: str) -> Path:
+    path = Path(text)
+    if path.suffix.lower() not in _FORMS:
+        raise argparse.ArgumentTypeError(
+            f"must end in {', '.join(_FORMS)}, which says what is written; not {text[:40]!r}"
+        )
+    return path
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask, and show it or write it to a file."""
+    try:
+        return _run(args)
+    except UnusablePath as error:
+        print("error:", in_one_line(error), file=sys.stderr)
+        return 1
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.action in ("preview", "save"):
+        question = _question(args)
+        if not question.get("positive"):
+            print("error: give the ID of a streamer, a --profile or a --question", file=sys.stderr)
+            return 2
+        if args.action == "save":
+            return ask(args, lambda c: c.lists.save(args.name, question, title=args.title), _saved)
+        return _made(
+            args,
+            lambda client: client.lists.preview(question),
+            lambda client, form: client.lists.download(question, form),
+        )
+    if args.action == "run":
+        how = {"new_only": args.new_only, "new_since": args.new_since}
+        return _made(
+            args,
+            lambda client: client.lists.run(args.name, **how),
+            lambda client, form: client.lists.run_to_file(args.name, form, **how),
+        )
+    if args.action == "list":
+        return ask(args, lambda client: client.lists.page(limit=args.limit), _list)
+    if args.action == "delete":
+        return ask(args, lambda client: client.lists.delete(args.name), lambda d: print(d.name))
+    if args.number is not None:
+        return ask(args, lambda client: client.lists.held(args.name, args.number), _held)
+    return ask(args, lambda client: client.lists.get(args.name), _show)
+
+
+def _question(args: argparse.Namespace) -> dict[str, Any]:
+    """The question of the options, over that of the file."""
+    asked: dict[str, Any] = {}
+    if args.question is not None:
+        with using("--question", args.question, "give a file with a question as JSON"):
+            text = args.question.read_text(encoding="utf-8")
+        asked = json_object(text, "--question", args.question)
+    given = question_of(args)
+    if not given["positive"]:
+        del given["positive"]
+    given.update(
+        {
+            name: value
+            for name, value in (
+                ("k", args.k),
+                ("without_copies", args.without_copies or None),
+                ("group_by", args.group_by),
+                ("fields", args.field),
+                ("explain", args.explain),
+                ("language", args.language),
+                ("diversify", args.max_per),
+            )
+            if value is not None
+        }
+    )
+    excluded = {"ids": ids_of(args.exclude), "list": args.exclude_list}
+    excluded["outreach_since"] = args.outreach_since
+    if any(value not in (None, []) for value in excluded.values()):
+        given["exclude"] = excluded
+    if args.mmr is not None:
+        given["diversify"] = {"method": "mmr", "lambda": args.mmr}
+    if args.stop_at is not None or args.mark_at is not None:
+        precision = args.stop_at if args.mark_at is None else args.mark_at
+        given["stop"] = {"at_precision": precision, "mark_only": args.mark_at is not None}
+    return {**asked, **given}
+
+
+def _made(
+    args: argparse.Namespace,
+    make: Callable[[Client], ListAnswerOut],
+    download: Callable[[Client, Form], bytes],
+) -> int:
+    """Show a list, or write it to a file."""
+    if args.out is None:
+        return ask(args, make, _rows)
+    suffix = _FORMS[args.out.suffix.lower()]
+    (form,) = (one for one in get_args(Form) if one == suffix)
+
+    def write(client: Client) -> None:
+        content = download(client, form)
+        with using("--out", args.out, "choose a file that can be written"):
+            args.out.write_bytes(content)
+        fields = {"file": str(args.out), "bytes": len(content)}
+        answer(args, fields, lambda: print(f"{args.out}: {len(content)} bytes"))
+
+    return with_client(args, write)
+
+
+def _rows(found: ListAnswerOut) -> None:
+    names = list(dict.fromkeys(name for row in found.rows for name in row.fields))
+    extra: dict[str, Callable[[Any], Cell]] = {}
+    if found.groups:
+        extra["group"] = lambda row: row.group
+    if any(row.copies for row in found.rows):
+        extra["copies"] = lambda row: ",".join(row.copies) or None
+    if found.stop is not None:
+        extra["beyond_stop"] = lambda row: "beyond" if row.beyond_stop else None
+    if found.provenance.run is not None:
+        extra["is_new"] = lambda row: "new" if row.is_new else None
+    if any(row.why for row in found.rows):
+        extra["why"] = lambda row: row.why
+    rows: list[list[Cell]] = [
+        [
+            row.rank,
+            row.streamer_id,
+            *(_cell(row.fields.get(name)) for name in names),
+            row.score,
+            row.precision,
+            *(cell(row) for cell in extra.values()),
+        ]
+        for row in found.rows
+    ]
+    print_rows(["rank", "streamer_id", *names, "score", "precision", *extra], rows)
+    if found.stop is not None and found.stop.min_score is not None:
+        told = f"{found.stop.rows_within} rows reach {found.stop.min_score:.3f}, "
+        print(f"{told}the score for precision {found.stop.at_precision:g}", file=sys.stderr)
+    if found.provenance.run is not None:
+        print(f"run {found.provenance.run} of {found.provenance.list_name}", file=sys.stderr)
+    for warning in found.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    tell_incomplete(found.complete, found.incomplete_because)
+
+
+def _cell(value: Any) -> Cell:
+    return ",".join(map(str, cast("list[object]", value))) if isinstance(value, list) else value
+
+
+def _saved(found: ListOut) -> None:
+    print(f"{found.name}: saved as revision {found.revision}")
+
+
+def _list(page: ListPage) -> None:
+    rows: list[list[Cell]] = [
+        [found.name, found.title, found.key_name, shown(found.updated_at)] for found in page.lists
+    ]
+    print_rows(["name", "title", "by", "saved"], rows)
+    if page.next_cursor is not None:
+        print("there are more: raise --limit, or read all by the client", file=sys.stderr)
+
+
+def _show(found: ListDetailOut) -> None:
+    rows: list[list[Cell]] = [
+        [one.run, shown(one.at), one.key_name, one.rows, one.new, one.model_version]
+        for one in found.runs
+    ]
+    print_rows(["run", "at", "by", "rows", "new", "model_version"], rows)
+    print(f"{found.name}: {found.title or 'no title'}; --json has the question", file=sys.stderr)
+
+
+def _held(found: RunDetailOut) -> None:
+    rows: list[list[Cell]] = [[rank, one] for rank, one in enumerate(found.ids, start=1)]
+    print_rows(["rank", "streamer_id"], rows)

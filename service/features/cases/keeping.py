@@ -1,0 +1,303 @@
+"""Cases in the store of documents.
+
+cases                 one document a case
+cases:CASE            a document for each verdict, by streamer; its log is that of the case
+cases:CASE:RUN        what a run found: members in parts, copies of profiles, what was looked at
+"""
+
+import json
+import secrets
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from typing import NamedTuple
+
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import CaseChanged, CaseNotFound, CursorExpired
+from service.features.cases.differences import Found
+from service.features.cases.records import (
+    CASE,
+    COPY,
+    EVENT,
+    MEMBERS,
+    VERDICT,
+    Case,
+    Copy,
+    Event,
+    Member,
+    Run,
+    VerdictRecord,
+)
+from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
+
+CASES = "cases"
+MEMBERS_IN_A_PART = 50
+_LOOKED_AT_IN_A_PART = 2000
+_COPIES_AT_ONCE = 100
+_PARTS_AT_ONCE = 20
+_MOST_BYTES = 1 << 20
+"""Of one change, about: the store does nothing else meanwhile."""
+_MEMBERS, _COPY, _LOOKED_AT = "m", "p:", "v"
+
+
+class Kept(NamedTuple):
+    """A case as it is stored, and the revision that its ETag names."""
+
+    case: Case
+    revision: int
+
+
+def new_id() -> str:
+    """An id for a case."""
+    return f"case-{secrets.token_hex(8)}"
+
+
+def of_case(case_id: str) -> str:
+    """The collection of a case's verdicts and events."""
+    return f"{CASES}:{case_id}"
+
+
+def of_run(case_id: str, run_id: str) -> str:
+    """The collection of what a run found."""
+    return f"{CASES}:{case_id}:{run_id}"
+
+
+class KeptCases:
+    """Reads and writes cases. All methods raise StoreUnavailable when there is no answer."""
+
+    def __init__(self, documents: DocumentStore, lanes: Lanes) -> None:
+        """Keep them in `documents`; what takes time to read or write is done in `lanes`."""
+        self._documents = documents
+        self._lanes = lanes
+
+    async def get(self, case_id: str) -> Kept:
+        """A case.
+
+        Raises:
+            CaseNotFound: there is none.
+        """
+        (found,) = await self._documents.get(CASES, [case_id])
+        if found is None:
+            raise CaseNotFound(f"there is no case {case_id!r}; GET /v1/cases lists those there are")
+        return Kept(CASE.validate_json(found.body), found.revision)
+
+    async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
+        """Cases in order of their ids, and what continues them."""
+        found = await self._documents.page(CASES, after or None, limit)
+        following = found[-1].document_id if len(found) == limit else None
+        return [Kept(CASE.validate_json(each.body), each.revision) for each in found], following
+
+    async def change(
+        self,
+        case: Case,
+        expected: int,
+        event: Event,
+        verdicts: Mapping[str, VerdictRecord | None] | None = None,
+    ) -> Kept:
+        """Write a case, its event, and verdicts (None = there is none any more) in one step.
+
+        Raises:
+            CaseChanged: it is not at the revision `expected`; nothing was written.
+        """
+        collection = of_case(case.case_id)
+        puts = [Put(CASES, case.case_id, CASE.dump_json(case), expected)]
+        for name, verdict in (verdicts or {}).items():
+            puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
+        entry = Append(collection, EVENT.dump_json(event))
+        try:
+            revision, *_ = await self._documents.change(puts, [entry])
+        except RevisionConflict as conflict:
+            raise changed(conflict.found) from conflict
+        return Kept(case, revision)
+
+    async def delete(self, case: Case, expected: int) -> None:
+        """Delete a case with all that it has.
+
+        Raises:
+            CaseChanged: it is not at the revision `expected`.
+        """
+        try:
+            await self._documents.change([Put(CASES, case.case_id, None, expected)])
+        except RevisionConflict as conflict:
+            raise changed(conflict.found) from conflict
+        for run in (case.run, case.before):
+            if run is not None:
+                await self.drop(case.case_id, run.run_id)
+        await self._documents.drop(of_case(case.case_id))
+
+    async def verdicts(self, case_id: str, names: Sequence[str]) -> dict[str, VerdictRecord]:
+        """Verdicts of some streamers."""
+        found = await self._documents.get(of_case(case_id), names) if names else []
+        return {
+            each.document_id: VERDICT.validate_json(each.body) for each in found if each is not None
+        }
+
+    async def page_of_verdicts(
+        self, case_id: str, after: str, limit: int
+    ) -> tuple[list[tuple[str, VerdictRecord]], str | None]:
+        """Verdicts in order of the streamers' ids, and what continues them."""
+        found = await self._documents.page(of_case(case_id), after or None, limit)
+        following = found[-1].document_id if len(found) == limit else None
+        return [(each.document_id, VERDICT.validate_json(each.body)) for each in found], following
+
+    async def all_verdicts(self, case_id: str) -> dict[str, VerdictRecord]:
+        """All verdicts of a case."""
+        found: dict[str, VerdictRecord] = {}
+        after: str | None = ""
+        while after is not None:
+            part, after = await self.page_of_verdicts(case_id, after, 1000)
+            found.update(part)
+        return found
+
+    async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
+        """Events of a case behind a number, oldest first."""
+        found = await self._documents.entries(of_case(case_id), after, limit)
+        return [(entry, EVENT.validate_json(entry.body)) for entry in found]
+
+    async def write_run(
+        self,
+        case_id: str,
+        run: Run,
+        members: Sequence[Member],
+        copies: AsyncIterator[Mapping[str, Copy]],
+        looked_at: Mapping[str, str],
+    ) -> None:
+        """Write what a run found; nobody sees it before the case names the run."""
+        collection = of_run(case_id, run.run_id)
+
+        def parts() -> Generator[None, None, list[Put]]:
+            puts: list[Put] = []
+            for start in range(0, len(members), MEMBERS_IN_A_PART):
+                some = list(members[start : start + MEMBERS_IN_A_PART])
+                body = b'{"members":' + MEMBERS.dump_json(some) + b"}"
+                puts.append(Put(collection, f"{_MEMBERS}{start:08d}", body))
+                yield
+            names = sorted(looked_at)
+            for start in range(0, len(names), _LOOKED_AT_IN_A_PART):
+                some_seen = {n: looked_at[n] for n in names[start : start + _LOOKED_AT_IN_A_PART]}
+                body = json.dumps(some_seen).encode()
+                puts.append(Put(collection, f"{_LOOKED_AT}{start:08d}", body))
+                yield
+            return puts
+
+        await self._write(await self._lanes.run_in_slices(parts(), Lane.HEAVY))
+        async for some_copies in copies:
+            await self._write(
+                [
+                    Put(collection, f"{_COPY}{name}", COPY.dump_json(copy))
+                    for name, copy in some_copies.items()
+                ]
+            )
+
+    async def drop(self, case_id: str, run_id: str) -> None:
+        """Forget what a run found."""
+        await self._documents.drop(of_run(case_id, run_id))
+
+    async def members(self, case_id: str, run: Run, start: int, limit: int) -> list[Member]:
+        """Up to `limit` members from a place on, the surest first.
+
+        Raises:
+            CursorExpired: the run is no longer kept.
+        """
+        first = start - start % MEMBERS_IN_A_PART
+        most = min(start + limit, run.members)
+        ids = [f"{_MEMBERS}{at:08d}" for at in range(first, most, MEMBERS_IN_A_PART)]
+        found: list[Member] = []
+        for at in range(0, len(ids), _PARTS_AT_ONCE):
+            some = ids[at : at + _PARTS_AT_ONCE]
+            parts = await self._documents.get(of_run(case_id, run.run_id), some)
+            bodies = [part.body for part in parts if part is not None]
+            if len(bodies) < len(some):
+                raise CursorExpired("the case was expanded again meanwhile; read it anew")
+            found += await self._lanes.run_in_slices(_read_members(bodies), Lane.HEAVY)
+        return found[start - first : start - first + limit]
+
+    async def found(self, case_id: str, run: Run) -> Found:
+        """All that a run found."""
+        members = await self.members(case_id, run, 0, run.members)
+        looked_at: dict[str, str] = {}
+        collection, after = of_run(case_id, run.run_id), _LOOKED_AT
+        while part := await self._documents.page(collection, after, _PARTS_AT_ONCE):
+            after = part[-1].document_id
+            for each in part:
+                looked_at.update(json.loads(each.body))
+        return Found(run, {member.streamer_id: member for member in members}, looked_at)
+
+    async def copies(
+        self, case_id: str, run: Run, names: Sequence[str]
+    ) -> AsyncGenerator[dict[str, Copy], None]:
+        """Copies of the profiles of some members, in parts."""
+        collection = of_run(case_id, run.run_id)
+        for start in range(0, len(names), _COPIES_AT_ONCE):
+            some = [f"{_COPY}{name}" for name in names[start : start + _COPIES_AT_ONCE]]
+            found = await self._documents.get(collection, some)
+            yield {
+                each.document_id.removeprefix(_COPY): COPY.validate_json(each.body)
+                for each in found
+                if each is not None
+            }
+
+    async def is_member(self, case: Case, streamer_id: str) -> bool:
+        """Whether a streamer is a seed or a member of the run that is shown."""
+        if streamer_id in case.seeds:
+            return True
+        if case.run is None:
+            return False
+        collection = of_run(case.case_id, case.run.run_id)
+        (found,) = await self._documents.get(collection, [f"{_COPY}{streamer_id}"])
+        return found is not None
+
+    async def erase(self, streamer_id: str) -> int:
+        """Remove the copies of a streamer's profile from all cases; how many there were.
+
+        Its id and what was decided of it stay.
+        """
+        erased, after = 0, ""
+        while True:
+            cases, following = await self.page(after, 1000)
+            for case, _ in cases:
+                for run in (case.run, case.before):
+                    if run is not None:
+                        erased += await self._erase_in(
+                            of_run(case.case_id, run.run_id), streamer_id
+                        )
+            if following is None:
+                return erased
+            after = following
+
+    async def _erase_in(self, collection: str, streamer_id: str) -> int:
+        document_id = f"{_COPY}{streamer_id}"
+        (found,) = await self._documents.get(collection, [document_id])
+        if found is None:
+            return 0
+        copy = COPY.validate_json(found.body)
+        if copy.profile is None:
+            return 0
+        blank = COPY.dump_json(Copy(copy.digest, copy.version, None))
+        await self._documents.change([Put(collection, document_id, blank)])
+        return 1
+
+    async def _write(self, puts: Sequence[Put]) -> None:
+        some: list[Put] = []
+        size = 0
+        for put in puts:
+            some.append(put)
+            size += len(put.body or b"")
+            if size > _MOST_BYTES:
+                await self._documents.change(some)
+                some, size = [], 0
+        if some:
+            await self._documents.change(some)
+
+
+def changed(found: int) -> CaseChanged:
+    """The error where a case is at another revision than was expected."""
+    if not found:
+        return CaseChanged("the case was deleted meanwhile")
+    return CaseChanged(f'the case is at "{found}"; read it again, and send its ETag in If-Match')
+
+
+def _read_members(bodies: Sequence[bytes]) -> Generator[None, None, list[Member]]:
+    found: list[Member] = []
+    for body in bodies:
+        found += MEMBERS.validate_json(body[len(b'{"members":') : -1])
+        yield
+    return found

@@ -1,0 +1,220 @@
+"""`/v1/cases`: what is read of cases; `endpoints` changes them."""
+
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi.responses import StreamingResponse
+from pydantic_core import to_json
+
+from model_export.contract.streamer import ID_PATTERN
+from service.errors import CaseChanged, CaseNotFound, CursorExpired
+from service.features.cases.examples import EXAMPLE_CASE
+from service.features.cases.exports.exporting import MEDIA_TYPES, Exports, Format
+from service.features.cases.schemas import (
+    CASE_PATTERN,
+    CaseDetailOut,
+    CaseOut,
+    CasePage,
+    EventPage,
+    VerdictPage,
+)
+from service.features.cases.service import Cases
+from service.features.cases.shown import case_fields, detail_fields, entry_fields
+from service.http.auth.audit import CurrentAudit
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import service_named
+from service.http.documents import STORE, responses
+from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.openapi import ANTI_FRAUD
+
+router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
+CurrentCases = Annotated[Cases, Depends(service_named("cases", Cases))]
+CurrentExports = Annotated[Exports, Depends(service_named("case_exports", Exports))]
+CaseIdPath = Annotated[
+    str,
+    Path(
+        pattern=CASE_PATTERN,
+        description="Of a case.",
+        openapi_examples={"a case": {"value": EXAMPLE_CASE}},
+    ),
+]
+MemberPath = Annotated[
+    str,
+    Path(
+        pattern=ID_PATTERN,
+        min_length=1,
+        max_length=128,
+        description="Of a streamer in the case.",
+        openapi_examples={"demo": {"value": "w0087"}},
+    ),
+]
+Cursor = Annotated[
+    str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
+]
+ETAG: dict[str, Any] = {
+    "headers": {"ETag": {"description": "Of the case.", "schema": {"type": "string"}}}
+}
+
+
+def tag(response: Response, revision: int) -> None:
+    """Name the revision of a case in an answer."""
+    response.headers["ETag"] = f'"{revision}"'
+
+
+@router.get(
+    "/cases",
+    operation_id="list_cases",
+    summary="List cases, in pages",
+    dependencies=[requires("cases")],
+    responses=responses(*STORE),
+)
+async def list_cases(
+    cases: CurrentCases,
+    charges: CurrentCharges,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most cases on a page.")] = 100,
+) -> CasePage:
+    """In order of their ids, without their members."""
+    charges.reach("cases", hits_units(limit))
+    found, following = await cases.page(place_of(cursor, "cases"), limit)
+    return CasePage(
+        cases=[CaseOut.model_validate(case_fields(kept)) for kept in found],
+        next_cursor=cursor_of(following, "cases"),
+    )
+
+
+@router.get(
+    "/cases/{case_id:name}",
+    operation_id="get_case",
+    summary="Get a case and its members, in pages",
+    dependencies=[requires("cases")],
+    response_model=CaseDetailOut,
+    responses=responses(*STORE, CaseNotFound, CursorExpired) | {200: ETAG},
+)
+async def get_case(
+    cases: CurrentCases,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    case_id: CaseIdPath,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=200, description="Most members on a page.")] = 100,
+) -> Response:
+    """Members as the last expansion found them, the surest first, with what was decided since.
+
+    Each member has its best path from a seed, the weakest link of it, and what its membership hangs
+    on. `edges` are those of the members on the page with members before them.
+    """
+    charges.reach("cases", hits_units(limit))
+    place = place_of(cursor, case_id)
+    run_id, _, start = place.partition("/")
+    shown = await cases.show(case_id, run_id or None, int(start or 0), limit)
+    following = None
+    if shown.next_place is not None and shown.kept.case.run is not None:
+        following = f"{shown.kept.case.run.run_id}/{shown.next_place}"
+    audit.about(results=len(shown.members))
+    body = await cases.in_thread(
+        lambda: to_json(detail_fields(shown, cursor_of(following, case_id)))
+    )
+    response = Response(body, media_type="application/json")
+    tag(response, shown.kept.revision)
+    return response
+
+
+@router.get(
+    "/cases/{case_id:name}/verdicts",
+    operation_id="list_case_verdicts",
+    summary="List what was decided in a case",
+    dependencies=[requires("cases")],
+    responses=responses(*STORE, CaseNotFound),
+)
+async def list_case_verdicts(
+    cases: CurrentCases,
+    charges: CurrentCharges,
+    case_id: CaseIdPath,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most verdicts.")] = 100,
+) -> VerdictPage:
+    """In order of the streamers' ids, also of those who are no members any more."""
+    charges.reach("cases", hits_units(limit))
+    found, following = await cases.verdicts(case_id, place_of(cursor, f"v{case_id}"), limit)
+    return VerdictPage.model_validate(
+        {
+            "verdicts": [{**vars(each), "streamer_id": name} for name, each in found],
+            "next_cursor": cursor_of(following, f"v{case_id}"),
+        }
+    )
+
+
+@router.get(
+    "/cases/{case_id:name}/events",
+    operation_id="list_case_events",
+    summary="List the changes of a case",
+    dependencies=[requires("cases")],
+    responses=responses(*STORE, CaseNotFound),
+)
+async def list_case_events(
+    cases: CurrentCases,
+    charges: CurrentCharges,
+    case_id: CaseIdPath,
+    cursor: Cursor = None,
+    limit: Annotated[int, Query(ge=1, le=1000, description="Most events.")] = 100,
+) -> EventPage:
+    """The oldest first: who changed what, when, what was and what is."""
+    charges.reach("cases", hits_units(limit))
+    after = place_of(cursor, f"e{case_id}")
+    found = await cases.events(case_id, int(after or 0), limit)
+    following = str(found[-1][0].number) if len(found) == limit else None
+    return EventPage.model_validate(
+        {
+            "events": [entry_fields(entry, event) for entry, event in found],
+            "next_cursor": cursor_of(following, f"e{case_id}"),
+        }
+    )
+
+
+@router.get(
+    "/cases/{case_id:name}/export",
+    operation_id="export_case",
+    summary="Export a case",
+    dependencies=[requires("cases")],
+    response_class=Response,
+    responses=responses(*STORE, CaseNotFound, CaseChanged, CursorExpired)
+    | {
+        200: {
+            "description": "The members as CSV, the members as lines of JSON, or all of the case.",
+            "content": {
+                "text/csv": {"schema": {"type": "string"}, "example": "streamer_id,state,hop\r\n"},
+                "application/x-ndjson": {
+                    "schema": {"type": "object"},
+                    "examples": {"lines": {"value": '{"streamer_id":"w0087","hop":0}\n'}},
+                },
+                "application/zip": {
+                    "schema": {"type": "string", "format": "binary"},
+                    "examples": {"archive": {"value": "PK"}},
+                },
+            },
+        }
+    },
+)
+async def export_case(
+    exports: CurrentExports,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    case_id: CaseIdPath,
+    format: Annotated[
+        Format,
+        Query(
+            description="csv: for spreadsheets, with a byte order mark, and cells that can't be "
+            "formulas. ndjson: members with their edges. zip: profiles as they were seen, edges, "
+            "verdicts, events and the question, with the SHA-256 of each file; "
+            "`python -m service verify-case FILE` checks it."
+        ),
+    ] = "zip",
+) -> Response:
+    """A file that shows the case as of one moment."""
+    charges.reach("cases", ALL_UNITS)
+    audit.about([case_id], action=f"export {format}")
+    parts = await exports.export(case_id, format)
+    headers = {"Content-Disposition": f'attachment; filename="{case_id}.{format}"'}
+    return StreamingResponse(parts, media_type=MEDIA_TYPES[format], headers=headers)

@@ -1,0 +1,399 @@
+"""The use-cases behind `/v1/cases`: begin, expand, decide, run again, take back."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+from service.engine.work.lanes import Lane
+from service.errors import (
+    CursorExpired,
+    FieldError,
+    IfMatchNeeded,
+    InvalidRequest,
+    NothingToUndo,
+    NotInCase,
+    StreamerNotFound,
+)
+from service.features.cases.differences import Found, differences
+from service.features.cases.expanding import Expanded, Expander
+from service.features.cases.keeping import Kept, KeptCases, changed, new_id
+from service.features.cases.records import (
+    RUN,
+    VERDICT,
+    Case,
+    Differences,
+    Event,
+    EventKind,
+    Member,
+    Query,
+    Run,
+    Verdict,
+    VerdictRecord,
+)
+from service.features.jobs.service import Jobs
+from service.store.base import StreamerStore
+from service.store.documents import Entry
+from service.store.jobs import Job
+
+Result = TypeVar("Result")
+KIND = "cases"
+AT_ONCE_S = 1.0
+"""An expansion that takes longer goes on as a job."""
+_QUERY = TypeAdapter(Query)
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who changes a case: id and name of an API key."""
+
+    key_id: str
+    key_name: str
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A page of a case.
+
+    Attributes:
+        kept: the case.
+        members: the surest first.
+        verdicts: of these members.
+        next_place: of the member after them; None on the last page.
+    """
+
+    kept: Kept
+    members: Sequence[Member] = ()
+    verdicts: Mapping[str, VerdictRecord] | None = None
+    next_place: int | None = None
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run came to: the case with it, and what it changed."""
+
+    kept: Kept
+    differences: Differences
+
+
+class Cases:
+    """Cases as their callers see them."""
+
+    def __init__(
+        self, store: StreamerStore, kept: KeptCases, expander: Expander, jobs: Jobs
+    ) -> None:
+        """Keep cases.
+
+        Args:
+            store: of the streamers.
+            kept: the cases.
+            expander: makes runs.
+            jobs: where runs that take long are queued.
+        """
+        self._store = store
+        self.kept = kept
+        self._expander = expander
+        self._jobs = jobs
+
+    async def create(
+        self, title: str, seeds: Sequence[str], exclude: Sequence[str], who: Actor
+    ) -> Kept:
+        """Begin a case.
+
+        Raises:
+            InvalidRequest: a seed comes twice, or is excluded.
+            StreamerNotFound: names the seeds that are not stored.
+        """
+        wrong = [
+            FieldError(f"/seeds/{i}", f"{name!r} is excluded as well: leave it out of one of both")
+            for i, name in enumerate(seeds)
+            if name in exclude
+        ] + [
+            FieldError(f"/seeds/{i}", f"{name!r} comes before: name each seed once")
+            for i, name in enumerate(seeds)
+            if name in seeds[:i]
+        ]
+        if wrong:
+            raise InvalidRequest("; ".join(f"{e.pointer}: {e.detail}" for e in wrong[:3]), wrong)
+        known = await self._store.digests(seeds)
+        missing = [
+            FieldError(f"/seeds/{i}", f"streamer {name!r} is not stored")
+            for i, (name, stored) in enumerate(zip(seeds, known, strict=True))
+            if stored is None
+        ]
+        if missing:
+            raise StreamerNotFound("; ".join(error.detail for error in missing[:20]), missing)
+        case = Case(
+            new_id(), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *_who(who),
+            events=1,
+        )  # fmt: skip
+        new = {"title": title, "seeds": list(seeds), "exclude": list(case.exclude)}
+        return await self.kept.change(case, 0, Event("created", *_who(who), None, new))
+
+    async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
+        """Cases, and what continues them."""
+        return await self.kept.page(after, limit)
+
+    async def show(self, case_id: str, run_id: str | None, start: int, limit: int) -> Shown:
+        """A case and some of its members, with what was decided of them.
+
+        Args:
+            case_id: of the case.
+            run_id: of the run whose members are continued; None = that of the case.
+            start: place of the first member.
+            limit: most members.
+
+        Raises:
+            CaseNotFound: there is none.
+            CursorExpired: the case shows another run by now.
+        """
+        kept = await self.kept.get(case_id)
+        run = kept.case.run
+        if run_id is not None and (run is None or run.run_id != run_id):
+            raise CursorExpired("the case was expanded again meanwhile; read it anew")
+        if run is None:
+            return Shown(kept, (), {})
+        members = await self.kept.members(case_id, run, start, limit)
+        verdicts = await self.kept.verdicts(case_id, [each.streamer_id for each in members])
+        following = start + len(members)
+        return Shown(kept, members, verdicts, following if following < run.members else None)
+
+    async def expand(
+        self, case_id: str, query: Query, expected: Sequence[int], who: Actor
+    ) -> Ran | Job:
+        """Expand a case anew; what takes longer than a second goes on as a job.
+
+        Raises:
+            CaseNotFound: there is none.
+            IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+            Unavailable: the store does not answer, or too much work waits.
+        """
+        return await self._soon(case_id, query, "expanded", expected, who)
+
+    async def rerun(self, case_id: str, expected: Sequence[int], who: Actor) -> Ran | Job:
+        """Expand a case as before; where nothing changed, nothing is written.
+
+        Raises:
+            InvalidRequest: it was never expanded.
+            CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
+        """
+        return await self._soon(case_id, None, "rerun", expected, who)
+
+    async def run_job(self, asked: Mapping[str, Any]) -> Ran:
+        """What a job does; it takes the case as it is now, and again if it changes meanwhile.
+
+        Raises:
+            CaseChanged: it changed each time.
+        """
+        given = asked["query"]
+        query = None if given is None else _QUERY.validate_python(given)
+        kind: EventKind = "expanded" if query is not None else "rerun"
+        who = Actor(asked["key_id"], asked["key_name"])
+        kept = await self.kept.get(str(asked["case_id"]))
+        return await self._run(kept, query, kind, who, Lane.BULK)
+
+    async def decide(
+        self,
+        case_id: str,
+        streamer_id: str,
+        verdict: Verdict,
+        note: str,
+        expected: Sequence[int],
+        who: Actor,
+    ) -> tuple[Kept, VerdictRecord]:
+        """Decide on somebody in a case; the next run respects it.
+
+        Raises:
+            CaseNotFound: there is no such case.
+            NotInCase: it is neither seed nor member, and was not decided on before.
+            IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+        """
+        kept = await self._expected(case_id, expected)
+        before = (await self.kept.verdicts(case_id, [streamer_id])).get(streamer_id)
+        if before is None and not await self.kept.is_member(kept.case, streamer_id):
+            raise NotInCase(
+                f"streamer {streamer_id!r} is not in the case; expand it until it is, or begin one "
+                "with it"
+            )
+        record = VerdictRecord(verdict, note, *_who(who), time.time())
+        old = None if before is None else asdict(before)
+        event = Event(
+            "verdict", *_who(who), old, asdict(record), streamer_id, previous=kept.case.undoable
+        )
+        number = kept.case.events + 1
+        case = replace(kept.case, events=number, undoable=number)
+        return await self.kept.change(case, kept.revision, event, {streamer_id: record}), record
+
+    async def undo(
+        self, case_id: str, expected: Sequence[int], who: Actor
+    ) -> tuple[Kept, tuple[Entry, Event]]:
+        """Take the last change back that was not taken back; what that was.
+
+        Raises:
+            CaseNotFound: there is none.
+            NothingToUndo: there is no such change, or the run before is no longer kept.
+            IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+        """
+        kept = await self._expected(case_id, expected)
+        last = kept.case.undoable
+        if not last:
+            raise NothingToUndo("the case has no change that can be taken back")
+        ((entry, done),) = await self.kept.events(case_id, last - 1, 1)
+        case = replace(kept.case, events=kept.case.events + 1, undoable=done.previous)
+        verdicts: dict[str, VerdictRecord | None] = {}
+        if done.kind == "verdict":
+            assert done.streamer_id is not None
+            old = done.old
+            verdicts[done.streamer_id] = VERDICT.validate_python(old) if old else None
+        else:
+            case = self._without_run(case, done)
+        event = Event(
+            "undone", *_who(who), done.new, done.old, done.streamer_id, last, case.undoable
+        )
+        return await self.kept.change(case, kept.revision, event, verdicts), (entry, done)
+
+    async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
+        """Events of a case behind a number.
+
+        Raises:
+            CaseNotFound: there is none.
+        """
+        await self.kept.get(case_id)
+        return await self.kept.events(case_id, after, limit)
+
+    async def verdicts(
+        self, case_id: str, after: str, limit: int
+    ) -> tuple[list[tuple[str, VerdictRecord]], str | None]:
+        """What was decided in a case, of members and others.
+
+        Raises:
+            CaseNotFound: there is none.
+        """
+        await self.kept.get(case_id)
+        return await self.kept.page_of_verdicts(case_id, after, limit)
+
+    async def delete(self, case_id: str, expected: Sequence[int]) -> None:
+        """Delete a case with its events.
+
+        Raises:
+            CaseNotFound: there is none.
+            IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+        """
+        kept = await self._expected(case_id, expected)
+        await self.kept.delete(kept.case, kept.revision)
+
+    async def in_thread(self, call: Callable[[], Result]) -> Result:
+        """What a call comes to, off the event loop."""
+        return await self._expander.in_thread(call)
+
+    async def _expected(self, case_id: str, expected: Sequence[int]) -> Kept:
+        kept = await self.kept.get(case_id)
+        if not expected:
+            raise IfMatchNeeded(
+                f'send If-Match: "{kept.revision}", the ETag of the case as you read it, so that '
+                "no change is lost"
+            )
+        if kept.revision not in expected and expected != (-1,):
+            raise changed(kept.revision)
+        return kept
+
+    async def _soon(
+        self,
+        case_id: str,
+        query: Query | None,
+        kind: EventKind,
+        expected: Sequence[int],
+        who: Actor,
+    ) -> Ran | Job:
+        kept = await self._expected(case_id, expected)
+        if query is None and kept.case.run is None:
+            raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
+        try:
+            async with asyncio.timeout(AT_ONCE_S):
+                expanded = await self._expanded(kept, query, Lane.HEAVY)
+        except TimeoutError:
+            asked = {"case_id": case_id, "query": query and asdict(query), **asdict(who)}
+            return await self._jobs.start(KIND, asked)
+        return await self._keep(kept, expanded, kind, who)
+
+    async def _run(
+        self, kept: Kept, query: Query | None, kind: EventKind, who: Actor, lane: Lane
+    ) -> Ran:
+        return await self._keep(kept, await self._expanded(kept, query, lane), kind, who)
+
+    async def _expanded(self, kept: Kept, query: Query | None, lane: Lane) -> Expanded:
+        case = kept.case
+        if query is None:
+            assert case.run is not None
+            query = case.run.query
+        verdicts = await self.kept.all_verdicts(case.case_id)
+        return await self._expander.expand(case, verdicts, query, lane)
+
+    async def _keep(self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor) -> Ran:
+        """Keep a run, and show it; one that found the same as that which is shown is dropped."""
+        case = kept.case
+        told = await self._differences(case, expanded)
+        same = case.run is not None and _asked(case.run) == _asked(expanded.run)
+        if same and not told:
+            return Ran(kept, told)
+        run = expanded.run
+        copies = self._expander.copies(expanded.members)
+        await self.kept.write_run(case.case_id, run, expanded.members, copies, expanded.looked_at)
+        number = case.events + 1
+        event = Event(
+            kind,
+            *_who(who),
+            None if case.run is None else RUN.dump_python(case.run, mode="json"),
+            RUN.dump_python(run, mode="json"),
+            previous=case.undoable,
+        )
+        after = replace(case, run=run, before=case.run, events=number, undoable=number)
+        try:
+            now = await self.kept.change(after, kept.revision, event)
+        except BaseException:
+            await self.kept.drop(case.case_id, run.run_id)
+            raise
+        if case.before is not None:
+            await self.kept.drop(case.case_id, case.before.run_id)
+        return Ran(now, told)
+
+    async def _differences(self, case: Case, expanded: Expanded) -> Differences:
+        run = expanded.run
+        if case.run is None:
+            return Differences()
+        if run.digest == case.run.digest and _asked(run) == _asked(case.run):
+            return Differences()
+        before = await self.kept.found(case.case_id, case.run)
+        members = {member.streamer_id: member for member in expanded.members}
+        after = Found(run, members, expanded.looked_at)
+        known = await self._expander.digests(sorted({*before.members, *before.looked_at}))
+        now = {**known, **expanded.looked_at}
+        position = case.run.index_sequence
+        new = {
+            name
+            for name, version in expanded.versions.items()
+            if name not in before.looked_at and version > position
+        }
+        return await self._expander.in_thread(lambda: differences(before, after, now, new))
+
+    @staticmethod
+    def _without_run(case: Case, done: Event) -> Case:
+        """The case as before a run."""
+        if done.old is None:
+            return replace(case, run=None, before=None)
+        old = RUN.validate_python(done.old)
+        if case.before is None or case.before.run_id != old.run_id:
+            raise NothingToUndo("the run before is no longer kept; expand the case again")
+        return replace(case, run=case.before, before=None)
+
+
+def _who(who: Actor) -> tuple[str, str]:
+    return who.key_id, who.key_name
+
+
+def _asked(run: Run) -> tuple[object, ...]:
+    """What a run was made of."""
+    return run.query, run.sources, run.barred, run.model_version

@@ -1,0 +1,1 @@
+"""Campaign lists: one question, saved or not, whose answer people can work with."""

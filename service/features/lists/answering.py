@@ -1,0 +1,140 @@
+"""Answers of lists over HTTP: at once in the wanted format, or by a job."""
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+
+from fastapi import Depends, Query, Request, Response
+
+from service.engine.work.lanes import Lanes
+from service.features.jobs.accepting import DEFERRED, LongRequests, deferred
+from service.features.lists.answers import (
+    EXAMPLE_ROW,
+    EXAMPLE_SUMMARY,
+    ListAnswerOut,
+)
+from service.features.lists.formats.writing import CSV, XLSX, written
+from service.features.lists.jobs import KIND, asked_by_job
+from service.features.lists.rows import BuiltList, Provenance
+from service.features.lists.schemas import Format, ListQuestionIn, RunIn
+from service.features.lists.service import Asker, Lists
+from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.rate_limits import Charges, hits_units, inputs_units
+from service.http.dependencies import service_named
+from service.http.ndjson import NDJSON, line_of
+from service.settings import Limits
+from service.store.once import Once
+
+_EXACT_UNITS = 10
+"""Of a rate limit, for looking at every streamer."""
+FormatParameter = Annotated[
+    Format,
+    Query(
+        alias="format",
+        description="ndjson: a row per line, then the rest. csv: the rows alone, for spreadsheets. "
+        "xlsx: an Excel workbook, with the question and where it comes from on a second sheet.",
+    ),
+]
+CurrentLists = Annotated[Lists, Depends(service_named("lists", Lists))]
+CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
+ANSWERS: dict[int | str, dict[str, Any]] = DEFERRED | {
+    200: {
+        "model": ListAnswerOut,
+        "description": "The list, in the format that was asked for.",
+        "content": {
+            NDJSON: {
+                "schema": {"type": "object"},
+                "examples": {
+                    "lines": {
+                        "value": b"".join(map(line_of, (EXAMPLE_ROW, EXAMPLE_SUMMARY))).decode()
+                    }
+                },
+            },
+            CSV: {
+                "schema": {"type": "string"},
+                "example": "rank,streamer_id,name,score\r\n1,w2522,Cat tree radio,0.96\r\n",
+            },
+            XLSX: {
+                "schema": {"type": "string", "format": "binary"},
+                "example": "PK: the bytes of a workbook",
+            },
+        },
+    }
+}
+
+
+async def current_asker(request: Request, caller: CurrentCaller) -> Asker:
+    """Who asks, by what request."""
+    return Asker(caller.key_id, caller.name, request.scope["request_id"])
+
+
+CurrentAsker = Annotated[Asker, Depends(current_asker)]
+
+
+def is_long(limits: Limits, question: ListQuestionIn) -> bool:
+    """Whether a list is made by a job."""
+    is_explained = question.explain == "full" and question.k > limits.max_explained
+    return question.k > limits.max_k or is_explained
+
+
+def charge(charges: Charges, caller: Caller, question: ListQuestionIn) -> None:
+    """Charge what a list costs.
+
+    Raises:
+        MissingScope: reasons are asked for, and the caller may not have them.
+        RateLimited: nothing is left of a limit.
+    """
+    if question.explain is not None:
+        caller.require("explain")
+    seeds = [*question.positive, *question.negative]
+    profiles = sum(seed.profile is not None for seed in seeds)
+    inputs = inputs_units(len(seeds), profiles)
+    charges.reach("search", hits_units(question.k) + _EXACT_UNITS + inputs)
+    if question.explain is not None:
+        share = question.k if question.explain == "full" else hits_units(question.k)
+        charges.reach("explain", share)
+
+
+async def answer_now(
+    make: Callable[[], Awaitable[tuple[BuiltList, Provenance]]],
+    form: Format,
+    lanes: Lanes,
+    name: str,
+) -> tuple[Response, BuiltList]:
+    """A list as a response.
+
+    Args:
+        make: makes it.
+        form: of the response.
+        lanes: where it is written.
+        name: of the file that a browser saves.
+    """
+    begin = time.perf_counter()
+    built, by = await make()
+    took_ms = (time.perf_counter() - begin) * 1000
+    made = await lanes.run_in_slices(written(built, by, form, took_ms))
+    headers: dict[str, str] = {}
+    if form in ("csv", "xlsx"):
+        headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
+    return Response(made.content, media_type=made.media_type, headers=headers), built
+
+
+async def answer_later(
+    later: LongRequests,
+    caller: Caller,
+    by: Asker,
+    form: Format,
+    once: Once | None,
+    question: ListQuestionIn | None = None,
+    name: str | None = None,
+    how: RunIn = RunIn(),  # noqa: B008 (immutable)
+) -> Response:
+    """A job in place of a list: of a question, or of a saved list.
+
+    Raises:
+        MissingScope: the caller could not read what the job makes.
+        TooManyJobs: too many are queued or kept.
+    """
+    caller.require("streamers:read")
+    asked = asked_by_job(by, form, question, name, how)
+    return deferred(await later.answer_later(KIND, asked, caller.key_id, once))

@@ -1,0 +1,264 @@
+"""`/v1/lists:preview` and `/v1/lists`: lists of questions, and saved ones."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Response
+
+from service.errors import (
+    IdempotencyKeyReused,
+    ListConflict,
+    ListNotFound,
+    PrecisionNotPromised,
+    StoreFull,
+    StreamerNotFound,
+    TooManyJobs,
+    TooManyRecords,
+)
+from service.features.jobs.accepting import CurrentLongRequests
+from service.features.lists.answering import (
+    ANSWERS,
+    CurrentAsker,
+    CurrentLanes,
+    CurrentLists,
+    FormatParameter,
+    answer_later,
+    answer_now,
+    charge,
+    is_long,
+)
+from service.features.lists.answers import (
+    ListDeletedOut,
+    ListDetailOut,
+    ListOut,
+    ListPage,
+    RunDetailOut,
+    RunOut,
+)
+from service.features.lists.saved import SavedList, check_size
+from service.features.lists.schemas import (
+    EXAMPLE_NAME,
+    NAME_PATTERN,
+    ListIn,
+    ListQuestionIn,
+    RunIn,
+)
+from service.features.lists.service import question_of, seeds_of
+from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
+from service.http.auth.rate_limits import CurrentCharges, hits_units
+from service.http.auth.route_scopes import requires
+from service.http.dependencies import CurrentLimits
+from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
+from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.etag import ExpectedVersions
+from service.http.headers.idempotency import OnceByKey
+from service.http.headers.prefer import PrefersAsync
+from service.http.json_bodies import JsonRoute
+from service.http.openapi import OPERATIONS
+from service.http.problems import Checked
+
+router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
+ListNamePath = Annotated[
+    str,
+    Path(
+        pattern=NAME_PATTERN,
+        description="1 to 64 of A-Z a-z 0-9 . _ - and no sign at the beginning.",
+        openapi_examples={"a list": {"value": EXAMPLE_NAME}},
+    ),
+]
+_LISTING = "lists"
+_MAKING = (
+    *(*BODY, *INDEX, *MEDIA, *STORE, StoreFull, StreamerNotFound, PrecisionNotPromised),
+    *(ListNotFound, IdempotencyKeyReused, TooManyJobs),
+)
+_RUN_BY_DEFAULT = RunIn()
+
+
+def _fields(saved: SavedList) -> dict[str, object]:
+    return {**vars(saved), "question": ListQuestionIn.model_validate(saved.question)}
+
+
+@router.post(
+    "/lists:preview",
+    operation_id="preview_list",
+    summary="Make a list, of which nothing is kept",
+    dependencies=[requires("search")],
+    responses=responses(*_MAKING) | ANSWERS,
+)
+async def preview_list(
+    lists: CurrentLists,
+    lanes: CurrentLanes,
+    caller: CurrentCaller,
+    asker: CurrentAsker,
+    charges: CurrentCharges,
+    limits: CurrentLimits,
+    audit: CurrentAudit,
+    body: Checked[ListQuestionIn],
+    later: CurrentLongRequests,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
+    form: FormatParameter = "json",
+) -> Response:
+    """Every streamer is looked at, so nobody who is nearer is missing.
+
+    More than 1000 rows (STREAMER_LIMITS__MAX_K), and full reasons of more than 50
+    (STREAMER_LIMITS__MAX_EXPLAINED), are made by a job, as is anything with
+    `Prefer: respond-async`: 202, and `GET /v1/jobs/{job_id}/result` gives the file, for keys that
+    have the scope `streamers:read` too. Idempotency-Key counts for jobs alone.
+    """
+    charge(charges, caller, body)
+    audit.about(seeds_of(body))
+    if prefers_async or is_long(limits, body):
+        check_size(body.model_dump(mode="json", exclude_unset=True, by_alias=True))
+        await lists.check(body)
+        return await answer_later(later, caller, asker, form, once, body)
+    answer, built = await answer_now(lambda: lists.preview(body, asker), form, lanes, "list")
+    audit.about(results=len(built.rows))
+    return answer
+
+
+@router.get(
+    "/lists",
+    operation_id="list_lists",
+    summary="List saved lists, in pages",
+    dependencies=[requires("search")],
+    responses=responses(*STORE),
+)
+async def list_lists(
+    lists: CurrentLists,
+    charges: CurrentCharges,
+    cursor: Annotated[
+        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
+    ] = None,
+    limit: Annotated[int, Query(ge=1, le=20, description="Most lists on a page.")] = 20,
+) -> ListPage:
+    """In order of their names, without their runs."""
+    charges.reach("search", hits_units(limit))
+    found, following = await lists.saved.page(place_of(cursor, _LISTING), limit)
+    return ListPage(
+        lists=[ListOut.model_validate(_fields(saved)) for saved in found],
+        next_cursor=cursor_of(following, _LISTING),
+    )
+
+
+@router.put(
+    "/lists/{list_name:name}",
+    operation_id="save_list",
+    summary="Save a list",
+    dependencies=[requires("search")],
+    responses=responses(*BODY, *STORE, StoreFull, ListConflict, TooManyRecords)
+    | {201: {"model": ListOut, "description": "There was none of this name."}},
+)
+async def save_list(
+    lists: CurrentLists,
+    asker: CurrentAsker,
+    audit: CurrentAudit,
+    list_name: ListNamePath,
+    body: Checked[ListIn],
+    expected: ExpectedVersions,
+    response: Response,
+) -> ListOut:
+    """Its question in place of the one before; runs stay. Seeds are looked up when it is run."""
+    question = body.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
+    check_size(question, "/question")
+    audit.about(seeds_of(body.question))
+    saved, is_new = await lists.saved.put(
+        list_name, body.title, question, (asker.key_id, asker.key_name), expected
+    )
+    response.status_code = 201 if is_new else 200
+    response.headers["ETag"] = f'"{saved.revision}"'
+    return ListOut.model_validate(_fields(saved))
+
+
+@router.get(
+    "/lists/{list_name:name}",
+    operation_id="get_list",
+    summary="Get a saved list and its runs",
+    dependencies=[requires("search")],
+    responses=responses(*STORE, ListNotFound),
+)
+async def get_list(
+    lists: CurrentLists, list_name: ListNamePath, response: Response
+) -> ListDetailOut:
+    """Its question, and its last ten runs without whom they held."""
+    saved = await lists.saved.get(list_name)
+    response.headers["ETag"] = f'"{saved.revision}"'
+    runs = [RunOut.model_validate(run) for run in await lists.saved.runs(saved)]
+    return ListDetailOut.model_validate({**_fields(saved), "runs": runs})
+
+
+@router.delete(
+    "/lists/{list_name:name}",
+    operation_id="delete_list",
+    summary="Delete a saved list and its runs",
+    dependencies=[requires("search")],
+    responses=responses(*STORE, StoreFull, ListNotFound, ListConflict),
+)
+async def delete_list(
+    lists: CurrentLists, list_name: ListNamePath, expected: ExpectedVersions
+) -> ListDeletedOut:
+    """A list that is saved under its name later begins without runs."""
+    await lists.saved.delete(list_name, expected)
+    return ListDeletedOut(name=list_name)
+
+
+@router.get(
+    "/lists/{list_name:name}/runs/{run}",
+    operation_id="get_list_run",
+    summary="Get whom a run of a saved list held",
+    dependencies=[requires("search")],
+    responses=responses(*STORE, ListNotFound),
+)
+async def get_list_run(
+    lists: CurrentLists,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    list_name: ListNamePath,
+    run: Annotated[int, Path(ge=1, le=2**53, openapi_examples={"the first": {"value": 1}})],
+) -> RunDetailOut:
+    """By rank; the last ten runs are kept."""
+    saved = await lists.saved.get(list_name)
+    found = await lists.saved.held(saved, run)
+    assert found is not None  # a run that is named is there, or is not found
+    charges.reach("search", hits_units(max(1, len(found[1]))))
+    audit.about(results=len(found[1]))
+    return RunDetailOut.model_validate({**vars(found[0]), "ids": found[1]})
+
+
+@router.post(
+    "/lists/{list_name}:run",
+    operation_id="run_list",
+    summary="Run a saved list",
+    dependencies=[requires("search")],
+    responses=responses(*_MAKING) | ANSWERS,
+)
+async def run_list(
+    lists: CurrentLists,
+    lanes: CurrentLanes,
+    caller: CurrentCaller,
+    asker: CurrentAsker,
+    charges: CurrentCharges,
+    limits: CurrentLimits,
+    audit: CurrentAudit,
+    list_name: ListNamePath,
+    later: CurrentLongRequests,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
+    body: Checked[RunIn] = _RUN_BY_DEFAULT,
+    form: FormatParameter = "json",
+) -> Response:
+    """Answers like `/v1/lists:preview`; whom a run holds is kept, of the last ten.
+
+    `is_new` of a row, and `new_only`, compare with the run before. Sent again with its own
+    `X-Request-Id`, a request is the same run, and compared with the same one.
+    """
+    saved = await lists.saved.get(list_name)
+    question = question_of(saved, body)
+    charge(charges, caller, question)
+    audit.about(seeds_of(question))
+    if prefers_async or is_long(limits, question):
+        await lists.check(question)
+        return await answer_later(later, caller, asker, form, once, name=list_name, how=body)
+    answer, built = await answer_now(lambda: lists.run(saved, body, asker), form, lanes, list_name)
+    audit.about(results=len(built.rows))
+    return answer

@@ -1,0 +1,1 @@
+"""Lists as JSON, as lines, and as tables for spreadsheets."""

@@ -1,0 +1,113 @@
+"""A list as an Excel workbook: the rows, and on a second sheet where they come from."""
+
+import io
+import json
+from collections.abc import Generator, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import xlsxwriter  # pyright: ignore[reportMissingTypeStubs]
+
+from service.features.lists.formats.tables import Column, cells_of, columns_of, plain
+from service.features.lists.rows import BuiltList, Provenance
+from service.features.lists.schemas import Language
+
+_CELL_CHARS = 32_000
+"""Excel has 32,767."""
+_SHEETS: Mapping[Language, tuple[str, str]] = {
+    "en": ("List", "Provenance"),
+    "zh": ("名单", "来源"),
+}
+_NAMES_ZH: Mapping[str, str] = {
+    "asked_at": "查询时间 (UTC)",
+    "asked_by": "查询者（密钥名称）",
+    "key_id": "密钥 ID",
+    "request_id": "请求 ID",
+    "list": "名单",
+    "run": "运行次数",
+    "previous_run": "对比的运行",
+    "model_version": "模型版本",
+    "index_sequence": "索引序号",
+    "rows": "行数",
+    "complete": "是否完整",
+    "incomplete_because": "不完整的原因",
+    "stop": "相似界线",
+    "left_out": "未列入",
+    "warning": "提示",
+    "question": "查询条件 (JSON)",
+}
+
+
+def workbook(built: BuiltList, by: Provenance) -> Generator[None, None, bytes]:
+    """The bytes of a workbook, made a row at a time.
+
+    Every text is written as a text: nothing that a streamer writes becomes a formula or a link.
+    """
+    output = io.BytesIO()
+    # In memory: a list has a bounded number of rows, and a container may have no disk to write to.
+    book: Any = cast(Any, xlsxwriter).Workbook(output, {"in_memory": True})
+    language = built.question.language
+    names = _SHEETS[language]
+    bold = book.add_format({"bold": True})
+    yield from _write_rows(book.add_worksheet(names[0]), book, bold, built, by)
+    told = book.add_worksheet(names[1])
+    told.set_column(0, 0, 24)
+    told.set_column(1, 1, 100)
+    for place, (name, value) in enumerate(_facts(built, by)):
+        label = _NAMES_ZH.get(name, name) if language == "zh" else name
+        told.write_string(place, 0, label, bold)
+        told.write_string(place, 1, plain(value))
+        yield
+    book.set_properties({"comments": f"request {by.request_id}"})
+    book.close()
+    return output.getvalue()
+
+
+def _write_rows(
+    sheet: Any, book: Any, bold: Any, built: BuiltList, by: Provenance
+) -> Generator[None, None, None]:
+    columns: Sequence[Column] = columns_of(built.question, compares=by.run is not None)
+    for place, column in enumerate(columns):
+        shown = None
+        if column.decimals is not None:
+            shown = book.add_format({"num_format": "0." + "0" * column.decimals})
+        sheet.set_column(place, place, column.width, shown)
+        sheet.write_string(0, place, plain(column.heading), bold)
+    sheet.freeze_panes(1, 2)
+    sheet.autofilter(0, 0, len(built.rows), len(columns) - 1)
+    for line, row in enumerate(built.rows, start=1):
+        for place, cell in enumerate(cells_of(columns, row)):
+            if isinstance(cell, bool):
+                sheet.write_boolean(line, place, cell)
+            elif isinstance(cell, str):
+                sheet.write_string(line, place, cell[:_CELL_CHARS])
+            elif cell is not None:
+                sheet.write_number(line, place, cell)
+        yield
+
+
+def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
+    """What is told of a list, by name."""
+    told = built.summary
+    question = built.question.model_dump_json(exclude_unset=True, by_alias=True)
+    at = datetime.fromtimestamp(by.asked_at, UTC).isoformat(timespec="seconds")
+    parts = [question[i : i + _CELL_CHARS] for i in range(0, len(question), _CELL_CHARS)]
+    facts: list[tuple[str, Any]] = [
+        ("asked_at", at),
+        ("asked_by", by.key_name),
+        ("key_id", by.key_id),
+        ("request_id", by.request_id),
+        ("list", by.list_name),
+        ("run", by.run),
+        ("previous_run", by.previous_run),
+        ("model_version", told["model_version"]),
+        ("index_sequence", told["index_sequence"]),
+        ("rows", len(built.rows)),
+        ("complete", told["complete"]),
+        ("incomplete_because", told["incomplete_because"]),
+        ("stop", told["stop"] and json.dumps(told["stop"])),
+        ("left_out", json.dumps(told["left_out"])),
+        *(("warning", warning) for warning in told["warnings"]),
+        *(("question", part) for part in parts),
+    ]
+    return [(name, str(value)) for name, value in facts if value is not None]

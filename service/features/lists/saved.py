@@ -1,0 +1,269 @@
+"""Saved questions for lists, and the last runs of each, with whom they held."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from itertools import accumulate
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
+from service.features.lists.schemas import KEPT_RUNS
+from service.store.base import ANY_STORED
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+
+COLLECTION = "lists"
+MOST_LISTS = 1000
+MOST_BYTES = 256 << 10
+"""Of a question that is kept, in a saved list or a job."""
+_PAGE_LISTS, _PAGE_BYTES = 20, 256 << 10
+"""Of a page, however many are asked for: they are read on the event loop."""
+_RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class SavedList:
+    """A saved question.
+
+    Attributes:
+        name: of the list.
+        list_id: of this list: another one of the same name, saved after it was deleted, has its
+            own runs.
+        title: for people.
+        question: as JSON has it.
+        created_at: seconds since 1970.
+        updated_at: when the question was saved last.
+        key_id: of who saved it last.
+        key_name: likewise.
+        revision: of the document.
+    """
+
+    name: str
+    list_id: str
+    title: str
+    question: Mapping[str, Any]
+    created_at: float
+    updated_at: float
+    key_id: str
+    key_name: str
+    revision: int = 0
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run of a saved list; the fields are those of the API."""
+
+    run: int
+    at: float
+    key_id: str
+    key_name: str
+    request_id: str
+    rows: int
+    new: int
+    model_version: str
+    index_sequence: int
+
+
+_LIST = TypeAdapter(SavedList)
+_KEPT = TypeAdapter(list[Run])
+
+
+def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
+    """Refuse a question that is too large to be kept.
+
+    Raises:
+        InvalidRequest: it is.
+    """
+    size = len(_json(question))
+    if size > MOST_BYTES:
+        raise InvalidRequest.of(
+            f"{pointer}/exclude/ids",
+            f"the question has {size} bytes, and may have {MOST_BYTES} where it is kept, "
+            "in a saved list or for a job: record who was written to (POST /v1/outreach), or "
+            "exclude another saved list",
+        )
+
+
+class SavedLists:
+    """Keeps lists in the collection `lists`, and the runs of each in one of its own.
+
+    That has a document `runs`, which names them, and one for each run with the ids that it held.
+    """
+
+    def __init__(self, documents: DocumentStore, now: Callable[[], float] = time.time) -> None:
+        """Keep them in `documents`."""
+        self._documents = documents
+        self._now = now
+
+    async def get(self, name: str) -> SavedList:
+        """A saved list.
+
+        Raises:
+            ListNotFound: there is none of this name.
+        """
+        (found,) = await self._documents.get(COLLECTION, [name])
+        if found is None:
+            raise ListNotFound(f"no list {name!r} is saved; GET /v1/lists has the names")
+        return _list(found)
+
+    async def page(self, after: str, limit: int) -> tuple[list[SavedList], str | None]:
+        """Lists in order of their names, and what continues them."""
+        limit = min(limit, _PAGE_LISTS)
+        documents = await self._documents.page(COLLECTION, after or None, limit)
+        sizes = accumulate(len(one.body) for one in documents)
+        fit = max(1, sum(size <= _PAGE_BYTES for size in sizes))
+        found = [_list(one) for one in documents[:fit]]
+        is_last = fit >= len(documents) < limit
+        return found, None if is_last else found[-1].name
+
+    async def put(
+        self,
+        name: str,
+        title: str,
+        question: Mapping[str, Any],
+        by: tuple[str, str],
+        expected: Sequence[int],
+    ) -> tuple[SavedList, bool]:
+        """Save a question; the list, and whether there was none before.
+
+        Args:
+            name: of the list.
+            title: for people.
+            question: as JSON has it.
+            by: id and name of the caller's key.
+            expected: revisions of which the saved one must be one; 0 = there is none; () = any.
+
+        Raises:
+            ListConflict: it has another revision.
+            TooManyRecords: so many lists are saved already.
+        """
+        while True:
+            (found,) = await self._documents.get(COLLECTION, [name])
+            before = None if found is None else _list(found)
+            revision = 0 if before is None else before.revision
+            _check_revision(name, revision, expected)
+            if before is None and await self._documents.count(COLLECTION) >= MOST_LISTS:
+                raise TooManyRecords(f"{MOST_LISTS} lists are saved already: delete one first")
+            now = self._now()
+            made = SavedList(
+                name,
+                secrets.token_hex(12) if before is None else before.list_id,
+                title,
+                question,
+                now if before is None else before.created_at,
+                now,
+                *by,
+            )
+            try:
+                put = Put(COLLECTION, name, _json(asdict(made)), revision)
+                (revision,) = await self._documents.change([put])
+            except RevisionConflict:
+                continue  # whoever was quicker is looked at
+            return replace(made, revision=revision), before is None
+
+    async def delete(self, name: str, expected: Sequence[int]) -> None:
+        """Delete a list and its runs.
+
+        Raises:
+            ListNotFound: there is none.
+            ListConflict: it has another revision.
+        """
+        while True:
+            found = await self.get(name)
+            _check_revision(name, found.revision, expected)
+            try:
+                await self._documents.change([Put(COLLECTION, name, None, found.revision)])
+            except RevisionConflict:
+                continue
+            await self._documents.drop(_runs_of(found))
+            return
+
+    async def runs(self, saved: SavedList) -> list[Run]:
+        """The runs of a list that are kept, the newest first."""
+        return (await self._kept(saved))[0]
+
+    async def held(
+        self, saved: SavedList, run: int | None, but: tuple[str, str] = ("", "")
+    ) -> tuple[Run, list[str]] | None:
+        """A run, the last one by default, and the ids that it held; None if there was none yet.
+
+        Args:
+            saved: the list.
+            run: its number.
+            but: key and request of a run that is not meant by the last one.
+
+        Raises:
+            ListNotFound: the run is not kept.
+        """
+        runs = await self.runs(saved)
+        others = [one for one in runs if (one.key_id, one.request_id) != but]
+        known = others[:1] if run is None else [one for one in runs if one.run == run]
+        for one in known:
+            (found,) = await self._documents.get(_runs_of(saved), [_name(one.run)])
+            if found is not None:
+                return one, json.loads(found.body)["ids"]
+        if run is None and not others:
+            return None
+        kept = ", ".join(str(one.run) for one in runs) or "none"
+        raise ListNotFound(f"run {run} of list {saved.name!r} is not kept; kept are: {kept}")
+
+    async def add(self, saved: SavedList, run: Run, ids: Sequence[str]) -> Run:
+        """Keep a run, by the next number; of one request, by its id, only the first.
+
+        The oldest that is kept makes room for it.
+
+        Raises:
+            ListNotFound: the list was deleted meanwhile.
+        """
+        while True:
+            if (await self.get(saved.name)).list_id != saved.list_id:
+                raise ListNotFound(f"list {saved.name!r} was deleted while it was run")
+            runs, revision = await self._kept(saved)
+            for known in runs:
+                if (known.key_id, known.request_id) == (run.key_id, run.request_id):
+                    return known
+            made = replace(run, run=1 + max((one.run for one in runs), default=0))
+            kept, gone = [made, *runs][:KEPT_RUNS], runs[KEPT_RUNS - 1 :]
+            where = _runs_of(saved)
+            puts = [
+                Put(where, _RUNS, _json({_RUNS: [asdict(one) for one in kept]}), revision),
+                Put(where, _name(made.run), _json({"ids": list(ids)})),
+                *(Put(where, _name(one.run), None) for one in gone),
+            ]
+            try:
+                await self._documents.change(puts)
+            except RevisionConflict:
+                continue
+            return made
+
+    async def _kept(self, saved: SavedList) -> tuple[list[Run], int]:
+        (found,) = await self._documents.get(_runs_of(saved), [_RUNS])
+        if found is None:
+            return [], 0
+        return _KEPT.validate_python(json.loads(found.body)[_RUNS]), found.revision
+
+
+def _check_revision(name: str, revision: int, expected: Sequence[int]) -> None:
+    if not expected or revision in expected or (revision and ANY_STORED in expected):
+        return
+    state = f"is at revision {revision}" if revision else "is not saved"
+    raise ListConflict(f"list {name!r} {state}; read it again and repeat the change")
+
+
+def _runs_of(saved: SavedList) -> str:
+    return f"{COLLECTION}:{saved.list_id}"
+
+
+def _name(run: int) -> str:
+    return f"run-{run:010d}"
+
+
+def _list(document: Document) -> SavedList:
+    return replace(_LIST.validate_json(document.body), revision=document.revision)
+
+
+def _json(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode()

@@ -1,0 +1,124 @@
+"""Which candidates are rows: copies, bounds of values, and variety."""
+
+from collections import Counter
+from collections.abc import Generator, Mapping, Sequence, Set
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.base import Hit
+
+Value = str | int | float | bool
+
+
+@dataclass(eq=False)
+class Chosen:
+    """The rows that were chosen, in order, and how many candidates were passed over.
+
+    Attributes:
+        rows: in order.
+        copies: candidates that are copies of somebody.
+        over_cap: candidates whose value has enough rows.
+    """
+
+    rows: list[Hit] = field(default_factory=list[Hit])
+    copies: int = 0
+    over_cap: int = 0
+
+
+def values_of(facets: Mapping[str, object], name: str) -> list[Value]:
+    """The values of a field or attribute; [] where it lacks it."""
+    attributes = facets.get("attributes")
+    if name.startswith("attributes."):
+        name, found = name.removeprefix("attributes."), None
+    else:
+        found = facets.get(name) if name in ("name", "category", "language", "tags") else None
+    if found is None and isinstance(attributes, Mapping):
+        found = attributes.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
+    if isinstance(found, str | int | float | bool):
+        return [found]
+    if isinstance(found, list | tuple):
+        return [one for one in found if isinstance(one, str | int | float | bool)]  # pyright: ignore[reportUnknownVariableType]
+    return []
+
+
+class Copies:
+    """Passes over all but the first of each group of duplicates."""
+
+    def __init__(self, groups: Mapping[str, str | None], taken: Set[str]) -> None:
+        """Know the groups of candidates, and which of them nobody may be of."""
+        self._groups = groups
+        self._taken = set(taken)
+
+    def take(self, streamer_id: str) -> bool:
+        """Whether it is nobody's copy; takes its group if so."""
+        group = self._groups.get(streamer_id)
+        if group is None:
+            return True
+        if group in self._taken:
+            return False
+        self._taken.add(group)
+        return True
+
+
+def choose(
+    candidates: Sequence[Hit],
+    k: int,
+    copies: Copies | None,
+    values: Mapping[str, Sequence[Value]] | None,
+    most: int,
+) -> Chosen:
+    """The first `k` candidates that nothing speaks against.
+
+    Args:
+        candidates: best first.
+        k: most rows.
+        copies: passes over copies.
+        values: of each candidate, those that may have `most` rows; None: there is no bound.
+        most: see `values`.
+    """
+    chosen, had = Chosen(), Counter[Value | None]()
+    for candidate in candidates:
+        if len(chosen.rows) == k:
+            break
+        mine: Sequence[Value | None] = ()
+        if values is not None:
+            mine = list(dict.fromkeys(values.get(candidate.streamer_id) or [None]))
+            if any(had[value] >= most for value in mine):
+                chosen.over_cap += 1
+                continue
+        if copies is not None and not copies.take(candidate.streamer_id):
+            chosen.copies += 1
+            continue
+        had.update(mine)
+        chosen.rows.append(candidate)
+    return chosen
+
+
+def marginally_relevant(
+    scores: NDArray[np.float32], vectors: NDArray[np.float32], k: int, relevance: float
+) -> Generator[None, None, list[int]]:
+    """Places of `k` candidates by maximal marginal relevance, in slices.
+
+    Each next one has the highest `relevance * score - (1 - relevance) * nearest`, where `nearest`
+    is the highest cosine with those before it (Carbonell and Goldstein 1998, "The use of MMR,
+    diversity-based reranking"); the first is the best by score.
+
+    Args:
+        scores: of the candidates (N,).
+        vectors: of the candidates (N, D), of unit length.
+        k: how many are chosen.
+        relevance: from 0, variety alone, to 1, score alone.
+    """
+    left = np.ones(len(scores), bool)
+    nearest = np.full(len(scores), -1.0, np.float32)
+    chosen: list[int] = []
+    while len(chosen) < min(k, len(scores)):
+        worth = scores if not chosen else relevance * scores - (1 - relevance) * nearest
+        best = int(np.where(left, worth, -np.inf).argmax())
+        left[best] = False
+        chosen.append(best)
+        np.maximum(nearest, vectors @ vectors[best], out=nearest)
+        yield
+    return chosen

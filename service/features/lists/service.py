@@ -1,0 +1,106 @@
+"""The use-cases behind `/v1/lists`: lists of questions, saved ones, and what they held."""
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from service.features.lists.building import ListBuilder
+from service.features.lists.rows import Before, BuiltList, Provenance
+from service.features.lists.saved import Run, SavedList, SavedLists
+from service.features.lists.schemas import ListQuestionIn, RunIn
+from service.features.outreach.service import Outreach
+
+
+class Asker(NamedTuple):
+    """Who asks, by what request.
+
+    Attributes:
+        key_id: of the caller's key.
+        key_name: likewise.
+        request_id: of the request; a run that is made again by the same one is kept once.
+    """
+
+    key_id: str
+    key_name: str
+    request_id: str
+
+
+class Lists:
+    """Makes lists, and keeps questions and what was answered to them."""
+
+    def __init__(self, builder: ListBuilder, saved: SavedLists, outreach: Outreach) -> None:
+        """Make lists by `builder`; leave out whom `saved` and `outreach` name."""
+        self._builder = builder
+        self._outreach = outreach
+        self.saved = saved
+
+    async def check(self, question: ListQuestionIn) -> None:
+        """Refuse at once what a job would refuse later; raises as `preview`."""
+        await self._builder.ready(question, await self._excluded(question))
+
+    async def preview(self, question: ListQuestionIn, by: Asker) -> tuple[BuiltList, Provenance]:
+        """The list of a question, of which nothing is kept.
+
+        Raises:
+            StreamerNotFound: names every seed that is not stored.
+            InvalidRequest: the question can't be answered as it is.
+            PrecisionNotPromised: the model's calibration can't promise it.
+            ListNotFound: there is no list of which members are to be left out.
+            NotYetVisible, NotReady, StoreUnavailable, Overloaded: at the moment.
+        """
+        asked_at = time.time()
+        built = await self._builder.build(question, await self._excluded(question))
+        return built, Provenance(asked_at, *by)
+
+    async def run(self, saved: SavedList, how: RunIn, by: Asker) -> tuple[BuiltList, Provenance]:
+        """The list of a saved question; whom it holds is kept as its last run.
+
+        Raises:
+            ListNotFound: the run to compare with is not kept, or the list was deleted meanwhile.
+            ServiceError: as `preview`.
+        """
+        asked_at = time.time()
+        question = question_of(saved, how)
+        repeated = by.key_id, by.request_id
+        before = await self.saved.held(saved, how.new_since, repeated)
+        ids = None if before is None else frozenset(before[1])
+        excluded = await self._excluded(question)
+        built = await self._builder.build(question, excluded, Before(ids, how.new_only))
+        told = built.summary
+        made = Run(
+            0,
+            asked_at,
+            *by,
+            rows=len(built.held),
+            new=built.new,
+            model_version=told["model_version"],
+            index_sequence=told["index_sequence"],
+        )
+        made = await self.saved.add(saved, made, built.held)
+        previous = None if before is None else before[0].run
+        return built, Provenance(asked_at, *by, saved.name, made.run, previous)
+
+    async def _excluded(self, question: ListQuestionIn) -> set[str]:
+        """Everybody who is left out, beside the seeds."""
+        wanted = question.exclude
+        excluded = set(wanted.ids)
+        if wanted.held_by is not None:
+            held = await self.saved.held(await self.saved.get(wanted.held_by), None)
+            excluded.update(() if held is None else held[1])
+        if wanted.outreach_since is not None:
+            excluded |= await self._outreach.written_to(wanted.outreach_since)
+        return excluded
+
+
+def question_of(saved: SavedList, how: RunIn) -> ListQuestionIn:
+    """The question of a saved list, as a run asks it."""
+    fields: Mapping[str, Any] = saved.question
+    if how.language is not None:
+        fields = {**fields, "language": how.language}
+    return ListQuestionIn.model_validate(fields)
+
+
+def seeds_of(question: ListQuestionIn) -> Sequence[str]:
+    """Ids of the seeds that are stored streamers."""
+    seeds = (*question.positive, *question.negative)
+    return [seed.streamer_id for seed in seeds if seed.streamer_id is not None]

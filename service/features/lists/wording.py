@@ -1,0 +1,93 @@
+"""Why a row is on a list, in words: sentences about what a seed and the row both show.
+
+They say what an explanation found, and nothing else.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final
+
+from service.engine.evidence.shared_content import SameContent, Shared
+from service.features.lists.schemas import Language
+
+_MOST_KINDS, _MOST_VALUES = 3, 3
+_SAYS_LITTLE = "language"
+"""Told only where nothing else is shared."""
+_ENGLISH: Mapping[str, str] = {
+    "contacts": "Same contact: {}.",
+    "pictures": "Same picture.",
+    "similar_pictures": "A copy of a picture, or one nearly equal.",
+    "sounds": "Same sound.",
+    "similar_sounds": "A copy of a sound, or one nearly equal.",
+    "titles": "Same title: {}.",
+    "phrases": "Both say {}.",
+    "tags": "Shared tags: {}.",
+    "audience": "Shared audience: {}.",
+    "category": "Same category: {}.",
+    "topic": "Same topic: {}.",
+    "language": "Same language: {}.",
+}
+_CHINESE: Mapping[str, str] = {
+    "contacts": "联系方式相同：{}。",
+    "pictures": "图片相同。",
+    "similar_pictures": "图片是副本或几乎相同。",
+    "sounds": "音频相同。",
+    "similar_sounds": "音频是副本或几乎相同。",
+    "titles": "标题相同：{}。",
+    "phrases": "都提到{}。",
+    "tags": "共同标签：{}。",
+    "audience": "受众重合：{}。",
+    "category": "类目相同：{}。",
+    "topic": "主题相近：{}。",
+    "language": "语言相同：{}。",
+}
+"""Kinds of what is shared, the most telling first."""
+SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {"en": _ENGLISH, "zh": _CHINESE}
+_NOTHING: Mapping[Language, str] = {
+    "en": "Alike as a whole (cosine {:.2f}); nothing that both show word for word.",
+    "zh": "整体相近（余弦 {:.2f}），没有逐字相同的内容。",
+}
+_CHANGED: Mapping[Language, str] = {
+    "en": "Changed while the list was made: run it again for the reason.",
+    "zh": "生成名单时资料有变动，请重新运行以查看原因。",
+}
+_QUOTED: Mapping[Language, str] = {"en": '"{}"', "zh": "“{}”"}
+_BOTH: Mapping[Language, str] = {"en": "{} and {}", "zh": "{}与{}"}
+_COMMA: Mapping[Language, str] = {"en": ", ", "zh": "、"}
+_BLANK: Mapping[Language, str] = {"en": " ", "zh": ""}
+
+
+def in_words(shared: Shared, similarity: float, language: Language) -> str:
+    """Sentences about what a row shares with the nearest seed.
+
+    Args:
+        shared: as an explanation has it.
+        similarity: cosine with that seed.
+        language: of the sentences.
+    """
+    sentences = SENTENCES[language]
+    telling = [kind for kind in sentences if shared.get(kind) and kind != _SAYS_LITTLE]
+    kinds = telling[:_MOST_KINDS] or [kind for kind in (_SAYS_LITTLE,) if shared.get(kind)]
+    told = [sentences[kind].format(_values(shared[kind], language)) for kind in kinds]
+    if not telling:
+        told.append(_NOTHING[language].format(similarity))
+    return _BLANK[language].join(told)
+
+
+def changed(language: Language) -> str:
+    """That there is no reason, as the streamer was changed meanwhile."""
+    return _CHANGED[language]
+
+
+def _values(found: Sequence[str] | Sequence[SameContent], language: Language) -> str:
+    told = (_told(one, language) for one in found[:_MOST_VALUES])
+    return _COMMA[language].join(filter(None, told))
+
+
+def _told(one: str | SameContent, language: Language) -> str:
+    if isinstance(one, str):
+        return one
+    quoted: Callable[[str], str] = _QUOTED[language].format
+    if not one.seed_quote or not one.hit_quote or one.seed_quote == one.hit_quote:
+        words = one.hit_quote or one.seed_quote
+        return quoted(words) if words else ""
+    return _BOTH[language].format(quoted(one.seed_quote), quoted(one.hit_quote))

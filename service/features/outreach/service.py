@@ -1,0 +1,231 @@
+"""Records of outreach: made, listed, deleted, and what they say of whom."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+
+from pydantic import TypeAdapter
+
+from service.engine.work.lanes import Lanes
+from service.errors import FieldError, OutreachNotFound, StreamerNotFound, TooManyRecords
+from service.store.base import StreamerStore
+from service.store.documents import Append, Document, DocumentStore, Put, RevisionConflict
+
+COLLECTION = "outreach"
+MOST_RECORDS = 20_000
+_AT_ONCE = 100
+"""Records read together: each may have 10,000 ids."""
+_ENTRIES = 1000
+_PAGE_RECORDS, _PAGE_IDS = 10, 20_000
+"""Records of a page that are read together, and ids after which it ends."""
+_SHOWN = 20
+
+
+@dataclass(frozen=True)
+class OutreachRecord:
+    """Who was written to.
+
+    Attributes:
+        outreach_id: of the record; in byte order, later ones come later.
+        ids: of streamers.
+        at: when they were written to, seconds since 1970.
+        note: for people.
+        key_id: of who says so.
+        key_name: likewise.
+        recorded_at: when it was recorded.
+    """
+
+    outreach_id: str
+    ids: tuple[str, ...]
+    at: float
+    note: str
+    key_id: str
+    key_name: str
+    recorded_at: float
+
+
+_RECORD = TypeAdapter(OutreachRecord)
+
+
+class Outreach:
+    """The use-cases behind `/v1/outreach`, and who is not to be written to again.
+
+    This process keeps in memory who was written to when, and reads what changed from the log of
+    the collection before each question: other replicas record as well. The log names records,
+    never streamers, so that an erasure needs no change of it.
+    """
+
+    def __init__(
+        self,
+        streamers: StreamerStore,
+        documents: DocumentStore,
+        lanes: Lanes,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Nothing is read yet.
+
+        Args:
+            streamers: who is stored.
+            documents: where records are kept.
+            lanes: where records are read and gone through.
+            now: seconds since 1970.
+        """
+        self._streamers = streamers
+        self._documents = documents
+        self._lanes = lanes
+        self._now = now
+        self._known: dict[str, tuple[float, Sequence[str]]] = {}
+        self._upto = 0
+
+    async def record(
+        self, ids: Sequence[str], at: float | None, note: str, key_id: str, key_name: str
+    ) -> OutreachRecord:
+        """Record that streamers were written to; on disk when this returns.
+
+        Raises:
+            StreamerNotFound: names those that are not stored; nothing is recorded then.
+            TooManyRecords: so many are kept already.
+            StoreUnavailable: the store does not answer.
+        """
+        ids = tuple(dict.fromkeys(ids))
+        known = await self._streamers.digests(ids)
+        missing = [
+            FieldError(f"/ids/{place}", f"streamer {name!r} is not stored")
+            for place, (name, found) in enumerate(zip(ids, known, strict=True))
+            if found is None
+        ]
+        if missing:
+            told = "; ".join(error.detail for error in missing[:_SHOWN])
+            more = f" (and {len(missing) - _SHOWN} more)" if len(missing) > _SHOWN else ""
+            raise StreamerNotFound(f"{told}{more}; nothing was recorded", missing)
+        if await self._documents.count(COLLECTION) >= MOST_RECORDS:
+            raise TooManyRecords(
+                f"{MOST_RECORDS} records of outreach are kept: delete old ones first, or record "
+                "more streamers at once"
+            )
+        now = self._now()
+        outreach_id = f"{int(now * 1000):012x}{secrets.token_hex(8)}"
+        when = now if at is None else at
+        made = OutreachRecord(outreach_id, ids, when, note, key_id, key_name, now)
+        await self._change(outreach_id, await self._lanes.run(lambda: _body(made)), 0)
+        return made
+
+    async def page(
+        self, after: str, limit: int, streamer_id: str | None = None, since: float | None = None
+    ) -> tuple[list[OutreachRecord], str | None]:
+        """Records in order, those of a streamer or since a time; and what continues them."""
+        chosen: list[str] | None = None
+        if streamer_id is not None or since is not None:
+            await self._catch_up()
+            chosen = await self._lanes.run(lambda: self._chosen(after, streamer_id, since))
+        records: list[OutreachRecord] = []
+        told = 0
+        while len(records) < limit and told < _PAGE_IDS:
+            most = min(_PAGE_RECORDS, limit - len(records))
+            if chosen is None:
+                documents = await self._documents.page(COLLECTION, after or None, most)
+            else:
+                some, chosen = chosen[:most], chosen[most:]
+                documents = [d for d in await self._documents.get(COLLECTION, some) if d]
+            if not documents and not chosen:
+                return records, None
+            found = documents
+            read = await self._lanes.run(lambda found=found: [_record(one) for one in found])
+            records += read
+            told += sum(len(record.ids) for record in read)
+            after = records[-1].outreach_id if records else after
+        return records, after
+
+    def _chosen(self, after: str, streamer_id: str | None, since: float | None) -> list[str]:
+        """Records behind one that have a streamer, or are since a time; in order."""
+        return sorted(
+            name
+            for name, (at, ids) in list(self._known.items())
+            if name > after
+            and (since is None or at >= since)
+            and (streamer_id is None or streamer_id in ids)
+        )
+
+    async def delete(self, outreach_id: str) -> OutreachRecord:
+        """Delete a record; what it was.
+
+        Raises:
+            OutreachNotFound: there is none.
+        """
+        (found,) = await self._documents.get(COLLECTION, [outreach_id])
+        if found is None:
+            raise OutreachNotFound(f"there is no record of outreach {outreach_id!r}")
+        await self._change(outreach_id, None, None)
+        return _record(found)
+
+    async def written_to(self, since: float) -> set[str]:
+        """Everybody who was written to at that time or later."""
+        await self._catch_up()
+
+        def choose() -> set[str]:
+            found: set[str] = set()
+            return found.union(*(ids for at, ids in list(self._known.values()) if at >= since))
+
+        return await self._lanes.run(choose)
+
+    async def _change(self, outreach_id: str, body: bytes | None, expected: int | None) -> None:
+        await self._documents.change(
+            [Put(COLLECTION, outreach_id, body, expected)], [_told(outreach_id)]
+        )
+
+    async def _catch_up(self) -> None:
+        """Read what was recorded and deleted since the last time."""
+        while True:
+            entries = await self._documents.entries(COLLECTION, self._upto, _ENTRIES)
+            if not entries:
+                return
+            names = list(dict.fromkeys(json.loads(entry.body)["changed"] for entry in entries))
+            for start in range(0, len(names), _AT_ONCE):
+                some = names[start : start + _AT_ONCE]
+                found = await self._documents.get(COLLECTION, some)
+                await self._lanes.run(lambda some=some, found=found: self._take(some, found))
+            self._upto = max(self._upto, entries[-1].number)
+
+    def _take(self, names: Sequence[str], found: Sequence[Document | None]) -> None:
+        for name, document in zip(names, found, strict=True):
+            if document is None:
+                self._known.pop(name, None)
+            else:
+                record = _record(document)
+                self._known[name] = record.at, record.ids
+
+
+async def forget(documents: DocumentStore, streamer_id: str) -> int:
+    """Take a streamer out of all records, for its erasure; how many had it."""
+    forgotten, after, quoted = 0, None, json.dumps(streamer_id).encode()
+    while found := await documents.page(COLLECTION, after, _PAGE_RECORDS):
+        after = found[-1].document_id
+        for known in found:
+            document: Document | None = known
+            while document is not None and quoted in document.body:
+                record = _record(document)
+                ids = tuple(one for one in record.ids if one != streamer_id)
+                body = _body(replace(record, ids=ids)) if ids else None
+                name, revision = document.document_id, document.revision
+                try:
+                    await documents.change([Put(COLLECTION, name, body, revision)], [_told(name)])
+                except RevisionConflict:
+                    (document,) = await documents.get(COLLECTION, [name])
+                    continue
+                forgotten += len(ids) < len(record.ids)
+                break
+    return forgotten
+
+
+def _told(outreach_id: str) -> Append:
+    return Append(COLLECTION, json.dumps({"changed": outreach_id}).encode())
+
+
+def _body(record: OutreachRecord) -> bytes:
+    return json.dumps(asdict(record), ensure_ascii=False).encode()
+
+
+def _record(document: Document) -> OutreachRecord:
+    return _RECORD.validate_json(document.body)

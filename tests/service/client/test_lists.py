@@ -1,0 +1,78 @@
+"""Lists and records of outreach by the client, in either form, also where a job makes them."""
+
+import asyncio
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from service.client import AsyncClient, Client, Conflict, Invalid, NotFound
+from service.client.models import ListQuestionIn, SeedIn
+from tests.service.process import Service
+
+QUESTION = {"positive": [{"streamer_id": "s0"}], "k": 100, "explain": "short"}
+
+
+@pytest.fixture
+def stored(client: Client) -> Iterator[list[str]]:
+    ids = [f"s{i}" for i in range(5)]
+    for i, streamer_id in enumerate(ids):
+        client.put(streamer_id, {"tags": ["cooking"], "bio": f"kitchen soup {i}", "name": f"n{i}"})
+    yield ids
+    for saved in list(client.lists.all(page_size=1)):
+        client.lists.delete(saved.name)
+    for record in list(client.outreach.all(page_size=1)):
+        client.outreach.delete(record.outreach_id)
+
+
+def test_a_list_from_preview_to_the_next_run(client: Client, stored: list[str]) -> None:
+    previewed = client.lists.preview(QUESTION)
+    assert {row.streamer_id for row in previewed.rows} == set(stored) - {"s0"}
+    assert all(row.why for row in previewed.rows)
+    asked = ListQuestionIn.model_validate({**QUESTION, "diversify": {"method": "mmr", "lambda": 1}})
+    saved = client.lists.save("mine", asked, title="t", only_new=True)
+    with pytest.raises(Conflict):
+        client.lists.save("mine", asked, only_new=True)
+    run = client.lists.run("mine")
+    assert [row.streamer_id for row in run.rows] == [row.streamer_id for row in previewed.rows]
+    record = client.outreach.record([run.rows[0].streamer_id], note="mail")
+    later = {**QUESTION, "exclude": {"outreach_since": record.at}}
+    client.lists.save("mine", later, if_revision=saved.revision)
+    again = client.lists.run("mine")
+    assert [row.streamer_id for row in again.rows] == [row.streamer_id for row in run.rows[1:]]
+    assert not any(row.is_new for row in again.rows)
+    assert client.lists.held("mine", 1).ids == [row.streamer_id for row in run.rows]
+    assert client.lists.run_to_file("mine", "csv", new_only=True).count(b"\r\n") == 1
+    assert [one.run for one in client.lists.get("mine").runs] == [3, 2, 1]
+    assert [one.outreach_id for one in client.outreach.all(since=record.at)] == [record.outreach_id]
+    assert client.outreach.delete(record.outreach_id) == record
+    with pytest.raises(NotFound):
+        client.lists.run("nobodys")
+    with pytest.raises(Invalid, match="lambda"):
+        client.lists.preview({**QUESTION, "diversify": {"method": "mmr", "lambda": 2}})
+
+
+@pytest.mark.slow
+def test_what_a_job_makes_is_waited_for(
+    service: Service, client: Client, stored: list[str]
+) -> None:
+    long = {**QUESTION, "k": 1001}
+    short = client.lists.preview(QUESTION)
+    assert client.lists.preview(long).rows == short.rows
+    assert client.lists.download(long, "xlsx").startswith(b"PK")
+    client.lists.save("long", long)
+    client.lists.run_to_file("long", "ndjson")
+    assert [run.rows for run in client.lists.get("long").runs] == [4]
+
+    async def asynchronously() -> Any:
+        async with AsyncClient(service.url) as asking:
+            found = await asking.lists.preview(long)
+            names = [saved.name async for saved in asking.lists.all()]
+            return found.rows, names
+
+    assert asyncio.run(asynchronously()) == (short.rows, ["long"])
+
+
+def test_models_are_sent_by_the_names_of_the_api(client: Client, stored: list[str]) -> None:
+    asked = ListQuestionIn(positive=[SeedIn(streamer_id="s0")], k=2)
+    assert len(client.lists.preview(asked).rows) == 2

@@ -1,0 +1,135 @@
+"""`lists`, `outreach`, and `similar` with more than one seed, as a person runs them."""
+
+import csv
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.service.features.lists.conftest import sheets_of
+from tests.service.process import ROOT, Service, command, environment, run
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with Service(bundle, tmp_path_factory.mktemp("lists") / "data") as service:
+        service.wait_until_ready()
+        for i, (tag, word) in enumerate(
+            [("cooking", "soup"), ("cooking", "noodles"), ("music", "guitar"), ("music", "vocal")]
+        ):
+            service.put(
+                f"s{i}",
+                tags=[tag],
+                bio=f"{word} kitchen {i}",
+                name=f"=n{i}",
+                category=tag,
+                language="en" if i else "zh",
+                attributes={"followers": 10 * i},
+            )
+        yield service
+
+
+def ask(service: Service, *words: object) -> list[list[str]]:
+    """The rows of tab-separated values, the header first."""
+    done = run(*words, "--url", service.url)
+    assert done.returncode == 0, done.stderr
+    return [line.split("\t") for line in done.stdout.splitlines()]
+
+
+def test_similar_takes_several_seeds_a_filter_and_a_profile(
+    service: Service, tmp_path: Path
+) -> None:
+    header, *rows = ask(service, "similar", "s0", "s1", "--unlike", "s3", "-k", 9)
+    assert header == ["rank", "streamer_id", "score", "precision"]
+    assert [row[1] for row in rows] == ["s2"]
+    _, *rows = ask(service, "similar", "s0", "--must", "followers>=20", "--must", "category=music")
+    assert {row[1] for row in rows} == {"s2", "s3"}
+    _, *rows = ask(service, "similar", "s0", "--must-not", "category=music,travel")
+    assert [row[1] for row in rows] == ["s1"]
+    profile = tmp_path / "profile.json"
+    profile.write_text(json.dumps({"streamer_id": "x", "tags": ["music"], "bio": "guitar"}))
+    _, first, *_ = ask(service, "similar", "--profile", profile)
+    assert first[1] in ("s2", "s3")
+    _, *all_ = ask(service, "similar", "s0", "--min-score", -1, "--all", "-k", 1)
+    assert len(all_) == 3
+    done = run("similar", "s0", "--min-score", -1, "--all", "--json", "--url", service.url)
+    assert json.loads(done.stdout)["reached"] == 3
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "says"),
+    [
+        (["similar"], 2, "give the ID"),
+        (["similar", "s0", "--all"], 2, "--min-score"),
+        (["similar", "s0", "--must", "followers"], 2, "is no condition"),
+        (["similar", "--profile", "/nowhere"], 1, "--profile /nowhere"),
+        (["lists", "preview"], 2, "give the ID"),
+        (["lists", "preview", "s0", "--out", "list.doc"], 2, "must end in"),
+        (["lists", "preview", "s0", "--max-per", "category"], 2, "FIELD=N"),
+        (["lists", "preview", "nobody"], 1, "'nobody' is not stored"),
+        (["lists", "run", "nothing"], 1, "no list 'nothing' is saved"),
+        (["lists", "preview", "s0", "--outreach-since", "soon"], 2, "must be a day"),
+        (["lists", "preview", "s0", "--out", "/nowhere/l.csv"], 1, "--out /nowhere/l.csv"),
+    ],
+)
+def test_what_is_wrong_is_one_line(
+    service: Service, words: list[str], status: int, says: str
+) -> None:
+    done = run(*words, "--url", service.url)
+    assert done.returncode == status
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert says in line
+
+
+def test_ids_come_from_standard_input(service: Service) -> None:
+    done = subprocess.run(
+        command("dedup", "-", "--url", service.url),
+        input="s0\tsomething\ns2\n\nnobody\n",
+        cwd=ROOT,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    names = {line.split("\t")[1] for line in done.stdout.splitlines()[1:]}
+    assert names == {"s0", "s2", "nobody"}
+
+
+def test_a_list_is_previewed_saved_run_and_written_to_files(
+    service: Service, tmp_path: Path
+) -> None:
+    options = ("--without-copies", "--max-per", "category=1", "--explain", "short")
+    header, *rows = ask(service, "lists", "preview", "s0", *options, "--group-by", "category")
+    assert header[:6] == ["rank", "streamer_id", "name", "category", "followers", "score"]
+    assert sorted(row[3] for row in rows) == ["cooking", "music"]
+    sheet = tmp_path / "list.xlsx"
+    ask(service, "lists", "preview", "s0", *options, "--language", "zh", "--out", sheet)
+    assert [row[1] for row in sheets_of(sheet.read_bytes())["名单"][1:]] == [r[1] for r in rows]
+    ask(service, "lists", "save", "mine", "s0", "--mark-at", 0.5, "--mmr", 1, "--title", "t")
+    (told,) = ask(service, "outreach", "record", "s1", "--at", "2026-01-31", "--note", "x")[1:]
+    assert (told[3], told[4], told[5]) == ("1", "s1", "x")
+    _, *before = ask(service, "lists", "run", "mine")
+    assert before[0][1] == "s1"
+    ask(service, "lists", "save", "mine", "s0", "--outreach-since", "2026-01-01")
+    file = tmp_path / "new.csv"
+    ask(service, "lists", "run", "mine", "--out", file)
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        names = [row["streamer_id"] for row in csv.DictReader(lines)]
+    assert names == [row[1] for row in before if row[1] != "s1"]
+    assert [row[0] for row in ask(service, "lists", "show", "mine")[1:]] == ["2", "1"]
+    assert len(ask(service, "lists", "show", "mine", "--run", 1)) == 4
+    assert ask(service, "lists", "list")[1][0] == "mine"
+    (record,) = ask(service, "outreach", "list", "s1", "--since", "ever")[1:]
+    ask(service, "outreach", "delete", record[0])
+    assert ask(service, "outreach", "list")[1:] == []
+    question = tmp_path / "question.json"
+    question.write_text(json.dumps({"positive": [{"streamer_id": "s0"}], "k": 1}))
+    assert len(ask(service, "lists", "preview", "--question", question)) == 2
+    assert len(ask(service, "lists", "preview", "--question", question, "-k", 2)) == 3
+    assert ask(service, "lists", "delete", "mine") == [["mine"]]

@@ -1,0 +1,117 @@
+"""Lists as lines, CSV and workbooks: whole, and no cell of them does anything."""
+
+import csv
+import io
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.features.lists.formats.writing import safe
+from tests.service.conftest import put
+from tests.service.features.lists.conftest import ask, ids_of, sheets_of
+
+HOSTILE = [
+    '=HYPERLINK("http://x.example","win")',
+    "+1+1",
+    "-2+3",
+    "@SUM(A1)",
+    "＝1+1",
+    "  =1+1",
+    "\t=1+1",
+    'quote " comma , ',
+    "two\nlines\r\nand \x1b[31mred",
+    "http://x.example/",
+    "<script>alert(1)</script>",
+    "a" * 200,
+]
+
+
+@pytest.fixture
+def hostile(client: TestClient) -> TestClient:
+    sequence = 0
+    for i, name in enumerate(HOSTILE):
+        sequence = put(client, f"h{i:02d}", name=name, tags=["cooking"], bio=f"soup {i}")
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=sequence)
+    return client
+
+
+QUESTION = {"positive": [{"streamer_id": "seed"}], "explain": "short", "fields": ["name", "tags"]}
+
+
+def download(client: TestClient, form: str, **more: object) -> bytes:
+    answer = client.post("/v1/lists:preview", params={"format": form}, json={**QUESTION, **more})
+    assert answer.status_code == 200, answer.text
+    return answer.content
+
+
+def test_csv_has_a_mark_and_no_formulas(hostile: TestClient) -> None:
+    content = download(hostile, "csv")
+    assert content.startswith(b"\xef\xbb\xbf")
+    header, *rows = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""))
+    assert header == ["rank", "streamer_id", "name", "tags", "score", "precision", "why"]
+    assert [row[1] for row in rows] == ids_of(ask(hostile, "seed"))
+    names = {row[1]: row[2] for row in rows}
+    for i, name in enumerate(HOSTILE):
+        told = names[f"h{i:02d}"]
+        assert told.removeprefix("'").split() == name.replace("\x1b", " ").split()
+        assert told.isprintable()
+        assert told.lstrip()[:1] not in tuple("=+-@＝＋－＠")
+    assert not any(cell[:1] == "'" for row in rows for cell in (row[4], row[5], row[6]))
+
+
+@pytest.mark.parametrize("number", [-0.5, -3, 0.25, None, True])
+def test_a_number_is_no_formula(number: float | None) -> None:
+    assert safe(number) == number
+
+
+def test_a_workbook_has_texts_and_numbers_alone_and_says_where_it_comes_from(
+    hostile: TestClient,
+) -> None:
+    answer = hostile.post(
+        "/v1/lists:preview",
+        params={"format": "xlsx"},
+        json={**QUESTION, "language": "zh"},
+        headers={"X-Request-Id": "sheet-1"},
+    )
+    assert answer.status_code == 200, answer.text
+    sheets = sheets_of(answer.content)  # which refuses formulas and links
+    assert list(sheets) == ["名单", "来源"]
+    header, *rows = sheets["名单"]
+    assert header == ["排名", "主播 ID", "昵称", "标签", "相似度", "精度", "理由"]
+    expected = ask(hostile, "seed", explain="short", language="zh", fields=["name", "tags"])
+    assert [row[1] for row in rows] == ids_of(expected)
+    for row, told in zip(rows, expected["rows"], strict=True):
+        assert row[0] == told["rank"]
+        assert row[4] == pytest.approx(told["score"])
+        assert row[6] == told["why"]
+    told_by = {row[0]: row[1] for row in sheets["来源"]}
+    assert told_by["请求 ID"] == "sheet-1"
+    assert told_by["密钥 ID"] == "keyless"
+    assert told_by["模型版本"] == expected["model_version"]
+    assert int(told_by["索引序号"]) == expected["index_sequence"]
+    assert json.loads(told_by["查询条件 (JSON)"])["positive"] == QUESTION["positive"]
+
+
+def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:
+    ids = [f"{i:0100d}" for i in range(1000)]
+    sheets = sheets_of(download(hostile, "xlsx", exclude={"ids": ids}))
+    parts = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
+    assert len(parts) > 1
+    assert json.loads("".join(parts))["exclude"]["ids"] == ids
+
+
+def test_lines_end_with_the_summary(hostile: TestClient) -> None:
+    *rows, last = [json.loads(line) for line in download(hostile, "ndjson").splitlines()]
+    whole = ask(hostile, "seed", explain="short", fields=["name", "tags"])
+    assert rows == whole["rows"]
+    assert last.keys() == whole.keys() - {"rows"}
+    assert last["complete"]
+
+
+def test_an_empty_list_is_one_in_every_format(hostile: TestClient) -> None:
+    nobody = {"filter": {"must": [{"field": "language", "any": ["xx"]}]}}
+    assert len(download(hostile, "csv", **nobody).splitlines()) == 1
+    assert len(sheets_of(download(hostile, "xlsx", **nobody))["List"]) == 1
+    assert ask(hostile, "seed", **nobody)["rows"] == []

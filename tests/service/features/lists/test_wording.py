@@ -1,0 +1,55 @@
+"""Reasons in words: what was found, in either language, and nothing else."""
+
+import re
+from typing import get_args
+
+import pytest
+
+from service.engine.evidence.shared_content import SameContent
+from service.features.lists.schemas import Language
+from service.features.lists.wording import SENTENCES, changed, in_words
+
+SAME = SameContent("bio", "videos[0].title", "cat tree", "Cat-tree!")
+SHARED = {
+    "language": ["en"],
+    "tags": ["guitar", "folk", "live", "more"],
+    "phrases": [SAME],
+    "category": ["music"],
+    "audience": ["viewers in common"],
+}
+
+
+def test_the_most_telling_kinds_come_first_and_few_of_each() -> None:
+    assert in_words(SHARED, 0.5, "en") == (
+        'Both say "cat tree" and "Cat-tree!". Shared tags: guitar, folk, live. '
+        "Shared audience: viewers in common."
+    )
+    assert in_words(SHARED, 0.5, "zh") == (
+        "都提到“cat tree”与“Cat-tree!”。共同标签：guitar、folk、live。受众重合：viewers in common。"
+    )
+
+
+def test_where_nothing_telling_is_shared_it_says_so() -> None:
+    assert in_words({}, 0.617, "en") == (
+        "Alike as a whole (cosine 0.62); nothing that both show word for word."
+    )
+    assert in_words({"language": ["zh"]}, 0.617, "zh") == (
+        "语言相同：zh。整体相近（余弦 0.62），没有逐字相同的内容。"
+    )
+
+
+@pytest.mark.parametrize("language", get_args(Language))
+def test_every_kind_has_a_sentence_and_is_told_as_it_was_found(language: Language) -> None:
+    for kind, sentence in SENTENCES[language].items():
+        told = in_words({kind: [SAME] if kind != "tags" else ["x"]}, 0.5, language)
+        fixed = re.escape(sentence).replace(r"\{\}", ".+")
+        assert re.match(fixed, told), (kind, told)
+    assert SENTENCES["en"].keys() == SENTENCES["zh"].keys()
+    assert changed(language)
+
+
+def test_pictures_and_sounds_are_told_without_their_places() -> None:
+    place = SameContent("avatar", "videos[3].cover")
+    assert in_words({"pictures": [place], "sounds": [place]}, 0.5, "en") == (
+        "Same picture. Same sound."
+    )

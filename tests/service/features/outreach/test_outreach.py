@@ -1,0 +1,128 @@
+"""Records of outreach: who was written to, over several replicas, and after an erasure."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.engine.work.lanes import Lanes
+from service.errors import OutreachNotFound
+from service.features.outreach import service as outreach
+from service.features.outreach.service import Outreach, forget
+from service.settings import Work
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import ArchivedStore
+from tests.service.conftest import put
+from tests.service.http.test_bad_input import problem
+from tests.service.store.records import upsert
+
+
+@pytest.fixture(autouse=True)
+def no_records(client: TestClient) -> Iterator[None]:
+    yield
+    for record in client.get("/v1/outreach", params={"limit": 100}).json()["outreach"]:
+        client.delete(f"/v1/outreach/{record['outreach_id']}").raise_for_status()
+
+
+def record(client: TestClient, *ids: str, **more: Any) -> dict[str, Any]:
+    answer = client.post("/v1/outreach", json={"ids": ids, **more})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+def listed(client: TestClient, **params: Any) -> list[str]:
+    """Ids of records, by pages of two."""
+    found: list[str] = []
+    while True:
+        page = client.get("/v1/outreach", params={"limit": 2, **params}).json()
+        found += [one["outreach_id"] for one in page["outreach"]]
+        if page["next_cursor"] is None:
+            return found
+        params["cursor"] = page["next_cursor"]
+
+
+def test_records_say_who_and_when_and_are_found_by_streamer_and_time(client: TestClient) -> None:
+    for streamer_id in ("s1", "s2", "s3"):
+        put(client, streamer_id, tags=["cooking"])
+    made = record(client, "s1", "s2", "s1", note="first mail", at=1000)
+    assert (made["ids"], made["at"], made["note"]) == (["s1", "s2"], 1000, "first mail")
+    assert (made["key_id"], made["key_name"]) == ("keyless", "anyone on this machine")
+    later = [record(client, "s2")["outreach_id"], record(client, "s3", at=5)["outreach_id"]]
+    all_ = [made["outreach_id"], *later]
+    assert listed(client) == all_
+    assert listed(client, streamer_id="s2") == all_[:2]
+    assert listed(client, since=1000) == all_[:2]
+    assert listed(client, since=1001, streamer_id="s1") == []
+    deleted = client.delete(f"/v1/outreach/{all_[0]}").json()
+    assert deleted == made
+    assert listed(client, streamer_id="s2") == all_[1:2]
+    gone = client.delete(f"/v1/outreach/{all_[0]}")
+    problem(gone, 404, "outreach_not_found")
+
+
+def test_who_is_not_stored_is_named_and_nothing_is_recorded(client: TestClient) -> None:
+    put(client, "s1", tags=["cooking"])
+    answer = client.post("/v1/outreach", json={"ids": ["s1", "nobody", "noone"]})
+    body = problem(answer, 404, "streamer_not_found")
+    assert [error["pointer"] for error in body["errors"]] == ["/ids/1", "/ids/2"]
+    assert listed(client) == []
+
+
+def test_an_erasure_takes_a_streamer_out_of_all_records(client: TestClient) -> None:
+    for streamer_id in ("s1", "s11"):
+        put(client, streamer_id, tags=["cooking"])
+    both, alone = record(client, "s1", "s11"), record(client, "s1")
+    erased = client.delete("/v1/streamers/s1", params={"erase": True}).json()
+    assert erased["outreach"] == 2
+    found = client.get("/v1/outreach").json()["outreach"]
+    assert [(one["outreach_id"], one["ids"]) for one in found] == [(both["outreach_id"], ["s11"])]
+    assert listed(client, streamer_id="s1") == []
+    assert alone["outreach_id"] not in listed(client)
+    again = client.delete("/v1/streamers/s1", params={"erase": True}).json()
+    assert again["outreach"] == 0
+
+
+@pytest.mark.slow
+def test_replicas_know_what_others_recorded_and_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outreach, "_ENTRIES", 3)
+    monkeypatch.setattr(outreach, "_PAGE_RECORDS", 2)
+
+    async def play() -> None:
+        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
+        await embedded.start()
+        lanes.start()
+        try:
+            store = await ArchivedStore(embedded.url).open()
+            ids = [f"s{i}" for i in range(8)]
+            await store.write([upsert(one) for one in ids])
+            clock = iter(range(1, 1000))
+            ours, theirs = (
+                Outreach(store, store.documents, lanes, now=lambda: float(next(clock)))
+                for _ in range(2)
+            )
+            made = [await ours.record([one], None, "", "k", "key") for one in ids]
+            assert await theirs.written_to(0) == set(ids)
+            assert await theirs.written_to(made[4].at) == set(ids[4:])
+            with pytest.raises(OutreachNotFound):
+                await theirs.delete("0" * 28)
+            await theirs.delete(made[7].outreach_id)
+            assert await ours.written_to(0) == set(ids[:7])
+            assert await forget(store.documents, "s0") == 1
+            for replica in (ours, theirs):
+                assert await replica.written_to(0) == set(ids[1:7])
+            late = Outreach(store, store.documents, lanes)
+            assert await late.written_to(0) == set(ids[1:7])
+            records, following = await late.page("", 100)
+            assert [one.ids for one in records] == [(one,) for one in ids[1:7]]
+            assert following is None
+            await store.close()
+        finally:
+            lanes.stop()
+            await embedded.stop()
+
+    asyncio.run(play())
