@@ -19,18 +19,22 @@ from service.features.dedup import endpoints as dedup
 from service.features.duplicates import endpoints as duplicates
 from service.features.duplicates import judgement_endpoints as judgements
 from service.features.events import endpoints as events
+from service.features.find import endpoints as find
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.lists import endpoints as lists
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.outreach import endpoints as outreach
+from service.features.ratings import endpoints as ratings
 from service.features.similar import endpoints as similar
 from service.features.similar.fast_path import NearestRoute
 from service.features.spaces import endpoints as spaces
 from service.features.streamers import endpoints as streamers
 from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
+from service.features.watchlists import endpoints as watchlists
+from service.features.watchlists.alerts import endpoints as alerts
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -90,12 +94,16 @@ def create_app(
         duplicates,
         judgements,
         events,
+        find,
+        ratings,
         spaces,
         audit,
         health,
         error_page,
     )
     for part in (*parts, *more):
+        app.include_router(part.router)
+    for part in (watchlists, alerts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))

@@ -15,18 +15,22 @@ from service.features.dedup.service import Dedup
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.service import Duplicates
 from service.features.events.service import Events
+from service.features.find.service import Find
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.lists.service import Lists
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.outreach.service import Outreach
+from service.features.ratings.service import Ratings
 from service.features.similar.service import Similar
 from service.features.spaces.service import Spaces
 from service.features.streamers.erasure import Erasure
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
+from service.features.watchlists.alerts.service import Alerts
+from service.features.watchlists.service import Watchlists
 from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
@@ -47,9 +51,13 @@ class Services:
     compare: Compare
     duplicates: Duplicates
     judgements: Judgements
+    watchlists: Watchlists
+    alerts: Alerts
     cases: Cases
     case_exports: Exports
     events: Events
+    find: Find
+    ratings: Ratings
     spaces: Spaces
     operations: Operations
     rebuilds: IndexRebuilds

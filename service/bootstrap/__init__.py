@@ -14,11 +14,14 @@ from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of
+from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.lists import lists_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
+from service.bootstrap.stored_model import settle_model
+from service.bootstrap.watchlists import WatchlistParts
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -41,7 +44,6 @@ from service.engine.work.lanes import Lane, Lanes, Queue
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
 from service.errors import (
-    ModelMismatch,
     StartupError,
     UnsafeConfiguration,
 )
@@ -65,22 +67,22 @@ from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
 from service.features.lists import jobs as list_jobs
-from service.features.models.reencode import is_incomplete, reencode_all
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
+from service.features.ratings.service import Ratings
 from service.features.similar import exporting
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.watchlists.sweeping import KIND as WATCHLISTS
+from service.files.spool import name_of
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
 from service.settings.reading import refuse_open
-from service.store.base import StreamerStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
-from service.store.redis.backup import RESTORING
 from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
@@ -153,7 +155,7 @@ async def open_services(
             lanes,
             keep_bytes=settings.media.keep_bytes,
         )
-        await _settle_model(store, manifest.model_version, writes, settings, tell)
+        await settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
         admin_key = settings.api_key.get_secret_value() if settings.api_key else None
@@ -172,8 +174,16 @@ async def open_services(
         if settings.duplicates.evaluate:
             duplicates.follower.start()
             stack.push_async_callback(duplicates.follower.stop)
+        finding = FindParts(store, lanes, follower, settings)
+        finding.names.start()
+        stack.push_async_callback(finding.names.stop)
+        ratings = Ratings(store.documents, store)
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
+        )
+        replica = await asyncio.to_thread(name_of, settings.data_dir)
+        watch = WatchlistParts(
+            store, serving, evidence, sides, lanes, settings, replica, cases.kept
         )
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
@@ -188,6 +198,7 @@ async def open_services(
                 rebuild.KIND: rebuild.IndexRebuildJobs(store, serving, maintenance),
                 DUPLICATES: duplicates.rebuilds,
                 CASES: cases.jobs,
+                WATCHLISTS: watch.sweeps,
             },
             answers={
                 exporting.KIND: exporting.answering(similar, settings.limits),
@@ -198,6 +209,7 @@ async def open_services(
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
         )
+        watch.start(long.jobs, stack)
         active, fitter = ActiveSpaces(), fitter_of(serving, store, established, lanes)
         spaces, space_counts = await open_spaces(
             store, serving, lanes, settings, established, stack, active, fitter
@@ -219,7 +231,11 @@ async def open_services(
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             cases=cases.open(long.jobs),
             case_exports=cases.exports,
+            watchlists=watch.watchlists,
+            alerts=watch.alerts,
             events=Events(duplicates.events),
+            find=finding.find,
+            ratings=ratings,
             spaces=spaces,
             operations=Operations(
                 serving, store_name, health, settings.limits.store_grace_s, audit.trouble
@@ -232,7 +248,10 @@ async def open_services(
             rate_limits=rate_limits,
             audit=audit,
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
-            erasure=erasure_of(store, writes, snapshots, known_ids, settings, cases.kept.erase),
+            erasure=erasure_of(
+                *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
+                *(cases.kept.erase, watch.copies.erase),
+            ),
             limits=settings.limits,
             lanes=lanes,
             collectors=(
@@ -240,6 +259,8 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                finding.counts,
+                watch.counts,
                 space_counts,
             ),
         )
@@ -345,42 +366,3 @@ def _reader(
     fetcher = Fetcher(settings.media, resolver)
     recent = TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
-
-
-async def _settle_model(
-    store: StreamerStore,
-    model_version: str,
-    writes: WritePipeline,
-    settings: Settings,
-    tell: Callable[[str], None],
-) -> None:
-    """Make sure that stored vectors and the bundle belong together.
-
-    Raises:
-        ModelMismatch: they do not, and re-encoding was not asked for.
-    """
-    stored = await store.model_version()
-    if stored == model_version:
-        return
-    if stored == RESTORING:
-        raise ModelMismatch(
-            "a restore of the store was interrupted: run `python -m service restore` again"
-        )
-    if stored is not None and await store.count() > 0:
-        if not settings.reencode:
-            if is_incomplete(stored):
-                raise ModelMismatch(
-                    f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {model_version}"
-                )
-            raise ModelMismatch(
-                f"the store holds vectors of model {stored}, the bundle is "
-                f"{model_version}: start with that model's bundle, or with --reencode to "
-                "encode all stored profiles again"
-            )
-        what = f"stored profiles are being encoded again, for model {model_version}"
-        tell(what)
-        await reencode_all(
-            store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
-        )
-    await store.set_model_version(model_version)

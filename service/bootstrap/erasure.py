@@ -1,11 +1,13 @@
-"""Wires the erasure of streamers: the store, files of this replica, cases and outreach."""
+"""Wires the erasure of streamers: the store, this replica's files, and what people keep."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 
+from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
 from service.features.outreach.service import forget
+from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erasure, Known
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
@@ -16,16 +18,20 @@ def erasure_of(
     store: ArchivedStore,
     writes: WritePipeline,
     saved: Snapshots,
+    names: Names,
+    ratings: Ratings,
     established: Iterable[str],
     settings: Settings,
-    erase_copies: Callable[[str], Awaitable[object]],
+    *erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
     """The use-case; arguments as of `Erasure`, and ids that the bundle lists."""
 
-    async def discard() -> None:
+    async def discard(streamer_id: str) -> None:
+        await ratings.forget(streamer_id)
+        await names.purge()
         await asyncio.to_thread(saved.discard, "it may have a streamer that was erased")
 
     listed = frozenset(established)
     known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
     outreach = partial(forget, store.documents)
-    return Erasure(store, writes.delete, discard, known, erase_copies, outreach)
+    return Erasure(store, writes.delete, discard, known, outreach, *erase_copies)

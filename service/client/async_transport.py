@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import httpx
 
 from service.client import calls
+from service.client.blocks import async_blocks
 from service.client.calls import Call
 from service.client.errors import (
     ClientError,
@@ -170,7 +171,7 @@ class AsyncTransport:
                 call.method,
                 f"{self.url}{call.path}",
                 params=call.params or None,
-                content=call.content,
+                content=call.content if call.file is None else async_blocks(call.file),
                 headers={**self._headers, **call.headers},
                 timeout=tries.timeout(),
             )

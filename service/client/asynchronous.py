@@ -13,6 +13,7 @@ from service.client.calls import ExportLine, LastWrite
 from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
+from service.client.find.asynchronous import AsyncFind, AsyncRatings
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
@@ -37,6 +38,8 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.spaces.asynchronous import AsyncSpaces
+from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -60,6 +63,11 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        find: streamers by nickname, tag or bio.
+        ratings: how well streamers fit questions, as people say.
+        spaces: ID-embeddings that the recommender hands over.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
@@ -91,6 +99,11 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.find = AsyncFind(self._transport, self._last)
+        self.ratings = AsyncRatings(self._transport)
+        self.spaces = AsyncSpaces(self._transport)
+        self.watchlists = AsyncWatchlists(self._transport)
+        self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)
         self.outreach = AsyncOutreach(self._transport)
         self.cases = AsyncCases(self._transport)

@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 from urllib.parse import quote
 
@@ -57,7 +58,7 @@ class Call(Generic[Answer]):
         path: below the address of the service.
         read: makes the answer of its body.
         params: of the query.
-        content: the body.
+        content, file: the body, or the file with it, which is sent a part at a time.
         headers: beside those of the client.
         is_repeatable: whether carrying it out twice is as good as once.
         statuses: that are answers; all others are refusals.
@@ -68,6 +69,7 @@ class Call(Generic[Answer]):
     read: Callable[[bytes], Answer]
     params: Mapping[str, str] = field(default_factory=dict[str, str])
     content: bytes | None = None
+    file: Path | None = None
     headers: Mapping[str, str] = field(default_factory=dict[str, str])
     is_repeatable: bool = True
     statuses: frozenset[int] = frozenset({200, 201})

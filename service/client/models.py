@@ -54,6 +54,7 @@ from service.features.duplicates.schemas import (
     TieOut,
 )
 from service.features.events.schemas import EventOut, EventPage
+from service.features.find.schemas import FacetsOut, FindOut, FoundOut
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
 from service.features.lists.answers import (
     ListAnswerOut,
@@ -68,6 +69,7 @@ from service.features.lists.answers import (
 from service.features.lists.schemas import ListQuestionIn
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
+from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -78,6 +80,14 @@ from service.features.similar.schemas import (
     SeedIn,
     SimilarIn,
     SimilarOut,
+)
+from service.features.spaces.schemas import (
+    CheckOut,
+    ErasedOut,
+    GenerationOut,
+    OwnVectorOut,
+    SpaceOut,
+    SpacesOut,
 )
 from service.features.streamers.schemas import (
     BulkLineOut,
@@ -95,9 +105,30 @@ from service.features.transfers.schemas import (
     RefusedLineOut,
     StreamerExportIn,
 )
+from service.features.watchlists.alerts.schemas import (
+    AlertEvidenceOut,
+    AlertIn,
+    AlertOut,
+    AlertPage,
+    DecisionOut,
+)
+from service.features.watchlists.schemas import (
+    DeletedWatchlistOut,
+    ListedWatchlistOut,
+    SeedOut,
+    SweepOut,
+    WatchedSeedIn,
+    WatchlistIn,
+    WatchlistOut,
+    WatchlistPage,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
+    "AlertEvidenceOut",
+    "AlertIn",
+    "AlertOut",
+    "AlertPage",
     "BulkLineOut",
     "CaseDetailOut",
     "CaseEventPage",
@@ -107,6 +138,7 @@ __all__ = [
     "CasePage",
     "ChannelName",
     "ChannelOut",
+    "CheckOut",
     "ClusterOut",
     "ColdStartIn",
     "ColdStartLineOut",
@@ -115,21 +147,28 @@ __all__ = [
     "CompareOut",
     "ConditionIn",
     "DecidedOut",
+    "DecisionOut",
     "DedupClustersOut",
     "DedupFeedOut",
     "DedupIn",
     "DeletedOut",
+    "DeletedWatchlistOut",
     "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
+    "ErasedOut",
     "EventOut",
     "EventPage",
     "ExpandIn",
     "ExportIn",
     "ExportLineOut",
     "ExportSummaryOut",
+    "FacetsOut",
     "FieldProblem",
     "FilterIn",
+    "FindOut",
+    "FoundOut",
+    "GenerationOut",
     "GivenOut",
     "GroupDetailOut",
     "GroupOut",
@@ -151,6 +190,7 @@ __all__ = [
     "ListQuestionIn",
     "ListRowOut",
     "ListedOut",
+    "ListedWatchlistOut",
     "Live",
     "Media",
     "MemberOut",
@@ -158,20 +198,28 @@ __all__ = [
     "NeighbourOut",
     "OutreachOut",
     "OutreachPage",
+    "OwnVectorOut",
     "PairOut",
     "Problem",
     "ProgressOut",
     "QuoteOut",
     "RanOut",
+    "RatedOut",
+    "RatingIn",
+    "RatingOut",
+    "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
     "RunDetailOut",
     "RunOut",
     "SameContentOut",
     "SeedIn",
+    "SeedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",
+    "SpaceOut",
+    "SpacesOut",
     "StreamerBody",
     "StreamerContent",
     "StreamerDuplicatesOut",
@@ -179,6 +227,7 @@ __all__ = [
     "StreamerOut",
     "StreamerPage",
     "StreamerProfile",
+    "SweepOut",
     "TakenBackOut",
     "TieOut",
     "UndoneOut",
@@ -186,5 +235,9 @@ __all__ = [
     "VerdictIn",
     "VerdictPage",
     "Video",
+    "WatchedSeedIn",
+    "WatchlistIn",
+    "WatchlistOut",
+    "WatchlistPage",
     "WrittenOut",
 ]

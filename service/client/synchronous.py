@@ -15,6 +15,7 @@ from service.client.calls import ExportLine, LastWrite
 from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
+from service.client.find.synchronous import Find, Ratings
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
@@ -39,6 +40,8 @@ from service.client.models import (
 )
 from service.client.parallel import results
 from service.client.patience import Patience
+from service.client.spaces.synchronous import Spaces
+from service.client.watchlists.synchronous import Alerts, Watchlists
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -62,6 +65,11 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        find: streamers by nickname, tag or bio.
+        ratings: how well streamers fit questions, as people say.
+        spaces: ID-embeddings that the recommender hands over.
+        watchlists: seeds that everybody is matched with.
+        alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
         cases: from seeds to everyone who hangs together with them.
@@ -93,6 +101,11 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.find = Find(self._transport, self._last)
+        self.ratings = Ratings(self._transport)
+        self.spaces = Spaces(self._transport)
+        self.watchlists = Watchlists(self._transport)
+        self.alerts = Alerts(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)
         self.outreach = Outreach(self._transport)
         self.cases = Cases(self._transport)

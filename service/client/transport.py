@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import httpx
 
 from service.client import calls
+from service.client.blocks import blocks
 from service.client.calls import Call
 from service.client.errors import (
     ClientError,
@@ -172,7 +173,7 @@ class Transport:
                 call.method,
                 f"{self.url}{call.path}",
                 params=call.params or None,
-                content=call.content,
+                content=call.content if call.file is None else blocks(call.file),
                 headers={**self._headers, **call.headers},
                 timeout=tries.timeout(),
             )

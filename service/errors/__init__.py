@@ -17,11 +17,14 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── JobNotFound         404   no such job, or it is no longer kept
 │   ├── GroupNotFound       404   there was never a group of duplicates of this id
 │   ├── JudgementNotFound   404   the pair is not judged
+│   ├── RatingNotFound      404   this key has not rated the streamer for this question
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
+│   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
+│   ├── AlertNotFound       404   there was never an alert of this id
 │   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
 │   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
@@ -39,6 +42,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingBefore       409   no generation was served before
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── TooManyWatchlists   409   no more watchlists or seeds are kept
 │   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
@@ -110,6 +114,9 @@ from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
+from service.errors.ratings import RatingNotFound as RatingNotFound
+from service.errors.slow import BodyTooSlow as BodyTooSlow
+from service.errors.slow import HeaderTooSlow as HeaderTooSlow
 from service.errors.spaces import GenerationExists as GenerationExists
 from service.errors.spaces import GenerationInUse as GenerationInUse
 from service.errors.spaces import GenerationNotFound as GenerationNotFound
@@ -117,6 +124,9 @@ from service.errors.spaces import GenerationRefused as GenerationRefused
 from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
 from service.errors.spaces import NothingBefore as NothingBefore
 from service.errors.spaces import SpaceNotFound as SpaceNotFound
+from service.errors.watchlists import AlertNotFound as AlertNotFound
+from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
+from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
 from service.errors.writes import ResultsNotRead as ResultsNotRead
 from service.errors.writes import WriteContended as WriteContended
 
@@ -206,20 +216,6 @@ class MethodNotAllowed(RequestError):
 
     status, code, title = 405, "method_not_allowed", "Method not allowed"
     example = "this path takes GET; it does not take POST"
-
-
-class BodyTooSlow(RequestError):
-    """The body did not arrive in time; send it faster, or less at once."""
-
-    status, code, title = 408, "body_too_slow", "The body arrives too slowly"
-    example = "the body did not come within 60 s; send it faster"
-
-
-class HeaderTooSlow(RequestError):
-    """The request header did not arrive in time; send it faster."""
-
-    status, code, title = 408, "header_too_slow", "The request header arrives too slowly"
-    example = "the header did not come within 10 s; send it faster"
 
 
 class NoVector(RequestError):

@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from service.index.facets import FacetCounts
+from service.index.filters import Filter
 from service.index.query import Query
 
 Facets = dict[str, Any]
@@ -158,6 +160,27 @@ class VectorIndex(Protocol):
 
     async def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id, each as it is at some moment during the call; None of unknown streamers.
+
+        Raises:
+            Overloaded: as `search`.
+        """
+        ...
+
+    async def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
+        """Whether a filter lets each of some streamers through; unknown ones it does not.
+
+        Raises:
+            Overloaded: as `search`.
+        """
+        ...
+
+    async def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
+        """How many of the streamers that have a vector have which values.
+
+        Args:
+            wanted: which of them count.
+            fields: whose values are counted.
+            most: values of each field.
 
         Raises:
             Overloaded: as `search`.

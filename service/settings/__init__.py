@@ -214,6 +214,21 @@ class Duplicates(Group):
     streamer (`GET /v1/duplicates` answers either way, as long as one process does it)."""
 
 
+class Watchlists(Group):
+    """Watchlists, and the alerts that they raise."""
+
+    evaluate: bool = True
+    """Whether this process may be the one that matches every write with all watchlists: it keeps
+    their seeds in memory (some 4 KB each)."""
+    max_lists: Annotated[int, Field(ge=1, le=100_000)] = 2000
+    """Most watchlists that are kept; beyond, 409."""
+    max_seeds: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
+    """Most seeds of all watchlists together; beyond, 409."""
+    max_open_alerts: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
+    """Most open alerts of one watchlist. What it matches beyond is counted and raises none: a list
+    that matches everybody fills neither the store nor anybody's day."""
+
+
 class Settings(BaseSettings):
     """Where the service finds its model and its data, and whom it answers.
 
@@ -270,6 +285,7 @@ class Settings(BaseSettings):
     media: Media = Media()
     jobs: Jobs = Jobs()
     duplicates: Duplicates = Duplicates()
+    watchlists: Watchlists = Watchlists()
     spaces: Spaces = Spaces()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()

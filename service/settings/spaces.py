@@ -37,6 +37,6 @@ class Spaces(Group):
     the same neighbours; below, the rows are taken for shuffled."""
     min_interactions: Annotated[float, Field(ge=0)] = 10
     """A streamer counts as established with so many interactions, where they are handed over."""
-    promote_timeout_s: Annotated[float, Field(gt=0)] = 120
+    promote_timeout_s: Annotated[float, Field(gt=0)] = 300
     """How long a promotion waits until every replica has the generation in memory; one that has not
     follows when it has."""

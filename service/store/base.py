@@ -213,6 +213,10 @@ class StreamerStore(Protocol):
         """Records by id, None where there is none."""
         ...
 
+    async def profiles(self, ids: Sequence[str]) -> list[StoredProfile | None]:
+        """Profiles by id, None where there is none; `chunks` tells how many are few enough."""
+        ...
+
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
         """(version, profile digest) by id, None where there is none."""
         ...

@@ -13,7 +13,9 @@ from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
 from service.features.outreach.service import forget
+from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erased, Erasure, Known
+from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging, Work
 from service.store.base import Delete, Refused
 
@@ -38,14 +40,15 @@ async def _run(args: argparse.Namespace) -> int:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
             return outcome.sequence
 
-        async def drop_snapshots() -> None:
-            """A service that runs has the folder; its snapshots are named as those of replicas."""
+        async def drop(streamer_id: str) -> None:
+            """A service that runs has the folder; its files are named as those of replicas."""
+            await Ratings(store.documents, store).forget(streamer_id)
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
-        copies = KeptCases(store.documents, lanes).erase
+        copies = KeptCases(store.documents, lanes).erase, SeedCopies(store.documents).erase
         outreach = partial(forget, store.documents)
-        erasure = Erasure(store, delete, drop_snapshots, known, copies, outreach)
+        erasure = Erasure(store, delete, drop, known, outreach, *copies)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))

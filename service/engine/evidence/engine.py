@@ -56,6 +56,7 @@ class Evidence:
     Attributes:
         matcher: weighs levels.
         uninformative: boilerplate, which is no evidence.
+        worth: bits of keys.
         warning: why the parameters may not fit; None where they do.
     """
 
@@ -77,7 +78,7 @@ class Evidence:
             )
         self.matcher = Matcher(parameters)
         self.uninformative: Set[str] = vocabulary.uninformative
-        self._worth = parameters.frequencies.table()
+        self.worth = parameters.frequencies.table()
 
     def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""
@@ -109,7 +110,7 @@ class Evidence:
             # Only the sides of these pairs are made ready: a long array would be sorted at once,
             # and keep every other thread waiting.
             places = np.unique(np.concatenate([one[part], other[part]]))
-            comparison = Comparison([sides[place] for place in _listed(places)], self._worth)
+            comparison = Comparison([sides[place] for place in _listed(places)], self.worth)
             yield
             ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
             levels = yield from comparison.levels(*ends, seen)

@@ -26,11 +26,9 @@ from service.features.spaces.schemas import (
     OwnVectorOut,
     SpaceOut,
     SpacesOut,
-    generation_out,
-    own_out,
-    space_out,
 )
 from service.features.spaces.service import Spaces
+from service.features.spaces.shown import generation_out, own_out, space_out
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges

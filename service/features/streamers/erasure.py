@@ -69,10 +69,10 @@ class Erasure:
         self,
         store: StreamerStore,
         delete: Delete,
-        drop_snapshots: Callable[[], Awaitable[None]],
+        drop: Callable[[str], Awaitable[None]],
         known: Known,
-        erase_copies: Callable[[str], Awaitable[object]],
         forget_outreach: Forget,
+        *erase_copies: Callable[[str], Awaitable[object]],
     ) -> None:
         """Erase from a store, and from the files of this replica.
 
@@ -80,20 +80,23 @@ class Erasure:
             store: of the streamers.
             delete: removes a record if it has a version; raises StreamerNotFound and
                 VersionConflict.
-            drop_snapshots: removes the saved indexes of this replica.
+            drop: removes what names a streamer beside its record, and the saved indexes and names
+                of this replica.
             known: what else there is.
-            erase_copies: removes the copies of a streamer's profile that cases have.
             forget_outreach: takes a streamer out of the records of who was written to.
+            erase_copies: each removes copies of a streamer's profile: of cases, of watchlists.
         """
         self._store = store
         self._delete = delete
-        self._drop_snapshots = drop_snapshots
+        self._drop = drop
         self._known = known
         self._forget_outreach = forget_outreach
         self._erase_copies = erase_copies
 
     async def erase(self, streamer_id: str, expected_version: int | None) -> Erased:
         """Remove a streamer, also one that was deleted before; repeating it does no harm.
+
+        Ratings that name it go too, as an answer or as a seed.
 
         Raises:
             VersionConflict: it is not at `expected_version`.
@@ -103,10 +106,11 @@ class Erasure:
         with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
             sequence = await self._delete(streamer_id, expected_version)
         before = sequence or (await self._store.position()).sequence + 1
-        await self._erase_copies(streamer_id)
+        for erase_copies in self._erase_copies:
+            await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)
         outreach = await self._forget_outreach(streamer_id)
-        await self._drop_snapshots()
+        await self._drop(streamer_id)
         rewriting = await self._store.rewrite_files()
         return Erased(
             streamer_id,
@@ -126,6 +130,12 @@ class Erasure:
                 "the rewrite that has begun ends: seconds, minutes for millions of streamers"
                 if rewriting
                 else "the store rewrites its file; erase it again later to ask for that",
+            ),
+            Persisting(
+                "file of names",
+                "pieces of name, tags and bio, which nothing reads",
+                "this replica has removed them: seconds, minutes for millions of streamers; "
+                "others remove them when they merge their files, or without their folder `names`",
             ),
             Persisting(
                 "other replicas",
@@ -150,11 +160,21 @@ class Erasure:
                 "you delete them; after a restore, erase it again",
             ),
             Persisting(
-                "judgements, events of duplicates",
+                "judgements, events",
                 "id",
                 "you take the judgement back; 100,000 newer events",
             ),
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
+            Persisting(
+                "spaces",
+                "id and ID-embedding, if the recommender handed them over",
+                "you hand over without it, and delete the generations before",
+            ),
+            Persisting(
+                "watchlists, alerts",
+                "id, with the channels that matched and a hash of the profile",
+                "you change the list; alerts stay",
+            ),
             Persisting(
                 "saved lists and their runs",
                 "id, where it is a seed, excluded, or was on the list",

@@ -3,7 +3,7 @@
 import base64
 import binascii
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated
 
@@ -18,6 +18,9 @@ from service.errors import (
     NoVector,
     StreamerNotFound,
 )
+from service.features.find.cursors import find_cursor, find_place
+from service.features.find.endpoints import CurrentFind
+from service.features.find.schemas import MOST_CHARS
 from service.features.streamers.schemas import (
     EmbeddingOut,
     StreamerOut,
@@ -31,8 +34,9 @@ from service.http.dependencies import (
     StreamerIdPath,
     service_named,
 )
-from service.http.documents import STORE, responses
+from service.http.documents import INDEX, STORE, responses
 from service.http.openapi import ALL_TEAMS
+from service.http.schemas import AfterSequence
 from service.store.base import Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=[ALL_TEAMS])
@@ -51,7 +55,7 @@ def named_by_path() -> Generator[None, None, None]:
         raise StreamerNotFound(error.detail, [field]) from error
 
 
-def _streamer(record: Record | StoredProfile) -> bytes:
+def _streamer(record: Record | StoredProfile, matched: str | None = None) -> bytes:
     """A `StreamerOut`, whose profile is JSON already: it may be large, and is not parsed."""
     fields = {
         "streamer_id": record.streamer_id,
@@ -61,43 +65,76 @@ def _streamer(record: Record | StoredProfile) -> bytes:
         "model_version": record.model_version,
         "updated_at": record.updated_at,
     }
+    if matched is not None:
+        fields["matched"] = matched
     return b'%b,"profile":%b}' % (to_json(fields)[:-1], record.profile)
 
 
 @router.get(
     "/streamers",
     operation_id="list_streamers",
-    summary="List streamers, in pages",
+    summary="List streamers, or find them by name, in pages",
     dependencies=[requires("streamers:read")],
     response_model=StreamerPage,
-    responses=responses(*STORE),
+    responses=responses(*STORE, *INDEX),
 )
 async def list_streamers(
     streamers: CurrentStreamers,
+    find: CurrentFind,
     charges: CurrentCharges,
     audit: CurrentAudit,
+    q: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=MOST_CHARS,
+            description="Only streamers with this in their nickname, tags or bio, or with this id; "
+            "two characters or more. The best come first, see POST /v1/streamers:find.",
+        ),
+    ] = None,
     cursor: Annotated[
         str | None, Query(max_length=256, description="next_cursor of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most streamers on a page.")] = 100,
+    after_sequence: Annotated[AfterSequence, Query()] = 0,
 ) -> Response:
     """In byte order of the ids; streamers written meanwhile may or may not be listed.
 
-    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null.
+    A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null. With
+    `q`, what was written with `after_sequence` is found; without `q` everything that is stored is
+    listed anyway.
     """
+    if q is not None:
+        place = find_place(cursor, q)
+        charges.reach("streamers:read", hits_units(limit))
+        found = await find.hits(q, place, limit, after_sequence=after_sequence, parameter=True)
+        profiles = await streamers.some([hit.streamer_id for hit in found.hits])
+        shown = [(p, h.matched) for p, h in zip(profiles, found.hits, strict=False) if p]
+        after = found.hits[len(profiles) - 1].place if len(profiles) < len(found.hits) else None
+        because = found.incomplete_because
+        rest = {"complete": because is None, "incomplete_because": because}
+        return _page(audit, shown, find_cursor(after or found.after, q), rest)
     after = _after(cursor)
     charges.reach("streamers:read", hits_units(limit))
     page = await streamers.page(after, limit)
-    ids = [profile.streamer_id for profile in page.profiles]
-    has_vectors = any(_VECTOR in profile.profile for profile in page.profiles)
-    audit.about(ids, len(ids), has_vectors=has_vectors)
     last = page.next_after
-    cursor = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
-    found = b",".join(map(_streamer, page.profiles))
-    return Response(
-        b'{"streamers":[%b],"next_cursor":%b}' % (found, to_json(cursor)),
-        media_type="application/json",
-    )
+    following = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    return _page(audit, [(profile, None) for profile in page.profiles], following, {})
+
+
+def _page(
+    audit: CurrentAudit,
+    shown: Sequence[tuple[StoredProfile, str | None]],
+    cursor: str | None,
+    rest: Mapping[str, object],
+) -> Response:
+    """A `StreamerPage` of profiles and how each was found, with its other fields."""
+    ids = [profile.streamer_id for profile, _ in shown]
+    has_vectors = any(_VECTOR in profile.profile for profile, _ in shown)
+    audit.about(ids, len(ids), has_vectors=has_vectors)
+    found = b",".join(_streamer(*each) for each in shown)
+    fields = to_json({"next_cursor": cursor, **rest})
+    return Response(b'{"streamers":[%b],%b' % (found, fields[1:]), media_type="application/json")
 
 
 def _after(cursor: str | None) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerContent, StreamerId, StreamerProfile
+from service.features.find.schemas import MatchedBy
 from service.http.schemas import Coverage, Problem, Response
 
 
@@ -197,8 +198,16 @@ class StreamerOut(Response):
     profile: dict[str, Any]
 
 
+class ListedStreamerOut(StreamerOut):
+    """What is stored of a streamer of a list."""
+
+    matched: Annotated[
+        MatchedBy | None, Field(description="With `q`: how it was found, see `streamers:find`.")
+    ] = None
+
+
 class StreamerPage(Response):
-    """A page of streamers in byte order of their ids."""
+    """A page of streamers in byte order of their ids; with `q`, the best first."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -206,10 +215,15 @@ class StreamerPage(Response):
         }
     )
 
-    streamers: list[StreamerOut]
+    streamers: list[ListedStreamerOut]
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
     ]
+    complete: Annotated[
+        bool,
+        Field(description="With `q`: false where some may be missing; see incomplete_because."),
+    ] = True
+    incomplete_because: str | None = None
 
 
 class EmbeddingOut(Response):

@@ -1,7 +1,9 @@
 """Reading stored streamers."""
 
+from collections.abc import Sequence
+
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.store.base import ProfilePage, Record, StreamerStore
+from service.store.base import ProfilePage, Record, StoredProfile, StreamerStore
 
 
 class Streamers:
@@ -35,3 +37,12 @@ class Streamers:
             StoreUnavailable: the store does not answer.
         """
         return await self._store.page(after, limit, self._page_bytes)
+
+    async def some(self, ids: Sequence[str]) -> list[StoredProfile | None]:
+        """Profiles of the first of these ids, as many as fit on a page; None of those not stored.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        parts = await self._store.chunks(ids, self._page_bytes)
+        return await self._store.profiles(parts[0]) if parts else []

@@ -12,6 +12,7 @@ from service.index.base import EXACT, Hit, IndexState, Matches, SearchResult
 from service.index.faiss import scan
 from service.index.faiss.rows.table import Rows
 from service.index.faiss.rows.view import View
+from service.index.filters import Filter
 from service.index.query import Query
 
 _MS_PER_NUMBER = 1.6e-7
@@ -56,16 +57,21 @@ class FlatSearch:
     def cost_ms(self, query: Query) -> float:
         """Expected milliseconds of `search` on one core."""
         rows = len(self._rows)
-        conditions = (*query.filter.must, *query.filter.must_not)
-        values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
         probes = len(query.scoring.seeds) if query.scoring.strategy == "best_score" else 1
         return (
             (0 if probes == 1 else _MS_OF_BLAS)
             + rows * probes * self._rows.dim * _MS_PER_NUMBER
             + min(query.k, rows) * _MS_PER_HIT
-            + len(conditions) * (_MS_PER_CONDITION + rows * _MS_PER_FILTERED_ROW)
-            + (values + len(query.exclude)) * _MS_PER_VALUE
+            + self.filter_cost_ms(query.filter)
+            + len(query.exclude) * _MS_PER_VALUE
         )
+
+    def filter_cost_ms(self, wanted: Filter) -> float:
+        """Expected milliseconds of finding those that a filter lets through."""
+        conditions = (*wanted.must, *wanted.must_not)
+        values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
+        per_condition = _MS_PER_CONDITION + len(self._rows) * _MS_PER_FILTERED_ROW
+        return len(conditions) * per_condition + values * _MS_PER_VALUE
 
     def state(self, refused: str | None = None) -> IndexState:
         """How it answers; `refused` says why nothing faster does."""

@@ -11,6 +11,7 @@ from pyroaring import BitMap
 
 from service.files.checksummed import ChecksummedFolder
 from service.index.base import Change, IndexState, Matches, Row, SearchResult, StoredVector
+from service.index.facets import FacetCounts
 from service.index.faiss.ann.device import Device
 from service.index.faiss.ann.segment import AnnSegment
 from service.index.faiss.flat import FlatSearch
@@ -18,11 +19,14 @@ from service.index.faiss.rows.table import BLOCK, Rows
 from service.index.faiss.segmented import Plan, SegmentedSearch
 from service.index.faiss.snapshot import format as snapshots
 from service.index.faiss.snapshot.rows import captured, restore
+from service.index.filters import Filter
 from service.index.query import Query
 from service.index.work import Inline, Work
 
 _CHANGES_PER_TURN = 50
 """Changes that are applied before other tasks of the event loop get their turn."""
+_MS_PER_NAME = 0.0005
+_MS_OF_FACETS = 10.0
 _MS_PER_ROW = 0.01
 """Of a row that is read: its file record, its JSON, and copies."""
 
@@ -108,6 +112,16 @@ class FaissIndex:
         """Everyone who reaches the query's `min_score`; see `VectorIndex.matches`."""
         cost_ms = self._flat.cost_ms(replace(query, k=len(self._rows)))
         return await self._work.run(partial(self._flat.matches, query), cost_ms)
+
+    async def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
+        """Whether a filter lets each of some streamers through; see `VectorIndex.let_through`."""
+        cost_ms = len(ids) * _MS_PER_NAME + self._flat.filter_cost_ms(wanted)
+        return await self._work.run(partial(self._rows.let_through, ids, wanted), cost_ms)
+
+    async def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
+        """Counts of values, from bitmaps; see `VectorIndex.facet_counts`."""
+        call = partial(self._rows.facet_counts, wanted, fields, most)
+        return await self._work.run(call, _MS_OF_FACETS)
 
     def save(self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]) -> None:
         """Write a snapshot to a new folder; see `Snapshotting.save`."""

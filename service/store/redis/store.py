@@ -33,18 +33,13 @@ from service.store.base import (
     Position,
     ProfilePage,
     Record,
+    StoredProfile,
     Upsert,
 )
 from service.store.jobs import JobStep, LeaseLost
 from service.store.once import REMEMBERED_S, Once
 from service.store.redis.anchors import RedisAnchors
-from service.store.redis.client import (
-    Argument,
-    CommandRefused,
-    ConnectionLost,
-    Limits,
-    RedisClient,
-)
+from service.store.redis.client import Argument, CommandRefused, ConnectionLost, Limits, RedisClient
 from service.store.redis.codec import (
     ENTRY_FIELDS,
     PROFILE_FIELDS,
@@ -221,6 +216,11 @@ class RedisStore:
         rows = await self._fields(ids, RECORD_FIELDS)
         return [to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
+    async def profiles(self, ids: Sequence[str]) -> list[StoredProfile | None]:
+        """Profiles by id, None where there is none."""
+        rows = await self._fields(ids, PROFILE_FIELDS)
+        return [to_profile(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
+
     async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
         """(version, profile digest) by id, None where there is none."""
         rows = await self._fields(ids, ("version", "digest"))
@@ -271,8 +271,7 @@ class RedisStore:
             taken += 1
         is_last = taken == len(ids) < limit
         ids = ids[:taken]
-        rows = await self._fields(ids, PROFILE_FIELDS)
-        found = [to_profile(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+        found = [profile for profile in await self.profiles(ids) if profile is not None]
         return ProfilePage(found, None if is_last else ids[-1])
 
     async def count(self) -> int:

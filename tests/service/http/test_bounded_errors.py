@@ -61,6 +61,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
             "]}]}}",
         ),
     ),
+    "seeds of a watchlist": (
+        "POST",
+        "/v1/watchlists",
+        lambda: filled('{"name":"l","min_probability":0.9,"positive":[', zeros(), "]}"),
+    ),
     "ids": ("POST", "/v1/dedup", lambda: filled('{"ids":[', zeros(), "]}")),
     "profiles": ("POST", "/v1/dedup", lambda: filled('{"profiles":[', zeros(), "]}")),
     "seeds of a case": (

@@ -19,6 +19,7 @@ from service.http.openapi import TAGS
 from service.settings import Settings
 from tests.service.conftest import put
 from tests.service.features.transfers.waiting import ended
+from tests.service.process import wait_until
 
 ROOT = Path(__file__).parents[3]
 APP: FastAPI = create_app(Settings(bundle=Path("none")))
@@ -35,8 +36,11 @@ NEEDS_A_KEY = ("change_key", "rotate_key", "revoke_key")
 """The ids of keys are drawn."""
 NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_job")
 """So are those of jobs, and what can be done with one depends on its state."""
-NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back")
-"""Ids of groups are hashes, and only a judgement that was given can be taken back."""
+NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back", "take_rating_back")
+"""Ids of groups are hashes, and only what was judged or rated can be taken back."""
+NEEDS_A_WATCHLIST = ("get_watchlist", "change_watchlist", "delete_watchlist")
+NEEDS_AN_ALERT = ("get_alert", "decide_alert")
+"""Ids of watchlists are drawn, and those of alerts are hashes."""
 NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
 """Lists have to be saved, and records of outreach made, before anything is done with them."""
 NEEDS_A_CASE = (
@@ -176,6 +180,8 @@ def requests() -> Iterator[Any]:
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
             *NEEDS_A_LIST,
+            *NEEDS_AN_ALERT,
+            *NEEDS_A_WATCHLIST,
             *NEEDS_A_CASE,
             *NEEDS_A_SPACE,
         ):
@@ -226,6 +232,24 @@ def test_examples_of_keys_work_with_the_id_of_a_key(bundle: Path, tmp_path: Path
                 bodies.append(None)
             for body in bodies:
                 check(name, client.request(method, path.format(**made[0].json()), json=body))
+
+
+def test_examples_of_watchlists_work_with_the_id_of_one(demo: TestClient) -> None:
+    (wanted,) = SCHEMAS["WatchlistIn"]["examples"]
+    made = execute(demo, "create_watchlist", "application/json", wanted).json()
+    put(demo, "copy", bio=wanted["positive"][1]["profile"]["bio"])
+
+    def is_raised() -> bool:
+        return bool(demo.get("/v1/alerts").json()["alerts"])
+
+    wait_until(is_raised, "the copy matches")
+    (alert,) = demo.get("/v1/alerts", params={"limit": 1}).json()["alerts"]
+    for name in (*NEEDS_AN_ALERT, *NEEDS_A_WATCHLIST):
+        method, path, operation = OPERATIONS[name]
+        known = operation.get("requestBody", {"content": {}})
+        bodies = [b for c in known["content"].values() for b in examples_of(c["schema"])]
+        for body in bodies or [None]:
+            check(name, demo.request(method, path.format(**{**alert, **made}), json=body))
 
 
 def test_examples_of_spaces_work_on_one_that_was_handed_over(demo: TestClient) -> None:

@@ -13,6 +13,8 @@ from service.features.duplicates.schemas import EXAMPLE_GROUP
 from service.features.jobs.schemas import EXAMPLE_ID as EXAMPLE_JOB
 from service.features.lists.schemas import EXAMPLE_NAME
 from service.features.outreach.schemas import EXAMPLE_OUTREACH
+from service.features.watchlists.alerts.schemas import EXAMPLE_ALERT
+from service.features.watchlists.schemas import EXAMPLE_WATCHLIST
 from service.http.documents import MEDIA_TYPE, example_of
 from service.http.schemas import Problem
 
@@ -94,6 +96,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
         ids |= {"group_id": EXAMPLE_GROUP, "case_id": EXAMPLE_CASE}
         ids |= {"space": "s", "generation": "g", "user_id": "u"}
+        ids |= {"watchlist_id": EXAMPLE_WATCHLIST, "alert_id": EXAMPLE_ALERT}
         ids |= {"list_name": EXAMPLE_NAME, "run": "1", "outreach_id": EXAMPLE_OUTREACH}
         method, path = name.format_map(ids).split(" ")
         answer = running.request(method, path, params={"language": "zh"})

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from service.index.base import Facets
+from service.index.facets import FieldCounts
 from service.index.faiss.rows.numeric import Numbers
+from service.index.faiss.rows.value_counts import field_counts
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter
 
@@ -148,15 +150,38 @@ class Attributes:
         fields = dict.fromkeys(c.field for c in (*wanted.must, *wanted.must_not))
         return [f for f in fields if f != STREAMER_ID and _name(f) not in self._columns]
 
+    def known(self) -> list[str]:
+        """Fields that some slot has a value of, as a filter has them, by name."""
+        return sorted(_shown_name(name) for name in self._columns)
+
+    def counts(self, fields: Sequence[str], allowed: BitMap, most: int) -> list[FieldCounts]:
+        """The most frequent values of fields among the allowed slots; empty where there are none.
+
+        For a copy: other slots may be written meanwhile.
+        """
+        found: list[FieldCounts] = []
+        for field in fields:
+            column = self._columns.get(_name(field)) or _Column()
+            shown = ((_shown(key), held) for key, held in column.holders.items())
+            numbers = column.numbers.of(allowed)
+            found.append(field_counts(field, shown, numbers, allowed, most))
+        return found
+
     def columns(self) -> list[Name]:
         """Names that `copy` takes."""
         return list(self._columns)
 
     def copy(self, name: Name) -> "Attributes":
         """One column, or what is left of it, in a moment; `settle` it before it is used."""
+        return self._copy_of([name])
+
+    def copy_of(self, fields: Sequence[str]) -> "Attributes":
+        """Columns of these fields, likewise; `counts` may be asked at once."""
+        return self._copy_of([_name(field) for field in fields])
+
+    def _copy_of(self, names: Sequence[Name]) -> "Attributes":
         part = Attributes()
-        if name in self._columns:
-            part._columns[name] = self._columns[name].copy()
+        part._columns = {n: self._columns[n].copy() for n in names if n in self._columns}
         return part
 
     def settle(self) -> None:
@@ -243,6 +268,12 @@ def _name(field: str) -> Name:
     return field in FIELDS, field.removeprefix("attributes.")
 
 
+def _shown_name(name: Name) -> str:
+    is_field, field = name
+    is_taken = field in FIELDS or field == STREAMER_ID or field.startswith("attributes.")
+    return f"attributes.{field}" if is_taken and not is_field else field
+
+
 def _key(value: object) -> object:
     """The key of a value: 1 is 1.0, and True is neither."""
     if isinstance(value, bool):
@@ -250,7 +281,7 @@ def _key(value: object) -> object:
     return value
 
 
-def _shown(key: object) -> object:
+def _shown(key: object) -> Any:
     """The value of a key, for JSON."""
     return {_TRUE: True, _FALSE: False}.get(key, key)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
+from service.index.faiss.rows.value_counts import numbers_of
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import Condition
 
@@ -83,6 +84,10 @@ class Numbers:
             slots = slots[: np.searchsorted(slots, len(self._many))]
             found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
         return found
+
+    def of(self, allowed: BitMap) -> NDArray[np.float64]:
+        """Numbers of the allowed slots that have one (N,), as float64 in no order."""
+        return numbers_of(self._few, self._many, allowed)
 
     def _held(self, values: Iterable[float], among: BitMap) -> BitMap:
         holders = self._holders or {}

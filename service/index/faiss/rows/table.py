@@ -19,8 +19,9 @@ from pydantic_core import from_json
 from pyroaring import BitMap
 
 from service.index.base import Change, Facets, Remove, Row, StoredVector, Upsert
+from service.index.facets import FacetCounts
 from service.index.faiss.ann.segment import AnnSegment
-from service.index.faiss.rows.attributes import Attributes
+from service.index.faiss.rows.attributes import Attributes, let_through
 from service.index.faiss.rows.cold_file import ColdFile
 from service.index.faiss.rows.columns import Columns, clear_bit
 from service.index.faiss.rows.coverage import Coverage
@@ -180,6 +181,25 @@ class Rows:
             for slot in out:
                 clear_bit(bits, slot)
         return View(self.columns.embeddings[:used], self.ids, allowed - BitMap(out), bits, unknown)
+
+    def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
+        """Whether a filter lets each of some streamers through, those without a vector too."""
+        with self.lock:
+            slots = [self.slot_of.get(streamer_id) for streamer_id in ids]
+            allowed = self.attributes.allowed(wanted, self.live, self.slots_of)
+            mute = [s for s in slots if s is not None and s not in self.live]  # in no bitmap
+            others = [(self.ids[s], from_json(self.cold.read(s)[1])) for s in mute]
+        found = dict(zip(mute, let_through(wanted, others)[0], strict=True))
+        return [s is not None and (s in allowed or found.get(s, False)) for s in slots]
+
+    def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
+        """How many of those that a filter lets through have which values; see `VectorIndex`."""
+        with self.reading(wanted, (), False) as view:
+            with self.lock:  # rows of the view stay; others may be counted or not, and are left out
+                columns, known = self.attributes.copy_of(fields), self.attributes.known()
+            counts = columns.counts(fields, view.allowed, most)
+        unknown = [*view.unknown_fields, *(f.field for f in counts if not f.values)]
+        return FacetCounts(view.size, counts, known, list(dict.fromkeys(unknown)))
 
     @contextlib.contextmanager
     def near(

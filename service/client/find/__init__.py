@@ -1,0 +1,1 @@
+"""Finding streamers by name, facet counts and ratings of the client."""

@@ -1,0 +1,1 @@
+"""Spaces of the client: hand-overs of ID-embeddings."""

@@ -1,0 +1,1 @@
+"""Watchlists and their alerts, of the client."""

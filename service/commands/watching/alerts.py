@@ -1,0 +1,100 @@
+"""`alerts`: who matched a watchlist, and what became of that."""
+
+import argparse
+import sys
+import time
+
+from service.client import Client
+from service.client.models import AlertOut, AlertPage
+from service.commands.answers import Cell, print_rows
+from service.commands.arguments import whole_number
+from service.commands.questions.asking import add_common, ask
+
+_DECISIONS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
+_COLUMNS = ["alert_id", "streamer_id", "like", "probability", "verdict", "state", "list", "raised"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to show or decide."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+
+    listing = add("list", "alerts in the order in which they were raised, one a line")
+    listing.add_argument("--state", choices=("open", "confirmed", "dismissed"), help="(all)")
+    listing.add_argument("--list", metavar="LIST", help="only those of a watchlist")
+    listing.add_argument("--shadow", action="store_true", help="those that are not delivered")
+    listing.add_argument("--cursor", help="continues an earlier answer")
+    listing.add_argument("--limit", type=whole_number(1, most=1000), default=100, help="(100)")
+    show = add("show", "the evidence of an alert, a channel a line")
+    show.add_argument("alert_id", metavar="ALERT", help="of an alert")
+    for name in _DECISIONS:
+        decide = add(name, f"{name} an alert")
+        decide.add_argument("alert_id", metavar="ALERT", help="of an alert")
+        decide.add_argument("--note", default="", help="why, for people")
+    for action in actions.choices.values():
+        add_common(action)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Ask and show it."""
+    if args.action == "list":
+        return ask(args, lambda client: _page(client, args), _list)
+    if args.action == "show":
+        return ask(args, lambda client: client.alerts.get(args.alert_id), _show_evidence)
+    return ask(args, lambda client: _decide(client, args), _show)
+
+
+def _page(client: Client, args: argparse.Namespace) -> AlertPage:
+    return client.alerts.page(
+        state=args.state,
+        mode="shadow" if args.shadow else "on",
+        watchlist_id=args.list,
+        limit=args.limit,
+        cursor=args.cursor,
+    )
+
+
+def _decide(client: Client, args: argparse.Namespace) -> AlertOut:
+    state = _DECISIONS[args.action]
+    assert state in ("confirmed", "dismissed", "open")
+    return client.alerts.decide(args.alert_id, state, args.note)
+
+
+def _row(alert: AlertOut) -> list[Cell]:
+    raised = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alert.at))
+    like = alert.seed_id or f"seed {alert.seed}"
+    return [
+        alert.alert_id,
+        alert.streamer_id,
+        like,
+        alert.probability,
+        alert.verdict,
+        alert.state,
+        alert.watchlist_name,
+        raised,
+    ]
+
+
+def _list(page: AlertPage) -> None:
+    print_rows(_COLUMNS, [_row(alert) for alert in page.alerts])
+    if page.next_cursor is not None:
+        print(f"newer ones: --cursor {page.next_cursor}", file=sys.stderr)
+
+
+def _show(alert: AlertOut) -> None:
+    print_rows(_COLUMNS, [_row(alert)])
+
+
+def _show_evidence(alert: AlertOut) -> None:
+    rows: list[list[Cell]] = [[each.channel, each.level, each.weight] for each in alert.evidence]
+    print_rows(["channel", "level", "weight"], rows)
+    like = alert.seed_id or f"seed {alert.seed}"
+    print(
+        f"{alert.streamer_id} is like {like} of {alert.watchlist_name!r}: {alert.weight:.1f} bits, "
+        f"{alert.verdict}; {alert.state}",
+        file=sys.stderr,
+    )
+    for decision in alert.decisions:
+        print(f"{decision.state} by {decision.key_name}: {decision.note}", file=sys.stderr)

@@ -1,0 +1,1 @@
+"""Streamers by nickname, tag or bio, and how many have which values."""

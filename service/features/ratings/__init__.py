@@ -1,0 +1,1 @@
+"""Judgements of relevance: how well answers fit their questions, as people say."""

@@ -1,0 +1,164 @@
+"""Ratings: given, listed, taken back, and removed with the streamers that they name."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from service.errors import FieldError, RatingNotFound, StreamerNotFound
+from service.features.ratings.questions import Question
+from service.store.base import StreamerStore
+from service.store.documents import Document, DocumentStore, Put
+
+COLLECTION = "ratings"
+_PAGE = 1000
+
+
+@dataclass(frozen=True)
+class Rating:
+    """What somebody says of a streamer as an answer to a question.
+
+    Attributes:
+        question_id: of the question.
+        question: its fields.
+        streamer_id: who was rated.
+        rating: from 0, does not fit, to 3, just what was wanted.
+        note: for people.
+        key_id: of the API key that rated.
+        key_name: its name.
+        at: when, in seconds since 1970.
+    """
+
+    question_id: str
+    question: dict[str, Any]
+    streamer_id: str
+    rating: int
+    note: str
+    key_id: str
+    key_name: str
+    at: float
+
+    @property
+    def document_id(self) -> str:
+        """Its id in the store: of one question together, and one of each key."""
+        return _document_id(self.question_id, self.streamer_id, self.key_id)
+
+
+class Ratings:
+    """The use-cases behind `/v1/ratings`."""
+
+    def __init__(self, documents: DocumentStore, streamers: StreamerStore) -> None:
+        """Keep ratings in `documents`, of streamers in `streamers`."""
+        self._documents = documents
+        self._streamers = streamers
+
+    async def give(
+        self,
+        question: Question,
+        streamer_id: str,
+        rating: int,
+        note: str,
+        key_id: str,
+        key_name: str,
+    ) -> tuple[Rating, int | None]:
+        """Rate a streamer for a question, in place of what this key said before.
+
+        It is on disk when this returns.
+
+        Returns:
+            The rating, and the one before; None if there was none.
+
+        Raises:
+            StreamerNotFound: names those that are not stored.
+            StoreUnavailable, StoreFull: nothing is known to be kept.
+        """
+        await self._check(question, streamer_id)
+        given = Rating(
+            question.question_id,
+            question.fields(),
+            streamer_id,
+            rating,
+            note,
+            key_id,
+            key_name,
+            time.time(),
+        )
+        (before,) = await self._documents.get(COLLECTION, [given.document_id])
+        body = json.dumps(asdict(given), ensure_ascii=False).encode()
+        await self._documents.change([Put(COLLECTION, given.document_id, body)])
+        return given, None if before is None else _rating(before).rating
+
+    async def take_back(self, question_id: str, streamer_id: str, key_id: str) -> Rating:
+        """Remove what a key said of a streamer; what it was.
+
+        Raises:
+            RatingNotFound: it said nothing.
+        """
+        name = _document_id(question_id, streamer_id, key_id)
+        (before,) = await self._documents.get(COLLECTION, [name])
+        if before is None:
+            raise RatingNotFound(
+                f"the key {key_id!r} has not rated {streamer_id!r} for question {question_id!r}"
+            )
+        await self._documents.change([Put(COLLECTION, name, None)])
+        return _rating(before)
+
+    async def page(
+        self, question_id: str | None, after: str, limit: int
+    ) -> tuple[list[Rating], str | None]:
+        """Ratings, those of one question together; and what continues them, None at the end.
+
+        Args:
+            question_id: only those of this question.
+            after: what continues an earlier page; empty for the first one.
+            limit: most ratings.
+        """
+        prefix = "" if question_id is None else f"{question_id}/"
+        found = await self._documents.page(COLLECTION, after or prefix or None, limit + 1)
+        here = [d for d in found if d.document_id.startswith(prefix)]
+        last = here[limit - 1].document_id if len(here) > limit else None
+        return [_rating(document) for document in here[:limit]], last
+
+    async def are_stored(self, ratings: Sequence[Rating]) -> list[bool]:
+        """Whether the streamer of each is stored now."""
+        found = await self._streamers.digests([one.streamer_id for one in ratings])
+        return [each is not None for each in found]
+
+    async def forget(self, streamer_id: str) -> int:
+        """Remove all ratings that name a streamer, as an answer or as a seed; how many."""
+        after: str | None = None
+        removed = 0
+        while found := await self._documents.page(COLLECTION, after, _PAGE):
+            named = [d.document_id for d in found if streamer_id in _names(_rating(d))]
+            if named:
+                await self._documents.change([Put(COLLECTION, name, None) for name in named])
+            removed += len(named)
+            after = found[-1].document_id
+        return removed
+
+    async def _check(self, question: Question, streamer_id: str) -> None:
+        asked = [("/streamer_id", streamer_id)]
+        for side, ids in (("positive", question.positive), ("negative", question.negative)):
+            asked += [(f"/question/{side}/{place}", name) for place, name in enumerate(ids)]
+        found = await self._streamers.digests([name for _, name in asked])
+        missing = [each for each, is_there in zip(asked, found, strict=True) if is_there is None]
+        if missing:
+            names = ", ".join(repr(name) for name in dict.fromkeys(name for _, name in missing))
+            raise StreamerNotFound(
+                f"not stored: {names}",
+                [FieldError(where, f"streamer {name!r} is not stored") for where, name in missing],
+            )
+
+
+def _document_id(question_id: str, streamer_id: str, key_id: str) -> str:
+    return f"{question_id}/{streamer_id}/{key_id}"
+
+
+def _rating(document: Document) -> Rating:
+    return Rating(**json.loads(document.body))
+
+
+def _names(rating: Rating) -> Sequence[str]:
+    question = rating.question
+    return [rating.streamer_id, *question["positive"], *question["negative"]]

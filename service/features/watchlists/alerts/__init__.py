@@ -1,0 +1,1 @@
+"""Alerts of watchlists: raised once each, listed, and decided by people."""

@@ -1,0 +1,73 @@
+"""Erasure of the copies of a streamer's profile that watchlists have as seeds."""
+
+from dataclasses import replace
+
+from service.features.watchlists.records import (
+    LISTS,
+    SEEDS,
+    SEEDS_OF,
+    TALLIES,
+    WATCHLIST,
+    Seeds,
+    Tally,
+    news_of,
+)
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+
+_PAGE = 100
+
+
+class SeedCopies:
+    """Copies of profiles in watchlists."""
+
+    def __init__(self, documents: DocumentStore) -> None:
+        """Of the lists in `documents`."""
+        self._documents = documents
+
+    async def erase(self, streamer_id: str) -> None:
+        """Remove those of a streamer: as a seed its id stays, and matches nobody.
+
+        Raises:
+            Unavailable: the store can't do it at the moment.
+        """
+        after: str | None = None
+        while page := await self._documents.page(LISTS, after, _PAGE):
+            for found in page:
+                await self._erase_in(found, streamer_id)
+            after = page[-1].document_id
+
+    async def _erase_in(self, found: Document | None, streamer_id: str) -> None:
+        while found is not None:
+            list_id = found.document_id
+            (stored,) = await self._documents.get(SEEDS, [list_id])
+            seeds = None if stored is None else SEEDS_OF.validate_json(stored.body)
+            erased = None if seeds is None else _without(seeds, streamer_id)
+            if erased is None:
+                return
+            known = WATCHLIST.validate_json(found.body)
+            known = replace(known, version=erased.version)
+            puts = [
+                Put(LISTS, list_id, known.dump(), found.revision),
+                Put(SEEDS, list_id, erased.dump()),
+                Put(TALLIES, list_id, Tally(known.version).dump()),
+            ]
+            try:
+                await self._documents.change(puts, [news_of(list_id)])
+                return
+            except RevisionConflict:  # somebody changed the list meanwhile
+                (found,) = await self._documents.get(LISTS, [list_id])
+
+
+def _without(seeds: Seeds, streamer_id: str) -> Seeds | None:
+    """The next version without what is kept of a streamer; None if nothing is."""
+    both = (*seeds.positive, *seeds.negative)
+    if not any(s.streamer_id == streamer_id and s.profile is not None for s in both):
+        return None
+    positive, negative = (
+        [
+            replace(seed, profile=None, embedding="") if seed.streamer_id == streamer_id else seed
+            for seed in sign
+        ]
+        for sign in (seeds.positive, seeds.negative)
+    )
+    return Seeds(seeds.version + 1, positive, negative)

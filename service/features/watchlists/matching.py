@@ -1,0 +1,88 @@
+"""Streamers of the store, matched with watchlists."""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+
+from model_export.contract.evidence import Side
+from service.engine.evidence.stored_sides import StoredSides
+from service.engine.watchlists.matcher import Hit, Matcher
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import ModelChanged
+from service.store.base import Record, StreamerStore
+
+AT_ONCE = 200
+"""Streamers that are read together."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A stored streamer that matches a list.
+
+    Attributes:
+        hit: what it matches.
+        streamer_id: who it is.
+        digest: SHA-256 of its profile.
+        sequence: of the write that was matched.
+    """
+
+    hit: Hit
+    streamer_id: str
+    digest: str
+    sequence: int
+
+
+@dataclass(frozen=True)
+class Matched:
+    """What some streamers match; `oldest_at` is when the first of them was written, if any was."""
+
+    found: Sequence[Found]
+    oldest_at: float | None
+
+
+class Matching:
+    """Reads streamers and matches them."""
+
+    def __init__(
+        self, store: StreamerStore, sides: StoredSides, lanes: Lanes, model_version: str
+    ) -> None:
+        """Read from `store` what `sides` makes comparable; work in `lanes`."""
+        self._store = store
+        self._sides = sides
+        self._lanes = lanes
+        self._model_version = model_version
+
+    async def matches(self, ids: Sequence[str], matcher: Matcher) -> Matched:
+        """What streamers match, as they are stored now; those that are gone match nothing.
+
+        Raises:
+            ModelChanged: a streamer was encoded for another model.
+            Unavailable: the store does not answer, or too much work waits already.
+        """
+        found: list[Found] = []
+        times: list[float] = []
+        for start in range(0, len(ids), AT_ONCE):
+            for part in await self._store.chunks(ids[start : start + AT_ONCE]):
+                records = [record for record in await self._store.get(part) if record is not None]
+                work = self._matched(records, matcher)
+                found += await self._lanes.run_in_slices(work, Lane.BULK)
+                times += [record.updated_at for record in records]
+        return Matched(found, min(times, default=None))
+
+    def _matched(
+        self, records: Sequence[Record], matcher: Matcher
+    ) -> Generator[None, None, list[Found]]:
+        sides: list[Side] = []
+        for record in records:
+            if record.embedding and record.model_version != self._model_version:
+                raise ModelChanged(
+                    f"streamer {record.streamer_id!r} was encoded by {record.model_version}, and "
+                    f"this process compares by {self._model_version}"
+                )
+            sides.append(self._sides.side_of(record))
+            yield
+        hits = yield from matcher.match([record.streamer_id for record in records], sides)
+        found: list[Found] = []
+        for hit in hits:
+            record = records[hit.written]
+            found.append(Found(hit, record.streamer_id, record.digest, record.version))
+        return found

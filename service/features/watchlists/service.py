@@ -1,0 +1,326 @@
+"""Watchlists as those who ask for them see them."""
+
+import json
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from service.errors import (
+    IdempotencyKeyReused,
+    TooManyWatchlists,
+    VersionConflict,
+    WatchlistNotFound,
+)
+from service.features.watchlists.alerts.service import Alerts, State
+from service.features.watchlists.cursor import read_matched
+from service.features.watchlists.records import (
+    LISTS,
+    SEEDS,
+    SEEDS_OF,
+    SWEPT,
+    SWEPT_OF,
+    TALLIES,
+    TALLY,
+    WATCHLIST,
+    Mode,
+    Seeds,
+    Swept,
+    Tally,
+    Watchlist,
+    news_of,
+)
+from service.features.watchlists.seeds import Given, SeedReader
+from service.store.base import ANY_STORED
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+from service.store.once import Once
+
+TOTALS, _TOTAL = "watchlists:totals", "seeds"
+_DIGITS = 24
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a list is to be.
+
+    Attributes:
+        name: for people.
+        mode: whether its alerts are delivered.
+        min_probability: that a streamer is the same as a positive seed, in (0, 1].
+        positive: seeds to look for.
+        negative: seeds that cancel a match.
+    """
+
+    name: str
+    mode: Mode
+    min_probability: float
+    positive: Sequence[Given]
+    negative: Sequence[Given] = ()
+
+
+@dataclass(frozen=True)
+class Writer:
+    """Who writes a list: an API key, by its id and its name."""
+
+    key_id: str
+    key_name: str
+
+
+@dataclass(frozen=True)
+class ShownList:
+    """A list as it is shown.
+
+    Attributes:
+        watchlist_id: its id.
+        revision: by which it is changed.
+        known: what is stored.
+        swept: the sweep that counts; None while one is due or under way.
+        beyond: matches without an alert, since too many were open.
+        alerts: how many there are, by mode and state.
+        seeds: None in a listing.
+    """
+
+    watchlist_id: str
+    revision: int
+    known: Watchlist
+    swept: Swept | None
+    beyond: int
+    alerts: Mapping[Mode, Mapping[State, int]]
+    seeds: Seeds | None = None
+
+
+@dataclass(frozen=True)
+class Maxima:
+    """How much is kept: lists, and seeds of all lists together."""
+
+    lists: int
+    seeds: int
+
+
+class Watchlists:
+    """The use-cases behind `/v1/watchlists`."""
+
+    def __init__(
+        self,
+        documents: DocumentStore,
+        reader: SeedReader,
+        alerts: Alerts,
+        maxima: Maxima,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
+        """Keep lists.
+
+        Args:
+            documents: where they are kept.
+            reader: of their seeds.
+            alerts: of all lists.
+            maxima: how many are kept.
+            told: hears of each change of a list.
+        """
+        self._documents = documents
+        self._reader = reader
+        self._alerts = alerts
+        self._maxima = maxima
+        self._told = told
+
+    async def create(self, wanted: Wanted, writer: Writer, once: Once | None) -> ShownList:
+        """Keep a list: later writes are matched with it, and all that is stored is swept soon.
+
+        Raises:
+            TooManyWatchlists: no more are kept.
+            IdempotencyKeyReused: another request has the name of this one.
+            StreamerNotFound, InvalidRequest, Unavailable: see `SeedReader.read`.
+        """
+        list_id = f"wl-{secrets.token_hex(_DIGITS // 2) if once is None else once.key[:_DIGITS]}"
+        (before,) = await self._documents.get(LISTS, [list_id])
+        if before is not None:
+            return await self._made_before(before, once)
+        seeds = await self._reader.read(1, wanted.positive, wanted.negative)
+        now = time.time()
+        made = _made(wanted, seeds, writer, now, now)
+        if once is not None:
+            made = replace(made, request=once.fingerprint)
+        while True:
+            try:
+                revision = await self._write(list_id, made, seeds, 0, _size(made))
+            except RevisionConflict as conflict:
+                if conflict.document_id == list_id:
+                    (before,) = await self._documents.get(LISTS, [list_id])
+                    if before is not None:
+                        return await self._made_before(before, once)
+                continue
+            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+
+    async def replace(
+        self, list_id: str, wanted: Wanted, writer: Writer, expected: Sequence[int]
+    ) -> ShownList:
+        """Make a list another one; alerts of its older version end, and it is swept again.
+
+        Raises:
+            WatchlistNotFound: there is none of this id.
+            VersionConflict: it has none of the expected revisions.
+            TooManyWatchlists, StreamerNotFound, InvalidRequest, Unavailable: as `create`.
+        """
+        found = await self._expected(list_id, expected)
+        before = WATCHLIST.validate_json(found.body)
+        seeds = await self._reader.read(before.version + 1, wanted.positive, wanted.negative)
+        made = _made(wanted, seeds, writer, before.created_at, time.time())
+        made = replace(made, request=before.request)
+        while True:
+            grown = _size(made) - _size(before)
+            try:
+                revision = await self._write(list_id, made, seeds, found.revision, grown)
+            except RevisionConflict as conflict:
+                if conflict.document_id == list_id:
+                    found = await self._expected(list_id, expected)
+                    before = WATCHLIST.validate_json(found.body)
+                    made = replace(made, version=before.version + 1)
+                    seeds = replace(seeds, version=made.version)
+                continue
+            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+
+    async def delete(self, list_id: str, expected: Sequence[int]) -> None:
+        """Forget a list; its alerts stay.
+
+        Raises:
+            WatchlistNotFound: there is none of this id.
+            VersionConflict: it has none of the expected revisions.
+        """
+        while True:
+            found = await self._expected(list_id, expected)
+            total = await self._total(-_size(WATCHLIST.validate_json(found.body)))
+            puts = [
+                Put(LISTS, list_id, None, found.revision),
+                *(Put(each, list_id, None) for each in (SEEDS, TALLIES, SWEPT)),
+                total,
+            ]
+            try:
+                await self._documents.change(puts, [news_of(list_id)])
+            except RevisionConflict:
+                continue
+            self._told()
+            return
+
+    async def get(self, list_id: str) -> ShownList:
+        """A list with its seeds.
+
+        Raises:
+            WatchlistNotFound: there is none of this id.
+        """
+        found = await self._expected(list_id, ())
+        (shown,) = await self._shown([found])
+        (stored,) = await self._documents.get(SEEDS, [list_id])
+        seeds = None if stored is None else SEEDS_OF.validate_json(stored.body)
+        return replace(shown, seeds=seeds)
+
+    async def page(self, after: str, limit: int) -> tuple[list[ShownList], str | None]:
+        """Lists in order of their ids, without seeds; and what continues them."""
+        found = await self._documents.page(LISTS, after or None, limit)
+        following = found[-1].document_id if len(found) == limit else None
+        return await self._shown(found), following
+
+    async def _write(
+        self, list_id: str, known: Watchlist, seeds: Seeds, expected: int, grown: int
+    ) -> int:
+        """Write a list with all that belongs to it; its new revision.
+
+        Raises:
+            RevisionConflict: of the list, or of the number of seeds.
+            TooManyWatchlists: no more are kept.
+        """
+        if expected == 0 and await self._documents.count(LISTS) >= self._maxima.lists:
+            raise TooManyWatchlists(
+                f"{self._maxima.lists} watchlists are kept (STREAMER_WATCHLISTS__MAX_LISTS): "
+                "delete one that is not needed"
+            )
+        puts = [
+            Put(LISTS, list_id, known.dump(), expected),
+            await self._total(grown),
+            Put(SEEDS, list_id, seeds.dump()),
+            Put(TALLIES, list_id, Tally(known.version).dump()),
+        ]
+        revision, *_ = await self._documents.change(puts, [news_of(list_id)])
+        self._told()
+        return revision
+
+    async def _total(self, grown: int) -> Put:
+        """The change of the number of seeds of all lists.
+
+        Raises:
+            TooManyWatchlists: there would be too many.
+        """
+        (found,) = await self._documents.get(TOTALS, [_TOTAL])
+        total = grown + (0 if found is None else int(json.loads(found.body)["seeds"]))
+        if grown > 0 and total > self._maxima.seeds:
+            raise TooManyWatchlists(
+                f"all watchlists together would have {total} seeds, and may have "
+                f"{self._maxima.seeds} (STREAMER_WATCHLISTS__MAX_SEEDS): give fewer seeds, or "
+                "delete a list that is not needed"
+            )
+        body = json.dumps({"seeds": total}).encode()
+        return Put(TOTALS, _TOTAL, body, 0 if found is None else found.revision)
+
+    async def _expected(self, list_id: str, expected: Sequence[int]) -> Document:
+        (found,) = await self._documents.get(LISTS, [list_id])
+        if found is None:
+            raise WatchlistNotFound(
+                f"there is no watchlist {list_id!r}; GET /v1/watchlists lists all"
+            )
+        if expected and ANY_STORED not in expected and found.revision not in expected:
+            raise VersionConflict(
+                f"watchlist {list_id!r} is at revision {found.revision}; read it again and repeat "
+                "the change"
+            )
+        return found
+
+    async def _made_before(self, before: Document, once: Once | None) -> ShownList:
+        known = WATCHLIST.validate_json(before.body)
+        if once is None or known.request != once.fingerprint:
+            raise IdempotencyKeyReused(
+                "another request has this Idempotency-Key: send a key of its own with each"
+            )
+        return await self.get(before.document_id)
+
+    async def _shown(self, found: Sequence[Document]) -> list[ShownList]:
+        ids = [document.document_id for document in found]
+        _, matched = await read_matched(self._documents)
+        swept = await self._documents.get(SWEPT, ids)
+        tallies = await self._documents.get(TALLIES, ids)
+        shown: list[ShownList] = []
+        for document, done, told in zip(found, swept, tallies, strict=True):
+            known = WATCHLIST.validate_json(document.body)
+            sweep = None if done is None else SWEPT_OF.validate_json(done.body)
+            era = None if matched is None else matched.era
+            if sweep is not None and (sweep.version, sweep.era) != (known.version, era):
+                sweep = None
+            tally = None if told is None else TALLY.validate_json(told.body)
+            beyond = tally.beyond if tally is not None and tally.version == known.version else 0
+            counts = await self._counts(document.document_id)
+            shown.append(
+                ShownList(document.document_id, document.revision, known, sweep, beyond, counts)
+            )
+        return shown
+
+    async def _counts(self, list_id: str) -> Mapping[Mode, Mapping[State, int]]:
+        return await self._alerts.counts(list_id)
+
+
+def _made(
+    wanted: Wanted, seeds: Seeds, writer: Writer, created_at: float, updated_at: float
+) -> Watchlist:
+    return Watchlist(
+        seeds.version,
+        wanted.name,
+        wanted.mode,
+        wanted.min_probability,
+        len(seeds.positive),
+        len(seeds.negative),
+        writer.key_id,
+        writer.key_name,
+        created_at,
+        updated_at,
+    )
+
+
+def _size(known: Watchlist) -> int:
+    return known.positive + known.negative

@@ -1,0 +1,109 @@
+"""The watchlists of the store, ready to be matched."""
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+
+from service.engine.evidence.engine import Evidence
+from service.engine.watchlists.matcher import ListSeeds, Matcher
+from service.engine.work.lanes import Lane, Lanes
+from service.features.watchlists.cursor import read_matched
+from service.features.watchlists.records import (
+    LISTS,
+    SEEDS,
+    SEEDS_OF,
+    SWEPT,
+    SWEPT_OF,
+    WATCHLIST,
+)
+from service.features.watchlists.seeds import SeedReader
+from service.store.documents import DocumentStore
+
+_NEWS_AT_ONCE = 1000
+_LISTS_AT_ONCE = 50
+_PAGE = 500
+
+
+class WatchedLists:
+    """All lists, kept up to date by the log of their changes.
+
+    Attributes:
+        lock: whoever uses the matcher holds it.
+        matcher: of all lists.
+    """
+
+    def __init__(
+        self, documents: DocumentStore, reader: SeedReader, evidence: Evidence, lanes: Lanes
+    ) -> None:
+        """Nothing is read before `refresh`."""
+        self.lock = asyncio.Lock()
+        self.matcher = Matcher(evidence)
+        self._documents = documents
+        self._reader = reader
+        self._lanes = lanes
+        self._after: int | None = None
+
+    async def refresh(self) -> None:
+        """Take in what was changed; a list that was on disk before is known then.
+
+        Raises:
+            Unavailable: the store or the encoder can't answer at the moment.
+        """
+        changed: dict[str, None] = {}
+        after = self._after or 0
+        while news := await self._documents.entries(LISTS, after, _NEWS_AT_ONCE):
+            changed |= {json.loads(entry.body)["watchlist_id"]: None for entry in news}
+            after = news[-1].number
+        if self._after is None:
+            changed |= dict.fromkeys(await _ids(self._documents))
+        ids = list(changed)
+        for start in range(0, len(ids), _LISTS_AT_ONCE):
+            part = ids[start : start + _LISTS_AT_ONCE]
+            ready = await ready_lists(self._documents, self._reader, part)
+            gone = set(part) - {each.list_id for each in ready}
+            await self._lanes.run(lambda: self.matcher.change(ready, gone), Lane.BULK)  # noqa: B023
+        self._after = after
+
+
+async def ready_lists(
+    documents: DocumentStore, reader: SeedReader, ids: Sequence[str]
+) -> list[ListSeeds]:
+    """Those of some lists that are stored.
+
+    One that changes meanwhile is left out: its change is in the log, and is swept.
+    """
+    ready: list[ListSeeds] = []
+    lists = await documents.get(LISTS, ids)
+    for list_id, found in zip(ids, lists, strict=True):
+        if found is None:
+            continue
+        (stored,) = await documents.get(SEEDS, [list_id])
+        known = WATCHLIST.validate_json(found.body)
+        seeds = None if stored is None else SEEDS_OF.validate_json(stored.body)
+        if seeds is not None and seeds.version == known.version:
+            ready.append(await reader.ready(list_id, known, seeds))
+    return ready
+
+
+async def due_lists(documents: DocumentStore) -> tuple[str, Mapping[str, int]]:
+    """The era, and the versions of the lists that no sweep of the era has matched with all."""
+    _, matched = await read_matched(documents)
+    era = "" if matched is None else matched.era
+    due: dict[str, int] = {}
+    after: str | None = None
+    while page := await documents.page(LISTS, after, _PAGE):
+        after = page[-1].document_id
+        swept = await documents.get(SWEPT, [each.document_id for each in page])
+        for each, done in zip(page, swept, strict=True):
+            version = WATCHLIST.validate_json(each.body).version
+            told = None if done is None else SWEPT_OF.validate_json(done.body)
+            if told is None or (told.version, told.era) != (version, era):
+                due[each.document_id] = version
+    return era, due
+
+
+async def _ids(documents: DocumentStore) -> list[str]:
+    found: list[str] = []
+    while page := await documents.page(LISTS, found[-1] if found else None, _PAGE):
+        found += [each.document_id for each in page]
+    return found

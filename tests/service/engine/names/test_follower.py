@@ -1,0 +1,214 @@
+"""The file of names stays equal to the store, whatever happens to the log or to the file."""
+
+import asyncio
+import json
+import random
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from service.engine.names.finder import Finder, Place
+from service.engine.names.follower import Names
+from service.engine.work.lanes import Lanes
+from service.errors import NotYetVisible
+from service.settings import Work
+from service.store.base import Delete, Record, Upsert
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.client import Limits
+from service.store.redis.store import RedisStore
+
+LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
+WAIT_MS = 60_000
+
+
+def upsert(streamer_id: str, name: str, **profile: object) -> Upsert:
+    fields = {"streamer_id": streamer_id, "name": name, **profile}
+    return Upsert(
+        Record(
+            streamer_id=streamer_id,
+            version=0,
+            embedding=b"",
+            content=b"",
+            facets=b"{}",
+            profile=json.dumps(fields).encode(),
+            digest="",
+            model_version="m",
+            status="insufficient_content",
+            modalities=b"{}",
+            id_embedding=b"",
+            updated_at=0.0,
+        )
+    )
+
+
+class Parts:
+    """A store that keeps few log entries, and lanes; names are opened as often as wanted."""
+
+    def __init__(self, folder: Path, embedded: EmbeddedStore, store: RedisStore) -> None:
+        self.folder = folder / "names"
+        self.embedded = embedded
+        self.store = store
+        self.lanes = Lanes(Work())
+
+    @asynccontextmanager
+    async def names(self) -> AsyncGenerator[Names, None]:
+        async def ready() -> None:
+            """At once."""
+
+        names = Names(self.store, self.lanes, self.folder, ready, lambda: names.sequence)
+        names.start()
+        try:
+            yield names
+        finally:
+            await names.stop()
+
+    async def found(self, names: Names, text: str, sequence: int) -> list[str]:
+        await names.wait_for(sequence, WAIT_MS)
+        found = await Finder(names, self.lanes).find(text, Place(), 1000)
+        assert found is not None
+        assert found.incomplete_because is None
+        return sorted(hit.streamer_id for hit in found.hits)
+
+
+@asynccontextmanager
+async def parts(folder: Path) -> AsyncGenerator[Parts, None]:
+    async with EmbeddedStore(folder / "store") as embedded:
+        store = await RedisStore(embedded.url, limits=LIMITS, trouble=embedded.trouble).open()
+        made = Parts(folder, embedded, store)
+        made.lanes.start()
+        try:
+            yield made
+        finally:
+            made.lanes.stop()
+            await store.close()
+
+
+async def write(store: RedisStore, operations: Sequence[Upsert | Delete]) -> int:
+    await store.write(operations)
+    return (await store.position()).sequence
+
+
+def test_all_is_read_then_the_log_is_followed(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert(f"s{i:04}", f"luna {i}") for i in range(1200)])
+            async with made.names() as names:
+                assert len(await made.found(names, "luna", last)) == 1000
+                changes = [upsert("s0000", "stella"), Delete("s0001"), upsert("new", "stella two")]
+                last = await write(made.store, changes)
+                assert await made.found(names, "stella", last) == ["new", "s0000"]
+                assert await made.found(names, "luna 1", last) != []
+                assert "s0001" not in await made.found(names, "luna 1", last)
+                with pytest.raises(NotYetVisible, match="not yet"):
+                    await names.wait_for(last + 1, 20)
+            last = await write(made.store, [upsert("later", "stella three")])
+            async with made.names() as again:  # goes on where it ended
+                assert await made.found(again, "stella", last) == ["later", "new", "s0000"]
+
+    asyncio.run(scenario())
+
+
+def test_what_the_log_does_not_have_any_more_is_read_anew(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("old", "luna"), upsert("stays", "luna")])
+            async with made.names() as names:
+                assert await made.found(names, "luna", last) == ["old", "stays"]
+            await write(made.store, [Delete("old")])
+            for _ in range(40):
+                last = await write(made.store, [upsert(f"t{i}", "terra") for i in range(10)])
+            admin: Redis = Redis.from_url(made.embedded.url)
+            await admin.xtrim("ss:log", maxlen=10, approximate=False)
+            await admin.aclose()
+            async with made.names() as again:
+                assert len(await made.found(again, "terra", last)) == 10
+                assert await made.found(again, "luna", last) == ["stays"]
+
+    asyncio.run(scenario())
+
+
+def test_another_store_is_another_history(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert(f"s{i}", "luna") for i in range(9)])
+            async with made.names() as names:
+                assert len(await made.found(names, "luna", last)) == 9
+            admin: Redis = Redis.from_url(made.embedded.url)
+            await admin.flushall()
+            await admin.aclose()
+            last = await write(made.store, [upsert("only", "luna") for _ in range(20)])
+            async with made.names() as again:
+                assert await made.found(again, "luna", last) == ["only"]
+
+    asyncio.run(scenario())
+
+
+def test_processes_of_one_data_folder_have_files_of_their_own(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("one", "luna")])
+            async with made.names() as first, made.names() as second:
+                assert await made.found(first, "luna", last) == ["one"]
+                assert await made.found(second, "luna", last) == ["one"]
+                last = await write(made.store, [upsert("two", "luna")])
+                assert await made.found(first, "luna", last) == ["one", "two"]
+                assert await made.found(second, "luna", last) == ["one", "two"]
+            assert len(list(made.folder.glob("*.sqlite"))) == 2
+
+    asyncio.run(scenario())
+
+
+def test_a_purge_leaves_nothing_and_outlasts_a_restart(tmp_path: Path) -> None:
+    def left(folder: Path, piece: bytes) -> bool:
+        return any(piece in path.read_bytes() for path in folder.iterdir())
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("s", "luna"), upsert("gone", "qxqxzz")])
+            async with made.names() as names:
+                assert await made.found(names, "qxqx", last) == ["gone"]
+                last = await write(made.store, [Delete("gone")])
+                assert await made.found(names, "qxqx", last) == []
+                await names.purge()
+            # It may have been stopped before the purge was over: the next start goes on.
+            async with made.names() as again, asyncio.timeout(60):
+                assert await made.found(again, "luna", last) == ["s"]
+                file = again.file
+                assert file is not None
+                while await asyncio.to_thread(file.is_purge_due):  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+                last = await write(made.store, [upsert("after", "luna")])
+                assert await made.found(again, "luna", last) == ["after", "s"]
+            assert not left(made.folder, b"qxqx")
+            assert not left(made.folder, b"xqx")
+            assert left(made.folder, b"luna")
+
+    asyncio.run(scenario())
+
+
+def test_any_history_ends_equal_to_the_store(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        drawn, stored = random.Random(4), dict[str, str]()
+        async with parts(tmp_path) as made:
+            for _ in range(6):
+                async with made.names() as names:
+                    for _ in range(8):
+                        operations: list[Upsert | Delete] = []
+                        for name in {f"s{drawn.randrange(60)}" for _ in range(15)}:
+                            if drawn.random() < 0.3:
+                                operations.append(Delete(name))
+                                stored.pop(name, None)
+                            else:
+                                stored[name] = drawn.choice(["luna", "stella", "terra"])
+                                operations.append(upsert(name, stored[name]))
+                        last = await write(made.store, operations)
+                        if drawn.random() < 0.5:
+                            continue  # while it still takes in the last ones
+                        for text in ("luna", "stella", "terra"):
+                            expected = sorted(s for s, name in stored.items() if name == text)
+                            assert await made.found(names, text, last) == expected
+
+    asyncio.run(scenario())

@@ -1,0 +1,142 @@
+"""Ratings are kept by key and question, go with erased streamers, and are in backups."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from tests.service.conftest import Serve, put
+from tests.service.process import run
+
+ADMIN = "an admin's key of these tests"
+
+
+def rate(client: TestClient, streamer_id: str, rating: Any, **question: Any) -> Any:
+    body = {"question": question, "streamer_id": streamer_id, "rating": rating}
+    return client.put("/v1/ratings", json=body)
+
+
+@pytest.fixture
+def world(client: TestClient) -> TestClient:
+    for name in ("seed", "other", "hit", "miss"):
+        put(client, name, tags=["music"])
+    for rating in client.get("/v1/ratings", params={"limit": 1000}).json()["ratings"]:
+        which = {name: rating[name] for name in ("question_id", "streamer_id")}
+        client.delete("/v1/ratings", params=which).raise_for_status()
+    return client
+
+
+def test_a_rating_is_given_replaced_listed_and_taken_back(world: TestClient) -> None:
+    first = rate(world, "hit", 2, positive=["seed", "other"])
+    first.raise_for_status()
+    given = first.json()
+    assert (given["rating"], given["before"], given["key_id"]) == (2, None, "keyless")
+    again = rate(world, "hit", 3, positive=["other", "seed"]).json()  # the same question
+    assert (again["question_id"], again["before"]) == (given["question_id"], 2)
+    rate(world, "miss", 0, positive=["seed"], negative=["other"]).raise_for_status()
+    listed = world.get("/v1/ratings").json()["ratings"]
+    assert {(one["streamer_id"], one["rating"], one["stored"]) for one in listed} == {
+        ("hit", 3, True),
+        ("miss", 0, True),
+    }
+    of_one = world.get("/v1/ratings", params={"question_id": given["question_id"]}).json()
+    assert [one["streamer_id"] for one in of_one["ratings"]] == ["hit"]
+    which = {"question_id": given["question_id"], "streamer_id": "hit"}
+    assert world.delete("/v1/ratings", params=which).json()["rating"] == 3
+    gone = world.delete("/v1/ratings", params=which)
+    assert (gone.status_code, gone.json()["code"]) == (404, "rating_not_found")
+
+
+def test_pages_of_ratings(world: TestClient) -> None:
+    wanted = {"must": [{"field": "tags", "any": ["music"]}]}
+    for name in ("hit", "miss", "other"):
+        rate(world, name, 1, positive=["seed"], filter=wanted).raise_for_status()
+        rate(world, name, 2, positive=["seed"]).raise_for_status()
+    question_id = rate(world, "hit", 2, positive=["seed"]).json()["question_id"]
+    for options in ({}, {"question_id": question_id}):
+        seen, cursor = list[dict[str, Any]](), {}
+        while True:
+            page = world.get("/v1/ratings", params={"limit": 2, **options, **cursor}).json()
+            seen += page["ratings"]
+            if page["next_cursor"] is None:
+                break
+            cursor = {"cursor": page["next_cursor"]}
+        assert len(seen) == (3 if options else 6)
+        assert len({(one["question_id"], one["streamer_id"]) for one in seen}) == len(seen)
+        filters = [one["question"]["filter"] for one in seen]
+        assert filters.count({}) == 3
+        if not options:
+            assert filters.count(wanted) == 3
+
+
+@pytest.mark.parametrize(
+    ("streamer_id", "rating", "question", "pointer"),
+    [
+        ("hit", 4, {"positive": ["seed"]}, "/rating"),
+        ("hit", 1.5, {"positive": ["seed"]}, "/rating"),
+        ("hit", True, {"positive": ["seed"]}, "/rating"),
+        ("hit", 1, {"positive": []}, "/question/positive"),
+        ("nobody", 1, {"positive": ["seed"]}, "/streamer_id"),
+        ("hit", 1, {"positive": ["seed", "nobody"]}, "/question/positive/1"),
+        ("hit", 1, {"positive": ["seed"], "negative": ["nobody"]}, "/question/negative/0"),
+        ("hit", 1, {"positive": ["seed"], "k": 3}, "/question/k"),
+    ],
+)
+def test_what_is_wrong_is_named(
+    world: TestClient, streamer_id: str, rating: Any, question: dict[str, Any], pointer: str
+) -> None:
+    answer = rate(world, streamer_id, rating, **question)
+    assert answer.status_code in (404, 422)
+    assert answer.json()["errors"][0]["pointer"] == pointer
+    assert world.get("/v1/ratings").json()["ratings"] == []
+
+
+def test_each_key_has_a_rating_of_its_own(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate({"bundle": bundle, "data_dir": tmp_path, "api_key": ADMIN})
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        client.headers["Authorization"] = f"Bearer {ADMIN}"
+        for name in ("seed", "hit"):
+            put(client, name, tags=["music"])
+        made = client.post("/v1/keys", json={"name": "tester", "role": "operations"}).json()
+        rate(client, "hit", 0, positive=["seed"]).raise_for_status()
+        client.headers["Authorization"] = f"Bearer {made['key']}"
+        given = rate(client, "hit", 3, positive=["seed"]).json()
+        assert (given["before"], given["key_name"]) == (None, "tester")
+        which = {name: given[name] for name in ("question_id", "streamer_id")}
+        assert client.delete("/v1/ratings", params=which).json()["rating"] == 3
+        (left,) = client.get("/v1/ratings").json()["ratings"]
+        assert left["rating"] == 0
+        assert client.delete("/v1/ratings", params=which).status_code == 404
+
+
+def test_a_deleted_streamer_keeps_its_ratings_and_an_erased_one_does_not(
+    world: TestClient,
+) -> None:
+    rate(world, "hit", 3, positive=["seed"]).raise_for_status()
+    rate(world, "miss", 1, positive=["hit"]).raise_for_status()
+    rate(world, "miss", 0, positive=["seed"]).raise_for_status()
+    world.delete("/v1/streamers/hit").raise_for_status()
+    listed = world.get("/v1/ratings").json()["ratings"]
+    assert {one["streamer_id"]: one["stored"] for one in listed}["hit"] is False
+    assert len(listed) == 3
+    world.delete("/v1/streamers/hit", params={"erase": True}).raise_for_status()
+    (left,) = world.get("/v1/ratings").json()["ratings"]
+    assert (left["streamer_id"], left["question"]["positive"]) == ("miss", ["seed"])
+
+
+def test_ratings_are_in_backups(serve: Serve, tmp_path: Path) -> None:
+    service = serve(data_dir=tmp_path / "data")
+    for name in ("seed", "hit"):
+        service.put(name, tags=["music"])
+    body = {"question": {"positive": ["seed"]}, "streamer_id": "hit", "rating": 2}
+    service.client.put("/v1/ratings", json=body).raise_for_status()
+    before = service.client.get("/v1/ratings").json()
+    service.stop()
+    backed = run("backup", "--data-dir", tmp_path / "data", "--out", tmp_path / "backup")
+    assert backed.returncode == 0, backed.stderr
+    restored = run("restore", tmp_path / "backup", "--data-dir", tmp_path / "new")
+    assert restored.returncode == 0, restored.stderr
+    assert serve(data_dir=tmp_path / "new").client.get("/v1/ratings").json() == before

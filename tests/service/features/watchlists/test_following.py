@@ -1,0 +1,302 @@
+"""Matching of the log: taken over, with gaps, beside sweeps and changes of lists."""
+
+import asyncio
+import hashlib
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from model_export.contract.bundle import Bundle
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.stored_sides import StoredSides
+from service.engine.work.lanes import Lanes
+from service.features.jobs.runner import RunningJob
+from service.features.watchlists.alerts.book import AlertBook
+from service.features.watchlists.alerts.service import Alerts
+from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
+from service.features.watchlists.erasing import SeedCopies
+from service.features.watchlists.following import AlertFollower, Sweeps
+from service.features.watchlists.matching import Matching
+from service.features.watchlists.seeds import Given, SeedReader
+from service.features.watchlists.service import Maxima, ShownList, Wanted, Watchlists, Writer
+from service.features.watchlists.sweeping import SweepJobs
+from service.features.watchlists.watched import WatchedLists, due_lists
+from service.settings import Work
+from service.store.base import Position, Record, Upsert, Written
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.jobs import Job
+from service.store.redis.backup import ArchivedStore
+
+pytestmark = pytest.mark.anyio
+MODEL = "model-1"
+NOODLES = "每天晚上手工拉面直播 从和面开始 一直到出锅 还有奶奶的红油秘方"
+CHESS = "每周三晚上国际象棋残局讲解 从入门到大师 观众可以连线对弈"
+WRITER = Writer("k", "desk")
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def evidence(bundle: Path) -> Evidence:
+    return Evidence(Bundle(bundle))
+
+
+class Deployment:
+    """A store, and processes that match and sweep."""
+
+    def __init__(self, store: ArchivedStore, evidence: Evidence, lanes: Lanes) -> None:
+        self.store, self.documents, self.lanes = store, store.documents, lanes
+        self.evidence = evidence
+        sides = StoredSides(store, evidence, lanes, MODEL)
+        pipeline = cast(EncodingPipeline, SimpleNamespace(model_version=MODEL))
+        self.reader = SeedReader(store, pipeline, evidence, lanes)
+        self.matching = Matching(store, sides, lanes, MODEL)
+        self.alerts = Alerts(self.documents)
+        self.lists = Watchlists(self.documents, self.reader, self.alerts, Maxima(100, 1000))
+
+    async def write(self, name: str, bio: str) -> int:
+        profile = json.dumps({"streamer_id": name, "bio": bio}, ensure_ascii=False).encode()
+        record = Record(
+            streamer_id=name,
+            version=0,
+            embedding=b"",
+            content=b"",
+            facets=b"{}",
+            model_version=MODEL,
+            profile=profile,
+            digest=hashlib.sha256(profile).hexdigest(),
+            status="insufficient_content",
+            modalities=b"{}",
+            id_embedding=b"",
+            updated_at=0.0,
+        )
+        (outcome,) = await self.store.write([Upsert(record)])
+        assert isinstance(outcome, Written)
+        return outcome.sequence
+
+    def book(self) -> AlertBook:
+        return AlertBook(self.documents, MODEL, 1000)
+
+    def follower(self, owner: str, lease_s: float = 60) -> AlertFollower:
+        lists = WatchedLists(self.documents, self.reader, self.evidence, self.lanes)
+        cursor = LogCursor(self.documents, owner, lease_s)
+        return AlertFollower(
+            self.store, self.documents, cursor, lists, self.matching, self.book(), MODEL
+        )
+
+    def sweeps(self, matching: Matching | None = None) -> SweepJobs:
+        return SweepJobs(
+            self.store,
+            self.documents,
+            self.reader,
+            matching or self.matching,
+            self.book(),
+            self.evidence,
+            self.lanes,
+        )
+
+    async def create(self, *seeds: str, **fields: Any) -> ShownList:
+        positive = [Given(seed) for seed in seeds]
+        return await self.lists.create(_wanted(positive, **fields), WRITER, None)
+
+    async def raised(self, list_id: str) -> list[str]:
+        found, _ = await self.alerts.page("on", None, list_id, "", 1000)
+        return [each.alert.streamer_id for each in found]
+
+    async def reached(self, follower: AlertFollower, sequence: int) -> None:
+        async with asyncio.timeout(30):
+            while follower.place is None or follower.place.sequence < sequence:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+
+def _wanted(positive: list[Given], **fields: Any) -> Wanted:
+    return Wanted(
+        **{"name": "l", "mode": "on", "min_probability": 0.9, "positive": positive} | fields
+    )
+
+
+class Progress(RunningJob):
+    """A job that nobody else runs, and whose steps are told of."""
+
+    def __init__(self, told: Callable[[dict[str, Any]], Any] = lambda _: None) -> None:
+        self.job = cast(Job, SimpleNamespace(done=0))
+        self.checkpoint: dict[str, Any] = {}
+        self._told = told
+
+    async def advance(self, checkpoint: Any, done: int, total: int | None = None) -> None:
+        self.checkpoint = json.loads(json.dumps(checkpoint))
+        result = self._told(self.checkpoint)
+        if result is not None:
+            await result
+
+
+@pytest.fixture
+async def deployment(tmp_path: Path, evidence: Evidence) -> AsyncIterator[Deployment]:
+    lanes = Lanes(Work(threads=2))
+    lanes.start()
+    async with EmbeddedStore(tmp_path / "store") as embedded:
+        store = await ArchivedStore(embedded.url).open()
+        await store.set_model_version(MODEL)
+        yield Deployment(store, evidence, lanes)
+        await store.close()
+    lanes.stop()
+
+
+async def test_another_process_goes_on_where_one_ended(deployment: Deployment) -> None:
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+    first, second = deployment.follower("a"), deployment.follower("b")
+    first.start()
+    await deployment.reached(first, 1)
+    await deployment.reached(first, await deployment.write("copy", NOODLES + "一"))
+    second.start()
+    await asyncio.sleep(0)
+    assert not second.is_leading
+    await first.stop()  # lets others have it at once
+    last = await deployment.write("other", NOODLES + "二")
+    await deployment.reached(second, last)
+    assert await deployment.raised(made.watchlist_id) == ["copy", "other"]
+    await second.stop()
+
+
+async def test_who_lost_the_cursor_raises_nothing(deployment: Deployment) -> None:
+    position = await deployment.store.position()
+    old, new = (LogCursor(deployment.documents, name, 1e-9) for name in ("old", "new"))
+    assert await old.claim(position)
+    assert not await new.claim(position)  # it has to see it stand still first
+    assert await new.claim(position)
+    with pytest.raises(NotTheMatcher):
+        await old.beat()
+    await new.beat()
+    assert not await LogCursor(deployment.documents, "third", 60).claim(position)
+    await new.release()
+    assert await LogCursor(deployment.documents, "third", 60).claim(position)
+
+
+async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> None:
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+    follower = deployment.follower("a")
+    follower.start()
+    await deployment.reached(follower, 1)
+    await deployment.sweeps().run(Progress())
+    assert (await due_lists(deployment.documents))[1] == {}
+    await follower.stop()
+    last = await deployment.write("missed", NOODLES + "一")
+    await deployment.store.forget("missed", last + 1)  # its entry is gone
+    begun = asyncio.Event()
+
+    async def start() -> Job:
+        begun.set()
+        return cast(Job, SimpleNamespace(job_id="j"))
+
+    async def get(_: str) -> Job:
+        return cast(Job, SimpleNamespace(state="running"))
+
+    again = deployment.follower("b")
+    again.sweeps = Sweeps(start, get)
+    again.start()
+    async with asyncio.timeout(30):
+        await begun.wait()
+    assert (await due_lists(deployment.documents))[1] == {made.watchlist_id: 1}
+    await deployment.sweeps().run(Progress())
+    assert await deployment.raised(made.watchlist_id) == ["missed"]
+    assert (await due_lists(deployment.documents))[1] == {}
+    await again.stop()
+
+
+async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
+    deployment: Deployment,
+) -> None:
+    await deployment.write("seed-a", NOODLES)
+    await deployment.write("seed-b", CHESS)
+    for i in range(450):  # three parts
+        await deployment.write(f"x{i:03}", (NOODLES if i % 2 else CHESS) + chr(0x4E00 + i))
+    made = await deployment.create("seed-a")
+    steps: list[str] = []
+
+    async def told(checkpoint: dict[str, Any]) -> None:
+        steps.append(str(checkpoint.get("after", "")))
+        if len(steps) == 1:
+            wanted = _wanted([Given("seed-b")])
+            await deployment.lists.replace(made.watchlist_id, wanted, WRITER, ())
+
+    result = await deployment.sweeps().run(Progress(lambda c: told(c)))
+    assert result["lists"] == 1
+    found, _ = await deployment.alerts.page("on", None, made.watchlist_id, "", 1000)
+    by_version = {version: set[str]() for version in (1, 2)}
+    for each in found:
+        by_version[each.alert.watchlist_version].add(each.alert.streamer_id)
+    copies = {f"x{i:03}" for i in range(450)}
+    assert by_version[2] == {name for name in copies if int(name[1:]) % 2 == 0}
+    # Of the older version only what was raised before it was changed.
+    assert by_version[1] < copies - by_version[2]
+    assert len(by_version[1]) < 200
+    (shown,) = (await deployment.lists.page("", 10))[0]
+    assert shown.known.version == 2
+    assert (await due_lists(deployment.documents))[1] == {}
+
+
+async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
+    deployment: Deployment,
+) -> None:
+    await deployment.write("seed", NOODLES)
+    for i in range(450):
+        await deployment.write(f"x{i:03}", NOODLES + chr(0x4E00 + i))
+    made = await deployment.create("seed")
+
+    def die(checkpoint: dict[str, Any]) -> None:
+        raise KeyError(checkpoint["after"])
+
+    dead = Progress(die)
+    with pytest.raises(KeyError):
+        await deployment.sweeps().run(dead)
+    assert len(await deployment.raised(made.watchlist_id)) == 199  # the seed is among the first 200
+    await deployment.sweeps().run(Progress())  # from the beginning: no step was recorded
+    assert sorted(await deployment.raised(made.watchlist_id)) == [f"x{i:03}" for i in range(450)]
+    await deployment.lists.replace(made.watchlist_id, _wanted([Given("seed")]), WRITER, ())
+    going_on = Progress()
+    _, due = await due_lists(deployment.documents)
+    going_on.checkpoint = {"lists": due, "era": "", "after": "x300", "swept": 0}
+    assert (await deployment.sweeps().run(going_on))["streamers"] == 149
+    assert len(await deployment.raised(made.watchlist_id)) == 450
+
+
+async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deployment) -> None:
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+    await SeedCopies(deployment.documents).erase("seed")
+    shown = await deployment.lists.get(made.watchlist_id)
+    assert shown.known.version == 2
+    assert shown.seeds is not None
+    (seed,) = shown.seeds.positive
+    assert (seed.streamer_id, seed.profile, seed.embedding) == ("seed", None, "")
+    await deployment.write("copy", NOODLES)
+    await deployment.sweeps().run(Progress())
+    assert await deployment.raised(made.watchlist_id) == []
+    await SeedCopies(deployment.documents).erase("seed")  # a second time changes nothing
+    assert (await deployment.lists.get(made.watchlist_id)).known.version == 2
+
+
+async def test_the_place_in_the_log_is_kept_without_alerts_too(deployment: Deployment) -> None:
+    follower = deployment.follower("a")
+    follower.start()
+    last = await deployment.write("somebody", CHESS)
+    await deployment.reached(follower, last)
+
+    async def stored() -> Position | None:
+        _, matched = await read_matched(deployment.documents)
+        return None if matched is None else matched.position
+
+    async with asyncio.timeout(30):
+        while (place := await stored()) is None or place.sequence < last:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+    await follower.stop()
