@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
+from service.console import serving
 from service.features.audit import endpoints as audit
 from service.features.cases import endpoints as cases
 from service.features.cases import reads as case_reads
@@ -108,6 +109,7 @@ def create_app(
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
+    app.include_router(serving.router_of())
     problems.install(app)
     openapi.install(app)
     app.add_middleware(CancelOnDisconnect)

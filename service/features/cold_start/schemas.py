@@ -41,7 +41,11 @@ class ColdStartIn(Request):
     profile: StreamerContent | None = None
     space: Annotated[
         str | None,
-        Field(max_length=128, description="Name of the ID space; the model's by default."),
+        Field(
+            max_length=128,
+            description="Name of the ID space; by default the one that was handed over, or else "
+            "the model's.",
+        ),
     ] = None
     neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
     users: Annotated[

@@ -209,6 +209,13 @@ def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
     assert guarded.get(path, headers={"Authorization": ""}).status_code == 200
 
 
+@pytest.mark.parametrize(("path", "statuses"), [("/console/", (200, 503)), ("/console/a", (404,))])
+def test_the_console_asks_for_a_key_itself(
+    guarded: TestClient, path: str, statuses: tuple[int, ...]
+) -> None:
+    assert guarded.get(path, headers={"Authorization": ""}).status_code in statuses
+
+
 @pytest.mark.parametrize("path", ["/v1/similar", "/v1/streamers:bulk", "/v1/jobs/imports"])
 @pytest.mark.parametrize(("scope", "status"), [(None, 401), ("cases", 403)])
 def test_nothing_of_a_body_is_read(
