@@ -204,9 +204,7 @@ class SeedReader:
             record.model_version,
         )
 
-    async def _encoded(
-        self, given: Sequence[tuple[str, StreamerProfile]]
-    ) -> dict[str, StoredSeed]:
+    async def _encoded(self, given: Sequence[tuple[str, StreamerProfile]]) -> dict[str, StoredSeed]:
         """Profiles as seeds, by their pointers; those that are encoded together share the work."""
         found: dict[str, StoredSeed] = {}
         for start in range(0, len(given), _ENCODED_AT_ONCE):

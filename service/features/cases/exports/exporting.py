@@ -29,7 +29,7 @@ COLUMNS = (
     "decided_by", "decided_at",
 )  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
-_FORMULA = (*"=+-@＝＋－＠", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
 """Spreadsheets of East Asian locales take full-width signs as well."""
 _EVENTS_AT_ONCE = 200
 _TRIES = 3
