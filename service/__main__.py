@@ -140,7 +140,7 @@ EXAMPLES = {
         "--follow --cursor 5f0c9a1b-duplicates.2a",
     ),
     "webhooks": (
-        "create https://anti-fraud.example.org/hooks --kinds duplicates.*,alert.*",
+        "create https://anti-fraud.example.org/hooks --kinds duplicates.*,watchlist.*",
         "list",
         "test wh-0f3c9a1b5e7d2c4a",
         "deliveries wh-0f3c9a1b5e7d2c4a --state dead",

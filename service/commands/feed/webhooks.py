@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("list", "all webhooks, and how they do", with_id=False)
     create = add("create", "post events to a URL; prints the secret, this once", with_id=False)
     create.add_argument("target", metavar="TARGET", help="https://host/path")
-    create.add_argument("--kinds", required=True, metavar="K,K", help="such as streamer.*,alert.*")
+    create.add_argument("--kinds", required=True, metavar="K,K", help="such as watchlist.*")
     create.add_argument("--description", default="", help="for people")
     add("show", "one webhook")
     add("test", "send a ping; how that ended")

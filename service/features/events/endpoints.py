@@ -182,8 +182,8 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
 
         About the 100,000 newest of each group of kinds are kept, and `retention` tells since when;
         a cursor that is older is answered with 410. Kinds need scopes: streamer.* streamers:read,
-        duplicates.* duplicates, case.*, watchlist.* and alert.* cases, coldstart.* coldstart,
-        webhook.* admin; without `kinds`, those that the key may not read are left out.
+        duplicates.* duplicates, watchlist.* cases, webhook.* admin; without `kinds`, those that the
+        key may not read are left out.
         """
         wanted = _selected(kinds, caller)
         charges.reach(_SCOPE, hits_units(limit))

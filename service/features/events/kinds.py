@@ -10,10 +10,7 @@ from service.store.events import WRITES
 SCOPES: dict[str, Scope] = {
     "streamer": "streamers:read",
     "duplicates": "duplicates",
-    "case": "cases",
     "watchlist": "cases",
-    "alert": "cases",
-    "coldstart": "coldstart",
     "webhook": "admin",
 }
 """By the first part of a kind. One that is not here needs the scope admin."""

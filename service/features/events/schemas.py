@@ -35,8 +35,10 @@ class EventOut(Response):
         str,
         Field(
             description="streamer.upserted, streamer.deleted: `streamer_id` has this `version`, "
-            "or is gone. duplicates.merged: group_id took in `groups`. duplicates.split: members "
-            "of group_id are in `groups` now, or in none (`streamer_ids`, the first 100). "
+            "or is gone. streamer.graduated: it is established in a space. watchlist.matched: a "
+            "watchlist raised an alert. duplicates.merged: group_id took in `groups`. "
+            "duplicates.split: members of group_id are in `groups` now, or in none "
+            "(`streamer_ids`, the first 100). "
             "duplicates.grew: `streamer_ids` (the first 100) joined group_id, or made it "
             "(size_before 0). webhook.disabled, webhook.missed, webhook.dead_lettered: see "
             "POST /v1/webhooks. More kinds may come: skip those that you do not know."

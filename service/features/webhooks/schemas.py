@@ -16,7 +16,7 @@ _WEBHOOK: dict[str, Any] = {
     "webhook_id": EXAMPLE_ID,
     "version": 17,
     "url": "https://anti-fraud.example.org/hooks",
-    "kinds": ["duplicates.*", "alert.*"],
+    "kinds": ["duplicates.*", "watchlist.*"],
     "description": "cases of the anti-fraud team",
     "enabled": True,
     "disabled_because": None,
@@ -76,7 +76,7 @@ class WebhookIn(Request):
             "examples": [
                 {
                     "url": "https://anti-fraud.example.org/hooks",
-                    "kinds": ["duplicates.*", "alert.*"],
+                    "kinds": ["duplicates.*", "watchlist.*"],
                     "description": "cases of the anti-fraud team",
                 }
             ]

@@ -199,7 +199,7 @@ def test_targets_that_misbehave(client: TestClient) -> None:
     }
     for name, (answer, status, error) in answers.items():
         with receiving(answer) as receiver:
-            made = create(client, receiver.url(), "case.*")
+            made = create(client, receiver.url(), "watchlist.*")
             found = client.post(f"/v1/webhooks/{made['webhook_id']}:test").json()
             never.set() if name == "hangs" else None
             assert found["status"] == status, name
@@ -208,7 +208,7 @@ def test_targets_that_misbehave(client: TestClient) -> None:
             assert [r.path for r in receiver.requests] == ["/hooks"]
     assert sum(sent) < 64 << 20
     with receiving() as receiver:
-        made = create(client, receiver.url(), "case.*")
+        made = create(client, receiver.url(), "watchlist.*")
     found = client.post(f"/v1/webhooks/{made['webhook_id']}:test").json()
     assert (found["status"], found["delivered"]) == (None, False)
 
@@ -262,10 +262,10 @@ def test_loopback_needs_the_setting(running: TestClient, receiver: Receiver) -> 
 
 
 def test_new_kinds_begin_when_they_are_added(client: TestClient, receiver: Receiver) -> None:
-    made = create(client, receiver.url(), "alert.*")
+    made = create(client, receiver.url(), "watchlist.*")
     put(client, "early", bio="guitar")
     path = f"/v1/webhooks/{made['webhook_id']}"
-    body = {"kinds": ["alert.*", "streamer.deleted"]}
+    body = {"kinds": ["watchlist.*", "streamer.deleted"]}
     changed = client.patch(path, json=body).json()
     assert changed["kinds"] == body["kinds"]
     put(client, "late", bio="guitar")
@@ -292,8 +292,8 @@ def test_who_is_deleted_gets_nothing_more(client: TestClient, receiver: Receiver
 
 def test_there_may_be_so_many(client: TestClient, receiver: Receiver) -> None:
     for _ in range(50):
-        create(client, receiver.url(), "case.*")
-    answer = client.post("/v1/webhooks", json={"url": receiver.url(), "kinds": ["case.*"]})
+        create(client, receiver.url(), "watchlist.*")
+    answer = client.post("/v1/webhooks", json={"url": receiver.url(), "kinds": ["watchlist.*"]})
     assert (answer.status_code, answer.json()["code"]) == (409, "too_many_webhooks")
     first = client.get("/v1/webhooks", params={"limit": 30}).json()
     params = {"limit": 30, "cursor": first["next_cursor"]}

@@ -66,15 +66,16 @@ class World:
 
     async def tell(self, *names: str) -> None:
         data = [f'{{"streamer_id":"{name}"}}'.encode() for name in names]
-        start = (await self.events.newest()).numbers.get("alert", 0)
+        start = (await self.events.newest()).numbers.get("watchlist", 0)
         events = [
-            NewEvent(f"evt-{start + i:024}", "alert.raised", body) for i, body in enumerate(data)
+            NewEvent(f"evt-{start + i:024}", "watchlist.matched", body)
+            for i, body in enumerate(data)
         ]
         for at in range(0, len(events), 500):
             await self.documents.change([], events=events[at : at + 500])
 
     async def create(self, url: str) -> str:
-        shown, _ = await self.webhooks.create(url, ["alert.*"], "", "key")
+        shown, _ = await self.webhooks.create(url, ["watchlist.*"], "", "key")
         return shown.endpoint.webhook_id
 
     async def state(self, webhook_id: str) -> State:
@@ -126,7 +127,7 @@ async def test_an_endpoint_that_is_down_fills_nothing(world: World, receiver: Re
         await until(is_full)
         await until(lambda: _is(worker.due == MOST_DUE))
     assert len(receiver.requests) < 50  # and it is not asked for each of them
-    await world.admin.xtrim("ss:events:alert", maxlen=100, approximate=False)
+    await world.admin.xtrim("ss:events:watchlist", maxlen=100, approximate=False)
     receiver.answer = lambda received, handler: 204
     for document in await world.documents.page(due, None, 1000):  # as if their time had come
         delivery = Delivery.model_validate_json(document.body)
@@ -143,7 +144,7 @@ async def test_an_endpoint_that_is_down_fills_nothing(world: World, receiver: Re
     assert state.missed == MOST_DUE - 100
     page = await world.events.page(None, 1000, ["webhook"])
     assert [event.kind for event in page.events] == ["webhook.missed"]
-    assert f'"missed": {{"alert": {MOST_DUE - 100}}}' in page.events[0].data.decode()
+    assert f'"missed": {{"watchlist": {MOST_DUE - 100}}}' in page.events[0].data.decode()
     assert len({r.message for r in receiver.requests if r.body}) == MOST_DUE + 100
 
 
@@ -196,7 +197,7 @@ async def test_of_two_workers_one_is_refused(world: World, receiver: Receiver) -
 async def test_a_restored_store_has_another_feed(world: World, receiver: Receiver) -> None:
     webhook_id = await world.create(receiver.url())
     await world.tell("a", "b")
-    await world.admin.delete("ss:events:meta", "ss:events:alert")
+    await world.admin.delete("ss:events:meta", "ss:events:watchlist")
     await world.tell("c")
     async with world.working(webhook_id):
         await until(lambda: _is(len(receiver.requests) == 1))
