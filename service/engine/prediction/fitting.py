@@ -186,7 +186,8 @@ class GenerationFitter:
         self, generation: Generation, rows: NDArray[np.int64]
     ) -> tuple[list[str], list[tuple[int, int]]]:
         """The ids of rows, and of those that the teacher knew their places here and there."""
-        ids = [generation.streamer_ids[row] for row in rows.tolist()]
+        known: list[int] = rows.tolist()
+        ids = [generation.streamer_ids[row] for row in known]
         return ids, [(i, self._place[name]) for i, name in enumerate(ids) if name in self._place]
 
     def _fit(
