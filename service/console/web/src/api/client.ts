@@ -4,12 +4,6 @@ import { key, refuseKey } from "../state/session";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
-/** Of a route, where schemas of several routes have one name. */
-export type GetAnswer<Path extends keyof paths> = paths[Path] extends {
-  get: { responses: { 200: { content: { "application/json": infer Body } } } };
-}
-  ? Body
-  : never;
 export type Problem = Schemas["Problem"];
 
 /** What the service refused, or that it did not answer (`code` is "unreachable" then). */
@@ -66,6 +60,11 @@ export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
     throw new Failure(response.status, error.code, error.detail, error, retry);
   }
   throw new Failure(response.status, "unexpected", response.statusText, undefined, retry);
+}
+
+/** A file; the document does not tell types of what is no JSON. */
+export function askForFile(asked: Promise<Answer<unknown>>): Promise<Blob> {
+  return ask(asked as Promise<Answer<Blob>>);
 }
 
 function isProblem(value: unknown): value is Problem {

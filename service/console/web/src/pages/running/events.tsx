@@ -1,11 +1,11 @@
 import { useAsked } from "../../api/asked";
-import { api, ask, type GetAnswer } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { hrefOf, place } from "../../state/location";
-import { Pages } from "./pages";
+import { NextPage } from "../../parts/next_page";
 
-type Event = GetAnswer<"/v1/events">["events"][number];
+type Event = Schemas["EventOut"];
 const MOST = 200;
 const MOST_IDS = 5;
 
@@ -21,7 +21,7 @@ export function Events() {
     return (
       <>
         <Empty title={t("run.events.none")} remedy={t("run.events.none.remedy")} />
-        <Pages next={null} />
+        <NextPage next={null} />
       </>
     );
   }
@@ -48,7 +48,7 @@ export function Events() {
           ))}
         </tbody>
       </table>
-      <Pages next={value.events.length === MOST ? value.next_cursor : null} />
+      <NextPage next={value.events.length === MOST ? value.next_cursor : null} />
     </>
   );
 }
