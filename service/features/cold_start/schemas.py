@@ -61,10 +61,9 @@ class ColdStartIn(Request):
         Field(
             max_length=MOST_EXCLUDED_USERS,
             fail_fast=True,
-            default_factory=list[str],
             description="Users that are left out; unknown ones change nothing.",
         ),
-    ]
+    ] = Field(default_factory=list[str])
     min_score: Annotated[
         float | None, Field(allow_inf_nan=False, description="Lowest score of a user.")
     ] = None

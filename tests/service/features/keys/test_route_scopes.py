@@ -33,6 +33,7 @@ FILLED = {
     "key_id": "0123456789ab",
     "job_id": "0" * 28,
     "group_id": "dup-" + "0" * 24,
+    "webhook_id": "wh-" + "0" * 16,
     "watchlist_id": "wl-" + "0" * 24,
     "alert_id": "al-" + "0" * 24,
     "list_name": "a-list",
