@@ -44,8 +44,8 @@ interface Answer<T> {
   response: Response;
 }
 
-/** The data of an answer. Throws a `Failure`, or passes an abort on. */
-export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
+/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure`, or passes an abort on. */
+export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, string>> {
   let answer: Answer<T>;
   try {
     answer = await asked;
@@ -54,7 +54,7 @@ export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
     throw new Failure(0, "unreachable", String(error));
   }
   const { data, error, response } = answer;
-  if (response.ok) return data as T;
+  if (response.ok) return data as Exclude<T, string>;
   const retry = response.headers.get("Retry-After") ?? undefined;
   if (isProblem(error)) {
     throw new Failure(response.status, error.code, error.detail, error, retry);

@@ -88,6 +88,10 @@ function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void
         props.decided();
       }
     });
+  const lookAgain = (): void => {
+    again();
+    props.decided();
+  };
   const move = (step: number): void => {
     const row = Math.min(Math.max(at + step, 0), alerts.length - 1);
     setCurrent(row);
@@ -98,7 +102,7 @@ function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void
     k: () => move(-1),
     y: () => void decide(alerts[at], "confirmed"),
     n: () => void decide(alerts[at], "dismissed"),
-    r: again,
+    r: lookAgain,
   });
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
@@ -106,7 +110,7 @@ function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void
     <>
       {wrong && <Problem failure={wrong} />}
       <p class="actions">
-        <button type="button" onClick={again}>
+        <button type="button" onClick={lookAgain}>
           {t("alert.refresh")} <kbd>r</kbd>
         </button>
       </p>

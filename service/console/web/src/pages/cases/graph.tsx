@@ -25,7 +25,8 @@ function placed(members: readonly Member[]): Map<string, Point> {
     const inner = ring.length > 1 ? 0.25 : 0;
     const radius = (SIZE / 2 - MARGIN) * (hop === 0 ? inner : 0.35 + (0.65 * hop) / outermost);
     ring.forEach((member, i) => {
-      const angle = (2 * Math.PI * (i + hop / 3)) / ring.length;
+      // Two members are not opposite each other: the line between them would hide behind the seed.
+      const angle = (2 * Math.PI * (i + hop / 3)) / Math.max(ring.length, 3);
       const x = SIZE / 2 + radius * Math.cos(angle);
       points.set(member.streamer_id, { x, y: SIZE / 2 + radius * Math.sin(angle) });
     });

@@ -180,7 +180,7 @@ async function send(
 ): Promise<Answer> {
   const body = bodyOf(question, explain);
   const answer = await ask(api.POST("/v1/lists:preview", { body, signal }));
-  if (typeof answer === "object" && "rows" in answer) return answer;
+  if ("rows" in answer) return answer;
   throw new Failure(202, "later", t("find.later"));
 }
 

@@ -11,7 +11,7 @@ function textOf(row: Row, field: string): string {
   return typeof value === "string" ? value : "";
 }
 
-export function Rows({ rows }: { rows: Row[] }) {
+export function Rows({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
   return (
     <table class="results">
       <caption class="unseen">{t("list.found", { n: rows.length })}</caption>
@@ -35,14 +35,14 @@ export function Rows({ rows }: { rows: Row[] }) {
       </thead>
       <tbody>
         {rows.map((row) => (
-          <tr key={row.streamer_id} class={row.is_new ? "new" : ""}>
+          <tr key={row.streamer_id}>
             <td class="number rank quiet">{row.rank}</td>
             <th scope="row">
               <a href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}>
                 <Words value={textOf(row, "name") || row.streamer_id} />
               </a>{" "}
               <span class="id quiet">{row.streamer_id}</span>{" "}
-              {row.is_new && <strong>{t("list.row.new")}</strong>}
+              {isCompared && row.is_new && <strong>{t("list.row.new")}</strong>}
             </th>
             <td class="number">{row.score.toFixed(3)}</td>
             <td class="number">{row.precision === null ? "–" : percent(row.precision)}</td>

@@ -28,13 +28,13 @@ export function SavedList({ name }: { name: string }) {
   const run = (): Promise<void> =>
     act(async () => {
       const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
-      if (typeof found !== "object" || !("rows" in found)) {
+      if (!("rows" in found)) {
         throw new Failure(202, "later", t("list.later"));
       }
       setAnswer(found);
       again();
     });
-  /** Of the rows that are shown: the same question, and nothing is run again. */
+  /** Of the same question; no run is kept of it. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>
     act(async () => {
       const query = { format };
@@ -108,7 +108,7 @@ export function SavedList({ name }: { name: string }) {
               {t("list.new.only")}
             </label>
           )}
-          <Rows rows={rows} />
+          <Rows rows={rows} isCompared={answer.provenance.previous_run !== null} />
         </>
       )}
       <Runs runs={value.runs} />

@@ -5,15 +5,16 @@ import { Empty, Loading, Problem } from "../../parts/states";
 import { hrefOf, place } from "../../state/location";
 import { NextPage } from "../../parts/next_page";
 
-type Event = Schemas["EventOut"];
+type Page = Schemas["EventPage"];
+type Event = Page["events"][number];
 const MOST = 200;
 const MOST_IDS = 5;
 
 export function Events() {
   const cursor = place.value.params.get("cursor");
-  const { value, failure, again } = useAsked(`events ${cursor}`, (signal) => {
+  const { value, failure, again } = useAsked(`events ${cursor}`, async (signal) => {
     const query = { limit: MOST, ...(cursor && { cursor }) };
-    return ask(api.GET("/v1/events", { params: { query }, signal }));
+    return (await ask(api.GET("/v1/events", { params: { query }, signal }))) as Page;
   });
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
