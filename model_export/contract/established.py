@@ -56,7 +56,7 @@ class BehaviourGraph:
             voters: rows (V,).
             shares: weights of the voters (V,).
         """
-        lengths = np.diff(self.indptr)[voters]
+        lengths = self.indptr[voters + 1] - self.indptr[voters]
         first = np.cumsum(lengths) - lengths
         entries: NDArray[np.int64] = np.repeat(self.indptr[voters] - first, lengths)
         entries = entries + np.arange(len(entries))

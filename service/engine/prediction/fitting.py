@@ -139,14 +139,18 @@ class GenerationFitter:
                 category = found.facets.get("category")
                 categories.append(category if isinstance(category, str) else None)
             await self._give_way()
-        made = np.stack(embeddings) if embeddings else np.zeros((0, 1), np.float32)
-        return _Gathered(
-            np.array(rows, np.int64),
-            made.astype(np.float32),
-            np.array(coverage, np.float32),
-            np.array(modalities, np.float32),
-            categories,
-        )
+
+        def arrays() -> _Gathered:
+            made = np.stack(embeddings) if embeddings else np.zeros((0, 1), np.float32)
+            return _Gathered(
+                np.array(rows, np.int64),
+                made.astype(np.float32, copy=False),
+                np.array(coverage, np.float32),
+                np.array(modalities, np.float32),
+                categories,
+            )
+
+        return await asyncio.to_thread(arrays)  # of all at once: too long for the event loop
 
     async def _head(self, generation: Generation, gathered: _Gathered) -> Head | None:
         """The bundle's head as a map from embeddings, read off what it predicted for the stored.
@@ -155,9 +159,7 @@ class GenerationFitter:
         """
         if self._taught is None or self._id_dim is None:
             return None
-        rows: list[int] = gathered.rows.tolist()
-        ids = [generation.streamer_ids[row] for row in rows]
-        shared = [(i, self._place[name]) for i, name in enumerate(ids) if name in self._place]
+        ids, shared = await asyncio.to_thread(self._shared, generation, gathered.rows)
         if not shared:
             return None
         rng = np.random.default_rng(0)
@@ -179,6 +181,14 @@ class GenerationFitter:
         way = await asyncio.to_thread(lambda: Ridge(np.stack(inputs), np.stack(outputs)).at(1e-6))
         places = np.array(shared, np.int64)  # (r, 2)
         return Head(way, places[:, 0], self._taught.vectors[places[:, 1]])
+
+    def _shared(
+        self, generation: Generation, rows: NDArray[np.int64]
+    ) -> tuple[list[str], list[tuple[int, int]]]:
+        """The ids of rows, and of those that the teacher knew their places here and there."""
+        known: list[int] = rows.tolist()
+        ids = [generation.streamer_ids[row] for row in known]
+        return ids, [(i, self._place[name]) for i, name in enumerate(ids) if name in self._place]
 
     def _fit(
         self, generation: Generation, gathered: _Gathered, head: Head | None

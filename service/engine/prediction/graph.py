@@ -89,8 +89,10 @@ def _ndcg(graph: BehaviourGraph, near: Near, truth: NDArray[np.int64]) -> float:
     values: list[float] = []
     for voters, cosines, right in zip(near.places, near.scores, truth, strict=True):
         scores = graph.count(voters[:VOTERS], graph.shares(cosines[:VOTERS])).scores()
-        found = np.argpartition(-scores, len(right) - 1)[: len(right)]
-        found = found[np.argsort(-scores[found], kind="stable")]
-        gains = np.isin(found, right) & (scores[found] > 0)
+        named = np.flatnonzero(scores > 0)  # few of all
+        if len(named) > len(right):
+            named = named[np.argpartition(-scores[named], len(right) - 1)[: len(right)]]
+        found = named[np.argsort(-scores[named], kind="stable")]
+        gains = np.isin(found, right)
         values.append(float(discounts[: len(found)][gains].sum() / discounts[: len(right)].sum()))
     return float(np.mean(values))

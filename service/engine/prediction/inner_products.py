@@ -81,8 +81,8 @@ class InnerProductIndex:
             return _best(self._vectors @ query, None, k)
         faiss.omp_set_num_threads(1)  # of this thread; others need the other cores
         _, rows = self._codes.search(query[None].astype(np.float32), self._depth)  # (1, depth)
-        rows = rows[0][rows[0] >= 0]
-        return _best(self._vectors[rows] @ query, rows, k)
+        rows = np.sort(rows[0][rows[0] >= 0])  # read in the order in which they lie: thrice as fast
+        return _best(np.take(self._vectors, rows, axis=0) @ query, rows, k)
 
     def _build(self, probes: NDArray[np.float32], recall: float, tick: Callable[[], None]) -> None:
         faiss.omp_set_num_threads(1)  # of this thread; searches need the other cores
@@ -94,7 +94,7 @@ class InnerProductIndex:
         for begin in range(0, count, _BLOCK):
             tick()
             codes.add(np.ascontiguousarray(self._vectors[begin : begin + _BLOCK]))
-        exact = [_best(self._vectors @ probe, None, self._most)[0] for probe in probes]
+        exact = _best_of_many(self._vectors, probes, self._most, tick)
         # Measured on a sample, so a little more is asked for.
         goal = recall + (1 - recall) / 4
         self._codes = codes
@@ -146,6 +146,25 @@ def nearest_of_all(
         near[part] = rows[~own].reshape(len(rows), k)
         scores[part] = products[~own].reshape(len(rows), k)
     return near, np.where(near >= 0, scores, 0)
+
+
+def _best_of_many(
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    k: int,
+    tick: Callable[[], None],
+) -> list[NDArray[np.int64]]:
+    """The best k rows for each query (q, E), exactly; reads the vectors once for all queries."""
+    kept: list[Found] = [_best(np.zeros(0, np.float32), None, k)] * len(queries)
+    for begin in range(0, len(vectors), _BLOCK):
+        tick()
+        products = queries @ vectors[begin : begin + _BLOCK].T  # (q, b)
+        for i, (rows, scores) in enumerate(kept):
+            mine, least = products[i], scores[-1] if len(scores) == k else -np.inf
+            new = np.flatnonzero(mine >= least)
+            both = np.concatenate([rows, new + begin])
+            kept[i] = _best(np.concatenate([scores, mine[new]]), both, k)
+    return [rows for rows, _ in kept]
 
 
 def _best(scores: NDArray[np.float32], rows: NDArray[np.int64] | None, k: int) -> Found:

@@ -13,6 +13,8 @@ DEPTHS = (10, 30, 100)
 MOST = max(DEPTHS)
 """Neighbours that are looked up."""
 _BLOCK = 1024
+_PRODUCTS = 1 << 22
+"""Of questions with the known that are held at once: 64 MiB with what sorts them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,8 +35,9 @@ def nearest(questions: NDArray[np.float32], known: NDArray[np.float32], depth: i
     depth = min(depth, len(known))
     places = np.zeros((len(questions), depth), np.int64)
     scores = np.zeros((len(questions), depth), np.float32)
-    for begin in range(0, len(questions), _BLOCK):
-        part = slice(begin, begin + _BLOCK)
+    block = max(1, _PRODUCTS // max(len(known), 1))
+    for begin in range(0, len(questions), block):
+        part = slice(begin, begin + block)
         products = questions[part] @ known.T  # (b, n)
         best = np.argpartition(-products, depth - 1, axis=1)[:, :depth]
         values = np.take_along_axis(products, best, 1)

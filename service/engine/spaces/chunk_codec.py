@@ -12,6 +12,11 @@ IDS, VECTORS, INTERACTIONS = "ids", "vectors", "interactions"
 CHUNK_BYTES = 2 << 20
 """Of the vectors of a chunk: the store moves one in well under its timeout."""
 _LEVEL = 1
+_SAMPLE_BYTES = 16 << 10
+_WORTHWHILE = 0.9
+"""Planes that compress to less than this share are compressed, others kept as they are."""
+_RAW = -zlib.MAX_WBITS
+_STREAM_HEAD = b"\x78\x01"
 _HEAD = struct.Struct("<II")
 _MOST_BYTES = 256 << 20
 
@@ -51,11 +56,26 @@ def unpacked_ids(chunk: bytes) -> list[str]:
 def packed_floats(values: NDArray[np.float32]) -> bytes:
     """Floats (n, d) as one chunk.
 
-    Bytes of one significance lie together: exponents are alike, and compress; mantissas do not.
+    Bytes of one significance lie together: exponents are alike, and compress; mantissas of trained
+    vectors do not, and trying costs most of the time.
     """
     n, d = values.shape
     planes = values.astype("<f4", copy=False).view(np.uint8).reshape(n * d, 4).T  # (4, n d)
-    return _HEAD.pack(n, d) + zlib.compress(np.ascontiguousarray(planes).tobytes(), _LEVEL)
+    planes = np.ascontiguousarray(planes)
+    parts = [_HEAD.pack(n, d), _STREAM_HEAD]
+    for i, plane in enumerate(planes):
+        packing = zlib.compressobj(_level_of(plane), zlib.DEFLATED, _RAW)
+        parts += [packing.compress(plane.data)]
+        # A flush ends at a whole byte, so that the planes make one stream (RFC 1950).
+        parts += [packing.flush(zlib.Z_FINISH if i == len(planes) - 1 else zlib.Z_FULL_FLUSH)]
+    return b"".join([*parts, zlib.adler32(planes.data).to_bytes(4, "big")])
+
+
+def _level_of(plane: NDArray[np.uint8]) -> int:
+    """0, which compresses nothing, where a part from the middle hardly compresses."""
+    start = max(0, (len(plane) - _SAMPLE_BYTES) // 2)
+    sample = plane[start : start + _SAMPLE_BYTES]
+    return _LEVEL if len(zlib.compress(sample.data, _LEVEL)) < _WORTHWHILE * len(sample) else 0
 
 
 def unpack_floats(chunk: bytes, into: NDArray[np.float32]) -> None:

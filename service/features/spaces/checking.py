@@ -185,6 +185,7 @@ class Checker:
                     continue
                 rows.append(row)
                 found.append(stored.embedding)
+            await self._lanes.give_way()  # the index may answer at once
         share, least = known / len(drawn), self._settings.min_known
         of = (
             "the streamers" if len(drawn) == len(ids) else f"{len(drawn)} streamers drawn at random"

@@ -1,6 +1,8 @@
 """Chunks of a generation: written from a hand-over, and read into memory."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from functools import partial
 
@@ -24,10 +26,14 @@ from service.engine.spaces.chunk_codec import (
 )
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.packed_ids import PackedIds
+from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_a_thread
 from service.features.spaces.readers.rows import HandOver, Rows
 from service.store.spaces import GenerationRecord, SpaceStore
+
+_AT_ONCE = 2
+"""The store writes, or reads, a part while a thread is at the next one."""
 
 
 @dataclass(frozen=True)
@@ -66,19 +72,26 @@ async def write_chunks(
         StoreFull: disk or memory is full.
         StoreUnavailable: the store does not answer.
     """
+    kinds = ((STREAMERS, given.streamers), (USERS, given.users))
+    sizes = {kind: rows_per_chunk(max(rows.dim, 1)) for kind, rows in kinds}
+
+    async def packed() -> AsyncGenerator[dict[str, bytes]]:
+        for kind, rows in kinds:
+            for part, start in enumerate(range(0, rows.count, sizes[kind])):
+                check()
+                call = partial(_packed, rows, start, start + sizes[kind])
+                found = await in_a_thread(lanes, call)
+                yield {name_of(kind, part, what): data for what, data in found.items()}
+
+    async def put(chunks: Mapping[str, bytes]) -> None:
+        await asyncio.gather(*(store.put_chunk(chunks_id, *chunk) for chunk in chunks.items()))
+
     count = size = 0
-    parts: list[int] = []
-    for kind, rows in ((STREAMERS, given.streamers), (USERS, given.users)):
-        each = rows_per_chunk(max(rows.dim, 1))
-        starts = range(0, rows.count, each)
-        for part, start in enumerate(starts):
-            check()
-            packed = await in_a_thread(lanes, partial(_packed, rows, start, start + each))
-            for what, data in packed.items():
-                await store.put_chunk(chunks_id, name_of(kind, part, what), data)
-                count, size = count + 1, size + len(data)
-        parts.append(len(starts))
-    return StoredChunks(count, parts[0], parts[1], size)
+    async with aclosing(ahead(packed(), put, _AT_ONCE)) as stored:
+        async for chunks, _ in stored:
+            count, size = count + len(chunks), size + sum(map(len, chunks.values()))
+    streamers, users = (-(-rows.count // sizes[kind]) for kind, rows in kinds)
+    return StoredChunks(count, streamers, users, size)
 
 
 def _packed(rows: Rows, start: int, end: int) -> dict[str, bytes]:
@@ -101,16 +114,19 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
         DamagedChunk: a chunk is not as it was written.
         StoreUnavailable: the store does not answer.
     """
+
+    async def read(names: Sequence[str]) -> list[bytes | None]:
+        return await store.chunks(record.chunks_id, names)
+
     streamers = _Filling(record.streamers, record.dim, record.has_interactions)
     users = _Filling(record.users, record.dim, has_interactions=False)
     for kind, parts, filling in (
         (STREAMERS, record.streamer_chunks, streamers),
         (USERS, record.user_chunks, users),
     ):
-        for part in range(parts):
-            names = [name_of(kind, part, what) for what in filling.wanted]
-            chunks = await store.chunks(record.chunks_id, names)
-            await in_a_thread(lanes, partial(filling.add, chunks, names[0]))
+        async with aclosing(ahead(_names(kind, parts, filling.wanted), read, _AT_ONCE)) as chunked:
+            async for names, chunks in chunked:
+                await in_a_thread(lanes, partial(filling.add, chunks, names[0]))
     ids = await in_a_thread(lanes, streamers.ids)
     user_ids = await in_a_thread(lanes, users.ids)
     return Generation(
@@ -123,6 +139,11 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
         user_ids,
         users.vectors,
     )
+
+
+async def _names(kind: str, parts: int, wanted: Sequence[str]) -> AsyncGenerator[list[str]]:
+    for part in range(parts):
+        yield [name_of(kind, part, what) for what in wanted]
 
 
 class _Filling:

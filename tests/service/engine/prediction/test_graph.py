@@ -42,3 +42,13 @@ def test_the_vote_finds_more_of_the_nearest_by_own_vector_than_content_does() ->
         by_vote.append(len(np.intersect1d(np.argsort(-scores)[:20], truth[row])))
         by_content.append(len(np.intersect1d(near.places[row, :20], truth[row])))
     assert np.mean(by_vote) > np.mean(by_content)
+
+
+def test_the_nearest_are_those_of_a_full_sort_however_many_are_compared() -> None:
+    rng = np.random.default_rng(0)
+    questions, known = (unit(rng.normal(size=(n, 8)).astype(np.float32)) for n in (500, 12_000))
+    near = nearest(questions, known, 7)
+    products = questions @ known.T
+    exact = -np.sort(-products, axis=1)[:, :7]
+    np.testing.assert_allclose(near.scores, exact, rtol=1e-4, atol=1e-5)
+    assert (np.take_along_axis(products, near.places, 1) >= exact[:, -1:] - 1e-5).all()

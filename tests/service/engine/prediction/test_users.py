@@ -74,6 +74,16 @@ def test_codes_find_nearly_all_with_norms_kept() -> None:
     assert set(many.tolist()) == set(np.argsort(-(rows @ queries[0]))[:500].tolist())
 
 
+def test_the_recall_is_measured_over_all_rows() -> None:
+    rows, probes = vectors(70_000), vectors(8, seed=6)
+    index = InnerProductIndex(rows, probes, most=50, exact_rows=1000)
+    shares = [
+        np.isin(index.search(probe, 50)[0], np.argsort(-(rows @ probe))[:50]).mean()
+        for probe in probes
+    ]
+    assert index.recall == pytest.approx(np.mean(shares))
+
+
 def test_a_recall_that_codes_do_not_reach_scans_all() -> None:
     rows = vectors(3000)
     # All alike to 4 bits of each component, beside one that is far away.

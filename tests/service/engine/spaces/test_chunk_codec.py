@@ -1,5 +1,7 @@
 """Chunks are read as they were written, or not at all."""
 
+import zlib
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -26,6 +28,18 @@ def test_floats_come_back_bit_by_bit(values: np.ndarray) -> None:
     unpack_floats(packed_floats(values), whole[1:-1])
     assert whole[1:-1].tobytes() == values.tobytes()
     assert not whole[[0, -1]].any()
+
+
+def test_only_planes_that_compress_are_compressed_in_one_stream_of_zlib() -> None:
+    values = np.random.default_rng(0).normal(size=(4096, 16)).astype(np.float32)
+    planes = np.ascontiguousarray(values.view(np.uint8).reshape(-1, 4).T).tobytes()
+    chunk = packed_floats(values)
+    assert zlib.decompress(chunk[8:]) == planes  # as earlier releases read it
+    assert len(chunk) < 0.9 * values.nbytes
+    half = values.astype(np.float16).astype(np.float32)
+    assert len(packed_floats(half)) < 0.6 * values.nbytes
+    before = chunk[:8] + zlib.compress(planes, 1)  # as earlier releases wrote it
+    assert unpacked_floats(before).tobytes() == values.tobytes()
 
 
 @given(st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\n"), min_size=1)))
