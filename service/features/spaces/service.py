@@ -260,7 +260,13 @@ class Spaces:
             )
         generation = held.generation
         name = f"generation {record.generation!r}"
-        return Before(name, generation.streamer_ids, generation.vectors)
+        return Before(
+            name,
+            generation.streamer_ids,
+            generation.vectors,
+            generation.user_ids,
+            generation.user_vectors,
+        )
 
     def _check_promotable(self, record: SpaceRecord, generation: str, *, force: bool) -> None:
         found = _generation(record, generation)
