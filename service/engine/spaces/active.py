@@ -2,8 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from service.engine.spaces.generation import Generation
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,6 +34,15 @@ class ActiveSpaces:
     def __init__(self) -> None:
         """Serve nothing."""
         self._served: Mapping[str, ServedGeneration] = {}
+        self._awaited: Mapping[str, str] = {}
+
+    @property
+    def awaited(self) -> Mapping[str, str]:
+        """Spaces that this replica should serve and does not have in memory yet, and what is up.
+
+        What was asked of them is answered by nothing else: by another space it would be wrong.
+        """
+        return self._awaited
 
     def get(self, space: str) -> ServedGeneration | None:
         """What is served of a space; None if nothing was promoted or loaded yet."""
@@ -42,8 +54,20 @@ class ActiveSpaces:
 
     def switch(self, served: ServedGeneration) -> None:
         """Serve a generation from now on, in place of that of the same space."""
-        self._served = {**self._served, served.generation.space: served}
+        space = served.generation.space
+        self._served = {**self._served, space: served}
+        self._awaited = _without(self._awaited, space)
+
+    def wait_for(self, space: str, state: str) -> None:
+        """Serve nothing of a space until `switch`, since it is in the `state` that is told."""
+        if self._awaited.get(space) != state:
+            self._awaited = {**self._awaited, space: state}
 
     def withdraw(self, space: str) -> None:
         """Serve nothing of a space any more."""
-        self._served = {name: kept for name, kept in self._served.items() if name != space}
+        self._served = _without(self._served, space)
+        self._awaited = _without(self._awaited, space)
+
+
+def _without(spaces: Mapping[str, Kept], space: str) -> Mapping[str, Kept]:
+    return {name: kept for name, kept in spaces.items() if name != space}

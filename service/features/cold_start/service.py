@@ -13,7 +13,7 @@ from service.engine.encoding.profile_reader import ToRead
 from service.engine.replica.follower import Follower
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.work.search_pool import SearchPool
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotReady
 from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion, IdEmbedding
 from service.features.cold_start.deadline import Deadline
 from service.features.cold_start.in_space import InSpace
@@ -67,6 +67,7 @@ class ColdStart:
             InvalidRequest: the space is unknown, or the profile can't be read.
             NotYetVisible: `after_sequence` was not reached in time.
             Overloaded: too many searches wait already, or the service's own deadline passed.
+            NotReady: the generation that answers is not in memory yet.
         """
         deadline = Deadline(question.deadline_ms)
         served = self._served(question.space)
@@ -93,9 +94,11 @@ class ColdStart:
 
         Raises:
             InvalidRequest: nothing does, or it is not clear which.
+            NotReady: the generation that would is not in memory yet.
         """
         mine = None if self._id_space is None else self._id_space.name
-        names = self._active.names()
+        awaited = self._active.awaited
+        names = sorted({*self._active.names(), *awaited})
         if space is None:
             if mine is not None and (mine in names or not names):
                 space = mine
@@ -106,6 +109,8 @@ class ColdStart:
             else:
                 return None
         served = self._active.get(space)
+        if served is None and space in awaited:
+            raise NotReady(awaited[space], 5)
         if served is None and space != mine:
             known = sorted(set(names) | ({mine} if mine else set[str]()))
             raise InvalidRequest.of(

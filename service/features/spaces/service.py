@@ -117,10 +117,13 @@ class Spaces:
         """What is served of a space, and what that has of a streamer.
 
         Raises:
-            SpaceNotFound: nothing of it is served here.
+            SpaceNotFound: nothing of it is served.
+            NotReady: what is served is not in memory here yet.
         """
         served = self.active.get(space)
         if served is None:
+            if space in self.active.awaited:
+                raise NotReady(self.active.awaited[space], 5)
             raise _no_space(space, self.active.names(), "served")
         least = self._settings.min_interactions
         return served, own_vector(served.generation, streamer_id, least)
