@@ -1,12 +1,9 @@
 """The generations that a replica serves, one of each space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
 
 from service.engine.spaces.generation import Generation
-
-Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +31,7 @@ class ActiveSpaces:
     def __init__(self) -> None:
         """Serve nothing."""
         self._served: Mapping[str, ServedGeneration] = {}
-        self._awaited: Mapping[str, str] = {}
-
-    @property
-    def awaited(self) -> Mapping[str, str]:
-        """Spaces that this replica should serve and does not have in memory yet, and what is up.
-
-        What was asked of them is answered by nothing else: by another space it would be wrong.
-        """
-        return self._awaited
+        self._expected: frozenset[str] = frozenset()
 
     def get(self, space: str) -> ServedGeneration | None:
         """What is served of a space; None if nothing was promoted or loaded yet."""
@@ -52,22 +41,18 @@ class ActiveSpaces:
         """The spaces of which something is served, in order."""
         return sorted(self._served)
 
+    def expected(self) -> Sequence[str]:
+        """The spaces of which something shall be served, in memory yet or not, in order."""
+        return sorted(self._expected | set(self._served))
+
+    def expect(self, spaces: Iterable[str]) -> None:
+        """Something of these spaces shall be served, as soon as it is in memory."""
+        self._expected = frozenset(spaces)
+
     def switch(self, served: ServedGeneration) -> None:
         """Serve a generation from now on, in place of that of the same space."""
-        space = served.generation.space
-        self._served = {**self._served, space: served}
-        self._awaited = _without(self._awaited, space)
-
-    def wait_for(self, space: str, state: str) -> None:
-        """Serve nothing of a space until `switch`, since it is in the `state` that is told."""
-        if self._awaited.get(space) != state:
-            self._awaited = {**self._awaited, space: state}
+        self._served = {**self._served, served.generation.space: served}
 
     def withdraw(self, space: str) -> None:
         """Serve nothing of a space any more."""
-        self._served = _without(self._served, space)
-        self._awaited = _without(self._awaited, space)
-
-
-def _without(spaces: Mapping[str, Kept], space: str) -> Mapping[str, Kept]:
-    return {name: kept for name, kept in spaces.items() if name != space}
+        self._served = {name: kept for name, kept in self._served.items() if name != space}

@@ -65,9 +65,9 @@ class ColdStart:
         Raises:
             StreamerNotFound: the streamer is neither stored nor known to the recommender.
             InvalidRequest: the space is unknown, or the profile can't be read.
+            NotReady: the generation that is served is being loaded.
             NotYetVisible: `after_sequence` was not reached in time.
             Overloaded: too many searches wait already, or the service's own deadline passed.
-            NotReady: the generation that answers is not in memory yet.
         """
         deadline = Deadline(question.deadline_ms)
         served = self._served(question.space)
@@ -94,11 +94,10 @@ class ColdStart:
 
         Raises:
             InvalidRequest: nothing does, or it is not clear which.
-            NotReady: the generation that would is not in memory yet.
+            NotReady: the generation is not in memory yet; the bundle's space is another one.
         """
         mine = None if self._id_space is None else self._id_space.name
-        awaited = self._active.awaited
-        names = sorted({*self._active.names(), *awaited})
+        names = self._active.expected()
         if space is None:
             if mine is not None and (mine in names or not names):
                 space = mine
@@ -109,10 +108,10 @@ class ColdStart:
             else:
                 return None
         served = self._active.get(space)
-        if served is None and space in awaited:
-            raise NotReady(awaited[space], 5)
-        if served is None and space != mine:
+        if served is None and (space != mine or space in names):
             known = sorted(set(names) | ({mine} if mine else set[str]()))
+            if space in names:
+                raise NotReady(f"what is served of the space {space!r} is being loaded")
             raise InvalidRequest.of(
                 "/space",
                 f"there are no ID-embeddings of space {space!r}"

@@ -166,7 +166,8 @@ class SpaceFollower:
         self._serve()
 
     def _serve(self) -> None:
-        for space in {*self._records, *self._active.names(), *self._active.awaited}:
+        self._active.expect(space for space, record in self._records.items() if record.active)
+        for space in {*self._records, *self._active.names()}:
             record = self._records.get(space)
             active = None if record is None else record.active
             if active is None:
@@ -175,11 +176,6 @@ class SpaceFollower:
                 served = self._active.get(space)
                 if served is None or served.generation is not held.generation:
                     self._active.switch(held)
-            elif self._active.get(space) is None:
-                problem = self.problems.get(active.chunks_id)
-                state = "being loaded" if problem is None else f"not loaded: {problem}"
-                name = active.generation
-                self._active.wait_for(space, f"generation {name!r} of {space!r} is {state}")
 
     async def _load(self, space: str, record: GenerationRecord) -> None:
         chunks_id = record.chunks_id

@@ -122,8 +122,8 @@ class Spaces:
         """
         served = self.active.get(space)
         if served is None:
-            if space in self.active.awaited:
-                raise NotReady(self.active.awaited[space], 5)
+            if space in self.active.expected():
+                raise NotReady(f"what is served of the space {space!r} is being loaded", 5)
             raise _no_space(space, self.active.names(), "served")
         least = self._settings.min_interactions
         return served, own_vector(served.generation, streamer_id, least)

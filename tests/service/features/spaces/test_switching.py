@@ -147,7 +147,7 @@ def test_nothing_else_answers_for_a_space_that_is_still_being_loaded(
             whom = {"streamer_id": "s005", "users": 3}
             for question in (whom, {**whom, "space": "als"}):
                 told = problem(client.post("/v1/cold-start", json=question), 503, "not_ready")
-                assert told["detail"] == "generation 'g0' of 'als' is being loaded"
+                assert told["detail"] == "what is served of the space 'als' is being loaded"
             problem(client.get("/v1/spaces/als/streamers/s005"), 503, "not_ready")
             # The model's own is there.
             own = client.post("/v1/cold-start", json={**whom, "space": "test-ids"})
