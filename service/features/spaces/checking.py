@@ -299,10 +299,11 @@ def _in_both(
     """Rows of ids that are in both, at most `POOL` drawn at random, and their rows before."""
     known = before if isinstance(before, PackedIds) else PackedIds.of(before)
     draw = np.random.default_rng(1)
-    looked_up = draw.choice(len(ids), min(len(ids), _MOST_LOOKED_UP), replace=False)
+    count = min(len(ids), _MOST_LOOKED_UP)
+    looked_up: list[int] = draw.choice(len(ids), count, replace=False).tolist()
     ours: list[int] = []
     theirs: list[int] = []
-    for number, row in enumerate(looked_up.tolist()):
+    for number, row in enumerate(looked_up):
         other = known.find(ids[row])
         if other is not None:
             ours.append(row)
