@@ -6,7 +6,7 @@ import secrets
 import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TypeVar
 
@@ -140,7 +140,12 @@ class Expander:
         return Expanded(run, members, looked_at, versions)
 
     async def copies(self, members: Sequence[Member]) -> AsyncGenerator[dict[str, Copy], None]:
-        """Profiles of members as they are now, in parts; blank ones of those not stored."""
+        """Profiles of members as they are now, in parts; blank ones of those not stored.
+
+        When the next part is asked for, the one before is written. Whoever is no longer stored by
+        then may have been erased meanwhile, by somebody who did not see the copy: it comes again
+        without its profile.
+        """
         names = [member.streamer_id for member in members]
         for start in range(0, len(names), _READ_AT_ONCE):
             for part in await self._store.chunks(names[start : start + _READ_AT_ONCE]):
@@ -148,6 +153,9 @@ class Expander:
                 found = [record for record in records if record is not None]
                 packed = await self._lanes.run_in_slices(_packed(found), Lane.HEAVY)
                 yield dict.fromkeys(part, Copy("", 0, None)) | packed
+                known = await self._digests([*packed])
+                if gone := packed.keys() - known.keys():
+                    yield {name: replace(packed[name], profile=None) for name in sorted(gone)}
 
     async def digests(self, names: Sequence[str]) -> dict[str, str]:
         """Digests of the profiles of those that are stored."""

@@ -7,6 +7,7 @@ case_runs             names each run that is kept, from before it is written: wh
                       profile finds those of processes that died, too
 """
 
+import contextlib
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
@@ -95,20 +96,33 @@ class KeptCases:
         expected: int,
         event: Event,
         verdicts: Mapping[str, VerdictRecord | None] | None = None,
+        run: Put | None = None,
     ) -> Kept:
         """Write a case, its event, and verdicts (None = there is none any more) in one step.
 
+        Args:
+            case: as it is from now on.
+            expected: revision that it has.
+            event: that changes it.
+            verdicts: that change.
+            run: what `write_run` returned, of a run that the case shows from now on.
+
         Raises:
-            CaseChanged: it is not at the revision `expected`; nothing was written.
+            CaseChanged: it is not at the revision `expected`, or somebody took the run for
+                forgotten; nothing was written.
         """
         collection = of_case(case.case_id)
         puts = [Put(CASES, case.case_id, CASE.dump_json(case), expected)]
         for name, verdict in (verdicts or {}).items():
             puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
+        if run is not None:
+            puts.append(run)
         entry = Append(collection, EVENT.dump_json(event))
         try:
             revision, *_ = await self._documents.change(puts, [entry])
         except RevisionConflict as conflict:
+            if conflict.document_id != case.case_id:
+                raise CaseChanged("the case changed meanwhile; read it again") from conflict
             raise changed(conflict.found) from conflict
         return Kept(case, revision)
 
@@ -161,10 +175,14 @@ class KeptCases:
         members: Sequence[Member],
         copies: AsyncIterator[Mapping[str, Copy]],
         looked_at: Mapping[str, str],
-    ) -> None:
-        """Write what a run found; nobody sees it before the case names the run."""
-        collection = of_run(case_id, run.run_id)
-        await self._documents.change([Put(RUNS, f"{case_id}/{run.run_id}", b"{}")])
+    ) -> Put:
+        """Write what a run found; nobody sees it before the case names the run.
+
+        Returns:
+            What has to be written together with the case: it fails where `tidy` came first.
+        """
+        collection, name = of_run(case_id, run.run_id), f"{case_id}/{run.run_id}"
+        (revision,) = await self._documents.change([Put(RUNS, name, b"{}")])
 
         def parts() -> Generator[None, None, list[Put]]:
             puts: list[Put] = []
@@ -189,29 +207,38 @@ class KeptCases:
                     for name, copy in some_copies.items()
                 ]
             )
+        return Put(RUNS, name, b"{}", revision)
 
     async def drop(self, case_id: str, run_id: str) -> None:
         """Forget what a run found."""
         await self._documents.drop(of_run(case_id, run_id))
         await self._documents.change([Put(RUNS, f"{case_id}/{run_id}", None)])
 
-    async def runs(self, case_id: str) -> list[str]:
-        """Runs of a case that are kept, those of processes that died among them."""
-        found: list[str] = []
+    async def runs(self, case_id: str) -> dict[str, int]:
+        """Runs of a case that are kept, those of processes that died among them; revisions."""
+        found: dict[str, int] = {}
         begin = after = f"{case_id}/"
         while part := await self._documents.page(RUNS, after, _RUNS_AT_ONCE):
-            names = [each.document_id for each in part if each.document_id.startswith(begin)]
-            found += [name.removeprefix(begin) for name in names]
-            if len(names) < len(part):
+            own = [each for each in part if each.document_id.startswith(begin)]
+            found |= {each.document_id.removeprefix(begin): each.revision for each in own}
+            if len(own) < len(part):
                 break
-            after = names[-1]
+            after = own[-1].document_id
         return found
 
     async def tidy(self, case: Case) -> None:
-        """Forget the runs of a case that it does not show any more."""
+        """Forget the runs of a case that it does not show any more.
+
+        Another process may write one at this moment, or show one that `case` does not have yet: a
+        run is marked first, so that either the mark fails or whoever wanted to show the run.
+        """
         shown = {run.run_id for run in (case.run, case.before) if run is not None}
-        for run_id in await self.runs(case.case_id):
-            if run_id not in shown:
+        for run_id, revision in (await self.runs(case.case_id)).items():
+            if run_id in shown:
+                continue
+            mark = Put(RUNS, f"{case.case_id}/{run_id}", b'{"forgotten":true}', revision)
+            with contextlib.suppress(RevisionConflict):
+                await self._documents.change([mark])
                 await self.drop(case.case_id, run_id)
 
     async def members(self, case_id: str, run: Run, start: int, limit: int) -> list[Member]:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, StringConstraints
 
 from model_export.contract.streamer import StreamerId
 from service.engine.expansion.edges import EdgeKind
@@ -45,7 +45,11 @@ class CaseIn(Request):
 
     model_config = _examples({"title": "gift scam, July", "seeds": ["w0087"], "exclude": []})
 
-    title: Annotated[str, Field(min_length=1, max_length=200, description="For people.")]
+    title: Annotated[
+        str,
+        StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+        Field(description="For people."),
+    ]
     seeds: Annotated[
         list[StreamerId],
         Field(

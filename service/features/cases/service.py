@@ -341,9 +341,9 @@ class Cases:
         same = case.run is not None and _asked(case.run) == _asked(expanded.run)
         if same and not told:
             return Ran(kept, told)
-        run = expanded.run
-        copies = self._expander.copies(expanded.members)
-        await self.kept.write_run(case.case_id, run, expanded.members, copies, expanded.looked_at)
+        run, members, seen = expanded.run, expanded.members, expanded.looked_at
+        copies = self._expander.copies(members)
+        claim = await self.kept.write_run(case.case_id, run, members, copies, seen)
         number = case.events + 1
         event = Event(
             kind,
@@ -354,7 +354,7 @@ class Cases:
         )
         after = replace(case, run=run, before=case.run, events=number, undoable=number)
         try:
-            now = await self.kept.change(after, kept.revision, event)
+            now = await self.kept.change(after, kept.revision, event, run=claim)
         except BaseException:
             await self.kept.drop(case.case_id, run.run_id)
             raise

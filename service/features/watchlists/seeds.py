@@ -24,6 +24,7 @@ from service.store.base import Record, StreamerStore
 MOST_BYTES = 16 << 20
 """Of the seeds of a list, as they are stored."""
 _READ_AT_ONCE = 100
+_ENCODED_AT_ONCE = 64
 _UNNAMED = "seed"
 """In place of the id of a profile, which the schema needs and nothing compares."""
 
@@ -98,11 +99,12 @@ class SeedReader:
         named = [each for pointer, seed in wanted for each in await self._named(pointer, seed)]
         named = _without_repeated(named)
         records = await self._records(named)
+        profiles = await self._encoded([(p, s.profile) for p, s in wanted if s.profile is not None])
         by_sign: dict[str, list[StoredSeed]] = {"/positive": [], "/negative": []}
         for pointer, seed in wanted:
             found = by_sign[pointer[: pointer.rindex("/")]]
             if seed.profile is not None:
-                found.append(await self._encoded(pointer, seed.profile))
+                found.append(profiles[pointer])
                 continue
             found += [
                 self._stored(each, records[each.streamer_id])
@@ -202,11 +204,20 @@ class SeedReader:
             record.model_version,
         )
 
-    async def _encoded(self, pointer: str, profile: StreamerProfile) -> StoredSeed:
-        item = await self._pipeline.encode(ToRead(profile, f"{pointer}/profile"))
-        embedding = _text(item.encoded and item.encoded.embedding)
-        shown = {**profile.dump(), "streamer_id": _UNNAMED}
-        return StoredSeed("", "", shown, embedding, self.model_version)
+    async def _encoded(self, given: Sequence[tuple[str, StreamerProfile]]) -> dict[str, StoredSeed]:
+        """Profiles as seeds, by their pointers; those that are encoded together share the work."""
+        found: dict[str, StoredSeed] = {}
+        for start in range(0, len(given), _ENCODED_AT_ONCE):
+            some = given[start : start + _ENCODED_AT_ONCE]
+            to_read = [ToRead(profile, f"{pointer}/profile") for pointer, profile in some]
+            items = await self._pipeline.encode_many(to_read)
+            for (pointer, profile), item in zip(some, items, strict=True):
+                if isinstance(item, ServiceError):
+                    raise item
+                embedding = _text(item.encoded and item.encoded.embedding)
+                shown = {**profile.dump(), "streamer_id": _UNNAMED}
+                found[pointer] = StoredSeed("", "", shown, embedding, self.model_version)
+        return found
 
     async def _refuse_empty(
         self, named: Sequence[_Named], wanted: Sequence[tuple[str, Given]], seeds: Seeds

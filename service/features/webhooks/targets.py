@@ -54,6 +54,8 @@ class Targets:
                 "is not https; start it with https:// (http is for the networks of "
                 "STREAMER_WEBHOOKS__PRIVATE_NETWORKS)"
             )
+        if url.port is not None and not 0 < url.port < 1 << 16:
+            raise _refused("names a port that there is none of; use one from 1 to 65535")
         if url.userinfo or url.fragment:
             raise _refused("carries a user name, a password or a fragment; leave it out")
         return url

@@ -29,7 +29,8 @@ COLUMNS = (
     "decided_by", "decided_at",
 )  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
+"""Spreadsheets of East Asian locales take full-width signs as well."""
 _EVENTS_AT_ONCE = 200
 _TRIES = 3
 _CHUNK = 1 << 16
@@ -136,7 +137,9 @@ class Exports:
 
 def safe(cell: object) -> object:
     """A cell that no spreadsheet takes for a formula: text that begins like one is quoted."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
+    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA):
+        return f"'{cell}"
+    return cell
 
 
 def _written(file: IO[bytes], lines: Iterable[bytes]) -> Generator[None, None, None]:

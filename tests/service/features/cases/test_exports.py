@@ -110,7 +110,9 @@ def test_a_table_is_for_spreadsheets_and_has_no_formulas(
     assert sorted(json.loads(line)["streamer_id"] for line in lines) == ["ana", "bo", "cyd", "dee"]
 
 
-@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "\uff1d1+1", "\uff20SUM", " =1"]
+)
 def test_cells_that_begin_like_formulas_are_text(cell: str) -> None:
     assert safe(cell) == f"'{cell}"
     assert safe(f"x{cell}") == f"x{cell}"

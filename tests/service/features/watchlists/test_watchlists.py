@@ -1,6 +1,6 @@
 """Watchlists over HTTP: swept, matched with every write, changed, deleted, and wrong ones."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +8,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
 from service.settings import Settings
 from tests.service.conftest import put
 from tests.service.http.test_bad_input import problem
@@ -314,6 +316,23 @@ def test_wrong_lists(
     body = problem(client.post("/v1/watchlists", json=wanted), status, code)
     assert [each["pointer"] for each in body.get("errors") or []] == ([pointer] if pointer else [])
     assert client.get("/v1/watchlists").json()["watchlists"] == []
+
+
+def test_profiles_of_a_list_are_encoded_together(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encode_many = EncodingPipeline.encode_many
+    together: list[int] = []
+
+    async def counted(pipeline: EncodingPipeline, items: Sequence[ToRead]) -> Any:
+        together.append(len(items))
+        return await encode_many(pipeline, items)
+
+    monkeypatch.setattr(EncodingPipeline, "encode_many", counted)
+    made = create(client, NOODLES, FISH, negative=seeds(CHESS))
+    assert together == [3]
+    assert [each["profile"]["bio"] for each in made["positive"]] == [NOODLES, FISH]
+    assert [each["profile"]["bio"] for each in made["negative"]] == [CHESS]
 
 
 def test_a_deleted_streamer_is_no_seed(client: TestClient) -> None:

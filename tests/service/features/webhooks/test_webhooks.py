@@ -218,6 +218,8 @@ def test_targets_that_misbehave(client: TestClient) -> None:
     [
         ("ftp://example.org/a", "https"),
         ("https://user:secret@example.org/a", "leave it out"),
+        ("https://example.org:0/a", "1 to 65535"),
+        ("https://example.org:99999999999999999999/a", "1 to 65535"),
         ("https://[::1]/a", "https"),
         ("https:///a", "https"),
         ("https://example.org/" + "a" * 2048, "2048"),

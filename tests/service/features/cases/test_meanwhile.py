@@ -1,0 +1,108 @@
+"""What happens to a case, and to those in it, while a run is written."""
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.features.cases.keeping import KeptCases
+from tests.service.conftest import put
+from tests.service.features.cases.test_cases import act, begin, bio, chain, evaluated, shown
+
+
+def test_a_run_that_another_process_shows_meanwhile_is_not_forgotten(client: TestClient) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    assert client.portal is not None
+    known = client.portal.call(kept.runs, case["case_id"])
+    before = client.portal.call(kept.get, case["case_id"]).case
+    case = act(client, case, "expand", hops=3)
+    added = set(client.portal.call(kept.runs, case["case_id"])) - set(known)
+    assert added == {case["run"]["run_id"]}
+
+    listed = kept.runs
+
+    async def of_then(case_id: str) -> dict[str, int]:
+        """As a slow process listed them: before the run was shown, at its first revision."""
+        return {name: revision - 1 for name, revision in (await listed(case_id)).items()}
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kept, "runs", of_then)
+        client.portal.call(kept.tidy, before)
+    assert {m["streamer_id"] for m in shown(client, case)["members"]} == {"ana", "bo", "cyd", "dee"}
+
+
+def test_a_run_that_was_taken_for_forgotten_is_not_shown(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    assert client.portal is not None
+    stale = client.portal.call(kept.get, case["case_id"]).case
+    write = kept.write_run
+
+    async def and_tidy(*args: Any) -> Any:
+        claim = await write(*args)
+        await kept.tidy(stale)
+        return claim
+
+    monkeypatch.setattr(kept, "write_run", and_tidy)
+    path = f"/v1/cases/{case['case_id']}:expand"
+    answer = client.post(path, json={"hops": 3}, headers={"If-Match": f'"{case["revision"]}"'})
+    assert answer.status_code == 412, answer.text
+    assert [m["streamer_id"] for m in shown(client, case)["members"]] == ["ana", "bo"]
+
+
+def test_the_copy_of_whoever_is_erased_while_it_is_written_does_not_stay(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    services = client.app_state["services"]
+    kept: KeptCases = services.cases.kept
+    write = cast(Any, kept)._write
+    erased: list[str] = []
+
+    async def and_erase_before(puts: Sequence[Any]) -> None:
+        copied = [each for each in puts if each.document_id == "p:bo" and b"profile" in each.body]
+        if copied and not erased:
+            erased.append("bo")
+            await services.erasure.erase("bo", None)  # sees no copy yet
+        await write(puts)
+
+    monkeypatch.setattr(kept, "_write", and_erase_before)
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    assert erased == ["bo"]
+    archive = client.get(f"/v1/cases/{case['case_id']}/export").raise_for_status().content
+    assert b"profiles/ana.json" in archive
+    assert b"profiles/bo.json" not in archive
+
+
+def test_words_alone_are_held_against_what_differs_and_a_contact_is_not(
+    client: TestClient,
+) -> None:
+    words = bio("ana")
+    put(client, "shop-1", bio=f"{words} telegram: branch_one_11", tags=["xylo", "quartz"])
+    put(client, "shop-2", bio=f"{words} telegram: branch_two_22", tags=["vivid", "ember"])
+    put(client, "ring-1", bio=f"{bio('bo')} telegram: lunaris4471", tags=["fable", "onyx"])
+    last = put(client, "ring-2", bio=f"{bio('dee')} telegram: lunaris4471", tags=["jumbo", "wisp"])
+    evaluated(client, last)
+
+    def both(a: str, b: str) -> tuple[float, float]:
+        case = act(client, begin(client, a), "expand", hops=1, min_probability=0.001)
+        edges = {(e["a"], e["b"]): e["weight"] for e in shown(client, case)["edges"]}
+        sides = {"a": {"streamer_id": a}, "b": {"streamer_id": b}}
+        compared = client.post("/v1/compare", json=sides).raise_for_status().json()
+        return edges[a, b], sum(each["weight"] for each in compared["channels"])
+
+    of_shops, as_compared = both("shop-1", "shop-2")
+    assert of_shops == pytest.approx(as_compared, abs=0.01)
+    of_ring, as_compared = both("ring-1", "ring-2")
+    assert of_ring > as_compared + 0.5
+
+
+def test_titles_of_cases_say_something(client: TestClient) -> None:
+    put(client, "ana", bio=bio("ana"))
+    assert client.post("/v1/cases", json={"title": " \t", "seeds": ["ana"]}).status_code == 422
