@@ -139,7 +139,7 @@ class SpacesOut(Response):
     spaces: list[SpaceOut]
 
 
-class ErasedOut(Response):
+class UserErasedOut(Response):
     """A user was erased."""
 
     model_config = ConfigDict(
