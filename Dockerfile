@@ -13,7 +13,7 @@ ENV PATH=/opt/venv/bin:$PATH PIP_ONLY_BINARY=:all: PIP_REQUIRE_HASHES=1
 FROM venv AS wheel
 COPY image/build.txt ./
 RUN --mount=type=cache,target=/root/.cache/pip pip install -r build.txt
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY model_export model_export
 COPY service service
 COPY training training

@@ -18,6 +18,7 @@ GPU_VENV := .venv-gpu
 # The programs that test the alerts: where `make prometheus` puts them, and Debian's packages.
 PROMETHEUS := $(CURDIR)/build/prometheus/usr/bin
 DEBIAN  := prometheus promtool
+CHROMIUM := apt-get install --quiet --yes --no-install-recommends chromium fonts-noto-cjk fonts-noto-color-emoji
 # What the service takes besides its twin for the CPU or the GPU.
 SERVED  := service,embedded,text-tower,images,audio,oidc,otel
 
@@ -34,7 +35,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo serve check test test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser demo serve check test test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,7 +43,7 @@ help: ## Show this help
 	@echo "  Variables: PYTHON=$(PYTHON) PORT=$(PORT) DATA=<data set folder> BUNDLE=$(BUNDLE)"
 	@echo "             STATE=$(STATE) ARGS=<more arguments for pytest, demo or serve>"
 
-install: $(VENV)/.installed ## Create .venv with everything that runs on a CPU (once)
+install: $(VENV)/.installed console ## Create .venv with everything that runs on a CPU (once)
 
 $(VENV)/.installed: PACKAGES = ".[$(EXTRAS)]" --group dev
 $(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,$(SERVED)]" --group test
@@ -57,6 +58,14 @@ $(GPU_VENV)/.installed: PACKAGES = ".[$(subst cpu,gpu,$(EXTRAS))]" --group test
 	@$*/bin/python -m pip install --quiet --editable $(PACKAGES)
 	@touch $@
 
+console: $(VENV)/.installed ## Build the web console's page, when its sources changed; Node.js comes with .venv
+	@$(BIN)/python hatch_build.py
+
+browser: ## Install Debian's Chromium, in which the console is tested, unless it is there
+	@command -v chromium >/dev/null || { \
+	  set -e; $(CHROMIUM) || { apt-get update --quiet && $(CHROMIUM); }; \
+	} || { echo "install Chromium, so that chromium is found (apt-get needs root)" >&2; exit 1; }
+
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
 	@$(BIN)/python -m demo --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
@@ -64,9 +73,9 @@ serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
 check: lint arch typecheck ## Check an edit in three minutes: style, layers, types, and the tests that are quick
-	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data" $(SHARED) --durations 5 $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(ARGS)
 
-test: lint arch typecheck alerts ## Check everything that needs no GPU and no Docker
+test: lint arch typecheck alerts browser ## Check everything that needs no GPU and no Docker
 	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)
 	$(if $(ARGS),,$(BIN)/python -m pytest $(SCHEMA))
 
@@ -83,13 +92,16 @@ gpu-report: $(GPU_VENV)/.installed ## Measure a GPU: parity, recall, speed, memo
 lint: install ## Check style
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	@$(BIN)/python hatch_build.py lint
 
 format: install ## Apply the style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+	@$(BIN)/python hatch_build.py format
 
 typecheck: install ## Check types: strict for what is served, standard elsewhere
 	$(BIN)/pyright
+	@$(BIN)/python hatch_build.py typecheck
 
 arch: install ## Check who imports whom
 	$(BIN)/lint-imports --no-logo

@@ -1,4 +1,4 @@
-"""The whole path in one command: data, training, export, serving, loading, four answers.
+"""The whole path in one command: data, training, export, serving, loading, five answers.
 
 It drives the command lines only, each in a process of its own, and keeps what they make under
 `build/demo/<name>`, so that a second run starts the service and asks at once.
@@ -14,6 +14,7 @@ from pathlib import Path
 
 from demo.duplicates import show_duplicates
 from demo.errors import DemoError
+from demo.lists import show_list
 from demo.profiles import read_column, read_profiles, telling
 from demo.questions import show_cold_start, show_dedup, show_similar
 from demo.serving import Service, require_free_port, serving
@@ -54,9 +55,11 @@ def demo(args: argparse.Namespace) -> None:
         show_cold_start(service, profiles, telling(alone or profiles, splits, "test"))
         show_dedup(service, profiles, groups)
         show_duplicates(service, profiles)
+        show_list(service, telling(alone or profiles, splits, "train"))
         print(f"\nAnswered {time.monotonic() - started:.0f} s after the start.")
         if not args.once:
-            print(f"\nThe API, to try out: {service.url}/docs     (Ctrl-C ends the service)")
+            print(f"\nThe console:         {service.url}/console/")
+            print(f"The API, to try out: {service.url}/docs     (Ctrl-C ends the service)")
             stay(service, folder / "service.log")
 
 

@@ -85,9 +85,10 @@ def show_cold_start(service: Service, profiles: dict[str, Profile], profile: Pro
         if voters:
             print(f"{'':15}watched by the audience of {', '.join(voters)}")
     predicted = answer["id_embedding"]
-    if predicted:
+    if predicted and predicted["vector"]:
         what = f"{len(predicted['vector'])} numbers in the space {predicted['space']!r}"
-        print(f"   ID-embedding: {what}, confidence {predicted['confidence']:.2f}")
+        known = predicted["confidence"]
+        print(f"   ID-embedding: {what}" + ("" if known is None else f", confidence {known:.2f}"))
     if answer["fallback"]["used"]:
         print(f"   fallback: {answer['fallback']['reason']}")
 

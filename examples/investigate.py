@@ -2,25 +2,35 @@
 
     python examples/investigate.py SEED SEED --url http://127.0.0.1:8000
 
-It asks a running service who is the same as the seeds, shows why, judges the pair, makes a
-watchlist of all that it found, and waits for alerts until it is stopped.
+It compares the seeds, expands a case from them, confirms whom it is sure of, exports the case for
+the file, makes a watchlist of the confirmed, and waits for alerts until it is stopped.
 """
 
 import argparse
 import os
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from service.client import Client
-from service.client.models import AlertOut, CompareOut, WatchlistOut
+from service.client.models import AlertOut, CompareOut, JobOut, WatchlistOut
 
 
-def ring_of(client: Client, seeds: list[str]) -> list[str]:
-    """The seeds, and whom evidence takes for duplicates of them."""
-    found = dict.fromkeys(seeds)
-    for seed in seeds:
-        found |= dict.fromkeys(tie.streamer_id for tie in client.duplicates.of(seed).duplicates)
-    return list(found)
+def ring_of(client: Client, title: str, seeds: list[str], surely: float) -> tuple[str, list[str]]:
+    """A case of the seeds, expanded; who is as sure as that is confirmed."""
+    case = client.cases.create(title, seeds)
+    ran = client.cases.expand(case.case_id, case.revision)
+    if isinstance(ran, JobOut):
+        client.jobs.wait(ran.job_id)
+    members = [m for m in client.cases.members(case.case_id) if m.probability >= surely]
+    revision = client.cases.get(case.case_id).revision
+    for member in members:
+        path = " > ".join(member.path)
+        decided = client.cases.decide(
+            case.case_id, member.streamer_id, "confirmed", revision, f"by the path {path}"
+        )
+        revision = decided.revision
+    return case.case_id, [member.streamer_id for member in members]
 
 
 def reasons(comparison: CompareOut) -> str:
@@ -32,14 +42,10 @@ def reasons(comparison: CompareOut) -> str:
     return ", ".join(told)
 
 
-def watch(client: Client, members: list[str], probability: float) -> WatchlistOut:
-    """A watchlist of the ring, once all that is stored was matched with it."""
+def watch(client: Client, name: str, case_id: str, probability: float) -> WatchlistOut:
+    """A watchlist of the confirmed, once all that is stored was matched with it."""
     made = client.watchlists.create(
-        {
-            "name": f"the ring of {members[0]}",
-            "positive": [{"streamer_id": member} for member in members],
-            "min_probability": probability,
-        }
+        {"name": name, "positive": [{"case_id": case_id}], "min_probability": probability}
     )
     while made.sweep.state != "done":
         time.sleep(0.2)
@@ -64,6 +70,7 @@ def main() -> None:
     parser.add_argument("seeds", nargs=2, metavar="SEED", help="stored accounts under suspicion")
     parser.add_argument("--url", default="http://127.0.0.1:8000")
     parser.add_argument("--min-probability", type=float, default=0.9)
+    parser.add_argument("--export", type=Path, help="write the case to this archive")
     parser.add_argument("--alerts", type=int, default=0, help="end after so many (0: never)")
     args = parser.parse_args()
     with Client(args.url, os.environ.get("STREAMER_API_KEY")) as client:
@@ -71,11 +78,12 @@ def main() -> None:
         comparison = client.compare(one, other)
         print(f"{one}, {other}: {comparison.verdict}, probability {comparison.probability:.4f}")
         print(f"  {reasons(comparison)}")
-        if comparison.verdict in ("same_media", "near_duplicate", "same_contact"):
-            client.judgements.put(one, other, "same", "looked at by examples/investigate.py")
-        members = ring_of(client, args.seeds)
-        print(f"the ring: {', '.join(members)}")
-        made = watch(client, members, args.min_probability)
+        title = f"the ring of {one}"
+        case_id, members = ring_of(client, title, args.seeds, args.min_probability)
+        print(f"{case_id}: {', '.join(sorted(members))}")
+        if args.export is not None:
+            args.export.write_bytes(client.cases.export(case_id))
+        made = watch(client, title, case_id, args.min_probability)
         print(f"watching by {made.watchlist_id}: {made.alerts.open} of those stored match too")
         for number, alert in enumerate(alerts_of(client, made.watchlist_id), start=1):
             like = alert.seed_id or "a profile"

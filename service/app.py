@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
+from service.console import serving
 from service.features.audit import endpoints as audit
 from service.features.cases import endpoints as cases
 from service.features.cases import reads as case_reads
@@ -34,6 +35,7 @@ from service.features.streamers import reads
 from service.features.transfers import endpoints as transfers
 from service.features.watchlists import endpoints as watchlists
 from service.features.watchlists.alerts import endpoints as alerts
+from service.features.webhooks import endpoints as webhooks
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
@@ -92,7 +94,7 @@ def create_app(
         compare,
         duplicates,
         judgements,
-        events,
+        webhooks,
         find,
         ratings,
         spaces,
@@ -105,7 +107,9 @@ def create_app(
     for part in (watchlists, alerts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
+    app.include_router(events.router_of(lifecycle))
     app.include_router(metrics.router_of(traffic))
+    app.include_router(serving.router_of())
     problems.install(app)
     openapi.install(app)
     app.add_middleware(CancelOnDisconnect)

@@ -31,6 +31,7 @@ from service.features.streamers.write_pipeline import WritePipeline
 from service.features.transfers.service import Transfers
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.service import Watchlists
+from service.features.webhooks.service import Webhooks
 from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
@@ -56,6 +57,7 @@ class Services:
     cases: Cases
     case_exports: Exports
     events: Events
+    webhooks: Webhooks
     find: Find
     ratings: Ratings
     spaces: Spaces

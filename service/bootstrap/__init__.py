@@ -22,6 +22,7 @@ from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.bootstrap.stored_model import settle_model
 from service.bootstrap.watchlists import WatchlistParts
+from service.bootstrap.webhooks import opened_feed
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -60,7 +61,6 @@ from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
-from service.features.events.service import Events
 from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
@@ -205,6 +205,7 @@ async def open_services(
                 list_jobs.KIND: list_jobs.answering(lists, lanes),
             },
         )
+        feed = opened_feed(store, duplicates.events, settings.webhooks, stack)
         counts = JobCounts()
         long = await open_jobs(
             store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
@@ -229,11 +230,12 @@ async def open_services(
             compare=Compare(store, pipeline, evidence, lanes),
             duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            events=feed.events,
+            webhooks=feed.webhooks,
             cases=cases.open(long.jobs),
             case_exports=cases.exports,
             watchlists=watch.watchlists,
             alerts=watch.alerts,
-            events=Events(duplicates.events),
             find=finding.find,
             ratings=ratings,
             spaces=spaces,
@@ -259,6 +261,7 @@ async def open_services(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                feed.counts,
                 finding.counts,
                 watch.counts,
                 space_counts,

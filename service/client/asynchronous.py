@@ -40,6 +40,7 @@ from service.client.parallel import async_results
 from service.client.patience import Patience
 from service.client.spaces.asynchronous import AsyncSpaces
 from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
+from service.client.webhooks.asynchronous import AsyncWebhooks
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -63,6 +64,7 @@ class AsyncClient:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        webhooks: who is told what happens.
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
@@ -99,6 +101,7 @@ class AsyncClient:
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
         self.duplicates = AsyncDuplicates(self._transport)
         self.judgements = AsyncJudgements(self._transport)
+        self.webhooks = AsyncWebhooks(self._transport)
         self.find = AsyncFind(self._transport, self._last)
         self.ratings = AsyncRatings(self._transport)
         self.spaces = AsyncSpaces(self._transport)
@@ -244,11 +247,7 @@ class AsyncClient:
                 return
 
     async def health(self, *, deadline_s: float | None = None) -> HealthOut:
-        """State of the service, ready or not; asked once.
-
-        Raises:
-            Unavailable: it is starting or stopping.
-        """
+        """State of the service, ready or not; asked once. Unavailable: it starts or stops."""
         return await self._transport.call(calls.health(), deadline_s, attempts=1)
 
     # Questions
@@ -380,6 +379,7 @@ class AsyncClient:
         self,
         cursor: str | None = None,
         *,
+        kinds: Sequence[str] = (),
         page_size: int = 100,
         poll_s: float | None = None,
         deadline_s: float | None = None,
@@ -387,9 +387,10 @@ class AsyncClient:
         """The feed of events as an iterator; keep its `cursor`.
 
         Args:
-            cursor: of an earlier iterator; None = from the oldest event that is kept.
+            cursor: of an earlier iterator; None = from the oldest that is kept.
+            kinds: such as `streamer.*`; none = all that the key may read.
             page_size: events that are fetched at once.
             poll_s: the iterator does not end, and asks for new events so often.
             deadline_s: of a page.
         """
-        return AsyncEvents(self._transport, cursor, page_size, poll_s, deadline_s)
+        return AsyncEvents(self._transport, cursor, kinds, page_size, poll_s, deadline_s)

@@ -122,6 +122,16 @@ from service.features.watchlists.schemas import (
     WatchlistOut,
     WatchlistPage,
 )
+from service.features.webhooks.schemas import (
+    DeliveryOut,
+    DeliveryPage,
+    ReplayedOut,
+    TestedOut,
+    WebhookDeletedOut,
+    WebhookOut,
+    WebhookPage,
+    WebhookWithSecretOut,
+)
 from service.http.schemas import ConditionIn, FieldProblem, FilterIn, Problem
 
 __all__ = [
@@ -153,6 +163,8 @@ __all__ = [
     "DedupIn",
     "DeletedOut",
     "DeletedWatchlistOut",
+    "DeliveryOut",
+    "DeliveryPage",
     "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
@@ -210,6 +222,7 @@ __all__ = [
     "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
+    "ReplayedOut",
     "RunDetailOut",
     "RunOut",
     "SameContentOut",
@@ -229,6 +242,7 @@ __all__ = [
     "StreamerProfile",
     "SweepOut",
     "TakenBackOut",
+    "TestedOut",
     "TieOut",
     "UndoneOut",
     "UserOut",
@@ -239,5 +253,9 @@ __all__ = [
     "WatchlistIn",
     "WatchlistOut",
     "WatchlistPage",
+    "WebhookDeletedOut",
+    "WebhookOut",
+    "WebhookPage",
+    "WebhookWithSecretOut",
     "WrittenOut",
 ]

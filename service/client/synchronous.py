@@ -42,6 +42,7 @@ from service.client.parallel import results
 from service.client.patience import Patience
 from service.client.spaces.synchronous import Spaces
 from service.client.watchlists.synchronous import Alerts, Watchlists
+from service.client.webhooks.synchronous import Webhooks
 
 CHUNK_LINES = 256
 CHUNK_BYTES = 4 << 20
@@ -65,6 +66,7 @@ class Client:
         exports: many streamers out, as a job.
         duplicates: groups of duplicates over the whole corpus.
         judgements: what people know of pairs.
+        webhooks: who is told what happens.
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
@@ -101,6 +103,7 @@ class Client:
         self.exports = Exports(self._transport, self.jobs, self._last)
         self.duplicates = Duplicates(self._transport)
         self.judgements = Judgements(self._transport)
+        self.webhooks = Webhooks(self._transport)
         self.find = Find(self._transport, self._last)
         self.ratings = Ratings(self._transport)
         self.spaces = Spaces(self._transport)
@@ -246,11 +249,7 @@ class Client:
                 return
 
     def health(self, *, deadline_s: float | None = None) -> HealthOut:
-        """State of the service, ready or not; asked once.
-
-        Raises:
-            Unavailable: it is starting or stopping.
-        """
+        """State of the service, ready or not; asked once. Unavailable: it starts or stops."""
         return self._transport.call(calls.health(), deadline_s, attempts=1)
 
     # Questions
@@ -382,6 +381,7 @@ class Client:
         self,
         cursor: str | None = None,
         *,
+        kinds: Sequence[str] = (),
         page_size: int = 100,
         poll_s: float | None = None,
         deadline_s: float | None = None,
@@ -389,9 +389,10 @@ class Client:
         """The feed of events as an iterator; keep its `cursor`.
 
         Args:
-            cursor: of an earlier iterator; None = from the oldest event that is kept.
+            cursor: of an earlier iterator; None = from the oldest that is kept.
+            kinds: such as `streamer.*`; none = all that the key may read.
             page_size: events that are fetched at once.
             poll_s: the iterator does not end, and asks for new events so often.
             deadline_s: of a page.
         """
-        return Events(self._transport, cursor, page_size, poll_s, deadline_s)
+        return Events(self._transport, cursor, kinds, page_size, poll_s, deadline_s)

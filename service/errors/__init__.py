@@ -23,6 +23,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
+│   ├── WebhookNotFound     404   there is no such webhook, or not any more
 │   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
 │   ├── AlertNotFound       404   there was never an alert of this id
 │   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
@@ -42,6 +43,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingBefore       409   no generation was served before
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── TooManyWebhooks     409   there are as many as there may be
 │   ├── TooManyWatchlists   409   no more watchlists or seeds are kept
 │   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
@@ -79,8 +81,7 @@ ServiceError                500   unexpected; the log has the cause
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
 `service.http.problems` answers with problem+json (RFC 9457); `/errors` lists every code. `status`,
-`code` and `title` are part of the API, the docstring explains, and `example` is a typical `detail`.
-StartupErrors end the process with one line on stderr.
+`code` and `title` are the API's, `example` a typical `detail`. StartupErrors are a line on stderr.
 """
 
 from typing import Self
@@ -127,6 +128,8 @@ from service.errors.spaces import SpaceNotFound as SpaceNotFound
 from service.errors.watchlists import AlertNotFound as AlertNotFound
 from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
 from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
+from service.errors.webhooks import TooManyWebhooks as TooManyWebhooks
+from service.errors.webhooks import WebhookNotFound as WebhookNotFound
 from service.errors.writes import ResultsNotRead as ResultsNotRead
 from service.errors.writes import WriteContended as WriteContended
 

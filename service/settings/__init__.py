@@ -12,6 +12,7 @@ from service.settings.access import Audit, Oidc, RateLimits
 from service.settings.groups import MIB, Group
 from service.settings.spaces import Spaces
 from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
+from service.settings.webhooks import Webhooks
 
 
 class Limits(Group):
@@ -285,6 +286,7 @@ class Settings(BaseSettings):
     media: Media = Media()
     jobs: Jobs = Jobs()
     duplicates: Duplicates = Duplicates()
+    webhooks: Webhooks = Webhooks()
     watchlists: Watchlists = Watchlists()
     spaces: Spaces = Spaces()
     oidc: Oidc = Oidc()

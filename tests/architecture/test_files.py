@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 MAX_LINES = 400
 MAX_MODULES = 14
+SCRIPTS = ROOT / "service" / "console" / "web" / "src"
 PACKAGES = ("demo", "model_export", "service", "training", "tests")
 
 
@@ -18,6 +19,16 @@ def test_files_stay_short(package: str) -> None:
     lengths = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in files}
     long = {str(f.relative_to(ROOT)): n for f, n in lengths.items() if n > MAX_LINES}
     assert not long, f"longer than {MAX_LINES} lines: {long}"
+
+
+def test_scripts_of_the_console_stay_short_and_their_folders_small() -> None:
+    files = [p for p in SCRIPTS.rglob("*") if p.suffix in {".ts", ".tsx", ".css"}]
+    files = [p for p in files if p.name != "schema.d.ts"]  # generated, and not in git
+    assert len(files) > 1
+    lengths = {p.name: len(p.read_text(encoding="utf-8").splitlines()) for p in files}
+    assert not {name: lines for name, lines in lengths.items() if lines > MAX_LINES}
+    crowded = {p: n for p, n in Counter(p.parent.name for p in files).items() if n > MAX_MODULES}
+    assert not crowded
 
 
 def test_every_test_folder_is_a_package() -> None:

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 
 from tests.benchmarks.closed_loop import http_request
 from tests.benchmarks.index_http import wait_for
@@ -52,6 +53,12 @@ def asked(port: int, requests: list[bytes], seconds: float) -> np.ndarray:
                 left -= len(connection.recv(left))
             took.append(1000 * (time.perf_counter() - start))
     return np.array(took)
+
+
+def cpu_s(service: Service) -> float:
+    """Seconds that the cores worked for the service."""
+    times = psutil.Process(service.process.pid).cpu_times()
+    return times.user + times.system
 
 
 def questions(rows: int, known: int) -> list[bytes]:
@@ -123,12 +130,20 @@ def main() -> int:
         for _ in range(args.rounds):
             for name, requests in (("floor", floor), ("quiet", new), ("bulk", new)):
                 work = pool.submit(bulk, port, args.seconds) if name == "bulk" else None
+                before = cpu_s(service)
                 took = asked(port, requests, args.seconds)
+                spent = 1000 * (cpu_s(service) - before) / len(took)
                 beside = f"; beside {work.result():,.0f} lines/s" if work else ""
                 p50, p99 = np.percentile(took, [50, 99]).tolist()
                 figures.setdefault(f"{name} p50", []).append(p50)
                 figures.setdefault(f"{name} p99", []).append(p99)
-                print(f"{name}: {len(took):,}, p50 {p50:.2f}, p99 {p99:.2f} ms{beside}", flush=True)
+                if name != "bulk":
+                    figures.setdefault(f"{name} CPU", []).append(spent)
+                print(
+                    f"{name}: {len(took):,}, p50 {p50:.2f}, p99 {p99:.2f} ms, CPU of the service "
+                    f"{spent:.2f} ms an answer{beside}",
+                    flush=True,
+                )
     missed = False
     for name, values in figures.items():
         median, target = statistics.median(values), TARGETS.get(name)

@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from model_export.contract.bundle import Bundle
 from model_export.contract.established import BehaviourGraph, Established
 from model_export.contract.features import Features
-from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
@@ -34,7 +33,7 @@ from service.engine.scoring.precision import Precision
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
-from service.features.cold_start.service import ColdStart, Recommender
+from service.features.cold_start.service import Recommender
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.explain import Explainer
 from service.features.similar.pages import Pages
@@ -209,7 +208,6 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
         manifest.model_version,
         0,
     )
-    cold_start = ColdStart(follower, searches, pipeline, stored, manifest.id_space, known, 0)
     rng = np.random.default_rng(3)
 
     def asking(wanted: Filter) -> Question:
@@ -219,13 +217,9 @@ async def benchmark(folder: Path, streamers: int, rounds: int) -> dict[str, tupl
 
         return ask
 
-    def newcomer() -> Awaitable[object]:
-        profile = StreamerProfile(streamer_id="new", tags=["cooking", "music"])
-        return cold_start.answer(profile=profile)
-
     questions = {"unfiltered": asking(Filter())}
     questions |= {name: asking(wanted) for name, wanted in filters(streamers).items()}
-    found = await measured(questions | {"cold start": newcomer}, rounds)
+    found = await measured(questions, rounds)
     lanes.stop()
     await follower.stop()
     await store.close()

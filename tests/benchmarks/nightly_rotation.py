@@ -21,17 +21,20 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from model_export.contract.pieces import pieces_of
-from service.engine.prediction.fit import Known, fit
+from service.engine.prediction.fit import Known, audience_of, fit
 from service.engine.prediction.linear import unit
 from service.engine.prediction.neighbours import Near, nearest
 from training.api import embed
 from training.baselines.corpus import Corpus
+from training.cold_start.vote import Ballot, Vote, choose_vote, edges_of, weighed
+from training.config import TeacherConfig
 from training.data import Dataset, load_dataset
 from training.evaluation.audience import choose_audience_vote, measure_audience
 from training.evaluation.metrics import ndcg, recall
 from training.evaluation.setting import Setting, setting_of
 from training.evaluation.statistics import bootstrap_means, percentiles
 from training.evaluation.subject import Representation
+from training.teachers.id_embeddings import find_teacher
 
 FACTORS, REGULARIZATION, CONFIDENCE, ITERATIONS = 64, 0.05, 20.0, 20
 LENDERS = 20
@@ -89,6 +92,7 @@ class Night:
             modalities=np.full(len(rows), 2, np.float32),
             interactions=counts[learned],
             unseen=np.full(len(rows), not was_trained),
+            audience=audience_of(users),
         )
         self.fit = fit(known)
         predictor = self.fit.predictor
@@ -144,7 +148,7 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
         per_query.setdefault(f"{name} recall@100", []).append(recall(best, relevant, 100))
         per_query.setdefault(f"{name} AUC", []).append(auc(scores, relevant))
 
-    fits = []
+    nights: list[Night] = []
     for seed in range(seeds):
         for kind, turned in (("first", False), ("next", True)):
             own, users = als(watched[:, active], 2 * seed + turned)
@@ -161,7 +165,7 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
                 counts,
                 was_trained=checkpoint is not None,
             )
-            fits.append(night.fit)
+            nights.append(night)
             for name in night.vectors:
                 note(f"{kind} {name}", night.scores(name))
             if not turned:
@@ -181,16 +185,52 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
             means["first served NDCG@50"], means["borrowed by TF-IDF NDCG@50"]
         ),
     }
-    first = fits[0]
+    told["vote NDCG@20"] = graphs(dataset, setting, nights[0], embeddings)
+    first = nights[0].fit
     assert first.predictor is not None
     told["fit"] = {
         "method": first.predictor.method,
         "values": {name: round(value, 4) for name, value in first.values.items()},
         "calibration error": [
-            round(each.predictor.confidence.error, 4) for each in fits if each.predictor
+            round(each.fit.predictor.confidence.error, 4) for each in nights if each.fit.predictor
         ],
         "half": round(first.shrinkage.half, 2),
     }
+    return told
+
+
+def graphs(
+    dataset: Dataset, setting: Setting, night: Night, embeddings: NDArray[np.float32]
+) -> dict[str, float | list[float]]:
+    """NDCG@20 of the established that newcomers share users with, by the vote of two graphs.
+
+    One is of shared audiences, as a bundle has it, with a vote chosen on val; the other one of the
+    hand-over's own vectors.
+    """
+    task, graph = setting.seen, night.fit.graph
+    assert task is not None
+    assert graph is not None
+    content = Representation.symmetric(embeddings)
+    values: dict[str, NDArray[np.float64]] = {}
+    known = np.sort(setting.gallery)
+    teacher = find_teacher(dataset, known, TeacherConfig(), 0, 1)
+    trial = find_teacher(dataset, np.sort(dataset.rows("train")), TeacherConfig(), 0, 1)
+    val = setting_of(dataset, "val").seen
+    assert val is not None
+    vote = choose_vote(content, trial, edges_of(trial), val, 0)
+    edges = weighed(edges_of(teacher), teacher, vote)
+    ballot = Ballot.of(content, teacher.rows, edges, task.queries)
+    values["shared audiences"] = task.ndcg(*ballot.matrices(vote))
+    size = len(night.rows)
+    own = sp.csr_matrix((graph.weights, graph.indices, graph.indptr), (size, size))
+    order = np.argsort(night.rows)
+    sorted_own = sp.csr_matrix(own[order][:, order])
+    ballot = Ballot.of(content, night.rows[order], sorted_own, task.queries)
+    values["own vectors"] = task.ndcg(*ballot.matrices(Vote(graph.temperature, graph.own_share)))
+    told: dict[str, float | list[float]] = {
+        name: round(float(value.mean()), 4) for name, value in values.items()
+    }
+    told["ratio"] = _ratio(values["own vectors"], values["shared audiences"])
     return told
 
 

@@ -22,7 +22,6 @@ from tests.service.process import Service, wait_until
 
 MIB = 1 << 20
 _BLOCK = 1 << 20
-SLOW = {"STREAMER_SPACES__PROMOTE_TIMEOUT_S": "1200"}
 """A machine that others use as well takes its time, and is measured all the same."""
 
 
@@ -87,7 +86,10 @@ def main() -> None:
     args = parser.parse_args()
     bundle, data = prepared(args.folder, args.streamers)
     needed = 4 * args.dim * (args.streamers + args.users)
-    with Service(bundle, data, **SLOW) as service, tempfile.TemporaryDirectory() as folder:
+    with (
+        Service(bundle, data, STREAMER_SPACES__PROMOTE_TIMEOUT_S="1200") as service,
+        tempfile.TemporaryDirectory() as folder,
+    ):
         wait_until(service.is_ready, "the index is complete", 900)
         for space in service.client.get("/v1/spaces").json()["spaces"]:
             for generation in space["generations"]:

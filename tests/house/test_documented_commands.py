@@ -90,7 +90,11 @@ class Workplace:
     def url(self) -> str:
         """Of a service that has the streamers; it goes on until `stop`."""
         if self._service is None:
-            service = Service(self.bundle, self.bundle.with_name("state"))
+            service = Service(
+                self.bundle,
+                self.bundle.with_name("state"),
+                STREAMER_WEBHOOKS__PRIVATE_NETWORKS="127.0.0.0/8",
+            )
             self._service = self._running.enter_context(service).wait_until_ready()
             service.bulk(STREAMERS)
         return self._service.url

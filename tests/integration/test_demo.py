@@ -76,13 +76,14 @@ def test_the_answers_can_be_judged(built: tuple[Path, str]) -> None:
     said = built[1]
     for heading in ("1. Who is like", "2. A newcomer", "3. Which of these"):
         assert heading in said
-    similar, newcomer, copies, duplicates = re.split(r"(?m)^[1234]\. ", said)[1:]
+    similar, newcomer, copies, duplicates, campaign = re.split(r"(?m)^[12345]\. ", said)[1:]
     assert len(re.findall(r"(?m)^ +[01]\.\d{3}  \S", similar)) == 5
     assert re.search(r"depends most on \w+ \(\.\d\d\)", similar)
     assert len(re.findall(r"(?m)^ +weight ", newcomer)) == 5
     assert "in truth)" in copies
     assert re.search(r"\d+ groups; the largest has [2-9] accounts", duplicates)
     assert re.search(r"bits in all, .* are needed: (near_duplicate|same_\w+), prob", duplicates)
+    assert len(re.findall(r"(?m)^ +\d\. [01]\.\d{3}  \S+.*\n +\S", campaign)) == 5
 
 
 def test_a_second_run_reuses_everything(built: tuple[Path, str]) -> None:

@@ -115,7 +115,8 @@ def duplicates_round(bundle: Path, data_dir: Path, victims: str, kills: int, see
         }
         expected = {m | {"late"} if "s0000" in m else m for m in expected}
         assert _groups_of(service, sequence) == expected
-        events = service.client.get("/v1/events", params={"limit": 1000}).json()["events"]
+        params = {"limit": 1000, "kinds": "duplicates.*"}
+        events = service.client.get("/v1/events", params=params).json()["events"]
         assert len({event["event_id"] for event in events}) == len(events)
         joined = [s for e in events for s in e["data"]["streamer_ids"]]
         assert len(set(joined)) == len(joined)

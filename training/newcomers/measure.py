@@ -133,10 +133,11 @@ def ways_of(
         return ranked(np.einsum("qk,qke->qe", weights, directions[near]).astype(np.float32))
 
     by_category = _category_popularity(given)
+    ties = (popularity * np.float32(1e-6)).astype(np.float32)
     ways: dict[str, Scores] = {
         "random": lambda part: order[part],
         "popularity": lambda part: np.tile(popularity, (len(queries[part]), 1)),
-        "category popularity": lambda part: by_category(part) + 1e-6 * popularity,
+        "category popularity": lambda part: by_category(part) + ties,
         "kNN-borrowed": lent(*search(corpus.lexical[queries], corpus.lexical[gallery], _LENDERS)),
         "ridge": mapped(corpus.content),
     }

@@ -83,7 +83,7 @@ def _by_richness(metric: str, found: Sequence[Measured]) -> Figure:
         )
     axes.set_ylabel(metric)
     axes.set_xlabel("thirds of the newcomers by how much they show")
-    axes.legend()
+    figure.legend(loc="outside right upper")
     return figure
 
 

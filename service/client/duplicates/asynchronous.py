@@ -1,7 +1,7 @@
 """Duplicates of the client. `generate.py` writes `synchronous.py` from this file."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 from service.client.async_transport import AsyncTransport
@@ -152,12 +152,14 @@ class AsyncEvents:
         self,
         transport: AsyncTransport,
         cursor: str | None,
+        kinds: Sequence[str],
         page_size: int,
         poll_s: float | None,
         deadline_s: float | None,
     ) -> None:
         """Ask by `transport`; see `AsyncClient.events`."""
         self._transport = transport
+        self._kinds = kinds
         self._page_size = page_size
         self._poll_s = poll_s
         self._deadline_s = deadline_s
@@ -171,7 +173,7 @@ class AsyncEvents:
     async def __anext__(self) -> EventOut:
         while not self._waiting:
             self.cursor = self._following
-            call = calls.page_of_events(self._page_size, self.cursor)
+            call = calls.page_of_events(self._page_size, self.cursor, self._kinds)
             page = await self._transport.call(call, self._deadline_s)
             self._waiting = page.events[::-1]
             self._following = page.next_cursor

@@ -1,5 +1,6 @@
 """Requests of groups of duplicates, judgements and events."""
 
+from collections.abc import Sequence
 from typing import Literal
 from urllib.parse import quote
 
@@ -61,7 +62,7 @@ def page_of_judgements(
     return Call("GET", "/v1/judgements", reader_of(JudgementPage), params=params)
 
 
-def page_of_events(limit: int, cursor: str | None) -> Call[EventPage]:
+def page_of_events(limit: int, cursor: str | None, kinds: Sequence[str]) -> Call[EventPage]:
     """`GET /v1/events`."""
-    params = params_of(limit=limit, cursor=cursor)
+    params = params_of(limit=limit, cursor=cursor, kinds=",".join(kinds) or None)
     return Call("GET", "/v1/events", reader_of(EventPage), params=params)

@@ -3,7 +3,7 @@
 # fmt: off
 
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from typing import Self
 
 from service.client.transport import Transport
@@ -154,12 +154,14 @@ class Events:
         self,
         transport: Transport,
         cursor: str | None,
+        kinds: Sequence[str],
         page_size: int,
         poll_s: float | None,
         deadline_s: float | None,
     ) -> None:
         """Ask by `transport`; see `Client.events`."""
         self._transport = transport
+        self._kinds = kinds
         self._page_size = page_size
         self._poll_s = poll_s
         self._deadline_s = deadline_s
@@ -173,7 +175,7 @@ class Events:
     def __next__(self) -> EventOut:
         while not self._waiting:
             self.cursor = self._following
-            call = calls.page_of_events(self._page_size, self.cursor)
+            call = calls.page_of_events(self._page_size, self.cursor, self._kinds)
             page = self._transport.call(call, self._deadline_s)
             self._waiting = page.events[::-1]
             self._following = page.next_cursor

@@ -30,11 +30,12 @@ from service.engine.prediction.shrinkage import Shrinkage, learn_shrinkage
 
 LEAST_HELD_OUT = 30
 """Held-out streamers that a choice needs; with fewer, neighbours alone predict."""
-MOST_HELD_OUT = 3000
+MOST_HELD_OUT = 1500
 _TAUGHT = (
     "the encoder was trained with the audiences of the held-out streamers, and knows them better "
     f"than newcomers: {LEAST_SAMPLES} streamers that have joined since must have vectors"
 )
+_BLOCK = 1 << 16
 _LEAST_GAIN = 0.002
 """Of mean cosine, that a blend must have over the best of its parts."""
 MOST_RESIDUAL = 0.2
@@ -52,6 +53,8 @@ class Known:
         modalities: float32 (k,), kinds of content shown.
         interactions: float32 (k,), None if not told.
         unseen: (k,) whether the encoder was trained without their behaviour.
+        audience: float32 (E, E), by which vectors are turned so that their cosines are those of
+            their scores for all users; None without users.
     """
 
     embeddings: NDArray[np.float32]
@@ -60,6 +63,12 @@ class Known:
     modalities: NDArray[np.float32]
     interactions: NDArray[np.float32] | None
     unseen: NDArray[np.bool_]
+    audience: NDArray[np.float32] | None = None
+
+    def by_audience(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+        """Vectors (r, E) whose cosines tell how alike the audiences are, as far as is known."""
+        vectors = self.vectors if rows is None else self.vectors[rows]
+        return vectors if self.audience is None else vectors @ self.audience
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +129,7 @@ def fit(
     if not len(known.vectors):
         return Fit(None, Shrinkage(), None)
     held = _held_out(known.unseen, np.random.default_rng(seed))
-    graph = neighbour_graph(known.vectors, tick)
+    graph = neighbour_graph(known.by_audience(), tick)
     if len(held) < LEAST_HELD_OUT:
         why = f"{len(held)} held-out streamers are too few to calibrate"
         shape = known.embeddings.shape[1], known.vectors.shape[1]
@@ -137,7 +146,9 @@ def fit(
     targets = known.vectors[held]
     near = nearest(known.embeddings[held], known.embeddings[train], VOTERS)
     tick()
-    voting = choose_vote(_within(graph, train), near, targets, known.vectors[train])
+    voting = choose_vote(
+        _within(graph, train), near, known.by_audience(held), known.by_audience(train)
+    )
     graph = replace(graph, temperature=voting.temperature, own_share=voting.own_share)
     tick()
     near = Near(near.places[:, :MOST], near.scores[:, :MOST])
@@ -186,6 +197,25 @@ def fit(
         confidence=confidence,
     )
     return Fit(predictor, shrinkage, graph, residual, len(held), values)
+
+
+def audience_of(users: NDArray[np.float32]) -> NDArray[np.float32] | None:
+    """The matrix (E, E) of `Known.audience`, of user vectors (m, E); None with too few.
+
+    With U the users, the scores of v and w have the inner product (U v)'(U w) = (v L)(w L)', L the
+    Cholesky factor of U'U.
+    """
+    if len(users) < users.shape[1]:
+        return None
+    gram = np.zeros((users.shape[1],) * 2)
+    for begin in range(0, len(users), _BLOCK):
+        part = users[begin : begin + _BLOCK]
+        gram += part.T @ part
+    ridge = 1e-6 * float(np.trace(gram)) / len(gram)
+    if ridge <= 0:
+        return None
+    factor = np.linalg.cholesky(gram + ridge * np.eye(len(gram)))
+    return (factor / np.sqrt(len(users))).astype(np.float32)
 
 
 def choose(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, Established
-from service.engine.prediction.fit import Head, Known, fit
+from service.engine.prediction.fit import Head, Known, audience_of, fit
 from service.engine.prediction.fitted import FittedGeneration, centroids_of
 from service.engine.prediction.inner_products import InnerProductIndex
 from service.engine.prediction.linear import Ridge
@@ -195,6 +195,7 @@ class GenerationFitter:
             unseen=np.array(
                 [generation.streamer_ids[row] not in taught for row in rows.tolist()], bool
             ),
+            audience=audience_of(generation.user_vectors),
         )
         made = fit(known, head, tick=self._tick)
         self._tick()

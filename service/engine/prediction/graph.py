@@ -15,11 +15,11 @@ NEIGHBOURS = 20
 """Edges per streamer before they are made mutual; the depth of the task that is chosen by."""
 _TEMPERATURES = (0.03, 0.015, 0.06, 0.12, 0.25)
 _OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
-_QUERIES = 300
+_QUERIES = 200
 
 
 def neighbour_graph(vectors: NDArray[np.float32], tick: Callable[[], None]) -> BehaviourGraph:
-    """Graph of the nearest by own vector (n, E), mutual; weights of each row sum to 1.
+    """Graph of the nearest by vector (n, E), mutual; weights of each row sum to 1.
 
     An edge weighs as much as its cosine is of the row's best one.
     """

@@ -1,6 +1,6 @@
 """The generations that a replica serves, one of each space."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.engine.spaces.generation import Generation
@@ -31,6 +31,7 @@ class ActiveSpaces:
     def __init__(self) -> None:
         """Serve nothing."""
         self._served: Mapping[str, ServedGeneration] = {}
+        self._expected: frozenset[str] = frozenset()
 
     def get(self, space: str) -> ServedGeneration | None:
         """What is served of a space; None if nothing was promoted or loaded yet."""
@@ -39,6 +40,14 @@ class ActiveSpaces:
     def names(self) -> Sequence[str]:
         """The spaces of which something is served, in order."""
         return sorted(self._served)
+
+    def expected(self) -> Sequence[str]:
+        """The spaces of which something shall be served, in memory yet or not, in order."""
+        return sorted(self._expected | set(self._served))
+
+    def expect(self, spaces: Iterable[str]) -> None:
+        """Something of these spaces shall be served, as soon as it is in memory."""
+        self._expected = frozenset(spaces)
 
     def switch(self, served: ServedGeneration) -> None:
         """Serve a generation from now on, in place of that of the same space."""

@@ -3,11 +3,14 @@
 cases                 one document a case
 cases:CASE            a document for each verdict, by streamer; its log is that of the case
 cases:CASE:RUN        what a run found: members in parts, copies of profiles, what was looked at
+case_runs             names each run that is kept, from before it is written: whoever erases a
+                      profile finds those of processes that died, too
 """
 
 import json
 import secrets
 from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from service.engine.work.lanes import Lane, Lanes
@@ -28,10 +31,11 @@ from service.features.cases.records import (
 )
 from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
 
-CASES = "cases"
+CASES, RUNS = "cases", "case_runs"
 MEMBERS_IN_A_PART = 50
 _LOOKED_AT_IN_A_PART = 2000
 _COPIES_AT_ONCE = 100
+_RUNS_AT_ONCE = 100
 _PARTS_AT_ONCE = 20
 _MOST_BYTES = 1 << 20
 """Of one change, about: the store does nothing else meanwhile."""
@@ -118,9 +122,7 @@ class KeptCases:
             await self._documents.change([Put(CASES, case.case_id, None, expected)])
         except RevisionConflict as conflict:
             raise changed(conflict.found) from conflict
-        for run in (case.run, case.before):
-            if run is not None:
-                await self.drop(case.case_id, run.run_id)
+        await self.tidy(replace(case, run=None, before=None))
         await self._documents.drop(of_case(case.case_id))
 
     async def verdicts(self, case_id: str, names: Sequence[str]) -> dict[str, VerdictRecord]:
@@ -162,6 +164,7 @@ class KeptCases:
     ) -> None:
         """Write what a run found; nobody sees it before the case names the run."""
         collection = of_run(case_id, run.run_id)
+        await self._documents.change([Put(RUNS, f"{case_id}/{run.run_id}", b"{}")])
 
         def parts() -> Generator[None, None, list[Put]]:
             puts: list[Put] = []
@@ -190,6 +193,26 @@ class KeptCases:
     async def drop(self, case_id: str, run_id: str) -> None:
         """Forget what a run found."""
         await self._documents.drop(of_run(case_id, run_id))
+        await self._documents.change([Put(RUNS, f"{case_id}/{run_id}", None)])
+
+    async def runs(self, case_id: str) -> list[str]:
+        """Runs of a case that are kept, those of processes that died among them."""
+        found: list[str] = []
+        begin = after = f"{case_id}/"
+        while part := await self._documents.page(RUNS, after, _RUNS_AT_ONCE):
+            names = [each.document_id for each in part if each.document_id.startswith(begin)]
+            found += [name.removeprefix(begin) for name in names]
+            if len(names) < len(part):
+                break
+            after = names[-1]
+        return found
+
+    async def tidy(self, case: Case) -> None:
+        """Forget the runs of a case that it does not show any more."""
+        shown = {run.run_id for run in (case.run, case.before) if run is not None}
+        for run_id in await self.runs(case.case_id):
+            if run_id not in shown:
+                await self.drop(case.case_id, run_id)
 
     async def members(self, case_id: str, run: Run, start: int, limit: int) -> list[Member]:
         """Up to `limit` members from a place on, the surest first.
@@ -251,17 +274,11 @@ class KeptCases:
         Its id and what was decided of it stay.
         """
         erased, after = 0, ""
-        while True:
-            cases, following = await self.page(after, 1000)
-            for case, _ in cases:
-                for run in (case.run, case.before):
-                    if run is not None:
-                        erased += await self._erase_in(
-                            of_run(case.case_id, run.run_id), streamer_id
-                        )
-            if following is None:
-                return erased
-            after = following
+        while part := await self._documents.page(RUNS, after, _RUNS_AT_ONCE):
+            for each in part:
+                after = each.document_id
+                erased += await self._erase_in(of_run(*after.split("/")), streamer_id)
+        return erased
 
     async def _erase_in(self, collection: str, streamer_id: str) -> int:
         document_id = f"{_COPY}{streamer_id}"

@@ -253,7 +253,9 @@ class Cases:
         event = Event(
             "undone", *_who(who), done.new, done.old, done.streamer_id, last, case.undoable
         )
-        return await self.kept.change(case, kept.revision, event, verdicts), (entry, done)
+        now = await self.kept.change(case, kept.revision, event, verdicts)
+        await self.kept.tidy(now.case)
+        return now, (entry, done)
 
     async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
         """Events of a case behind a number.
@@ -356,8 +358,7 @@ class Cases:
         except BaseException:
             await self.kept.drop(case.case_id, run.run_id)
             raise
-        if case.before is not None:
-            await self.kept.drop(case.case_id, case.before.run_id)
+        await self.kept.tidy(now.case)
         return Ran(now, told)
 
     async def _differences(self, case: Case, expanded: Expanded) -> Differences:

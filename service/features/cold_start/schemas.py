@@ -41,7 +41,11 @@ class ColdStartIn(Request):
     profile: StreamerContent | None = None
     space: Annotated[
         str | None,
-        Field(max_length=128, description="Name of the ID space; the model's by default."),
+        Field(
+            max_length=128,
+            description="Name of the ID space; by default the one that was handed over, or else "
+            "the model's.",
+        ),
     ] = None
     neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
     users: Annotated[
@@ -57,10 +61,9 @@ class ColdStartIn(Request):
         Field(
             max_length=MOST_EXCLUDED_USERS,
             fail_fast=True,
-            default_factory=list[str],
             description="Users that are left out; unknown ones change nothing.",
         ),
-    ]
+    ] = Field(default_factory=list[str])
     min_score: Annotated[
         float | None, Field(allow_inf_nan=False, description="Lowest score of a user.")
     ] = None

@@ -13,7 +13,7 @@ from service.engine.encoding.profile_reader import ToRead
 from service.engine.replica.follower import Follower
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.work.search_pool import SearchPool
-from service.errors import InvalidRequest
+from service.errors import InvalidRequest, NotReady
 from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion, IdEmbedding
 from service.features.cold_start.deadline import Deadline
 from service.features.cold_start.in_space import InSpace
@@ -65,6 +65,7 @@ class ColdStart:
         Raises:
             StreamerNotFound: the streamer is neither stored nor known to the recommender.
             InvalidRequest: the space is unknown, or the profile can't be read.
+            NotReady: the generation that is served is being loaded.
             NotYetVisible: `after_sequence` was not reached in time.
             Overloaded: too many searches wait already, or the service's own deadline passed.
         """
@@ -93,9 +94,10 @@ class ColdStart:
 
         Raises:
             InvalidRequest: nothing does, or it is not clear which.
+            NotReady: the generation is not in memory yet; the bundle's space is another one.
         """
         mine = None if self._id_space is None else self._id_space.name
-        names = self._active.names()
+        names = self._active.expected()
         if space is None:
             if mine is not None and (mine in names or not names):
                 space = mine
@@ -106,8 +108,10 @@ class ColdStart:
             else:
                 return None
         served = self._active.get(space)
-        if served is None and space != mine:
+        if served is None and (space != mine or space in names):
             known = sorted(set(names) | ({mine} if mine else set[str]()))
+            if space in names:
+                raise NotReady(f"what is served of the space {space!r} is being loaded")
             raise InvalidRequest.of(
                 "/space",
                 f"there are no ID-embeddings of space {space!r}"

@@ -1,46 +1,232 @@
-"""`/v1/events`: what happened, in order."""
+"""`/v1/events`: what happened, in order, as a page, as lines, or as server-sent events."""
 
 import json
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi.sse import format_sse_event
+from pydantic import WithJsonSchema
 
-from service.errors import CursorExpired
-from service.features.events.schemas import EventOut, EventPage
-from service.features.events.service import Events
+from service.errors import CursorExpired, InvalidRequest
+from service.features.events.kinds import (
+    MOST_KINDS,
+    Selection,
+    UnknownKind,
+    everything,
+    selection,
+)
+from service.features.events.schemas import (
+    EXAMPLE,
+    EXAMPLE_CURSOR,
+    EventOut,
+    EventPage,
+    EventsEnd,
+    RetentionOut,
+)
+from service.features.events.service import MOST_CURSOR, Events, FoundPage
+from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import STORE, responses
+from service.http.lifecycle import Lifecycle
+from service.http.ndjson import NDJSON, line_of
 from service.http.openapi import ANTI_FRAUD
-
-router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
-CurrentEvents = Annotated[Events, Depends(service_named("events", Events))]
-
-
-@router.get(
-    "/events",
-    operation_id="list_events",
-    summary="Read the feed of events",
-    dependencies=[requires("duplicates")],
-    responses=responses(*STORE, CursorExpired),
+from service.http.streams.server_sent import (
+    MEDIA_TYPE,
+    Take,
+    Watchers,
+    event_stream,
+    still_allowed,
 )
-async def list_events(
-    events: CurrentEvents,
-    charges: CurrentCharges,
-    cursor: Annotated[
-        str | None,
-        Query(max_length=64, description="next_cursor of the page before; none = the oldest kept."),
-    ] = None,
-    limit: Annotated[int, Query(ge=1, le=1000, description="Most events on a page.")] = 100,
-) -> EventPage:
-    """Each event once and in order: keep `next_cursor`. The newest 100,000 are kept."""
-    charges.reach("duplicates", hits_units(limit))
-    found, following = await events.page(cursor, limit)
-    return EventPage(
-        events=[
-            EventOut(event_id=e.event_id, kind=e.kind, at=e.at, data=json.loads(e.data))
-            for e in found
-        ],
-        next_cursor=following,
+from service.scopes import Scope
+from service.store.events import MOST_KEPT, StoredEvent
+
+CurrentEvents = Annotated[Events, Depends(service_named("events", Events))]
+_SCOPE: Scope = "streamers:read"
+_MOST_WAIT_S = 30
+_PAUSE_S = 5.0
+
+
+def _out(event: StoredEvent) -> EventOut:
+    return EventOut(
+        event_id=event.event_id, kind=event.kind, at=event.at, data=json.loads(event.data)
     )
+
+
+def _end(found: FoundPage) -> EventsEnd:
+    return EventsEnd(
+        next_cursor=found.cursor,
+        retention={
+            group: RetentionOut(most_events=MOST_KEPT, oldest_at=at)
+            for group, at in found.oldest_at.items()
+        },
+    )
+
+
+def _sse(event: EventOut, cursor: str) -> bytes:
+    return format_sse_event(event=event.kind, id=cursor, data_str=event.model_dump_json())
+
+
+_EXAMPLE = EventOut.model_validate(EXAMPLE)
+_LINES = (line_of(EXAMPLE) + line_of({"next_cursor": EXAMPLE_CURSOR, "retention": {}})).decode()
+
+
+def _selected(kinds: str | None, caller: Caller) -> Selection:
+    """The kinds that a caller asks for.
+
+    Raises:
+        InvalidRequest: there is no such kind.
+        MissingScope: the caller may not read one.
+    """
+    if kinds is None:
+        return everything(caller.scopes.__contains__)
+    try:
+        wanted = selection([kind.strip() for kind in kinds.split(",", MOST_KINDS)])
+    except UnknownKind as error:
+        raise InvalidRequest.of_parameter("kinds", str(error)) from None
+    for scope in sorted(wanted.scopes):
+        caller.require(scope)
+    return wanted
+
+
+class _Taking:
+    """Gives the events behind a cursor as they come."""
+
+    def __init__(self, events: Events, cursor: str | None, limit: int, wanted: Selection) -> None:
+        self._events = events
+        self._cursor = cursor
+        self._limit = limit
+        self._wanted = wanted
+
+    async def take(self) -> tuple[bytes, bool]:
+        found = await self._events.page(self._cursor, self._limit, self._wanted)
+        self._cursor = found.cursor
+        return b"".join(_sse(_out(event), cursor) for event, cursor in found.events), False
+
+    async def pause(self) -> None:
+        if self._cursor is not None:
+            await self._events.wait(self._cursor, self._wanted, _PAUSE_S)
+
+
+def router_of(lifecycle: Lifecycle) -> APIRouter:
+    """The route; those who wait are answered when the process is to stop."""
+    router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
+    watchers = Watchers(lifecycle)
+
+    @router.get(
+        "/events",
+        operation_id="list_events",
+        summary="Read the feed of events",
+        dependencies=[requires(_SCOPE)],
+        response_model=EventPage,
+        responses={
+            **responses(*STORE, CursorExpired),
+            200: {
+                "content": {
+                    NDJSON: {
+                        "schema": {"type": "object"},
+                        "examples": {"lines": {"value": _LINES}},
+                    },
+                    MEDIA_TYPE: {
+                        "schema": {"type": "string"},
+                        "examples": {
+                            "an event": {"value": _sse(_EXAMPLE, EXAMPLE_CURSOR).decode()}
+                        },
+                    },
+                },
+                "description": "A page; with `Accept: application/x-ndjson` an event a line and "
+                "then what comes after them; with `Accept: text/event-stream` events without end, "
+                "whose ids are cursors.",
+            },
+        },
+    )
+    async def list_events(  # pyright: ignore[reportUnusedFunction]
+        request: Request,
+        events: CurrentEvents,
+        caller: CurrentCaller,
+        charges: CurrentCharges,
+        cursor: Annotated[
+            str | None,
+            Query(
+                max_length=MOST_CURSOR,
+                description="next_cursor of the page before; none = the oldest kept.",
+            ),
+        ] = None,
+        limit: Annotated[int, Query(ge=1, le=1000, description="Most events on a page.")] = 100,
+        kinds: Annotated[
+            str | None,
+            Query(
+                min_length=1,
+                max_length=MOST_KINDS * 82,
+                description="By comma, such as `duplicates.merged,streamer.*`; none = all that the "
+                "key may read.",
+                examples=["duplicates.merged,streamer.*"],
+            ),
+        ] = None,
+        wait_s: Annotated[
+            float,
+            Query(
+                ge=0,
+                le=_MOST_WAIT_S,
+                allow_inf_nan=False,
+                description="Where there is no event yet, wait for one so many seconds.",
+            ),
+        ] = 0,
+        last_event_id: Annotated[
+            Annotated[str, WithJsonSchema({"type": "string", "maxLength": MOST_CURSOR})] | None,
+            Header(description="Of server-sent events: the id of the last one that was seen."),
+        ] = None,
+    ) -> Response | EventPage:
+        """Each event once and in order: keep `next_cursor`, which says where the next page begins.
+
+        About the 100,000 newest of each group of kinds are kept, and `retention` tells since when;
+        a cursor that is older is answered with 410. Kinds need scopes: streamer.* streamers:read,
+        duplicates.* duplicates, watchlist.* cases, webhook.* admin; without `kinds`, those that the
+        key may not read are left out.
+        """
+        wanted = _selected(kinds, caller)
+        charges.reach(_SCOPE, hits_units(limit))
+        accept = request.headers.get("accept", "")
+        if MEDIA_TYPE in accept:
+            watchers.check_room("read the feed page by page")
+            taking = _Taking(events, last_event_id or cursor, limit, wanted)
+            text, _ = await taking.take()
+            allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
+            return event_stream(watchers.stream(_after(text, taking), taking.pause, allowed))
+        found = await _page(events, watchers, cursor, limit, wanted, wait_s)
+        shown, end = [_out(event) for event, _ in found.events], _end(found)
+        if NDJSON in accept:
+            lines = [event.model_dump_json() for event in shown] + [end.model_dump_json()]
+            return Response("".join(f"{line}\n" for line in lines), media_type=NDJSON)
+        return EventPage(events=shown, next_cursor=end.next_cursor, retention=end.retention)
+
+    return router
+
+
+def _after(first: bytes, taking: _Taking) -> Take:
+    """What was taken before the answer began, so that a wrong cursor is refused; then the rest."""
+    ready = [first]
+
+    async def take() -> tuple[bytes, bool]:
+        return (ready.pop(), False) if ready else await taking.take()
+
+    return take
+
+
+async def _page(
+    events: Events,
+    watchers: Watchers,
+    cursor: str | None,
+    limit: int,
+    wanted: Selection,
+    wait_s: float,
+) -> FoundPage:
+    if wait_s == 0:
+        return await events.page(cursor, limit, wanted)
+    watchers.check_room("ask without wait_s")
+    watchers.count += 1
+    try:
+        return await events.page_within(cursor, limit, wanted, wait_s, lambda: watchers.is_over)
+    finally:
+        watchers.count -= 1

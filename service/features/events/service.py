@@ -1,41 +1,121 @@
 """The feed of events, read by an opaque cursor."""
 
+import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from service.errors import CursorExpired, InvalidRequest
+from service.features.events.kinds import Selection
+from service.features.events.news import News
 from service.store.events import EventStore, FeedGap, FeedPlace, StoredEvent
 
-_CURSOR = re.compile(r"([0-9a-f]{8})-([0-9a-f]{1,14})")
+MOST_CURSOR = 512
+_CURSOR = re.compile(r"([0-9a-f]{8})((?:-[a-z_]{1,32}\.[0-9a-f]{1,14}){0,20})")
+_CHUNK = 1000
+_SLICE_S = 1.0
+
+
+@dataclass(frozen=True)
+class FoundPage:
+    """Events, each with the cursor that continues behind it.
+
+    Attributes:
+        events: in order.
+        cursor: continues behind all of them.
+        oldest_at: of each group that was read, when the oldest event happened that is kept.
+    """
+
+    events: Sequence[tuple[StoredEvent, str]]
+    cursor: str
+    oldest_at: Mapping[str, float | None]
 
 
 class Events:
     """The use-case behind `GET /v1/events`."""
 
-    def __init__(self, store: EventStore) -> None:
-        """Read what `store` keeps."""
+    def __init__(self, store: EventStore, news: News) -> None:
+        """Read what `store` keeps; `news` tells that there is more."""
         self._store = store
+        self._news = news
 
-    async def page(self, cursor: str | None, limit: int) -> tuple[Sequence[StoredEvent], str]:
-        """Events after a cursor, None = from the oldest that is kept; and the next cursor.
+    async def page(self, cursor: str | None, limit: int, selection: Selection) -> FoundPage:
+        """Events after a cursor, None = from the oldest that is kept.
 
         Raises:
             InvalidRequest: the cursor is none that this service gave.
             CursorExpired: the events after it are not kept any more.
         """
-        after = None
-        if cursor is not None:
-            found = _CURSOR.fullmatch(cursor)
-            if found is None:
-                raise InvalidRequest.of_parameter(
-                    "cursor", "is not a cursor that this service gave"
+        after = None if cursor is None else _place_of(cursor)
+        is_single = bool(selection.kinds)
+        while True:
+            try:
+                page = await self._store.page(
+                    after, max(limit, _CHUNK) if is_single else limit, selection.groups
                 )
-            after = FeedPlace(found[1], int(found[2], 16))
-        try:
-            page = await self._store.page(after, limit)
-        except FeedGap as gap:
-            raise CursorExpired(
-                "the events after this cursor are not kept any more; begin without a cursor, and "
-                "read what they would have told, such as GET /v1/duplicates"
-            ) from gap
-        return page.events, f"{page.after.epoch}-{page.after.number:x}"
+            except FeedGap as gap:
+                raise CursorExpired(
+                    "the events after this cursor are not kept any more; begin without a cursor, "
+                    "and read what they would have told, such as GET /v1/duplicates"
+                ) from gap
+            place, found = page.begins, list[tuple[StoredEvent, str]]()
+            for event in page.events:
+                if len(found) == limit:
+                    break
+                place = place.behind(event)
+                if selection.has(event.kind):
+                    found.append((event, _cursor_of(place)))
+            else:
+                place = page.after
+            if found or not page.events:
+                return FoundPage(found, _cursor_of(place), page.oldest_at)
+            after = place
+
+    async def page_within(
+        self,
+        cursor: str | None,
+        limit: int,
+        selection: Selection,
+        wait_s: float,
+        is_over: Callable[[], bool],
+    ) -> FoundPage:
+        """Events after a cursor; where there are none yet, those that come in so many seconds.
+
+        Args:
+            cursor: as in `page`.
+            limit: most events.
+            selection: of kinds.
+            wait_s: longest wait.
+            is_over: whether to wait no longer.
+
+        Raises:
+            InvalidRequest, CursorExpired: as in `page`.
+        """
+        clock = asyncio.get_running_loop()
+        ends = clock.time() + wait_s
+        found = await self.page(cursor, limit, selection)
+        while not found.events and (left := ends - clock.time()) > 0 and not is_over():
+            if await self.wait(found.cursor, selection, min(left, _SLICE_S)):
+                found = await self.page(found.cursor, limit, selection)
+        return found
+
+    async def wait(self, cursor: str, selection: Selection, timeout_s: float) -> bool:
+        """Wait until there is something behind a cursor; whether there is."""
+        return await self._news.wait(_place_of(cursor), selection, timeout_s)
+
+    async def newest(self) -> str:
+        """The cursor behind all events that there are."""
+        return _cursor_of(await self._store.newest())
+
+
+def _cursor_of(place: FeedPlace) -> str:
+    numbers = sorted(place.numbers.items())
+    return place.epoch + "".join(f"-{group}.{number:x}" for group, number in numbers)
+
+
+def _place_of(cursor: str) -> FeedPlace:
+    found = _CURSOR.fullmatch(cursor)
+    if found is None:
+        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+    parts = [part.split(".") for part in found[2].split("-")[1:]]
+    return FeedPlace(found[1], {group: int(number, 16) for group, number in parts})

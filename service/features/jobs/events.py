@@ -2,38 +2,38 @@
 
 Each event is the whole job, and its id is the job's revision: a client that reconnects with
 `Last-Event-ID` gets the present state if it has changed since, and has missed nothing that counts.
-Nothing is queued for a client: the next event is made when the one before was taken, so one that
-never reads costs a connection, until that is closed (`STREAMER_SERVER__IDLE_TIMEOUT_S`).
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.sse import format_sse_event
 from pydantic import WithJsonSchema
-from starlette.responses import StreamingResponse
 
-from service.errors import InvalidRequest, JobNotFound, NoSuchPath, Overloaded, ServiceError
+from service.errors import InvalidRequest, JobNotFound, NoSuchPath
 from service.features.jobs.endpoints import CurrentJobs, JobIdPath
 from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
 from service.features.jobs.shown import job_out
-from service.http.auth.callers import KeyRing, caller_by
 from service.http.auth.route_scopes import requires
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
 from service.http.openapi import RUNNING_IT
+from service.http.streams.server_sent import (
+    MEDIA_TYPE,
+    EventStream,
+    Take,
+    Watchers,
+    event_stream,
+    still_allowed,
+)
 from service.scopes import Scope
 from service.store.jobs import FINISHED, Job
 
 POLL_S = 0.5
 """A change is seen at most so late."""
-HEARTBEAT_S = 10.0
-"""A comment keeps connections open on which nothing happens for so long."""
-MOST_WATCHERS = 100
-_MEDIA_TYPE = "text/event-stream"
 _SCOPE: Scope = "streamers:read"
 
 
@@ -44,53 +44,23 @@ def _event_of(job: JobOut, revision: int) -> bytes:
 _LAST_EVENT = _event_of(JobOut.model_validate(EXAMPLE), 3).decode()
 
 
-class EventStream(StreamingResponse):
-    """Events, until the job is finished or the client leaves."""
+def _taking(jobs: Jobs, job: Job, seen: int) -> Take:
+    """Gives a job's present state, unless that was seen, then each later one, up to its end."""
+    states = [job]
 
-    media_type = _MEDIA_TYPE
-
-
-class Watchers:
-    """Counts those who watch jobs; more than `MOST_WATCHERS` are refused."""
-
-    def __init__(self, lifecycle: Lifecycle) -> None:
-        """Nobody watches yet; streams end when `lifecycle` says that the process stops."""
-        self._lifecycle = lifecycle
-        self.count = 0
-
-    async def watch(
-        self, jobs: Jobs, job: Job, seen: int, check: Callable[[], object]
-    ) -> AsyncGenerator[bytes, None]:
-        """Events of a job from its present state on, unless that was seen, up to its end.
-
-        They end before that once `check` raises a `ServiceError`.
-        """
-        self.count += 1
+    async def take() -> tuple[bytes, bool]:
+        nonlocal seen
         try:
-            quiet_s = 0.0
-            while True:
-                if job.revision > seen:
-                    seen, quiet_s = job.revision, 0.0
-                    yield _event_of(job_out(job), seen)
-                if job.state in FINISHED or self._lifecycle.is_draining:
-                    return
-                if quiet_s >= HEARTBEAT_S:
-                    quiet_s = 0.0
-                    yield format_sse_event(comment="still here")
-                await asyncio.sleep(POLL_S)
-                quiet_s += POLL_S
-                try:
-                    check()
-                except ServiceError:  # the key was revoked, or has expired
-                    return
-                try:
-                    job = await jobs.get(job.job_id)
-                except JobNotFound:
-                    return
-                except ServiceError:
-                    continue  # the store does not answer at the moment
-        finally:
-            self.count -= 1
+            now = states.pop() if states else await jobs.get(job.job_id)
+        except JobNotFound:
+            return b"", True
+        text = b""
+        if now.revision > seen:
+            seen = now.revision
+            text = _event_of(job_out(now), seen)
+        return text, now.state in FINISHED
+
+    return take
 
 
 def router_of(lifecycle: Lifecycle) -> APIRouter:
@@ -108,7 +78,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             **responses(*STORE, NoSuchPath, JobNotFound),
             200: {
                 "content": {
-                    _MEDIA_TYPE: {
+                    MEDIA_TYPE: {
                         "schema": {"type": "string"},
                         "examples": {"the last event": {"value": _LAST_EVENT}},
                     }
@@ -132,17 +102,13 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         job = await jobs.get(job_id)
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
-
-        def check() -> None:
-            keys: KeyRing = request.state.services.key_ring
-            if not keys.is_open:
-                caller_by(keys, request.headers.get("authorization", "")).require(_SCOPE)
-
-        if watchers.count >= MOST_WATCHERS:
-            raise Overloaded(f"{MOST_WATCHERS} clients watch jobs already; ask for the job itself")
-        return EventStream(
-            watchers.watch(jobs, job, seen, check),
-            headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"},
+        watchers.check_room("ask for the job itself")
+        return event_stream(
+            watchers.stream(
+                _taking(jobs, job, seen),
+                partial(asyncio.sleep, POLL_S),
+                still_allowed(request, [_SCOPE]),
+            )
         )
 
     return router

@@ -166,6 +166,7 @@ class SpaceFollower:
         self._serve()
 
     def _serve(self) -> None:
+        self._active.expect(space for space, record in self._records.items() if record.active)
         for space in {*self._records, *self._active.names()}:
             record = self._records.get(space)
             active = None if record is None else record.active

@@ -163,7 +163,7 @@ class Erasure:
             Persisting(
                 "judgements, events",
                 "id",
-                "you take the judgement back; 100,000 newer events",
+                "you take the judgement back; 100,000 newer events of the kind",
             ),
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(

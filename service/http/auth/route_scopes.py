@@ -14,9 +14,11 @@ from service.http.admission import PROBES
 from service.http.documents import ERRORS_PATH
 from service.scopes import SCOPES, Scope
 
+CONSOLE = "/console"
+"""Path of the web console; below it are its files."""
 _DOCUMENTATION = frozenset({"/openapi.json", "/docs", "/docs/oauth2-redirect", ERRORS_PATH})
-_PUBLIC = PROBES | _DOCUMENTATION | {"/metrics"}
-_PUBLIC_FILES = "/static-offline-docs"
+_PUBLIC = PROBES | _DOCUMENTATION | {"/metrics", CONSOLE}
+_PUBLIC_FILES = ("/static-offline-docs/", f"{CONSOLE}/")
 _bearer = HTTPBearer(auto_error=False, description="An API key with the scopes that are named.")
 
 
@@ -29,8 +31,8 @@ def requires(scope: Scope) -> Any:
 
 
 def is_public(path: str) -> bool:
-    """Whether a path needs no key: probes, metrics and documentation."""
-    return path in _PUBLIC or path.startswith(f"{_PUBLIC_FILES}/")
+    """Whether a path needs no key: probes, metrics, documentation and the console's files."""
+    return path in _PUBLIC or path.startswith(_PUBLIC_FILES)
 
 
 class RouteScope(NamedTuple):

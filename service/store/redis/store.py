@@ -36,6 +36,7 @@ from service.store.base import (
     StoredProfile,
     Upsert,
 )
+from service.store.events import MOST_KEPT, WRITES
 from service.store.jobs import JobStep, LeaseLost
 from service.store.once import REMEMBERED_S, Once
 from service.store.redis.anchors import RedisAnchors
@@ -61,7 +62,7 @@ from service.store.redis.forgetting import forget
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
 
-_WRITE = Path(__file__).with_name("write.lua").read_text(encoding="utf-8")
+_WRITE = Path(__file__).with_name("write.lua").read_text("utf-8").replace("%KEPT", str(MOST_KEPT))
 CHUNK_BYTES = 8 << 20
 """One command moves about so much, so that it is answered well before its timeout."""
 _WAITS_S = (0.0, 0.05)
@@ -102,6 +103,7 @@ class RedisStore:
         self._meta, self._ids, self._log = f"{prefix}meta", f"{prefix}ids", f"{prefix}log"
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
+        self._events = f"{prefix}events:{WRITES}"
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE, "store_write")
@@ -166,7 +168,7 @@ class RedisStore:
         mark = secrets.token_hex(8)
         done = self._done + mark if once is None else self._once + once.key
         job = done if step is None else self._job + step.lease.job_id
-        keys = [self._meta, self._ids, self._log, done, job]
+        keys = [self._meta, self._ids, self._log, done, job, self._events]
         arguments: list[Argument] = [model, *progress_of(step), *terms_of(once)]
         for operation in operations:
             keys.append(self._record + id_of(operation))

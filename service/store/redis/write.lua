@@ -1,7 +1,7 @@
 -- Applies operations in order and atomically; each that is accepted gets the next sequence number.
 --
 -- KEYS  meta, ids, log, what this write did if it was done before, the job that it is a step of (any
---       key without one), then the record of each operation
+--       key without one), the events of writes, then the record of each operation
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
 --       the model of all records ("" where there are none), of a job's step the token of its lease, the
 --       job's checkpoint, what of it was and what is done (otherwise "", "", 0, 0), for a write that is
@@ -17,7 +17,7 @@
 
 local FIELDS = 11
 local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local JOB = KEYS[5]
+local JOB, EVENTS = KEYS[5], KEYS[6]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local model = ARGV[5]
 local token, checkpoint, after, done = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
@@ -39,6 +39,7 @@ end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local at_ms = string.format('%.0f', now)
 if now > latest then
   return now
 end
@@ -61,7 +62,13 @@ local function next_sequence()
   return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
 end
 
-for i = 6, #KEYS do
+-- Beside the log, which has vectors and is short, for those who are told that something was written.
+local function tell(sequence, id, did)
+  redis.call('XADD', EVENTS, 'MAXLEN', '~', '%KEPT', sequence .. '-0',
+    'id', id, 'did', did, 'at', at_ms)
+end
+
+for i = 7, #KEYS do
   local record = KEYS[i]
   local operation, id, expected = ARGV[at], ARGV[at + 1], ARGV[at + 2]
   local current = redis.call('HGET', record, 'version') or '0'
@@ -75,6 +82,7 @@ for i = 6, #KEYS do
       local sequence = next_sequence()
       redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
         'op', operation, 'id', id)
+      tell(sequence, id, 'deleted')
       outcomes[#outcomes + 1] = {1, tonumber(sequence), 0}
     else
       outcomes[#outcomes + 1] = {0, tonumber(current), 0}
@@ -101,6 +109,7 @@ for i = 6, #KEYS do
       redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
         'op', operation, 'id', id, 'embedding', ARGV[f], 'content', ARGV[f + 1],
         'facets', ARGV[f + 2], 'model', model)
+      tell(sequence, id, current == '0' and 'created' or 'updated')
       outcomes[#outcomes + 1] = {1, tonumber(sequence), current == '0' and 1 or 0}
     else
       outcomes[#outcomes + 1] = {0, tonumber(current), 0}
@@ -132,7 +141,7 @@ if changed then
 end
 if token ~= '' then
   redis.call('HSET', JOB, 'checkpoint', checkpoint, 'done', done, 'crashes', '0',
-    'updated_at', string.format('%.0f', now))
+    'updated_at', at_ms)
   redis.call('HINCRBY', JOB, 'created', counts.created)
   redis.call('HINCRBY', JOB, 'updated', counts.updated)
   redis.call('HINCRBY', JOB, 'revision', 1)

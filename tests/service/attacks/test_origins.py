@@ -42,7 +42,9 @@ def test_names_of_this_machine(client: TestClient, host: str) -> None:
         *("localhost#evil.example", "localhost?evil.example", "localhost evil.example", "."),
     ],
 )
-@pytest.mark.parametrize("path", ["/v1/streamers", "/metrics", "/openapi.json", "/docs"])
+@pytest.mark.parametrize(
+    "path", ["/v1/streamers", "/metrics", "/openapi.json", "/docs", "/console/"]
+)
 def test_names_that_are_not(client: TestClient, host: str, path: str) -> None:
     answer = client.get(path, headers={"Host": host})
     said = problem(answer, 421, "host_not_allowed")["detail"]

@@ -104,6 +104,7 @@ FAILING = {
     "compare": "w0000 w0001 --url {1}",
     "judge": "w0000 w0001 same --url {1}",
     "events": "--url {1}",
+    "webhooks": "list --url {1}",
     "cases": "list --url {1}",
     "verify-case": "{0}/none.zip",
     "embed": "--bundle {0}/none --data {0} --out {0}/v.npz",

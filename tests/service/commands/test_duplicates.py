@@ -88,7 +88,8 @@ def test_a_waterfall_adds_up(service: Service) -> None:
 
 def test_a_judgement_splits_and_the_feed_tells(service: Service) -> None:
     cursor = json.loads(run("events", "--json", "--url", service.url).stdout)["next_cursor"]
-    words = ("events", "--follow", "--json", "--cursor", cursor, "--url", service.url)
+    kinds = ("--kinds", "duplicates.*")
+    words = ("events", "--follow", "--json", "--cursor", cursor, *kinds, "--url", service.url)
     with subprocess.Popen(
         command(*words), cwd=ROOT, env=environment(), stdout=subprocess.PIPE, text=True
     ) as follow:
@@ -104,7 +105,7 @@ def test_a_judgement_splits_and_the_feed_tells(service: Service) -> None:
         finally:
             follow.terminate()
     assert event["kind"] == "duplicates.split"
-    rows, said = rows_of(service, "events", "--cursor", cursor)
+    rows, said = rows_of(service, "events", "--cursor", cursor, *kinds)
     assert event["kind"] in [row[1] for row in rows]
     assert said.startswith("go on with --cursor ")
     _, said = rows_of(service, "judge", "s1", "s2", "same")
@@ -156,6 +157,7 @@ def test_a_rebuild_is_a_job(service: Service) -> None:
         (("judge", "s0", "s0", "same"), "two different streamers"),
         (("judge", "s0", "nobody", "same"), "not stored: 'nobody'"),
         (("judge", "s0", "alone", "take-back"), "has no judgement"),
+        (("events", "--kinds", "duplicate.*"), "NAME is one of"),
         (("events", "--cursor", "dup-garbage"), "is not a cursor that this service gave"),
     ],
 )

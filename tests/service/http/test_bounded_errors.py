@@ -89,6 +89,16 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: filled('{"attributes":{', (f'"{i:07d}":{{}}' for i in count()), "}}"),
     ),
     "a name": ("PUT", "/v1/streamers/s", lambda: filled('{"', ("x" for _ in count()), '":1}')),
+    "kinds": (
+        "POST",
+        "/v1/webhooks",
+        lambda: filled('{"url":"https://example.org/a","kinds":[', zeros(), "]}"),
+    ),
+    "dead letters": (
+        "POST",
+        "/v1/webhooks/wh-0f3c9a1b5e7d2c4a:replay",
+        lambda: filled('{"delivery_ids":[', zeros(), "]}"),
+    ),
     "changes": ("PATCH", "/v1/streamers/stored", lambda: filled("{", unknown_fields(), "}")),
     "tags": ("PATCH", "/v1/streamers/stored", lambda: filled('{"tags":[', zeros(), "]}")),
 }

@@ -36,6 +36,16 @@ NEEDS_A_KEY = ("change_key", "rotate_key", "revoke_key")
 """The ids of keys are drawn."""
 NEEDS_A_JOB = ("get_job", "watch_job", "get_job_result", "cancel_job", "retry_job")
 """So are those of jobs, and what can be done with one depends on its state."""
+NEEDS_A_WEBHOOK = (
+    "get_webhook",
+    "change_webhook",
+    "rotate_webhook_secret",
+    "test_webhook",
+    "list_deliveries",
+    "replay_dead_letters",
+    "delete_webhook",
+)
+"""The ids of webhooks are drawn, and those of their dead letters need some."""
 NEEDS_A_GROUP = ("get_duplicates", "take_judgement_back", "take_rating_back")
 """Ids of groups are hashes, and only what was judged or rated can be taken back."""
 NEEDS_A_WATCHLIST = ("get_watchlist", "change_watchlist", "delete_watchlist")
@@ -179,6 +189,7 @@ def requests() -> Iterator[Any]:
             "create_key",
             *NEEDS_A_JOB,
             *NEEDS_A_GROUP,
+            *NEEDS_A_WEBHOOK,
             *NEEDS_A_LIST,
             *NEEDS_AN_ALERT,
             *NEEDS_A_WATCHLIST,
@@ -232,6 +243,24 @@ def test_examples_of_keys_work_with_the_id_of_a_key(bundle: Path, tmp_path: Path
                 bodies.append(None)
             for body in bodies:
                 check(name, client.request(method, path.format(**made[0].json()), json=body))
+
+
+def test_examples_of_webhooks_work_with_the_id_of_a_webhook(running: TestClient) -> None:
+    (example,) = SCHEMAS["WebhookIn"]["examples"]
+    made = execute(running, "create_webhook", "application/json", example)
+    check("create_webhook", made)
+    for name in NEEDS_A_WEBHOOK:
+        method, path, operation = OPERATIONS[name]
+        known = operation.get("requestBody", {"content": {}})
+        bodies = [b for c in known["content"].values() for b in examples_of(c["schema"])]
+        if not known.get("required"):
+            bodies.append(None)
+        for body in bodies:
+            answer = running.request(method, path.format(**made.json()), json=body)
+            if body and "delivery_ids" in body:
+                assert answer.json()["errors"][0]["pointer"] == "/delivery_ids/0"
+                continue
+            check(name, answer)
 
 
 def test_examples_of_watchlists_work_with_the_id_of_one(demo: TestClient) -> None:

@@ -15,6 +15,7 @@ from service.features.lists.schemas import EXAMPLE_NAME
 from service.features.outreach.schemas import EXAMPLE_OUTREACH
 from service.features.watchlists.alerts.schemas import EXAMPLE_ALERT
 from service.features.watchlists.schemas import EXAMPLE_WATCHLIST
+from service.features.webhooks.schemas import EXAMPLE_ID as EXAMPLE_WEBHOOK
 from service.http.documents import MEDIA_TYPE, example_of
 from service.http.schemas import Problem
 
@@ -94,6 +95,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
     document = running.get("/openapi.json").json()
     for name, _ in operations(document):
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
+        ids["webhook_id"] = EXAMPLE_WEBHOOK
         ids |= {"group_id": EXAMPLE_GROUP, "case_id": EXAMPLE_CASE}
         ids |= {"space": "s", "generation": "g", "user_id": "u"}
         ids |= {"watchlist_id": EXAMPLE_WATCHLIST, "alert_id": EXAMPLE_ALERT}

@@ -209,12 +209,12 @@ async def test_the_feed_is_read_by_a_place_and_tells_of_gaps(
     numbers = [e.number for e in (*first.events, *rest.events)]
     assert numbers == [1, 2, 3, 4, 5]
     assert (await events.page(rest.after, 9)).events == []
-    await admin.xtrim("ss:events", maxlen=2, approximate=False)
-    assert [e.number for e in (await events.page(FeedPlace(rest.after.epoch, 3), 9)).events] == [
-        4,
-        5,
-    ]
-    for place in (first.after, FeedPlace("00000000", 3), FeedPlace(rest.after.epoch, 6)):
+    await admin.xtrim("ss:events:duplicates", maxlen=2, approximate=False)
+    epoch = rest.after.epoch
+    third = FeedPlace(epoch, {"duplicates": 3})
+    assert [e.number for e in (await events.page(third, 9)).events] == [4, 5]
+    ahead = FeedPlace(epoch, {"duplicates": 6})
+    for place in (first.after, FeedPlace("00000000", third.numbers), ahead):
         with pytest.raises(FeedGap):
             await events.page(place, 9)
 

@@ -30,7 +30,7 @@ COLUMNS = (
 )  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
-_EVENTS_AT_ONCE = 1000
+_EVENTS_AT_ONCE = 200
 _TRIES = 3
 _CHUNK = 1 << 16
 _IN_MEMORY = 1 << 20

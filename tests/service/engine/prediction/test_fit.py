@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.engine.prediction.fit import Fit, Head, Known, fit
+from service.engine.prediction.fit import Fit, Head, Known, audience_of, fit
 from service.engine.prediction.linear import LinearMap, Ridge, cosines, procrustes
 from service.engine.prediction.neighbours import nearest
 from service.engine.prediction.predictor import Predictions
@@ -122,6 +122,18 @@ def test_held_out_are_those_that_the_encoder_was_trained_without(clear: World) -
     assert found.predictor is not None
     assert found.predictor.confidence.calibration is None
     assert "trained" in (found.predictor.confidence.withheld_because or "")
+
+
+def test_vectors_turned_by_audience_are_as_alike_as_their_scores(clear: World) -> None:
+    turn = audience_of(clear.users)
+    assert turn is not None
+    known = replace(clear.known, audience=turn)
+    scores = clear.known.vectors @ clear.users.T
+    expected = unit(scores[:50]) @ unit(scores[:50]).T
+    found = unit(known.by_audience()[:50]) @ unit(known.by_audience()[:50]).T
+    np.testing.assert_allclose(found, expected, atol=1e-3)
+    assert fit(known).graph is not None
+    assert audience_of(clear.users[:3]) is None
 
 
 def test_procrustes_tells_a_rotation_from_another_space(clear: World) -> None:

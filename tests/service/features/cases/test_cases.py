@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.cases.keeping import KeptCases
 from tests.service.conftest import put
 from tests.service.features.duplicates.test_duplicates import evaluated
 from tests.service.features.transfers.waiting import ended
@@ -230,6 +231,25 @@ def test_verdicts_outlast_writes_deletes_and_an_erasure(client: TestClient) -> N
 def zip_names(client: TestClient, case: dict[str, Any]) -> list[str]:
     answer = client.get(f"/v1/cases/{case['case_id']}/export").raise_for_status()
     return zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+
+
+def test_runs_that_are_not_shown_any_more_are_forgotten(client: TestClient) -> None:
+    chain(client)
+    documents = client.app_state["services"].cases.kept
+    case = begin(client, "ana")
+    for hops in (1, 2, 3):
+        case = act(client, case, "expand", hops=hops)
+    kept = kept_runs(client, documents, case)
+    assert len(kept) == 2
+    assert case["run"]["run_id"] in kept
+    case = act(client, case, "undo")
+    assert kept_runs(client, documents, case) == {case["run"]["run_id"]}
+
+
+def kept_runs(client: TestClient, kept: KeptCases, case: dict[str, Any]) -> set[str]:
+    assert client.portal is not None
+    names = client.portal.call(kept.runs, case["case_id"])
+    return set(names)
 
 
 def test_what_many_show_makes_no_edge(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -252,6 +252,18 @@ def test_the_space_may_be_left_out_where_it_is_clear_and_must_be_known(client: T
 
 
 @pytest.mark.usefixtures("handed")
+def test_a_generation_that_is_not_loaded_yet_is_not_replaced_by_the_bundle(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.engine.spaces.active import ActiveSpaces
+
+    monkeypatch.setattr(ActiveSpaces, "get", lambda *_: None)
+    answer = client.post("/v1/cold-start", json={"space": "als", "profile": PROFILE})
+    assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")
+    assert "Retry-After" in answer.headers
+
+
+@pytest.mark.usefixtures("handed")
 def test_many_questions_in_one_request(client: TestClient) -> None:
     lines = [
         json.dumps({"space": "als", "profile": PROFILE, "users": 3}),

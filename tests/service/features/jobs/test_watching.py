@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from service.features.jobs import events
+from service.http.streams.server_sent import MOST_WATCHERS
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles
 from tests.service.features.transfers.waiting import ended, upload, when
@@ -65,7 +65,7 @@ def test_clients_that_never_read(serve: Serve) -> None:
     address = urlsplit(service.url)
     silent: list[socket.socket] = []
     try:
-        while len(silent) < events.MOST_WATCHERS:
+        while len(silent) < MOST_WATCHERS:
             one = socket.create_connection((address.hostname, address.port))
             one.sendall(f"GET {path}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
             if one.recv(12) == b"HTTP/1.1 200":

@@ -33,6 +33,7 @@ FILLED = {
     "key_id": "0123456789ab",
     "job_id": "0" * 28,
     "group_id": "dup-" + "0" * 24,
+    "webhook_id": "wh-" + "0" * 16,
     "watchlist_id": "wl-" + "0" * 24,
     "alert_id": "al-" + "0" * 24,
     "list_name": "a-list",
@@ -206,6 +207,13 @@ def test_what_has_no_route_needs_a_key_as_well(guarded: TestClient, path: str) -
 )
 def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
     assert guarded.get(path, headers={"Authorization": ""}).status_code == 200
+
+
+@pytest.mark.parametrize(("path", "statuses"), [("/console/", (200, 503)), ("/console/a", (404,))])
+def test_the_console_asks_for_a_key_itself(
+    guarded: TestClient, path: str, statuses: tuple[int, ...]
+) -> None:
+    assert guarded.get(path, headers={"Authorization": ""}).status_code in statuses
 
 
 @pytest.mark.parametrize("path", ["/v1/similar", "/v1/streamers:bulk", "/v1/jobs/imports"])

@@ -1,9 +1,10 @@
-"""`events`: what happened to groups of duplicates, in order."""
+"""`events`: what happened, in order."""
 
 import argparse
 import sys
 import time
 from functools import partial
+from typing import Any, cast
 
 from service.client import Client, ClientError
 from service.client.duplicates.synchronous import Events
@@ -11,7 +12,9 @@ from service.client.models import EventOut
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.questions.asking import add_common, with_client
 
-_COLUMNS = ["at", "kind", "group_id", "size", "groups", "streamer_ids"]
+_COLUMNS = ["at", "kind", "about", "data"]
+_ABOUT = ("streamer_id", "group_id", "case_id", "watchlist_id", "webhook_id")
+"""Of the first of these an event is."""
 _POLL_S = 1.0
 _PAGE = 1000
 
@@ -19,6 +22,9 @@ _PAGE = 1000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Where to begin, and whether to wait for more."""
     parser.add_argument("--cursor", metavar="C", help="go on behind it (the oldest event kept)")
+    parser.add_argument(
+        "--kinds", metavar="K,K", default="", help="such as streamer.*,duplicates.merged (all)"
+    )
     parser.add_argument(
         "--follow",
         action="store_true",
@@ -33,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read(client: Client, args: argparse.Namespace) -> None:
-    feed = client.events(args.cursor, page_size=_PAGE)
+    feed = client.events(args.cursor, kinds=_kinds(args), page_size=_PAGE)
     events = list(feed)
     fields = {"events": [e.model_dump(mode="json") for e in events], "next_cursor": feed.cursor}
     answer(args, fields, lambda: print_rows(_COLUMNS, [_row(event) for event in events]))
@@ -42,7 +48,7 @@ def _read(client: Client, args: argparse.Namespace) -> None:
 
 
 def _follow(client: Client, args: argparse.Namespace) -> None:
-    feed = client.events(args.cursor, page_size=_PAGE, poll_s=_POLL_S)
+    feed = client.events(args.cursor, kinds=_kinds(args), page_size=_PAGE, poll_s=_POLL_S)
     if not args.json:
         show(partial(print, "\t".join(_COLUMNS)))
     try:
@@ -54,14 +60,21 @@ def _follow(client: Client, args: argparse.Namespace) -> None:
         raise
 
 
+def _kinds(args: argparse.Namespace) -> list[str]:
+    return [kind.strip() for kind in args.kinds.split(",") if kind.strip()]
+
+
 def _tell(feed: Events) -> None:
     if feed.cursor is not None:
         print(f"go on with --cursor {feed.cursor}", file=sys.stderr)
 
 
 def _row(event: EventOut) -> list[Cell]:
-    data = event.data
-    names = [",".join(map(str, data.get(name, ()))) for name in ("groups", "streamer_ids")]
     when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-    group_id, size = data.get("group_id"), data.get("size")
-    return [when, event.kind, group_id, size, *(name or None for name in names)]
+    data = dict(event.data)
+    about = next((data.pop(name) for name in _ABOUT if name in data), None)
+    return [when, event.kind, about, " ".join(f"{k}={_cell(v)}" for k, v in data.items())]
+
+
+def _cell(value: Any) -> str:
+    return ",".join(map(str, cast(list[Any], value))) if isinstance(value, list) else str(value)

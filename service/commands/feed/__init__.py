@@ -1,0 +1,1 @@
+"""Commands about what happens in a running service."""

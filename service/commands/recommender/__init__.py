@@ -1,0 +1,1 @@
+"""What a recommender does by the command line."""

@@ -1,0 +1,1 @@
+"""Commands of watchlists and their alerts."""

@@ -1,0 +1,73 @@
+/** Asks the service; every failure becomes a `Failure` with what went wrong and the remedy. */
+import createClient, { type Middleware } from "openapi-fetch";
+import { key, refuseKey } from "../state/session";
+import type { components, paths } from "./schema";
+
+export type Schemas = components["schemas"];
+/** Of a route, where schemas of several routes have one name. */
+export type GetAnswer<Path extends keyof paths> = paths[Path] extends {
+  get: { responses: { 200: { content: { "application/json": infer Body } } } };
+}
+  ? Body
+  : never;
+export type Problem = Schemas["Problem"];
+
+/** What the service refused, or that it did not answer (`code` is "unreachable" then). */
+export class Failure extends Error {
+  readonly status: number;
+  readonly code: string;
+  readonly retryAfterS: number | null;
+  readonly problem: Problem | null;
+
+  constructor(status: number, code: string, detail: string, problem?: Problem, retry?: string) {
+    super(detail);
+    this.status = status;
+    this.code = code;
+    this.problem = problem ?? null;
+    const seconds = Number(retry);
+    this.retryAfterS = retry && Number.isFinite(seconds) ? seconds : null;
+  }
+}
+
+const bearer: Middleware = {
+  onRequest({ request }) {
+    if (key.value) request.headers.set("Authorization", `Bearer ${key.value}`);
+    return request;
+  },
+  onResponse({ request, response }) {
+    const sent = request.headers.get("Authorization")?.slice("Bearer ".length) ?? "";
+    if (response.status === 401) refuseKey(sent);
+    return undefined;
+  },
+};
+
+export const api = createClient<paths>({ baseUrl: "/", credentials: "omit" });
+api.use(bearer);
+
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
+}
+
+/** The data of an answer. Throws a `Failure`, or passes an abort on. */
+export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
+  let answer: Answer<T>;
+  try {
+    answer = await asked;
+  } catch (error) {
+    if (error instanceof DOMException && error.name === "AbortError") throw error;
+    throw new Failure(0, "unreachable", String(error));
+  }
+  const { data, error, response } = answer;
+  if (response.ok) return data as T;
+  const retry = response.headers.get("Retry-After") ?? undefined;
+  if (isProblem(error)) {
+    throw new Failure(response.status, error.code, error.detail, error, retry);
+  }
+  throw new Failure(response.status, "unexpected", response.statusText, undefined, retry);
+}
+
+function isProblem(value: unknown): value is Problem {
+  return typeof value === "object" && value !== null && "code" in value && "detail" in value;
+}

@@ -1,0 +1,50 @@
+/** Texts in the language of choice, and numbers and times as it writes them. */
+import { language } from "../state/preferences";
+import { deskEn } from "./desk_en";
+import { deskZh } from "./desk_zh";
+import { en } from "./en";
+import { findEn } from "./find_en";
+import { findZh } from "./find_zh";
+import { newcomerEn } from "./newcomer_en";
+import { newcomerZh } from "./newcomer_zh";
+import { zh } from "./zh";
+
+const TEXTS = {
+  en: { ...en, ...findEn, ...deskEn, ...newcomerEn },
+  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh },
+};
+export type Text = keyof typeof TEXTS.en;
+
+export function t(text: Text, values: Record<string, string | number> = {}): string {
+  const found: string = TEXTS[language.value][text];
+  return found.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+}
+
+/** The text of a name that the service chose, which may be newer than this page. */
+export function named(prefix: string, name: string): string {
+  const text = `${prefix}.${name}`;
+  return Object.hasOwn(TEXTS.en, text) ? t(text as Text) : name.replaceAll("_", " ");
+}
+
+function locale(): string {
+  return language.value === "zh" ? "zh-CN" : "en-GB";
+}
+
+/** A share in percent, never rounded up to what it is not: 0.9996 is 99.9 %. */
+export function percent(share: number): string {
+  const digits = share > 0.99 && share < 1 ? 1 : 0;
+  const cut = digits ? Math.floor(share * 1000) / 1000 : share;
+  const style = { style: "percent", maximumFractionDigits: digits } as const;
+  return new Intl.NumberFormat(locale(), style).format(cut);
+}
+
+export function number(value: number): string {
+  return new Intl.NumberFormat(locale()).format(value);
+}
+
+/** Of seconds since 1970, or RFC 3339. */
+export function time(value: number | string): string {
+  const date = new Date(typeof value === "number" ? value * 1000 : value);
+  const style = { dateStyle: "medium", timeStyle: "medium" } as const;
+  return new Intl.DateTimeFormat(locale(), style).format(date);
+}

@@ -1,0 +1,9 @@
+import { render } from "preact";
+import "./style/base.css";
+import "./style/layout.css";
+import "./style/parts.css";
+import "./style/tables.css";
+import { App } from "./shell/app";
+
+const root = document.getElementById("console");
+if (root) render(<App />, root);

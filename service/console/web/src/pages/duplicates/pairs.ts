@@ -1,0 +1,66 @@
+/** The pairs of a group, in the order in which judging them teaches most. */
+import { api, ask, type Schemas } from "../../api/client";
+
+export type Group = Schemas["GroupDetailOut"];
+export type Edge = Group["edges"][number];
+export type Judgement = Schemas["ListedOut"];
+export type Verdict = Judgement["verdict"];
+
+const MOST_MEMBERS = 1000;
+const AT_ONCE = 4;
+
+export interface Reviewed {
+  group: Group;
+  pairs: Edge[];
+  judged: Map<string, Verdict>;
+}
+
+export function nameOf(pair: { a: string; b: string }): string {
+  return pair.a < pair.b ? `${pair.a} ${pair.b}` : `${pair.b} ${pair.a}`;
+}
+
+/**
+ * A bridge first: with "different" it takes the group apart, with "same" it keeps it together.
+ * Then the weakest evidence, of which the model is least sure; strong evidence teaches little.
+ */
+export function inOrder(edges: readonly Edge[]): Edge[] {
+  return [...edges].sort(
+    (x, y) => Number(y.bridge ?? false) - Number(x.bridge ?? false) || x.weight - y.weight,
+  );
+}
+
+/** A group, its pairs in order, and what was judged of its members. */
+export async function review(group_id: string, signal: AbortSignal): Promise<Reviewed> {
+  const params = { path: { group_id }, query: { limit: MOST_MEMBERS } };
+  const group = await ask(api.GET("/v1/duplicates/{group_id}", { params, signal }));
+  const pairs = inOrder(group.edges);
+  return { group, pairs, judged: await judgements([...new Set(pairs.map((p) => p.a))], signal) };
+}
+
+async function judgements(ids: string[], signal: AbortSignal): Promise<Map<string, Verdict>> {
+  const judged = new Map<string, Verdict>();
+  const left = [...ids];
+  const read = async (): Promise<void> => {
+    for (let id = left.pop(); id !== undefined; id = left.pop()) {
+      const params = { query: { streamer_id: id, limit: MOST_MEMBERS } };
+      const page = await ask(api.GET("/v1/judgements", { params, signal }));
+      for (const one of page.judgements) judged.set(nameOf(one), one.verdict);
+    }
+  };
+  await Promise.all(Array.from({ length: AT_ONCE }, read));
+  return judged;
+}
+
+export function judge(pair: Edge, verdict: Verdict): Promise<Schemas["GivenOut"]> {
+  const body = { a: pair.a, b: pair.b, verdict, note: "" };
+  return ask(api.PUT("/v1/judgements", { body }));
+}
+
+/** As it was before: the verdict before, or none. */
+export async function takeBack(pair: Edge, before: Verdict | undefined): Promise<void> {
+  if (before) await judge(pair, before);
+  else {
+    const query = { a: pair.a, b: pair.b };
+    await ask(api.DELETE("/v1/judgements", { params: { query } }));
+  }
+}

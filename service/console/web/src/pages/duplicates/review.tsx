@@ -1,0 +1,187 @@
+/** One group: its pairs two columns at a time, judged by keys. */
+import { useState } from "preact/hooks";
+import { useAsked } from "../../api/asked";
+import { api, ask, Failure } from "../../api/client";
+import { named, number, t, type Text } from "../../i18n";
+import { Empty, Loading, Problem } from "../../parts/states";
+import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
+import { useKeys } from "../../state/keyboard";
+import { hrefOf } from "../../state/location";
+import { say } from "../../state/saying";
+import { Side } from "../compare/page";
+import { judge, nameOf, review, takeBack, type Edge, type Group, type Verdict } from "./pairs";
+
+const VERDICTS: [Verdict, string, Text][] = [
+  ["same", "x", "dup.same"],
+  ["different", "n", "dup.different"],
+  ["unsure", "u", "dup.unsure"],
+];
+
+interface Step {
+  pair: Edge;
+  before: Verdict | undefined;
+}
+
+export function Review({ groupId }: { groupId: string }) {
+  const { value, failure, again } = useAsked(groupId, (signal) => review(groupId, signal));
+  const [given, setGiven] = useState<ReadonlyMap<string, Verdict | null>>(new Map());
+  const [steps, setSteps] = useState<Step[]>([]);
+  const [chosen, setChosen] = useState<number | null>(null);
+  const [wrong, setWrong] = useState<Failure | null>(null);
+  const [overruled, setOverruled] = useState<string[]>([]);
+  const [sending, setSending] = useState(false);
+
+  const pairs = value?.pairs ?? [];
+  const verdictOf = (pair: Edge): Verdict | undefined => {
+    const now = given.get(nameOf(pair));
+    return now === null ? undefined : (now ?? value?.judged.get(nameOf(pair)));
+  };
+  const next = pairs.findIndex((pair) => !verdictOf(pair));
+  const at = chosen ?? next;
+  const pair = pairs[at];
+
+  const act = async (work: () => Promise<void>): Promise<void> => {
+    if (sending) return;
+    setSending(true);
+    setWrong(null);
+    try {
+      await work();
+    } catch (error) {
+      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+    } finally {
+      setSending(false);
+    }
+  };
+  const give = (verdict: Verdict): Promise<void> =>
+    act(async () => {
+      if (!pair) return;
+      const before = verdictOf(pair);
+      const answer = await judge(pair, verdict);
+      setGiven((all) => new Map(all).set(nameOf(pair), verdict));
+      setSteps((all) => [...all, { pair, before }]);
+      setOverruled(answer.overrules.map((other) => `${other.a} – ${other.b}`));
+      setChosen(null);
+      say(t("dup.judged", { a: pair.a, b: pair.b, verdict: t(`dup.${verdict}`) }));
+    });
+  const undo = (): Promise<void> =>
+    act(async () => {
+      const last = steps.at(-1);
+      if (!last) return;
+      await takeBack(last.pair, last.before);
+      setGiven((all) => new Map(all).set(nameOf(last.pair), last.before ?? null));
+      setSteps((all) => all.slice(0, -1));
+      setOverruled([]);
+      setChosen(pairs.indexOf(last.pair));
+      say(t("dup.takenBack", { a: last.pair.a, b: last.pair.b }));
+    });
+  const move = (step: number): void => {
+    if (pairs.length) setChosen((Math.max(at, 0) + step + pairs.length) % pairs.length);
+  };
+  useKeys({
+    x: () => void give("same"),
+    n: () => void give("different"),
+    u: () => void give("unsure"),
+    z: () => void undo(),
+    j: () => move(1),
+    k: () => move(-1),
+  });
+
+  if (failure) return <Problem failure={failure} again={again} />;
+  if (!value) return <Loading />;
+  if (value.group.state !== "live") return <Gone group={value.group} />;
+  return (
+    <>
+      <div class="toolbar judging">
+        <span>{t("dup.members", { n: number(value.group.size) })}</span>
+        {pair && <span class="quiet">{t("dup.progress", { n: at + 1, all: pairs.length })}</span>}
+        <span class="spring" />
+        {pair &&
+          VERDICTS.map(([verdict, key, text]) => (
+            <button
+              key={verdict}
+              type="button"
+              class={`verdict-button ${verdict}`}
+              aria-pressed={verdictOf(pair) === verdict}
+              disabled={sending}
+              onClick={() => void give(verdict)}
+            >
+              {t(text)} <kbd>{key}</kbd>
+            </button>
+          ))}
+        {pair && (
+          <button type="button" class="plain" onClick={() => move(1)}>
+            {t("dup.skip")} <kbd>j</kbd>
+          </button>
+        )}
+        <button
+          type="button"
+          class="plain"
+          disabled={!steps.length || sending}
+          onClick={() => void undo()}
+        >
+          {t("dup.undo")} <kbd>z</kbd>
+        </button>
+      </div>
+      {wrong && <Problem failure={wrong} />}
+      {overruled.length > 0 && (
+        <p class="notice" role="status">
+          {t("dup.overrules", { pairs: overruled.join(", ") })}
+        </p>
+      )}
+      {pair ? (
+        <Pair key={nameOf(pair)} pair={pair} isJudged={verdictOf(pair) !== undefined} />
+      ) : (
+        <Empty title={t("dup.done")} remedy={t("dup.done.remedy")} />
+      )}
+    </>
+  );
+}
+
+function Pair({ pair, isJudged }: { pair: Edge; isJudged: boolean }) {
+  const { a, b } = pair;
+  const { value, failure, again } = useAsked(nameOf(pair), (signal) => {
+    const body = { a: { streamer_id: a }, b: { streamer_id: b }, without: [] };
+    return ask(api.POST("/v1/compare", { body, signal }));
+  });
+  const marks = marksOf(value);
+  const why = t(pair.bridge ? "dup.because.bridge" : "dup.because.weak");
+  return (
+    <>
+      <p class="quiet">
+        {named("compare", pair.kind)} · {t("dup.weight", { weight: pair.weight.toFixed(1) })}
+        {!isJudged && ` · ${t("dup.because", { why })}`}
+      </p>
+      {value && <Found found={value} />}
+      <div class="two">
+        <Side id={a} marked={marks.a} />
+        <Side id={b} marked={marks.b} />
+      </div>
+      {failure && <Problem failure={failure} again={again} />}
+      {value && (
+        <details open>
+          <summary>{t("compare.waterfall")}</summary>
+          <Waterfall found={value} />
+        </details>
+      )}
+    </>
+  );
+}
+
+function Gone({ group }: { group: Group }) {
+  return (
+    <Empty title={t("dup.gone", { state: named("dup.state", group.state) })}>
+      {group.successors.length ? (
+        <p>
+          {t("dup.gone.remedy", { groups: "" })}
+          {group.successors.map((id) => (
+            <a key={id} href={hrefOf("duplicates", new URLSearchParams({ group: id }))}>
+              {id}{" "}
+            </a>
+          ))}
+        </p>
+      ) : (
+        <p>{t("dup.gone.nobody")}</p>
+      )}
+    </Empty>
+  );
+}

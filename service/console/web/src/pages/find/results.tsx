@@ -1,0 +1,129 @@
+/** The list: rank, streamer, score, precision, why. */
+import { streamer, contentOf } from "../../api/profiles";
+import { percent, t } from "../../i18n";
+import { Name } from "../../parts/profile";
+import { Words } from "../../parts/words";
+import type { Hit } from "./question";
+import { ReasonsLine } from "./reasons";
+
+const HALF = 0.5;
+
+interface Props {
+  hits: Hit[];
+  current: number;
+  opened: string | null;
+  selected: ReadonlySet<string>;
+  select: (ids: string[], on: boolean) => void;
+  open: (id: string, row: number) => void;
+}
+
+/** The first hit from which on fewer than half are right, or nothing is known; -1: none. */
+export function endOf(hits: readonly Hit[]): number {
+  const isPromised = hits.some((hit) => hit.precision != null);
+  return isPromised ? hits.findIndex((hit) => (hit.precision ?? 0) < HALF) : -1;
+}
+
+export function Results(props: Props) {
+  const { hits, selected, select } = props;
+  const end = endOf(hits);
+  const isAll = hits.every((hit) => selected.has(hit.streamer_id));
+  return (
+    <table class="results">
+      <caption class="unseen">{t("find.results", { n: hits.length })}</caption>
+      <thead>
+        <tr>
+          <th scope="col" class="check">
+            <input
+              type="checkbox"
+              aria-label={t("find.select.all")}
+              checked={isAll}
+              onChange={() =>
+                select(
+                  hits.map((hit) => hit.streamer_id),
+                  !isAll,
+                )
+              }
+            />
+          </th>
+          <th scope="col" class="number rank">
+            {t("find.rank")}
+          </th>
+          <th scope="col">{t("find.who")}</th>
+          <th scope="col" class="number">
+            {t("find.score")}
+          </th>
+          <th scope="col" class="number">
+            {t("find.right")}
+          </th>
+          <th scope="col" class="wide">
+            {t("find.kind")}
+          </th>
+          <th scope="col">{t("find.why")}</th>
+        </tr>
+      </thead>
+      <tbody>
+        {hits.map((hit, row) => [
+          row === end && (
+            <tr key="end" class="end">
+              <td colSpan={7}>{t("find.ends")}</td>
+            </tr>
+          ),
+          <Row key={hit.streamer_id} hit={hit} row={row} list={props} />,
+        ])}
+      </tbody>
+    </table>
+  );
+}
+
+function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
+  const id = hit.streamer_id;
+  const known = streamer(id).value;
+  const content = contentOf(known);
+  const classes = [row === list.current && "current", id === list.opened && "opened"];
+  return (
+    <tr class={classes.filter(Boolean).join(" ")} aria-busy={known === null}>
+      <td class="check">
+        <input
+          type="checkbox"
+          aria-label={t("find.select", { id })}
+          checked={list.selected.has(id)}
+          onChange={(event) => list.select([id], event.currentTarget.checked)}
+        />
+      </td>
+      <td class="number rank quiet">{hit.rank}</td>
+      <th scope="row">
+        <button
+          type="button"
+          class="name"
+          data-row={row}
+          aria-expanded={id === list.opened}
+          onClick={() => list.open(id, row)}
+        >
+          <Name known={known} id={id} />
+        </button>
+        <span class="id quiet">{id}</span>
+      </th>
+      <td class="number">{hit.score.toFixed(3)}</td>
+      <td class="number">
+        {hit.precision == null ? (
+          <span class="quiet" title={t("find.unknown")}>
+            –
+          </span>
+        ) : (
+          percent(hit.precision)
+        )}
+      </td>
+      <td class="wide">
+        {content?.category && <Words value={content.category} />}{" "}
+        {content?.language && (
+          <span class="quiet">
+            <Words value={content.language} />
+          </span>
+        )}
+      </td>
+      <td>
+        <ReasonsLine reasons={hit.reasons} />
+      </td>
+    </tr>
+  );
+}

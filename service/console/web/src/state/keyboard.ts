@@ -1,0 +1,31 @@
+import { useEffect, useRef } from "preact/hooks";
+
+export type Keys = Record<string, () => void>;
+
+/** Whether a key belongs to what has the focus: a field takes letters, a dialog everything. */
+function isTaken(event: KeyboardEvent): boolean {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
+  if (document.querySelector("dialog[open]")) return true;
+  const focused = event.target;
+  return (
+    focused instanceof HTMLTextAreaElement ||
+    focused instanceof HTMLSelectElement ||
+    (focused instanceof HTMLInputElement && focused.type !== "checkbox")
+  );
+}
+
+/** Single keys of a page, while no field has the focus. */
+export function useKeys(keys: Keys): void {
+  const latest = useRef(keys);
+  latest.current = keys;
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      const act = isTaken(event) ? undefined : latest.current[event.key];
+      if (!act) return;
+      event.preventDefault();
+      act();
+    };
+    addEventListener("keydown", onKey);
+    return () => removeEventListener("keydown", onKey);
+  }, []);
+}

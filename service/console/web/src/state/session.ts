@@ -1,0 +1,32 @@
+/**
+ * The API key of this tab.
+ *
+ * It is in sessionStorage: it survives a reload, ends with the tab, is not shared with other tabs
+ * and, unlike a cookie, is never sent by the browser itself, so no other page can use it. It is
+ * never part of a URL.
+ */
+import { signal } from "@preact/signals";
+
+const NAME = "similar-streamer.key";
+
+export const key = signal(sessionStorage.getItem(NAME) ?? "");
+/** null: nothing was refused; otherwise the key that was, "" where there was none. */
+export const refused = signal<string | null>(null);
+
+export function takeKey(text: string): void {
+  if (text) sessionStorage.setItem(NAME, text);
+  else sessionStorage.removeItem(NAME);
+  refused.value = null;
+  key.value = text;
+}
+
+/** An answer said that this key is not known, or that one is needed. */
+export function refuseKey(sent: string): void {
+  if (sent === key.value) refused.value = sent;
+}
+
+export function leave(): void {
+  sessionStorage.removeItem(NAME);
+  key.value = "";
+  refused.value = "";
+}

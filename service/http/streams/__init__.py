@@ -1,0 +1,1 @@
+"""Answers that go on until there is no more to tell."""

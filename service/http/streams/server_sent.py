@@ -1,0 +1,122 @@
+"""Server-sent events, and who waits for news.
+
+Nothing is queued for a client: the next event is made when the one before was taken, so one that
+never reads costs a connection, until that is closed (`STREAMER_SERVER__IDLE_TIMEOUT_S`).
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+
+from fastapi import Request
+from fastapi.sse import format_sse_event
+from starlette.responses import StreamingResponse
+
+from service.errors import Overloaded, ServiceError, Unavailable
+from service.http.auth.callers import KeyRing, caller_by
+from service.http.lifecycle import Lifecycle
+from service.scopes import Scope
+
+HEARTBEAT_S = 10.0
+"""A comment keeps connections open on which nothing happens for so long."""
+MOST_WATCHERS = 100
+_RETRY_S = 1.0
+MEDIA_TYPE = "text/event-stream"
+Take = Callable[[], Awaitable[tuple[bytes, bool]]]
+"""The next events as text, and whether they are the last."""
+
+
+class EventStream(StreamingResponse):
+    """Events, until they end or the client leaves."""
+
+    media_type = MEDIA_TYPE
+
+
+def event_stream(parts: AsyncGenerator[bytes, None]) -> EventStream:
+    """An answer of events, which no proxy keeps."""
+    return EventStream(parts, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+
+
+class Watchers:
+    """Counts those who wait; more than `MOST_WATCHERS` are refused.
+
+    Attributes:
+        count: of those who wait now.
+    """
+
+    def __init__(self, lifecycle: Lifecycle) -> None:
+        """Nobody waits yet; all end when `lifecycle` says that the process stops."""
+        self._lifecycle = lifecycle
+        self.count = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the process stops."""
+        return self._lifecycle.is_draining
+
+    def check_room(self, instead: str) -> None:
+        """Refuse one more than there may be.
+
+        Args:
+            instead: what to do in place of it.
+
+        Raises:
+            Overloaded: so many wait already.
+        """
+        if self.count >= MOST_WATCHERS:
+            raise Overloaded(f"{MOST_WATCHERS} clients wait for news already; {instead}")
+
+    async def stream(
+        self, take: Take, pause: Callable[[], Awaitable[object]], check: Callable[[], object]
+    ) -> AsyncGenerator[bytes, None]:
+        """Whatever `take` gives, again and again.
+
+        It ends with the last event, when the process stops, and once `check` raises a
+        `ServiceError`, as when the key was revoked. `take` and `pause` may raise that something is
+        not available at the moment.
+        """
+        self.count += 1
+        try:
+            spoke = time.monotonic()
+            while True:
+                text, is_last = await _or_nothing(take)
+                if text:
+                    spoke = time.monotonic()
+                    yield text
+                if is_last or self.is_over:
+                    return
+                if time.monotonic() - spoke >= HEARTBEAT_S:
+                    spoke = time.monotonic()
+                    yield format_sse_event(comment="still here")
+                try:
+                    await pause()
+                except Unavailable:
+                    await asyncio.sleep(_RETRY_S)
+                try:
+                    check()
+                except ServiceError:
+                    return
+        finally:
+            self.count -= 1
+
+
+async def _or_nothing(take: Take) -> tuple[bytes, bool]:
+    try:
+        return await take()
+    except Unavailable:  # the store does not answer at the moment
+        return b"", False
+    except ServiceError:  # what comes next is not kept any more
+        return b"", True
+
+
+def still_allowed(request: Request, scopes: Iterable[Scope]) -> Callable[[], None]:
+    """A check that the caller of a request still has a key with these scopes."""
+
+    def check() -> None:
+        keys: KeyRing = request.state.services.key_ring
+        if not keys.is_open:
+            caller = caller_by(keys, request.headers.get("authorization", ""))
+            for scope in scopes:
+                caller.require(scope)
+
+    return check

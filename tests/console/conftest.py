@@ -1,0 +1,106 @@
+"""A service as a process, with its page in Debian's Chromium; every page ends without an error."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+
+from tests.bundles import write_bundle
+from tests.console.profiles import STREAMERS
+from tests.service.process import Service
+
+KEY = "the-key-of-the-tests"
+STORED = "similar-streamer.key"
+NO_KEY = "the server responded with a status of 401"
+WAIT_MS = 20_000
+"""For what the page shows, on a machine that does much else."""
+NO_CHROMIUM = "no chromium is found: run `make browser`, or leave these out with -m 'not browser'"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if here in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Knows `STREAMERS`, and answers to `KEY`."""
+    folder = tmp_path_factory.mktemp("console")
+    write_bundle(folder / "bundle")
+    with Service(folder / "bundle", folder / "data", STREAMER_API_KEY=KEY) as running:
+        running.wait_until_ready()
+        running.client.headers["Authorization"] = f"Bearer {KEY}"
+        lines = running.bulk(STREAMERS)
+        assert {line["outcome"] for line in lines} == {"created"}
+        yield running
+
+
+@pytest.fixture(scope="package")
+def browser() -> Iterator[Browser]:
+    executable = shutil.which("chromium")
+    assert executable is not None, NO_CHROMIUM
+    with sync_playwright() as playwright:
+        # As root, as in containers, Chromium has no sandbox of its own.
+        opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    opened = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
+    opened.set_default_timeout(WAIT_MS)
+    opened.grant_permissions(["clipboard-read", "clipboard-write"])
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def page(context: BrowserContext) -> Iterator[Page]:
+    """A page; the test fails if its script fails or its console has an error that is not named.
+
+    The browser itself notes answers that are refusals: a test that provokes some names them in
+    `page.provoked`.
+    """
+    expect.set_options(timeout=WAIT_MS)
+    opened = context.new_page()
+    errors: list[str] = []
+    provoked: list[str] = []
+    opened.provoked = provoked  # pyright: ignore[reportAttributeAccessIssue]
+
+    def note(message: Any) -> None:
+        if message.type in ("error", "warning"):
+            errors.append(message.text)
+
+    opened.on("console", note)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    yield opened
+    unforeseen = [e for e in errors if not any(known in e for known in provoked)]
+    assert not unforeseen
+
+
+def open_at(page: Page, service: Service, place: str) -> None:
+    """Open a place of the console, from wherever the page is."""
+    page.goto("about:blank")
+    page.goto(f"{service.url}/console/{place}")
+
+
+def sign_in(page: Page, service: Service, place: str = "#/find", key: str = KEY) -> None:
+    """Open a place of the console, with the key that the form takes."""
+    page.goto(f"{service.url}/console/{place}")
+    page.get_by_label("API key").fill(key)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_label("API key")).to_have_count(0)
+
+
+@pytest.fixture
+def signed_in(page: Page, service: Service) -> Page:
+    """The console, without its form for the key: each place can be opened at once."""
+    page.add_init_script(f"origin === 'null' || sessionStorage.setItem('{STORED}', '{KEY}')")
+    page.goto(f"{service.url}/console/")
+    return page

@@ -1,0 +1,141 @@
+"""Find: from an id to a list with reasons, narrowed, changed, downloaded; by keyboard alone."""
+
+import csv
+import io
+import json
+import re
+from pathlib import Path
+
+from playwright.sync_api import Locator, Page, expect
+
+from tests.console.conftest import KEY, open_at
+from tests.service.process import Service
+
+
+def rows(page: Page) -> Locator:
+    return page.locator(".results tbody tr:not(.end)")
+
+
+def test_from_an_id_to_reasons_and_back_by_the_url(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    expect(page.get_by_text("Whom should they be like?")).to_be_visible()
+    page.get_by_label("Like these", exact=True).fill("cooking-01")
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(50)
+    assert "like=cooking-01" in page.url
+    best = service.client.get("/v1/streamers/cooking-01/similar").json()["hits"][0]
+    first = rows(page).first
+    expect(first).to_contain_text(best["streamer_id"])
+    expect(first).to_contain_text(f"{best['score']:.3f}")
+    expect(first).to_contain_text("both tag")
+    page.get_by_label("Unlike these").fill("gaming-01, gaming-02")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip", has_text="gaming-02")).to_be_visible()
+    page.go_back()
+    expect(page.locator(".chip", has_text="gaming-02")).to_have_count(0)
+    expect(page.locator(".chip", has_text="cooking-01")).to_be_visible()
+
+
+def test_a_pasted_list_filters_and_a_threshold(signed_in: Page) -> None:
+    page = signed_in
+    page.get_by_label("Like these", exact=True).fill("music-01\nmusic-02\tmusic-03")
+    page.get_by_role("button", name="Add").first.click()
+    expect(page.locator(".chip")).to_have_count(3)
+    page.get_by_label("Value").fill("music")
+    page.get_by_role("button", name="Add filter").click()
+    expect(rows(page)).to_have_count(12)
+    page.get_by_label("Field").fill("followers")
+    page.get_by_label("Condition").select_option("at least")
+    page.get_by_label("Value").fill("many")
+    expect(page.get_by_text("needs a number")).to_be_visible()
+    page.get_by_label("Value").fill("900")
+    page.get_by_role("button", name="Add filter").click()
+    expect(rows(page)).to_have_count(6)
+
+
+def test_the_slider_asks_for_precision(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=200")
+    expect(page.get_by_text("Here similarity ends")).to_have_count(1)
+    page.provoked.append("422")  # pyright: ignore[reportAttributeAccessIssue]
+    slider = page.get_by_label("Precision promised")
+    slider.focus()
+    page.keyboard.press("End")
+    expect(page.get_by_role("alert")).to_contain_text("precision")
+    open_at(page, service, "#/find?like=cooking-01,cooking-02&precision=0.7")
+    expect(rows(page).first).to_be_visible()
+    open_at(page, service, "#/find?like=cooking-01&unlike=music-01&precision=0.7")
+    expect(rows(page)).to_have_count(50)
+    expect(slider).to_be_disabled()
+    open_at(page, service, "#/find?like=cooking-01&precision=0.7")
+    expect(page.get_by_text("streamers reach it, from score 0.500")).to_be_visible()
+
+
+def test_by_keyboard_alone(signed_in: Page) -> None:
+    page = signed_in
+    page.locator("body").press("/")
+    page.keyboard.type("travel-03")
+    page.keyboard.press("Enter")
+    expect(rows(page)).to_have_count(50)
+    page.keyboard.press("Escape")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    second = page.locator(".results .name").nth(1)
+    expect(second).to_be_focused()
+    page.keyboard.press("k")
+    expect(page.locator(".results .name").first).to_be_focused()
+    page.keyboard.press("Enter")
+    panel = page.get_by_role("complementary")
+    expect(panel.get_by_text("What the model reads")).to_be_visible()
+    excluded = panel.locator(".id").inner_text()
+    page.keyboard.press("e")
+    expect(page.get_by_text("1 excluded").first).to_be_visible()
+    expect(page.locator(".results .id", has_text=re.compile(f"^{excluded}$"))).to_have_count(0)
+    page.keyboard.press("z")
+    expect(page.locator(".results .id", has_text=re.compile(f"^{excluded}$"))).to_have_count(1)
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("to the search box")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("dialog")).to_have_count(0)
+
+
+def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path: Path) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=20")
+    expect(rows(page)).to_have_count(20)
+    for row in (0, 2):
+        rows(page).nth(row).get_by_role("checkbox").check()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    names = [page.locator(".results .name").nth(row).inner_text() for row in (0, 2)]
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download CSV").click()
+    file = tmp_path / "list.csv"
+    downloading.value.save_as(file)
+    content = file.read_bytes()
+    assert content.startswith(b"\xef\xbb\xbf")
+    table = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
+    assert [row["name"] for row in table] == names
+    assert all(row["why"] for row in table)
+
+
+def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&exclude=cooking-02&where=language~is~en")
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.get_by_text("it reads the key from $STREAMER_API_KEY")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert KEY not in copied
+    assert "$STREAMER_API_KEY" in copied
+    body = json.loads(copied.partition("-d '")[2].rstrip("'"))
+    answer = service.client.post("/v1/similar", json=body)
+    assert answer.status_code == 200
+    assert "cooking-02" not in {hit["streamer_id"] for hit in answer.json()["hits"]}
+
+
+def test_a_seed_that_is_gone_can_be_taken_out(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
+    open_at(page, service, "#/find?like=cooking-01,nobody")
+    expect(page.get_by_role("alert")).to_contain_text("nobody")
+    page.get_by_role("alert").get_by_role("button", name="Remove nobody").click()
+    expect(rows(page)).to_have_count(50)

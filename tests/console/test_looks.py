@@ -1,0 +1,111 @@
+"""Every page: axe finds nothing, in light and dark; what others wrote does no harm."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.console.conftest import open_at
+from tests.console.profiles import FLAGS, HARM
+from tests.console.test_duplicates import group_of_copies
+from tests.service.process import Service
+
+WEB = Path(__file__).parents[2] / "service" / "console" / "web"
+AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"
+PLACES = {
+    "#/find": "Whom should they be like?",
+    "#/find?like=cooking-01&k=30&open=cooking-02": "What each part adds",
+    "#/compare?a=copy-0&b=copy-1": "Together",
+    "#/duplicates?of=copy-0": "Together",
+    "#/newcomer?id=cooking-01": "The model knows",
+    "#/newcomer?tab=spaces": "No space was handed over",
+    "#/running": "Ready",
+    "#/running?tab=jobs": "",
+    "#/running?tab=keys": "New key",
+    "#/running?tab=audit": "/v1/streamers:bulk",
+    "#/running?tab=events": "",
+    "#/nothing": "This page does not exist",
+}
+PHONE = {"width": 390, "height": 844}
+
+
+def violations(page: Page, *rules: str) -> list[str]:
+    """What axe finds by these rules, or by WCAG 2.2 A and AA and its best practices."""
+    page.evaluate(AXE.read_text("utf-8"))
+    options = {"runOnly": list(rules)} if rules else {}
+    found: dict[str, Any] = page.evaluate("(options) => axe.run(options)", options)
+    return [
+        f"{one['id']}: {node['target']} {node['failureSummary']}"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+
+
+@pytest.mark.parametrize(("scheme", "rules"), [("light", ()), ("dark", ("color-contrast",))])
+def test_axe_finds_nothing(
+    signed_in: Page, service: Service, scheme: Any, rules: tuple[str, ...]
+) -> None:
+    page = signed_in
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    group_of_copies(service)
+    found: dict[str, list[str]] = {}
+    for place, text in PLACES.items():
+        open_at(page, service, place)
+        if text:
+            expect(page.get_by_text(text).first).to_be_visible()
+        expect(page.locator(".loading")).to_have_count(0)
+        found[place] = violations(page, *rules)
+    page.keyboard.press("?")
+    found["help"] = violations(page, *rules)
+    assert not {place: some for place, some in found.items() if some}
+
+
+def test_nothing_is_wider_than_a_phone(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
+    wide: dict[str, int] = {}
+    for place, text in PLACES.items():
+        open_at(page, service, place)
+        if text:
+            expect(page.get_by_text(text).first).to_be_visible()
+        expect(page.locator(".loading")).to_have_count(0)
+        wide[place] = page.evaluate("document.documentElement.scrollWidth")
+    assert {place: width for place, width in wide.items() if width > PHONE["width"]} == {}
+
+
+def test_chinese_is_chosen_and_kept(browser: Browser, signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.get_by_role("button", name="中文").click()
+    expect(page.get_by_text("要像谁？")).to_be_visible()
+    assert page.evaluate("document.documentElement.lang") == "zh-CN"
+    page.reload()
+    expect(page.get_by_role("link", name="重复审核")).to_be_visible()
+    page.get_by_label("配色").select_option("深色")
+    assert page.evaluate("document.documentElement.dataset.theme") == "dark"
+
+
+def test_what_others_wrote_does_no_harm(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    # Everyone odd, and beside each other.
+    odd = "hostile-1,marks-1,arabic-1,flags-1"
+    open_at(page, service, f"#/find?like={odd}&open=hostile-1")
+    panel = page.get_by_role("complementary")
+    expect(panel.get_by_text(HARM.format(field="bio"))).to_be_visible()
+    expect(panel.get_by_text(HARM.format(field="title")).first).to_be_visible()
+    expect(panel.locator("img")).to_have_count(2)  # the covers that came with it
+    open_at(page, service, "#/find?like=hostile-1&open=flags-1")
+    expect(page.get_by_role("complementary").get_by_text(FLAGS.strip()).first).to_be_visible()
+    expect(page.locator(".results .id", has_text="marks-1")).to_have_count(1)
+    tall = page.evaluate(
+        "Math.max(...[...document.querySelectorAll('.results tr')].map((r) => r.offsetHeight))"
+    )
+    assert tall < 250  # marks that pile up stay in their box
+    open_at(page, service, "#/compare?a=hostile-1&b=arabic-1")
+    expect(page.get_by_role("article")).to_have_count(2)
+    assert page.evaluate("window.harmed") is None
+    assert {url.split("/")[2] for url in asked if not url.startswith("data:")} == {
+        service.url.split("/")[2]
+    }

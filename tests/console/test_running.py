@@ -1,0 +1,78 @@
+"""Running it: health, jobs that go on, keys that are made and revoked, the audit log, events."""
+
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
+from tests.service.process import Service
+
+
+def test_the_state_of_the_service(signed_in: Page, service: Service) -> None:
+    open_at(signed_in, service, "#/running")
+    expect(signed_in.get_by_text("Ready", exact=True)).to_be_visible()
+    health = service.client.get("/readyz").json()
+    expect(signed_in.locator(".state")).to_contain_text(health["model_version"])
+    expect(signed_in.locator(".state")).to_contain_text(str(health["index_rows"]))
+
+
+def test_a_job_is_followed_to_its_end(signed_in: Page, service: Service) -> None:
+    service.client.post("/v1/jobs/exports", json={}).raise_for_status()
+    open_at(signed_in, service, "#/running?tab=jobs")
+    expect(signed_in.locator(".job").first).to_have_text("succeeded")
+
+
+def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Service) -> None:
+    page.provoked += ["401", "403"]  # pyright: ignore[reportAttributeAccessIssue]
+    sign_in(page, service, "#/running?tab=keys")
+    page.get_by_label("Name").fill("desk 7")
+    page.get_by_label("Role").select_option("operations")
+    page.get_by_role("button", name="New key").click()
+    made = page.locator(".secret").inner_text()
+    page.get_by_role("button", name="Close").click()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_label("API key").fill(made)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("This key may not do that")
+    page.get_by_role("link", name="Find").click()
+    page.get_by_label("Like these", exact=True).fill("cooking-01")
+    page.keyboard.press("Enter")
+    page.get_by_label("How many").select_option("10")
+    expect(page.locator(".results tbody tr:not(.end)")).to_have_count(10)
+    expect(page.locator("tr[aria-busy=true]")).to_have_count(0)  # nothing is asked any more
+    key_id = made.split("_")[1]
+    service.client.delete(f"/v1/keys/{key_id}").raise_for_status()
+    page.get_by_label("How many").select_option("20")
+    expect(page.get_by_role("alert")).to_contain_text("no longer takes this key")
+    page.get_by_label("API key").fill(KEY)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.locator(".results tbody tr:not(.end)")).to_have_count(20)  # where it was
+    assert made not in page.url
+    assert KEY not in page.url
+
+
+def test_without_a_key_it_asks_for_one(page: Page, service: Service) -> None:
+    page.provoked.append(NO_KEY)  # pyright: ignore[reportAttributeAccessIssue]
+    page.goto(f"{service.url}/console/#/find?like=cooking-01")
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("no longer takes this key")
+
+
+def test_what_was_asked_and_what_happened(signed_in: Page, service: Service) -> None:
+    open_at(signed_in, service, "#/running?tab=audit")
+    expect(signed_in.get_by_role("table")).to_contain_text("/v1/streamers:bulk")
+    signed_in.get_by_role("link", name="Events").click()
+    expect(signed_in.get_by_role("heading", name="Events")).to_be_visible()
+
+
+def test_it_says_when_the_service_does_not_answer(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.provoked.append("ERR_")  # pyright: ignore[reportAttributeAccessIssue]
+    open_at(page, service, "#/find?like=cooking-01")
+    expect(page.locator(".results")).to_be_visible()
+    page.route("**/v1/**", lambda route: route.abort())
+    page.get_by_label("How many").select_option("20")
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    page.unroute("**/v1/**")
+    page.get_by_role("button", name="Try again").click()
+    expect(page.locator(".results tbody tr:not(.end)")).to_have_count(20)

@@ -1,0 +1,193 @@
+"""The feed of events over HTTP: pages, lines, long polls, server-sent events, scopes."""
+
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.features.events.kinds import SCOPES
+from service.http.ndjson import NDJSON
+from service.settings import Settings
+from tests.service.conftest import Serve, put
+from tests.service.features.keys.conftest import FIRST_KEY, bearer, create
+
+
+def end(client: TestClient | httpx.Client, **params: str) -> str:
+    """The cursor behind all events."""
+    cursor: dict[str, str] = {}
+    while True:
+        page = client.get("/v1/events", params={"limit": 1000, **params, **cursor}).json()
+        cursor = {"cursor": page["next_cursor"]}
+        if not page["events"]:
+            return page["next_cursor"]
+
+
+def read(client: TestClient | httpx.Client, cursor: str, **params: Any) -> dict[str, Any]:
+    answer = client.get("/v1/events", params={"cursor": cursor, **params})
+    return answer.raise_for_status().json()
+
+
+def test_writes_are_told_and_kinds_are_chosen(client: TestClient) -> None:
+    cursor = end(client)
+    version = put(client, "s-1", name="Ada", bio="guitar")
+    client.delete("/v1/streamers/s-1").raise_for_status()
+    page = read(client, cursor, kinds="streamer.*")
+    assert [(e["kind"], e["data"]) for e in page["events"]] == [
+        ("streamer.upserted", {"streamer_id": "s-1", "version": version, "created": True}),
+        ("streamer.deleted", {"streamer_id": "s-1", "version": version + 1}),
+    ]
+    assert page["retention"]["writes"]["most_events"] == 100_000
+    assert page["retention"]["writes"]["oldest_at"] <= page["events"][0]["at"]
+    gone = read(client, cursor, kinds="streamer.deleted")
+    assert [e["kind"] for e in gone["events"]] == ["streamer.deleted"]
+    assert read(client, gone["next_cursor"], kinds="streamer.*")["events"] == []
+    one_by_one = read(client, cursor, kinds="streamer.*", limit=1)
+    rest = read(client, one_by_one["next_cursor"], kinds="streamer.*", limit=9)
+    assert one_by_one["events"] + rest["events"] == page["events"]
+
+
+def test_a_kind_is_found_behind_many_others(client: TestClient) -> None:
+    cursor = end(client)
+    lines = "".join(json.dumps({"streamer_id": f"m{i}", "bio": "x"}) + "\n" for i in range(1100))
+    headers = {"Content-Type": NDJSON}
+    client.post("/v1/streamers:bulk", content=lines, headers=headers).raise_for_status()
+    client.delete("/v1/streamers/m7").raise_for_status()
+    page = read(client, cursor, kinds="streamer.deleted", limit=1)
+    assert [e["data"]["streamer_id"] for e in page["events"]] == ["m7"]
+
+
+def test_lines(client: TestClient) -> None:
+    cursor = end(client)
+    put(client, "s-1", bio="guitar")
+    params = {"cursor": cursor, "kinds": "streamer.*"}
+    answer = client.get("/v1/events", params=params, headers={"Accept": NDJSON})
+    assert answer.headers["content-type"].startswith(NDJSON)
+    *events, last = map(json.loads, answer.text.splitlines())
+    page = read(client, cursor, kinds="streamer.*")
+    assert events == page["events"]
+    assert last == {"next_cursor": page["next_cursor"], "retention": page["retention"]}
+
+
+@pytest.mark.parametrize(
+    ("params", "parameter", "remedy"),
+    [
+        ({"kinds": "streamers.*"}, "kinds", "NAME is one of"),
+        ({"kinds": "streamer"}, "kinds", "write kinds such as"),
+        ({"kinds": "streamer.*,"}, "kinds", "write kinds such as"),
+        ({"cursor": "x"}, "cursor", "is not a cursor"),
+        ({"cursor": "5f0c9a1b-2a"}, "cursor", "is not a cursor"),
+        ({"wait_s": "31"}, "wait_s", "30"),
+        ({"limit": "0"}, "limit", "1"),
+    ],
+)
+def test_wrong_parameters_are_refused(
+    client: TestClient, params: dict[str, str], parameter: str, remedy: str
+) -> None:
+    answer = client.get("/v1/events", params=params)
+    assert answer.status_code == 422
+    (error,) = answer.json()["errors"]
+    assert error["parameter"] == parameter
+    assert remedy in error["detail"]
+
+
+def test_a_cursor_of_another_feed_has_expired(client: TestClient) -> None:
+    for accept in ("application/json", NDJSON, "text/event-stream"):
+        params = {"cursor": "00000000-writes.1"}
+        answer = client.get("/v1/events", params=params, headers={"Accept": accept})
+        assert (answer.status_code, answer.json()["code"]) == (410, "cursor_expired")
+
+
+def test_scopes_decide_which_kinds_are_read(guarded: TestClient) -> None:
+    """Who asks for all gets those that the key may read; who names another is refused."""
+    put(guarded, "s-1", bio="guitar")
+    for group, scope in SCOPES.items():
+        scopes = ["streamers:read", *({scope} - {"streamers:read"})]
+        able = bearer(create(guarded, scopes=scopes)["key"])
+        params = {"kinds": f"{group}.*"}
+        assert guarded.get("/v1/events", params=params, headers=able).status_code == 200
+        for other, needed in SCOPES.items():
+            if needed in scopes:
+                continue
+            answer = guarded.get("/v1/events", params={"kinds": f"{other}.x"}, headers=able)
+            assert (answer.status_code, answer.json()["code"]) == (403, "missing_scope")
+            assert repr(needed) in answer.json()["detail"]
+    reader = bearer(create(guarded, scopes=["streamers:read"])["key"])
+    page = guarded.get("/v1/events", headers=reader).json()
+    assert set(page["retention"]) <= {"streamer", "writes"}
+    assert {e["kind"].split(".")[0] for e in page["events"]} == {"streamer"}
+
+
+@pytest.fixture
+def guarded(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    """Asked with the first admin key unless a test gives another."""
+    settings = Settings.model_validate(
+        {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": FIRST_KEY}
+    )
+    headers = bearer(FIRST_KEY)
+    with TestClient(create_app(settings), base_url="http://localhost", headers=headers) as client:
+        yield client
+
+
+@pytest.fixture
+def told(serve: Serve) -> httpx.Client:
+    return serve().client
+
+
+@pytest.mark.slow
+def test_a_long_poll_ends_with_the_first_event(told: httpx.Client) -> None:
+    cursor = end(told)
+    found: list[dict[str, Any]] = []
+    params: dict[str, Any] = {"kinds": "streamer.*", "wait_s": 30}
+    waiting = threading.Thread(target=lambda: found.append(read(told, cursor, **params)))
+    waiting.start()
+    told.put("/v1/streamers/s-1", json={"bio": "guitar"}).raise_for_status()
+    waiting.join(25)
+    assert not waiting.is_alive()
+    assert [e["kind"] for e in found[0]["events"]] == ["streamer.upserted"]
+    empty = read(told, found[0]["next_cursor"], kinds="streamer.*", wait_s=0.3)
+    assert empty["events"] == []
+
+
+def streamed(client: httpx.Client, count: int, **headers: str) -> list[tuple[str, dict[str, Any]]]:
+    """(id, event) of the next events of a stream."""
+    found: list[tuple[str, dict[str, Any]]] = []
+    fields: dict[str, str] = {}
+    params = {"kinds": "streamer.*"}
+    headers = {"Accept": "text/event-stream", **headers}
+    with client.stream("GET", "/v1/events", params=params, headers=headers) as answer:
+        assert answer.headers["content-type"].startswith("text/event-stream")
+        for line in answer.iter_lines():
+            name, _, value = line.partition(": ")
+            if line:
+                fields[name] = value
+                continue
+            if "data" in fields:
+                found.append((fields["id"], json.loads(fields["data"])))
+                assert fields["event"] == found[-1][1]["kind"]
+            fields = {}
+            if len(found) == count:
+                break
+    return found
+
+
+@pytest.mark.slow
+def test_server_sent_events_go_on_behind_the_last_id(told: httpx.Client) -> None:
+    for i in range(3):
+        told.put(f"/v1/streamers/s-{i}", json={"bio": "guitar"}).raise_for_status()
+    events = streamed(told, 3)
+    page = told.get("/v1/events", params={"kinds": "streamer.*"}).json()
+    assert [event for _, event in events] == page["events"]
+    assert events[-1][0] == page["next_cursor"]
+    again = streamed(told, 2, **{"Last-Event-ID": events[0][0]})
+    assert again == events[1:]
+    writing = threading.Timer(0, lambda: told.put("/v1/streamers/late", json={"bio": "guitar"}))
+    writing.start()
+    ((_, late),) = streamed(told, 1, **{"Last-Event-ID": events[-1][0]})
+    writing.join()
+    assert late["data"]["streamer_id"] == "late"
