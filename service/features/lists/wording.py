@@ -105,9 +105,7 @@ def _phrases(shared: Shared) -> list[SameContent]:
     return [phrase for phrase in phrases if not repeats(phrase)]
 
 
-def _values(
-    kind: str, found: Sequence[str] | Sequence[SameContent], language: Language
-) -> str:
+def _values(kind: str, found: Sequence[str] | Sequence[SameContent], language: Language) -> str:
     told = (
         _label(kind, one, language) if isinstance(one, str) else _told(one, language)
         for one in found[:_MOST_VALUES]

@@ -1,7 +1,6 @@
 """A list as an Excel workbook: the rows, and on a second sheet where they come from."""
 
 import io
-import json
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -40,7 +39,8 @@ _NAMES_ZH: Mapping[str, str] = {
 _LEFT_OUT: Mapping[Language, str] = {
     "en": "excluded by the question: {excluded}; copies passed over: {copies}; "
     "passed over since their value had enough rows: {over_max_per_value}",
-    "zh": "按条件排除：{excluded}；略过的重复账号：{copies}；同一取值已满而略过：{over_max_per_value}",
+    "zh": "按条件排除：{excluded}；略过的重复账号：{copies}；"
+    "同一取值已满而略过：{over_max_per_value}",
 }
 _STOP: Mapping[Language, str] = {
     "en": "precision {at_precision:g} is promised from score {min_score:.3f} on; "
