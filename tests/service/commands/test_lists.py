@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.service.features.lists.conftest import sheets_of
@@ -125,7 +126,8 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     assert [row[0] for row in ask(service, "lists", "show", "mine")[1:]] == ["2", "1"]
     assert len(ask(service, "lists", "show", "mine", "--run", 1)) == 4
     for i in range(21):  # more than a page has
-        ask(service, "lists", "save", f"other-{i:02d}", "s0", "--only-new")
+        body = {"question": {"positive": [{"streamer_id": "s0"}]}}
+        httpx.put(f"{service.url}/v1/lists/other-{i:02d}", json=body).raise_for_status()
     listed = ask(service, "lists", "list")[1:]
     assert [row[0] for row in listed] == ["mine", *(f"other-{i:02d}" for i in range(21))]
     revision = listed[0][2]
