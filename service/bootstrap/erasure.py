@@ -6,6 +6,7 @@ from functools import partial
 
 from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
+from service.features.lists.forgetting import forget as forget_lists
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erasure, Known
@@ -34,4 +35,5 @@ def erasure_of(
     listed = frozenset(established)
     known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
     outreach = partial(forget, store.documents)
-    return Erasure(store, writes.delete, discard, known, outreach, *erase_copies)
+    lists = partial(forget_lists, store.documents)
+    return Erasure(store, writes.delete, discard, known, outreach, lists, *erase_copies)

@@ -27,4 +27,4 @@ def lists_of(
     builder = ListBuilder(
         similar.asking, similar.explainer, groups, lanes, settings.limits, similar.model_version
     )
-    return Lists(builder, SavedLists(store.documents), outreach), outreach
+    return Lists(builder, SavedLists(store.documents), outreach, lanes), outreach

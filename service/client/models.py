@@ -3,7 +3,9 @@
 from model_export.contract.streamer import Live, Media, StreamerContent, StreamerProfile, Video
 from service.features.cases.schemas import (
     CaseDetailOut,
+    CaseEventPage,
     CaseIn,
+    CaseMemberOut,
     CaseOut,
     CasePage,
     DecidedOut,
@@ -14,8 +16,6 @@ from service.features.cases.schemas import (
     VerdictIn,
     VerdictPage,
 )
-from service.features.cases.schemas import EventPage as CaseEventPage
-from service.features.cases.schemas import MemberOut as CaseMemberOut
 from service.features.cold_start.schemas import (
     ColdStartIn,
     ColdStartLineOut,
@@ -83,11 +83,11 @@ from service.features.similar.schemas import (
 )
 from service.features.spaces.schemas import (
     CheckOut,
-    ErasedOut,
     GenerationOut,
     OwnVectorOut,
     SpaceOut,
     SpacesOut,
+    UserErasedOut,
 )
 from service.features.streamers.schemas import (
     BulkLineOut,
@@ -168,7 +168,6 @@ __all__ = [
     "DifferenceOut",
     "EdgeOut",
     "EmbeddingOut",
-    "ErasedOut",
     "EventOut",
     "EventPage",
     "ExpandIn",
@@ -245,6 +244,7 @@ __all__ = [
     "TestedOut",
     "TieOut",
     "UndoneOut",
+    "UserErasedOut",
     "UserOut",
     "VerdictIn",
     "VerdictPage",

@@ -57,6 +57,8 @@ _WHOLE = frozenset({"dict_type", "missing", "model_attributes_type", "model_type
 """Types of errors of a body that is missing, or no object."""
 _PATTERNS = {
     ID_PATTERN: "may have A-Z a-z 0-9 . _ : - only, and not dots alone",
+    "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$": "must be 1 to 64 of A-Z a-z 0-9 . _ - that begin with a "
+    "letter or digit",
     URL_PATTERN: "must be an address that begins with https:// and has no spaces",
 }
 """What to say of a field that does not match such a pattern."""

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from pathlib import Path
+from zipfile import ZipFile
 
 from playwright.sync_api import Locator, Page, expect
 
@@ -68,7 +69,7 @@ def test_the_slider_asks_for_precision(signed_in: Page, service: Service) -> Non
     expect(rows(page)).to_have_count(50)
     expect(slider).to_be_disabled()
     open_at(page, service, "#/find?like=cooking-01&precision=0.7")
-    expect(page.get_by_text("streamers reach it, from score 0.500")).to_be_visible()
+    expect(page.get_by_text("streamers reach it")).to_be_visible()
 
 
 def test_by_keyboard_alone(signed_in: Page) -> None:
@@ -99,6 +100,57 @@ def test_by_keyboard_alone(signed_in: Page) -> None:
     expect(page.get_by_role("dialog")).to_have_count(0)
 
 
+def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    seeds = page.get_by_label("Like these", exact=True)
+    seeds.fill("night kitchen")
+    found = page.get_by_role("listbox", name="Streamers found")
+    expect(found.get_by_role("option")).to_have_count(3)
+    expect(found).to_contain_text("by its name")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowDown")
+    second = found.get_by_role("option").nth(1)
+    expect(second).to_have_attribute("aria-selected", "true")
+    chosen = second.locator(".id").inner_text()
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip", has_text=chosen)).to_be_visible()
+    expect(found).to_have_count(0)
+    expect(rows(page)).to_have_count(50)
+
+
+def test_one_request_has_all_rows(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url.removeprefix(service.url)))
+    open_at(page, service, "#/find?like=cooking-01&k=50")
+    expect(rows(page)).to_have_count(50)
+    expect(rows(page).first).to_contain_text("Cooking")
+    expect(page.locator(".facet").first).to_be_visible()
+    api = sorted(path for path in asked if path.startswith("/v1/"))
+    assert api == ["/v1/lists:preview", "/v1/streamers:facets"]
+
+
+def test_filters_have_the_counts_of_all(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    counted = service.client.post("/v1/streamers:facets", json={"fields": ["language"]}).json()
+    counts = {value["value"]: value["count"] for value in counted["fields"][0]["values"]}
+    english = page.locator(".facet").get_by_role("button", name=f"en {counts['en']}")
+    english.click()
+    expect(page.get_by_text(f"{counts['en']} streamers pass")).to_be_visible()
+
+
+def test_without_copies_and_spread(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=200")
+    page.get_by_label("one of each group of copies").check()
+    page.get_by_label("Most of one category").select_option("5")
+    expect(page.get_by_text("and 2 copies").first).to_be_visible()
+    expect(page.locator(".results .id", has_text="copy-")).to_have_count(1)
+    kinds = page.locator(".results td.wide").all_inner_texts()
+    assert kinds
+    assert all(sum(k.startswith(topic) for k in kinds) <= 5 for topic in ("music", "gaming"))
+
+
 def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path: Path) -> None:
     page = signed_in
     open_at(page, service, "#/find?like=cooking-01&k=20")
@@ -116,6 +168,12 @@ def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path
     table = list(csv.DictReader(io.StringIO(content.decode("utf-8-sig"))))
     assert [row["name"] for row in table] == names
     assert all(row["why"] for row in table)
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="XLSX").click()
+    assert downloading.value.suggested_filename == "similar-streamers.xlsx"
+    with ZipFile(downloading.value.path()) as book:
+        texts = book.read("xl/sharedStrings.xml").decode()
+    assert all(name in texts for name in names)
 
 
 def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> None:
@@ -127,9 +185,9 @@ def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> N
     assert KEY not in copied
     assert "$STREAMER_API_KEY" in copied
     body = json.loads(copied.partition("-d '")[2].rstrip("'"))
-    answer = service.client.post("/v1/similar", json=body)
+    answer = service.client.post("/v1/lists:preview", json=body)
     assert answer.status_code == 200
-    assert "cooking-02" not in {hit["streamer_id"] for hit in answer.json()["hits"]}
+    assert "cooking-02" not in {row["streamer_id"] for row in answer.json()["rows"]}
 
 
 def test_a_seed_that_is_gone_can_be_taken_out(signed_in: Page, service: Service) -> None:

@@ -10,6 +10,8 @@ from model_export.contract.folding.letters import Disguise, Letters, Runs
 from model_export.contract.folding.tables import Flags, codes_of, mapped, tables, text_of
 
 _OVERRIDE = 0x202E
+_LINE_ENDS = (0x0A, 0x0D, 0x85, 0x2029)
+"""No override goes on behind them (Unicode, annex 9)."""
 _MOST_OVERRIDES = 100
 _MOST_CLUSTERS = 10_000
 """Clusters of letters and marks that are composed one by one; a text of more is stripped."""
@@ -56,7 +58,8 @@ def _turned(letters: Letters) -> Letters:
     if not len(starts):
         return letters
     codes, origins = letters.codes.copy(), letters.origins.copy()
-    ends = np.flatnonzero((codes >= 0x202A) & (codes <= _OVERRIDE))
+    is_end = ((codes >= 0x202A) & (codes <= _OVERRIDE)) | np.isin(codes, _LINE_ENDS)
+    ends = np.flatnonzero(is_end)
     for start in map(int, starts):
         place = int(np.searchsorted(ends, start, side="right"))
         end = int(ends[place]) if place < len(ends) else len(codes)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.client.async_transport import AsyncTransport
-from service.client.models import ErasedOut, GenerationOut, OwnVectorOut, SpaceOut
+from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, UserErasedOut
 from service.client.spaces import calls
 
 _HAND_OVER_S = 3600.0
@@ -69,7 +69,7 @@ class AsyncSpaces:
 
     async def erase_user(
         self, space: str, user_id: str, *, deadline_s: float = _SWITCH_S
-    ) -> ErasedOut:
+    ) -> UserErasedOut:
         """Erase a user from all generations of a space."""
         return await self._transport.call(calls.erase_user(space, user_id), deadline_s)
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from service.client.calls import Call, params_of, reader_of
-from service.client.models import ErasedOut, GenerationOut, OwnVectorOut, SpaceOut, SpacesOut
+from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, SpacesOut, UserErasedOut
 
 MEDIA_TYPES = {
     ".jsonl": "application/x-ndjson",
@@ -74,9 +74,9 @@ def delete(name: str, generation: str) -> Call[None]:
     )
 
 
-def erase_user(name: str, user_id: str) -> Call[ErasedOut]:
+def erase_user(name: str, user_id: str) -> Call[UserErasedOut]:
     """`DELETE /v1/spaces/{space}/users/{user_id}`."""
-    return Call("DELETE", _at(name, "users", user_id), reader_of(ErasedOut))
+    return Call("DELETE", _at(name, "users", user_id), reader_of(UserErasedOut))
 
 
 def own_vector(name: str, streamer_id: str) -> Call[OwnVectorOut]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.client.transport import Transport
-from service.client.models import ErasedOut, GenerationOut, OwnVectorOut, SpaceOut
+from service.client.models import UserErasedOut, GenerationOut, OwnVectorOut, SpaceOut
 from service.client.spaces import calls
 
 _HAND_OVER_S = 3600.0
@@ -71,7 +71,7 @@ class Spaces:
 
     def erase_user(
         self, space: str, user_id: str, *, deadline_s: float = _SWITCH_S
-    ) -> ErasedOut:
+    ) -> UserErasedOut:
         """Erase a user from all generations of a space."""
         return self._transport.call(calls.erase_user(space, user_id), deadline_s)
 

@@ -12,6 +12,7 @@ from service.commands.stores import add_data_dir, finish, opened_store
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
+from service.features.lists.forgetting import forget as forget_lists
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
 from service.features.streamers.erasure import Erased, Erasure, Known
@@ -48,7 +49,8 @@ async def _run(args: argparse.Namespace) -> int:
         lanes = Lanes(Work())
         copies = KeptCases(store.documents, lanes).erase, SeedCopies(store.documents).erase
         outreach = partial(forget, store.documents)
-        erasure = Erasure(store, delete, drop, known, outreach, *copies)
+        lists = partial(forget_lists, store.documents)
+        erasure = Erasure(store, delete, drop, known, outreach, lists, *copies)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))

@@ -35,6 +35,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (save, run_, show, add("delete", "delete a saved list and its runs")):
         action.add_argument("name", metavar="NAME", help="of the list")
     save.add_argument("--title", default="", help="for people")
+    over = save.add_mutually_exclusive_group()
+    over.add_argument(
+        "--if-revision",
+        type=whole_number(1),
+        metavar="N",
+        help="only over this revision, so that nobody's change is lost",
+    )
+    over.add_argument("--only-new", action="store_true", help="only if there is none of this name")
     for action in (preview, save):
         add_seeds(action)
         _add_question(action)
@@ -54,8 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument(
         "--run", dest="number", type=whole_number(1), metavar="RUN", help="whom this run held"
     )
-    listing = add("list", "the saved lists, one a line")
-    listing.add_argument("--limit", type=whole_number(1, most=20), default=20, help="(20)")
+    add("list", "the saved lists, one a line")
     for action in actions.choices.values():
         add_common(action)
 
@@ -126,7 +133,10 @@ def _run(args: argparse.Namespace) -> int:
             print("error: give the ID of a streamer, a --profile or a --question", file=sys.stderr)
             return 2
         if args.action == "save":
-            return ask(args, lambda c: c.lists.save(args.name, question, title=args.title), _saved)
+            how = {"if_revision": args.if_revision, "only_new": args.only_new}
+            return ask(
+                args, lambda c: c.lists.save(args.name, question, title=args.title, **how), _saved
+            )
         return _made(
             args,
             lambda client: client.lists.preview(question),
@@ -140,7 +150,7 @@ def _run(args: argparse.Namespace) -> int:
             lambda client, form: client.lists.run_to_file(args.name, form, **how),
         )
     if args.action == "list":
-        return ask(args, lambda client: client.lists.page(limit=args.limit), _list)
+        return ask(args, lambda c: ListPage(lists=list(c.lists.all())), _list)
     if args.action == "delete":
         return ask(args, lambda client: client.lists.delete(args.name), lambda d: print(d.name))
     if args.number is not None:
@@ -251,11 +261,10 @@ def _saved(found: ListOut) -> None:
 
 def _list(page: ListPage) -> None:
     rows: list[list[Cell]] = [
-        [found.name, found.title, found.key_name, shown(found.updated_at)] for found in page.lists
+        [one.name, one.title, one.revision, one.key_name, shown(one.updated_at)]
+        for one in page.lists
     ]
-    print_rows(["name", "title", "by", "saved"], rows)
-    if page.next_cursor is not None:
-        print("there are more: raise --limit, or read all by the client", file=sys.stderr)
+    print_rows(["name", "title", "revision", "by", "saved"], rows)
 
 
 def _show(found: ListDetailOut) -> None:

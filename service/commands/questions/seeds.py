@@ -82,7 +82,8 @@ def ids_of(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for one in given:
         if one == STDIN:
-            found += [words[0] for line in sys.stdin if (words := line.split())]
+            # Files that were saved by a spreadsheet begin with a byte order mark.
+            found += [words[0] for line in sys.stdin if (words := line.strip("\ufeff").split())]
         else:
             found.append(one)
     return list(dict.fromkeys(found))

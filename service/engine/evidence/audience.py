@@ -1,5 +1,6 @@
 """What two established streamers' audiences have in common, as the recommender learned it."""
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -12,6 +13,12 @@ _SAMPLED: Final = 4000
 """Pairs of established streamers, of which the percentile is told to a tenth of a percent."""
 _LEAST_PERCENTILE: Final = 95.0
 """Below it two audiences are not called shared: one pair of twenty would be by chance."""
+
+TOLD: Final = re.compile(
+    r"(?P<linked>viewers in common; )?"
+    r"ID-embeddings nearer than those of (?P<percentile>[\d.]+) % of established pairs .*"
+)
+"""What `SharedAudience.of` says, for those who say it in other words."""
 
 
 class SharedAudience:

@@ -78,6 +78,44 @@ def neighbourhood_overlap(
     return Overlap(share, (share - chance) / max(1 - chance, 1e-9), k)
 
 
+def audience_agreement(
+    streamers: NDArray[np.float32],
+    users: NDArray[np.float32],
+    streamers_before: NDArray[np.float32],
+    users_before: NDArray[np.float32],
+) -> Generator[None, None, float]:
+    """Correlation of who suits whom by two hand-overs, in steps: 1 for the same, 0 by chance.
+
+    It compares the cosines of all pairs of a streamer and a user, each less the mean of its
+    streamer and of its user. Users who are all alike do no harm, as they would to lists of the
+    best. The sums over all pairs come from the products of the vectors.
+
+    Args:
+        streamers: (n, d) of one hand-over.
+        users: (m, d) of the same.
+        streamers_before: (n, e) of the other, the same rows.
+        users_before: (m, e).
+    """
+    sides = [
+        (_centred(streamers), _centred(users)),
+        (_centred(streamers_before), _centred(users_before)),
+    ]
+    yield
+    sums: list[float] = []
+    for one, other in ((0, 1), (0, 0), (1, 1)):
+        (a, p), (b, q) = sides[one], sides[other]
+        sums.append(float(((a.T @ b) * (p.T @ q)).sum()))
+        yield
+    both, mine, theirs = sums
+    return both / max(float(np.sqrt(max(mine, 0.0) * max(theirs, 0.0))), 1e-30)
+
+
+def _centred(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Vectors (n, d) at length 1, less their mean."""
+    rows = unit_rows(vectors).astype(np.float64)
+    return rows - rows.mean(axis=0)
+
+
 def rotation_residual(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
     """What the best rotation (orthogonal Procrustes) leaves of `other`, as a share of its length.
 

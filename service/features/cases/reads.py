@@ -13,9 +13,9 @@ from service.features.cases.exports.exporting import MEDIA_TYPES, Exports, Forma
 from service.features.cases.schemas import (
     CASE_PATTERN,
     CaseDetailOut,
+    CaseEventPage,
     CaseOut,
     CasePage,
-    EventPage,
     VerdictPage,
 )
 from service.features.cases.service import Cases
@@ -159,13 +159,13 @@ async def list_case_events(
     case_id: CaseIdPath,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most events.")] = 100,
-) -> EventPage:
+) -> CaseEventPage:
     """The oldest first: who changed what, when, what was and what is."""
     charges.reach("cases", hits_units(limit))
     after = place_of(cursor, f"e{case_id}")
     found = await cases.events(case_id, int(after or 0), limit)
     following = str(found[-1][0].number) if len(found) == limit else None
-    return EventPage.model_validate(
+    return CaseEventPage.model_validate(
         {
             "events": [entry_fields(entry, event) for entry, event in found],
             "next_cursor": cursor_of(following, f"e{case_id}"),

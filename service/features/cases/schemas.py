@@ -143,7 +143,7 @@ class QueryOut(Response):
     decay: Annotated[float, Field(description="Factor of each hop after the first.")]
 
 
-class RunOut(Response):
+class CaseRunOut(Response):
     """An expansion: `returned` members of `total_known` are on the page that shows it."""
 
     run_id: str
@@ -180,7 +180,7 @@ class CaseOut(Response):
     key_name: str
     events: Annotated[int, Field(description="Number of the last event.")]
     revision: Annotated[int, Field(description="The ETag, which changes with each event.")]
-    run: Annotated[RunOut | None, Field(description="null before the first expansion.")]
+    run: Annotated[CaseRunOut | None, Field(description="null before the first expansion.")]
 
 
 class CasePage(Response):
@@ -202,7 +202,7 @@ class LeavesIfOut(Response):
     members: Annotated[list[str], Field(description="Members that would be cleared.")]
 
 
-class MemberOut(Response):
+class CaseMemberOut(Response):
     """A member, the surest first."""
 
     streamer_id: str
@@ -225,7 +225,7 @@ class EdgeChannelOut(Response):
     level: str
 
 
-class EdgeOut(Response):
+class CaseEdgeOut(Response):
     """Evidence that one operator has both; `weight` is the sum of the channels, in bits."""
 
     a: str
@@ -249,8 +249,8 @@ class CaseDetailOut(CaseOut):
         }
     )
 
-    members: list[MemberOut]
-    edges: list[EdgeOut]
+    members: list[CaseMemberOut]
+    edges: list[CaseEdgeOut]
     returned: Annotated[int, Field(description="Members on this page.")]
     total_known: Annotated[int, Field(description="Members that the expansion found.")]
     next_cursor: NextCursor
@@ -316,7 +316,7 @@ class NamedVerdictOut(VerdictOut):
     streamer_id: str
 
 
-class EventOut(Response):
+class CaseEventOut(Response):
     """A change of a case: what was and what is, by whom; `at` in seconds since 1970, UTC."""
 
     number: int
@@ -330,12 +330,12 @@ class EventOut(Response):
     undoes: Annotated[int | None, Field(description="Number of the event that was taken back.")]
 
 
-class EventPage(Response):
+class CaseEventPage(Response):
     """Events of a case, the oldest first; none is ever changed or removed."""
 
     model_config = _examples({"events": [EVENT], "next_cursor": None})
 
-    events: list[EventOut]
+    events: list[CaseEventOut]
     next_cursor: NextCursor
 
 
@@ -344,4 +344,4 @@ class UndoneOut(CaseOut):
 
     model_config = _examples({**CASE, "undone": {**EVENT}})
 
-    undone: EventOut
+    undone: CaseEventOut

@@ -35,7 +35,7 @@ def case_fields(kept: Kept) -> dict[str, Any]:
 
 
 def member_fields(member: Member, verdict: VerdictRecord | None) -> dict[str, Any]:
-    """Fields of `MemberOut`."""
+    """Fields of `CaseMemberOut`."""
     hangs = member.leaves_if
     return {
         "streamer_id": member.streamer_id,
@@ -80,12 +80,12 @@ def difference_fields(found: Differences) -> dict[str, Any]:
 
 
 def event_fields(number: int, at: float, event: Event) -> dict[str, Any]:
-    """Fields of `EventOut`."""
+    """Fields of `CaseEventOut`."""
     fields = asdict(event)
     del fields["previous"]
     return {"number": number, "at": at, **fields}
 
 
 def entry_fields(entry: Entry, event: Event) -> dict[str, Any]:
-    """Fields of `EventOut` of a stored event."""
+    """Fields of `CaseEventOut` of a stored event."""
     return event_fields(entry.number, entry.at, event)

@@ -14,9 +14,9 @@ from service.http.schemas import (
     Response,
     with_nulls,
 )
-from service.maxima import MOST_EXCLUDED_USERS
+from service.maxima import MOST_EXCLUDED_USERS, MOST_USER_ID_CHARS
 
-UserId = Annotated[str, Field(min_length=1, max_length=128)]
+UserId = Annotated[str, Field(min_length=1, max_length=MOST_USER_ID_CHARS)]
 
 
 class ColdStartIn(Request):

@@ -1,12 +1,12 @@
 """Makes lists: who is on them, in which order, and what is told of each."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from service.engine.evidence.shared_content import Shared
 from service.engine.work.lanes import Lanes
-from service.errors import FieldError, RequestError
+from service.errors import FieldError, InvalidRequest, RequestError
 from service.features.lists.rows import (
     Before,
     BuiltList,
@@ -35,6 +35,8 @@ from service.store.duplicates import GroupStore
 _AT_ONCE = 500
 """Rows of the index, and groups, that are asked for together."""
 _EXPLAINED_AT_ONCE = 200
+_GROUPS_AT_ONCE, _MOST_MEMBERS = 50, 200
+"""Groups whose members are read together, and how many of each at a time."""
 _MOST_CANDIDATES = 50_000
 """That are looked at for a list; what still lacks rows then says so."""
 _MOST_COPIES = 20
@@ -71,7 +73,7 @@ class ListBuilder:
         self._limits = limits
         self.model_version = model_version
 
-    async def ready(self, body: ListQuestionIn, excluded: Collection[str]) -> Asked:
+    async def ready(self, body: ListQuestionIn, excluded: Set[str]) -> Asked:
         """What a question comes to, so that what is wrong with it is known at once.
 
         Raises:
@@ -80,6 +82,13 @@ class ListBuilder:
             PrecisionNotPromised: the model's calibration can't promise it.
             NotYetVisible: `after_sequence` was not reached in time.
         """
+        wanted = {seed.streamer_id for seed in body.positive}
+        for place, seed in enumerate(body.negative):
+            if seed.streamer_id is not None and seed.streamer_id in wanted:
+                raise InvalidRequest.of(
+                    f"/negative/{place}/streamer_id",
+                    f"streamer {seed.streamer_id!r} is in positive too: take it out of one of them",
+                )
         query = replace(query_of(self._limits, body), k=body.k, exclude=excluded, exact=True)
         if body.stop is not None:
             query = replace(
@@ -93,7 +102,7 @@ class ListBuilder:
             raise _of_stop(error) from error
 
     async def build(
-        self, body: ListQuestionIn, excluded: Collection[str], before: Before | None = None
+        self, body: ListQuestionIn, excluded: Set[str], before: Before | None = None
     ) -> BuiltList:
         """Make a list; raises as `ready`."""
         asked = await self.ready(body, excluded)
@@ -139,7 +148,7 @@ class ListBuilder:
         return BuiltList(body, rows, held, new, summary)
 
     async def _chosen(
-        self, work: Work, excluded: Collection[str]
+        self, work: Work, excluded: Set[str]
     ) -> tuple[Chosen, SearchResult, str | None]:
         """The rows, the last search, and why there are fewer than there might be."""
         body, asked = work.body, work.asked
@@ -147,15 +156,11 @@ class ListBuilder:
         pool = body.k if not is_selective else 2 * body.k + 100
         if work.relevance is not None:
             pool = 4 * body.k + 100
-        taken: set[str] = set()
-        if body.without_copies:
-            seeds = [side.side.label for side in asked.positive if side.side.version is not None]
-            known = await self._groups_of(work, [*seeds, *excluded])
-            taken = {group for group in known if group is not None}
+        seeds = {side.side.label for side in asked.positive if side.side.version is not None}
         while True:
             pool = min(pool, _MOST_CANDIDATES)
             found = await asked.index.search(replace(asked.query, k=pool))
-            chosen = await self._choose(work, found, taken)
+            chosen = await self._choose(work, found, seeds, excluded)
             is_all = len(found.hits) < pool
             if len(chosen.rows) >= body.k or is_all:
                 return chosen, found, None
@@ -164,12 +169,14 @@ class ListBuilder:
                 return chosen, found, short
             pool *= 4
 
-    async def _choose(self, work: Work, found: SearchResult, taken: Set[str]) -> Chosen:
+    async def _choose(
+        self, work: Work, found: SearchResult, seeds: Set[str], excluded: Set[str]
+    ) -> Chosen:
         body = work.body
         ids = [hit.streamer_id for hit in found.hits]
         copies = None
         if body.without_copies:
-            await self._groups_of(work, ids)
+            taken = await self._taken(work, ids, seeds, excluded)
             copies = Copies(work.groups, taken)
         if work.bound is not None:
             await self._read(work, ids)
@@ -192,11 +199,27 @@ class ListBuilder:
             chosen.rows = [usable[place] for place in places]
         return chosen
 
-    async def _groups_of(self, work: Work, ids: Sequence[str]) -> list[str | None]:
+    async def _taken(
+        self, work: Work, ids: Sequence[str], seeds: Set[str], excluded: Set[str]
+    ) -> set[str]:
+        """Groups of candidates that have a seed or an excluded streamer.
+
+        Members are looked at, not the groups of all who are excluded: there may be a million.
+        """
         missing = [one for one in dict.fromkeys(ids) if one not in work.groups]
         for part in _parts(missing, _AT_ONCE):
             work.groups.update(zip(part, await self._groups.groups_of(part), strict=True))
-        return [work.groups[one] for one in ids]
+        groups = {group for one in ids if (group := work.groups[one]) is not None}
+        new = [group for group in groups if group not in work.taken]
+        for part in _parts(new, _GROUPS_AT_ONCE):
+            found = await self._groups.members_of(part, _MOST_MEMBERS)
+            for group, (some, size) in zip(part, found, strict=True):
+                is_taken = _are_any(some, seeds, excluded)
+                while not is_taken and some and size > _MOST_MEMBERS:
+                    some = await self._groups.members(group, some[-1], _MOST_MEMBERS)
+                    is_taken = _are_any(some, seeds, excluded)
+                work.taken[group] = is_taken
+        return {group for group in groups if work.taken[group]}
 
     async def _read(self, work: Work, ids: Sequence[str]) -> None:
         """Read rows of the index that are not read yet, but those that were deleted since."""
@@ -245,6 +268,10 @@ class ListBuilder:
         if len(missing) > _SHOWN:
             told.append(f"exclude.ids: {len(missing) - _SHOWN} more are not stored")
         return told
+
+
+def _are_any(ids: Sequence[str], seeds: Set[str], excluded: Set[str]) -> bool:
+    return any(one in seeds or one in excluded for one in ids)
 
 
 def _of_stop(error: RequestError) -> RequestError:

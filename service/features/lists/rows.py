@@ -86,6 +86,7 @@ class Work:
         body: the question.
         rows: of the index, by id.
         groups: of duplicates, by id.
+        taken: of groups, whether a seed or an excluded streamer is in them.
         bound: a field, and most rows with one value of it.
         relevance: its share in maximal marginal relevance.
     """
@@ -96,6 +97,7 @@ class Work:
         self.body = body
         self.rows: dict[str, IndexRow] = {}
         self.groups: dict[str, str | None] = {}
+        self.taken: dict[str, bool] = {}
         wanted = body.diversify
         self.bound: tuple[str, int] | None = None
         self.relevance = None if wanted is None else wanted.relevance

@@ -21,7 +21,8 @@ MOST_BYTES = 256 << 10
 """Of a question that is kept, in a saved list or a job."""
 _PAGE_LISTS, _PAGE_BYTES = 20, 256 << 10
 """Of a page, however many are asked for: they are read on the event loop."""
-_RUNS = "runs"
+RUNS = "runs"
+"""The document that names the runs of a list."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
     Raises:
         InvalidRequest: it is.
     """
-    size = len(_json(question))
+    size = len(as_json(question))
     if size > MOST_BYTES:
         raise InvalidRequest.of(
             f"{pointer}/exclude/ids",
@@ -158,7 +159,7 @@ class SavedLists:
                 *by,
             )
             try:
-                put = Put(COLLECTION, name, _json(asdict(made)), revision)
+                put = Put(COLLECTION, name, as_json(asdict(made)), revision)
                 (revision,) = await self._documents.change([put])
             except RevisionConflict:
                 continue  # whoever was quicker is looked at
@@ -178,7 +179,7 @@ class SavedLists:
                 await self._documents.change([Put(COLLECTION, name, None, found.revision)])
             except RevisionConflict:
                 continue
-            await self._documents.drop(_runs_of(found))
+            await self._documents.drop(runs_of(found.list_id))
             return
 
     async def runs(self, saved: SavedList) -> list[Run]:
@@ -202,7 +203,7 @@ class SavedLists:
         others = [one for one in runs if (one.key_id, one.request_id) != but]
         known = others[:1] if run is None else [one for one in runs if one.run == run]
         for one in known:
-            (found,) = await self._documents.get(_runs_of(saved), [_name(one.run)])
+            (found,) = await self._documents.get(runs_of(saved.list_id), [_name(one.run)])
             if found is not None:
                 return one, json.loads(found.body)["ids"]
         if run is None and not others:
@@ -227,10 +228,10 @@ class SavedLists:
                     return known
             made = replace(run, run=1 + max((one.run for one in runs), default=0))
             kept, gone = [made, *runs][:KEPT_RUNS], runs[KEPT_RUNS - 1 :]
-            where = _runs_of(saved)
+            where = runs_of(saved.list_id)
             puts = [
-                Put(where, _RUNS, _json({_RUNS: [asdict(one) for one in kept]}), revision),
-                Put(where, _name(made.run), _json({"ids": list(ids)})),
+                Put(where, RUNS, as_json({RUNS: [asdict(one) for one in kept]}), revision),
+                Put(where, _name(made.run), as_json({"ids": list(ids)})),
                 *(Put(where, _name(one.run), None) for one in gone),
             ]
             try:
@@ -240,10 +241,10 @@ class SavedLists:
             return made
 
     async def _kept(self, saved: SavedList) -> tuple[list[Run], int]:
-        (found,) = await self._documents.get(_runs_of(saved), [_RUNS])
+        (found,) = await self._documents.get(runs_of(saved.list_id), [RUNS])
         if found is None:
             return [], 0
-        return _KEPT.validate_python(json.loads(found.body)[_RUNS]), found.revision
+        return _KEPT.validate_python(json.loads(found.body)[RUNS]), found.revision
 
 
 def _check_revision(name: str, revision: int, expected: Sequence[int]) -> None:
@@ -253,8 +254,9 @@ def _check_revision(name: str, revision: int, expected: Sequence[int]) -> None:
     raise ListConflict(f"list {name!r} {state}; read it again and repeat the change")
 
 
-def _runs_of(saved: SavedList) -> str:
-    return f"{COLLECTION}:{saved.list_id}"
+def runs_of(list_id: str) -> str:
+    """The collection of the runs of a list."""
+    return f"{COLLECTION}:{list_id}"
 
 
 def _name(run: int) -> str:
@@ -265,5 +267,6 @@ def _list(document: Document) -> SavedList:
     return replace(_LIST.validate_json(document.body), revision=document.revision)
 
 
-def _json(fields: Mapping[str, Any]) -> bytes:
+def as_json(fields: Mapping[str, Any]) -> bytes:
+    """The body of a document."""
     return json.dumps(fields, ensure_ascii=False).encode()

@@ -1,9 +1,11 @@
 """The use-cases behind `/v1/lists`: lists of questions, saved ones, and what they held."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence, Set
+from itertools import chain
 from typing import Any, NamedTuple
 
+from service.engine.work.lanes import Lanes
 from service.features.lists.building import ListBuilder
 from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
@@ -28,8 +30,11 @@ class Asker(NamedTuple):
 class Lists:
     """Makes lists, and keeps questions and what was answered to them."""
 
-    def __init__(self, builder: ListBuilder, saved: SavedLists, outreach: Outreach) -> None:
+    def __init__(
+        self, builder: ListBuilder, saved: SavedLists, outreach: Outreach, lanes: Lanes
+    ) -> None:
         """Make lists by `builder`; leave out whom `saved` and `outreach` name."""
+        self._lanes = lanes
         self._builder = builder
         self._outreach = outreach
         self.saved = saved
@@ -80,16 +85,24 @@ class Lists:
         previous = None if before is None else before[0].run
         return built, Provenance(asked_at, *by, saved.name, made.run, previous)
 
-    async def _excluded(self, question: ListQuestionIn) -> set[str]:
-        """Everybody who is left out, beside the seeds."""
+    async def _excluded(self, question: ListQuestionIn) -> Set[str]:
+        """Everybody who is left out, beside the seeds: there may be millions."""
         wanted = question.exclude
-        excluded = set(wanted.ids)
+        parts: list[Iterable[Sequence[str]]] = [[wanted.ids]]
         if wanted.held_by is not None:
             held = await self.saved.held(await self.saved.get(wanted.held_by), None)
-            excluded.update(() if held is None else held[1])
+            parts.append([] if held is None else [held[1]])
         if wanted.outreach_since is not None:
-            excluded |= await self._outreach.written_to(wanted.outreach_since)
-        return excluded
+            parts.append(await self._outreach.written_to(wanted.outreach_since))
+
+        def together() -> Generator[None, None, set[str]]:
+            found = set[str]()
+            for ids in chain.from_iterable(parts):
+                found.update(ids)
+                yield
+            return found
+
+        return await self._lanes.run_in_slices(together())
 
 
 def question_of(saved: SavedList, how: RunIn) -> ListQuestionIn:

@@ -1,9 +1,10 @@
 """Records of outreach: made, listed, deleted, and what they say of whom."""
 
+import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 from pydantic import TypeAdapter
@@ -78,6 +79,7 @@ class Outreach:
         self._now = now
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
         self._upto = 0
+        self._reading = asyncio.Lock()
 
     async def record(
         self, ids: Sequence[str], at: float | None, note: str, key_id: str, key_name: str
@@ -160,15 +162,10 @@ class Outreach:
         await self._change(outreach_id, None, None)
         return _record(found)
 
-    async def written_to(self, since: float) -> set[str]:
-        """Everybody who was written to at that time or later."""
+    async def written_to(self, since: float) -> Iterator[Sequence[str]]:
+        """Ids of everybody who was written to at that time or later, a record at a time."""
         await self._catch_up()
-
-        def choose() -> set[str]:
-            found: set[str] = set()
-            return found.union(*(ids for at, ids in list(self._known.values()) if at >= since))
-
-        return await self._lanes.run(choose)
+        return (ids for at, ids in list(self._known.values()) if at >= since)
 
     async def _change(self, outreach_id: str, body: bytes | None, expected: int | None) -> None:
         await self._documents.change(
@@ -176,7 +173,15 @@ class Outreach:
         )
 
     async def _catch_up(self) -> None:
-        """Read what was recorded and deleted since the last time."""
+        """Read what was recorded and deleted since the last time.
+
+        One at a time: who read before another may take in what it read after, so that a record that
+        was deleted in between would stay.
+        """
+        async with self._reading:
+            await self._read_log()
+
+    async def _read_log(self) -> None:
         while True:
             entries = await self._documents.entries(COLLECTION, self._upto, _ENTRIES)
             if not entries:
@@ -186,7 +191,7 @@ class Outreach:
                 some = names[start : start + _AT_ONCE]
                 found = await self._documents.get(COLLECTION, some)
                 await self._lanes.run(lambda some=some, found=found: self._take(some, found))
-            self._upto = max(self._upto, entries[-1].number)
+            self._upto = entries[-1].number
 
     def _take(self, names: Sequence[str], found: Sequence[Document | None]) -> None:
         for name, document in zip(names, found, strict=True):

@@ -1,8 +1,9 @@
 """Questions for similar streamers, made ready for the index: seeds, filter, thresholds."""
 
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -38,7 +39,7 @@ class SimilarQuery:
     explain: bool = False
     exact: bool = False
     after_sequence: int = 0
-    exclude: Collection[str] = ()
+    exclude: Set[str] = frozenset()
     cuts: bool = True
 
     @property
@@ -48,6 +49,27 @@ class SimilarQuery:
         is_one = len(self.positive) == 1 and self.positive[0].streamer_id is not None
         is_cosine = self.strategy == "average" and self.min_score is self.min_precision is None
         return is_one and is_cosine and not more
+
+
+class Excluded(Collection[str]):
+    """Seeds, and whom a question leaves out beside them: there may be a million, so no copy."""
+
+    def __init__(self, seeds: Set[str], others: Set[str]) -> None:
+        """Both; who is in both counts once."""
+        self._seeds = [seed for seed in seeds if seed not in others]
+        self._others = others
+
+    def __contains__(self, streamer_id: object) -> bool:
+        """Whether somebody is left out."""
+        return streamer_id in self._others or streamer_id in self._seeds
+
+    def __iter__(self) -> Iterator[str]:
+        """Everybody who is left out, once."""
+        return chain(self._seeds, self._others)
+
+    def __len__(self) -> int:
+        """How many are left out."""
+        return len(self._seeds) + len(self._others)
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +147,10 @@ class Asking:
             query=Query(
                 scoring,
                 query.k,
-                exclude={
-                    *(s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id),
-                    *query.exclude,
-                },
+                exclude=Excluded(
+                    {s.streamer_id for s in (*query.positive, *query.negative) if s.streamer_id},
+                    query.exclude,
+                ),
                 min_score=min_score,
                 filter=query.filter,
                 exact=query.exact,

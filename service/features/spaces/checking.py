@@ -11,6 +11,7 @@ from service.engine.replica.follower import Follower
 from service.engine.spaces.geometry import (
     POOL,
     agreement_with_content,
+    audience_agreement,
     neighbourhood_overlap,
     rotation_residual,
 )
@@ -23,6 +24,11 @@ from service.settings.spaces import Spaces as Settings
 _KNOWN_SAMPLE = 20_000
 _CONTENT_SAMPLE = 1500
 _LEAST_COMMON = 20
+_LEAST_USERS = 50
+_TURNED = 3.0
+"""Deviations: users turned against streamers at random agree by 0, give or take 1 / width."""
+_MOST_LOOKED_UP = 100_000
+"""Ids that are looked up to find those that are in both of two hand-overs."""
 _LEAST_CONTENT = 30
 _IDS_AT_ONCE = 256
 _MERE_ROTATION = 0.05
@@ -58,11 +64,15 @@ class Before:
         name: of them, for people.
         ids: of the rows.
         vectors: (n, d).
+        user_ids: of the rows of `user_vectors`; none where there are no users.
+        user_vectors: (m, d).
     """
 
     name: str
     ids: Sequence[str]
     vectors: NDArray[np.float32]
+    user_ids: Sequence[str] = ()
+    user_vectors: NDArray[np.float32] | None = None
 
 
 @dataclass
@@ -208,20 +218,7 @@ class Checker:
         self, given: HandOver, before: Before, checks: _Checks
     ) -> Generator[None, None, bool]:
         """Compare with what was served before; whether enough are in both."""
-        ids = given.streamers.ids
-        known = before.ids if isinstance(before.ids, PackedIds) else PackedIds.of(before.ids)
-        ours: list[int] = []
-        theirs: list[int] = []
-        order: list[int] = np.random.default_rng(1).permutation(len(ids)).tolist()
-        for number, row in enumerate(order):
-            other = known.find(ids[row])
-            if other is not None:
-                ours.append(row)
-                theirs.append(other)
-                if len(ours) == POOL:
-                    break
-            if number % 1024 == 0:
-                yield
+        ours, theirs = yield from _in_both(given.streamers.ids, before.ids)
         if len(ours) < _LEAST_COMMON:
             why = f"{len(ours)} streamers are in {before.name} as well, {_LEAST_COMMON} are needed"
             checks.add("neighbourhoods", None, why)
@@ -243,15 +240,77 @@ class Checker:
         yield
         if new.shape[1] != old.shape[1]:
             checks.add("rotation", None, "of another width")
-            return True
-        residual = rotation_residual(old, new)
-        mere = residual <= _MERE_ROTATION
-        checks.add(
-            "rotation",
-            None,
-            ("a rotation of" if mere else "more than a rotation away from")
-            + f" {before.name}: the best rotation leaves {residual:.1%}",
-            residual,
-            _MERE_ROTATION,
-        )
+        else:
+            residual = rotation_residual(old, new)
+            mere = residual <= _MERE_ROTATION
+            checks.add(
+                "rotation",
+                None,
+                ("a rotation of" if mere else "more than a rotation away from")
+                + f" {before.name}: the best rotation leaves {residual:.1%}",
+                residual,
+                _MERE_ROTATION,
+            )
+        yield
+        if given.users.count:
+            yield from self._compare_audiences(given, before, (new, old), checks)
         return True
+
+    def _compare_audiences(
+        self,
+        given: HandOver,
+        before: Before,
+        streamers: tuple[NDArray[np.float32], NDArray[np.float32]],
+        checks: _Checks,
+    ) -> Generator[None, None, None]:
+        """Compare who suits whom, by vectors of streamers in both, now and before."""
+        if before.user_vectors is None or not len(before.user_ids):
+            checks.add("audiences", None, f"{before.name} has no users to compare with")
+            return
+        ours, theirs = yield from _in_both(given.users.ids, before.user_ids)
+        if len(ours) < _LEAST_USERS:
+            why = f"{len(ours)} users are in {before.name} as well, {_LEAST_USERS} are needed"
+            checks.add("audiences", None, why)
+            return
+        users, users_before = given.users.vectors()[ours], before.user_vectors[theirs]
+        agreement = yield from audience_agreement(
+            streamers[0], np.array(users), streamers[1], np.array(users_before)
+        )
+        least = max(self._settings.min_overlap, min(0.5, _TURNED / users.shape[1]))
+        passed = agreement >= least
+        checks.add(
+            "audiences",
+            passed,
+            f"who suits whom, of {len(streamers[0])} streamers and {len(ours)} users, correlates "
+            f"with {before.name} by {agreement:.2f}"
+            + (
+                ""
+                if passed
+                else ": do the users' rows still belong to their ids, and are users and streamers "
+                "of the same run?"
+            ),
+            agreement,
+            least,
+        )
+
+
+def _in_both(
+    ids: PackedIds, before: Sequence[str]
+) -> Generator[None, None, tuple[list[int], list[int]]]:
+    """Rows of ids that are in both, at most `POOL` drawn at random, and their rows before."""
+    known = before if isinstance(before, PackedIds) else PackedIds.of(before)
+    draw = np.random.default_rng(1)
+    count = min(len(ids), _MOST_LOOKED_UP)
+    looked_up: list[int] = draw.choice(len(ids), count, replace=False).tolist()
+    ours: list[int] = []
+    theirs: list[int] = []
+    for number, row in enumerate(looked_up):
+        other = known.find(ids[row])
+        if other is not None:
+            ours.append(row)
+            theirs.append(other)
+            if len(ours) == POOL:
+                break
+        if number % 1024 == 0:
+            yield
+    return ours, theirs

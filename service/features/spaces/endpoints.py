@@ -21,11 +21,11 @@ from service.errors import (
 )
 from service.features.spaces.receiving import Form
 from service.features.spaces.schemas import (
-    ErasedOut,
     GenerationOut,
     OwnVectorOut,
     SpaceOut,
     SpacesOut,
+    UserErasedOut,
 )
 from service.features.spaces.service import Spaces
 from service.features.spaces.shown import generation_out, own_out, space_out
@@ -237,10 +237,10 @@ async def erase_user(
             openapi_examples={"demo": {"value": "u-1"}},
         ),
     ],
-) -> ErasedOut:
+) -> UserErasedOut:
     """No answer names the user from now on; other replicas follow within a second."""
     count = await spaces.erase_user(space, user_id)
-    return ErasedOut(space=space, user_id=user_id, generations=count)
+    return UserErasedOut(space=space, user_id=user_id, generations=count)
 
 
 @router.get(

@@ -110,6 +110,7 @@ class Receiver:
         self._at_once += 1
         token = secrets.token_hex(12)
         try:
+            await self.sweep()  # what was too young to be given up when the service started
             async with self._alone(space, token) as lease:
                 await self._check_new(space, generation)
                 async with self._received(token, parts, form, lease) as received:

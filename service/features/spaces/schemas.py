@@ -52,8 +52,8 @@ class CheckOut(Response):
     name: Annotated[
         str,
         Field(
-            description="width, finite, norms, duplicates, known_ids, neighbourhoods, rotation or "
-            "content."
+            description="width, finite, norms, duplicates, known_ids, neighbourhoods, rotation, "
+            "audiences or content."
         ),
     ]
     passed: Annotated[
@@ -139,7 +139,7 @@ class SpacesOut(Response):
     spaces: list[SpaceOut]
 
 
-class ErasedOut(Response):
+class UserErasedOut(Response):
     """A user was erased."""
 
     model_config = ConfigDict(

@@ -117,10 +117,13 @@ class Spaces:
         """What is served of a space, and what that has of a streamer.
 
         Raises:
-            SpaceNotFound: nothing of it is served here.
+            SpaceNotFound: nothing of it is served.
+            NotReady: what is served is not in memory here yet.
         """
         served = self.active.get(space)
         if served is None:
+            if space in self.active.expected():
+                raise NotReady(f"what is served of the space {space!r} is being loaded", 5)
             raise _no_space(space, self.active.names(), "served")
         least = self._settings.min_interactions
         return served, own_vector(served.generation, streamer_id, least)
@@ -260,7 +263,13 @@ class Spaces:
             )
         generation = held.generation
         name = f"generation {record.generation!r}"
-        return Before(name, generation.streamer_ids, generation.vectors)
+        return Before(
+            name,
+            generation.streamer_ids,
+            generation.vectors,
+            generation.user_ids,
+            generation.user_vectors,
+        )
 
     def _check_promotable(self, record: SpaceRecord, generation: str, *, force: bool) -> None:
         found = _generation(record, generation)

@@ -84,7 +84,8 @@ class Erasure:
                 of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
-            erase_copies: each removes copies of a streamer's profile: of cases, of watchlists.
+            erase_copies: each removes what else has a streamer: saved lists its id, cases and
+                watchlists copies of its profile.
         """
         self._store = store
         self._delete = delete
@@ -174,11 +175,6 @@ class Erasure:
                 "watchlists, alerts",
                 "id, with the channels that matched and a hash of the profile",
                 "you change the list; alerts stay",
-            ),
-            Persisting(
-                "saved lists and their runs",
-                "id, where it is a seed, excluded, or was on the list",
-                "you change the question; ten newer runs of the list",
             ),
             Persisting(
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"

@@ -59,6 +59,7 @@ DISGUISED = [
     (Disguise.ZERO_WIDTH, "\u2060".join(CHINESE) + "\ufeff", CHINESE),
     (Disguise.BIDI, "wel\u202acome\u202c to\u200e my stream", "welcome to my stream"),
     (Disguise.BIDI, "\u202emaerts ym ot emoclew\u202c now", "welcome to my stream now"),
+    (Disguise.BIDI, "\u202emaerts\nmy stream", "stream\nmy stream"),
     (Disguise.EMOJI_BETWEEN, "😀".join(CHINESE), CHINESE),
     (Disguise.EMOJI_BETWEEN, "😀".join(CHINESE[i : i + 2] for i in range(0, 17, 2)), CHINESE),
     (Disguise.EMOJI_BETWEEN, "st🔥re🔥am🔥er", "streamer"),

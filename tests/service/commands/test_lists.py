@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.service.features.lists.conftest import sheets_of
@@ -124,7 +125,16 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     assert names == [row[1] for row in before if row[1] != "s1"]
     assert [row[0] for row in ask(service, "lists", "show", "mine")[1:]] == ["2", "1"]
     assert len(ask(service, "lists", "show", "mine", "--run", 1)) == 4
-    assert ask(service, "lists", "list")[1][0] == "mine"
+    for i in range(21):  # more than a page has
+        body = {"question": {"positive": [{"streamer_id": "s0"}]}}
+        httpx.put(f"{service.url}/v1/lists/other-{i:02d}", json=body).raise_for_status()
+    listed = ask(service, "lists", "list")[1:]
+    assert [row[0] for row in listed] == ["mine", *(f"other-{i:02d}" for i in range(21))]
+    revision = listed[0][2]
+    words = ("lists", "save", "other-00", "s1", "--url", service.url)
+    for option in (("--if-revision", revision), ("--only-new",)):
+        done = run(*words, *option)
+        assert (done.returncode, "list_conflict" in done.stderr) == (1, True)
     (record,) = ask(service, "outreach", "list", "s1", "--since", "ever")[1:]
     ask(service, "outreach", "delete", record[0])
     assert ask(service, "outreach", "list")[1:] == []

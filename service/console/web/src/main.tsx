@@ -2,6 +2,7 @@ import { render } from "preact";
 import "./style/base.css";
 import "./style/layout.css";
 import "./style/parts.css";
+import "./style/cases.css";
 import "./style/tables.css";
 import { App } from "./shell/app";
 

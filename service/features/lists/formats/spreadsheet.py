@@ -1,14 +1,13 @@
 """A list as an Excel workbook: the rows, and on a second sheet where they come from."""
 
 import io
-import json
 from collections.abc import Generator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs]
 
-from service.features.lists.formats.tables import Column, cells_of, columns_of, plain
+from service.features.lists.formats.tables import YES_NO, Column, cells_of, columns_of, plain
 from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Language
 
@@ -37,6 +36,22 @@ _NAMES_ZH: Mapping[str, str] = {
     "question": "查询条件 (JSON)",
 }
 
+_LEFT_OUT: Mapping[Language, str] = {
+    "en": "excluded by the question: {excluded}; copies passed over: {copies}; "
+    "passed over since their value had enough rows: {over_max_per_value}",
+    "zh": "按条件排除：{excluded}；略过的重复账号：{copies}；"
+    "同一取值已满而略过：{over_max_per_value}",
+}
+_STOP: Mapping[Language, str] = {
+    "en": "precision {at_precision:g} is promised from score {min_score:.3f} on; "
+    "rows that reach it: {rows_within}",
+    "zh": "精度 {at_precision:g} 对应的相似度不低于 {min_score:.3f}；达到的行数：{rows_within}",
+}
+_NO_STOP: Mapping[Language, str] = {
+    "en": "precision {at_precision:g} can't be promised for these seeds",
+    "zh": "无法为这些种子保证精度 {at_precision:g}",
+}
+
 
 def workbook(built: BuiltList, by: Provenance) -> Generator[None, None, bytes]:
     """The bytes of a workbook, made a row at a time.
@@ -53,10 +68,11 @@ def workbook(built: BuiltList, by: Provenance) -> Generator[None, None, bytes]:
     told = book.add_worksheet(names[1])
     told.set_column(0, 0, 24)
     told.set_column(1, 1, 100)
+    wrapped = book.add_format({"text_wrap": True, "valign": "top"})
     for place, (name, value) in enumerate(_facts(built, by)):
         label = _NAMES_ZH.get(name, name) if language == "zh" else name
         told.write_string(place, 0, label, bold)
-        told.write_string(place, 1, plain(value))
+        told.write_string(place, 1, plain(value), wrapped)
         yield
     book.set_properties({"comments": f"request {by.request_id}"})
     book.close()
@@ -86,6 +102,15 @@ def _write_rows(
         yield
 
 
+def _stop(built: BuiltList) -> str | None:
+    """Where it stops being similar, in words."""
+    told, language = built.summary["stop"], built.question.language
+    if told is None:
+        return None
+    words = _STOP if told["min_score"] is not None else _NO_STOP
+    return words[language].format(**told)
+
+
 def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
     """What is told of a list, by name."""
     told = built.summary
@@ -103,10 +128,10 @@ def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
         ("model_version", told["model_version"]),
         ("index_sequence", told["index_sequence"]),
         ("rows", len(built.rows)),
-        ("complete", told["complete"]),
+        ("complete", YES_NO[built.question.language][bool(told["complete"])]),
         ("incomplete_because", told["incomplete_because"]),
-        ("stop", told["stop"] and json.dumps(told["stop"])),
-        ("left_out", json.dumps(told["left_out"])),
+        ("stop", _stop(built)),
+        ("left_out", _LEFT_OUT[built.question.language].format(**told["left_out"])),
         *(("warning", warning) for warning in told["warnings"]),
         *(("question", part) for part in parts),
     ]

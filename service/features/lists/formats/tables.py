@@ -24,7 +24,7 @@ _CHINESE: Mapping[str, str] = {
     "tags": "标签",
     "followers": "粉丝数",
 }
-_YES_NO: Mapping[Language, tuple[str, str]] = {"en": ("no", "yes"), "zh": ("否", "是")}
+YES_NO: Mapping[Language, tuple[str, str]] = {"en": ("no", "yes"), "zh": ("否", "是")}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def columns_of(question: ListQuestionIn, *, compares: bool) -> list[Column]:
         compares: whether it was compared with an earlier run.
     """
     language = question.language
-    yes_no = _YES_NO[language]
+    yes_no = YES_NO[language]
 
     def headed(name: str) -> str:
         return _CHINESE.get(name, name) if language == "zh" else name

@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.errors import InvalidRequest
-from service.features.spaces.readers.rows import USER_ID_CHARS, HandOver, Rows
+from service.features.spaces.readers.rows import MOST_STREAMER_ID_CHARS, HandOver, Rows
+from service.maxima import MOST_USER_ID_CHARS
 
 _ARRAYS = ("ids", "vectors", "interactions", "user_ids", "user_vectors")
 _KNOWN = f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}"
@@ -156,8 +157,8 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
         raise InvalidRequest(f"{name}: its header can't be read: {error}") from error
     if dtype.hasobject:
         raise InvalidRequest(
-            f"{name}: is pickled, which is never loaded: write it with a type of its own, such as "
-            "np.array(ids, dtype=str)"
+            f"{name}: is pickled, which is never loaded: write it with a type of its own, "
+            f"{name}.astype({'str' if name.endswith('ids') else 'np.float32'})"
         )
     if is_fortran and len(sizes) > 1:
         raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")
@@ -170,10 +171,15 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
     """Read ids and vectors of streamers (no prefix) or users side by side."""
     ids, vectors = _one(arrays, f"{prefix}ids"), _one(arrays, f"{prefix}vectors")
     counts = None if prefix else arrays.get("interactions")
-    if ids.dtype.kind not in "US" or not 0 < ids.dtype.itemsize <= 4 * USER_ID_CHARS:
+    if ids.dtype.kind not in "US" or not ids.dtype.itemsize:
         raise InvalidRequest(
-            f"{ids.name}: is of type {ids.dtype}; ids are text of at most {USER_ID_CHARS} "
-            f"characters: write {ids.name}.astype(str)"
+            f"{ids.name}: is of type {ids.dtype}; ids are text: write {ids.name}.astype(str)"
+        )
+    if ids.dtype.itemsize > 4 * MOST_USER_ID_CHARS:
+        most = MOST_USER_ID_CHARS if prefix else MOST_STREAMER_ID_CHARS
+        raise InvalidRequest(
+            f"{ids.name}: the type {ids.dtype} is of longer ids than the {most} characters that "
+            "one may have: leave longer ones out, and write the array anew"
         )
     if vectors.dtype.kind != "f" or vectors.dtype.itemsize > 8:
         raise InvalidRequest(f"{vectors.name}: is of type {vectors.dtype}; write float32")

@@ -14,10 +14,10 @@ from model_export.contract.streamer import ID_PATTERN
 from service.engine.spaces.packed_ids import PackedIds
 from service.errors import InvalidRequest
 from service.files.spool import Spool, no_room
+from service.maxima import MOST_USER_ID_CHARS
 
-USER_ID_CHARS = 256
 _STREAMER_ID = re.compile(ID_PATTERN)
-_STREAMER_ID_CHARS = 128
+MOST_STREAMER_ID_CHARS = 128
 Where = Callable[[int], str]
 """Names a row of a block for whoever sent it."""
 
@@ -179,13 +179,13 @@ class Rows:
 
     def _check_id(self, given: str, row: int, where: Where) -> None:
         if self._are_users:
-            if 0 < len(given) <= USER_ID_CHARS and given.isprintable():
+            if 0 < len(given) <= MOST_USER_ID_CHARS and given.isprintable():
                 return
-            allowed = f"1 to {USER_ID_CHARS} printable characters"
+            allowed = f"1 to {MOST_USER_ID_CHARS} printable characters"
         else:
-            if len(given) <= _STREAMER_ID_CHARS and _STREAMER_ID.fullmatch(given):
+            if len(given) <= MOST_STREAMER_ID_CHARS and _STREAMER_ID.fullmatch(given):
                 return
-            allowed = f"1 to {_STREAMER_ID_CHARS} of A-Z a-z 0-9 . _ : - and not dots alone"
+            allowed = f"1 to {MOST_STREAMER_ID_CHARS} of A-Z a-z 0-9 . _ : - and not dots alone"
         raise InvalidRequest(f"{where(row)}: the id {given[:100]!r} is not {allowed}")
 
     def _take_interactions(self, interactions: Sequence[float] | None, where: Where) -> None:

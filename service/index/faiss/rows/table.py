@@ -11,6 +11,7 @@ them are few objects.
 import contextlib
 import threading
 from collections.abc import Collection, Generator, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from service.index.faiss.rows.reuse import SlotReuse
 from service.index.faiss.rows.view import Near, View
 from service.index.filters import EVERYONE, Filter
 
+_IDS_AT_ONCE = 1024
+"""So many are looked up before others may have the lock."""
 _ROWS_AT_ONCE = 64
 """So many rows are copied before a waiting writer gets its turn."""
 BLOCK = 512
@@ -160,27 +163,44 @@ class Rows:
         self, wanted: Filter, exclude: Collection[str], established_only: bool
     ) -> Generator[View, None, None]:
         """A view that stays as it is until the context ends."""
+        are_many = len(exclude) > _IDS_AT_ONCE
         with self.lock:
-            view = self._view(wanted, exclude, established_only)
             began = self.reuse.begin()
+            before = self.live.copy() if are_many else BitMap()
         try:
+            out = self._slots_by_parts(exclude) if are_many else BitMap()
+            with self.lock:
+                if are_many:  # some may have got another slot since they were looked up
+                    out |= BitMap(s for s in self.live - before if self.ids[s] in exclude)
+                else:
+                    out = BitMap(self.slots_of(exclude))
+                view = self._view(wanted, out, established_only)
             yield view
         finally:
             self._end(began)
 
-    def _view(self, wanted: Filter, exclude: Collection[str], established_only: bool) -> View:
+    def _slots_by_parts(self, ids: Iterable[str]) -> BitMap:
+        """Slots of many streamers; others have the lock in between. No slot is used again."""
+        out, left = BitMap(), iter(ids)
+        while part := [*islice(left, _IDS_AT_ONCE)]:
+            with self.lock:
+                found = self.slots_of(part)
+            out |= BitMap(found)
+        return out
+
+    def _view(self, wanted: Filter, out: BitMap, established_only: bool) -> View:
         everyone = self.established if established_only else self.live
         allowed, unknown = everyone, list[str]()
         if wanted:
             allowed = self.attributes.allowed(wanted, everyone, self.slots_of)
             unknown = self.attributes.unknown(wanted)
-        out = [slot for slot in self.slots_of(exclude) if slot in allowed]
+        out = out & allowed
         used, bits = len(self.ids), None
-        if allowed is self.live:
+        if allowed is self.live and len(out) <= _IDS_AT_ONCE:
             bits = self.columns.bits[: (used + 7) // 8].copy()
             for slot in out:
                 clear_bit(bits, slot)
-        return View(self.columns.embeddings[:used], self.ids, allowed - BitMap(out), bits, unknown)
+        return View(self.columns.embeddings[:used], self.ids, allowed - out, bits, unknown)
 
     def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
         """Whether a filter lets each of some streamers through, those without a vector too."""
@@ -239,7 +259,7 @@ class Rows:
     def building(self) -> Generator[View, None, None]:
         """Everyone, for a segment that `adopt` takes before the context ends; one at a time."""
         with self.lock:
-            view = self._view(EVERYONE, (), False)
+            view = self._view(EVERYONE, BitMap(), False)
             self.coverage.begin_build(self.live)
             began = self.reuse.begin()
         try:

@@ -15,6 +15,12 @@ def known(graph: BehaviourGraph | None = None) -> SharedAudience:
     return SharedAudience(established, {name: row for row, name in enumerate(ids)})
 
 
+def linked() -> BehaviourGraph:
+    """The first two have viewers in common."""
+    indptr = np.array([0, 1, *[1] * 61], np.int64)
+    return BehaviourGraph(indptr, np.array([1], np.int32), np.ones(1, np.float32), 0.1, 0.5)
+
+
 def test_who_is_near_in_the_recommenders_space_shares_an_audience() -> None:
     told = known().of("s0", "s1")
     assert told is not None
@@ -30,10 +36,8 @@ def test_who_is_as_near_as_anybody_does_not() -> None:
 
 
 def test_an_edge_of_the_graph_is_told() -> None:
-    indptr = np.array([0, 1, *[1] * 61], np.int64)
-    graph = BehaviourGraph(indptr, np.array([1], np.int32), np.ones(1, np.float32), 0.1, 0.5)
     for pair in (("s0", "s1"), ("s1", "s0")):
-        told = known(graph).of(*pair)
+        told = known(linked()).of(*pair)
         assert told is not None
         assert told.startswith("viewers in common; ")
 

@@ -5,6 +5,7 @@ import pytest
 
 from service.engine.spaces.geometry import (
     agreement_with_content,
+    audience_agreement,
     neighbourhood_overlap,
     rotation_residual,
 )
@@ -59,3 +60,32 @@ def test_vectors_that_follow_from_content_agree_and_shuffled_ones_do_not() -> No
     for rows in (400, 40):
         found = run_to_end(agreement_with_content(content[:rows], shuffled[:rows]))
         assert found.auc < found.least
+
+
+def test_audiences_agree_unless_users_lost_their_ids_or_come_of_another_run() -> None:
+    users = DRAW.normal(size=(300, 16)).astype(np.float32)
+
+    def agreement(streamers: np.ndarray, others: np.ndarray) -> float:
+        return run_to_end(audience_agreement(streamers, others, VECTORS, users))
+
+    assert agreement(VECTORS @ TURN, 3 * users @ TURN) == pytest.approx(1, abs=1e-5)
+    assert agreement(VECTORS, -users) == pytest.approx(-1, abs=1e-5)
+    assert abs(agreement(VECTORS, users[DRAW.permutation(300)])) < 0.05
+    assert agreement(VECTORS @ TURN, users) < 3 / 16
+
+
+def test_agreement_of_audiences_is_the_correlation_of_all_pairs() -> None:
+    def scores(streamers: np.ndarray, users: np.ndarray) -> np.ndarray:
+        cosines = np.array(
+            [
+                [float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)) for b in users]
+                for a in streamers
+            ]
+        )
+        return cosines - cosines.mean(0) - cosines.mean(1)[:, None] + cosines.mean()
+
+    users = DRAW.normal(size=(40, 16)).astype(np.float32)
+    noisy = [v + DRAW.normal(size=v.shape).astype(np.float32) for v in (VECTORS[:30], users)]
+    found = run_to_end(audience_agreement(VECTORS[:30], users, *noisy))
+    right = np.corrcoef(scores(VECTORS[:30], users).ravel(), scores(*noisy).ravel())[0, 1]
+    assert found == pytest.approx(right, abs=1e-5)

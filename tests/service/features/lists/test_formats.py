@@ -92,6 +92,8 @@ def test_a_workbook_has_texts_and_numbers_alone_and_says_where_it_comes_from(
     assert told_by["模型版本"] == expected["model_version"]
     assert int(told_by["索引序号"]) == expected["index_sequence"]
     assert json.loads(told_by["查询条件 (JSON)"])["positive"] == QUESTION["positive"]
+    assert told_by["是否完整"] == "是"
+    assert told_by["未列入"] == "按条件排除：0；略过的重复账号：0；同一取值已满而略过：0"
 
 
 def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:

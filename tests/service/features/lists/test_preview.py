@@ -175,6 +175,13 @@ def test_a_wrong_field_is_named(client: TestClient, more: dict[str, Any], pointe
     assert any(e["pointer"].startswith(pointer) for e in found["errors"])
 
 
+def test_nobody_is_a_wanted_and_an_unwanted_seed(client: TestClient, cooks: list[str]) -> None:
+    seeds = [{"streamer_id": cooks[0]}]
+    body = {"positive": seeds, "negative": [{"streamer_id": cooks[1]}, *seeds]}
+    found = problem(client.post("/v1/lists:preview", json=body), 422, "invalid_request")
+    assert [e["pointer"] for e in found["errors"]] == ["/negative/1/streamer_id"]
+
+
 def test_a_long_list_is_made_by_a_job(client: TestClient, cooks: list[str]) -> None:
     body = {"positive": [{"streamer_id": "cook-00"}], "k": 1001, "explain": "short"}
     for form, begins in (("csv", b"\xef\xbb\xbfrank,"), ("xlsx", b"PK"), ("json", b'{"rows"')):

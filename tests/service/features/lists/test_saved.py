@@ -176,3 +176,38 @@ def test_a_wrong_name_is_refused(client: TestClient, name: str) -> None:
 
 def test_an_action_is_no_name(client: TestClient) -> None:
     assert client.delete("/v1/lists/spring:run").status_code == 405
+
+
+def test_an_erased_streamer_is_in_no_saved_question_and_no_run(
+    client: TestClient, cooks: list[str]
+) -> None:
+    gone = "cook-05"
+    is_gone = {"field": "streamer_id", "any": [gone]}
+    save(
+        client,
+        "many",
+        positive=[{"streamer_id": "cook-00"}, {"streamer_id": gone}],
+        strategy="best_score",
+        negative=[],
+        exclude={"ids": [gone, "cook-01"]},
+        filter={"must_not": [is_gone, {"field": "category", "any": ["none"]}]},
+    )
+    save(client, "only", positive=[{"streamer_id": gone}])
+    save(client, "other")
+    held = client.get("/v1/lists/other/runs/" + str(run(client, "other")["provenance"]["run"]))
+    assert gone in held.json()["ids"]
+    answer = client.delete(f"/v1/streamers/{gone}", params={"erase": True})
+    assert answer.status_code == 200, answer.text
+    assert "saved list" not in " ".join(left["where"] for left in answer.json()["persists"])
+    for name in ("many", "only", "other"):
+        assert gone not in client.get(f"/v1/lists/{name}").text
+    assert client.get("/v1/lists/other/runs/1").json()["ids"] == [
+        one for one in held.json()["ids"] if one != gone
+    ]
+    many = client.get("/v1/lists/many").json()["question"]
+    assert many["positive"][0]["streamer_id"] == "cook-00"
+    assert len(many["positive"]) == 1
+    assert many["exclude"]["ids"] == ["cook-01"]
+    assert run(client, "many")["rows"]
+    detail = problem(client.post("/v1/lists/only:run", json={}), 404, "streamer_not_found")
+    assert "'erased-" in detail["detail"]

@@ -1,7 +1,8 @@
 """Records of outreach: who was written to, over several replicas, and after an erasure."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.errors import OutreachNotFound
 from service.features.outreach import service as outreach
 from service.features.outreach.service import Outreach, forget
 from service.settings import Work
+from service.store.documents import Document
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import put
@@ -31,6 +33,10 @@ def record(client: TestClient, *ids: str, **more: Any) -> dict[str, Any]:
     answer = client.post("/v1/outreach", json={"ids": ids, **more})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+async def written_to(known: Outreach, since: float) -> set[str]:
+    return set(chain.from_iterable(await known.written_to(since)))
 
 
 def listed(client: TestClient, **params: Any) -> list[str]:
@@ -106,20 +112,59 @@ def test_replicas_know_what_others_recorded_and_deleted(
                 for _ in range(2)
             )
             made = [await ours.record([one], None, "", "k", "key") for one in ids]
-            assert await theirs.written_to(0) == set(ids)
-            assert await theirs.written_to(made[4].at) == set(ids[4:])
+            assert await written_to(theirs, 0) == set(ids)
+            assert await written_to(theirs, made[4].at) == set(ids[4:])
             with pytest.raises(OutreachNotFound):
                 await theirs.delete("0" * 28)
             await theirs.delete(made[7].outreach_id)
-            assert await ours.written_to(0) == set(ids[:7])
+            assert await written_to(ours, 0) == set(ids[:7])
             assert await forget(store.documents, "s0") == 1
             for replica in (ours, theirs):
-                assert await replica.written_to(0) == set(ids[1:7])
+                assert await written_to(replica, 0) == set(ids[1:7])
             late = Outreach(store, store.documents, lanes)
-            assert await late.written_to(0) == set(ids[1:7])
+            assert await written_to(late, 0) == set(ids[1:7])
             records, following = await late.page("", 100)
             assert [one.ids for one in records] == [(one,) for one in ids[1:7]]
             assert following is None
+            await store.close()
+        finally:
+            lanes.stop()
+            await embedded.stop()
+
+    asyncio.run(play())
+
+
+@pytest.mark.slow
+def test_what_was_deleted_while_another_reads_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
+        await embedded.start()
+        lanes.start()
+        try:
+            store = await ArchivedStore(embedded.url).open()
+            await store.write([upsert("s0")])
+            made = await Outreach(store, store.documents, lanes).record(["s0"], None, "", "k", "k")
+            ours = Outreach(store, store.documents, lanes)
+            read, may_go, get = asyncio.Event(), asyncio.Event(), store.documents.get
+
+            async def late(collection: str, ids: Sequence[str]) -> list[Document | None]:
+                monkeypatch.setattr(store.documents, "get", get)
+                found = await get(collection, ids)
+                read.set()
+                await may_go.wait()
+                return found
+
+            monkeypatch.setattr(store.documents, "get", late)
+            first = asyncio.create_task(written_to(ours, 0))
+            await read.wait()
+            await Outreach(store, store.documents, lanes).delete(made.outreach_id)
+            second = asyncio.create_task(written_to(ours, 0))
+            await asyncio.wait([second], timeout=1)  # it waits for the first
+            may_go.set()
+            await asyncio.gather(first, second)
+            assert await written_to(ours, 0) == set()
             await store.close()
         finally:
             lanes.stop()

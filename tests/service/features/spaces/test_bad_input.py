@@ -172,6 +172,10 @@ IDS = npy(["s000", "s001"])
         (npz_of(ids=npy(np.array(["a", "b"], object)), vectors=npy(np.ones((2, 4)))), "pickled"),
         (npz_of(ids=IDS, vectors=npy(np.array([[1], [2]], object))), "is pickled"),
         (npz_of(ids=npy([1, 2]), vectors=npy(np.ones((2, 4)))), "write ids.astype(str)"),
+        (
+            npz_of(ids=npy(["s001", "x" * 300]), vectors=npy(np.ones((2, 4)))),
+            "longer ids than the 128 characters",
+        ),
         (npz_of(ids=IDS, vectors=npy(np.ones((2, 4), int))), "write float32"),
         (npz_of(ids=IDS, vectors=npy(np.asfortranarray(np.ones((2, 4))))), "ascontiguousarray"),
         (npz_of(ids=IDS, vectors=header("[('a', '<f4')]", "(2,)")), "its rows are records"),

@@ -1,5 +1,6 @@
 """A recommender hands over its vectors: every form, the checks, what is served."""
 
+import os
 from typing import Any
 
 import numpy as np
@@ -89,6 +90,28 @@ def test_a_later_one_is_held_against_what_is_served(client: TestClient, handed: 
     assert checks["rotation"]["detail"].startswith("more than a rotation")
 
 
+def test_users_are_held_against_those_that_are_served(client: TestClient, handed: HandOver) -> None:
+    """Streamers that are right beside users that are not would give random audiences."""
+    send(client, "g1", handed.npz(), promote="true").raise_for_status()
+    turned = handed.turned(3)
+    assert checks_of(send(client, "g2", turned.npz()).json())["audiences"]["value"] > 0.99
+    order = np.random.default_rng(5).permutation(USERS)
+    shuffled = turned.but(user_vectors=turned.user_vectors[order])
+    of_another_run = turned.but(user_vectors=handed.turned(4).user_vectors)
+    for name, wrong in (("g3", shuffled), ("g4", of_another_run)):
+        answer = send(client, name, wrong.npz(), promote="true")
+        told = problem(answer, 409, "generation_refused")
+        assert [e["pointer"] for e in told["errors"]] == ["/checks/audiences"]
+        assert "of the same run" in told["detail"]
+    few = turned.but(user_ids=turned.user_ids[:49], user_vectors=turned.user_vectors[:49])
+    check = checks_of(send(client, "g5", few.npz()).json())["audiences"]
+    assert (check["passed"], "50 are needed" in check["detail"]) == (None, True)
+    none = turned.but(user_ids=[], user_vectors=turned.user_vectors[:0])
+    assert "audiences" not in checks_of(send(client, "g6", none.npz(), promote="true").json())
+    check = checks_of(send(client, "g7", handed.npz()).json())["audiences"]
+    assert (check["passed"], "no users" in check["detail"]) == (None, True)
+
+
 def test_a_space_of_the_bundle_is_held_against_the_bundle(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -154,6 +177,20 @@ def test_old_generations_make_room(client: TestClient, handed: HandOver) -> None
         send(client, f"g{number}", handed.turned(number).npz(), promote=number < 2)
     kept = [g["generation"] for g in space_of(client)["generations"]]
     assert kept == ["g6", "g5", "g1", "g0"]
+
+
+def test_what_a_killed_process_left_of_an_upload_goes_with_the_next_one(
+    client: TestClient, handed: HandOver
+) -> None:
+    """When the service started again it was too young to be given up."""
+    folder = client.app_state["services"].spaces._receiver._spool.folder  # type: ignore[index]
+    left, under_way = folder / "1b60.part", folder / "2c71.part"
+    for path in (left, under_way):
+        path.write_bytes(bytes(1000))
+    os.utime(left, (0, 0))
+    send(client, "g1", handed.npz()).raise_for_status()
+    assert (left.exists(), under_way.exists()) == (False, True)
+    under_way.unlink()
 
 
 def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandOver) -> None:

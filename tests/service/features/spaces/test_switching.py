@@ -1,5 +1,6 @@
 """Promotions while others read, on several replicas, and through a restart."""
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,6 +10,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.prediction.fitted import FittedGeneration
+from service.engine.prediction.fitting import GenerationFitter
+from service.engine.spaces.generation import Generation
 from service.settings import Settings
 from tests.service.features.keys.conftest import bearer, create
 from tests.service.features.spaces.hand_overs import (
@@ -121,6 +125,41 @@ def test_a_generation_outlives_a_restart(bundle: Path, tmp_path: Path) -> None:
         wait_until(lambda: space_of(client)["serving"] == "g0", "it serves again")
         assert served(client, "s005")["vector"] == handed.vectors[5].tolist()
         assert promote(client, "g1")["previous"] == "g0"
+
+
+def test_nothing_else_answers_for_a_space_that_is_still_being_loaded(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a start there was no such space, or the model's own answered, without users."""
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        handed = hand_over_of(client, store_streamers(client))
+        send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    may_fit, fit = threading.Event(), GenerationFitter.__call__
+
+    async def slow_fit(fitter: GenerationFitter, generation: Generation) -> FittedGeneration:
+        await asyncio.to_thread(may_fit.wait)
+        return await fit(fitter, generation)
+
+    monkeypatch.setattr(GenerationFitter, "__call__", slow_fit)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        try:
+            whom = {"streamer_id": "s005", "users": 3}
+            for question in (whom, {**whom, "space": "als"}):
+                told = problem(client.post("/v1/cold-start", json=question), 503, "not_ready")
+                assert told["detail"] == "what is served of the space 'als' is being loaded"
+            problem(client.get("/v1/spaces/als/streamers/s005"), 503, "not_ready")
+            # The model's own is there.
+            own = client.post("/v1/cold-start", json={**whom, "space": "test-ids"})
+            assert own.json()["id_embedding"]["space"] == "test-ids"
+        finally:
+            may_fit.set()
+        wait_until(lambda: space_of(client)["serving"] == "g0", "it serves again")
+        answer = client.post("/v1/cold-start", json=whom).json()
+        assert answer["id_embedding"]["generation"] == "g0"
+        assert len(answer["users"]) == 3
+        client.delete("/v1/spaces/als/generations/g0").raise_for_status()
+        problem(client.get("/v1/spaces/als/streamers/s005"), 404, "space_not_found")
 
 
 @pytest.mark.slow

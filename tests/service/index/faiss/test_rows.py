@@ -3,6 +3,7 @@
 import errno
 import os
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 from service.index.base import Remove, Upsert
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.rows import columns as columns_module
+from service.index.faiss.rows import table
 from service.index.faiss.rows.table import Rows
 from service.index.filters import Filter
 from tests.service.index.asked import now, search
@@ -67,6 +69,37 @@ def test_a_slow_reader_keeps_its_own_slots_alone() -> None:
     with rows.reading(Filter(), (), False) as view:
         assert len(view.embeddings) <= before + 100
         assert view.size == 10
+
+
+class Written(set[str]):
+    """Ids; as soon as they have been gone through, some get another slot, or their first one."""
+
+    def __init__(self, ids: list[str], rows: Rows) -> None:
+        super().__init__(ids)
+        self._rows = rows
+
+    def __iter__(self) -> Iterator[str]:
+        yield from sorted(super().__iter__())
+        for i, streamer_id in enumerate(("s1", "s9", "late")):
+            write(self._rows, streamer_id, 2, 90 + i)
+
+
+@pytest.mark.parametrize("at_once", [2, 100])
+def test_many_who_are_excluded_are_left_out_though_they_change_meanwhile(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(table, "_IDS_AT_ONCE", at_once)
+    rows = Rows(DIM, CONTENT_DIM)
+    for i in range(10):
+        write(rows, f"s{i}", 1, i)
+    excluded = ["s0", "s1", "s2", "late", "nobody"]
+    out = Written(excluded, rows) if at_once == 2 else set(excluded)
+    with rows.reading(Filter(), out, False) as view:
+        found = {view.ids[slot]: view.embeddings[slot, 0] for slot in view.slots()}
+        bits = np.unpackbits(view.bits(), bitorder="little")
+        assert np.flatnonzero(bits).tolist() == view.slots().tolist()
+    assert found == {f"s{i}": i for i in range(3, 10)} | ({"s9": 91} if at_once == 2 else {})
+    assert view.size == 7
 
 
 def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:

@@ -4,12 +4,6 @@ import { key, refuseKey } from "../state/session";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
-/** Of a route, where schemas of several routes have one name. */
-export type GetAnswer<Path extends keyof paths> = paths[Path] extends {
-  get: { responses: { 200: { content: { "application/json": infer Body } } } };
-}
-  ? Body
-  : never;
 export type Problem = Schemas["Problem"];
 
 /** What the service refused, or that it did not answer (`code` is "unreachable" then). */
@@ -50,8 +44,8 @@ interface Answer<T> {
   response: Response;
 }
 
-/** The data of an answer. Throws a `Failure`, or passes an abort on. */
-export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
+/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure`, or passes an abort on. */
+export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, string>> {
   let answer: Answer<T>;
   try {
     answer = await asked;
@@ -60,12 +54,17 @@ export async function ask<T>(asked: Promise<Answer<T>>): Promise<T> {
     throw new Failure(0, "unreachable", String(error));
   }
   const { data, error, response } = answer;
-  if (response.ok) return data as T;
+  if (response.ok) return data as Exclude<T, string>;
   const retry = response.headers.get("Retry-After") ?? undefined;
   if (isProblem(error)) {
     throw new Failure(response.status, error.code, error.detail, error, retry);
   }
   throw new Failure(response.status, "unexpected", response.statusText, undefined, retry);
+}
+
+/** A file; the document does not tell types of what is no JSON. */
+export function askForFile(asked: Promise<Answer<unknown>>): Promise<Blob> {
+  return ask(asked as Promise<Answer<Blob>>);
 }
 
 function isProblem(value: unknown): value is Problem {

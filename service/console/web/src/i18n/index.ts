@@ -1,5 +1,7 @@
 /** Texts in the language of choice, and numbers and times as it writes them. */
 import { language } from "../state/preferences";
+import { casesEn } from "./cases_en";
+import { casesZh } from "./cases_zh";
 import { deskEn } from "./desk_en";
 import { deskZh } from "./desk_zh";
 import { en } from "./en";
@@ -10,8 +12,8 @@ import { newcomerZh } from "./newcomer_zh";
 import { zh } from "./zh";
 
 const TEXTS = {
-  en: { ...en, ...findEn, ...deskEn, ...newcomerEn },
-  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh },
+  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn },
+  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh },
 };
 export type Text = keyof typeof TEXTS.en;
 

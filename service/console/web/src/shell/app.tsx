@@ -14,6 +14,9 @@ import { SignIn } from "./sign_in";
 
 const PAGES = {
   find: { title: "nav.find", show: FindPage },
+  lists: { title: "nav.lists", show: lazy(() => import("../pages/lists/page")) },
+  cases: { title: "nav.cases", show: lazy(() => import("../pages/cases/page")) },
+  alerts: { title: "nav.alerts", show: lazy(() => import("../pages/alerts/page")) },
   compare: { title: "nav.compare", show: lazy(() => import("../pages/compare/page")) },
   duplicates: { title: "nav.duplicates", show: lazy(() => import("../pages/duplicates/page")) },
   newcomer: { title: "nav.newcomer", show: lazy(() => import("../pages/newcomer/page")) },

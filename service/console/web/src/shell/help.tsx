@@ -9,6 +9,9 @@ const KEYS: [string[], Text][] = [
   [["e"], "keys.exclude"],
   [["z"], "keys.undo"],
   [["x", "n", "u"], "keys.judge"],
+  [["y", "n", "u"], "keys.decide"],
+  [["y", "n"], "keys.alerts"],
+  [["r"], "keys.run"],
   [["?"], "keys.help"],
   [["Esc"], "keys.close"],
 ];

@@ -1,36 +1,34 @@
-/** Conditions on fields, with the values that the present list has, counted. */
+/** Conditions on fields, with the values that streamers have, counted by the service. */
 import { useState } from "preact/hooks";
-import type { Content } from "../../api/profiles";
-import { t } from "../../i18n";
+import { useAsked } from "../../api/asked";
+import { api, ask, type Schemas } from "../../api/client";
+import { number, t } from "../../i18n";
 import { Words } from "../../parts/words";
-import { change, HOW, textOf, type Condition, type How } from "./question";
+import { change, filterOf, HOW, textOf, type Condition, type How } from "./question";
 
-const FACETS = ["category", "language"] as const;
-const MOST_VALUES = 6;
+type Counts = Schemas["FieldCountsOut"];
+const FACETS = ["category", "language", "tags"] as const;
+const MOST_VALUES = 20;
+const SHOWN_VALUES = 6;
 
-/** How often each value of a field is among profiles, the most frequent first. */
-export function countsOf(profiles: readonly Content[], field: string): [string, number][] {
-  const counts = new Map<string, number>();
-  for (const profile of profiles) {
-    for (const value of valuesOf(profile, field)) {
-      counts.set(value, (counts.get(value) ?? 0) + 1);
-    }
-  }
-  return [...counts].sort((x, y) => y[1] - x[1] || (x[0] < y[0] ? -1 : 1));
+/** Values of the fields among all whom the conditions let through; none where a key may not see. */
+function useFacets(conditions: Condition[], field: string) {
+  const filter = filterOf(conditions);
+  const fields = [...new Set([...FACETS, ...(field ? [field] : [])])];
+  const body = { fields, most: MOST_VALUES, ...(filter && { filter }) };
+  const asked = useAsked(JSON.stringify(body), (signal) =>
+    ask(api.POST("/v1/streamers:facets", { body, signal })),
+  );
+  return asked.value;
 }
 
-function valuesOf(profile: Content, field: string): string[] {
-  if (field === "tags") return [...new Set(profile.tags ?? [])];
-  if (field === "category" || field === "language") {
-    const value = profile[field];
-    return value ? [value] : [];
-  }
-  const value = profile.attributes?.[field];
-  return value === undefined ? [] : [String(value)];
+function valuesOf(counts: Counts[] | undefined, field: string): Counts["values"] {
+  return counts?.find((one) => one.field === field)?.values ?? [];
 }
 
-export function Filters(props: { conditions: Condition[]; profiles: Content[] }) {
-  const { conditions, profiles } = props;
+export function Filters({ conditions }: { conditions: Condition[] }) {
+  const [field, setField] = useState("category");
+  const facets = useFacets(conditions, field);
   const add = (condition: Condition): void => {
     if (conditions.some((other) => textOf(other) === textOf(condition))) return;
     change({ conditions: [...conditions, condition] });
@@ -56,21 +54,24 @@ export function Filters(props: { conditions: Condition[]; profiles: Content[] })
           ))}
         </ul>
       )}
-      <NewCondition profiles={profiles} add={add} />
+      <NewCondition field={field} setField={setField} facets={facets} add={add} />
+      {facets && conditions.length > 0 && (
+        <span class="quiet">{t("find.filter.left", { n: number(facets.count) })}</span>
+      )}
       {FACETS.map((field) => {
-        const counts = countsOf(profiles, field).slice(0, MOST_VALUES);
+        const counts = valuesOf(facets?.fields, field).slice(0, SHOWN_VALUES);
         return (
           counts.length > 1 && (
             <p key={field} class="facet">
               <span class="quiet">{t(`profile.${field}`)}</span>
-              {counts.map(([value, count]) => (
+              {counts.map(({ value, count }) => (
                 <button
-                  key={value}
+                  key={String(value)}
                   type="button"
                   class="plain"
-                  onClick={() => add({ field, how: "is", value })}
+                  onClick={() => add({ field, how: "is", value: String(value) })}
                 >
-                  <Words value={value} /> <span class="quiet">{count}</span>
+                  <Words value={String(value)} /> <span class="quiet">{number(count)}</span>
                 </button>
               ))}
             </p>
@@ -81,14 +82,17 @@ export function Filters(props: { conditions: Condition[]; profiles: Content[] })
   );
 }
 
-function NewCondition(props: { profiles: Content[]; add: (condition: Condition) => void }) {
-  const [field, setField] = useState("category");
+function NewCondition(props: {
+  field: string;
+  setField: (field: string) => void;
+  facets: Schemas["FacetsOut"] | null;
+  add: (condition: Condition) => void;
+}) {
+  const { field, setField, facets } = props;
   const [how, setHow] = useState<How>("is");
   const [value, setValue] = useState("");
   const isNumber = how === "gte" || how === "lte";
   const isWrong = isNumber && value !== "" && !Number.isFinite(Number(value));
-  const attributes = props.profiles.flatMap((p) => Object.keys(p.attributes ?? {}));
-  const fields = ["category", "language", "tags", ...new Set(attributes)];
   return (
     <form
       class="condition"
@@ -111,7 +115,7 @@ function NewCondition(props: { profiles: Content[]; add: (condition: Condition) 
         />
       </label>
       <datalist id="filter-fields">
-        {fields.map((name) => (
+        {(facets?.known_fields ?? FACETS).map((name) => (
           <option key={name} value={name} />
         ))}
       </datalist>
@@ -139,11 +143,9 @@ function NewCondition(props: { profiles: Content[]; add: (condition: Condition) 
         />
       </label>
       <datalist id="filter-values">
-        {countsOf(props.profiles, field)
-          .slice(0, 20)
-          .map(([one, count]) => (
-            <option key={one} value={one} label={`${one} (${count})`} />
-          ))}
+        {valuesOf(facets?.fields, field).map(({ value, count }) => (
+          <option key={String(value)} value={String(value)} label={`${value} (${count})`} />
+        ))}
       </datalist>
       <button type="submit">{t("find.filter.add")}</button>
       {isWrong && (

@@ -2,20 +2,17 @@
 import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import type { Failure } from "../../api/client";
-import { contentOf, streamer } from "../../api/profiles";
 import { number, t } from "../../i18n";
-import { CopyButton } from "../../parts/copy_button";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { useKeys } from "../../state/keyboard";
 import { changed, go, place } from "../../state/location";
 import { say } from "../../state/saying";
-import { csvOf, download } from "./csv";
 import { Filters } from "./filters";
 import { Panel } from "./panel";
-import { bodyOf, change, COUNTS, curlOf, find, questionOf, type Found, type Hit } from "./question";
-import { reasonsText } from "./reasons";
+import { bodyOf, change, COUNTS, find, questionOf, SPREADS, type Found } from "./question";
 import { Results } from "./results";
 import { Seeds } from "./seeds";
+import { Shelf } from "./shelf";
 import { Threshold } from "./threshold";
 
 export function FindPage() {
@@ -23,9 +20,9 @@ export function FindPage() {
   const opened = place.value.params.get("open");
   const [current, setCurrent] = useState(-1);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
-  const asked = question.like.length ? JSON.stringify(bodyOf(question, false)) : null;
+  const asked = question.like.length ? JSON.stringify(bodyOf(question, null)) : null;
   const { value: found, failure, waiting, again } = useAsked(asked, (s) => find(question, s));
-  const hits = found?.hits ?? [];
+  const hits = found?.rows ?? [];
 
   useEffect(() => setCurrent(-1), [asked]);
   const open = (id: string | null): void => go("find", changed({ open: id }), true);
@@ -53,12 +50,12 @@ export function FindPage() {
     z: undo,
   });
 
-  const rows = hits.filter((hit) => !selected.size || selected.has(hit.streamer_id));
+  const chosen = hits.map((hit) => hit.streamer_id).filter((id) => selected.has(id));
   return (
     <div class={opened ? "find with-panel" : "find"}>
       <div class="list">
         <h1 class="unseen">{t("find.title")}</h1>
-        <Ask found={found} hits={hits} />
+        <Ask found={found} />
         {failure && <Refused failure={failure} again={again} />}
         {asked === null && <Empty title={t("find.start")} remedy={t("find.start.remedy")} />}
         {waiting && !found && <Loading />}
@@ -68,22 +65,7 @@ export function FindPage() {
               <span>{t("find.results", { n: number(hits.length) })}</span>
               <span class="quiet">{t("find.took", { ms: found.took_ms.toFixed(0) })}</span>
               <span class="spring" />
-              {selected.size > 0 && (
-                <>
-                  <span>{t("find.selected", { n: selected.size })}</span>
-                  <button type="button" onClick={() => exclude([...selected])}>
-                    {t("find.exclude")}
-                  </button>
-                </>
-              )}
-              <button type="button" disabled={!rows.length} onClick={() => save(rows)}>
-                {t("find.download")}
-              </button>
-              <CopyButton
-                text={() => curlOf(question)}
-                label={t("find.curl")}
-                done={t("find.curl.done")}
-              />
+              <Shelf question={question} found={found} chosen={chosen} exclude={exclude} />
             </div>
             {question.exclude.length > 0 && (
               <p class="notice">
@@ -93,7 +75,7 @@ export function FindPage() {
                 </button>
               </p>
             )}
-            <Warnings found={found} explainable={question.count <= 50} />
+            <Warnings found={found} />
             {hits.length ? (
               <Results
                 hits={hits}
@@ -137,9 +119,8 @@ function focusRow(row: number): void {
 }
 
 /** The question: seeds, how many, precision, filters. */
-function Ask({ found, hits }: { found: Found | null; hits: Hit[] }) {
+function Ask({ found }: { found: Found | null }) {
   const question = questionOf(place.value.params);
-  const profiles = hits.flatMap((hit) => contentOf(streamer(hit.streamer_id).value) ?? []);
   return (
     <div class="ask">
       <Seeds
@@ -173,13 +154,43 @@ function Ask({ found, hits }: { found: Found | null; hits: Hit[] }) {
           </select>
         </label>
         <Threshold question={question} answer={found} />
+        <label class="choice">
+          <input
+            type="checkbox"
+            checked={question.isWithoutCopies}
+            onChange={(event) => change({ isWithoutCopies: event.currentTarget.checked })}
+          />{" "}
+          {t("find.copies.no")}
+        </label>
+        <label class="choice">
+          <input
+            type="checkbox"
+            checked={question.isUnwritten}
+            onChange={(event) => change({ isUnwritten: event.currentTarget.checked })}
+          />{" "}
+          {t("find.written.no")}
+        </label>
+        <label>
+          {t("find.spread")}{" "}
+          <select
+            value={String(question.spread ?? "")}
+            onChange={(event) => change({ spread: Number(event.currentTarget.value) || null })}
+          >
+            <option value="">{t("find.spread.any")}</option>
+            {[...new Set([...SPREADS, ...(question.spread ? [question.spread] : [])])].map((n) => (
+              <option key={n} value={String(n)}>
+                {n}
+              </option>
+            ))}
+          </select>
+        </label>
       </div>
-      <Filters conditions={question.conditions} profiles={profiles} />
+      <Filters conditions={question.conditions} />
     </div>
   );
 }
 
-function Warnings({ found, explainable }: { found: Found; explainable: boolean }) {
+function Warnings({ found }: { found: Found }) {
   return (
     <>
       {(found.warnings ?? []).map((warning) => (
@@ -190,7 +201,7 @@ function Warnings({ found, explainable }: { found: Found; explainable: boolean }
       {!found.complete && (
         <p class="notice">{t("find.incomplete", { why: found.incomplete_because ?? "" })}</p>
       )}
-      {!found.explained && explainable && <p class="notice">{t("find.unexplained")}</p>}
+      {!found.explained && <p class="notice">{t("find.unexplained")}</p>}
     </>
   );
 }
@@ -216,22 +227,4 @@ function Refused({ failure, again }: { failure: Failure; again: () => void }) {
       )}
     </Problem>
   );
-}
-
-function save(hits: Hit[]): void {
-  const head = ["rank", "streamer_id", "name", "category", "language", "score", "precision", "why"];
-  const rows = hits.map((hit) => {
-    const content = contentOf(streamer(hit.streamer_id).value);
-    return [
-      hit.rank,
-      hit.streamer_id,
-      content?.name,
-      content?.category,
-      content?.language,
-      hit.score,
-      hit.precision,
-      reasonsText(hit.reasons),
-    ];
-  });
-  download("similar-streamers.csv", csvOf([head, ...rows]));
 }

@@ -1,10 +1,12 @@
 /** The question of the page Find: read from the URL, asked of the service, told as curl. */
-import { api, ask, Failure, type Schemas } from "../../api/client";
+import { api, ask, askForFile, Failure, type Schemas } from "../../api/client";
+import { t } from "../../i18n";
+import { language } from "../../state/preferences";
 import { changed, go, place } from "../../state/location";
 
-export type Answer = Schemas["SimilarOut"];
-export type Hit = Schemas["HitOut"];
-type Body = Schemas["SimilarIn"];
+export type Answer = Schemas["ListAnswerOut"];
+export type Hit = Schemas["ListRowOut"];
+export type Body = Schemas["ListQuestionIn"];
 
 export type How = "is" | "not" | "gte" | "lte";
 export const HOW: readonly How[] = ["is", "not", "gte", "lte"];
@@ -22,8 +24,16 @@ export interface Question {
   precision: number | null;
   conditions: Condition[];
   exclude: string[];
+  /** One of each group of duplicates. */
+  isWithoutCopies: boolean;
+  /** Nobody who was ever written to. */
+  isUnwritten: boolean;
+  /** Most of one category; null: any number. */
+  spread: number | null;
 }
 
+export type FileFormat = "csv" | "xlsx";
+export const SPREADS = [1, 2, 5, 10, 20, 50] as const;
 export const COUNTS = [10, 20, 50, 100, 200, 500, 1000] as const;
 /** Reasons are given for so many at most, by default. */
 const MOST_EXPLAINED = 50;
@@ -42,6 +52,7 @@ function listed(params: URLSearchParams, name: string): string[] {
 export function questionOf(params: URLSearchParams): Question {
   const count = Number(params.get("k"));
   const precision = Number(params.get("precision"));
+  const spread = Number(params.get("spread"));
   return {
     like: listed(params, "like"),
     unlike: listed(params, "unlike"),
@@ -49,6 +60,9 @@ export function questionOf(params: URLSearchParams): Question {
     precision: precision > 0 && precision <= 1 ? precision : null,
     conditions: params.getAll("where").flatMap((text) => conditionOf(text) ?? []),
     exclude: listed(params, "exclude"),
+    isWithoutCopies: params.get("copies") === "no",
+    isUnwritten: params.get("written") === "no",
+    spread: Number.isInteger(spread) && spread >= 1 && spread <= 1000 ? spread : null,
   };
 }
 
@@ -70,6 +84,10 @@ export function change(changes: Partial<Question>): void {
   if (changes.count !== undefined) texts["k"] = String(changes.count);
   if (changes.precision !== undefined) texts["precision"] = changes.precision?.toString() ?? null;
   if (changes.conditions) texts["where"] = changes.conditions.map(textOf);
+  if (changes.isWithoutCopies !== undefined)
+    texts["copies"] = changes.isWithoutCopies ? "no" : null;
+  if (changes.isUnwritten !== undefined) texts["written"] = changes.isUnwritten ? "no" : null;
+  if (changes.spread !== undefined) texts["spread"] = changes.spread?.toString() ?? null;
   go("find", changed(texts));
 }
 
@@ -87,15 +105,34 @@ export function canPromise(question: Question): boolean {
   return question.unlike.length === 0;
 }
 
-export function bodyOf(question: Question, explain: boolean): Body {
+export function filterOf(
+  conditions: readonly Condition[],
+  among: readonly string[] = [],
+): Schemas["FilterIn"] | null {
   const must: Schemas["ConditionIn"][] = [];
   const must_not: Schemas["ConditionIn"][] = [];
-  for (const { field, how, value } of question.conditions) {
+  for (const { field, how, value } of conditions) {
     if (how === "is") must.push({ field, any: meanings(value) });
     else if (how === "not") must_not.push({ field, any: meanings(value) });
     else must.push({ field, [how]: Number(value) });
   }
-  if (question.exclude.length) must_not.push({ field: "streamer_id", any: question.exclude });
+  if (among.length) must.push({ field: "streamer_id", any: [...among] });
+  return must.length || must_not.length ? { must, must_not } : null;
+}
+
+const FIELDS = ["name", "category", "language"];
+
+/** The request; `among`: nobody but these. */
+export function bodyOf(
+  question: Question,
+  explain: Body["explain"],
+  among: readonly string[] = [],
+): Body {
+  const filter = filterOf(question.conditions, among);
+  const exclude = {
+    ...(question.exclude.length && { ids: question.exclude }),
+    ...(question.isUnwritten && { outreach_since: 0 }),
+  };
   const seed = (streamer_id: string) => ({ streamer_id });
   return {
     positive: question.like.map(seed),
@@ -106,8 +143,13 @@ export function bodyOf(question: Question, explain: boolean): Body {
         min_precision: question.precision,
         ...(question.like.length > 1 && { strategy: "best_score" }),
       }),
-    ...((must.length || must_not.length) && { filter: { must, must_not } }),
+    ...(filter && { filter }),
+    ...(Object.keys(exclude).length && { exclude }),
+    ...(question.isWithoutCopies && { without_copies: true }),
+    ...(question.spread && { diversify: { by: "category", max_per_value: question.spread } }),
     ...(explain && { explain }),
+    fields: FIELDS,
+    language: language.value,
   } as Body;
 }
 
@@ -115,27 +157,50 @@ export interface Found extends Answer {
   explained: boolean;
 }
 
-/** Ask with reasons where the number allows it and the key may see them. */
+/** In full where the number allows it, in words above. */
+function explanationOf(question: Question): Body["explain"] {
+  return question.count <= MOST_EXPLAINED ? "full" : "short";
+}
+
+/** Ask with reasons where the key may see them. */
 export async function find(question: Question, signal: AbortSignal): Promise<Found> {
-  const explain = question.count <= MOST_EXPLAINED;
   try {
-    return { ...(await send(question, explain, signal)), explained: explain };
+    return { ...(await send(question, explanationOf(question), signal)), explained: true };
   } catch (error) {
     const isForbidden = error instanceof Failure && error.code === "missing_scope";
-    if (!explain || !isForbidden) throw error;
-    return { ...(await send(question, false, signal)), explained: false };
+    if (!isForbidden) throw error;
+    return { ...(await send(question, null, signal)), explained: false };
   }
 }
 
-function send(question: Question, explain: boolean, signal: AbortSignal): Promise<Answer> {
-  return ask(api.POST("/v1/similar", { body: bodyOf(question, explain), signal }));
+async function send(
+  question: Question,
+  explain: Body["explain"],
+  signal: AbortSignal,
+): Promise<Answer> {
+  const body = bodyOf(question, explain);
+  const answer = await ask(api.POST("/v1/lists:preview", { body, signal }));
+  if ("rows" in answer) return answer;
+  throw new Failure(202, "later", t("find.later"));
+}
+
+/** The list as a file; `among`: these alone, or all. */
+export function fileOf(
+  question: Question,
+  among: readonly string[],
+  format: FileFormat,
+  isExplained: boolean,
+): Promise<Blob> {
+  const body = bodyOf(question, isExplained ? "short" : null, among);
+  const params = { query: { format } };
+  return askForFile(api.POST("/v1/lists:preview", { params, body, parseAs: "blob" }));
 }
 
 /** The request for a shell; the key is in a variable, never in the text. */
 export function curlOf(question: Question): string {
-  const body = JSON.stringify(bodyOf(question, question.count <= MOST_EXPLAINED));
+  const body = JSON.stringify(bodyOf(question, explanationOf(question)));
   return [
-    `curl -X POST '${location.origin}/v1/similar'`,
+    `curl -X POST '${location.origin}/v1/lists:preview'`,
     `-H "Authorization: Bearer $STREAMER_API_KEY"`,
     `-H 'Content-Type: application/json'`,
     `-d '${body.replaceAll("'", String.raw`'\''`)}'`,

@@ -33,15 +33,6 @@ function mostly(reasons: Reasons): string {
   return parts.length ? t("why.mostly", { parts: parts.join(", ") }) : "";
 }
 
-/** Reasons as one text, for a spreadsheet. */
-export function reasonsText(reasons: Reasons | null | undefined): string {
-  if (!reasons) return "";
-  const shared = Object.entries(reasons.shared).map(
-    ([kind, values]) => `${named("why", kind)} ${values.map(toldOf).join(", ")}`,
-  );
-  return [...shared, mostly(reasons)].filter(Boolean).join("; ");
-}
-
 export function ReasonsLine({ reasons }: { reasons: Reasons | null | undefined }) {
   if (!reasons) return null;
   const kinds = Object.entries(reasons.shared).slice(0, KINDS_IN_A_LINE);

@@ -1,7 +1,5 @@
 /** The list: rank, streamer, score, precision, why. */
-import { streamer, contentOf } from "../../api/profiles";
 import { percent, t } from "../../i18n";
-import { Name } from "../../parts/profile";
 import { Words } from "../../parts/words";
 import type { Hit } from "./question";
 import { ReasonsLine } from "./reasons";
@@ -21,6 +19,12 @@ interface Props {
 export function endOf(hits: readonly Hit[]): number {
   const isPromised = hits.some((hit) => hit.precision != null);
   return isPromised ? hits.findIndex((hit) => (hit.precision ?? 0) < HALF) : -1;
+}
+
+/** Fields that were asked for, where they are texts. */
+export function textsOf(hit: Hit): Record<string, string> {
+  const texts = Object.entries(hit.fields).filter((field) => typeof field[1] === "string");
+  return Object.fromEntries(texts) as Record<string, string>;
 }
 
 export function Results(props: Props) {
@@ -77,11 +81,10 @@ export function Results(props: Props) {
 
 function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
   const id = hit.streamer_id;
-  const known = streamer(id).value;
-  const content = contentOf(known);
+  const { name, category, language } = textsOf(hit);
   const classes = [row === list.current && "current", id === list.opened && "opened"];
   return (
-    <tr class={classes.filter(Boolean).join(" ")} aria-busy={known === null}>
+    <tr class={classes.filter(Boolean).join(" ")}>
       <td class="check">
         <input
           type="checkbox"
@@ -99,7 +102,7 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
           aria-expanded={id === list.opened}
           onClick={() => list.open(id, row)}
         >
-          <Name known={known} id={id} />
+          <Words value={name || id} />
         </button>
         <span class="id quiet">{id}</span>
       </th>
@@ -114,15 +117,20 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
         )}
       </td>
       <td class="wide">
-        {content?.category && <Words value={content.category} />}{" "}
-        {content?.language && (
+        {category && <Words value={category} />}{" "}
+        {language && (
           <span class="quiet">
-            <Words value={content.language} />
+            <Words value={language} />
           </span>
         )}
       </td>
       <td>
-        <ReasonsLine reasons={hit.reasons} />
+        {hit.reasons ? <ReasonsLine reasons={hit.reasons} /> : <Words value={hit.why ?? ""} />}
+        {hit.copies.length > 0 && (
+          <span class="quiet copies">
+            {t("find.with.copies", { n: hit.copies.length + hit.more_copies })}
+          </span>
+        )}
       </td>
     </tr>
   );

@@ -8,7 +8,7 @@ const HIGHEST = 99;
 
 /** How many of the hits are right with this precision or more. */
 export function reaching(answer: Answer, precision: number): number {
-  return answer.hits.filter((hit) => (hit.precision ?? 0) >= precision).length;
+  return answer.rows.filter((hit) => (hit.precision ?? 0) >= precision).length;
 }
 
 export function Threshold(props: { question: Question; answer: Answer | null }) {
@@ -43,19 +43,26 @@ export function Threshold(props: { question: Question; answer: Answer | null }) 
       />
       <output for="precision">{told}</output>
       {!isPossible && <span class="quiet">{t("find.precision.unlike")}</span>}
-      <span class="quiet">{answer && note(answer, isOff ? null : shown / 100, moving)}</span>
+      <span class="quiet">
+        {answer && note(answer, question.count, isOff ? null : shown / 100, moving)}
+      </span>
     </div>
   );
 }
 
-function note(answer: Answer, precision: number | null, moving: number | null): string {
+function note(
+  answer: Answer,
+  count: number,
+  precision: number | null,
+  moving: number | null,
+): string {
   if (precision !== null && moving !== null) {
     const shown = reaching(answer, precision);
-    return t("find.precision.kept", { shown, all: answer.hits.length });
+    return t("find.precision.kept", { shown, all: answer.rows.length });
   }
-  if (answer.threshold && answer.reached != null) {
-    const score = answer.threshold.min_score.toFixed(3);
-    return t("find.precision.found", { reached: number(answer.reached), score });
+  if (precision !== null) {
+    const more = answer.rows.length < count ? "" : "+";
+    return t("find.precision.found", { reached: `${number(answer.rows.length)}${more}` });
   }
   return "";
 }

@@ -3,7 +3,7 @@ import { api, ask } from "../../api/client";
 import { t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { place } from "../../state/location";
-import { Pages } from "./pages";
+import { NextPage } from "../../parts/next_page";
 
 const MOST_IDS = 5;
 
@@ -50,7 +50,7 @@ export function Audit() {
           ))}
         </tbody>
       </table>
-      <Pages next={value.next_cursor} />
+      <NextPage next={value.next_cursor} />
     </>
   );
 }

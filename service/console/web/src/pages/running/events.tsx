@@ -1,19 +1,20 @@
 import { useAsked } from "../../api/asked";
-import { api, ask, type GetAnswer } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { hrefOf, place } from "../../state/location";
-import { Pages } from "./pages";
+import { NextPage } from "../../parts/next_page";
 
-type Event = GetAnswer<"/v1/events">["events"][number];
+type Page = Schemas["EventPage"];
+type Event = Page["events"][number];
 const MOST = 200;
 const MOST_IDS = 5;
 
 export function Events() {
   const cursor = place.value.params.get("cursor");
-  const { value, failure, again } = useAsked(`events ${cursor}`, (signal) => {
+  const { value, failure, again } = useAsked(`events ${cursor}`, async (signal) => {
     const query = { limit: MOST, ...(cursor && { cursor }) };
-    return ask(api.GET("/v1/events", { params: { query }, signal }));
+    return (await ask(api.GET("/v1/events", { params: { query }, signal }))) as Page;
   });
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
@@ -21,7 +22,7 @@ export function Events() {
     return (
       <>
         <Empty title={t("run.events.none")} remedy={t("run.events.none.remedy")} />
-        <Pages next={null} />
+        <NextPage next={null} />
       </>
     );
   }
@@ -48,7 +49,7 @@ export function Events() {
           ))}
         </tbody>
       </table>
-      <Pages next={value.events.length === MOST ? value.next_cursor : null} />
+      <NextPage next={value.events.length === MOST ? value.next_cursor : null} />
     </>
   );
 }

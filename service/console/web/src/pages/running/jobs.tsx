@@ -3,7 +3,7 @@ import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
 import { named, number, t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
-import { Pages } from "./pages";
+import { NextPage } from "../../parts/next_page";
 import { place } from "../../state/location";
 
 type Job = Schemas["JobOut"];
@@ -62,7 +62,7 @@ export function Jobs() {
           ))}
         </tbody>
       </table>
-      <Pages next={value.next_cursor} />
+      <NextPage next={value.next_cursor} />
     </>
   );
 }

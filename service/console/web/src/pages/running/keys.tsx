@@ -7,7 +7,7 @@ import { Dialog } from "../../parts/dialog";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { place } from "../../state/location";
-import { Pages } from "./pages";
+import { NextPage } from "../../parts/next_page";
 
 type Key = Schemas["KeyOut"];
 type Issued = Schemas["IssuedKeyOut"];
@@ -84,7 +84,7 @@ export function KeysTable() {
           </tbody>
         </table>
       )}
-      <Pages next={value.next_cursor} />
+      <NextPage next={value.next_cursor} />
       {issued && <Shown issued={issued} close={() => setIssued(null)} />}
       {leaving && (
         <Dialog

@@ -1,0 +1,71 @@
+/** One alert: who matched whom, by which evidence, and what is made of it. */
+import type { Schemas } from "../../api/client";
+import { streamer } from "../../api/profiles";
+import { named, percent, t, time } from "../../i18n";
+import { Name } from "../../parts/profile";
+import { Words } from "../../parts/words";
+import { hrefOf } from "../../state/location";
+
+export type State = Schemas["AlertIn"]["state"];
+
+export function Alert(props: {
+  alert: Schemas["AlertOut"];
+  row: number;
+  isCurrent: boolean;
+  isActing: boolean;
+  choose: () => void;
+  decide: (to: State) => void;
+}) {
+  const { alert, isActing, decide } = props;
+  const { streamer_id: id, seed_id: seed } = alert;
+  return (
+    <li class="alert">
+      <p>
+        <a
+          data-alert={props.row}
+          href={hrefOf("find", new URLSearchParams({ like: id, open: id }))}
+          aria-current={props.isCurrent ? "true" : undefined}
+          onFocus={props.choose}
+        >
+          <Name known={streamer(id).value} id={id} />
+        </a>{" "}
+        <span class="id quiet">{id}</span> ·{" "}
+        {t("alert.matched", {
+          seed: seed ?? t("alert.profile"),
+          percent: percent(alert.probability),
+        })}
+      </p>
+      <p class="quiet">
+        <Words value={alert.watchlist_name} /> · {time(alert.at)} ·{" "}
+        {alert.evidence
+          .map(({ channel, weight }) => `${named("channel", channel)} ${weight.toFixed(1)}`)
+          .join(", ")}
+      </p>
+      <p class="actions">
+        {alert.state !== "confirmed" && (
+          <button type="button" disabled={isActing} onClick={() => decide("confirmed")}>
+            {t("alert.confirm")} <kbd>y</kbd>
+          </button>
+        )}
+        {alert.state !== "dismissed" && (
+          <button type="button" disabled={isActing} onClick={() => decide("dismissed")}>
+            {t("alert.dismiss")} <kbd>n</kbd>
+          </button>
+        )}
+        {alert.state !== "open" && (
+          <button type="button" disabled={isActing} onClick={() => decide("open")}>
+            {t("alert.reopen")}
+          </button>
+        )}
+        {seed && (
+          <a class="button" href={hrefOf("compare", new URLSearchParams({ a: seed, b: id }))}>
+            {t("alert.compare")}
+          </a>
+        )}
+        <a class="button" href={hrefOf("cases", new URLSearchParams({ seeds: id }))}>
+          {t("find.case")}
+        </a>
+      </p>
+    </li>
+  );
+}

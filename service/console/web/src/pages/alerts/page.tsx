@@ -1,0 +1,137 @@
+/** The inbox: watchlists, and alerts that are confirmed or dismissed by keys. */
+import { useState } from "preact/hooks";
+import { useAsked } from "../../api/asked";
+import { api, ask, type Schemas } from "../../api/client";
+import { t } from "../../i18n";
+import { NextPage } from "../../parts/next_page";
+import { Empty, Loading, Problem } from "../../parts/states";
+import { useActing } from "../../state/acting";
+import { useKeys } from "../../state/keyboard";
+import { changed, hrefOf, place } from "../../state/location";
+import { say } from "../../state/saying";
+import { Alert, type State } from "./alert";
+import { Watchlists } from "./watchlists";
+
+const STATES = ["open", "confirmed", "dismissed"] as const satisfies State[];
+const MOST = 50;
+
+export default function AlertsPage() {
+  const { params } = place.value;
+  const [round, setRound] = useState(0);
+  const asked = params.get("state") as State;
+  const state = STATES.includes(asked) ? asked : "open";
+  const mode = params.get("mode") === "shadow" ? "shadow" : "on";
+  const decided = (): void => setRound((n) => n + 1);
+  return (
+    <div class="duplicates">
+      <Watchlists round={round} changed={decided} />
+      <section class="review" aria-label={t("alert.title")}>
+        <h1>{t("alert.title")}</h1>
+        <nav class="tabs" aria-label={t("run.state")}>
+          {STATES.map((name) => (
+            <a
+              key={name}
+              href={hrefOf("alerts", changed({ state: name, cursor: null }))}
+              aria-current={name === state ? "page" : undefined}
+            >
+              {t(`alert.state.${name}`)}
+            </a>
+          ))}
+          <a
+            href={hrefOf(
+              "alerts",
+              changed({ mode: mode === "on" ? "shadow" : null, cursor: null }),
+            )}
+            aria-current={mode === "shadow" ? "true" : undefined}
+          >
+            {t("alert.shadow")}
+          </a>
+        </nav>
+        <Inbox state={state} mode={mode} decided={decided} />
+      </section>
+    </div>
+  );
+}
+
+function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void }) {
+  const { state, mode } = props;
+  const { params } = place.value;
+  const list = params.get("list");
+  const cursor = params.get("cursor");
+  const { value, failure, again } = useAsked(`${state} ${mode} ${list} ${cursor}`, (signal) => {
+    const query = {
+      state,
+      mode,
+      limit: MOST,
+      ...(list && { watchlist_id: list }),
+      ...(cursor && { cursor }),
+    };
+    return ask(api.GET("/v1/alerts", { params: { query }, signal }));
+  });
+  const [current, setCurrent] = useState(0);
+  const { act, wrong, acting } = useActing();
+  const alerts = value?.alerts ?? [];
+  const at = Math.min(current, Math.max(alerts.length - 1, 0));
+  const focus = (row: number): void =>
+    document.querySelector<HTMLElement>(`[data-alert="${row}"]`)?.focus();
+  const decide = (alert: Schemas["AlertOut"] | undefined, to: State): Promise<void> =>
+    act(async () => {
+      if (!alert) return;
+      const path = { alert_id: alert.alert_id };
+      const header = { "if-match": `"${alert.revision}"` };
+      try {
+        const body = { state: to, note: "" };
+        await ask(api.PUT("/v1/alerts/{alert_id}", { params: { path, header }, body }));
+        say(t("alert.decided", { id: alert.streamer_id, state: t(`alert.state.${to}`) }));
+      } finally {
+        again();
+        props.decided();
+      }
+    });
+  const lookAgain = (): void => {
+    again();
+    props.decided();
+  };
+  const move = (step: number): void => {
+    const row = Math.min(Math.max(at + step, 0), alerts.length - 1);
+    setCurrent(row);
+    focus(row);
+  };
+  useKeys({
+    j: () => move(1),
+    k: () => move(-1),
+    y: () => void decide(alerts[at], "confirmed"),
+    n: () => void decide(alerts[at], "dismissed"),
+    r: lookAgain,
+  });
+  if (failure) return <Problem failure={failure} again={again} />;
+  if (!value) return <Loading />;
+  return (
+    <>
+      {wrong && <Problem failure={wrong} />}
+      <p class="actions">
+        <button type="button" onClick={lookAgain}>
+          {t("alert.refresh")} <kbd>r</kbd>
+        </button>
+      </p>
+      {alerts.length ? (
+        <ol class="alerts">
+          {alerts.map((alert, row) => (
+            <Alert
+              key={alert.alert_id}
+              alert={alert}
+              row={row}
+              isCurrent={row === at}
+              isActing={acting}
+              choose={() => setCurrent(row)}
+              decide={(to) => void decide(alert, to)}
+            />
+          ))}
+        </ol>
+      ) : (
+        <Empty title={t("alert.none")} remedy={t("alert.none.remedy")} />
+      )}
+      <NextPage next={alerts.length === MOST ? value.next_cursor : null} />
+    </>
+  );
+}

@@ -1,0 +1,159 @@
+/** What becomes of the list, or of those selected: a file, a saved list, a case, a watchlist. */
+import { useState } from "preact/hooks";
+import { api, ask } from "../../api/client";
+import { t } from "../../i18n";
+import { CopyButton } from "../../parts/copy_button";
+import { Dialog } from "../../parts/dialog";
+import { download } from "../../parts/download";
+import { Problem } from "../../parts/states";
+import { useActing } from "../../state/acting";
+import { go, hrefOf } from "../../state/location";
+import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
+
+const MOST_SEEDS = 100;
+
+export function Shelf(props: {
+  question: Question;
+  found: Found;
+  chosen: string[];
+  exclude: (ids: string[]) => void;
+}) {
+  const { question, found, chosen } = props;
+  const [asking, setAsking] = useState<"list" | "case" | null>(null);
+  const { act, wrong, acting } = useActing();
+  const save = (format: FileFormat): Promise<void> =>
+    act(async () => {
+      const file = await fileOf(question, chosen, format, found.explained);
+      download(`similar-streamers.${format}`, file);
+    });
+  const isEmpty = !found.rows.length;
+  const seeds = chosen.slice(0, MOST_SEEDS);
+  return (
+    <>
+      {chosen.length > 0 && (
+        <>
+          <span>{t("find.selected", { n: chosen.length })}</span>
+          <button type="button" onClick={() => props.exclude(chosen)}>
+            {t("find.exclude")}
+          </button>
+          <button type="button" onClick={() => setAsking("case")}>
+            {t("find.case")}
+          </button>
+          <a class="button" href={hrefOf("alerts", new URLSearchParams({ watch: seeds.join() }))}>
+            {t("find.watch")}
+          </a>
+        </>
+      )}
+      <button type="button" disabled={isEmpty} onClick={() => setAsking("list")}>
+        {t("find.save")}
+      </button>
+      <button type="button" disabled={isEmpty || acting} onClick={() => void save("csv")}>
+        {t("find.download")}
+      </button>
+      <button type="button" disabled={isEmpty || acting} onClick={() => void save("xlsx")}>
+        XLSX
+      </button>
+      <CopyButton text={() => curlOf(question)} label={t("find.curl")} done={t("find.curl.done")} />
+      {wrong && <Problem failure={wrong} />}
+      {asking === "list" && (
+        <SaveList
+          question={question}
+          chosen={chosen}
+          isExplained={found.explained}
+          close={() => setAsking(null)}
+        />
+      )}
+      {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
+    </>
+  );
+}
+
+function SaveList(props: {
+  question: Question;
+  chosen: string[];
+  isExplained: boolean;
+  close: () => void;
+}) {
+  const [name, setName] = useState("");
+  const [title, setTitle] = useState("");
+  const { act, wrong, acting } = useActing();
+  const save = (): Promise<void> =>
+    act(async () => {
+      const question = bodyOf(props.question, props.isExplained ? "short" : null, props.chosen);
+      const params = { path: { list_name: name }, header: { "if-none-match": "*" } };
+      await ask(api.PUT("/v1/lists/{list_name}", { params, body: { title, question } }));
+      go("lists", new URLSearchParams({ list: name }));
+    });
+  return (
+    <Dialog title={t("find.save.title")} close={props.close}>
+      <form
+        class="dialog-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void save();
+        }}
+      >
+        <label>
+          {t("find.save.name")}{" "}
+          <input
+            required
+            autofocus
+            maxLength={64}
+            pattern="[A-Za-z0-9][A-Za-z0-9._\-]*"
+            title={t("find.save.pattern")}
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          {t("find.save.for")}{" "}
+          <input
+            maxLength={200}
+            value={title}
+            onInput={(event) => setTitle(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="primary" disabled={acting}>
+          {t("find.save.do")}
+        </button>
+        {wrong && <Problem failure={wrong} />}
+      </form>
+    </Dialog>
+  );
+}
+
+function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
+  const [title, setTitle] = useState("");
+  const { act, wrong, acting } = useActing();
+  const begin = (): Promise<void> =>
+    act(async () => {
+      const made = await ask(api.POST("/v1/cases", { body: { title, seeds, exclude: [] } }));
+      go("cases", new URLSearchParams({ case: made.case_id }));
+    });
+  return (
+    <Dialog title={t("find.case.title", { n: seeds.length })} close={close}>
+      <form
+        class="dialog-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void begin();
+        }}
+      >
+        <label>
+          {t("find.case.for")}{" "}
+          <input
+            required
+            autofocus
+            maxLength={200}
+            value={title}
+            onInput={(event) => setTitle(event.currentTarget.value)}
+          />
+        </label>
+        <button type="submit" class="primary" disabled={acting}>
+          {t("find.case.do")}
+        </button>
+        {wrong && <Problem failure={wrong} />}
+      </form>
+    </Dialog>
+  );
+}

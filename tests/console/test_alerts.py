@@ -1,0 +1,78 @@
+"""The inbox: a watchlist is made, a write raises an alert, and keys decide on it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import open_at
+from tests.console.test_looks import PHONE, violations
+from tests.service.process import Service, wait_until
+
+RING: dict[str, Any] = {
+    "bio": "Amber pendants carved at the harbour, write for the price list of the week",
+    "tags": ["amber", "pendants", "carving"],
+    "videos": [{"video_id": f"v{i}", "title": f"Amber pendant no {i} 琥珀吊坠"} for i in range(4)],
+}
+
+
+@pytest.fixture
+def ring(service: Service) -> Iterator[None]:
+    """Whom a list watches, and nobody of it when the test ends."""
+    service.client.put("/v1/streamers/amber-0", json=RING).raise_for_status()
+    yield
+    for name in ("amber-0", "amber-1", "amber-2"):
+        service.client.delete(f"/v1/streamers/{name}")
+
+
+def alerts(service: Service, state: str, mode: str = "on") -> list[str]:
+    query = {"state": state, "mode": mode}
+    found: list[dict[str, Any]] = service.client.get("/v1/alerts", params=query).json()["alerts"]
+    return sorted(alert["streamer_id"] for alert in found)
+
+
+@pytest.mark.usefixtures("ring")
+def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/alerts?watch=amber-0")
+    page.get_by_label("Name").fill("<u>amber</u>")
+    page.get_by_label("Mode").select_option("shadow")
+    page.get_by_role("button", name="Watch", exact=True).click()
+    lists = page.get_by_role("navigation", name="Watchlists")
+    expect(lists).to_contain_text("<u>amber</u>")
+    for name in ("amber-1", "amber-2"):
+        profile = {**RING, "name": "<img src=x onerror=window.harmed=1>"}
+        service.client.put(f"/v1/streamers/{name}", json=profile).raise_for_status()
+    two = ["amber-1", "amber-2"]
+    wait_until(lambda: alerts(service, "open", "shadow") == two, "the shadow list matches them")
+    page.get_by_role("button", name="Look again").click()
+    expect(page.get_by_text("No alerts here")).to_be_visible()
+    page.get_by_role("link", name="Shadow", exact=True).click()
+    expect(page.locator(".alert")).to_have_count(2)
+    page.get_by_role("button", name="Turn on").click()
+    wait_until(lambda: alerts(service, "open") == two, "the list delivers them")
+    page.get_by_role("link", name="Shadow", exact=True).click()
+    page.get_by_role("button", name="Look again").click()
+    expect(page.locator(".alert")).to_have_count(2)
+    assert violations(page) == []
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    page.keyboard.press("y")
+    expect(page.locator(".alert")).to_have_count(1)
+    page.keyboard.press("n")
+    expect(page.get_by_text("No alerts here")).to_be_visible()
+    assert len(alerts(service, "confirmed")) == len(alerts(service, "dismissed")) == 1
+    page.get_by_role("link", name="Dismissed").click()
+    page.get_by_role("button", name="Open again").click()
+    expect(page.get_by_text("No alerts here")).to_be_visible()
+    assert len(alerts(service, "open")) == 1
+    page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
+    page.get_by_role("link", name="Confirmed").click()
+    expect(page.get_by_role("link", name="Evidence")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    assert page.evaluate("window.harmed") is None
+    for one in service.client.get("/v1/watchlists").json()["watchlists"]:
+        tag = {"If-Match": f'"{one["revision"]}"'}
+        path = f"/v1/watchlists/{one['watchlist_id']}"
+        service.client.delete(path, headers=tag).raise_for_status()

@@ -1,0 +1,58 @@
+"""Lists: from Find to a saved list, run again with who is new; a file, and a record of outreach."""
+
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import open_at
+from tests.console.test_find import rows
+from tests.console.test_looks import violations
+from tests.service.process import Service
+
+NAME = "spring-campaign"
+
+
+def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=20")
+    page.get_by_role("button", name="Save as a list").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name of the list").fill(NAME)
+    dialog.get_by_label("Title, for people").fill("<b>Spring</b> 春")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="<b>Spring</b> 春")).to_be_visible()
+    assert service.client.get(f"/v1/lists/{NAME}").json()["question"]["k"] == 20
+    page.keyboard.press("r")
+    expect(rows(page)).to_have_count(20)
+    expect(rows(page).first).to_contain_text("Shared tags: cooking")
+    expect(rows(page).first).not_to_contain_text("new")  # nothing to compare with
+    held = [row.inner_text() for row in page.locator(".results .id").all()]
+    assert service.client.get(f"/v1/lists/{NAME}/runs/1").json()["ids"] == held
+    page.get_by_role("button", name="Record outreach").click()
+    page.get_by_label("Note").fill("first mail")
+    assert violations(page) == []
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Recorded: 20 were written to")).to_be_visible()
+    recorded = service.client.get("/v1/outreach").json()["outreach"]
+    assert [(one["ids"], one["note"]) for one in recorded] == [(held, "first mail")]
+    first = held[0]
+    service.client.put(f"/v1/lists/{NAME}", json=without(service, first)).raise_for_status()
+    open_at(page, service, f"#/lists?list={NAME}")
+    page.get_by_role("button", name="Run r").click()
+    expect(page.get_by_text("1 new since run 1")).to_be_visible()
+    page.get_by_label("new ones only").check()
+    expect(rows(page)).to_have_count(1)
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download XLSX").click()
+    assert downloading.value.path().read_bytes().startswith(b"PK")
+    assert violations(page) == []
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No list is saved")).to_be_visible()
+    for one in recorded:
+        service.client.delete(f"/v1/outreach/{one['outreach_id']}").raise_for_status()
+
+
+def without(service: Service, streamer_id: str) -> dict[str, object]:
+    """The list as it is saved, but nobody who is named."""
+    saved = service.client.get(f"/v1/lists/{NAME}").json()
+    question = {**saved["question"], "exclude": {"ids": [streamer_id]}}
+    return {"title": saved["title"], "question": question}

@@ -1,0 +1,41 @@
+"""Spaces: a generation of a real hand-over is promoted, and rolled back, from the page."""
+
+from typing import cast
+
+from fastapi.testclient import TestClient
+from playwright.sync_api import Page, expect
+
+from tests.bundles import TOPICS
+from tests.console.conftest import open_at
+from tests.console.test_looks import violations
+from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
+from tests.service.process import Service
+
+IDS = [f"{topic}-{i:02}" for topic in TOPICS for i in range(15)]
+
+
+def test_a_generation_is_promoted_and_rolled_back(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    made = hand_over_of(cast(TestClient, service.client), IDS)
+    for name, handed in (("monday", made), ("tuesday", made.turned(3)), ("bad", made.shuffled())):
+        path = f"/v1/spaces/nightly/generations/{name}"
+        query = {"promote": name == "monday"}
+        headers = {"Content-Type": NPZ}
+        answer = service.client.put(path, params=query, headers=headers, content=handed.npz())
+        assert answer.is_success, answer.text
+    open_at(page, service, "#/newcomer?tab=spaces")
+    space = page.get_by_role("region", name="nightly")
+    expect(space).to_contain_text("This replica serves monday")
+    tuesday = space.locator("tbody tr", has_text="tuesday")
+    bad = space.locator("tbody tr", has=page.get_by_role("rowheader", name="bad"))
+    expect(bad).to_contain_text("refused")
+    expect(bad).to_contain_text("failed")
+    expect(bad.get_by_role("button")).to_have_count(0)
+    assert violations(page) == []
+    tuesday.get_by_role("button", name="Promote").click()
+    expect(space).to_contain_text("This replica serves tuesday")
+    assert service.client.get("/v1/spaces/nightly").json()["serving"] == "tuesday"
+    space.get_by_role("button", name="Roll back to monday").click()
+    expect(space).to_contain_text("This replica serves monday")
+    expect(tuesday.get_by_role("button", name="Promote")).to_be_visible()
+    assert service.client.get("/v1/spaces/nightly").json()["serving"] == "monday"

@@ -1,0 +1,32 @@
+"""Lists without copies: one of each group of duplicates, none of those of seeds and excluded."""
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.features.lists import building
+from tests.service.features.duplicates.test_duplicates import evaluated, put, ring
+from tests.service.features.lists.conftest import ask, ids_of
+
+
+@pytest.mark.parametrize("at_once", [1, 200])
+def test_of_each_group_one_is_listed_and_none_of_whom_is_excluded(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(building, "_MOST_MEMBERS", at_once)
+    music, travel = ring(client, "music", 4), ring(client, "travel", 3)
+    last = put(client, "alone", name="Zhu", bio="ranked match guitar", tags=["gaming"])
+    evaluated(client, last)
+    answer = ask(client, "alone", without_copies=True, after_sequence=last)
+    chosen = ids_of(answer)
+    assert [len({*chosen} & {*group}) for group in (music, travel)] == [1, 1]
+    copies = {row["streamer_id"]: row["copies"] for row in answer["rows"]}
+    (first,) = {*chosen} & {*music}
+    assert sorted([first, *copies[first]]) == music
+    assert answer["left_out"]["copies"] == 5
+
+    excluded = ask(client, "alone", without_copies=True, exclude={"ids": [music[-1], "nobody"]})
+    assert not {*ids_of(excluded)} & {*music}
+    assert excluded["left_out"] == {"excluded": 2, "copies": 5, "over_max_per_value": 0}
+    seed = ask(client, travel[0], without_copies=True)
+    assert not {*ids_of(seed)} & {*travel}
+    assert len({*ids_of(seed)} & {*music}) == 1
