@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from service.client.transport import Transport
-from service.client.models import UserErasedOut, GenerationOut, OwnVectorOut, SpaceOut
+from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, UserErasedOut
 from service.client.spaces import calls
 
 _HAND_OVER_S = 3600.0

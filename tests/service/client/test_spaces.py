@@ -94,7 +94,7 @@ def test_the_command(stocked: tuple[Service, HandOver], tmp_path: Path) -> None:
     space("put", "c", "g2", shuffled)
     rows = [line.split("\t") for line in space("list", "c").splitlines()[1:]]
     assert [(row[1], row[2], row[6]) for row in rows] == [
-        ("g2", "refused", "neighbourhoods"),
+        ("g2", "refused", "neighbourhoods,audiences"),
         ("g1", "checked", ""),
         ("g0", "active", ""),
     ]
