@@ -161,7 +161,9 @@ class AnyHistory(RuleBasedStateMachine):
         async def write() -> list[Written | Refused]:
             outcomes = await self.store.write(operations)
             done = [o.sequence for o in outcomes if isinstance(o, Written)]
-            if done and self.follower.behind_because is None:
+            if done:
+                # It may only now notice that its connection is lost.
+                await until(lambda: self.follower.behind_because is None, 30)
                 await self.follower.wait_for(max(done), 30_000)
             return outcomes
 
