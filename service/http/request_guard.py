@@ -221,18 +221,23 @@ class RequestGuard:
         if length.isdigit() and int(length) > limit:
             raise _too_large(limit)
         if scope["method"] in _WITH_BODY and (length.strip("0") or b"transfer-encoding" in headers):
-            if b"upgrade" in headers:
-                raise MalformedRequest(
-                    "a request with a body can't ask for another protocol; send it as HTTP/1.1, "
-                    "without Upgrade"
-                )
-            route_kind = streamed_route(scope["method"], path)
-            _check_content_type(route_kind, headers.get(b"content-type", ""))
-            if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
-                raise UnsupportedMediaType(
-                    "bodies are not decompressed here: send this one as it is, without "
-                    "Content-Encoding"
-                )
+            _check_body(scope, headers, has_route=route is not None)
+
+
+def _check_body(scope: Scope, headers: Mapping[bytes, str], *, has_route: bool) -> None:
+    """Refuse a body by its headers, with a RequestError that says why."""
+    if b"upgrade" in headers:
+        raise MalformedRequest(
+            "a request with a body can't ask for another protocol; send it as HTTP/1.1, "
+            "without Upgrade"
+        )
+    if has_route:  # else it is the path or the method that is wrong
+        streamed = streamed_route(scope["method"], scope["path"])
+        _check_content_type(streamed, headers.get(b"content-type", ""))
+    if headers.get(b"content-encoding", "identity").lower() not in ("", "identity"):
+        raise UnsupportedMediaType(
+            "bodies are not decompressed here: send this one as it is, without Content-Encoding"
+        )
 
 
 def _let_in(

@@ -1,8 +1,17 @@
 """Bases and fields that several requests and responses share."""
 
-from typing import Annotated, Any, Self, cast
+from types import UnionType
+from typing import Annotated, Any, Self, Union, cast, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
 
 from model_export.contract.streamer import AttributeValue, FiniteFloat, has_few_fields
 from service.index import filters
@@ -21,11 +30,31 @@ def with_nulls(example: Any) -> Any:
     return NULL if example is None else example
 
 
+def _takes(annotation: Any, *kinds: type) -> bool:
+    """Whether a field of this type takes one of these, as one of a union too."""
+    origin, parts = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _takes(parts[0], *kinds)
+    if origin in (Union, UnionType):
+        return any(_takes(part, *kinds) for part in parts)
+    return annotation in kinds
+
+
 class Request(BaseModel):
     """Base of request bodies: unknown fields are refused by name."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     _few_fields = model_validator(mode="before")(has_few_fields)
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _no_truth_for_a_number(cls, value: object, info: ValidationInfo) -> object:
+        """Refuse true and false where only numbers are taken, which Python reads as 1 and 0."""
+        if isinstance(value, bool) and info.field_name is not None:
+            annotation = cls.model_fields[info.field_name].annotation
+            if _takes(annotation, int, float) and not _takes(annotation, bool):
+                raise PydanticCustomError("number", "must be a number, not true or false")
+        return value
 
 
 class Response(BaseModel):

@@ -5,7 +5,6 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import format_sse_event
-from pydantic import WithJsonSchema
 
 from service.errors import CursorExpired, InvalidRequest
 from service.features.events.kinds import (
@@ -174,8 +173,11 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             ),
         ] = 0,
         last_event_id: Annotated[
-            Annotated[str, WithJsonSchema({"type": "string", "maxLength": MOST_CURSOR})] | None,
-            Header(description="Of server-sent events: the id of the last one that was seen."),
+            str | None,
+            Header(
+                max_length=MOST_CURSOR,
+                description="Of server-sent events: the id of the last one that was seen.",
+            ),
         ] = None,
     ) -> Response | EventPage:
         """Each event once and in order: keep `next_cursor`, which says where the next page begins.

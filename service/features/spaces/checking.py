@@ -35,6 +35,7 @@ _MERE_ROTATION = 0.05
 _LONGEST = 1000.0
 """A vector so many times as long as the median's one would be first in every list."""
 _SAME_SHARE = 0.5
+_LEAST_SIZE = 0.5
 
 
 @dataclass(frozen=True)
@@ -151,6 +152,8 @@ class Checker:
                 "width", same, f"{dim} numbers, {before.name} has {width}{remedy}", dim, width
             )
         checks.add("finite", True, "every number is finite, and no vector is zero")
+        if before is not None:
+            _compare_sizes(given, before, checks)
         yield
         norms = np.empty(given.streamers.count, np.float32)
         marks = np.empty(given.streamers.count, np.float64)
@@ -292,6 +295,19 @@ class Checker:
             agreement,
             least,
         )
+
+
+def _compare_sizes(given: HandOver, before: Before, checks: _Checks) -> None:
+    """A file that was cut off at the end of a line is whole by itself, and smaller than before."""
+    counts = {
+        "streamers": (given.streamers.count, len(before.ids)),
+        "users": (given.users.count, len(before.user_ids)),
+    }
+    share = min((now / then for now, then in counts.values() if then), default=1.0)
+    told = " and ".join(f"{now} {kind} after {then}" for kind, (now, then) in counts.items())
+    passed = share >= _LEAST_SIZE
+    remedy = "" if passed else ": was the file written to its end?"
+    checks.add("size", passed, f"{told} of {before.name}{remedy}", share, _LEAST_SIZE)
 
 
 def _in_both(

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
 from service.errors import (
@@ -60,6 +61,14 @@ def _name(description: str, example: str) -> object:
     )
 
 
+class _Handed(StringConvertor):
+    """Any name of a generation, but for the action that ends a path: with PUT that is a 405."""
+
+    regex = ".+(?<!:promote)"
+
+
+register_url_convertor("handed", _Handed())
+
 SpacePath = Annotated[str, _name("Name of the space", "als-64")]
 GenerationPath = Annotated[str, _name("Name of the generation", "2026-11-26")]
 Force = Annotated[bool, Query(description="Although it failed its checks; needs the scope admin.")]
@@ -96,7 +105,7 @@ async def get_space(spaces: CurrentSpaces, space: SpacePath) -> SpaceOut:
 
 @router.put(
     # Whatever the names are: who sends a wrong one is told so.
-    "/spaces/{space:path}/generations/{generation:path}",
+    "/spaces/{space:path}/generations/{generation:handed}",
     operation_id="hand_over_generation",
     status_code=201,
     summary="Hand over the vectors of all streamers and users",

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -68,6 +69,38 @@ def test_content_types_that_are_taken(client: TestClient) -> None:
     assert ask("POST", "/v1/streamers:bulk", "application/json", LINE) == 415
     assert ask("PUT", "/v1/streamers/a", "application/x-ndjson", PROFILE) == 415
     assert client.put("/v1/streamers/a").status_code == 422  # there is no body to be described
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "kind"),
+    [
+        ("POST", "/v1/spaces/als/generations/g1", "application/x-ndjson"),
+        ("PUT", "/v1/spaces/als/generations/g1:promote", "application/x-ndjson"),
+        ("PUT", "/v1/spaces/als/generations/g1:promote", "application/json"),
+        ("PUT", "/v1/streamers:bulk", "application/x-ndjson"),
+        ("PATCH", "/v1/similar", "text/plain"),
+    ],
+)
+def test_of_a_wrong_method_the_body_does_not_matter(
+    client: TestClient, method: str, path: str, kind: str
+) -> None:
+    answer = client.request(method, path, content=PROFILE, headers={"Content-Type": kind})
+    problem(answer, 405, "method_not_allowed")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "pointer"),
+    [
+        ("/v1/streamers:facets", {"after_sequence": False}, "/after_sequence"),
+        ("/v1/similar", {"positive": [{"streamer_id": "a"}], "k": True}, "/k"),
+        ("/v1/similar", {"positive": [{"streamer_id": "a"}], "min_score": True}, "/min_score"),
+    ],
+)
+def test_true_and_false_are_no_numbers(
+    client: TestClient, path: str, body: dict[str, Any], pointer: str
+) -> None:
+    (error,) = problem(client.post(path, json=body), 422, "invalid_request")["errors"]
+    assert error == {"detail": "must be a number, not true or false", "pointer": pointer}
 
 
 def test_with_a_key_the_name_does_not_matter(with_key: TestClient) -> None:
