@@ -107,9 +107,27 @@ def test_users_are_held_against_those_that_are_served(client: TestClient, handed
     check = checks_of(send(client, "g5", few.npz()).json())["audiences"]
     assert (check["passed"], "50 are needed" in check["detail"]) == (None, True)
     none = turned.but(user_ids=[], user_vectors=turned.user_vectors[:0])
-    assert "audiences" not in checks_of(send(client, "g6", none.npz(), promote="true").json())
+    forced = send(client, "g6", none.npz(), promote="true", force="true").raise_for_status()
+    assert "audiences" not in checks_of(forced.json())
     check = checks_of(send(client, "g7", handed.npz()).json())["audiences"]
     assert (check["passed"], "no users" in check["detail"]) == (None, True)
+
+
+def test_a_file_that_was_not_written_to_its_end_is_refused(
+    client: TestClient, handed: HandOver
+) -> None:
+    send(client, "g1", handed.npz(), promote="true").raise_for_status()
+    turned = handed.turned(3)
+    half = STREAMERS // 2
+    streamers = turned.but(ids=turned.ids[: half - 1], vectors=turned.vectors[: half - 1])
+    users = turned.but(user_ids=[], user_vectors=turned.user_vectors[:0])
+    for name, cut in (("g2", streamers), ("g3", users)):
+        answer = send(client, name, cut.npz(), promote="true")
+        told = problem(answer, 409, "generation_refused")
+        assert [e["pointer"] for e in told["errors"]] == ["/checks/size"]
+        assert "written to its end" in told["detail"]
+    enough = turned.but(ids=turned.ids[:half], vectors=turned.vectors[:half])
+    assert send(client, "g4", enough.npz(), promote="true").json()["state"] == "active"
 
 
 def test_a_space_of_the_bundle_is_held_against_the_bundle(
