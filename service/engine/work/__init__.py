@@ -1,1 +1,1 @@
-"""Queues and threads for CPU work beside the event loop."""
+"""Queues, threads and worker processes for CPU work beside the event loop."""
