@@ -1,0 +1,1 @@
+"""Trains the encoder: data, teachers, losses, evaluation, calibration, comparisons."""

@@ -1,0 +1,1 @@
+"""What training, export and service share: profiles, features, bundles, evidence."""

@@ -1,0 +1,1 @@
+"""Measures of retrieval on validation and test splits, with intervals."""

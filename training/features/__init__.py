@@ -1,0 +1,1 @@
+"""Batches of features: bags of tokens, padding, masked views, vocabulary."""

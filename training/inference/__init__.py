@@ -1,0 +1,1 @@
+"""A checkpoint at work: loading, representations, robustness by modality."""

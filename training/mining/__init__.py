@@ -1,0 +1,1 @@
+"""Positive pairs, hard negatives and supervised pairs."""

@@ -1,0 +1,1 @@
+"""Networks: the encoder, its fusion, the content sketch; checkpoints."""

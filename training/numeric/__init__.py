@@ -1,0 +1,1 @@
+"""Nearest neighbours and products of large matrices, in blocks."""

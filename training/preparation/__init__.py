@@ -1,0 +1,1 @@
+"""What a fit needs before its first step: stages of data, checks of leaks."""

@@ -1,0 +1,1 @@
+"""Training tasks: what a step learns from."""

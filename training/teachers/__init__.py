@@ -1,0 +1,1 @@
+"""Teachers: a recommender's ID-embeddings, and noise in what they tell."""

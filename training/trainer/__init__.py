@@ -1,0 +1,1 @@
+"""The training loop: fit, progress, logs of metrics."""
