@@ -1,1 +1,1 @@
-"""The vote of established streamers for a newcomer, and reports of it."""
+"""The vote of established streamers for a newcomer."""

@@ -1,1 +1,1 @@
-"""Batches of features: bags of tokens, padding, masked views, vocabulary."""
+"""Batches of features: bags of tokens, dropout, masked views, vocabulary."""
