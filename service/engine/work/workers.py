@@ -40,7 +40,7 @@ class Workers:
         self._begin = begin
         self._pool: ProcessPoolExecutor | None = None
         self._starting = asyncio.Lock()
-        self._is_lost = False
+        self._is_over = False
 
     async def run(
         self, function: Callable[Given, Result], *args: Given.args, **kwargs: Given.kwargs
@@ -48,25 +48,27 @@ class Workers:
         """What a function of a module returns in one of the processes.
 
         Raises:
-            WorkersLost: a process was killed, or could not be started.
+            WorkersLost: a process was killed, or could not be started; or they were closed.
             Exception: whatever the function raises.
         """
         try:
             async with self._starting:
-                if self._pool is None and not self._is_lost:
+                if self._pool is None and not self._is_over:
                     self._pool = await asyncio.to_thread(self._start)
+            if self._is_over:  # perhaps since it began to start
+                self.close()
             if self._pool is None:
                 raise WorkersLost
             return await asyncio.wrap_future(self._pool.submit(function, *args, **kwargs))
         except (BrokenProcessPool, OSError) as error:
-            if not self._is_lost:
+            if not self._is_over:
                 _log.warning("worker processes are lost, threads go on: %s", error)
-            self._is_lost = True
             self.close()
             raise WorkersLost from error
 
     def close(self) -> None:
-        """End the processes; what they do at the moment is lost."""
+        """End the processes, for good; what they do at the moment is lost."""
+        self._is_over = True
         pool, self._pool = self._pool, None
         if pool is not None:
             processes = list((pool._processes or {}).values())

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from functools import partial
+from multiprocessing import active_children
 
 import psutil
 import pytest
@@ -64,6 +65,21 @@ async def test_lost_workers_stay_lost() -> None:
         await workers.run(dies)
     with pytest.raises(WorkersLost):
         await workers.run(told)
+
+
+async def test_who_closes_them_while_they_start_leaves_none() -> None:
+    workers = Workers(2, partial(remember, 7))
+    before = {process.pid for process in active_children()}
+    asked = asyncio.create_task(workers.run(told))
+    await asyncio.sleep(0)
+    workers.close()
+    with pytest.raises(WorkersLost):
+        await asked
+    with pytest.raises(WorkersLost):
+        await workers.run(told)
+    async with asyncio.timeout(60):
+        while {process.pid for process in active_children()} - before:  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.02)
 
 
 PROGRAM = """
