@@ -1,7 +1,7 @@
 # The single entry for people, pre-commit and CI. `make help` lists the targets.
 
 PYTHON  ?= python3
-EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc,otel
+EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc,otel,map
 DATA    ?=
 BUNDLE  ?= build/demo/world/bundle
 STATE   ?= build/serve

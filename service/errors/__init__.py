@@ -26,6 +26,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── WebhookNotFound     404   there is no such webhook, or not any more
 │   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
 │   ├── AlertNotFound       404   there was never an alert of this id
+│   ├── LayoutNotFound      404   no layout was fitted, or another one is served
 │   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
 │   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
@@ -58,6 +59,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
+├── LayoutNotFitted         500   of a job: what fits layouts is missing
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
@@ -111,6 +113,8 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.layouts import LayoutNotFitted as LayoutNotFitted
+from service.errors.layouts import LayoutNotFound as LayoutNotFound
 from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound

@@ -12,6 +12,8 @@ const KEYS: [string[], Text][] = [
   [["y", "n", "u"], "keys.decide"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],
+  [["l"], "keys.list"],
+  [["← → ↑ ↓", "+", "-", "0"], "keys.map"],
   [["?"], "keys.help"],
   [["Esc"], "keys.close"],
 ];

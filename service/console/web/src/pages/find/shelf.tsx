@@ -10,7 +10,7 @@ import { useActing } from "../../state/acting";
 import { go, hrefOf } from "../../state/location";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
-const MOST_SEEDS = 100;
+export const MOST_SEEDS = 100;
 
 export function Shelf(props: {
   question: Question;
@@ -68,7 +68,7 @@ export function Shelf(props: {
   );
 }
 
-function SaveList(props: {
+export function SaveList(props: {
   question: Question;
   chosen: string[];
   isExplained: boolean;
@@ -122,7 +122,7 @@ function SaveList(props: {
   );
 }
 
-function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
+export function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
   const [title, setTitle] = useState("");
   const { act, wrong, acting } = useActing();
   const begin = (): Promise<void> =>
