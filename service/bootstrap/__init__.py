@@ -66,8 +66,8 @@ from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
-from service.features.limits.limiter import SettledRateLimits
 from service.features.layouts.jobs import KIND as LAYOUT
+from service.features.limits.limiter import SettledRateLimits
 from service.features.lists import jobs as list_jobs
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages

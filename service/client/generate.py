@@ -38,7 +38,10 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
-    (r"\bAsync(Cases|Find|Ratings|Layouts|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b", r"\1"),
+    (
+        r"\bAsync(Cases|Find|Ratings|Layouts|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b",
+        r"\1",
+    ),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (
         r"\b(cases|duplicates|find|layouts|lists|spaces|watchlists|webhooks)\.asynchronous\b",

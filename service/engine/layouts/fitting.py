@@ -82,7 +82,7 @@ def fit_files(folder: Path, has_start: bool) -> None:
         LibraryMissing: UMAP is not installed.
     """
     try:
-        import umap as untyped_umap  # pyright: ignore
+        import umap as untyped_umap  # pyright: ignore[reportMissingTypeStubs, reportMissingImports]
     except ImportError as error:
         raise LibraryMissing(f"{MISSING} ({error})") from None
     umap: Any = untyped_umap

@@ -148,10 +148,14 @@ class LayoutMap:
 
     def place_of(self, streamer_id: str) -> tuple[int, int] | None:
         """Where a streamer is; None of who is not on the map."""
+        places, versions = self._places, self._versions
         (slot,) = self.index.slots_of([streamer_id])
-        if slot is None or slot >= len(self._versions) or not self._versions[slot]:
+        if slot is None or slot >= len(versions):
             return None
-        x, y = self._places[slot].tolist()
+        found = self.index.read_slots(np.array([slot], np.uint32))
+        if not len(found.slots) or versions[slot] != found.versions[0]:
+            return None
+        x, y = places[slot].tolist()
         return x, y
 
     def _make_room(self, slots: int) -> None:

@@ -163,9 +163,7 @@ class Layouts:
         ids = await self._lanes.run(partial(served.index.ids_in, first), Lane.HEAVY)
         rows = await served.index.get(ids)
         places: list[list[int]] = found.places[:limit].tolist()
-        shown = [
-            (row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None
-        ]
+        shown = [(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None]
         return Selected(served.layout_id, shape.centre, len(found.slots), shown)
 
     async def around(self, streamer_id: str, radius: float, limit: int) -> Selected:
@@ -232,9 +230,7 @@ def _shown(one: ValueClass) -> dict[str, Any]:
     return {"gte": one.gte, "lte": one.lte, "count": one.count}
 
 
-def _parts(
-    head: bytes, points: Points, codes: NDArray[np.uint8]
-) -> Generator[bytes, None, None]:
+def _parts(head: bytes, points: Points, codes: NDArray[np.uint8]) -> Generator[bytes, None, None]:
     """The header, then blocks: x of all points of it, y of all, and the class of each."""
     yield _HEAD.pack(MAGIC, len(head)) + head
     for start in range(0, len(points.slots), BLOCK):

@@ -1,6 +1,7 @@
 """Rows by their slots, for what is kept beside each of them."""
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,9 +85,7 @@ class BySlot:
         return ValueClasses(classes, codes)
 
 
-def _classes(
-    field: str, counts: FieldCounts, most: int
-) -> Iterator[tuple[ValueClass, Condition]]:
+def _classes(field: str, counts: FieldCounts, most: int) -> Iterator[tuple[ValueClass, Condition]]:
     """Classes of a field, and who is in each; the last range alone has its upper bound."""
     if counts.numbers is None:
         for value in counts.values:
@@ -94,7 +93,7 @@ def _classes(
             yield known, Condition(field, any=[value.value])
         return
     bounds = sorted({*counts.numbers.deciles[::2]})
-    pairs = list(zip(bounds, bounds[1:], strict=False))[: most - 1] or [(bounds[0], bounds[0])]
+    pairs = list(pairwise(bounds))[: most - 1] or [(bounds[0], bounds[0])]
     for low, high in pairs[:-1]:
         yield ValueClass(None, low, high, 0), Condition(field, gte=low, lt=high)
     low, high = pairs[-1]

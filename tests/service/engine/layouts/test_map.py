@@ -32,9 +32,7 @@ def known(vectors: np.ndarray) -> LayoutMap:
     """400 streamers, whose places are the first two numbers of their vectors."""
     places = vectors[:, :2]
     frame = Frame(-1, -1, 2)
-    anchors = Anchors(
-        np.arange(400, dtype=np.uint64), vectors.astype(np.float16), places, frame
-    )
+    anchors = Anchors(np.arange(400, dtype=np.uint64), vectors.astype(np.float16), places, frame)
     index = FaissIndex(DIM, DIM)
     changes = [Upsert(f"s{i}", i + 1, *row(v, DIM, {})) for i, v in enumerate(vectors)]
     asyncio.run(index.apply(changes))

@@ -80,9 +80,7 @@ def test_a_fit_that_is_killed_begins_anew_and_ends(serve: Serve, tmp_path: Path)
     assert drawn(service.client).head["count"] == COUNT
 
 
-def test_a_worker_that_is_killed_fails_the_job_with_a_reason(
-    serve: Serve, tmp_path: Path
-) -> None:
+def test_a_worker_that_is_killed_fails_the_job_with_a_reason(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "slow").mkdir()
     service = serve(**slow_library(tmp_path / "slow"))
     store(service.client, EACH)
@@ -111,7 +109,9 @@ def test_a_layout_survives_a_restart_and_a_backup(serve: Serve, tmp_path: Path) 
     store(service.client, EACH)
     fitted(service.client)
     before = places(service.client)
-    assert run("backup", "--data-dir", tmp_path / "data", "--out", tmp_path / "copy").returncode == 0
+    assert (
+        run("backup", "--data-dir", tmp_path / "data", "--out", tmp_path / "copy").returncode == 0
+    )
     assert service.stop() == 0
     service = serve()
     until_placed(service.client, COUNT)

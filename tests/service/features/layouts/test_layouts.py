@@ -167,9 +167,7 @@ def test_colours_tell_values_ranges_and_groups(mapped: TestClient) -> None:
     assert sum(one["count"] for one in by_group.head["classes"]) == (by_group.codes > 0).sum()
 
 
-def test_many_points_come_in_blocks(
-    mapped: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_points_come_in_blocks(mapped: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = drawn(mapped, colour="category")
     monkeypatch.setattr(layouts, "BLOCK", 7)
     parts = drawn(mapped, colour="category")

@@ -16,7 +16,7 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.fitting.eta": "正在生成地图：还需 {eta} 秒",
   "map.at": "显示一位主播",
   "map.around": "{id} 周围",
-  "map.colours": "颜色",
+  "map.colours": "着色依据",
   "map.colours.none": "无",
   "map.colours.groups": "重复组",
   "map.others": "其他",

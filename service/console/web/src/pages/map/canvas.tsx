@@ -65,7 +65,8 @@ export function MapCanvas(props: {
       drawing.current?.stop();
     };
   }, []);
-  useEffect(() => drawing.current?.look(view, props.only), [view, props.only]);
+  const { x, y, scale } = view;
+  useEffect(() => drawing.current?.look({ x, y, scale }, props.only), [x, y, scale, props.only]);
   const loaded = cloud?.loaded ?? 0;
   useEffect(() => {
     if (!cloud || !loaded) return;

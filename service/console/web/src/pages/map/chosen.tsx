@@ -84,7 +84,7 @@ function Actions({ ids }: { ids: string[] }) {
       download("map.csv", await fileOf(questionAbout(ids), ids, "csv", false));
     });
   return (
-    <p class="actions">
+    <div class="actions">
       <a class="button" href={link("find", "like", seeds)}>
         {t("map.similar")}
       </a>
@@ -113,6 +113,6 @@ function Actions({ ids }: { ids: string[] }) {
         />
       )}
       {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
-    </p>
+    </div>
   );
 }

@@ -71,13 +71,13 @@ function Shown() {
 
   const found = selected.value;
   useEffect(() => {
-    if (!found || asked) return;
+    if (!found || asked || selected.waiting) return;
     setView((before) => ({
       x: found.x,
       y: found.y,
       scale: Math.max(before?.scale ?? 0, AROUND_PX / AROUND),
     }));
-  }, [found, asked]);
+  }, [found, asked, selected.waiting]);
   useEffect(() => setOnly(-1), [colour]);
   const zoom = (factor: number): void =>
     setView(zoomed(shown, size, factor, size.width / 2, size.height / 2));
