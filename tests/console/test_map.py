@@ -10,9 +10,9 @@ from tests.console.conftest import open_at
 from tests.console.test_looks import violations
 from tests.service.process import Service
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PICTURES = os.environ.get("CONSOLE_PICTURES")
-FIT_MS = 120_000
+FIT_MS = 600_000
 
 
 @pytest.fixture

@@ -24,7 +24,8 @@ _NEIGHBOURS = 15
 _MIN_DISTANCE = 0.05
 _GRAPH_SHARE = 0.2
 """Of the work of a fit that finding the neighbours is."""
-_VECTORS, _START, _PLACES, _PROGRESS = "vectors.npy", "start.npy", "places.npy", "progress"
+_VECTORS, _START, _PROGRESS = "vectors.npy", "start.npy", "progress"
+PLACES = "places.npy"
 _LOOK_S = 0.5
 MISSING = (
     "layouts are fitted by umap-learn, which is not installed: pip install 'similar-streamer[map]' "
@@ -55,15 +56,9 @@ async def fit(
         WorkersLost: the process was ended, as by a limit of memory.
     """
 
-    def write() -> None:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        np.save(folder / _VECTORS, vectors)
-        if start is not None:
-            np.save(folder / _START, start)
-
-    await asyncio.to_thread(write)
+    await asyncio.to_thread(write, folder, vectors, start)
     workers = Workers(1, _nothing)
-    fitting = asyncio.ensure_future(workers.run(fit_files, folder, start is not None))
+    fitting = asyncio.ensure_future(workers.run(fit_files, folder))
     try:
         while not fitting.done():
             await asyncio.wait({fitting}, timeout=_LOOK_S)
@@ -72,15 +67,29 @@ async def fit(
     finally:
         fitting.cancel()
         workers.close()
-    return await asyncio.to_thread(np.load, folder / _PLACES)
+    return await asyncio.to_thread(np.load, folder / PLACES)
 
 
-def fit_files(folder: Path, has_start: bool) -> None:
-    """Fit what is in a folder, in the worker; the places are there afterwards.
+def write(folder: Path, vectors: NDArray[np.float32], start: NDArray[np.float32] | None) -> None:
+    """Write what `fit_files` reads; the folder is made."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    np.save(folder / _VECTORS, vectors)
+    if start is not None:
+        np.save(folder / _START, start)
+
+
+def fit_files(folder: Path) -> None:
+    """Fit what is in a folder, in the worker; the places are in its file `PLACES` afterwards.
 
     Raises:
         LibraryMissing: UMAP is not installed.
     """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # such as that there is no index to place others by
+        _fit_files(folder)
+
+
+def _fit_files(folder: Path) -> None:
     try:
         import umap as untyped_umap  # pyright: ignore[reportMissingTypeStubs, reportMissingImports]
     except ImportError as error:
@@ -94,28 +103,27 @@ def fit_files(folder: Path, has_start: bool) -> None:
     rows = np.where(rows >= 0, rows, own)  # an approximate search may find fewer
     distances = np.sqrt(np.maximum(2 - 2 * cosines, 0))
     _note(folder, _GRAPH_SHARE)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as that there is no index to place others by
-        layout = umap.UMAP(
-            n_neighbors=near + 1,
-            min_dist=_MIN_DISTANCE,
-            init=np.load(folder / _START) if has_start else "pca",
-            random_state=SEED,
-            n_jobs=1,
-            precomputed_knn=(
-                np.hstack([own, rows]),
-                np.hstack([np.zeros((count, 1), np.float32), distances]).astype(np.float32),
-            ),
-            tqdm_kwds={
-                "disable": False,
-                "file": _Epochs(folder),
-                "bar_format": "{n} {total}",
-                "mininterval": _LOOK_S,
-            },
-        ).fit_transform(vectors)
+    start = folder / _START
+    layout = umap.UMAP(
+        n_neighbors=near + 1,
+        min_dist=_MIN_DISTANCE,
+        init=np.load(start) if start.exists() else "pca",
+        random_state=SEED,
+        n_jobs=1,
+        precomputed_knn=(
+            np.hstack([own, rows]),
+            np.hstack([np.zeros((count, 1), np.float32), distances]).astype(np.float32),
+        ),
+        tqdm_kwds={
+            "disable": False,
+            "file": _Epochs(folder),
+            "bar_format": "{n} {total}",
+            "mininterval": _LOOK_S,
+        },
+    ).fit_transform(vectors)
     if not np.isfinite(layout).all():
         raise ValueError("the layout has places that are no numbers")
-    np.save(folder / _PLACES, layout.astype(np.float32))
+    np.save(folder / PLACES, layout.astype(np.float32))
 
 
 class _Epochs(io.StringIO):
@@ -133,11 +141,13 @@ class _Epochs(io.StringIO):
 
 
 def _note(folder: Path, share: float) -> None:
-    (folder / _PROGRESS).write_text(f"{share:.4f}", encoding="ascii")
+    draft = folder / f"{_PROGRESS}.draft"
+    draft.write_text(f"{share:.4f}", encoding="ascii")
+    draft.replace(folder / _PROGRESS)
 
 
 def _progress(folder: Path) -> float:
-    with contextlib.suppress(OSError, ValueError):  # it may be being written
+    with contextlib.suppress(FileNotFoundError):
         return float((folder / _PROGRESS).read_text(encoding="ascii"))
     return 0.0
 

@@ -9,11 +9,12 @@ import numpy as np
 
 from tests.bundles import TOPICS
 from tests.service.conftest import put
-from tests.service.features.transfers.waiting import ended, submitted
+from tests.service.features.transfers.waiting import FINISHED, submitted
 from tests.service.process import wait_until
 
 Client = Any
 HEAD = struct.Struct("<4sI")
+FIT_S = 600
 
 
 def profile_of(topic: str, i: int) -> dict[str, Any]:
@@ -34,6 +35,18 @@ def store(client: Client, each: int = 12) -> int:
         for i in range(each):
             last = put(client, f"{topic}-{i:02}", **profile_of(topic, i))
     return last
+
+
+def ended(client: Client, path: str) -> dict[str, Any]:
+    """The job of a fit, once it is finished; the library compiles its loops for half a minute."""
+    job: dict[str, Any] = {}
+
+    def look() -> bool:
+        job.update(client.get(path).raise_for_status().json())
+        return job["state"] in FINISHED
+
+    wait_until(look, "the fit has ended", FIT_S)
+    return job
 
 
 def fitted(client: Client) -> dict[str, Any]:

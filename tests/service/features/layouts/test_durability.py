@@ -21,6 +21,7 @@ from tests.bundles import TOPICS
 from tests.service.conftest import Serve, put
 from tests.service.features.layouts.maps import (
     drawn,
+    ended,
     fitted,
     place_of,
     profile_of,
@@ -28,11 +29,11 @@ from tests.service.features.layouts.maps import (
     store,
     until_placed,
 )
-from tests.service.features.transfers.waiting import ended, submitted
+from tests.service.features.transfers.waiting import submitted
 from tests.service.process import Service, run, wait_until
 from tests.service.valkey import Server
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 EACH = 12
 COUNT = EACH * len(TOPICS)
 

@@ -17,6 +17,7 @@ from tests.service.conftest import put
 from tests.service.features.keys.conftest import bearer, create
 from tests.service.features.layouts.maps import (
     drawn,
+    ended,
     fitted,
     place_of,
     profile_of,
@@ -25,11 +26,11 @@ from tests.service.features.layouts.maps import (
     store,
     until_placed,
 )
-from tests.service.features.transfers.waiting import ended, submitted
+from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 EACH = 12
 DOCUMENT = Path(__file__).parents[4] / "docs" / "openapi.json"
 
