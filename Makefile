@@ -46,7 +46,7 @@ help: ## Show this help
 install: $(VENV)/.installed console ## Create .venv with everything that runs on a CPU (once)
 
 $(VENV)/.installed: PACKAGES = ".[$(EXTRAS)]" --group dev
-$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,$(SERVED)]" --group test
+$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,map,$(SERVED)]" --group test
 $(GPU_VENV)/.installed: PACKAGES = ".[$(subst cpu,gpu,$(EXTRAS))]" --group test
 
 # A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.

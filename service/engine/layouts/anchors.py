@@ -9,12 +9,12 @@ import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.layouts import STEPS
+
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
 MOST_ANCHORS = 100_000
 """A layout is fitted on so many streamers at most."""
-STEPS = 65_534
-"""Places are whole numbers from 0 to this one, in both directions."""
 _NEIGHBOURS = 8
 _EXACT_ROWS = 20_000
 """Anchors of which each is looked at to find the nearest."""

@@ -5,7 +5,7 @@ from typing import Annotated, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from model_export.contract.streamer import ID_PATTERN, FiniteFloat
-from service.engine.layouts.anchors import STEPS
+from service.engine.layouts import STEPS
 from service.http.schemas import Request, Response, with_nulls
 
 LAYOUT_ID = "9c2f4e1ab07d5836"

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from service.engine.layouts import STEPS
 from service.engine.layouts import anchors as anchors_module
-from service.engine.layouts.anchors import STEPS, Anchors, Frame, Placer, keys_of
+from service.engine.layouts.anchors import Anchors, Frame, Placer, keys_of
 
 DIM = 16
 

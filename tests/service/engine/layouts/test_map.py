@@ -7,7 +7,8 @@ from typing import TypeVar
 import numpy as np
 import pytest
 
-from service.engine.layouts.anchors import STEPS, Anchors, Frame, Placer
+from service.engine.layouts import STEPS
+from service.engine.layouts.anchors import Anchors, Frame, Placer
 from service.engine.layouts.map import Circle, LayoutMap, Polygon
 from service.engine.work.lanes import run_to_end
 from service.index.base import Remove, Upsert

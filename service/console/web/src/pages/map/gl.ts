@@ -75,8 +75,11 @@ export class Drawing {
 
   /** null: this browser has no WebGL2. */
   static on(canvas: HTMLCanvasElement): Drawing | null {
-    const options = { antialias: false, depth: false, preserveDrawingBuffer: true };
-    const gl = canvas.getContext("webgl2", options);
+    const gl = canvas.getContext("webgl2", {
+      antialias: false,
+      depth: false,
+      preserveDrawingBuffer: true,
+    });
     return gl && new Drawing(canvas, gl);
   }
 
