@@ -1,6 +1,6 @@
 """Requests and responses of the map."""
 
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -9,7 +9,7 @@ from service.engine.layouts import STEPS
 from service.http.schemas import Request, Response, with_nulls
 
 LAYOUT_ID = "9c2f4e1ab07d5836"
-_LAYOUT = {
+_LAYOUT: dict[str, Any] = {
     "layout_id": LAYOUT_ID,
     "created_at": 1795734000.0,
     "age_s": 3600.0,

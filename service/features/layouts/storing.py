@@ -125,8 +125,12 @@ class StoredLayouts:
             if found is None:
                 raise LayoutGone(record.layout_id)
             parts.append(await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK))
-        keys, vectors, places = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return Anchors(keys, vectors, places, record.frame)
+        return Anchors(
+            np.concatenate([keys for keys, _, _ in parts]),
+            np.concatenate([vectors for _, vectors, _ in parts]),
+            np.concatenate([places for _, _, places in parts]),
+            record.frame,
+        )
 
     async def erase(self, streamer_id: str) -> None:
         """Remove the anchor that a streamer is, from all layouts."""
@@ -147,8 +151,9 @@ class StoredLayouts:
             others = np.flatnonzero(part[0] != key)
             if len(others) == len(part[0]):
                 return
-            keys, vectors, places = (column[others] for column in part)
-            packing = _packed(Anchors(keys, vectors, places, record.frame), slice(None))
+            keys, vectors, places = part
+            left = Anchors(keys[others], vectors[others], places[others], record.frame)
+            packing = _packed(left, slice(None))
             body = await asyncio.to_thread(run_to_end, packing)
             try:
                 await self._documents.change([Put(_parts_of(record), name, body, found.revision)])

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from pyroaring import BitMap
 
 from service.index.facets import FieldCounts
 from service.index.faiss.rows.numeric import slots_of
@@ -105,7 +104,7 @@ def _parts(slots: NDArray[np.uint32], at_once: int) -> Iterator[list[int]]:
         yield slots[start : start + at_once].tolist()
 
 
-def _no_slots(ids: object) -> BitMap:
+def _no_slots(ids: object) -> frozenset[int]:
     """Nobody is asked for by id here."""
     del ids
-    return BitMap()
+    return frozenset()

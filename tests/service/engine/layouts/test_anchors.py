@@ -67,8 +67,8 @@ def test_the_frame_stays_while_there_is_room() -> None:
     steps = frame.steps(places)
     assert (steps > 0).all()
     assert (steps < STEPS).all()
-    assert Frame.around(places / 2, frame) == frame
-    wider = Frame.around(3 * places, frame)
+    assert Frame.around(np.float32(0.5) * places, frame) == frame
+    wider = Frame.around(np.float32(3) * places, frame)
     assert wider.size > frame.size
     far = frame.steps(np.array([[-100, 100]], np.float32))
     assert far.tolist() == [[0, STEPS]]
