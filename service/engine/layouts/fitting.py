@@ -55,7 +55,6 @@ async def fit(
         LibraryMissing: UMAP is not installed.
         WorkersLost: the process was ended, as by a limit of memory.
     """
-
     await asyncio.to_thread(write, folder, vectors, start)
     workers = Workers(1, _nothing)
     fitting = asyncio.ensure_future(workers.run(fit_files, folder))
