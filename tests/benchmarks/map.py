@@ -41,7 +41,7 @@ from service.http import problems
 from service.index.base import Upsert
 from service.index.faiss.index import FaissIndex
 from service.settings import Work
-from tests.service.process import ROOT, environment
+from tests.service.process import ROOT, environment, wait_until
 
 DIM = 32
 PAINT_MS, FRAMES = 3000, 10
@@ -123,8 +123,9 @@ def opened(page: Page, url: str) -> tuple[float, float]:
     page.goto(f"{url}/console/#/map?colour=category")
     found: list[float] = []
     for mark in ("map.painted", "map.complete"):
-        page.wait_for_function(f"performance.getEntriesByName('{mark}').length > 0")
-        found.append(page.evaluate(f"performance.getEntriesByName('{mark}')[0].startTime"))
+        entries = f"performance.getEntriesByName('{mark}')"
+        wait_until(lambda: page.evaluate(f"{entries}.length") > 0, mark)  # noqa: B023 - at once
+        found.append(page.evaluate(f"{entries}[0].startTime"))
     return found[0], found[1]
 
 

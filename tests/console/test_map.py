@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import open_at
 from tests.console.test_looks import violations
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 PICTURES = os.environ.get("CONSOLE_PICTURES")
@@ -35,7 +35,9 @@ def placed(service: Service) -> int:
 
 def complete(page: Page) -> None:
     """Wait until all points are drawn."""
-    page.wait_for_function("performance.getEntriesByName('map.complete').length > 0")
+    marks = "performance.getEntriesByName('map.complete').length"
+    # Not by `wait_for_function`, which evaluates a text in the page: its policy forbids that.
+    wait_until(lambda: page.evaluate(marks) > 0, "all points are drawn")
     page.evaluate("new Promise(requestAnimationFrame)")
 
 
