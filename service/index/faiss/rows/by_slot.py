@@ -25,14 +25,14 @@ class BySlot:
         self._rows = rows
 
     def live_slots(self) -> LiveSlots:
-        """See `Slotted.live_slots`."""
+        """The slots of all streamers that have a vector; `Slotted.live_slots`."""
         with self._rows.lock:
             live, versions = self._rows.live.copy(), self._rows.columns.versions
         slots = slots_of(live).astype(np.uint32)
         return LiveSlots(slots, versions[slots])
 
     def read_slots(self, slots: NDArray[np.uint32]) -> SlotBlock:
-        """See `Slotted.read_slots`."""
+        """What is in some slots; `Slotted.read_slots`."""
         rows, ids = self._rows, list[str]()
         kept: list[int] = []
         versions: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
@@ -49,7 +49,7 @@ class BySlot:
         )
 
     def ids_in(self, slots: NDArray[np.uint32]) -> list[str]:
-        """See `Slotted.ids_in`."""
+        """The ids in some slots; `Slotted.ids_in`."""
         rows, ids = self._rows, list[str]()
         for part in _parts(slots, _IDS_AT_ONCE):
             with rows.lock:
@@ -57,7 +57,7 @@ class BySlot:
         return ids
 
     def slots_of(self, ids: Sequence[str]) -> list[int | None]:
-        """See `Slotted.slots_of`."""
+        """Live slots of streamers; `Slotted.slots_of`."""
         rows, found = self._rows, list[int | None]()
         for start in range(0, len(ids), _IDS_AT_ONCE):
             with rows.lock:
@@ -66,7 +66,7 @@ class BySlot:
         return found
 
     def value_classes(self, field: str, most: int) -> ValueClasses:
-        """See `Slotted.value_classes`."""
+        """Classes of one field; `Slotted.value_classes`."""
         rows = self._rows
         with rows.reading(Filter(), (), False) as view:
             live = view.allowed
