@@ -38,6 +38,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── LayoutNotFitted     409   of a job: what fits layouts is missing, or streamers
 │   ├── GenerationExists    409   a generation of a space never changes
 │   ├── GenerationRefused   409   the generation failed its checks
 │   ├── GenerationInUse     409   the generation is served
@@ -59,7 +60,6 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
-├── LayoutNotFitted         500   of a job: what fits layouts is missing
 ├── Unavailable                   the caller may try again; carries `retry_after_s`
 │   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it

@@ -1,6 +1,6 @@
 """Errors of the map of the corpus."""
 
-from service.errors.base import RequestError, ServiceError
+from service.errors.base import RequestError
 
 
 class LayoutNotFound(RequestError):
@@ -10,10 +10,10 @@ class LayoutNotFound(RequestError):
     example = "no layout was fitted yet: POST /v1/layouts:fit"
 
 
-class LayoutNotFitted(ServiceError):
-    """A layout can't be fitted; of a job, `detail` says what is missing."""
+class LayoutNotFitted(RequestError):
+    """A job can't fit a layout here; `detail` says what is missing."""
 
-    code, title = "layout_not_fitted", "The layout can't be fitted"
+    status, code, title = 409, "layout_not_fitted", "The layout can't be fitted"
     example = (
         "layouts are fitted by umap-learn, which is not installed: "
         "pip install 'similar-streamer[map]' where the service runs"
