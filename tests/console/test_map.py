@@ -128,7 +128,6 @@ def test_a_name_is_shown_where_the_mouse_rests(map_page: Page, service: Service)
     page = map_page
     open_at(page, service, "#/map?at=cooking-01")
     expect(page.get_by_role("region", name="Around cooking-01")).to_be_visible()
-    page.evaluate("performance.clearMarks()")
     mark = page.locator(".map-marks circle").first
     expect(mark).to_be_attached()
     complete(page)

@@ -5,7 +5,7 @@ import { t } from "../../i18n";
 import { Words } from "../../parts/words";
 import { Drawing } from "./gl";
 import { nearest, type Cloud, type Place } from "./points";
-import { moved, pixelOf, placeAt, zoomed, type Size, type View } from "./view";
+import { moved, pixelOf, placeAt, within, zoomed, type Size, type View } from "./view";
 
 const REACH_PX = 8;
 const REST_MS = 80;
@@ -168,7 +168,7 @@ function usePointer(
         const { view, size, choose } = latest.current;
         const every = Math.ceil(now.line.length / MOST_CORNERS);
         const corners = now.line.filter((_, i) => i % every === 0);
-        choose(corners.map(({ x, y }) => placeAt(view, size, x, y)));
+        choose(corners.map(({ x, y }) => within(placeAt(view, size, x, y))));
       }
     },
     onPointerCancel: () => {

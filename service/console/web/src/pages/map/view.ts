@@ -31,10 +31,16 @@ export function pixelOf(view: View, size: Size, at: Place): { left: number; top:
   };
 }
 
+/** The nearest place on the map. */
+export function within({ x, y }: Place): Place {
+  const kept = (value: number): number => Math.min(Math.max(value, 0), STEPS);
+  return { x: kept(x), y: kept(y) };
+}
+
 /** Moved by pixels; the middle stays on the map. */
 export function moved(view: View, right: number, down: number): View {
-  const kept = (value: number): number => Math.min(Math.max(value, 0), STEPS);
-  return { ...view, x: kept(view.x - right / view.scale), y: kept(view.y + down / view.scale) };
+  const at = { x: view.x - right / view.scale, y: view.y + down / view.scale };
+  return { ...view, ...within(at) };
 }
 
 /** Larger by a factor; the place below a pixel stays there. */
@@ -51,13 +57,11 @@ export function zoomed(view: View, size: Size, factor: number, left: number, top
 
 /** The corners of what is shown, on the map. */
 export function cornersOf(view: View, size: Size): Place[] {
-  const kept = (value: number): number => Math.min(Math.max(value, 0), STEPS);
-  const { x: west, y: north } = placeAt(view, size, 0, 0);
-  const { x: east, y: south } = placeAt(view, size, size.width, size.height);
+  const { width, height } = size;
   return [
-    [west, north],
-    [east, north],
-    [east, south],
-    [west, south],
-  ].map(([x, y]) => ({ x: kept(x as number), y: kept(y as number) }));
+    placeAt(view, size, 0, 0),
+    placeAt(view, size, width, 0),
+    placeAt(view, size, width, height),
+    placeAt(view, size, 0, height),
+  ].map(within);
 }
