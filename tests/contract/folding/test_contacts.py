@@ -59,7 +59,7 @@ def test_letters_and_digits_of_one_look_make_one_contact(disguised: str, plain: 
     assert found.kind == expected.kind
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.sampled_from([each for each in PLATFORMS if each.words]), st.data())
 def test_no_announcing_word_is_passed_over(platform: Platform, data: st.DataObject) -> None:
     """What tells that a text has none of a platform's words is right."""

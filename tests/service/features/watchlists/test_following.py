@@ -112,7 +112,7 @@ class Deployment:
         return [each.alert.streamer_id for each in found]
 
     async def reached(self, follower: AlertFollower, sequence: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while follower.place is None or follower.place.sequence < sequence:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -204,7 +204,7 @@ async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> N
     again = deployment.follower("b")
     again.sweeps = Sweeps(start, get)
     again.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await begun.wait()
     assert (await due_lists(deployment.documents))[1] == {made.watchlist_id: 1}
     await deployment.sweeps().run(Progress())
@@ -335,7 +335,7 @@ async def test_the_place_in_the_log_is_kept_without_alerts_too(deployment: Deplo
         _, matched = await read_matched(deployment.documents)
         return None if matched is None else matched.position
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (place := await stored()) is None or place.sequence < last:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await follower.stop()
