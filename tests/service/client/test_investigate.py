@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from service.client import Client
+from tests.bundles import write_bundle_with_evidence
 from tests.service.conftest import Serve
 from tests.service.process import ROOT, environment, run, wait_until
 
@@ -25,14 +26,16 @@ COPY = {"bio": "puzzle evenings with my cat; T e l e g r a m: harbour_9023"}
 
 
 @pytest.fixture
-def client(serve: Serve) -> Iterator[Client]:
-    with Client(serve(**OPTIONS).url) as client:
+def client(serve: Serve, tmp_path: Path) -> Iterator[Client]:
+    write_bundle_with_evidence(tmp_path / "bundle")
+    with Client(serve(bundle=tmp_path / "bundle", **OPTIONS).url) as client:
         yield client
 
 
 def follow(client: Client, archive: Path) -> tuple[list[str], int]:
     """What the example prints, and its exit status; the next copy signs up when it watches."""
     command = [sys.executable, "examples/investigate.py", "one", "two", "--alerts", "1"]
+    command += ["--min-probability", "0.8"]
     with subprocess.Popen(
         [*command, "--export", str(archive), "--url", client.url],
         cwd=ROOT,

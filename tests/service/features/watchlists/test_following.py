@@ -289,7 +289,7 @@ async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: D
     async def told(checkpoint: dict[str, Any]) -> None:
         at = checkpoint["round"]
         rounds.append((at["after"], set(at["lists"])))
-        if at["after"] == "x197":
+        if at["after"] == "x197" and not later:
             later.append(await deployment.create("seed-b"))
 
     result = await deployment.sweeps().run(Progress(lambda c: told(c)))
