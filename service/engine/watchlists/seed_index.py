@@ -184,8 +184,9 @@ class SeedIndex:
         return float(self._bounds.last[NAMES_OF_CHANNELS.index(name)])
 
     def _gain(self, name: str, levels: Levels) -> Bits:
-        """What a channel adds at most at these levels (N,), beside where nothing is shared."""
-        return self._bounds.of(name, levels) - (0.0 if name in _UNSHARED else self._last(name))
+        """What a channel makes of a weight at most, at these levels (N,) in place of the last."""
+        base = 0.0 if name in _UNSHARED else self._last(name)
+        return self._bounds.of(name, levels) + self._bounds.told(name, levels) - base
 
     def _shared(self, name: str, side: Side, place: Rows | None = None) -> "_Shared | None":
         """What seeds share of a channel; None if none shares anything.
