@@ -45,7 +45,9 @@ def without_hubs(
     )  # (K,)
     distinct, which = np.unique(every, return_inverse=True)
     is_hub = (counts(distinct) > most)[which]  # (K,)
-    for number in np.unique(np.searchsorted(ends, np.flatnonzero(is_hub), "right")).tolist():
+    holders = np.unique(np.searchsorted(ends, np.flatnonzero(is_hub), "right"))
+    numbers: list[int] = holders.tolist()
+    for number in numbers:
         place, channel = divmod(number, len(_KINDS))
         end = int(ends[number])
         kept = shown[number][~is_hub[end - len(shown[number]) : end]]

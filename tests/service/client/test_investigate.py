@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 OPTIONS = {"STREAMER_WEBHOOKS__PRIVATE_NETWORKS": "127.0.0.0/8"}
 RING = {
     "one": {"bio": "guitar vocal cover concert on the old roof, telegram: lunaris4471"},
-    "two": {"bio": "kitchen recipe noodles soup in winter, telegram: lunaris4471 and harbour_9023"},
+    "two": {"bio": "kitchen recipe noodles soup, telegram: lunaris4471, telegram: harbour_9023"},
     "three": {"bio": "mountain beach hostel train tickets, write to telegram: harbour_9023"},
 }
 HONEST = {"bio": "guitar vocal lessons for beginners, telegram: someoneelse77"}
