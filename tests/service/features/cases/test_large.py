@@ -14,8 +14,9 @@ from tests.service.features.cases.large import Large, LoopSteps, large_cases
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 WHO = Actor("k", "desk")
 QUERY = Query(hops=5, min_probability=0.1, budget=20_000, fan_out=64)
-MOST_STEP_S = 0.2
-"""Ten times what a step may take: this may be a slow machine."""
+MOST_STEP_S = 1.0
+"""Fifty times what a step may take: this may be a slow machine, and what is read or written as a
+whole by mistake takes longer. `python -m tests.benchmarks.cases --large 10000` tells the time."""
 
 
 @pytest.fixture
