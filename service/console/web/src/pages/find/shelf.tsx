@@ -68,7 +68,7 @@ export function Shelf(props: {
   );
 }
 
-export function SaveList(props: {
+function SaveList(props: {
   question: Question;
   chosen: string[];
   isExplained: boolean;

@@ -3,16 +3,13 @@ import { useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
 import { download } from "../../parts/download";
-import { Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
-import { useActing } from "../../state/acting";
 import { hrefOf } from "../../state/location";
-import { fileOf, questionOf, type Question } from "../find/question";
-import { BeginCase, MOST_SEEDS, SaveList } from "../find/shelf";
+import { BeginCase, MOST_SEEDS } from "../find/shelf";
 import type { Place } from "./points";
 
 export type Selected = Schemas["SelectedOut"];
-/** Of whom lists and files are made. */
+/** Who is listed, and in the file. */
 export const MOST_CHOSEN = 1000;
 const MOST_SHOWN = 100;
 
@@ -36,7 +33,7 @@ export function Chosen(props: {
       {found.count > ids.length && (
         <p class="notice">{t("map.found.first", { n: number(ids.length) })}</p>
       )}
-      {ids.length > 0 && <Actions ids={ids} />}
+      {ids.length > 0 && <Actions found={found} ids={ids} />}
       <ol class="map-list">
         {found.streamers.slice(0, MOST_SHOWN).map((one) => (
           <li key={one.streamer_id}>
@@ -67,22 +64,26 @@ export function Chosen(props: {
   );
 }
 
-/** Those that were chosen, ranked by their likeness to the ones in the middle. */
-function questionAbout(ids: readonly string[]): Question {
-  const like = ids.slice(0, MOST_SEEDS);
-  return { ...questionOf(new URLSearchParams()), like: [...like], count: ids.length };
+/** A cell of a CSV; what a spreadsheet would take for a formula begins with an apostrophe. */
+function cell(value: string | number | null | undefined): string {
+  const text = String(value ?? "");
+  const safe = /^[=+\-@\t\r]/.test(text) && typeof value === "string" ? `'${text}` : text;
+  return `"${safe.replaceAll('"', '""')}"`;
 }
 
-function Actions({ ids }: { ids: string[] }) {
-  const [asking, setAsking] = useState<"list" | "case" | null>(null);
-  const { act, wrong, acting } = useActing();
+function csvOf(found: Selected): Blob {
+  const rows = found.streamers.map((one) =>
+    [one.streamer_id, one.name, one.category, one.x, one.y].map(cell).join(),
+  );
+  const lines = ["streamer_id,name,category,x,y", ...rows, ""];
+  return new Blob([`\ufeff${lines.join("\r\n")}`], { type: "text/csv" });
+}
+
+function Actions({ found, ids }: { found: Selected; ids: string[] }) {
+  const [isAsking, setAsking] = useState(false);
   const seeds = ids.slice(0, MOST_SEEDS);
   const link = (page: string, name: string, some: readonly string[]): string =>
     hrefOf(page, new URLSearchParams({ [name]: some.join() }));
-  const save = (): Promise<void> =>
-    act(async () => {
-      download("map.csv", await fileOf(questionAbout(ids), ids, "csv", false));
-    });
   return (
     <div class="actions">
       <a class="button" href={link("find", "like", seeds)}>
@@ -91,28 +92,16 @@ function Actions({ ids }: { ids: string[] }) {
       <a class="button" href={link("find", "exclude", ids)}>
         {t("map.exclude")}
       </a>
-      <button type="button" onClick={() => setAsking("case")}>
+      <button type="button" onClick={() => setAsking(true)}>
         {t("find.case")}
       </button>
       <a class="button" href={link("alerts", "watch", seeds)}>
         {t("find.watch")}
       </a>
-      <button type="button" onClick={() => setAsking("list")}>
-        {t("find.save")}
-      </button>
-      <button type="button" disabled={acting} onClick={() => void save()}>
+      <button type="button" onClick={() => download("map.csv", csvOf(found))}>
         {t("find.download")}
       </button>
-      {wrong && <Problem failure={wrong} />}
-      {asking === "list" && (
-        <SaveList
-          question={questionAbout(ids)}
-          chosen={ids}
-          isExplained={false}
-          close={() => setAsking(null)}
-        />
-      )}
-      {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
+      {isAsking && <BeginCase seeds={seeds} close={() => setAsking(false)} />}
     </div>
   );
 }
