@@ -96,7 +96,8 @@ class StoredLayouts:
         """
         size = max(1, _PART_BYTES // (2 * anchors.vectors.shape[1] + 16))
         starts = range(0, len(anchors.keys), size)
-        kept = replace(record, first_keys=[int(anchors.keys[start]) for start in starts])
+        first_keys: list[int] = anchors.keys[::size].tolist()
+        kept = replace(record, first_keys=first_keys)
         await self._documents.change([Put(COLLECTION, kept.layout_id, kept.to_json())])
         for number, start in enumerate(starts):
             packing = _packed(anchors, slice(start, start + size))
