@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -9,6 +10,10 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Hundreds of processes begin in the tests: compiling what they import would take most of the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # `nohup make test &` ignores Ctrl-C, and a child would inherit that; tests press it themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
