@@ -1,5 +1,6 @@
 """Random tests are the same on every run and every machine, and never fail for being slow."""
 
+import gc
 import os
 import signal
 import sys
@@ -27,3 +28,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("reproducible")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: libraries, and all tests."""
+    gc.freeze()
