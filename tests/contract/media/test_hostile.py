@@ -90,9 +90,9 @@ def refused_sound(data: bytes, declared: str) -> str:
 def test_a_picture_bomb_is_refused_by_its_header(
     data: bytes | Callable[[], bytes], declared: str
 ) -> None:
-    data = data() if callable(data) else data  # what takes long is made by its test alone
-    assert len(data) < 500_000
-    reason = quick(lambda: refused_picture(data, declared), seconds=0.5, megabytes=8)
+    file = data() if callable(data) else data  # what takes long is made by its test alone
+    assert len(file) < 500_000
+    reason = quick(lambda: refused_picture(file, declared), seconds=0.5, megabytes=8)
     assert "send at most 25,000,000 pixels and 16,384 a side" in reason
 
 

@@ -183,8 +183,8 @@ MOVES = b"GIF89a\x01\0\x01\0\x80\0\0\0\0\0\xff\xff\xff" + b"!\xf9\4\0\0\0\0\0" *
 def test_a_picture_that_is_a_bomb(
     seeing: Service, data: bytes | Callable[[], bytes], kind: str
 ) -> None:
-    data = data() if callable(data) else data  # what takes long is made by its test alone
-    part = {"data": base64.b64encode(data).decode(), "content_type": kind}
+    file = data() if callable(data) else data  # what takes long is made by its test alone
+    part = {"data": base64.b64encode(file).decode(), "content_type": kind}
     answer = seeing.client.put("/v1/streamers/bomb", json={"avatar": part})
     assert answer.status_code == 422, answer.text
     assert answer.json()["errors"][0]["pointer"].startswith("/avatar")

@@ -26,7 +26,7 @@ from tests.service.conftest import Serve
 from tests.service.data_sets import profile, profiles
 from tests.service.process import Service
 
-SHORT = Patience(deadline_s=30, first_pause_s=0.01, longest_pause_s=0.2)
+SHORT = Patience(deadline_s=120, first_pause_s=0.01, longest_pause_s=0.2)
 STARTS = rb"POST /v1/jobs/imports"
 slow = pytest.mark.slow
 

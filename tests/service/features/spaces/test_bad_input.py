@@ -208,8 +208,8 @@ IDS = npy(["s000", "s001"])
 def test_archives_that_are_none(
     serving: TestClient, body: bytes | Callable[[], bytes], what: str
 ) -> None:
-    body = body() if callable(body) else body  # what takes long is made by its test alone
-    assert what in problem(send(serving, "g1", body), 422, "invalid_request")["detail"]
+    archive = body() if callable(body) else body  # what takes long is made by its test alone
+    assert what in problem(send(serving, "g1", archive), 422, "invalid_request")["detail"]
 
 
 @pytest.mark.parametrize(
