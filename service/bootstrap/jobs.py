@@ -80,7 +80,7 @@ async def open_jobs(
         **{kind: AnswerJobs(answer, spool) for kind, answer in more.answers.items()},
     }
     imports = ImportJobs(
-        writes, lanes, spool, settings.limits, known, serving.model_version, record
+        writes, lanes, spool, settings.limits, known, serving.manifest, record
     )
     kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
