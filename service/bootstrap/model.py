@@ -2,10 +2,13 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.errors import BundleError
 from model_export.contract.features import Features
+from service.engine.encoding.known_vectors import KnownVectors
 from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.pipeline import EncodingPipeline
@@ -15,9 +18,19 @@ from service.engine.encoding.tower_pool import TowerPool
 from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.work.lanes import Lane, Lanes, Queue
 from service.errors import StartupError
+from service.files.text_vectors import TextVectors
 from service.media.addresses import SystemResolver
 from service.media.fetch import Fetcher
 from service.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class OpenedPipeline:
+    """A pipeline with the threads and the towers that it works with."""
+
+    pipeline: EncodingPipeline
+    lanes: Lanes
+    towers: TowerPool
 
 
 def load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
@@ -61,6 +74,7 @@ def reader_of(
     lanes: Lanes,
     settings: Settings,
     stack: contextlib.AsyncExitStack,
+    recent: TowerCache | None = None,
 ) -> Reader:
     """Reads profiles for the encoder, by the towers of `work`; `stack` closes what it opens."""
     if not work.specs:
@@ -68,7 +82,7 @@ def reader_of(
     resolver = SystemResolver(settings.media.url_concurrency)
     stack.callback(resolver.close)
     fetcher = Fetcher(settings.media, resolver)
-    recent = TowerCache(settings.towers.recent_bytes)
+    recent = recent or TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
 
 
@@ -96,16 +110,51 @@ def pipeline_of(
 
 
 @contextlib.asynccontextmanager
-async def opened_pipeline(settings: Settings) -> AsyncGenerator[tuple[EncodingPipeline, Lanes], None]:
+async def opened_pipeline(
+    settings: Settings, texts: Sequence[Path] = ()
+) -> AsyncGenerator[OpenedPipeline, None]:
     """The pipeline that a service with these settings encodes by, without store and index.
+
+    Args:
+        settings: of the service.
+        texts: files with vectors of texts, which are then not encoded.
 
     Raises:
         StartupError, BundleError: as `load_model`.
+        UnusableTexts: the files are not those of the bundle, or not all there.
     """
     bundle, manifest, encoder, towers = load_model(settings)
+    recent_bytes = settings.towers.recent_bytes
     async with contextlib.AsyncExitStack() as stack:
-        lanes = Lanes(settings.work)
-        lanes.start()
-        stack.callback(lanes.stop)
-        reader = reader_of(bundle, TowerPool(towers, settings.towers, lanes), lanes, settings, stack)
-        yield pipeline_of(reader, encoder, manifest.model_version, settings, lanes), lanes
+        recent = TowerCache(recent_bytes)
+        if texts:
+            known = TextVectors(texts, text_towers(manifest))
+            stack.callback(known.close)
+            recent = KnownVectors(recent_bytes, known.get)
+        lanes = _opened_lanes(settings, stack)
+        work = TowerPool(towers, settings.towers, lanes)
+        reader = reader_of(bundle, work, lanes, settings, stack, recent)
+        pipeline = pipeline_of(reader, encoder, manifest.model_version, settings, lanes)
+        yield OpenedPipeline(pipeline, lanes, work)
+
+
+@contextlib.asynccontextmanager
+async def opened_towers(settings: Settings) -> AsyncGenerator[TowerPool, None]:
+    """The towers alone; raises as `opened_pipeline`."""
+    bundle, _ = bundle_of(settings)
+    async with contextlib.AsyncExitStack() as stack:
+        lanes = _opened_lanes(settings, stack)
+        towers = OnnxTowers(bundle, threads=1, device=settings.device)
+        yield TowerPool(towers, settings.towers, lanes)
+
+
+def text_towers(manifest: Manifest) -> list[str]:
+    """Versions of the towers that read texts."""
+    return [spec.version for spec in manifest.towers if spec.text is not None]
+
+
+def _opened_lanes(settings: Settings, stack: contextlib.AsyncExitStack) -> Lanes:
+    lanes = Lanes(settings.work)
+    lanes.start()
+    stack.callback(lanes.stop)
+    return lanes

@@ -13,12 +13,15 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from model_export.contract.streamer import StreamerProfile
 from service.__main__ import main
 from service.app import create_app
+from service.bootstrap.model import opened_pipeline
 from service.commands.stores import opened_store
-from service.features.transfers.encoded import LINE_FACTOR
+from service.engine.encoding.profile_reader import ToRead
 from service.files.encoded import About, about
 from service.settings import Jobs, Settings
+from service.settings.reading import read_settings
 from service.store.base import Record
 from tests.bundles import SHORT_DIM, TOPICS, write_bundle
 from tests.media_towers import picture, sound
@@ -318,4 +321,47 @@ def test_metadata_are_read_without_a_library(tmp_path: Path, encode: Encode) -> 
     assert (found.part, found.rows, found.without_content, found.rejected) == ("1/2", 1, 0, 0)
     (tmp_path / "x").write_bytes(b"similar_streamer PAR1")
     assert about(tmp_path / "x") is None
-    assert LINE_FACTOR > 1
+
+
+def test_each_text_of_the_corpus_is_encoded_once(
+    tmp_path: Path, media_bundle: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    profiles = [shown_in_pictures(i) for i in range(40)]
+    source, files = tmp_path / "in.jsonl", [tmp_path / f"t{i}.texts" for i in (1, 2, 3)]
+    source.write_text("".join(map(json_line, [*profiles, "no profile"])), encoding="utf-8")
+    given = ["encode", "--bundle", media_bundle, "--in", source, "--json"]
+
+    def run(*more: object, status: int = 0) -> dict[str, Any]:
+        capsys.readouterr()
+        assert main([*map(str, given), *map(str, more)]) == status
+        out = capsys.readouterr()
+        return json.loads(out.out) if status == 0 else {"error": out.err}
+
+    once = [
+        run("--texts-only", "--part", f"{i}/3", "--out", file)
+        for i, file in enumerate(files, start=1)
+    ]
+    titles = {v["title"] for p in profiles for v in p.get("videos", [])}
+    texts = titles | {p["bio"] for p in profiles if "bio" in p}
+    assert sum(found["texts"] for found in once) == len(texts)
+    assert run("--texts-only", "--part", "1/3", "--out", files[0])["kept"]
+
+    incomplete = run("--texts", *files[1:], "--out", tmp_path / "x.parquet", status=1)
+    assert "part 1/2 of the texts is missing" in incomplete["error"]
+    run("--texts", *files, "--out", tmp_path / "known.parquet")
+    run("--out", tmp_path / "anew.parquet")
+    known, anew = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("known", "anew"))
+    assert known.to_pylist() == anew.to_pylist()
+    assert any(row["tower_vectors"] for row in known.to_pylist())
+
+    async def encoded() -> dict[str, int]:
+        """How many pieces the towers encode where the texts are known."""
+        settings = read_settings({"bundle": media_bundle})
+        async with opened_pipeline(settings, files) as opened:
+            items = [ToRead(StreamerProfile.model_validate(p)) for p in profiles]
+            await opened.pipeline.encode_many(items)
+            return dict(opened.towers.encoded)
+
+    counts = asyncio.run(encoded())
+    assert counts.pop("test-text") == 0
+    assert all(counts.values())
