@@ -120,6 +120,7 @@ FAILING = {
     "encode": "--bundle {0}/none --in {0}/none.parquet --out {0}/e.parquet",
     "import": "{0}/none.parquet --url {1}",
     "release-check": "{0}/none --data {0}",
+    "drift": "--data-dir {0}/none --bundle {0}/none",
     "backup": "--data-dir {0}/none --out {0}/copy",
     "restore": "{0} --data-dir {0}/data",
     "verify": "--data-dir {0}/none",
