@@ -63,7 +63,7 @@ COMMANDS = {
     "embed": "encode a data set folder offline, through the served path",
     "encode": "encode a part of a corpus to a Parquet file, for `import`; any scheduler can run it",
     "import": "bring what `encode` wrote into a running service, without encoding it again",
-    "release-check": "test a bundle on held-out data before it is served: copies, disguises, precision",
+    "release-check": "test a bundle on held-out data, before it is served",
     "drift": "compare streamers written of late with those before, modality by modality",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",

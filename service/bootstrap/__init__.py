@@ -15,7 +15,7 @@ from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.lists import lists_of
-from service.bootstrap.model import load_model, pipeline_of, reader_of
+from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.bootstrap.stored_model import settle_model
@@ -23,7 +23,6 @@ from service.bootstrap.watchlists import WatchlistParts
 from service.bootstrap.webhooks import opened_feed
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.encoding.tower_pool import TowerPool
 from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.shared_content import SharedContent
@@ -122,7 +121,7 @@ async def open_services(
         )
         lanes.start()
         stack.callback(lanes.stop)
-        work = TowerPool(towers, settings.towers, lanes)
+        work = tower_pool_of(towers, settings, lanes)
         reader = reader_of(bundle, work, lanes, settings, stack)
         pipeline = pipeline_of(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)

@@ -68,6 +68,14 @@ def _at_width(manifest: Manifest, dim: int | None) -> Manifest:
         raise StartupError(f"STREAMER_DIM={dim}: {error}") from error
 
 
+def tower_pool_of(towers: OnnxTowers, settings: Settings, lanes: Lanes) -> TowerPool:
+    """The towers at work in `lanes`."""
+    known = settings.towers
+    if settings.encoding.reproducible:
+        known = known.model_copy(update={"max_batch": 1})
+    return TowerPool(towers, known, lanes)
+
+
 def reader_of(
     bundle: Bundle,
     work: TowerPool,
@@ -90,13 +98,14 @@ def pipeline_of(
     reader: Reader, encoder: OnnxEncoder, model_version: str, settings: Settings, lanes: Lanes
 ) -> EncodingPipeline:
     """Encodes profiles in `lanes`."""
+    most = 1 if settings.encoding.reproducible else MAX_BATCH
     queues: dict[Lane, Queue[Features, Encoded]] = {
         lane: lanes.queue(
             encoder.encode,
             lane,
             what="profiles",
             stage="encode",
-            max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
+            max_batch=min(settings.encoding.max_batch, most) if lane is Lane.INTERACTIVE else most,
             at_once=1,
         )
         for lane in Lane
@@ -132,7 +141,7 @@ async def opened_pipeline(
             stack.callback(known.close)
             recent = KnownVectors(recent_bytes, known.get)
         lanes = _opened_lanes(settings, stack)
-        work = TowerPool(towers, settings.towers, lanes)
+        work = tower_pool_of(towers, settings, lanes)
         reader = reader_of(bundle, work, lanes, settings, stack, recent)
         pipeline = pipeline_of(reader, encoder, manifest.model_version, settings, lanes)
         yield OpenedPipeline(pipeline, lanes, work)
@@ -145,7 +154,7 @@ async def opened_towers(settings: Settings) -> AsyncGenerator[TowerPool, None]:
     async with contextlib.AsyncExitStack() as stack:
         lanes = _opened_lanes(settings, stack)
         towers = OnnxTowers(bundle, threads=1, device=settings.device)
-        yield TowerPool(towers, settings.towers, lanes)
+        yield tower_pool_of(towers, settings, lanes)
 
 
 def text_towers(manifest: Manifest) -> list[str]:

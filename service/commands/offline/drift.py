@@ -90,9 +90,7 @@ async def _drift(args: argparse.Namespace) -> int:
             )
         with Progress("sample", "streamers") as progress:
             since = now - args.days * _DAY_S
-            sample = await draw(
-                store, bundle, manifest, since, args.sample, args.seed, progress.to
-            )
+            sample = await draw(store, bundle, manifest, since, args.sample, args.seed, progress.to)
     with Progress("compare", "modalities") as progress:
         findings = find_drift(sample, args.seed, progress.to)
     alarms = [each for each in findings if each.is_alarm]
@@ -128,7 +126,9 @@ def _show(findings: Sequence[Finding]) -> None:
 def _write_metrics(path: Path, findings: Sequence[Finding], now: float) -> None:
     registry = CollectorRegistry()
     labels = ["modality", "measure"]
-    alarm = Gauge("streamer_drift_alarm", "Drift that is sure and large.", labels, registry=registry)
+    alarm = Gauge(
+        "streamer_drift_alarm", "Drift that is sure and large.", labels, registry=registry
+    )
     p_value = Gauge("streamer_drift_p_value", "Adjusted p-value.", labels, registry=registry)
     change = Gauge("streamer_drift_change", "Late less before.", labels, registry=registry)
     for each in findings:

@@ -21,13 +21,15 @@ from service.features.transfers.texts import TextEncoder
 from service.files.encoded import About, kept
 from service.files.part_rows import Part, part_rows
 from service.files.text_vectors import AboutTexts, UnusableTexts, about_texts
-from service.settings import Settings, Work
+from service.settings import Encoding, Settings, Work
 from service.settings.reading import read_settings
 
 _MOST_PARTS = 1_000_000
 _FORMS = "give a .parquet file, or one with lines of JSON"
 _WORK = Work(threads=2, max_queue=1 << 20, slow_deadline_ms=24 * 3600 * 1000)
 """One thread encodes, and nobody waits who would rather be refused."""
+_ENCODING = Encoding(reproducible=True)
+"""Bytes are the same however many parts there are."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,10 +92,11 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     rejects: Path = args.rejects or args.out.with_name(f"{args.out.name}.rejects.ndjson")
     try:
-        given = {name: getattr(args, name) for name in ("bundle", "dim", "variant")}
-        settings = read_settings(
-            {name: value for name, value in given.items() if value is not None} | {"work": _WORK}
-        )
+        given: dict[str, Any] = {"work": _WORK, "encoding": _ENCODING}
+        for name in ("bundle", "dim", "variant"):
+            if getattr(args, name) is not None:
+                given[name] = getattr(args, name)
+        settings = read_settings(given)
         if args.texts_only:
             return _encode_texts(args, settings)
         done, is_kept = _encode(args, settings, rejects)

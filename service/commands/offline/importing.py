@@ -131,7 +131,12 @@ def _named(file: Path, url: str, headers: dict[str, str]) -> str:
 
 
 def _queued(
-    url: str, headers: dict[str, str], *, params: dict[str, str], content: Iterator[bytes], kind: str
+    url: str,
+    headers: dict[str, str],
+    *,
+    params: dict[str, str],
+    content: Iterator[bytes],
+    kind: str,
 ) -> str:
     """The id of a job that was accepted.
 

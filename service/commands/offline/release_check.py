@@ -97,4 +97,6 @@ def _show(found: Release) -> None:
     def row(gate: Gate) -> list[Cell]:
         return [gate.status, gate.name, gate.measured, gate.limit, gate.cases, gate.reason]
 
-    print_rows(["status", "gate", "measured", "limit", "cases", "found"], list(map(row, found.gates)))
+    print_rows(
+        ["status", "gate", "measured", "limit", "cases", "found"], list(map(row, found.gates))
+    )

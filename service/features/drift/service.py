@@ -153,9 +153,7 @@ def _together(
 ) -> Finding:
     """A statistic of both windows, against what is expected of it."""
     examples = _examples(sample, rows, tested.scores)
-    return Finding(
-        modality, measure, expected, tested.value, tested.p_value, 1.0, False, examples
-    )
+    return Finding(modality, measure, expected, tested.value, tested.p_value, 1.0, False, examples)
 
 
 def _examples(

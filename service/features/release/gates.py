@@ -16,8 +16,8 @@ from model_export.contract.features import Features, without
 from model_export.contract.pieces import MODALITIES
 from service.engine.evidence.engine import Evidence
 from service.engine.work.lanes import run_to_end
-from service.features.release.encoder import Vectors, golden_vectors
 from service.features.release.encoder import ReleaseEncoder as Encoder
+from service.features.release.encoder import Vectors, golden_vectors
 from service.features.release.held_out import HeldOut
 
 Status = Literal["passed", "failed", "not_run"]
@@ -109,9 +109,7 @@ def copies(data: HeldOut, evidence: Evidence, vectors: Vectors, limits: Threshol
         gates.append(_found("disguises", [], limits.disguises, "disguised copies"))
     for disguise in sorted(by_disguise):
         what = f"copies disguised by {disguise}"
-        gates.append(
-            _found(f"disguises:{disguise}", by_disguise[disguise], limits.disguises, what)
-        )
+        gates.append(_found(f"disguises:{disguise}", by_disguise[disguise], limits.disguises, what))
     rest = joined[len(pairs) :]
     for name, wrong in (
         ("strangers", rest[: len(strangers)]),
@@ -187,9 +185,7 @@ def ranking(
         ]
     auc = area_under_curve(found[right], found[~right])
     said = f"a relevant streamer scores higher than another one with probability {auc:.3f}"
-    gates = [
-        _judged("relevance", auc, limits.relevance, len(right), auc >= limits.relevance, said)
-    ]
+    gates = [_judged("relevance", auc, limits.relevance, len(right), auc >= limits.relevance, said)]
     if calibration is None or not calibration.curves:
         why = "the bundle has no calibration of the embedding"
         return [*gates, _not_run("calibration", limits.calibration_error, len(right), why)]
@@ -206,11 +202,7 @@ def ranking(
 
 
 def area_under_curve(right: Floats, wrong: Floats) -> float:
-    """Probability that a number of `right` is above one of `wrong`; ties count half (Mann-Whitney).
-
-    Args:
-        right, wrong: scores, of any number.
-    """
+    """Probability that a number of `right` is above one of `wrong`; ties count half (Mann-Whitney)."""
     ordered = np.sort(wrong)
     below = np.searchsorted(ordered, right, "left")
     upto = np.searchsorted(ordered, right, "right")

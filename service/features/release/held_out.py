@@ -110,7 +110,9 @@ def _profiles(path: Path) -> dict[str, StreamerProfile]:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 try:
-                    profile = StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
+                    profile = StreamerProfile.model_validate_json(
+                        line.removeprefix(codecs.BOM_UTF8)
+                    )
                 except ValidationError as error:
                     raise UnusableData(f"{path}:{number}: {first_problem(error)}") from error
                 found[profile.streamer_id] = profile

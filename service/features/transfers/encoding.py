@@ -99,10 +99,10 @@ class _Rejects:
     def __init__(self, path: Path, unit: str) -> None:
         self._path = path
         self._unit = unit
-        self._lines = cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES))
         self.count = 0
 
     def __enter__(self) -> "_Rejects":
+        self._lines = cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES).__enter__())
         return self
 
     def __exit__(self, *_: object) -> None:

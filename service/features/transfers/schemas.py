@@ -28,7 +28,6 @@ class ImportIn(Request):
         ),
     ]
 
-
     encoded: Annotated[
         bool,
         Field(

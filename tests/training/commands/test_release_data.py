@@ -18,9 +18,7 @@ def rows(folder: Path, name: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.slow
-def test_held_out_streamers_get_copies(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_held_out_streamers_get_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world, out = tmp_path / "world", tmp_path / "out"
     assert main(["world", "--out", str(world), "--streamers", str(max(400, MIN_STREAMERS))]) == 0
     given = ["release-data", "--data", str(world), "--out", str(out), "--copies", "5"]

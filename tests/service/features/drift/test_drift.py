@@ -81,7 +81,7 @@ def date_back(store: Redis, ids: list[str]) -> None:
 def test_alike_windows_raise_no_alarm(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    status, found, err = drifted(bundle, tmp_path, capsys)
+    status, found, _ = drifted(bundle, tmp_path, capsys)
     assert (status, found["alarms"], found["before"], found["late"]) == (0, 0, 200, 200)
     assert {f["modality"] for f in found["findings"]} >= {"bio", "tags", "embedding"}
     families = text_string_to_metric_families((tmp_path / "drift.prom").read_text())

@@ -20,7 +20,7 @@ from service.bootstrap.model import opened_pipeline
 from service.commands.stores import opened_store
 from service.engine.encoding.profile_reader import ToRead
 from service.files.encoded import About, about
-from service.settings import Jobs, Settings
+from service.settings import Encoding, Jobs, Settings
 from service.settings.reading import read_settings
 from service.store.base import Record
 from tests.bundles import SHORT_DIM, TOPICS, write_bundle
@@ -105,14 +105,17 @@ def upload(client: TestClient, file: Path) -> dict[str, Any]:
     return ended(client, submitted(answer))
 
 
+@pytest.mark.parametrize("is_bulk", [False, True], ids=["one by one", "bulk"])
 def test_records_are_those_that_a_service_makes(
-    bundle: Path, tmp_path: Path, encode: Encode
+    bundle: Path, tmp_path: Path, encode: Encode, is_bulk: bool
 ) -> None:
+    """One by one in any service, and many at once where none depends on another."""
     profiles = [shown(i) for i in range(150)]
-    with service(bundle, tmp_path / "writes") as client:
-        body = "".join(map(json_line, profiles[:100]))
+    reproducible = Encoding(reproducible=is_bulk)
+    with service(bundle, tmp_path / "writes", encoding=reproducible) as client:
+        body = "".join(map(json_line, profiles[: 150 * is_bulk]))
         client.post("/v1/streamers:bulk", content=body, headers=NDJSON).raise_for_status()
-        for profile in profiles[100:]:  # encoded one by one
+        for profile in profiles[150 * is_bulk :]:
             put(client, profile["streamer_id"], **profile)
     file = encode(profiles)
     with service(bundle, tmp_path / "imports") as client:
@@ -134,7 +137,8 @@ def test_pictures_and_sounds_come_with_what_towers_made_of_them(
     media_bundle: Path, tmp_path: Path, encode: Encode
 ) -> None:
     profiles = [shown_in_pictures(i) for i in range(30)]
-    with service(media_bundle, tmp_path / "writes") as client:
+    reproducible = Encoding(reproducible=True)
+    with service(media_bundle, tmp_path / "writes", encoding=reproducible) as client:
         for profile in profiles:
             put(client, profile["streamer_id"], **profile)
     file = encode(profiles, model=media_bundle)
@@ -310,9 +314,7 @@ def test_vectors_are_taken_from_admins_alone(bundle: Path, tmp_path: Path, encod
         problem(answer, 403, "missing_scope")
         body = {"path": "x", "encoded": True}
         headers = {"Authorization": f"Bearer {key}"}
-        problem(
-            client.post("/v1/jobs/imports", json=body, headers=headers), 403, "missing_scope"
-        )
+        problem(client.post("/v1/jobs/imports", json=body, headers=headers), 403, "missing_scope")
 
 
 def test_metadata_are_read_without_a_library(tmp_path: Path, encode: Encode) -> None:
