@@ -25,7 +25,7 @@ from service.settings.reading import read_settings
 from service.store.base import Record
 from tests.bundles import SHORT_DIM, TOPICS, write_bundle
 from tests.media_towers import picture, sound
-from tests.service.conftest import put, wait_until_visible
+from tests.service.conftest import wait_until_visible
 from tests.service.data_sets import NDJSON, json_line
 from tests.service.features.transfers.waiting import ended, submitted
 from tests.service.http.test_bad_input import problem
@@ -116,7 +116,7 @@ def test_records_are_those_that_a_service_makes(
         body = "".join(map(json_line, profiles[: 150 * is_bulk]))
         client.post("/v1/streamers:bulk", content=body, headers=NDJSON).raise_for_status()
         for profile in profiles[150 * is_bulk :]:
-            put(client, profile["streamer_id"], **profile)
+            client.put(f"/v1/streamers/{profile['streamer_id']}", json=profile).raise_for_status()
     file = encode(profiles)
     with service(bundle, tmp_path / "imports") as client:
         job = upload(client, file)
@@ -140,7 +140,7 @@ def test_pictures_and_sounds_come_with_what_towers_made_of_them(
     reproducible = Encoding(reproducible=True)
     with service(media_bundle, tmp_path / "writes", encoding=reproducible) as client:
         for profile in profiles:
-            put(client, profile["streamer_id"], **profile)
+            client.put(f"/v1/streamers/{profile['streamer_id']}", json=profile).raise_for_status()
     file = encode(profiles, model=media_bundle)
     with service(media_bundle, tmp_path / "imports") as client:
         assert upload(client, file)["result"]["created"] == 30
