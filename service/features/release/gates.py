@@ -202,7 +202,7 @@ def ranking(
 
 
 def area_under_curve(right: Floats, wrong: Floats) -> float:
-    """Probability that a number of `right` is above one of `wrong`; ties count half (Mann-Whitney)."""
+    """Probability that one of `right` is above one of `wrong`, ties half (Mann-Whitney)."""
     ordered = np.sort(wrong)
     below = np.searchsorted(ordered, right, "left")
     upto = np.searchsorted(ordered, right, "right")
