@@ -13,6 +13,7 @@ from service.files.parquet_rows import line_of
 
 _BLOCK_BYTES = 1 << 20
 _BATCH_ROWS = 64
+_MOST_LINE_BYTES = 256 << 20
 _FOOTER_BYTES = 8
 
 
@@ -206,7 +207,12 @@ class LinesPart:
         with self._path.open("rb") as file:
             at = self._begin
             file.seek(at)
-            while at < self._end and (line := file.readline()):
+            while at < self._end and (line := file.readline(_MOST_LINE_BYTES)):
+                if len(line) == _MOST_LINE_BYTES:
+                    raise UnreadableInput(
+                        f"{self._path}: the line at byte {at} is longer than {_MOST_LINE_BYTES} "
+                        "bytes: give lines of JSON"
+                    )
                 if line.strip():
                     yield at, line
                 at += len(line)
