@@ -115,9 +115,8 @@ class TextVectors:
             UnusableTexts: they are not the parts of one input by these towers.
             OSError: one can't be read.
         """
-        parts: dict[str, sqlite3.Connection] = {}
-        first: AboutTexts | None = None
-        self._bases: list[sqlite3.Connection] = []
+        parts: dict[str, Path] = {}
+        inputs: set[str] = set()
         for path in files:
             about = about_texts(path)
             if about is None:
@@ -127,17 +126,14 @@ class TextVectors:
                     f"{path} was encoded by other towers than the bundle has: encode the texts "
                     "again with this bundle"
                 )
-            if first is not None and about.input_sha256 != first.input_sha256:
+            inputs.add(about.input_sha256)
+            if len(inputs) > 1:
                 raise UnusableTexts(f"{path} is of another input than {files[0]}")
-            first = first or about
-            parts[about.part] = _opened(path)
-        count = len(parts)
-        wanted = [str(Part(i, count)) for i in range(1, count + 1)]
+            parts[about.part] = path
+        wanted = [str(Part(i, len(parts))) for i in range(1, len(parts) + 1)]
         if missing := [part for part in wanted if part not in parts]:
-            for base in parts.values():
-                base.close()
             raise UnusableTexts(f"the file of part {missing[0]} of the texts is missing by --texts")
-        self._bases = [parts[part] for part in wanted]
+        self._bases = [_opened(parts[part]) for part in wanted]
 
     def get(self, key: bytes) -> bytes | None:
         """The vector of a text; None if it is not there."""
