@@ -130,7 +130,8 @@ class TextVectors:
             if len(inputs) > 1:
                 raise UnusableTexts(f"{path} is of another input than {files[0]}")
             parts[about.part] = path
-        wanted = [str(Part(i, len(parts))) for i in range(1, len(parts) + 1)]
+        count = int(next(iter(parts)).partition("/")[2])
+        wanted = [str(Part(i, count)) for i in range(1, count + 1)]
         if missing := [part for part in wanted if part not in parts]:
             raise UnusableTexts(f"the file of part {missing[0]} of the texts is missing by --texts")
         self._bases = [_opened(parts[part]) for part in wanted]

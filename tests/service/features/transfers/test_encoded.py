@@ -349,7 +349,7 @@ def test_each_text_of_the_corpus_is_encoded_once(
     assert run("--texts-only", "--part", "1/3", "--out", files[0])["kept"]
 
     incomplete = run("--texts", *files[1:], "--out", tmp_path / "x.parquet", status=1)
-    assert "part 1/2 of the texts is missing" in incomplete["error"]
+    assert "part 1/3 of the texts is missing" in incomplete["error"]
     run("--texts", *files, "--out", tmp_path / "known.parquet")
     run("--out", tmp_path / "anew.parquet")
     known, anew = (pq.read_table(tmp_path / f"{name}.parquet") for name in ("known", "anew"))
