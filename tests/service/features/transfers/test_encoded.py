@@ -180,7 +180,8 @@ def test_a_complete_file_is_kept_and_another_input_encoded(
     out = encode(profiles)
     assert not answered()["kept"]
     before = out.stat()
-    assert encode(profiles).stat() == before
+    after = encode(profiles).stat()
+    assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
     found = answered()
     assert (found["kept"], found["rows"], found["without_content"]) == (True, 20, 2)
     encode([*profiles[:-1], shown(21)])
