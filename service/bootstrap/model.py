@@ -90,7 +90,8 @@ def reader_of(
     resolver = SystemResolver(settings.media.url_concurrency)
     stack.callback(resolver.close)
     fetcher = Fetcher(settings.media, resolver)
-    recent = recent or TowerCache(settings.towers.recent_bytes)
+    if recent is None:
+        recent = TowerCache(settings.towers.recent_bytes)
     return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
 
 

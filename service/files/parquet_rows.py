@@ -36,7 +36,8 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
     try:
         with open(0, "rb") as file, open(1, "wb") as lines:
             rows: Any = parquet.ParquetFile(file, page_checksum_verification=True)
-            about = (rows.metadata.metadata or {}).get(ENCODED.encode())
+            metadata: Any = rows.metadata.metadata or {}
+            about = metadata.get(ENCODED.encode())
             if about is not None:
                 lines.write(line_of({ENCODED: json.loads(about)}))
             for group in range(rows.num_row_groups):

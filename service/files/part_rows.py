@@ -90,7 +90,7 @@ class _Unchanged:
         self._stamp = self._now()
 
     def check(self) -> None:
-        """See `PartRows.check`."""
+        """Refuse a file that is not as it was; raises `UnreadableInput`."""
         if self._now() != self._stamp:
             raise UnreadableInput(
                 f"{self._path} was changed while it was read: run the command again"
@@ -145,7 +145,7 @@ class ParquetPart:
         return digest.hexdigest()
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
-        """See `PartRows`."""
+        """Rows as lines of JSON, by their number."""
         try:
             for group, before, skip, count in self._groups():
                 at = 0
@@ -164,7 +164,7 @@ class ParquetPart:
             raise self._unreadable(error) from error
 
     def done(self, name: int) -> int:
-        """See `PartRows`."""
+        """Rows of the part before the row of this number."""
         return name - 1 - self._begin
 
     def _groups(self) -> Iterator[tuple[int, int, int, int]]:
@@ -203,7 +203,7 @@ class LinesPart:
         return digest.hexdigest()
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
-        """See `PartRows`."""
+        """Lines with something in them, by the byte at which they begin."""
         with self._path.open("rb") as file:
             at = self._begin
             file.seek(at)
@@ -218,7 +218,7 @@ class LinesPart:
                 at += len(line)
 
     def done(self, name: int) -> int:
-        """See `PartRows`."""
+        """Bytes of the part before the line that begins here."""
         return name - self._begin
 
 

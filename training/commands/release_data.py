@@ -63,7 +63,7 @@ def _write(dataset: Dataset, out: Path, most: int, seed: int) -> dict[str, int]:
     shown = {p.streamer_id: p.dump() for p in dataset.profiles if p.streamer_id in held_out}
     handles: dict[str, dict[str, Any]] = {}
     made: list[tuple[dict[str, Any], str, str]] = []
-    counts = dict.fromkeys(KINDS, 0)
+    counts: dict[str, int] = dict.fromkeys(KINDS, 0)
     for kind in KINDS:
         for streamer_id in rng.sample(tested, len(tested)):
             if counts[kind] >= most:

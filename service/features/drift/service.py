@@ -159,13 +159,13 @@ def _together(
 def _examples(
     sample: Sample, rows: np.ndarray[tuple[int], np.dtype[np.int64]], scores: Floats
 ) -> list[str]:
-    order = rows[np.argsort(-scores, kind="stable")]
-    return [sample.ids[row] for row in order.tolist() if sample.is_late[row]][:_EXAMPLES]
+    order: list[int] = rows[np.argsort(-scores, kind="stable")].tolist()
+    return [sample.ids[row] for row in order if sample.is_late[row]][:_EXAMPLES]
 
 
 def _judged(found: Sequence[Finding]) -> list[Finding]:
     """With p-values adjusted for all of them (Holm 1979), and alarms."""
-    order = np.argsort([each.p_value for each in found], kind="stable").tolist()
+    order: list[int] = np.argsort([each.p_value for each in found], kind="stable").tolist()
     judged = list(found)
     least = 0.0
     for rank, place in enumerate(order):

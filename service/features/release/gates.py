@@ -241,10 +241,11 @@ def _joined(
     data: HeldOut, evidence: Evidence, vectors: Vectors, pairs: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Whether the evidence says that the two of each pair (P, 2) are the same (P,)."""
-    places, ends = np.unique(pairs, return_inverse=True)
+    found, ends = np.unique(pairs, return_inverse=True)
+    places: list[int] = found.tolist()
     sides = [
         evidence.side(data.profiles[i], vectors.embedding[i] if vectors.usable[i] else None)
-        for i in places.tolist()
+        for i in places
     ]
     ends = ends.reshape(-1, 2)
     return run_to_end(evidence.compare(sides, ends[:, 0], ends[:, 1])).matches.joined

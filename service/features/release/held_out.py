@@ -77,7 +77,9 @@ def held_out(folder: Path, most: int, seed: int) -> HeldOut:
     known = {row[0]: (row[1], row[2]) for row in marked or ()}
     profiles = _profiles(folder / "streamers.jsonl")
     rng = np.random.default_rng(seed)
-    drawn = [list(profiles)[i] for i in rng.permutation(len(profiles)).tolist()]
+    everyone, order = list(profiles), rng.permutation(len(profiles))
+    places: list[int] = order.tolist()
+    drawn = [everyone[place] for place in places]
     tested = [i for i in drawn if splits.get(i, _HELD_OUT) == _HELD_OUT]
     if len(tested) < 2:
         raise UnusableData(

@@ -331,7 +331,7 @@ def test_each_text_of_the_corpus_is_encoded_once(
 ) -> None:
     profiles = [shown_in_pictures(i) for i in range(40)]
     source, files = tmp_path / "in.jsonl", [tmp_path / f"t{i}.texts" for i in (1, 2, 3)]
-    source.write_text("".join(map(json_line, [*profiles, "no profile"])), encoding="utf-8")
+    source.write_text("".join(map(json_line, profiles)) + "no profile\n", encoding="utf-8")
     given = ["encode", "--bundle", media_bundle, "--in", source, "--json"]
 
     def run(*more: object, status: int = 0) -> dict[str, Any]:
