@@ -38,7 +38,7 @@ def _csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterato
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header: list[str] = next(reader, [])
+            header = next(reader, list[str]())
             places = _places(path, header, columns, optional)
             for row in reader:
                 if row:

@@ -169,7 +169,7 @@ def ranking(
             _not_run("relevance", limits.relevance, 0, why),
             _not_run("calibration", limits.calibration_error, 0, why),
         ]
-    usable = vectors.usable
+    usable = vectors.usable & data.known
     rows = data.asked[usable[data.asked]]
     scores = vectors.embedding[rows] @ vectors.embedding.T  # (A, N)
     others = usable & np.ones((len(rows), 1), np.bool_)

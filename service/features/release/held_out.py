@@ -16,7 +16,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.errors import ServiceError
 from service.files.tables import rows_of
 
-MIN_SHARED = 3
+MIN_SHARED = 2
 """Users, or related streamers, that two relevant streamers have in common, as in training."""
 _HELD_OUT = "test"
 _PLAIN = "plain"
@@ -46,6 +46,7 @@ class HeldOut:
         asked: places of those queries that no encoder learned from; others are copies of them.
         copies: pairs of streamers that are the same.
         look_alikes: pairs of places of streamers that are not, though they look it.
+        known: bool (N,), of whom it is known who is relevant: they have an audience, or a label.
         relevant: bool (Q, N), whether they have an audience, or a label, in common; None = unknown.
         groups: int64 (N,), equal for streamers that are the same.
     """
@@ -55,6 +56,7 @@ class HeldOut:
     asked: NDArray[np.int64]
     copies: Sequence[Copy]
     look_alikes: Sequence[tuple[int, int]]
+    known: NDArray[np.bool_]
     relevant: NDArray[np.bool_] | None
     groups: NDArray[np.int64]
 
@@ -95,13 +97,14 @@ def held_out(folder: Path, most: int, seed: int) -> HeldOut:
         [numbers.setdefault(known[i][0] if i in known else f"\0{i}", len(numbers)) for i in ids],
         np.int64,
     )
+    truth = _relevant(folder, ids, len(queries), splits)
     return HeldOut(
         [profiles[i] for i in ids],
         len(queries),
         np.flatnonzero([splits.get(i, _HELD_OUT) == _HELD_OUT for i in queries]),
         _copies(ids, groups, known),
         _look_alikes(folder, ids, groups),
-        _relevant(folder, ids, len(queries)),
+        *(truth or (np.zeros(len(ids), np.bool_), None)),
         groups,
     )
 
@@ -182,27 +185,28 @@ def _look_alikes(
     ]
 
 
-def _relevant(folder: Path, ids: Sequence[str], queries: int) -> NDArray[np.bool_] | None:
-    """By users in common, else by related streamers, else by labels; see `HeldOut`."""
-    for name, columns in (
-        ("interactions", ("streamer_id", "user_id")),
-        ("relations", ("streamer_id", "related_id")),
-    ):
-        pairs = _pairs(folder, name, *columns)
-        if pairs:
-            if name == "relations":
-                pairs += [(other, one) for one, other in pairs]
-            return _by_audience(pairs, ids, queries)
+def _relevant(
+    folder: Path, ids: Sequence[str], queries: int, splits: Mapping[str, str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """`known` and `relevant` of `HeldOut`: by related streamers, else by users, else by labels."""
+    related = _pairs(folder, "relations", "streamer_id", "related_id")
+    related += [(other, one) for one, other in related]
+    if related:
+        learned = [(one, other) for one, other in related if splits.get(other) != _HELD_OUT]
+        return _by_audience(learned, ids, queries)
+    views = _pairs(folder, "interactions", "streamer_id", "user_id")
+    if views:
+        return _by_audience(views, ids, queries)
     labels = dict(_pairs(folder, "labels", "streamer_id", "label"))
     if not labels:
         return None
     given = np.array([labels.get(i, "") for i in ids])
-    return (given[:queries, None] == given) & (given[:queries, None] != "")
+    return given != "", (given[:queries, None] == given) & (given[:queries, None] != "")
 
 
 def _by_audience(
     pairs: Sequence[tuple[str, str]], ids: Sequence[str], queries: int
-) -> NDArray[np.bool_]:
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     place = {streamer_id: i for i, streamer_id in enumerate(ids)}
     audience: list[set[str]] = [set() for _ in ids]
     for streamer_id, user in pairs:
@@ -216,4 +220,4 @@ def _by_audience(
     for query in range(queries):
         shared = Counter(i for user in audience[query] for i in reached[user])
         relevant[query, [i for i, n in shared.items() if n >= MIN_SHARED]] = True
-    return relevant
+    return np.array([len(users) >= MIN_SHARED for users in audience], np.bool_), relevant

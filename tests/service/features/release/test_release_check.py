@@ -25,11 +25,12 @@ from service.features.release.gates import (
     area_under_curve,
     calibration_error,
 )
-from service.features.release.held_out import held_out
+from service.features.release.held_out import MIN_SHARED, held_out
 from service.features.release.service import check_release
 from tests.bundles import CALIBRATION, TOPICS, curve, write_bundle, write_manifest
 from tests.service.data_sets import json_line
 from training.disguises import copy_of
+from training.teachers import id_embeddings
 
 Table = NDArray[np.float32]
 DISGUISES = ("zero_width", "full_width", "spaced")
@@ -224,13 +225,16 @@ def test_a_folder_without_truth_says_what_is_missing(
 def test_audiences_make_streamers_relevant(tmp_path: Path) -> None:
     lines = [json_line({"streamer_id": f"s{i}", "tags": ["music"]}) for i in range(4)]
     (tmp_path / "streamers.jsonl").write_text("".join(lines))
-    shared = [["u", "s0"], ["v", "s0"], ["w", "s0"], ["u", "s1"], ["v", "s1"], ["w", "s1"]]
+    shared = [["u", "s0"], ["v", "s0"], ["u", "s1"], ["v", "s1"], ["w", "s3"], ["v", "s3"]]
     written(tmp_path, "interactions", ["user_id", "streamer_id"], [*shared, ["u", "s2"]])
     found = held_out(tmp_path, 1000, seed=0)
     ids = [profile.streamer_id for profile in found.profiles]
     assert found.relevant is not None
     pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(found.relevant), strict=True)}
     assert {pair for pair in pairs if pair[0] != pair[1]} == {("s0", "s1"), ("s1", "s0")}
+    known = {i for i, is_known in zip(ids, found.known.tolist(), strict=True) if is_known}
+    assert known == {"s0", "s1", "s3"}
+    assert MIN_SHARED == id_embeddings.MIN_SHARED
 
 
 def test_area_under_the_curve_counts_ties_half() -> None:
