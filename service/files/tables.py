@@ -9,6 +9,9 @@ from typing import Any
 from service.errors import ServiceError
 
 
+_NONE: list[str] = []
+
+
 class UnreadableTable(ServiceError):
     """A table lacks a column, or can't be read."""
 
@@ -38,7 +41,7 @@ def _csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterato
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader, list[str]())
+            header = next(reader, _NONE)
             places = _places(path, header, columns, optional)
             for row in reader:
                 if row:

@@ -1,6 +1,7 @@
 """Permutation tests of two samples: statistics of the labels as they are, and shuffled."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,10 +73,10 @@ def classifier_auc(rows: Floats, labels: Labels, rng: np.random.Generator) -> Te
         center, scale = rows[train].mean(0), rows[train].std(0) + 1e-9
         x, held = (rows[train] - center) / scale, (rows[test] - center) / scale
         gram = x.T @ x + _RIDGE * len(x) * np.eye(x.shape[1])
-        weights: Floats = np.linalg.solve(gram, x.T)  # (F, n)
+        weights = cast(Floats, np.linalg.solve(gram, x.T))  # (F, n)
         given = many[:, train].astype(np.float64)
         given -= given.mean(1, keepdims=True)
-        predicted: Floats = held @ (weights @ given.T)  # (m, P + 1)
+        predicted = held @ (weights @ given.T)  # (m, P + 1)
         areas += _areas(predicted, many[:, test].T) / 2
         scores[test] = predicted[:, 0]
     return Tested(float(areas[0]), float((areas >= areas[0] - 1e-12).mean()), scores)

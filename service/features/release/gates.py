@@ -171,11 +171,9 @@ def ranking(
         ]
     usable = vectors.usable & data.known
     rows = data.asked[usable[data.asked]]
-    scores = vectors.embedding[rows] @ vectors.embedding.T  # (A, N)
-    others = usable & np.ones((len(rows), 1), np.bool_)
-    others[np.arange(len(rows)), rows] = False
-    right = data.relevant[rows][others]
-    found = scores[others]
+    gallery = data.queries + np.flatnonzero(usable[data.queries :])  # as in the calibration
+    found = (vectors.embedding[rows] @ vectors.embedding[gallery].T).ravel()
+    right = data.relevant[rows][:, gallery].ravel()
     few = min(int(right.sum()), int((~right).sum()))
     if few < FEWEST:
         why = f"only {int(right.sum())} of {len(right)} pairs of held-out streamers are relevant"
