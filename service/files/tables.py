@@ -8,7 +8,6 @@ from typing import Any
 
 from service.errors import ServiceError
 
-
 _NONE: list[str] = []
 
 
