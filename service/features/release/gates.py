@@ -45,7 +45,7 @@ class Thresholds:
 
     golden_cosine: float = 0.9
     duplicates: float = 0.9
-    disguises: float = 0.7
+    disguises: float = 0.5
     false_joins: float = 0.05
     kept: float = 0.2
     relevance: float = 0.6
