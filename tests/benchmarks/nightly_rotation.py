@@ -92,7 +92,7 @@ class Night:
             modalities=np.full(len(rows), 2, np.float32),
             interactions=counts[learned],
             unseen=np.full(len(rows), not was_trained),
-            audience=audience_of(users),
+            audience=audience_of(RowVectors.of(users)),
         )
         self.fit = fit(known)
         predictor = self.fit.predictor

@@ -45,7 +45,8 @@ class ColdStartIn(Request):
         Field(
             max_length=128,
             description="Name of the ID space; by default the one that was handed over, or else "
-            "the model's.",
+            "the model's. Where several were handed over, and none under the model's name, it has "
+            "to be told.",
         ),
     ] = None
     neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
