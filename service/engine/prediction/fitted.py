@@ -54,14 +54,12 @@ class Elected:
     Places are those among the known, of whom k are in the generation.
 
     Attributes:
-        known: int64 (k,), their rows of the generation.
         voters: int64 (V,), rows of the generation that voted.
         tally: of single votes, by place.
         scores: float32 (k,), shares of all votes.
         named: int64 (R,), places of those that got votes and are established, ascending.
     """
 
-    known: NDArray[np.int64]
     voters: NDArray[np.int64]
     tally: Tally
     scores: NDArray[np.float32]
@@ -183,7 +181,7 @@ class FittedGeneration:
         named = np.flatnonzero(scores > 0)
         if self.generation.interactions is not None:
             named = named[self._are_established(self.rows[named], least)]
-        return Elected(self.rows, self.rows[voters], tally, scores, named)
+        return Elected(self.rows[voters], tally, scores, named)
 
     def _are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
         counts = self.generation.interactions

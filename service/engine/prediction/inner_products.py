@@ -153,9 +153,7 @@ class InnerProductIndex:
         made._bands = [band.kept(keep) for band in self._bands]
         return made
 
-    def search(
-        self, query: NDArray[np.float32], k: int, allowed: Allowed | None = None
-    ) -> Found:
+    def search(self, query: NDArray[np.float32], k: int, allowed: Allowed | None = None) -> Found:
         """The best rows for a query (E,): up to k of them, best first, and their scores.
 
         Args:
@@ -174,6 +172,9 @@ class InnerProductIndex:
         faiss.omp_set_num_threads(1)  # of this thread; others need the other cores
         share = 1.0 if allowed is None else allowed.count / len(self.vectors)
         depth = max(int(self._times * k / share), _LEAST_DEPTH)
+        if allowed is not None and depth >= allowed.count:
+            rows = np.flatnonzero(allowed.mask)
+            return _best(self.vectors.scores(query, rows), rows, k)
         longest = float(np.linalg.norm(query))
         rows, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
         for band in self._bands:
@@ -182,9 +183,7 @@ class InnerProductIndex:
                 break
             more = self._candidates(band, query, depth, k, least, allowed)
             found = self.vectors.scores(query, more)
-            rows, scores = _best(
-                np.concatenate([scores, found]), np.concatenate([rows, more]), k
-            )
+            rows, scores = _best(np.concatenate([scores, found]), np.concatenate([rows, more]), k)
         return rows, scores
 
     def _candidates(

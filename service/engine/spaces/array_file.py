@@ -42,9 +42,7 @@ class ArrayFile:
         self._file.write(np.ascontiguousarray(array).data)
         self._file.flush()
         self._end = begin + array.nbytes
-        pages = mmap.mmap(
-            self._file.fileno(), array.nbytes, access=mmap.ACCESS_READ, offset=begin
-        )
+        pages = mmap.mmap(self._file.fileno(), array.nbytes, access=mmap.ACCESS_READ, offset=begin)
         return np.frombuffer(pages, array.dtype).reshape(array.shape)
 
     def __enter__(self) -> Self:

@@ -72,5 +72,3 @@ It is awaited on the event loop before the generation serves and does its work i
 a generation for which it fails does not serve. It may be asked for a generation that then does not
 serve, since another one was promoted meanwhile.
 """
-
-

@@ -79,7 +79,7 @@ class PackedIds(Sequence[str]):
         """An id that is there twice; None if there is none."""
         same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
         seen: set[bytes] = set()  # of one hash
-        before = -1
+        before = -2
         for at in same.tolist():
             if at - 1 != before:
                 seen = {self._bytes(int(self._order[at]))}

@@ -110,7 +110,5 @@ class RowVectors:
         """Length of every row (n,)."""
         made = np.empty(len(self._values), np.float32)
         for begin in range(0, len(made), _BLOCK):
-            made[begin : begin + _BLOCK] = np.linalg.norm(
-                self.block(begin, begin + _BLOCK), axis=1
-            )
+            made[begin : begin + _BLOCK] = np.linalg.norm(self.block(begin, begin + _BLOCK), axis=1)
         return made

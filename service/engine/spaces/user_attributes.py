@@ -165,6 +165,8 @@ class UserAttributes:
 
     def _holding(self, condition: Condition) -> NDArray[np.bool_]:
         name = condition.field.removeprefix(_PREFIX)
+        if name not in self._codes and name not in self._numbers:
+            return np.zeros(self._count, np.bool_)  # who lacks a field fulfils no condition on it
         holding = np.ones(self._count, np.bool_)
         if condition.any is not None:
             holding &= self._one_of(name, condition.any)

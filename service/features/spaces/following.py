@@ -72,6 +72,7 @@ class SpaceFollower:
         self._in_file: set[str] = set()  # whose arrays are not in memory
         self._loading: dict[str, asyncio.Task[None]] = {}
         self._writing: dict[str, asyncio.Task[None]] = {}
+        self._no_room_until = 0.0
         self._again_at: dict[str, float] = {}
         self._refreshing = asyncio.Lock()
         self._background = Background("spaces")
@@ -169,7 +170,9 @@ class SpaceFollower:
     def _settle(self) -> None:
         """Drop what is not wanted, begin to load what is missing, serve what is active."""
         wanted = self._wanted()
-        before = {i: found for i, found in self._before().items() if i not in wanted}
+        before: dict[str, tuple[str, GenerationRecord]] = {}
+        if time.monotonic() >= self._no_room_until:
+            before = {i: found for i, found in self._before().items() if i not in wanted}
         kept = wanted.keys() | before.keys()
         for known in (self._held, self._erased, self.problems, self._again_at):
             for chunks_id in known.keys() - kept:
@@ -195,21 +198,17 @@ class SpaceFollower:
 
     async def _write(self, chunks_id: str) -> None:
         """Move the arrays of a generation from memory to a file; until it is served again."""
-        held = self._held[chunks_id]
-
-        def written() -> ServedGeneration:
-            with ArrayFile(self._folder) as file:
-                return held.kept(file.keep)
-
         try:
-            made = await asyncio.to_thread(written)
+            held = self._held.get(chunks_id)
+            if held is None:
+                return
+            made = await asyncio.to_thread(_in_a_file, held, self._folder)
             if (now := self._held.get(chunks_id)) is not None and now.fitted is held.fitted:
                 self._held[chunks_id] = replace(now, generation=made.generation, fitted=made.fitted)
                 self._in_file.add(chunks_id)
         except OSError as error:
             _log.warning("no room for a generation, which a roll-back will load: %s", error)
-            self._held.pop(chunks_id, None)
-            self._again_at[chunks_id] = time.monotonic() + _NO_ROOM_S
+            self._no_room_until = time.monotonic() + _NO_ROOM_S
         finally:
             del self._writing[chunks_id]
         self._settle()
@@ -290,3 +289,8 @@ class SpaceFollower:
                 served = self._active.get(space)
                 if served is not None and served.generation is held.generation:
                     self._active.switch(changed)
+
+
+def _in_a_file(held: ServedGeneration, folder: Path) -> ServedGeneration:
+    with ArrayFile(folder) as file:
+        return held.kept(file.keep)

@@ -75,9 +75,7 @@ class CountsOut(Response):
 
     streamers: int
     users: int
-    erased_streamers: Annotated[
-        int, Field(description="Streamers that were erased from it since.")
-    ]
+    erased_streamers: Annotated[int, Field(description="Streamers that were erased from it since.")]
     erased_users: Annotated[int, Field(description="Users that were erased from it since.")]
 
 

@@ -24,8 +24,8 @@ from service.features.spaces.checking import Before
 from service.features.spaces.erasing import erase_row, erase_streamer
 from service.features.spaces.following import POLL_S, SEEN_S, SpaceFollower
 from service.features.spaces.graduation import Graduations
-from service.features.spaces.receiving import Form, Receiver
 from service.features.spaces.patient_work import in_a_thread
+from service.features.spaces.receiving import Form, Receiver
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
 from service.store.spaces import (

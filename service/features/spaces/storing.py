@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.engine.spaces.chunk_codec import (
     ATTRIBUTES,

@@ -71,7 +71,7 @@ class ArchivedStore(RedisStore):
     """A store that can be backed up, restored and verified; `judgements` are those of pairs."""
 
     def __init__(self, url: str, *, chunks_dir: Path | None = None, **options: Any) -> None:
-        """Connect as `RedisStore` does; chunks of generations are in `chunks_dir`, if it is given."""
+        """Connect as `RedisStore` does; chunks of generations are in `chunks_dir`, if given."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
         prefix = options.get("prefix", "ss:")

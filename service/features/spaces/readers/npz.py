@@ -216,15 +216,18 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
         def where(row: int, start: int = start) -> str:
             return f"{vectors.name}[{start + row}]"
 
-        facts: list[dict[str, Scalar]] | None = None
-        if told:
-            facts = [{} for _ in texts]
-            for name, values in told.items():
-                for fact, value in zip(facts, values.rows(count).tolist(), strict=True):
-                    if value not in ("", b"") and value == value:  # not NaN
-                        fact[name] = _text(value) if isinstance(value, str | bytes) else value
-        rows.append(texts, vectors.rows(count), given, where, facts)
+        rows.append(texts, vectors.rows(count), given, where, _facts(told, count))
         yield
+
+
+def _facts(told: dict[str, _Array], count: int) -> list[dict[str, Scalar]]:
+    """Attributes of the next users."""
+    facts: list[dict[str, Scalar]] = [{} for _ in range(count)]
+    for name, values in told.items():
+        for fact, value in zip(facts, values.rows(count).tolist(), strict=True):
+            if value not in ("", b"") and value == value:  # not NaN
+                fact[name] = _text(value) if isinstance(value, str | bytes) else value
+    return facts
 
 
 def _attributes(arrays: dict[str, _Array], ids: _Array) -> dict[str, _Array]:

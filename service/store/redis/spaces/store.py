@@ -1,8 +1,8 @@
 """Spaces on Valkey or Redis.
 
 ss:spaces                    hash: JSON of a `SpaceRecord` by space
-ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it is kept. With a folder
-                             for chunks, those alone that an erasure has changed
+ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it is kept. Where chunks
+                             are in a folder, those alone that an erasure has changed
 ss:space:upload:<space>      the token of the hand-over that is being received; expires
 ss:space:erased              sorted set: notes of who was erased, by the time of the erasure
 ss:spaces:replicas           hash: by replica, when it told what it has in memory, and that

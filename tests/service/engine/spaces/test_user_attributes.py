@@ -33,9 +33,7 @@ CONDITIONS = st.builds(
     lt=NUMBERS,
     lte=NUMBERS,
 )
-FILTERS = st.builds(
-    Filter, st.lists(CONDITIONS, max_size=3), st.lists(CONDITIONS, max_size=2)
-)
+FILTERS = st.builds(Filter, st.lists(CONDITIONS, max_size=3), st.lists(CONDITIONS, max_size=2))
 
 
 def of(users: list[dict[str, Any]], rows_of_chunk: int = 7) -> UserAttributes:

@@ -57,9 +57,7 @@ def parquet_of(handed: HandOver) -> bytes:
     told = handed.attributes or [None] * len(handed.user_ids)
     rows += [
         {"kind": "user", "id": name, "vector": vector.tolist(), "attributes": attributes}
-        for name, vector, attributes in zip(
-            handed.user_ids, handed.user_vectors, told, strict=True
-        )
+        for name, vector, attributes in zip(handed.user_ids, handed.user_vectors, told, strict=True)
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=37)
@@ -350,7 +348,11 @@ def test_users_are_filtered_by_attributes_that_come_with_them(
     # Who is erased takes its attributes along.
     client.delete("/v1/spaces/als/users/观众-4").raise_for_status()
     read = client.portal.call(  # type: ignore[union-attr]
-        load, spaces_of(client)._store, "als", space_of_store(client).active, spaces_of(client)._lanes
+        load,
+        spaces_of(client)._store,
+        "als",
+        space_of_store(client).active,
+        spaces_of(client)._lanes,
     )
     mask = read.user_attributes.mask(Filter([Condition("is_vip", any=[True])]))
     assert [read.user_ids[row] for row in np.flatnonzero(mask)] == [
