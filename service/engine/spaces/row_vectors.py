@@ -1,5 +1,7 @@
 """Vectors of many rows, in 16 bits a component where there are many."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,7 +26,7 @@ class RowVectors:
         Args:
             values: (n, E).
         """
-        self._values = values
+        self._values: NDArray[Any] = values
         is_whole = values.dtype == np.float32
         self._factors = None if is_whole else np.zeros(len(values), np.float32)
 
