@@ -75,10 +75,16 @@ class _Band:
     """
 
     def __init__(
-        self, codes: Any, rows: NDArray[np.int32] | None, longest: float, count: int
+        self,
+        codes: Any,
+        rows: NDArray[np.int32] | None,
+        longest: float,
+        count: int,
+        stored: NDArray[np.uint8] | None = None,
     ) -> None:
-        """Of FAISS's codes, or what they were serialised to, and their rows, None: the same."""
+        """Of FAISS's codes, or of what they were serialised to, and their rows, None: the same."""
         self._codes = codes
+        self._stored = stored
         self._rows = rows
         self.longest = longest
         self.count = count
@@ -86,8 +92,8 @@ class _Band:
     @property
     def codes(self) -> Any:
         """The codes, which are read when they are used first."""
-        if isinstance(self._codes, np.ndarray):
-            self._codes = faiss.deserialize_index(self._codes)
+        if self._codes is None:
+            self._codes = faiss.deserialize_index(self._stored)
         return self._codes
 
     def rows_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -97,7 +103,8 @@ class _Band:
     def kept(self, keep: Keep) -> "_Band":
         """The same with its arrays elsewhere."""
         rows = None if self._rows is None else keep(self._rows)
-        return _Band(keep(faiss.serialize_index(self.codes)), rows, self.longest, self.count)
+        stored = keep(faiss.serialize_index(self.codes))
+        return _Band(None, rows, self.longest, self.count, stored)
 
 
 class InnerProductIndex:

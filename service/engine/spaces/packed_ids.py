@@ -58,7 +58,7 @@ class PackedIds(Sequence[str]):
     def kept(self, keep: Keep) -> "PackedIds":
         """The same with its arrays elsewhere."""
         made = copy(self)
-        made._text = memoryview(keep(np.frombuffer(self._text, np.uint8)))
+        made._text = keep(np.frombuffer(self._text, np.uint8)).data
         made._ends, made._order = keep(self._ends), keep(self._order)
         made._hashes = keep(self._hashes)
         return made

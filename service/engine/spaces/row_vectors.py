@@ -20,13 +20,13 @@ class RowVectors:
     the memory, and inner products that are right to about 1e-5 of both lengths.
     """
 
-    def __init__(self, values: NDArray[np.float32] | NDArray[np.int16]) -> None:
+    def __init__(self, values: NDArray[Any]) -> None:
         """Rows to be filled by `put`, in the type in which they are to be kept; see `of`, `empty`.
 
         Args:
-            values: (n, E).
+            values: float32 or int16 (n, E).
         """
-        self._values: NDArray[Any] = values
+        self._values = values
         is_whole = values.dtype == np.float32
         self._factors = None if is_whole else np.zeros(len(values), np.float32)
 
@@ -41,7 +41,7 @@ class RowVectors:
         """Rows (n, E); few are not copied."""
         if len(values) <= whole_rows:
             return cls(values)
-        made = cls.empty(*values.shape, whole_rows)
+        made = cls.empty(len(values), values.shape[1], whole_rows)
         for begin in range(0, len(values), _BLOCK):
             made.put(begin, values[begin : begin + _BLOCK])
         return made

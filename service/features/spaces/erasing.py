@@ -106,7 +106,8 @@ async def _without(
         found = await store.chunks(record.chunks_id, names)
         if found[0] != packed or None in found:  # another one was erased meanwhile
             return await _without(store, record, row, in_thread)
-        chunks = dict(zip(kept, [chunk for chunk in found if chunk is not None], strict=True))
+        whole = [chunk for chunk in found if chunk is not None]
+        chunks: dict[str, bytes] = dict(zip(kept, whole, strict=True))
         rest = await in_thread(partial(_left, ids, chunks, ids.index(row.row_id)))
         return dict(zip(names, rest, strict=True))
     return None

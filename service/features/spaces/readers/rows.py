@@ -205,8 +205,7 @@ class Rows:
                     f"{where(row)}: the name of an attribute has {len(name)} characters; 1 to "
                     f"{_MOST_NAME_CHARS} may be"
                 )
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if is_number and not abs(value) <= MOST_NUMBER:
+            if isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
                 raise InvalidRequest(
                     f"{where(row)}: the attribute {name!r} is {value}; a number may be 2^53 at "
                     "most: send an id as text"

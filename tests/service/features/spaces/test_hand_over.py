@@ -51,7 +51,7 @@ def space_of_store(client: TestClient) -> SpaceRecord:
 
 def parquet_of(handed: HandOver) -> bytes:
     rows: list[dict[str, Any]] = [
-        {"kind": "streamer", "id": name, "vector": vector.tolist()}
+        {"kind": "streamer", "id": name, "vector": vector.tolist(), "attributes": None}
         for name, vector in zip(handed.ids, handed.vectors, strict=True)
     ]
     told = handed.attributes or [None] * len(handed.user_ids)
