@@ -102,7 +102,7 @@ class FittedGeneration:
     centroids: Centroids | None
 
     def kept(self, generation: Generation, keep: Keep) -> "FittedGeneration":
-        """The same with its large arrays elsewhere, as those of `generation` are already."""
+        """A copy with its large arrays elsewhere, as those of `generation` are already."""
         contents, users, graph = self.contents, self.users, self.fit.graph
         if contents is not None:
             contents = contents.kept(contents.vectors.kept(keep), keep)

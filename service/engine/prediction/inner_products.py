@@ -101,7 +101,7 @@ class _Band:
         return places if self._rows is None else self._rows[places].astype(np.int64)
 
     def kept(self, keep: Keep) -> "_Band":
-        """The same with its arrays elsewhere."""
+        """A copy with its arrays elsewhere."""
         rows = None if self._rows is None else keep(self._rows)
         stored = keep(faiss.serialize_index(self.codes))
         return _Band(None, rows, self.longest, self.count, stored)
@@ -154,7 +154,7 @@ class InnerProductIndex:
         return not self._bands
 
     def kept(self, vectors: RowVectors, keep: Keep) -> "InnerProductIndex":
-        """The same with its arrays elsewhere, as its vectors are already."""
+        """A copy with its arrays elsewhere, as its vectors are already."""
         made = copy(self)
         made.vectors = vectors
         made._bands = [band.kept(keep) for band in self._bands]

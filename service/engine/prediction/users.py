@@ -62,7 +62,7 @@ class UserIndex:
         )
 
     def kept(self, generation: Generation, keep: Keep) -> "UserIndex":
-        """The same with its arrays elsewhere, as those of `generation` are already."""
+        """A copy with its arrays elsewhere, as those of `generation` are already."""
         made = copy(self)
         made._ids, made._attributes = generation.user_ids, generation.user_attributes
         made._index = self._index.kept(generation.user_vectors, keep)

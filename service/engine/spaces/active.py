@@ -25,7 +25,7 @@ class ServedGeneration:
     erased_streamers: frozenset[str] = frozenset()
 
     def kept(self, keep: Keep) -> Self:
-        """The same with its large arrays elsewhere."""
+        """A copy with its large arrays elsewhere."""
         generation = self.generation.kept(keep)
         return replace(self, generation=generation, fitted=self.fitted.kept(generation, keep))
 

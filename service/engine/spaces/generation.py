@@ -40,7 +40,7 @@ class Generation:
     user_attributes: UserAttributes | None = None
 
     def kept(self, keep: Keep) -> Self:
-        """The same with its large arrays elsewhere."""
+        """A copy with its large arrays elsewhere."""
         counts, attributes = self.interactions, self.user_attributes
         return replace(
             self,
@@ -61,7 +61,7 @@ class Fitted(Protocol):
     """What answers need of a generation besides its vectors."""
 
     def kept(self, generation: Generation, keep: Keep) -> "Fitted":
-        """The same with its large arrays elsewhere, as those of `generation` are already."""
+        """A copy with its large arrays elsewhere, as those of `generation` are already."""
         ...
 
 

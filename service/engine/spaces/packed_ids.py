@@ -56,7 +56,7 @@ class PackedIds(Sequence[str]):
         return cls(bytes(text), np.cumsum(np.concatenate(sizes), dtype=np.uint64))
 
     def kept(self, keep: Keep) -> "PackedIds":
-        """The same with its arrays elsewhere."""
+        """A copy with its arrays elsewhere."""
         made = copy(self)
         made._text = keep(np.frombuffer(self._text, np.uint8)).data
         made._ends, made._order = keep(self._ends), keep(self._order)

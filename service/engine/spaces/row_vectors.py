@@ -47,7 +47,7 @@ class RowVectors:
         return made
 
     def kept(self, keep: Keep) -> "RowVectors":
-        """The same with its arrays elsewhere."""
+        """A copy with its arrays elsewhere."""
         made = RowVectors(keep(self._values))
         made._factors = None if self._factors is None else keep(self._factors)
         return made

@@ -114,7 +114,7 @@ class UserAttributes:
         self._numbers: dict[str, NDArray[np.float64]] = {}
 
     def kept(self, keep: Keep) -> "UserAttributes":
-        """The same with its arrays elsewhere."""
+        """A copy with its arrays elsewhere."""
         made = UserAttributes(self._count)
         made._values = self._values
         made._codes = {name: keep(codes) for name, codes in self._codes.items()}

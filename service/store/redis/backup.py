@@ -77,8 +77,7 @@ class ArchivedStore(RedisStore):
         prefix = options.get("prefix", "ss:")
         self.judgements = RedisJudgements(self._client, prefix)
         self.documents = RedisDocuments(self._client, prefix)
-        folder = None if chunks_dir is None else ChunkFolder(chunks_dir)
-        self.spaces = RedisSpaces(self._client, prefix, folder)
+        self.spaces = RedisSpaces(self._client, prefix, chunks_dir and ChunkFolder(chunks_dir))
         self._job_copies = JobCopies(self._client, prefix=prefix)
         self._document_copies = DocumentCopies(self._client, prefix=prefix)
 
