@@ -10,6 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.spaces.generation import Generation
+from service.engine.spaces.packed_ids import PackedIds
 from service.features.spaces.service import Spaces
 from service.features.spaces.storing import load
 from service.index.filters import Condition, Filter
@@ -43,10 +45,13 @@ def spaces_of(client: TestClient) -> Spaces:
     return client.app_state["services"].spaces  # type: ignore[index]
 
 
-def space_of_store(client: TestClient) -> SpaceRecord:
-    """What the store says of the space `als`."""
+def read_from_store(client: TestClient) -> Generation:
+    """What the store has of the generation of `als` that is served."""
+    spaces = spaces_of(client)
     assert client.portal is not None
-    return SpaceRecord.of_json(client.portal.call(spaces_of(client)._store.get, "als"))
+    active = SpaceRecord.of_json(client.portal.call(spaces._store.get, "als")).active
+    assert active is not None
+    return client.portal.call(load, spaces._store, "als", active, spaces._lanes)
 
 
 def parquet_of(handed: HandOver) -> bytes:
@@ -250,10 +255,8 @@ def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandO
     asked = {"streamer_id": handed.ids[3], "users": USERS}
     users = client.post("/v1/cold-start", json=asked).json()["users"]
     assert {user["user_id"] for user in users} == set(handed.user_ids) - {"观众-7"}
-    store, lanes = spaces._store, spaces._lanes
-    record = space_of_store(client)
-    assert client.portal is not None
-    read = client.portal.call(load, store, "als", record.active, lanes)
+    read = read_from_store(client)
+    assert isinstance(read.user_ids, PackedIds)
     assert "观众-7" not in read.user_ids
     assert len(read.user_ids) == len(read.user_vectors) == USERS - 1
     row = read.user_ids.find("观众-8")
@@ -288,9 +291,8 @@ def test_the_vectors_of_an_erased_streamer_go_from_all_generations(
         asked = client.post("/v1/cold-start", json={"streamer_id": "once", "space": "als"})
         assert problem(asked, 404, "streamer_not_found")
         roll_back(client)
-    store, lanes = (getattr(spaces_of(client), name) for name in ("_store", "_lanes"))
-    assert client.portal is not None
-    read = client.portal.call(load, store, "als", space_of_store(client).active, lanes)
+    read = read_from_store(client)
+    assert read.interactions is not None
     assert "once" not in read.streamer_ids
     assert len(read.streamer_ids) == len(read.vectors) == len(read.interactions) == STREAMERS
     assert read.vectors[40].tolist() == one.vectors[40].tolist()
@@ -347,13 +349,8 @@ def test_users_are_filtered_by_attributes_that_come_with_them(
     )
     # Who is erased takes its attributes along.
     client.delete("/v1/spaces/als/users/观众-4").raise_for_status()
-    read = client.portal.call(  # type: ignore[union-attr]
-        load,
-        spaces_of(client)._store,
-        "als",
-        space_of_store(client).active,
-        spaces_of(client)._lanes,
-    )
+    read = read_from_store(client)
+    assert read.user_attributes is not None
     mask = read.user_attributes.mask(Filter([Condition("is_vip", any=[True])]))
     assert [read.user_ids[row] for row in np.flatnonzero(mask)] == [
         handed.user_ids[i] for i in those(lambda a: a["is_vip"]) if i != 4
