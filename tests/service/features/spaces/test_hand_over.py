@@ -352,7 +352,7 @@ def test_users_are_filtered_by_attributes_that_come_with_them(
     read = read_from_store(client)
     assert read.user_attributes is not None
     mask = read.user_attributes.mask(Filter([Condition("is_vip", any=[True])]))
-    assert [read.user_ids[row] for row in np.flatnonzero(mask)] == [
+    assert [read.user_ids[row] for row in np.flatnonzero(mask).tolist()] == [
         handed.user_ids[i] for i in those(lambda a: a["is_vip"]) if i != 4
     ]
 
