@@ -239,7 +239,7 @@ async def open_services(
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase),
+                *(cases.kept.erase, watch.copies.erase, spaces.erase_streamer),
             ),
             limits=settings.limits,
             lanes=lanes,
