@@ -7,8 +7,11 @@ from playwright.sync_api import Page, expect
 
 from service.features.cases.exports.archive import verify
 from tests.console.conftest import open_at
+from tests.console.profiles import COPIES, HARM
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
+
+NOTE = HARM.format(field="note")
 
 
 def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Path) -> None:
@@ -52,6 +55,66 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     assert verify(archive)
     page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def case_of(service: Service, title: str, *seeds: str) -> str:
+    """A case that was expanded; its id."""
+    made = service.client.post("/v1/cases", json={"title": title, "seeds": seeds}).json()
+    path = f"/v1/cases/{made['case_id']}"
+    tag = {"If-Match": f'"{made["revision"]}"'}
+    service.client.post(f"{path}:expand", headers=tag).raise_for_status()
+    return made["case_id"]
+
+
+def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    case_id = case_of(service, "again", "copy-0")
+    open_at(page, service, f"#/cases?case={case_id}")
+    members = page.locator(".members tbody tr")
+    expect(members).to_have_count(3)
+    page.get_by_role("button", name="Run again").click()
+    expect(page.get_by_role("region", name="What this run changed")).to_contain_text(
+        "Nothing changed"
+    )
+    copy = {**COPIES[0], "streamer_id": "copy-7", "name": "night kitchen 7"}
+    assert service.bulk([copy])[0]["outcome"] == "created"
+    wait_until(
+        lambda: "copy-7" in service.client.get("/v1/streamers/copy-7").text, "the copy is stored"
+    )
+    page.get_by_role("button", name="Run again").click()
+    changed = page.get_by_role("region", name="What this run changed")
+    expect(changed).to_contain_text("1 joined")
+    expect(changed).to_contain_text("A streamer is new")
+    expect(changed.get_by_role("link", name="copy-7")).to_be_visible()
+    expect(members).to_have_count(4)
+    row = page.locator(".members tr", has_text="copy-7")
+    row.locator(".name").click()
+    page.keyboard.press("m")
+    page.keyboard.type(NOTE)
+    page.keyboard.press("Enter")
+    page.keyboard.press("n")
+    expect(row).to_contain_text("Cleared")
+    expect(row).to_contain_text(NOTE)
+    expect(page.get_by_label("Note")).to_have_value("")
+    assert violations(page) == []
+    page.get_by_role("button", name="Run again").click()
+    expect(changed).to_contain_text("1 left")
+    expect(changed).to_contain_text("Somebody decided")
+    found = service.client.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
+    assert [(one["streamer_id"], one["note"]) for one in found] == [("copy-7", NOTE)]
+    page.get_by_role("link", name="Watch for more").click()
+    page.provoked.append("422")  # pyright: ignore[reportAttributeAccessIssue]
+    page.get_by_role("button", name="Watch", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("confirmed")  # nobody is, up to now
+    page.go_back()
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Delete the case again?")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="New case")).to_be_visible()
+    assert service.client.get(f"/v1/cases/{case_id}").status_code == 404
+    service.client.delete("/v1/streamers/copy-7").raise_for_status()
+    assert page.evaluate("window.harmed") is None
 
 
 def test_two_who_decide_at_once(signed_in: Page, service: Service) -> None:

@@ -76,16 +76,20 @@ export function Board({ id }: { id: string }) {
       show(ran.differences);
       return "";
     });
-  const decide = (verdict: Verdict, note: string): Promise<void> =>
-    change(async () => {
-      const streamer_id = members[at]?.streamer_id;
-      if (!streamer_id) return "";
+  const decide = async (verdict: Verdict, note: string): Promise<boolean> => {
+    const streamer_id = members[at]?.streamer_id;
+    let isTaken = false;
+    if (!streamer_id) return isTaken;
+    await change(async () => {
       const to = { ...params, path: { ...path, streamer_id } };
       const body = { verdict, note };
       await ask(api.PUT("/v1/cases/{case_id}/members/{streamer_id}", { params: to, body }));
+      isTaken = true;
       setCurrent(Math.min(at + 1, members.length - 1));
       return `${streamer_id}: ${t(`case.${verdict}`)}`;
     });
+    return isTaken;
+  };
   const undo = (): Promise<void> =>
     change(async () => {
       const { undone } = await ask(api.POST("/v1/cases/{case_id}:undo", { params }));
@@ -101,7 +105,9 @@ export function Board({ id }: { id: string }) {
   };
   useKeys({ j: () => move(1), k: () => move(-1), z: () => void undo() });
 
-  if (failure) return <Problem failure={failure} again={again} />;
+  if (failure && (!value || failure.status === 404)) {
+    return <Problem failure={failure} again={again} />;
+  }
   if (!value) return <Loading />;
   const isBusy = acting || jobId !== null;
   return (
@@ -124,7 +130,7 @@ export function Board({ id }: { id: string }) {
         <Deciding
           who={members[at]?.streamer_id}
           isActing={isBusy}
-          decide={(verdict, note) => void decide(verdict, note)}
+          decide={decide}
           focusMember={() => focus(at)}
         />
         <button type="button" class="plain" disabled={isBusy} onClick={() => void undo()}>
@@ -133,7 +139,8 @@ export function Board({ id }: { id: string }) {
         <span class="spring" />
         <Closing id={id} title={value.title} revision={value.revision} />
       </div>
-      {wrong && <Problem failure={wrong} again={again} />}
+      {failure && <Problem failure={failure} again={again} />}
+      {wrong && !failure && <Problem failure={wrong} again={again} />}
       {failed && <Problem failure={failed} />}
       {jobId !== null && (
         <p role="status">

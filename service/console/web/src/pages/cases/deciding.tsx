@@ -7,17 +7,19 @@ import { VERDICTS, type Verdict } from "./members";
 export function Deciding(props: {
   who: string | undefined;
   isActing: boolean;
-  decide: (verdict: Verdict, note: string) => void;
+  /** Whether it was taken; otherwise the note stays. */
+  decide: (verdict: Verdict, note: string) => Promise<boolean>;
   focusMember: () => void;
 }) {
   const [note, setNote] = useState("");
-  const decide = (verdict: Verdict): void => {
-    props.decide(verdict, note.trim());
-    setNote("");
+  const decide = async (verdict: Verdict): Promise<void> => {
+    if (await props.decide(verdict, note.trim())) setNote("");
   };
   useKeys({
     m: () => document.getElementById("note")?.focus(),
-    ...Object.fromEntries(VERDICTS.map(([verdict, key]) => [key, () => decide(verdict)] as const)),
+    ...Object.fromEntries(
+      VERDICTS.map(([verdict, key]) => [key, () => void decide(verdict)] as const),
+    ),
   });
   return (
     <>
@@ -26,7 +28,7 @@ export function Deciding(props: {
           key={verdict}
           type="button"
           disabled={props.isActing || !props.who}
-          onClick={() => decide(verdict)}
+          onClick={() => void decide(verdict)}
         >
           {t(`case.${verdict}`)} <kbd>{key}</kbd>
         </button>
