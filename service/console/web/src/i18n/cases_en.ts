@@ -85,6 +85,7 @@ export const casesEn = {
   "case.verify": "Whoever gets the ZIP checks it by",
   "case.members": "Members, the surest first",
   "case.hop": "Hop",
+  "case.hops": "Hops shown in the graph",
   "case.probability": "Probability",
   "case.path": "Path",
   "case.weakest": "Weakest link",

@@ -86,6 +86,7 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "case.verify": "收到 ZIP 的人可以这样校验：",
   "case.members": "成员，最确定的在前",
   "case.hop": "跳数",
+  "case.hops": "图中显示的跳数",
   "case.probability": "概率",
   "case.path": "路径",
   "case.weakest": "最弱环节",

@@ -22,7 +22,7 @@ export function useFollowing(id: string | null, ended: (end: Job | Failure) => v
     setJob(null);
     if (id === null) return;
     const abort = new AbortController();
-    let timer: ReturnType<typeof setTimeout>;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const look = async (): Promise<void> => {
       try {
         const params = { path: { job_id: id } };

@@ -68,7 +68,10 @@ export function Board({ id }: { id: string }) {
     });
   const expand = (how: "expand" | "rerun"): Promise<void> =>
     change(async () => {
-      const ran = await ask(api.POST(`/v1/cases/{case_id}:${how}`, { params }));
+      const ran =
+        how === "expand"
+          ? await ask(api.POST("/v1/cases/{case_id}:expand", { params }))
+          : await ask(api.POST("/v1/cases/{case_id}:rerun", { params }));
       if ("job_id" in ran) {
         setJobId(ran.job_id);
         return t("case.expanding");
@@ -158,7 +161,13 @@ export function Board({ id }: { id: string }) {
           <p class="quiet">
             {t("case.found", { n: number(value.returned), all: number(value.total_known) })}
           </p>
-          <Graph members={members} edges={value.edges} current={at} choose={setEdge} />
+          <Graph
+            members={members}
+            edges={value.edges}
+            current={at}
+            choose={setEdge}
+            chooseMember={setCurrent}
+          />
           <Members members={members} current={at} setCurrent={setCurrent} />
           <NextPage next={value.next_cursor} name="members" />
           <Edges edges={value.edges} chosen={edge} choose={setEdge} />
