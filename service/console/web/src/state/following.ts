@@ -26,9 +26,7 @@ export function useFollowing(id: string | null, ended: (end: Job | Failure) => v
     const look = async (): Promise<void> => {
       try {
         const params = { path: { job_id: id } };
-        const found = await ask(
-          api.GET("/v1/jobs/{job_id}", { params, signal: abort.signal }),
-        );
+        const found = await ask(api.GET("/v1/jobs/{job_id}", { params, signal: abort.signal }));
         if (abort.signal.aborted) return;
         setJob(found);
         if (!isGoingOn(found)) return latest.current(found);
@@ -52,5 +50,10 @@ export function whyFailed(end: Job | Failure): Failure | null {
   if (end instanceof Failure) return end;
   if (end.state === "succeeded") return null;
   const problem = end.error ?? undefined;
-  return new Failure(problem?.status ?? 409, problem?.code ?? end.state, problem?.detail ?? end.state, problem);
+  return new Failure(
+    problem?.status ?? 409,
+    problem?.code ?? end.state,
+    problem?.detail ?? end.state,
+    problem,
+  );
 }

@@ -57,7 +57,10 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
       go("alerts", changed({ list: null, cursor: null }));
       refresh();
     });
-  const swept = list.sweep.at === null ? t("watch.due") : t("watch.swept", { time: time(list.sweep.at), n: number(list.sweep.streamers ?? 0) });
+  const swept =
+    list.sweep.at === null
+      ? t("watch.due")
+      : t("watch.swept", { time: time(list.sweep.at), n: number(list.sweep.streamers ?? 0) });
   return (
     <details class="watchlist">
       <summary>

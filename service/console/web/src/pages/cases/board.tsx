@@ -122,7 +122,12 @@ export function Board({ id }: { id: string }) {
         {t("case.seeds")}: <Words value={value.seeds.join(", ")} />
       </p>
       <div class="toolbar judging">
-        <button type="button" class="primary" disabled={isBusy} onClick={() => void expand("expand")}>
+        <button
+          type="button"
+          class="primary"
+          disabled={isBusy}
+          onClick={() => void expand("expand")}
+        >
           {t("case.expand")}
         </button>
         {value.run && (
@@ -153,9 +158,7 @@ export function Board({ id }: { id: string }) {
       {value.run?.incomplete_because && (
         <p class="notice">{t("find.incomplete", { why: value.run.incomplete_because })}</p>
       )}
-      {differences && (
-        <DifferencesTable found={differences} close={() => setDifferences(null)} />
-      )}
+      {differences && <DifferencesTable found={differences} close={() => setDifferences(null)} />}
       {members.length ? (
         <>
           <p class="quiet">

@@ -60,7 +60,7 @@ export function SavedList({ name }: { name: string }) {
       if ("rows" in found) {
         setAnswer(found);
         again();
-      } else setLater({ jobId: found.job_id, format: "json" });
+      } else setLater({ jobId: (found as Schemas["JobOut"]).job_id, format: "json" });
     });
   /** Of the same question; no run is kept of it. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>

@@ -30,11 +30,11 @@ export function AuditFilter() {
   const { params } = place.value;
   const [fields, setFields] = useState(fieldsOf(params));
   useEffect(() => setFields(fieldsOf(params)), [params]);
-  const input = (name: keyof Fields, type: string) => (
+  const input = (name: keyof Fields, type: "text" | "datetime-local") => (
     <label>
       {t(`run.audit.${name}`)}{" "}
       <input
-        type={type}
+        type={type as "text"} // all that is used of either is its value
         data-search={name === "of" ? "" : undefined}
         maxLength={128}
         spellcheck={false}

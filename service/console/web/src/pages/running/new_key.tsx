@@ -64,11 +64,7 @@ export function NewKey({ create }: { create: (body: Body) => void }) {
       </label>
       <label>
         {t("run.key.expires")}{" "}
-        <input
-          type="date"
-          value={until}
-          onInput={(event) => setUntil(event.currentTarget.value)}
-        />
+        <input type="date" value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
       </label>
       <button type="submit" disabled={isOwn && !scopes.size}>
         {t("run.key.create")}

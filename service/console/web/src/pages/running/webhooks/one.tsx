@@ -92,12 +92,7 @@ export function OneWebhook({ id }: { id: string }) {
           {t("hook.rotate")}
         </button>
         <span class="spring" />
-        <button
-          type="button"
-          class="danger"
-          disabled={acting}
-          onClick={() => setAsking("delete")}
-        >
+        <button type="button" class="danger" disabled={acting} onClick={() => setAsking("delete")}>
           {t("hook.delete")}
         </button>
       </div>
@@ -150,10 +145,7 @@ function State({ hook }: { hook: Hook }) {
       t("hook.failure"),
       hook.last_failure_at ? `${time(hook.last_failure_at)}: ${hook.last_failure}` : null,
     ],
-    [
-      t("hook.previous"),
-      hook.previous_secret_until ? time(hook.previous_secret_until) : null,
-    ],
+    [t("hook.previous"), hook.previous_secret_until ? time(hook.previous_secret_until) : null],
   ];
   return (
     <>
