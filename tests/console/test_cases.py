@@ -12,7 +12,7 @@ from service.features.cases.exports.archive import verify
 from tests.console.conftest import open_at
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 NOTE = HARM.format(field="note")
 
@@ -69,6 +69,14 @@ def case_of(service: Service, title: str, *seeds: str) -> str:
     return made["case_id"]
 
 
+def wait_until_seen(service: Service, sequence: int) -> None:
+    """Wait until questions consider a write."""
+    wait_until(
+        lambda: service.client.get("/readyz").json()["index_sequence"] >= sequence,
+        "the write is in the index",
+    )
+
+
 SHOP: dict[str, Any] = {
     "bio": "Coral rings from the lagoon, ask t.me/coral_rings_lagoon for what is left",
     "tags": ["coral", "rings", "lagoon"],
@@ -80,7 +88,7 @@ SHOP: dict[str, Any] = {
 def shops(service: Service) -> Iterator[None]:
     """Three accounts of one shop, and nobody of it when the test ends."""
     for i in range(3):
-        service.put(f"shop-{i}", **SHOP)
+        wait_until_seen(service, service.put(f"shop-{i}", **SHOP))
     yield
     for i in range(4):
         service.client.delete(f"/v1/streamers/shop-{i}")
@@ -96,9 +104,7 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
     page.get_by_role("button", name="Run again").click()
     changed = page.get_by_role("region", name="What this run changed")
     expect(changed).to_contain_text("Nothing changed")
-    sequence = service.put("shop-3", **SHOP)
-    seen = {"after_sequence": sequence}
-    service.client.get("/v1/streamers/shop-0/similar", params=seen).raise_for_status()
+    wait_until_seen(service, service.put("shop-3", **SHOP))
     page.get_by_role("button", name="Run again").click()
     expect(changed).to_contain_text("1 joined")
     expect(changed).to_contain_text("A streamer is new")

@@ -9,6 +9,7 @@ from playwright.sync_api import Page, expect
 from tests.bundles import write_bundle
 from tests.console.conftest import KEY
 from tests.console.desks import at
+from tests.console.test_cases import wait_until_seen
 from tests.service.process import Service, wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         running.client.headers["Authorization"] = f"Bearer {KEY}"
         accounts = [_account(ring, i) for ring in range(RINGS) for i in range(EACH)]
         for begin in range(0, len(accounts), CHUNK):
-            running.bulk(accounts[begin : begin + CHUNK])
+            lines = running.bulk(accounts[begin : begin + CHUNK])
+            wait_until_seen(running, max(line["sequence"] for line in lines))
         yield running
 
 
