@@ -42,7 +42,9 @@ def test_a_link_to_what_is_gone(signed_in: Page, service: Service, place: str) -
     elif told == "Ready":
         expect(page.get_by_text(told, exact=True)).to_be_visible()
     else:
-        expect(page.get_by_text(told).or_(page.get_by_text("Deleted, or never")).first).to_be_visible()
+        expect(
+            page.get_by_text(told).or_(page.get_by_text("Deleted, or never")).first
+        ).to_be_visible()
     expect(page.get_by_role("navigation", name="Pages")).to_be_visible()
 
 

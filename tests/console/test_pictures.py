@@ -71,7 +71,11 @@ def ids(desk: Service) -> dict[str, str]:
     client.put("/v1/lists/spring-campaign", json=saved).raise_for_status()
     client.post("/v1/lists/spring-campaign:run").raise_for_status()
     case_id = case_of(desk, "amber pendants", "amber-0")
-    for name, verdict in (("amber-1", "confirmed"), ("amber-2", "confirmed"), ("amber-3", "unsure")):
+    for name, verdict in (
+        ("amber-1", "confirmed"),
+        ("amber-2", "confirmed"),
+        ("amber-3", "unsure"),
+    ):
         revision = client.get(f"/v1/cases/{case_id}").json()["revision"]
         client.put(
             f"/v1/cases/{case_id}/members/{name}",
