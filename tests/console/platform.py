@@ -11,54 +11,22 @@ _FIRST = {
     "travel": ["Slow", "Backpack", "Alpine", "Island", "Railway", "徒步", "露营", "山野"],
 }
 _LAST = {
-    "cooking": [
-        "Wok",
-        "Noodles",
-        "Bakery",
-        "Table",
-        "Pantry",
-        "Soup bar",
-        "小厨",
-        "面馆",
-        "家常菜",
-        "灶台",
-    ],
-    "gaming": [
-        "Raiders",
-        "Lobby",
-        "Controller",
-        "Queue",
-        "Arena",
-        "Speedrun",
-        "电竞",
-        "小队",
-        "主播",
-        "擂台",
-    ],
-    "music": [
-        "Sessions",
-        "Strings",
-        "Covers",
-        "Choir",
-        "Notes",
-        "Radio",
-        "小屋",
-        "舞台",
-        "乐队",
-        "夜谈",
-    ],
-    "travel": [
-        "Miles",
-        "Trails",
-        "Postcards",
-        "Hostel",
-        "Lookout",
-        "Ferry",
-        "日记",
-        "笔记",
-        "小队",
-        "地图",
-    ],
+    "cooking": (
+        *("Wok", "Noodles", "Bakery", "Table", "Pantry"),
+        *("Soup bar", "小厨", "面馆", "家常菜", "灶台"),
+    ),
+    "gaming": (
+        *("Raiders", "Lobby", "Controller", "Queue", "Arena"),
+        *("Speedrun", "电竞", "小队", "主播", "擂台"),
+    ),
+    "music": (
+        *("Sessions", "Strings", "Covers", "Choir", "Notes"),
+        *("Radio", "小屋", "舞台", "乐队", "夜谈"),
+    ),
+    "travel": (
+        *("Miles", "Trails", "Postcards", "Hostel", "Lookout"),
+        *("Ferry", "日记", "笔记", "小队", "地图"),
+    ),
 }
 
 

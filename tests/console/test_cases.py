@@ -66,6 +66,7 @@ def case_of(service: Service, title: str, *seeds: str) -> str:
     path = f"/v1/cases/{made['case_id']}"
     tag = {"If-Match": f'"{made["revision"]}"'}
     service.client.post(f"{path}:expand", headers=tag).raise_for_status()
+    wait_until(lambda: service.client.get(path).json()["run"] is not None, "the case is expanded")
     return made["case_id"]
 
 
@@ -142,13 +143,11 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
 def test_two_who_decide_at_once(signed_in: Page, service: Service) -> None:
     page = signed_in
     page.provoked.append("412")  # pyright: ignore[reportAttributeAccessIssue]
-    made = service.client.post("/v1/cases", json={"title": "two tabs", "seeds": ["copy-0"]}).json()
-    path = f"/v1/cases/{made['case_id']}"
-    tag = {"If-Match": f'"{made["revision"]}"'}
-    ran = service.client.post(f"{path}:expand", headers=tag).json()
-    open_at(page, service, f"#/cases?case={made['case_id']}")
+    case_id = case_of(service, "two tabs", "copy-0")
+    path = f"/v1/cases/{case_id}"
+    open_at(page, service, f"#/cases?case={case_id}")
     expect(page.locator(".members tbody tr")).to_have_count(3)
-    tag = {"If-Match": f'"{ran["revision"]}"'}
+    tag = {"If-Match": f'"{service.client.get(path).json()["revision"]}"'}
     body = {"verdict": "cleared"}
     service.client.put(f"{path}/members/copy-2", json=body, headers=tag).raise_for_status()
     page.keyboard.press("y")
