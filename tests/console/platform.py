@@ -29,19 +29,32 @@ _LAST = {
     ),
 }
 
+_OPENINGS = (
+    *("Every evening from a balcony in Lisbon", "Slow mornings and strong coffee"),
+    *("Three friends, one camera", "Since 2014 without a script", "Learning it as you watch"),
+    *("Requests are open until midnight", "From the back of a blue van", "No music, just talk"),
+    *("Beginners first, questions welcome", "周末直播，平日剪片"),
+)
+_CLOSINGS = (
+    *("Fridays are for mistakes.", "Bring your own chair!", "Subtitles by my sister."),
+    *("Ask me about the river.", "Long streams, short breaks.", "See the archive."),
+    *("新手友好。", "欢迎留言点播。"),
+)
+
 
 def _streamer(topic: str, i: int) -> dict[str, Any]:
     words, first, last = TOPICS[topic].split(), _FIRST[topic], _LAST[topic]
-    near = [words[(i + step) % 8] for step in (0, 1, 3)]
+    row, column = divmod(i, 8)
+    near = [words[(i + step) % 8] for step in (0, 1 + row % 3, 4)]
     return {
         "streamer_id": f"{topic}-{i:03}",
-        "name": f"{first[i % 8]} {last[i // 8]}",
-        "bio": f"{near[0]}, {near[1]} & {near[2]}: live every {'Friday' if i % 2 else 'evening'}",
-        "tags": [topic, words[i % 8], words[(i + 2) % 8]],
+        "name": f"{first[column]} {last[row]}",
+        "bio": f"{_OPENINGS[row]}: {near[0]}, {near[1]}. {_CLOSINGS[column]}",
+        "tags": [topic, near[0], near[2]],
         "category": topic,
-        "language": "zh" if i % 8 > 4 else "en",
+        "language": "zh" if column > 4 else "en",
         "attributes": {"followers": 137 * (i + 3) % 9000, "partner": i % 3 == 0},
-        "videos": [{"video_id": f"v{i}", "title": f"{near[0]} {near[2]} #{i}"}],
+        "videos": [{"video_id": f"v{i}", "title": f"{last[row]} {near[1]}, part {i}"}],
     }
 
 
