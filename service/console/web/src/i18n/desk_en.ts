@@ -156,7 +156,6 @@ export const deskEn = {
   "hook.last": "Last attempt",
   "hook.next": "again {time}",
   "hook.replay": "Send again",
-  "hook.replay.one": "Send {id} again",
   "hook.replay.all": "Send all {n} again",
   "hook.replayed": "{n} are due again",
 

@@ -157,7 +157,6 @@ export const deskZh: Record<keyof typeof deskEn, string> = {
   "hook.last": "最近一次尝试",
   "hook.next": "{time} 再试",
   "hook.replay": "重新发送",
-  "hook.replay.one": "重新发送 {id}",
   "hook.replay.all": "重新发送全部 {n} 条",
   "hook.replayed": "{n} 条消息重新待发",
 

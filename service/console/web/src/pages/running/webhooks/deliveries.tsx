@@ -108,10 +108,10 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
                     <button
                       type="button"
                       disabled={acting}
-                      aria-label={t("hook.replay.one", { id: one.event_id })}
                       onClick={() => void replay([one.delivery_id])}
                     >
                       {t("hook.replay")}
+                      <span class="unseen"> {one.event_id}</span>
                     </button>
                   )}
                 </td>
