@@ -1,5 +1,6 @@
 """A small platform with names as people give them, for journeys and pictures."""
 
+import random
 from typing import Any
 
 from tests.bundles import TOPICS
@@ -29,32 +30,28 @@ _LAST = {
     ),
 }
 
-_OPENINGS = (
-    *("Every evening from a balcony in Lisbon", "Slow mornings and strong coffee"),
-    *("Three friends, one camera", "Since 2014 without a script", "Learning it as you watch"),
-    *("Requests are open until midnight", "From the back of a blue van", "No music, just talk"),
-    *("Beginners first, questions welcome", "周末直播，平日剪片"),
-)
-_CLOSINGS = (
-    *("Fridays are for mistakes.", "Bring your own chair!", "Subtitles by my sister."),
-    *("Ask me about the river.", "Long streams, short breaks.", "See the archive."),
-    *("新手友好。", "欢迎留言点播。"),
-)
+_SUBJECTS = (
+    "river boats|old maps|blue vans|tango|chess|radio plays|paper lamps|rain|market days|owls|"
+    "ferries|night trains|postcards|tea|bridges|ghost stories|kites|beekeeping|lighthouses|jokes|"
+    "bicycles|crosswords|winter|museums|gardens|puppets|maps of the moon|typewriters|snow|cats|"
+    "street food|cinema|volcanoes|origami|markets|tides|carpentry|fireworks|songbirds|bus lines"
+).split("|")
 
 
 def _streamer(topic: str, i: int) -> dict[str, Any]:
     words, first, last = TOPICS[topic].split(), _FIRST[topic], _LAST[topic]
     row, column = divmod(i, 8)
+    subjects = random.Random(f"{topic} {i}").sample(_SUBJECTS, 4)
     near = [words[(i + step) % 8] for step in (0, 1 + row % 3, 4)]
     return {
         "streamer_id": f"{topic}-{i:03}",
         "name": f"{first[column]} {last[row]}",
-        "bio": f"{_OPENINGS[row]}: {near[0]}, {near[1]}. {_CLOSINGS[column]}",
+        "bio": f"{near[0]}, {near[1]}, {', '.join(subjects[:3])} and {subjects[3]}",
         "tags": [topic, near[0], near[2]],
         "category": topic,
         "language": "zh" if column > 4 else "en",
         "attributes": {"followers": 137 * (i + 3) % 9000, "partner": i % 3 == 0},
-        "videos": [{"video_id": f"v{i}", "title": f"{last[row]} {near[1]}, part {i}"}],
+        "videos": [{"video_id": f"v{i}", "title": f"{near[1]} and {subjects[0]}, part {i}"}],
     }
 
 
