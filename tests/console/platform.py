@@ -30,12 +30,48 @@ _LAST = {
     ),
 }
 
-_SUBJECTS = (
-    "river boats|old maps|blue vans|tango|chess|radio plays|paper lamps|rain|market days|owls|"
-    "ferries|night trains|postcards|tea|bridges|ghost stories|kites|beekeeping|lighthouses|jokes|"
-    "bicycles|crosswords|winter|museums|gardens|puppets|maps of the moon|typewriters|snow|cats|"
-    "street food|cinema|volcanoes|origami|markets|tides|carpentry|fireworks|songbirds|bus lines"
-).split("|")
+_SUBJECTS = [
+    "river boats",
+    "old maps",
+    "blue vans",
+    "tango",
+    "chess",
+    "radio plays",
+    "paper lamps",
+    "rain",
+    "market days",
+    "owls",
+    "ferries",
+    "night trains",
+    "postcards",
+    "tea",
+    "bridges",
+    "ghost stories",
+    "kites",
+    "beekeeping",
+    "lighthouses",
+    "jokes",
+    "bicycles",
+    "crosswords",
+    "winter",
+    "museums",
+    "gardens",
+    "puppets",
+    "maps of the moon",
+    "typewriters",
+    "snow",
+    "cats",
+    "street food",
+    "cinema",
+    "volcanoes",
+    "origami",
+    "markets",
+    "tides",
+    "carpentry",
+    "fireworks",
+    "songbirds",
+    "bus lines",
+]
 
 
 def _streamer(topic: str, i: int) -> dict[str, Any]:
