@@ -92,8 +92,8 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
             {value.deliveries.map((one) => (
               <tr key={one.delivery_id}>
                 <td>{time(one.event_at)}</td>
-                <th scope="row">
-                  {one.kind} <span class="id quiet">{one.event_id}</span>
+                <th scope="row" class="words">
+                  {one.kind} <span class="id quiet wide">{one.event_id}</span>
                 </th>
                 <td class="number">{number(one.attempts)}</td>
                 <td>
