@@ -38,7 +38,7 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
     setPositive(seedsOf(list.positive));
     setNegative(seedsOf(list.negative));
   }, [list.revision]);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, forget, acting } = useActing();
   const params = {
     path: { watchlist_id: list.watchlist_id },
     header: { "if-match": `"${list.revision}"` },
@@ -118,7 +118,15 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
             {t("watch.delete")}
           </button>
         </p>
-        {wrong && !sure && <Problem failure={wrong} again={refresh} />}
+        {wrong && !sure && (
+          <Problem
+            failure={wrong}
+            again={() => {
+              forget();
+              refresh();
+            }}
+          />
+        )}
       </form>
       {sure && (
         <Sure

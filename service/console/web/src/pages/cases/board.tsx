@@ -40,7 +40,7 @@ export function Board({ id }: { id: string }) {
   const [differences, setDifferences] = useState<Differences | null>(null);
   const [jobId, setJobId] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, forget, acting } = useActing();
   const job = useFollowing(jobId, (end) => {
     setJobId(null);
     setFailed(whyFailed(end));
@@ -99,6 +99,10 @@ export function Board({ id }: { id: string }) {
       setDifferences(null);
       return t("case.undone", { what: t(`case.event.${undone.kind}`) });
     });
+  const lookAgain = (): void => {
+    forget();
+    again();
+  };
   const focus = (row: number): void =>
     document.querySelector<HTMLElement>(`[data-member="${row}"]`)?.focus();
   const move = (step: number): void => {
@@ -147,8 +151,7 @@ export function Board({ id }: { id: string }) {
         <span class="spring" />
         <Closing id={id} title={value.title} revision={value.revision} />
       </div>
-      {failure && <Problem failure={failure} again={again} />}
-      {wrong && !failure && <Problem failure={wrong} again={again} />}
+      {(failure ?? wrong) && <Problem failure={(failure ?? wrong)!} again={lookAgain} />}
       {failed && <Problem failure={failed} />}
       {jobId !== null && (
         <p role="status">
