@@ -27,7 +27,7 @@ def sending(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     folder = tmp_path_factory.mktemp("hooks")
     write_bundle(folder / "bundle")
     (folder / "sitecustomize.py").write_text(GIVES_UP_SOON)
-    variables = {
+    variables: dict[str, Any] = {
         "STREAMER_API_KEY": KEY,
         "STREAMER_WEBHOOKS__PRIVATE_NETWORKS": "127.0.0.0/8",
         "PYTHONPATH": f"{ROOT}:{folder}",
