@@ -131,6 +131,12 @@ def test_a_recommender_from_a_newcomer_to_a_roll_back(page: Page, desk: Service)
 
 
 def test_an_operator_from_a_key_to_its_end(page: Page, desk: Service, tmp_path: Path) -> None:
+    about = {"streamer_id": "amber-0"}
+    desk.client.get("/v1/streamers/amber-0/similar").raise_for_status()
+    wait_until(
+        lambda: bool(desk.client.get("/v1/audit", params=about).json()["entries"]),
+        "the question is in the audit log",
+    )
     at(page, desk)
     press_on(page, page.get_by_role("link", name="Running it"))
     press_on(page, page.get_by_role("link", name="API keys"))
