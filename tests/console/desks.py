@@ -54,19 +54,19 @@ def at(page: Page, service: Service, place: str = "") -> Page:
     return page
 
 
-def tab_to(page: Page, target: Locator, most: int = 150) -> None:
-    """Press Tab until something has the focus, which has to be seen."""
+def tab_to(page: Page, target: Locator, key: str = "Tab", most: int = 150) -> None:
+    """Press Tab, or another key, until something has the focus, which has to be seen."""
     target.wait_for()
     for _ in range(most):
-        page.keyboard.press("Tab")
+        page.keyboard.press(key)
         is_seen = target.evaluate(_FOCUSED)
         if is_seen is not None:
             assert is_seen, f"nobody sees that {target} has the focus"
             return
-    raise AssertionError(f"{most} times Tab do not reach {target}")
+    raise AssertionError(f"{most} times {key} do not reach {target}")
 
 
-def press_on(page: Page, target: Locator) -> None:
+def press_on(page: Page, target: Locator, key: str = "Tab") -> None:
     """Go to a button or a link, and press Enter."""
-    tab_to(page, target)
+    tab_to(page, target, key)
     page.keyboard.press("Enter")

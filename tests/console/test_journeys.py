@@ -45,13 +45,14 @@ def test_operations_from_a_nickname_to_a_workbook(page: Page, desk: Service) -> 
         press_on(page, page.get_by_role("button", name="XLSX"))
     with ZipFile(downloading.value.path()) as book:
         assert book.read("xl/worksheets/sheet1.xml").count(b"<row ") == 201
-    press_on(page, page.get_by_role("button", name="Save as a list"))
+    press_on(page, page.get_by_role("button", name="Save as a list"), "Shift+Tab")
     page.keyboard.type("spring")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="spring")).to_be_visible()
     page.keyboard.press("r")
     expect(rows(page)).to_have_count(200)
-    press_on(page, page.get_by_role("button", name="Record outreach"))
+    tab_to(page, page.get_by_role("button", name="Record outreach"), "Shift+Tab")
+    page.keyboard.press("Enter")
     page.keyboard.type("first mail")
     page.keyboard.press("Enter")
     expect(page.get_by_text("Recorded: 200 were written to")).to_be_visible()
