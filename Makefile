@@ -37,7 +37,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser demo serve check test test-shared test-schema test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-shared test-schema test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -67,6 +67,9 @@ browser: ## Install Debian's Chromium, in which the console is tested, unless it
 	@command -v chromium >/dev/null || { \
 	  set -e; $(CHROMIUM) || { apt-get update --quiet && $(CHROMIUM); }; \
 	} || { echo "install Chromium, so that chromium is found (apt-get needs root)" >&2; exit 1; }
+
+pictures: install console browser ## Take the pictures of the console that docs/console.md shows
+	PICTURES=docs/pictures $(BIN)/python -m pytest tests/console/test_pictures.py -q $(ARGS)
 
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
 	@$(BIN)/python -m demo --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)

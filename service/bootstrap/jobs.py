@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from service.engine.serving import Serving
@@ -37,10 +37,12 @@ class MoreKinds:
     Attributes:
         kinds: their work.
         answers: of questions whose answers are written to files.
+        places: of such jobs, that this process has at the moment.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
     answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+    places: Callable[[], Collection[str]] = tuple
 
 
 @dataclass(frozen=True)
@@ -79,9 +81,7 @@ async def open_jobs(
         EXPORT: ExportJobs(store, lanes, spool, let_through, page_bytes, record),
         **{kind: AnswerJobs(answer, spool) for kind, answer in more.answers.items()},
     }
-    imports = ImportJobs(
-        writes, lanes, spool, settings.limits, known, serving.model_version, record
-    )
+    imports = ImportJobs(writes, lanes, spool, settings.limits, known, serving.manifest, record)
     kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
         kept,
@@ -91,6 +91,7 @@ async def open_jobs(
         lease_s=known.lease_s,
         counts=counts,
         tracer=tracer,
+        places_now=more.places,
     )
     runner.start()
     stack.push_async_callback(runner.stop)
