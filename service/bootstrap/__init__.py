@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -203,9 +202,6 @@ async def open_services(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
-        # A full collection stops the event loop for some 100 ms while a large body is in memory.
-        gc.freeze()
-        gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,

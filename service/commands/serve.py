@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -188,6 +189,10 @@ async def _serve(
         opening = app.open_services(settings, embedded, lifecycle.tell, tracer)
         services = await stack.enter_async_context(opening)
         lifecycle.serve(app.create_app(settings, services, lifecycle), {"services": services})
+        # A full collection stops the event loop for some 100 ms while a large body is in memory. It
+        # is for this process alone to say so: whoever opens services in another frees them again.
+        gc.freeze()
+        gc.set_threshold(5000, 10, 200)
         _tell(settings, services, limit)
         await server.wait_closed()
 
