@@ -5,6 +5,7 @@ import "./style/parts.css";
 import "./style/cases.css";
 import "./style/tables.css";
 import "./style/map.css";
+import "./style/plots.css";
 import { App } from "./shell/app";
 
 const root = document.getElementById("console");
