@@ -6,6 +6,7 @@ They are documents, so they are in backups. Ids are kept as hashes, which erasur
 import asyncio
 import base64
 import json
+from bisect import bisect_right
 from collections.abc import Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
@@ -135,14 +136,14 @@ class StoredLayouts:
 
     async def erase(self, streamer_id: str) -> None:
         """Remove the anchor that a streamer is, from all layouts."""
-        (key,) = keys_of([streamer_id])
+        key = int(keys_of([streamer_id])[0])
         for one in await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE):
             record = LayoutRecord.of_json(one.body)
-            number = int(np.searchsorted(np.array(record.first_keys, np.uint64), key, "right")) - 1
+            number = bisect_right(record.first_keys, key) - 1
             if one.document_id != CURRENT and number >= 0:
                 await self._erase(record, _name(number), key)
 
-    async def _erase(self, record: LayoutRecord, name: str, key: np.uint64) -> None:
+    async def _erase(self, record: LayoutRecord, name: str, key: int) -> None:
         while True:
             (found,) = await self._documents.get(_parts_of(record), [name])
             if found is None:
