@@ -18,6 +18,7 @@ from service.features.events.service import Events
 from service.features.find.service import Find
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.layouts.service import Layouts
 from service.features.lists.service import Lists
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
@@ -59,6 +60,7 @@ class Services:
     events: Events
     webhooks: Webhooks
     find: Find
+    layouts: Layouts
     ratings: Ratings
     spaces: Spaces
     operations: Operations

@@ -13,6 +13,7 @@ from service.bootstrap.erasure import erasure_of
 from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.layouts import LayoutParts
 from service.bootstrap.lists import lists_of
 from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
 from service.bootstrap.similar import similar_of
@@ -52,6 +53,7 @@ from service.features.jobs.counts import JobCounts
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
 from service.features.keys.tokens import Tokens
+from service.features.layouts.jobs import KIND as LAYOUT
 from service.features.limits.limiter import SettledRateLimits
 from service.features.lists import jobs as list_jobs
 from service.features.operations import rebuild
@@ -162,6 +164,9 @@ async def open_services(
         finding = FindParts(store, lanes, follower, settings)
         finding.names.start()
         stack.push_async_callback(finding.names.stop)
+        mapped = LayoutParts(store, duplicates.groups, serving, lanes, settings)
+        mapped.follower.start()
+        stack.push_async_callback(mapped.follower.stop)
         ratings = Ratings(store.documents, store)
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
@@ -184,6 +189,7 @@ async def open_services(
                 DUPLICATES: duplicates.rebuilds,
                 CASES: cases.jobs,
                 WATCHLISTS: watch.sweeps,
+                LAYOUT: mapped.jobs,
             },
             answers={
                 exporting.KIND: exporting.answering(similar, settings.limits),
@@ -220,6 +226,7 @@ async def open_services(
             watchlists=watch.watchlists,
             alerts=watch.alerts,
             find=finding.find,
+            layouts=mapped.open(long.jobs),
             ratings=ratings,
             spaces=spaces,
             operations=Operations(
@@ -235,7 +242,8 @@ async def open_services(
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase, spaces.erase_streamer),
+                *(cases.kept.erase, watch.copies.erase),
+                *(spaces.erase_streamer, mapped.stored.erase),
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -246,6 +254,7 @@ async def open_services(
                 DuplicateCounts(duplicates.follower),
                 feed.counts,
                 finding.counts,
+                mapped.counts,
                 watch.counts,
                 space_counts,
             ),

@@ -14,6 +14,7 @@ from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.find.asynchronous import AsyncFind, AsyncRatings
+from service.client.layouts.asynchronous import AsyncLayouts
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
@@ -72,6 +73,7 @@ class AsyncClient:
         alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
+        layouts: the map of all streamers.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -109,6 +111,7 @@ class AsyncClient:
         self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)
         self.outreach = AsyncOutreach(self._transport)
+        self.layouts = AsyncLayouts(self._transport)
         self.cases = AsyncCases(self._transport)
 
     async def __aenter__(self) -> Self:
@@ -125,8 +128,6 @@ class AsyncClient:
     def sequence(self) -> int:
         """Sequence number that questions wait for: that of this client's last write."""
         return self._last.sequence
-
-    # Writes
 
     async def put(
         self,

@@ -18,6 +18,7 @@ WRITTEN = {
     "find/synchronous.py": "find/asynchronous.py",
     "spaces/synchronous.py": "spaces/asynchronous.py",
     "watchlists/synchronous.py": "watchlists/asynchronous.py",
+    "layouts/synchronous.py": "layouts/asynchronous.py",
     "lists/synchronous.py": "lists/asynchronous.py",
     "cases/synchronous.py": "cases/asynchronous.py",
 }
@@ -37,10 +38,13 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
-    (r"\bAsync(Cases|Find|Ratings|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b", r"\1"),
+    (
+        r"\bAsync(Cases|Find|Ratings|Layouts|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b",
+        r"\1",
+    ),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (
-        r"\b(cases|duplicates|find|lists|spaces|watchlists|webhooks)\.asynchronous\b",
+        r"\b(cases|duplicates|find|layouts|lists|spaces|watchlists|webhooks)\.asynchronous\b",
         r"\1.synchronous",
     ),
     (r"\basync_blocks\b", "blocks"),

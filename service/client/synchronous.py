@@ -16,6 +16,7 @@ from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.find.synchronous import Find, Ratings
+from service.client.layouts.synchronous import Layouts
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
@@ -74,6 +75,7 @@ class Client:
         alerts: who matched a watchlist.
         lists: campaign lists.
         outreach: who was written to.
+        layouts: the map of all streamers.
         cases: from seeds to everyone who hangs together with them.
     """
 
@@ -111,6 +113,7 @@ class Client:
         self.alerts = Alerts(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)
         self.outreach = Outreach(self._transport)
+        self.layouts = Layouts(self._transport)
         self.cases = Cases(self._transport)
 
     def __enter__(self) -> Self:
@@ -127,8 +130,6 @@ class Client:
     def sequence(self) -> int:
         """Sequence number that questions wait for: that of this client's last write."""
         return self._last.sequence
-
-    # Writes
 
     def put(
         self,
