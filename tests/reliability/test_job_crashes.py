@@ -12,6 +12,7 @@ from tests.reliability.job_crashes import (
     duplicates_round,
     export_round,
     import_round,
+    list_round,
     rebuild_round,
     similar_export_round,
 )
@@ -30,6 +31,7 @@ Round = Callable[[Path, Path, str, int, int], int]
         (rebuild_round, "service"),
         (rebuild_round, "store"),
         (similar_export_round, "service"),
+        (list_round, "service"),
         (duplicates_round, "service"),
         (duplicates_round, "store"),
         (duplicates_round, "service and store"),
