@@ -16,6 +16,7 @@ import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -115,7 +116,7 @@ def main() -> int:
         server = Server(folder)
         server.start()
         stack.callback(server.kill)
-        shared = {"REDIS_URL": server.url, "STREAMER_API_KEY": _ADMIN}
+        shared: dict[str, Any] = {"REDIS_URL": server.url, "STREAMER_API_KEY": _ADMIN}
         shared["STREAMER_RATE_LIMITS__STREAMERS_READ"] = str(MOST_UNITS)
         one, other = (
             stack.enter_context(Service(folder / "bundle", folder / name, **shared))

@@ -21,11 +21,11 @@ def add_links(document: dict[str, Any]) -> None:
     for path, operations in paths.items():
         beginning, _, rest = path.partition("/{")
         name = rest.partition("}")[0]
-        source = paths.get(beginning, {}).get("get")
-        shown = source and _list_with(document, source, name)
-        if not shown:
+        source: dict[str, Any] = paths.get(beginning, {}).get("get", {})
+        shown = _list_with(document, source, name) if source else None
+        if shown is None:
             continue
-        answer = source["responses"]["200"]
+        answer: dict[str, Any] = source["responses"]["200"]
         found, fields = shown
         for operation in operations.values():
             if not _lacks_example(operation, name):
