@@ -42,7 +42,7 @@ def test_a_name_shows_something(client: TestClient, blank: str) -> None:
             client.put("/v1/lists/blank", json={"title": blank, "question": question}),
         ],
         "/name": [
-            client.post("/v1/watchlists", json={"name": blank, "positive": [{"streamer_id": "s"}]}),
+            client.post("/v1/watchlists", json={**question, "name": blank, "min_probability": 0.9}),
             client.post("/v1/keys", json={"name": blank, "role": "admin"}),
         ],
     }
