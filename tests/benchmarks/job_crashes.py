@@ -17,7 +17,6 @@ from tests.reliability.job_crashes import (
     duplicates_round,
     export_round,
     import_round,
-    list_round,
     rebuild_round,
     similar_export_round,
 )
@@ -26,7 +25,6 @@ _ROUNDS = {
     "import": import_round,
     "export": export_round,
     "similar_export": similar_export_round,
-    "list": list_round,
     "rebuild": rebuild_round,
     "duplicates": duplicates_round,
 }

@@ -96,31 +96,6 @@ def similar_export_round(bundle: Path, data_dir: Path, victims: str, kills: int,
     return job["attempts"]
 
 
-def list_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
-    """One run of a saved list, which is kept as the list's only run; how often it was begun."""
-    with ExitStack() as running:
-        service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
-        client = service.wait_until_ready().client
-        content = "".join(json_line(profile(i)) for i in range(REBUILT))
-        assert ended(client, upload(client, content.encode()))["result"]["created"] == REBUILT
-        seed_id = profile(0)["streamer_id"]
-        question = {"positive": [{"streamer_id": seed_id}], "k": REBUILT, "min_score": -1}
-        client.put("/v1/lists/all", json={"question": question}).raise_for_status()
-        params = {"format": "ndjson"}
-        path = submitted(client.post("/v1/lists/all:run", params=params, json={}))
-        begun = _begun(victims, kills, seed, 0.5)
-        service = _killed(running, service, bundle, path, victims, kills, begun)
-        job = ended(service.client, path)
-        assert job["state"] == "succeeded", job
-        rows = [row for row in lines_of(service.client.get(path + "/result")) if "rank" in row]
-        (run,) = service.client.get("/v1/lists/all").json()["runs"]
-        held = service.client.get(f"/v1/lists/all/runs/{run['run']}").json()["ids"]
-        assert [row["streamer_id"] for row in rows] == held
-        assert len(held) == run["rows"] == REBUILT - 1
-        assert all(row["is_new"] for row in rows)
-    return job["attempts"]
-
-
 def duplicates_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
     """One rebuild of groups of duplicates, beside writes; how often it was begun."""
     with ExitStack() as running:

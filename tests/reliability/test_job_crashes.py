@@ -12,7 +12,6 @@ from tests.reliability.job_crashes import (
     duplicates_round,
     export_round,
     import_round,
-    list_round,
     rebuild_round,
     similar_export_round,
 )
@@ -31,7 +30,6 @@ Round = Callable[[Path, Path, str, int, int], int]
         (rebuild_round, "service"),
         (rebuild_round, "store"),
         (similar_export_round, "service"),
-        (list_round, "service"),
         (duplicates_round, "service"),
         (duplicates_round, "store"),
         (duplicates_round, "service and store"),
