@@ -52,7 +52,7 @@ from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
 from service.features.audit.trail import opened_audit
-from service.features.cases.service import KIND as CASES
+from service.features.cases.running import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
@@ -204,6 +204,7 @@ async def open_services(
                 exporting.KIND: exporting.answering(similar, settings.limits),
                 list_jobs.KIND: list_jobs.answering(lists, lanes),
             },
+            places=cases.places,
         )
         feed = opened_feed(store, duplicates.events, settings.webhooks, stack)
         counts = JobCounts()

@@ -51,15 +51,17 @@ if token ~= '' then
   end
 end
 
-local stored_model = redis.call('HGET', META, 'model_version')
+local meta = redis.call('HMGET', META, 'model_version', 'sequence')
+local stored_model, last_sequence = meta[1], tonumber(meta[2] or '0')
 if model ~= '' and stored_model and stored_model ~= model
     and stored_model ~= 'incomplete:' .. model then
   return stored_model
 end
 
 local function next_sequence()
+  last_sequence = last_sequence + 1 -- stored at the end, by one command for all operations
   -- %.0f: plain tostring turns to exponents at 10^15.
-  return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
+  return string.format('%.0f', last_sequence)
 end
 
 -- Beside the log, which has vectors and is short, for those who are told that something was written.
@@ -129,7 +131,7 @@ for _, outcome in ipairs(outcomes) do
   end
 end
 if changed then
-  redis.call('HSET', META, 'mark', mark)
+  redis.call('HSET', META, 'sequence', string.format('%.0f', last_sequence), 'mark', mark)
   if model ~= '' and not stored_model then
     redis.call('HSET', META, 'model_version', model)
   end
