@@ -2,14 +2,10 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
-from model_export.contract.bundle import Bundle, Manifest
-from model_export.contract.errors import BundleError
-from model_export.contract.features import Features
 from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
@@ -18,20 +14,14 @@ from service.bootstrap.find import FindParts
 from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.lists import lists_of
+from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.bootstrap.stored_model import settle_model
 from service.bootstrap.watchlists import WatchlistParts
 from service.bootstrap.webhooks import opened_feed
 from service.engine.candidates.kept import KeptCorpus
-from service.engine.encoding.onnx_encoder import MAX_BATCH, Encoded, OnnxEncoder
-from service.engine.encoding.onnx_towers import OnnxTowers
-from service.engine.encoding.pipeline import EncodingPipeline
-from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
-from service.engine.encoding.tower_jobs import TowerJobs
-from service.engine.encoding.tower_pool import TowerPool
-from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.shared_content import SharedContent
@@ -41,13 +31,10 @@ from service.engine.replica.maintenance import IndexMaintenance
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.spaces.active import ActiveSpaces
-from service.engine.work.lanes import Lane, Lanes, Queue
+from service.engine.work.lanes import Lanes
 from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
-from service.errors import (
-    StartupError,
-    UnsafeConfiguration,
-)
+from service.errors import UnsafeConfiguration
 from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
@@ -76,8 +63,6 @@ from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.watchlists.sweeping import KIND as WATCHLISTS
 from service.files.spool import name_of
-from service.media.addresses import SystemResolver
-from service.media.fetch import Fetcher
 from service.services import Services
 from service.settings import Settings
 from service.settings.reading import refuse_open
@@ -114,7 +99,7 @@ async def open_services(
     check_configuration(settings)
     tell("the model is being loaded")
     # In a thread: probes are answered meanwhile.
-    bundle, manifest, encoder, towers = await asyncio.to_thread(_load_model, settings)
+    bundle, manifest, encoder, towers = await asyncio.to_thread(load_model, settings)
     check_index(settings.index, manifest.dim)
     evidence = await asyncio.to_thread(Evidence, bundle)
     established, device = bundle.established(), index_device(settings)
@@ -135,9 +120,9 @@ async def open_services(
         )
         lanes.start()
         stack.callback(lanes.stop)
-        work = TowerPool(towers, settings.towers, lanes)
-        reader = _reader(bundle, work, lanes, settings, stack)
-        pipeline = _pipeline(reader, encoder, manifest.model_version, settings, lanes)
+        work = tower_pool_of(towers, settings, lanes)
+        reader = reader_of(bundle, work, lanes, settings, stack)
+        pipeline = pipeline_of(reader, encoder, manifest.model_version, settings, lanes)
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
         serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
@@ -217,9 +202,6 @@ async def open_services(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
-        # A full collection stops the event loop for some 100 ms while a large body is in memory.
-        gc.freeze()
-        gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
@@ -253,7 +235,7 @@ async def open_services(
             audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase),
+                *(cases.kept.erase, watch.copies.erase, spaces.erase_streamer),
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -268,35 +250,6 @@ async def open_services(
                 space_counts,
             ),
         )
-
-
-def _load_model(settings: Settings) -> tuple[Bundle, Manifest, OnnxEncoder, OnnxTowers]:
-    bundle = _opened(settings)
-    manifest = _at_width(bundle.manifest, settings.dim)
-    encoder = OnnxEncoder(bundle, threads=1, device=settings.device, dim=manifest.dim)
-    return bundle, manifest, encoder, OnnxTowers(bundle, threads=1, device=settings.device)
-
-
-def _pipeline(
-    reader: Reader, encoder: OnnxEncoder, model_version: str, settings: Settings, lanes: Lanes
-) -> EncodingPipeline:
-    queues: dict[Lane, Queue[Features, Encoded]] = {
-        lane: lanes.queue(
-            encoder.encode,
-            lane,
-            what="profiles",
-            stage="encode",
-            max_batch=settings.encoding.max_batch if lane is Lane.INTERACTIVE else MAX_BATCH,
-            at_once=1,
-        )
-        for lane in Lane
-    }
-
-    async def encode_many(features: Sequence[Features], lane: Lane) -> list[Encoded]:
-        return await queues[lane].submit_all(features)
-
-    encode = queues[Lane.INTERACTIVE].submit
-    return EncodingPipeline(reader, encode, encode_many, model_version)
 
 
 def _turns(what: str, settings: Settings) -> Turns:
@@ -327,23 +280,6 @@ def _dedup(
     )
 
 
-def _opened(settings: Settings) -> Bundle:
-    if settings.variant is not None:
-        full = Bundle(settings.bundle)  # what is wrong with it is not the variant's fault
-        try:
-            full.manifest.as_variant(settings.variant)
-        except BundleError as error:
-            raise StartupError(f"STREAMER_VARIANT={settings.variant}: {error}") from error
-    return Bundle(settings.bundle, settings.variant)
-
-
-def _at_width(manifest: Manifest, dim: int | None) -> Manifest:
-    try:
-        return manifest.at(dim)
-    except BundleError as error:
-        raise StartupError(f"STREAMER_DIM={dim}: {error}") from error
-
-
 def check_configuration(settings: Settings) -> None:
     """Refuse what would be unsafe, or would silently do something else.
 
@@ -354,19 +290,3 @@ def check_configuration(settings: Settings) -> None:
     twins = twin_packages()
     if twins:
         raise UnsafeConfiguration(twins)
-
-
-def _reader(
-    bundle: Bundle,
-    work: TowerPool,
-    lanes: Lanes,
-    settings: Settings,
-    stack: contextlib.AsyncExitStack,
-) -> Reader:
-    if not work.specs:
-        return Reader(bundle.featurizer, lanes=lanes)
-    resolver = SystemResolver(settings.media.url_concurrency)
-    stack.callback(resolver.close)
-    fetcher = Fetcher(settings.media, resolver)
-    recent = TowerCache(settings.towers.recent_bytes)
-    return Reader(bundle.featurizer, work.specs, TowerJobs(work, recent, fetcher.fetch), lanes)
