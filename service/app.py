@@ -24,6 +24,7 @@ from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.lists import endpoints as lists
+from service.features.models import endpoints as models
 from service.features.operations import error_page, health, index_listing, metrics
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -43,7 +44,7 @@ from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
-from service.services import Services
+from service.services import OneModel, Services
 from service.settings import Settings
 
 
@@ -98,6 +99,7 @@ def create_app(
         find,
         ratings,
         spaces,
+        models,
         audit,
         health,
         error_page,
@@ -129,6 +131,7 @@ def create_app(
         bodies_bytes=settings.limits.bodies_bytes,
         tracer=lifecycle.tracer,
     )
+    app.add_middleware(OneModel)
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app

@@ -1,11 +1,11 @@
 """Wires jobs: their store, their spool, the work of each kind, and the runner."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from service.bootstrap.models.duties import Duties
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
@@ -60,11 +60,11 @@ async def open_jobs(
     settings: Settings,
     more: MoreKinds,
     audit: AuditLog,
-    stack: contextlib.AsyncExitStack,
+    duties: Duties,
     counts: JobCounts,
     tracer: Tracer | None = None,
 ) -> OpenedJobs:
-    """Jobs, and their runner, which `stack` stops."""
+    """Jobs, and their runner, which runs while the model serves."""
     known = settings.jobs
     spool = Spool(settings.spool_folder, known.spool_bytes)
     await asyncio.to_thread(spool.open)
@@ -92,7 +92,6 @@ async def open_jobs(
         counts=counts,
         tracer=tracer,
     )
-    runner.start()
-    stack.push_async_callback(runner.stop)
+    duties.add(runner.start, runner.stop)
     jobs = Jobs(kept, known, runner.wake, {name: kind.scope for name, kind in kinds.items()})
     return OpenedJobs(jobs, Transfers(jobs, spool, known, frozenset(with_files)), replica)

@@ -38,6 +38,7 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
+from service.client.lifecycle.asynchronous import AsyncModels
 from service.client.spaces.asynchronous import AsyncSpaces
 from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 from service.client.webhooks.asynchronous import AsyncWebhooks
@@ -68,6 +69,7 @@ class AsyncClient:
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
+        models: that of the service, and changing it.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
         lists: campaign lists.
@@ -105,6 +107,7 @@ class AsyncClient:
         self.find = AsyncFind(self._transport, self._last)
         self.ratings = AsyncRatings(self._transport)
         self.spaces = AsyncSpaces(self._transport)
+        self.models = AsyncModels(self._transport)
         self.watchlists = AsyncWatchlists(self._transport)
         self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)

@@ -67,6 +67,7 @@ from service.features.lists.answers import (
     RunOut,
 )
 from service.features.lists.schemas import ListQuestionIn
+from service.features.models.schemas import ModelOut, ModelsOut, RegisterIn, ReplicaOut
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
@@ -205,6 +206,8 @@ __all__ = [
     "Live",
     "Media",
     "MemberOut",
+    "ModelOut",
+    "ModelsOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "OutreachOut",
@@ -221,7 +224,9 @@ __all__ = [
     "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
+    "RegisterIn",
     "ReplayedOut",
+    "ReplicaOut",
     "RunDetailOut",
     "RunOut",
     "SameContentOut",

@@ -1,0 +1,248 @@
+"""Opens the models that the store wants, and lets the one that is active answer."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from model_export.contract.bundle import Manifest
+from service.bootstrap.index import snapshots_of
+from service.bootstrap.models.duties import Duties
+from service.bootstrap.models.loading import LoadedModel, load
+from service.bootstrap.models.shared import Shared
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.work.lanes import Lanes
+from service.errors import ServiceError
+from service.features.models.bundles import FoundBundle
+from service.features.models.following import ModelsHere
+from service.services import Services
+from service.settings import Settings
+from service.store.models.base import ModelPointer
+
+_log = logging.getLogger(__name__)
+_LEAVE_S = 60.0
+"""Questions that began before a model was retired have ended by then."""
+_AGAIN_S = 10.0
+_FOLDER = "models"
+
+OpenGraph = Callable[
+    [Shared, LoadedModel, Duties, Callable[[str], None] | None],
+    AbstractAsyncContextManager[Services],
+]
+
+
+@dataclass(eq=False)
+class _Model:
+    """A model that is open, and its services once they are."""
+
+    loaded: LoadedModel
+    closing: AsyncExitStack
+    duties: Duties = field(default_factory=Duties)
+    services: Services | None = None
+    opening: "asyncio.Task[None] | None" = None
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether it may answer at once."""
+        if self.services is None:
+            return False
+        follower = self.services.operations.serving.follower
+        return follower.is_ready and follower.behind_because is None
+
+
+class ModelHost(ModelsHere):
+    """The models of this process.
+
+    A question takes `switch.current` once, when it begins, and has the services of one model until
+    it ends: a promotion is one assignment.
+    """
+
+    def __init__(self, settings: Settings, lanes: Lanes, open_graph: OpenGraph) -> None:
+        """Nothing is open yet.
+
+        Args:
+            settings: of the service, with the bundle that it was started with.
+            lanes: where work is done.
+            open_graph: opens the services of a model.
+        """
+        self.serves = ""
+        self._settings = settings
+        self._lanes = lanes
+        self._open_graph = open_graph
+        self._shared: Shared | None = None
+        self._models: dict[str, _Model] = {}
+        self._leaving: set[asyncio.Task[None]] = set()
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the model that answers."""
+        return self._models[self.serves].loaded.manifest
+
+    @property
+    def encoders(self) -> Mapping[str, EncodingPipeline]:
+        """Of models that can encode, by version."""
+        return {name: model.loaded.pipeline for name, model in self._models.items()}
+
+    @property
+    def indexed(self) -> Sequence[str]:
+        """Models whose index has everything."""
+        return [name for name, model in self._models.items() if model.is_indexed]
+
+    async def open_first(self) -> LoadedModel:
+        """Load the bundle of the settings.
+
+        Raises:
+            StartupError: the settings ask for what the bundle has not.
+            BundleError: the bundle can't be trusted.
+        """
+        return await self._open(self._settings, begin=True)
+
+    async def start(self, shared: Shared, tell: Callable[[str], None]) -> Services:
+        """Answer by the model that is active, or by the first one on a store that knows no other.
+
+        Raises:
+            StartupError: that can't be.
+        """
+        self._shared = shared
+        (first,) = self._models
+        pointer = await shared.kept_models.pointer()
+        name = first
+        if pointer.active not in (None, first) and not self._settings.reencode:
+            name = await self._open_active(str(pointer.active)) or first
+        if name != first:
+            self._models[first].loaded = await self._as_second(self._models[first].loaded)
+        model = self._models[name]
+        graph = self._open_graph(shared, model.loaded, model.duties, tell)
+        model.services = shared.switch.current = await model.closing.enter_async_context(graph)
+        self.serves = name
+        await shared.models.refresh()
+        model.duties.begin()
+        shared.models.start()
+        return model.services
+
+    async def stop(self) -> None:
+        """Close all models; the one that serves ends its work first."""
+        if self._shared is not None:
+            await self._shared.models.stop()
+        for task in list(self._leaving):
+            task.cancel()
+        await asyncio.gather(*self._leaving, return_exceptions=True)
+        for name in sorted(self._models, key=lambda name: name != self.serves):
+            await self._close(self._models.pop(name))
+
+    async def open(self, bundle: FoundBundle) -> None:
+        """Load a model's encoder; see `ModelsHere.open`."""
+        settings = self._beside(bundle.path, await self._folder(bundle.manifest))
+        await self._open(settings, begin=False)
+
+    async def settle(self, pointer: ModelPointer) -> None:
+        """Open and close indexes, and answer by another model; see `ModelsHere.settle`."""
+        kept = {pointer.active, pointer.target, self.serves}
+        for name in self._models.keys() - kept:
+            self._leave(self._models.pop(name))
+        ready = [pointer.active, pointer.target if pointer.state == "ready" else None]
+        for name in ready:
+            model = self._models.get(name or "")
+            if model is not None and model.services is None and model.opening is None:
+                model.opening = asyncio.create_task(self._open_services(model))
+        active = self._models.get(pointer.active or "")
+        if active is not None and pointer.active != self.serves and active.is_indexed:
+            await self._serve(str(pointer.active), active)
+
+    async def _open(self, settings: Settings, *, begin: bool) -> LoadedModel:
+        closing = AsyncExitStack()
+        try:
+            loaded = await load(settings, self._lanes, closing, begin=begin)
+        except BaseException:
+            await closing.aclose()
+            raise
+        self._models[loaded.manifest.model_version] = _Model(loaded, closing)
+        return loaded
+
+    async def _open_active(self, name: str) -> str | None:
+        """Load the model that was promoted since the settings were written, if it is here."""
+        assert self._shared is not None
+        models = self._shared.models
+        registered = await models.registry.get(name)
+        if registered is None:
+            return None
+        try:
+            found = await asyncio.to_thread(models.folder.find, registered.folder)
+        except ServiceError as error:
+            _log.warning("the active model %s is not here: %s", name, error.detail)
+            return None
+        if found.sha256 != registered.sha256:
+            _log.warning("the bundle in %s is not the one that was promoted", found.path)
+            return None
+        await self._open(self._settings.model_copy(update={"bundle": found.path}), begin=False)
+        return name if name in self._models else None
+
+    async def _as_second(self, loaded: LoadedModel) -> LoadedModel:
+        """The model of the settings, which another one was promoted before."""
+        settings = self._beside(loaded.settings.bundle, await self._folder(loaded.manifest))
+        return replace(loaded, settings=settings, snapshots=snapshots_of(settings, loaded.manifest))
+
+    async def _folder(self, manifest: Manifest) -> Path:
+        folder = self._settings.data_dir / _FOLDER / manifest.model_version
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        return folder
+
+    def _beside(self, bundle: Path, folder: Path) -> Settings:
+        """Settings of a model that is opened beside another one: with files of its own.
+
+        Jobs are those of the process. An erasure finds snapshots in one folder alone, so that the
+        model has none until the process is started with it.
+        """
+        known = self._settings
+        return known.model_copy(
+            update={
+                "bundle": bundle,
+                "data_dir": folder,
+                "reencode": False,
+                "index": known.index.model_copy(update={"snapshot_s": 0}),
+                "jobs": known.jobs.model_copy(update={"spool_dir": known.spool_folder}),
+                "spaces": known.spaces.model_copy(update={"spool_dir": None}),
+            }
+        )
+
+    async def _open_services(self, model: _Model) -> None:
+        assert self._shared is not None
+        try:
+            graph = self._open_graph(self._shared, model.loaded, model.duties, None)
+            model.services = await model.closing.enter_async_context(graph)
+        except Exception:  # noqa: BLE001 - the other model serves on, and this one is tried again
+            _log.exception("model %s can't be opened", model.loaded.manifest.model_version)
+            await asyncio.sleep(_AGAIN_S)
+            model.opening = None
+
+    async def _serve(self, name: str, model: _Model) -> None:
+        assert self._shared is not None
+        before = self._models[self.serves]
+        self._shared.switch.current = model.services
+        self.serves = name
+        _log.info("model %s answers", name)
+        await before.duties.end()
+        model.duties.begin()
+
+    def _leave(self, model: _Model) -> None:
+        """Close a model once the questions that it was asked have ended."""
+
+        async def leave() -> None:
+            try:
+                await asyncio.sleep(_LEAVE_S)
+                # It lacks what is written until its model comes back.
+                await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
+            finally:
+                await self._close(model)
+
+        task = asyncio.create_task(leave(), name="a model leaves")
+        self._leaving.add(task)
+        task.add_done_callback(self._leaving.discard)
+
+    async def _close(self, model: _Model) -> None:
+        if model.opening is not None:
+            model.opening.cancel()
+            await asyncio.gather(model.opening, return_exceptions=True)
+        await model.closing.aclose()
