@@ -6,11 +6,12 @@ import gc
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
+from functools import partial
 
 from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
-from service.bootstrap.erasure import erasure_of
+from service.bootstrap.erasure import erasure_of, forget_copies
 from service.bootstrap.find import FindParts
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.lists import lists_of
@@ -168,11 +169,14 @@ async def _opened_graph(
         finding = FindParts(store, lanes, follower, settings)
         finding.names.start()
         stack.push_async_callback(finding.names.stop)
+        copies = partial(forget_copies, finding.names, snapshots)
+        shared.copies.append(copies)
+        stack.callback(shared.copies.remove, copies)
         ratings = Ratings(store.documents, store)
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
         )
-        replica = await asyncio.to_thread(name_of, settings.data_dir)
+        replica = await asyncio.to_thread(name_of, shared.settings.data_dir)
         watch = WatchlistParts(
             store, serving, evidence, sides, lanes, settings, replica, cases.kept
         )
@@ -200,7 +204,9 @@ async def _opened_graph(
         feed = opened_feed(store, duplicates.events, settings.webhooks, stack, duties)
         counts = JobCounts()
         long = await open_jobs(
-            store, writes, serving, lanes, settings, more, audit, duties, counts, tracer
+            *(store, writes, serving, lanes, settings, more, audit, duties, counts),
+            replica,
+            tracer,
         )
         watch.start(long.jobs, duties)
         active, fitter = ActiveSpaces(), fitter_of(serving, store, established, lanes)
@@ -208,9 +214,10 @@ async def _opened_graph(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
-        # A full collection stops the event loop for some 100 ms while a large body is in memory.
-        gc.freeze()
-        gc.set_threshold(5000, 10, 200)
+        if tell is not None:
+            # A full collection stops the event loop for some 100 ms while a large body is in memory.
+            gc.freeze()
+            gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
@@ -244,9 +251,9 @@ async def _opened_graph(
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,
-            audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
+            audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
+                *(store, writes, shared.copies, ratings, known_ids, settings),
                 *(cases.kept.erase, watch.copies.erase),
             ),
             limits=settings.limits,

@@ -20,7 +20,7 @@ from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
 from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
-from service.files.spool import Spool, name_of
+from service.files.spool import Spool
 from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
@@ -62,13 +62,13 @@ async def open_jobs(
     audit: AuditLog,
     duties: Duties,
     counts: JobCounts,
+    replica: str,
     tracer: Tracer | None = None,
 ) -> OpenedJobs:
     """Jobs, and their runner, which runs while the model serves."""
     known = settings.jobs
     spool = Spool(settings.spool_folder, known.spool_bytes)
     await asyncio.to_thread(spool.open)
-    replica = await asyncio.to_thread(name_of, settings.data_dir)
     given_up = json.dumps(problem_of(JobGivenUp(JobGivenUp.example))).encode()
     kept = RedisJobs(
         store.client, JobLimits(known.lease_s, known.max_queued, known.keep_s, given_up)

@@ -1,6 +1,7 @@
 """What all models of a process share: the store, threads, keys, the audit log."""
 
 import contextlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from service.engine.work.lanes import Lanes
@@ -36,6 +37,7 @@ class Shared:
         kept_models: which of them serves.
         models: what this process holds of them.
         switch: the services of the model that serves.
+        copies: forget what files of a model may have of streamers, for each that is open.
     """
 
     settings: Settings
@@ -52,6 +54,7 @@ class Shared:
     kept_models: RedisModels
     models: ModelFollower
     switch: Switch
+    copies: list[Callable[[], Awaitable[None]]]
 
     def backfills(self, store: StreamerStore) -> BackfillJobs:
         """The kind of job that encodes what `store` holds for the next model."""
@@ -97,4 +100,5 @@ async def open_shared(
         RedisModels(store.client),
         models,
         Switch(),
+        [],
     )

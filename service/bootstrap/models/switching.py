@@ -17,6 +17,7 @@ from service.engine.work.lanes import Lanes
 from service.errors import ServiceError
 from service.features.models.bundles import FoundBundle
 from service.features.models.following import ModelsHere
+from service.index.maintenance import Maintained
 from service.services import Services
 from service.settings import Settings
 from service.store.models.base import ModelPointer
@@ -42,14 +43,20 @@ class _Model:
     duties: Duties = field(default_factory=Duties)
     services: Services | None = None
     opening: "asyncio.Task[None] | None" = None
+    is_prepared: bool = False
 
     @property
     def is_indexed(self) -> bool:
-        """Whether it may answer at once."""
+        """Whether it may answer at once, and as fast as it is going to."""
         if self.services is None:
             return False
         follower = self.services.operations.serving.follower
-        return follower.is_ready and follower.behind_because is None
+        if not follower.is_ready or follower.behind_because is not None:
+            return False
+        if not self.is_prepared:
+            index = follower.index
+            self.is_prepared = not (isinstance(index, Maintained) and index.is_due())
+        return self.is_prepared
 
 
 class ModelHost(ModelsHere):
@@ -112,6 +119,7 @@ class ModelHost(ModelsHere):
         if pointer.active not in (None, first) and not self._settings.reencode:
             name = await self._open_active(str(pointer.active)) or first
         if name != first:
+            _log.warning("model %s was promoted, it answers in place of %s", name, first)
             self._models[first].loaded = await self._as_second(self._models[first].loaded)
         model = self._models[name]
         graph = self._open_graph(shared, model.loaded, model.duties, tell)
@@ -232,10 +240,10 @@ class ModelHost(ModelsHere):
         async def leave() -> None:
             try:
                 await asyncio.sleep(_LEAVE_S)
-                # It lacks what is written until its model comes back.
-                await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
             finally:
                 await self._close(model)
+                # It would lack what is written until its model comes back.
+                await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
 
         task = asyncio.create_task(leave(), name="a model leaves")
         self._leaving.add(task)
