@@ -106,6 +106,7 @@ async def open_services(
     lanes = Lanes(settings.work)
     host = ModelHost(settings, lanes, _opened_graph)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(host.stop)
         loaded = await host.open_first()  # meanwhile the store reads its log
         tell("the store is being opened")
         opened = await open_store(settings, embedded, stack)

@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from model_export.contract.bundle import Manifest
 from service.bootstrap.index import snapshots_of
@@ -80,7 +83,8 @@ class ModelHost(ModelsHere):
         self._open_graph = open_graph
         self._shared: Shared | None = None
         self._models: dict[str, _Model] = {}
-        self._leaving: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handing = asyncio.Lock()
 
     @property
     def manifest(self) -> Manifest:
@@ -104,7 +108,10 @@ class ModelHost(ModelsHere):
             StartupError: the settings ask for what the bundle has not.
             BundleError: the bundle can't be trusted.
         """
-        return await self._open(self._settings, begin=True)
+        known = self._settings
+        if known.redis_url is None:  # the folder is this process's own: a killed one left them
+            await asyncio.to_thread(shutil.rmtree, known.data_dir / _FOLDER, ignore_errors=True)
+        return await self._open(known, begin=True)
 
     async def start(self, shared: Shared, tell: Callable[[str], None]) -> Services:
         """Answer by the model that is active, or by the first one on a store that knows no other.
@@ -134,9 +141,10 @@ class ModelHost(ModelsHere):
         """Close all models; the one that serves ends its work first."""
         if self._shared is not None:
             await self._shared.models.stop()
-        for task in list(self._leaving):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._leaving, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         for name in sorted(self._models, key=lambda name: name != self.serves):
             await self._close(self._models.pop(name))
 
@@ -157,7 +165,7 @@ class ModelHost(ModelsHere):
                 model.opening = asyncio.create_task(self._open_services(model))
         active = self._models.get(pointer.active or "")
         if active is not None and pointer.active != self.serves and active.is_indexed:
-            await self._serve(str(pointer.active), active)
+            self._serve(str(pointer.active), active)
 
     async def _open(self, settings: Settings, *, begin: bool) -> LoadedModel:
         closing = AsyncExitStack()
@@ -169,10 +177,14 @@ class ModelHost(ModelsHere):
         self._models[loaded.manifest.model_version] = _Model(loaded, closing)
         return loaded
 
+    @property
+    def _shared_now(self) -> Shared:
+        assert self._shared is not None
+        return self._shared
+
     async def _open_active(self, name: str) -> str | None:
         """Load the model that was promoted since the settings were written, if it is here."""
-        assert self._shared is not None
-        models = self._shared.models
+        models = self._shared_now.models
         registered = await models.registry.get(name)
         if registered is None:
             return None
@@ -193,9 +205,14 @@ class ModelHost(ModelsHere):
         return replace(loaded, settings=settings, snapshots=snapshots_of(settings, loaded.manifest))
 
     async def _folder(self, manifest: Manifest) -> Path:
-        folder = self._settings.data_dir / _FOLDER / manifest.model_version
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        return folder
+        """A new folder for the files of a model; it goes with the model."""
+        folder = self._settings.data_dir / _FOLDER
+
+        def make() -> Path:
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{manifest.model_version}-", dir=folder))
+
+        return await asyncio.to_thread(make)
 
     def _beside(self, bundle: Path, folder: Path) -> Settings:
         """Settings of a model that is opened beside another one: with files of its own.
@@ -216,23 +233,28 @@ class ModelHost(ModelsHere):
         )
 
     async def _open_services(self, model: _Model) -> None:
-        assert self._shared is not None
         try:
-            graph = self._open_graph(self._shared, model.loaded, model.duties, None)
+            graph = self._open_graph(self._shared_now, model.loaded, model.duties, None)
             model.services = await model.closing.enter_async_context(graph)
         except Exception:  # noqa: BLE001 - the other model serves on, and this one is tried again
             _log.exception("model %s can't be opened", model.loaded.manifest.model_version)
             await asyncio.sleep(_AGAIN_S)
             model.opening = None
 
-    async def _serve(self, name: str, model: _Model) -> None:
-        assert self._shared is not None
+    def _serve(self, name: str, model: _Model) -> None:
+        assert model.services is not None
         before = self._models[self.serves]
-        self._shared.switch.current = model.services
+        self._shared_now.switch.current = model.services
         self.serves = name
         _log.info("model %s answers", name)
-        await before.duties.end()
-        model.duties.begin()
+        self._start(self._hand_over(before, model), "duties go over")
+
+    async def _hand_over(self, before: _Model, after: _Model) -> None:
+        """Not waited for: a job that is stopped may wait for whoever switches."""
+        async with self._handing:
+            await before.duties.end()
+            if after.services is self._shared_now.switch.current:
+                after.duties.begin()
 
     def _leave(self, model: _Model) -> None:
         """Close a model once the questions that it was asked have ended."""
@@ -245,12 +267,18 @@ class ModelHost(ModelsHere):
                 # It would lack what is written until its model comes back.
                 await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
 
-        task = asyncio.create_task(leave(), name="a model leaves")
-        self._leaving.add(task)
-        task.add_done_callback(self._leaving.discard)
+        self._start(leave(), "a model leaves")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _close(self, model: _Model) -> None:
         if model.opening is not None:
             model.opening.cancel()
             await asyncio.gather(model.opening, return_exceptions=True)
         await model.closing.aclose()
+        folder = model.loaded.settings.data_dir
+        if folder != self._settings.data_dir:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
