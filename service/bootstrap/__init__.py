@@ -134,13 +134,20 @@ async def _opened_graph(
     """
     settings, lanes, audit, tracer = loaded.settings, shared.lanes, shared.audit, shared.tracer
     manifest, evidence, established = loaded.manifest, loaded.evidence, loaded.established
-    bundle, pipeline, work, snapshots = loaded.bundle, loaded.pipeline, loaded.towers, loaded.snapshots
+    bundle, pipeline, work, snapshots = (
+        loaded.bundle,
+        loaded.pipeline,
+        loaded.towers,
+        loaded.snapshots,
+    )
     searches, known_ids, key_ring = loaded.searches, loaded.known_ids, shared.key_ring
     store, rate_limits = shared.store.of_model(manifest.model_version), shared.rate_limits
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(duties.end)
         stored = StoredProfiles(store, pipeline, lanes)
-        follower = Follower(store, loaded.empty, snapshots.model, snapshots, settings.limits.max_lag_s)
+        follower = Follower(
+            store, loaded.empty, snapshots.model, snapshots, settings.limits.max_lag_s
+        )
         serving = Serving(manifest, loaded.device, pipeline, stored, work, follower, snapshots)
         sides = StoredSides(store, evidence, lanes, manifest.model_version)
         dedup = _dedup(serving, evidence, sides, lanes, settings)

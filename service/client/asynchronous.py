@@ -14,6 +14,7 @@ from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
 from service.client.find.asynchronous import AsyncFind, AsyncRatings
+from service.client.lifecycle.asynchronous import AsyncModels
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
@@ -38,7 +39,6 @@ from service.client.models import (
 )
 from service.client.parallel import async_results
 from service.client.patience import Patience
-from service.client.lifecycle.asynchronous import AsyncModels
 from service.client.spaces.asynchronous import AsyncSpaces
 from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 from service.client.webhooks.asynchronous import AsyncWebhooks

@@ -16,6 +16,7 @@ from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.find.synchronous import Find, Ratings
+from service.client.lifecycle.synchronous import Models
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
@@ -70,6 +71,7 @@ class Client:
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
+        models: that of the service, and changing it.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
         lists: campaign lists.
@@ -107,6 +109,7 @@ class Client:
         self.find = Find(self._transport, self._last)
         self.ratings = Ratings(self._transport)
         self.spaces = Spaces(self._transport)
+        self.models = Models(self._transport)
         self.watchlists = Watchlists(self._transport)
         self.alerts = Alerts(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)

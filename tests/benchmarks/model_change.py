@@ -2,10 +2,11 @@
 
     python -m tests.benchmarks.model_change --rows 100000
 
-Questions come at a fixed rate, writes too, to one service with its own store. Two services' worth of
-correctness is in tests/reliability/test_model_change.py; this is about time. Each phase has its
-percentiles beside those of the phase before the backfill, in the same run. The exit status is 1 when
-a target is missed: an error, a p99 of more than twice the quiet one's, a roll-back of more than 5 s.
+Questions come at a fixed rate, writes too, to one service with its own store. That no answer mixes
+two models is tested in tests/reliability/test_model_change.py; this is about time. Each phase has
+its percentiles beside those of the phase before the backfill, in the same run. The exit status is 1
+when a target is missed: an error, a p99 of more than twice the quiet one's, a roll-back of more
+than 5 s.
 """
 
 import argparse

@@ -3,6 +3,7 @@
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,7 +74,7 @@ def test_there_and_back_under_load(replicas: Replicas, server: Server, folder: P
 def test_a_killed_replica_changes_nothing(
     bundle: Path, tmp_path: Path, server: Server, folder: Path, moment: str
 ) -> None:
-    settings = {
+    settings: dict[str, Any] = {
         "REDIS_URL": server.url,
         "STREAMER_MODELS__FOLDER": str(folder),
         "STREAMER_JOBS__LEASE_S": "1",

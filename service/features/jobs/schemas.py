@@ -59,7 +59,10 @@ class JobOut(Response):
 
     job_id: str
     kind: Annotated[
-        str, Field(description="import, export, similar_export, list, index_rebuild, duplicates or model_backfill.")
+        str,
+        Field(
+            description="import, export, similar_export, list, index_rebuild, duplicates or model_backfill."
+        ),
     ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]

@@ -47,7 +47,9 @@ class BundleFolder:
             for spec in manifest.towers:
                 bundle.tower_inputs(spec.name)  # its tokenizer, as this installation reads it
         except (ContractError, OSError) as error:
-            raise InvalidRequest.of("/folder", f"is not a bundle that can serve: {error}") from error
+            raise InvalidRequest.of(
+                "/folder", f"is not a bundle that can serve: {error}"
+            ) from error
         return FoundBundle(path, manifest, hashlib.sha256(raw).hexdigest())
 
     def _path_of(self, name: str) -> Path:

@@ -159,7 +159,9 @@ async def backfill_model(
     dependencies=[requires("admin")],
     responses=responses(*STORE, ModelNotFound, ModelStateConflict),
 )
-async def pause_backfill(models: CurrentModels, audit: CurrentAudit, model_id: ModelPath) -> ModelOut:
+async def pause_backfill(
+    models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
+) -> ModelOut:
     """Writes go on being encoded for both models; `:backfill` lets it go on, `:retire` ends it."""
     audit.about(action="pause backfill")
     return _model_out(await models.pause(model_id))
@@ -172,7 +174,9 @@ async def pause_backfill(models: CurrentModels, audit: CurrentAudit, model_id: M
     dependencies=[requires("admin")],
     responses=responses(*STORE, StoreFull, ModelNotFound, ModelStateConflict, ModelNotEverywhere),
 )
-async def promote_model(models: CurrentModels, audit: CurrentAudit, model_id: ModelPath) -> ModelOut:
+async def promote_model(
+    models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
+) -> ModelOut:
     """Model, index, thresholds, calibration and parameters of the evidence change at once.
 
     A question in flight is answered by the model with which it began. The model that was active

@@ -23,6 +23,7 @@ _NOTE_S = 1.0
 _AGAIN_S = 10.0
 """After a bundle that was missing or wrong."""
 
+
 class ModelsHere(Protocol):
     """The models that are open in this process.
 
@@ -148,7 +149,7 @@ class ModelFollower:
         """
         async with self._refreshing:
             self.pointer = await self._store.pointer()
-            registered = await self._registry.all()
+            registered = await self.registry.all()
             await self._check(registered)
             await self._load()
             await self._here.settle(self.pointer)
@@ -174,8 +175,8 @@ class ModelFollower:
             del self._checked[name]
         for name, model in registered.items():
             known = self._checked.get(name)
-            is_due = known is None or known.sha256 != model.sha256
-            if is_due or time.monotonic() >= known.again_at:
+            is_new = known is None or known.sha256 != model.sha256
+            if is_new or (known is not None and time.monotonic() >= known.again_at):
                 self._checked[name] = await self._found(model)
 
     async def _found(self, model: RegisteredModel) -> _Checked:

@@ -218,7 +218,9 @@ class Models:
         """
         pointer = await self._store.pointer()
         if pointer.active == model_version:
-            raise ModelStateConflict(f"model {model_version!r} is active: promote another one first")
+            raise ModelStateConflict(
+                f"model {model_version!r} is active: promote another one first"
+            )
         if pointer.target != model_version:
             await self.get(model_version)
             raise ModelStateConflict(f"model {model_version!r} is not kept")

@@ -137,7 +137,7 @@ class RedisStore:
         return self
 
     def of_model(self, model: str) -> Self:
-        """The same store, which reads what one model made where a record has two models' vectors."""
+        """The same store; of records with two models' vectors it reads what this one made."""
         view = copy(self)
         view._model = model
         return view
@@ -391,7 +391,9 @@ class RedisStore:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        entries = [to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part]
+        entries = [
+            to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
+        ]
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:
                 raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")

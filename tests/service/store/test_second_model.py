@@ -110,9 +110,7 @@ async def test_promotion_and_rollback_move_nothing(store: RedisStore) -> None:
     await put(store, "a")
     models = await set_target(store, "backfilling")
     await store.write([both("a", "has both")])
-    ready = await models.move(
-        await models.pointer(), ModelPointer(0, FIRST, NEXT, "ready")
-    )
+    ready = await models.move(await models.pointer(), ModelPointer(0, FIRST, NEXT, "ready"))
     assert ready is not None
     promoted = await models.move(ready, ModelPointer(0, NEXT, FIRST, "ready"))
     assert promoted is not None

@@ -11,7 +11,7 @@ from service.store.base import Record
 from service.store.redis.client import Argument, RedisClient
 
 SECOND = "next_"
-MADE_BY_MODEL = (
+MADE_BY_MODEL: tuple[str, ...] = (
     "embedding",
     "content",
     "facets",
@@ -39,7 +39,8 @@ def narrowed(row: Sequence[Any], names: Sequence[str], model: str) -> list[Any]:
     Those of the first model, where neither is `model`.
     """
     first = list(row[: len(names)])
-    second = dict(zip((*MADE_BY_MODEL, _MODEL), row[len(names) :], strict=True))
+    made: tuple[str, ...] = (*MADE_BY_MODEL, _MODEL)
+    second: dict[str, Any] = dict(zip(made, row[len(names) :], strict=True))
     wanted = model.encode()
     if second[_MODEL] == wanted and first[names.index(_MODEL)] != wanted:
         for at, name in enumerate(names):

@@ -65,7 +65,7 @@ def answers(client: TestClient) -> list[Any]:
     asked = [
         client.get(f"/v1/streamers/{ids[0]}/similar", params={"k": 20}),
         client.post("/v1/similar", json={"positive": [{"profile": {"tags": ["music"]}}], "k": 20}),
-        client.post("/v1/dedup", json={"items": [{"streamer_id": name} for name in ids[:12]]}),
+        client.post("/v1/dedup", json={"ids": ids[:12]}),
         client.get(f"/v1/streamers/{ids[1]}/embedding"),
     ]
     found: list[Any] = []
@@ -139,7 +139,7 @@ def test_an_answer_that_was_begun_goes_on(client: TestClient) -> None:
     first = client.post("/v1/similar", json=question).json()
     backfilled(client)
     client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
-    second = client.get("/v1/similar/pages", params={"cursor": first["next_cursor"]})
+    second = client.get("/v1/similar", params={"cursor": first["next_cursor"]})
     second.raise_for_status()
     assert second.json()["model_version"] == FIRST
     assert client.post("/v1/similar", json=question).json()["model_version"] == NEXT
