@@ -223,7 +223,7 @@ async def _opened_graph(
         )
         stack.callback(fitter.stop)
         if tell is not None:
-            # A full collection stops the event loop for some 100 ms while a large body is in memory.
+            # A full collection stops the event loop for some 100 ms while a large body is there.
             gc.freeze()
             gc.set_threshold(5000, 10, 200)
         yield Services(

@@ -30,7 +30,7 @@ def erasure_of(
     settings: Settings,
     *erase_copies: Callable[[str], Awaitable[object]],
 ) -> Erasure:
-    """The use-case; arguments as of `Erasure`, ids that the bundle lists, `copies` of all models."""
+    """The use-case; arguments as of `Erasure`, ids that a bundle lists, `copies` of all models."""
 
     async def discard(streamer_id: str) -> None:
         await ratings.forget(streamer_id)

@@ -61,7 +61,8 @@ class JobOut(Response):
     kind: Annotated[
         str,
         Field(
-            description="import, export, similar_export, list, index_rebuild, duplicates or model_backfill."
+            description="import, export, similar_export, list, index_rebuild, duplicates, "
+            "model_backfill."
         ),
     ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]

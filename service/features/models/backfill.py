@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from pydantic import ValidationError
@@ -64,8 +65,8 @@ class BackfillJobs(Kind):
             raise missing_on(model, [self._follower.replica], "its encoder is not loaded")
         after, done = job.checkpoint.get("after", ""), job.job.done
         total = await persist(self._store.count)
-        while ids := await persist(lambda: self._store.list_ids(after, _CHUNK)):
-            for part in await persist(lambda: self._store.chunks(ids)):
+        while ids := await persist(partial(self._store.list_ids, after, _CHUNK)):
+            for part in await persist(partial(self._store.chunks, ids)):
                 began = time.monotonic()
                 await self._encode(job, pipeline, part, done)
                 after, done = part[-1], done + len(part)
