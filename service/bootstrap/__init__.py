@@ -143,7 +143,6 @@ async def _opened_graph(
     searches, known_ids, key_ring = loaded.searches, loaded.known_ids, shared.key_ring
     store, rate_limits = shared.store.of_model(manifest.model_version), shared.rate_limits
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(duties.end)
         stored = StoredProfiles(store, pipeline, lanes)
         follower = Follower(
             store, loaded.empty, snapshots.model, snapshots, settings.limits.max_lag_s

@@ -54,9 +54,8 @@ class AsyncClient:
     that meet a passing trouble are made again, as `patience` allows; writes that might be done
     twice are not, unless the service documents `Idempotency-Key`. Profiles and questions are
     models of `service.client.models`, or mappings with the fields of the API; the service checks
-    them. Every method raises `ClientError`; see `service.client.errors`.
-
-    `deadline_s` of a method is the time of that call, in place of the one of `patience`.
+    them. Every method raises `ClientError`; see `service.client.errors`. `deadline_s` of a method
+    is the time of that call, in place of the one of `patience`.
 
     Attributes:
         url: of the service.

@@ -278,6 +278,7 @@ class ModelHost(ModelsHere):
         if model.opening is not None:
             model.opening.cancel()
             await asyncio.gather(model.opening, return_exceptions=True)
+        await model.duties.end()  # jobs are given back while there is all that they work with
         await model.closing.aclose()
         folder = model.loaded.settings.data_dir
         if folder != self._settings.data_dir:

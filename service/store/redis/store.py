@@ -137,7 +137,7 @@ class RedisStore:
         return self
 
     def of_model(self, model: str) -> Self:
-        """The same store; of records with two models' vectors it reads what this one made."""
+        """A view of the store: of records with two models' vectors it reads what this one made."""
         view = copy(self)
         view._model = model
         return view
