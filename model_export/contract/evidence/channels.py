@@ -53,6 +53,11 @@ MEDIA: Final = frozenset({"pictures", "sounds", "vectors"})
 DIRECT: Final = frozenset({"text", "contacts", "titles"}) | MEDIA
 """Channels that compare content itself. The others compare what many accounts share, such as a
 topic or a name, and alone make nobody a copy."""
+IDENTITY: Final = frozenset({"contacts"}) | MEDIA
+"""Channels that tell an operator. Where one of them speaks for a pair, bits against it do not
+count: who opens another account with other words, and one handle or cover in common, is no less its
+operator for that. Words alone are held against all that differs: branches of a franchise, streamers
+of an agency and fans have theirs in common."""
 STYLE_CHANNELS: Final = frozenset({"embedding", "tags", "category_language"})
 """Channels by which two accounts are of one style."""
 

@@ -1,6 +1,7 @@
 """Match weights of pairs, in the manner of Fellegi and Sunter (1969).
 
-weight = sum over channels of log2(m / u),  absent channels contribute 0
+weight = sum over channels of log2(m / u),  absent channels contribute 0, and those against a pair
+         for which a channel of `IDENTITY` speaks contribute 0 too
 log2 odds = log2(prior / (1 - prior)) + slope * weight
 """
 
@@ -15,6 +16,7 @@ from model_export.contract.evidence.channels import (
     ABSENT,
     CHANNELS,
     DIRECT,
+    IDENTITY,
     MEDIA,
     NAMES_OF_CHANNELS,
     STYLE_CHANNELS,
@@ -38,7 +40,7 @@ def _columns(names: Collection[str]) -> NDArray[np.int64]:
     return np.array([c for c, name in enumerate(NAMES_OF_CHANNELS) if name in names])
 
 
-_DIRECT, _STYLE = _columns(DIRECT), _columns(STYLE_CHANNELS)
+_DIRECT, _STYLE, _IDENTITY = _columns(DIRECT), _columns(STYLE_CHANNELS), _columns(IDENTITY)
 _GROUPS = (_columns(MEDIA), _columns({"text", "titles", "names"}), _columns({"contacts"}))
 
 
@@ -71,14 +73,20 @@ class Matcher:
         """Tabulate log2(m / u)."""
         self.parameters = parameters
         self._prior = float(np.log2(parameters.prior / (1 - parameters.prior)))
-        self._table = np.zeros((len(CHANNELS), _MOST_LEVELS + 1))  # the last is of the absent
+        self.bits = np.zeros((len(CHANNELS), _MOST_LEVELS + 1))
+        """Of each level by itself (channels, levels); the last is of the absent."""
         for row, name in enumerate(NAMES_OF_CHANNELS):
             chances = parameters.channels[name]
-            self._table[row, : len(chances.m)] = np.log2(chances.m) - np.log2(chances.u)
+            self.bits[row, : len(chances.m)] = np.log2(chances.m) - np.log2(chances.u)
 
     def contributions(self, levels: Levels, masked: Collection[str] = ()) -> Bits:
-        """Bits that each channel adds (P, channels): 0 of those absent and of those masked."""
-        found = self._table[np.arange(len(CHANNELS)), levels]  # ABSENT is the last
+        """Bits that each channel adds (P, channels): 0 of those absent and of those masked.
+
+        A mask takes a channel's own bits out of the sum; what the pair shows is as it was.
+        """
+        found = self.bits[np.arange(len(CHANNELS)), levels]  # ABSENT is the last
+        tells = (found[:, _IDENTITY] > 0).any(1, keepdims=True)  # (P, 1)
+        found = np.where(tells, np.maximum(found, 0.0), found)
         found[:, [NAMES_OF_CHANNELS.index(name) for name in masked]] = 0
         return found
 

@@ -26,12 +26,6 @@ CHANNELS_OF: Mapping[EdgeKind, frozenset[str]] = {
 """Channels of evidence by the kind of edge that a walk may go over."""
 HUB_STREAMERS = 256
 """What more streamers show is a hub; ten times as many as a large ring has accounts."""
-IDENTITY = ("contacts", "pictures", "sounds", "vectors")
-"""Channels that tell an operator. Where one of them speaks for an edge, bits against it do not
-count: who opens another account with other words, and one handle or cover in common, is no less its
-operator for that. Words alone are held against all that differs, as `compare` does: branches of a
-franchise, streamers of an agency and fans have theirs in common."""
-_TELLING = [place for place, channel in enumerate(CHANNELS) if channel.name in IDENTITY]
 Near = Callable[[Sequence[str]], Awaitable[list[list[str]]]]
 """Candidates of stored streamers where there is no corpus, the likeliest first."""
 
@@ -149,20 +143,16 @@ class Looking:
         other = np.array([place[b] for _, b in pairs])
         sides = [self._known[name] for name in names]
         compared = yield from self._evidence.compare(sides, one, other, masked=self._masked)
-        contributions = compared.matches.contributions  # (P, channels)
-        tells = (contributions[:, _TELLING] > 0).any(1, keepdims=True)  # (P, 1)
-        counted = np.where(tells, np.maximum(contributions, 0.0), contributions)
-        weights = counted.sum(1)
-        probabilities = self._evidence.matcher.probability(weights)
-        kept = probabilities >= least
+        matches = compared.matches
+        kept = matches.probabilities >= least
         if self._needs_direct:
-            kept &= self._evidence.matcher.has_direct(contributions)
+            kept &= self._evidence.matcher.has_direct(matches.contributions)
         return [
             EvidenceEdge(
                 *pairs[i],
-                round(float(probabilities[i]), 6),
-                round(float(weights[i]), 3),
-                _channels(compared.levels[i].tolist(), counted[i].tolist()),
+                round(float(matches.probabilities[i]), 6),
+                round(float(matches.weights[i]), 3),
+                _channels(compared.levels[i].tolist(), matches.contributions[i].tolist()),
             )
             for i in np.flatnonzero(kept).tolist()
         ]

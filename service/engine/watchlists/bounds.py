@@ -9,7 +9,7 @@ is the largest weight of that level and of all weaker ones: never less than the 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import CHANNELS, NAMES_OF_CHANNELS, Levels, Matcher
+from model_export.contract.evidence import CHANNELS, IDENTITY, NAMES_OF_CHANNELS, Levels, Matcher
 
 Bits = NDArray[np.float64]
 SLACK = 1e-4
@@ -29,14 +29,26 @@ class Bounds:
         levels = np.array(
             [[min(level, len(c.levels) - 1) for c in CHANNELS] for level in range(most)], np.int8
         )  # (L, channels): a channel with fewer levels repeats its last one
-        weights = matcher.contributions(levels).T  # (channels, L)
+        weights = matcher.bits[np.arange(len(CHANNELS))[:, None], levels.T]  # (channels, L)
         self._from = np.maximum.accumulate(weights[:, ::-1], axis=1)[:, ::-1]
         self.last = weights[:, -1]
         """Weight of each channel's last level, where nothing is shared (channels,)."""
+        self.against = float(np.maximum(-self.last, 0).sum())
+        """Bits against a pair, of all channels, at most: they do not count where it is told."""
 
     def of(self, channel: str, levels: Levels) -> Bits:
         """What a channel weighs at most at these levels (N,), or weaker ones."""
         return self._from[NAMES_OF_CHANNELS.index(channel)][levels]
+
+    def told(self, channel: str, levels: Levels) -> Bits:
+        """What is to be added to bounds at these levels (N,), or weaker ones, of a channel.
+
+        Where a channel of `IDENTITY` speaks for a pair, bits against it do not count.
+        """
+        speaks = (
+            self.of(channel, levels) > 0 if channel in IDENTITY else np.zeros(len(levels), bool)
+        )
+        return np.where(speaks, self.against, 0.0)
 
     def required(self, probability: float) -> float:
         """The match weight from which pairs have a probability, in (0, 1]."""

@@ -111,7 +111,7 @@ class SeedIndex:
         total = self._shown @ np.array([last[c] if len(side.of(c)) else 0.0 for c in _PLAIN])
         for name, rows, levels in self._shared(side):
             base = 0.0 if name in _UNSHARED else last[name]
-            total[rows] += bounds.of(name, levels) - base
+            total[rows] += bounds.of(name, levels) - base + bounds.told(name, levels)
         if cosines is not None:
             at_least = cosines + np.float32(SLACK)
             weights = np.full(len(at_least), bounds.last[NAMES_OF_CHANNELS.index("embedding")])
@@ -204,7 +204,8 @@ class SeedIndex:
             shared += np.bincount(rows[same.any(1)], minlength=self._size)
         if known.any():
             levels = count_levels(shared)
-            total += np.where(known, self._bounds.of("vectors", levels), 0.0)
+            gain = self._bounds.of("vectors", levels) + self._bounds.told("vectors", levels)
+            total += np.where(known, gain, 0.0)
 
 
 def _vectors_by_space(

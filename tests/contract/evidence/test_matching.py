@@ -14,6 +14,7 @@ from model_export.contract.errors import BundleError
 from model_export.contract.evidence import (
     ABSENT,
     CHANNELS,
+    IDENTITY,
     NAMES_OF_CHANNELS,
     VERDICTS,
     Comparison,
@@ -196,11 +197,14 @@ def test_weights_are_the_formula_and_masking_takes_its_part(
     levels = np.array(rows, np.int8)
     found = Matcher(parameters).match(levels)
     for row, weight, probability in zip(rows, found.weights, found.probabilities, strict=True):
-        expected = 0.0
+        bits: dict[str, float] = {}
         for channel, level in zip(CHANNELS, row, strict=True):
             if level != ABSENT:
                 chances = parameters.channels[channel.name]
-                expected += math.log(chances.m[level] / chances.u[level], 2)
+                bits[channel.name] = math.log(chances.m[level] / chances.u[level], 2)
+        if any(bits.get(name, 0) > 0 for name in IDENTITY):  # others against the pair do not count
+            bits = {name: max(0.0, each) for name, each in bits.items()}
+        expected = sum(bits.values())
         assert weight == pytest.approx(expected, abs=1e-9)
         odds = parameters.prior / (1 - parameters.prior) * 2 ** (parameters.slope * expected)
         assert probability == pytest.approx(odds / (1 + odds), abs=1e-9)
@@ -225,6 +229,9 @@ def test_verdicts_are_typed() -> None:
     assert verdict(text="whole", tags="rare", embedding="0.95") == "near_duplicate"
     assert verdict(contacts="same", text="none", tags="none", titles="none") == "same_contact"
     assert verdict(vectors="several", text="none") == "same_media"
+    differs = {"text": "none", "titles": "none", "tags": "none", "category_language": "none"}
+    assert verdict(contacts="same", **differs, embedding="lower") == "same_contact"
+    assert verdict(vectors="several", **differs, embedding="lower") == "same_media"
     style = {"tags": "many_rare", "category_language": "rare", "embedding": "0.95"}
     assert verdict(**style) == "same_style"  # however much, it is no copy
     assert verdict(text="none", tags="none", embedding="lower") == "unrelated"

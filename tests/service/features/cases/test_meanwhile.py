@@ -90,17 +90,19 @@ def test_words_alone_are_held_against_what_differs_and_a_contact_is_not(
     last = put(client, "ring-2", bio=f"{bio('dee')} telegram: lunaris4471", tags=["jumbo", "wisp"])
     evaluated(client, last)
 
-    def both(a: str, b: str) -> tuple[float, float]:
+    def both(a: str, b: str) -> tuple[float, list[float]]:
         case = act(client, begin(client, a), "expand", hops=1, min_probability=0.001)
         edges = {(e["a"], e["b"]): e["weight"] for e in shown(client, case)["edges"]}
         sides = {"a": {"streamer_id": a}, "b": {"streamer_id": b}}
         compared = client.post("/v1/compare", json=sides).raise_for_status().json()
-        return edges[a, b], sum(each["weight"] for each in compared["channels"])
+        return edges[a, b], [each["weight"] for each in compared["channels"]]
 
-    of_shops, as_compared = both("shop-1", "shop-2")
-    assert of_shops == pytest.approx(as_compared, abs=0.01)
-    of_ring, as_compared = both("ring-1", "ring-2")
-    assert of_ring > as_compared + 0.5
+    of_shops, channels = both("shop-1", "shop-2")
+    assert of_shops == pytest.approx(sum(channels), abs=0.01)
+    assert min(channels) < 0
+    of_ring, channels = both("ring-1", "ring-2")
+    assert of_ring == pytest.approx(sum(channels), abs=0.01)
+    assert min(channels) == 0
 
 
 def test_titles_of_cases_say_something(client: TestClient) -> None:
