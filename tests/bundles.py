@@ -30,6 +30,7 @@ from model_export.contract.bundle import (
 )
 from model_export.contract.calibration import Calibration, Curve, Knot, ScoreCalibration
 from model_export.contract.established import BehaviourGraph, Established
+from model_export.contract.evidence import EVIDENCE, packaged
 from model_export.contract.features import Featurizer, fingerprint
 from model_export.contract.pieces import MODALITIES, Piece
 from model_export.contract.streamer import StreamerProfile
@@ -269,3 +270,13 @@ def _write_tower(folder: Path, golden: Sequence[StreamerProfile]) -> TowerCheck:
 def write_manifest(folder: Path, manifest: Mapping[str, object]) -> None:
     """Replace the manifest, right or wrong."""
     (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
+
+
+def write_bundle_with_evidence(folder: Path) -> None:
+    """A bundle with packaged evidence: what its small vocabulary does not know is rare."""
+    write_bundle(folder)
+    content = packaged().model_dump_json().encode()
+    (folder / EVIDENCE).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    manifest["files"][EVIDENCE] = file_entry(content).model_dump()
+    (folder / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")

@@ -41,7 +41,7 @@ from service.errors import UnsafeConfiguration
 from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
-from service.features.cases.service import KIND as CASES
+from service.features.cases.running import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
 from service.features.compare.service import Compare
 from service.features.dedup.near_duplicates import NearDuplicates
@@ -207,6 +207,7 @@ async def _opened_graph(
                 exporting.KIND: exporting.answering(similar, settings.limits),
                 list_jobs.KIND: list_jobs.answering(lists, lanes),
             },
+            places=cases.places,
         )
         feed = opened_feed(store, duplicates.events, settings.webhooks, stack, duties)
         counts = JobCounts()

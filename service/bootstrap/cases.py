@@ -14,6 +14,7 @@ from service.features.cases.expanding import Expander
 from service.features.cases.exports.exporting import Exports
 from service.features.cases.jobs import CaseJobs
 from service.features.cases.keeping import KeptCases
+from service.features.cases.running import WITH_CORPUS, Runs, Whereabouts
 from service.features.cases.service import Cases
 from service.features.jobs.service import Jobs
 from service.http.schemas import FilterIn
@@ -75,9 +76,18 @@ class CaseParts:
 
     def open(self, jobs: Jobs) -> Cases:
         """The feature, whose long expansions are queued in `jobs`."""
-        cases = Cases(self._store, self.kept, self._expander, jobs)
-        self.jobs.connect(cases)
-        return cases
+        runs = Runs(self.kept, self._expander, jobs, self._corpus_is)
+        self.jobs.connect(runs)
+        return Cases(self._store, self.kept, runs)
+
+    def places(self) -> list[str]:
+        """Places of jobs that this process has at the moment."""
+        return [] if self._corpus.corpus is None else [WITH_CORPUS]
+
+    async def _corpus_is(self) -> Whereabouts:
+        if self._corpus.corpus is not None:
+            return "here"
+        return "elsewhere" if await self._groups.is_evaluated() else "nowhere"
 
     async def _near(self, names: Sequence[str]) -> list[list[str]]:
         """Candidates without a corpus: the nearest by embedding, and ends of stored edges."""

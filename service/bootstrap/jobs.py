@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from service.bootstrap.models.duties import Duties
@@ -37,10 +37,12 @@ class MoreKinds:
     Attributes:
         kinds: their work.
         answers: of questions whose answers are written to files.
+        places: of such jobs, that this process has at the moment.
     """
 
     kinds: Mapping[str, Kind] = field(default_factory=dict[str, Kind])
     answers: Mapping[str, Answer] = field(default_factory=dict[str, Answer])
+    places: Callable[[], Collection[str]] = tuple
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,7 @@ async def open_jobs(
         lease_s=known.lease_s,
         counts=counts,
         tracer=tracer,
+        places_now=more.places,
     )
     duties.add(runner.start, runner.stop)
     jobs = Jobs(kept, known, runner.wake, {name: kind.scope for name, kind in kinds.items()})

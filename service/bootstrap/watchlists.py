@@ -86,7 +86,9 @@ class WatchlistParts:
         self.copies = SeedCopies(documents)
         maxima = Maxima(known.max_lists, known.max_seeds)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
-        self.sweeps = SweepJobs(store, documents, reader, matching, book, evidence, lanes)
+        self.sweeps = SweepJobs(
+            store, documents, reader, matching, book, evidence, lanes, self._follower.ready
+        )
         self.counts = WatchlistCounts(self._follower, book, self.alerts)
 
     def start(self, jobs: Jobs, duties: Duties) -> None:

@@ -213,7 +213,8 @@ class Duplicates(Group):
 
     evaluate: bool = True
     """Whether this process may be the one that keeps them up to date: it needs memory for every
-    streamer (`GET /v1/duplicates` answers either way, as long as one process does it)."""
+    streamer (`GET /v1/duplicates` answers either way, as long as one process does it). Cases are
+    expanded by whichever does, so it should run jobs as well."""
 
 
 class Watchlists(Group):

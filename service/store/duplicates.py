@@ -202,6 +202,10 @@ class GroupStore(Protocol):
         """Let others evaluate at once."""
         ...
 
+    async def is_evaluated(self) -> bool:
+        """Whether some process has the lease."""
+        ...
+
     async def load(self) -> Kept:
         """All that is kept."""
         ...

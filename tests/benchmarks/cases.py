@@ -22,7 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncGenerator, Generator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -35,21 +35,23 @@ from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
-from service.engine.expansion.edges import ChannelOf, EvidenceEdge
 from service.engine.expansion.evidence_edges import EvidenceEdges
 from service.engine.work.lanes import Lane, Lanes
+from service.features.cases import running
 from service.features.cases.expanding import Expander, settled
-from service.features.cases.records import Case, Query
+from service.features.cases.exports.exporting import MEDIA_TYPES
+from service.features.cases.records import Actor, Case, Query
+from service.features.cases.shown import detail_fields
 from service.features.duplicates.comparing import EvidenceComparer
 from service.settings import Work
 from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.benchmarks.duplicates.grouping import records
+from tests.service.features.cases.large import LoopSteps, MadeUpEdges, large_cases
 from training.world import World, generate
 
 T = TypeVar("T")
-SAME_CONTACT = ChannelOf("contacts", 11.5, "same")
 HIDDEN = 0.08
 _READ_AT_ONCE = 200
 
@@ -237,23 +239,49 @@ async def timing(bundle: Path, world: World, query: Query, rounds: int) -> None:
         )
 
 
-def large(count: int) -> None:
-    """Print the longest step, in CPU time, of what is done in slices for a case of so many."""
-    rng = np.random.default_rng(0)
+async def large(count: int) -> None:
+    """Print the longest steps, in CPU time, of what is done for a case of so many.
+
+    Of what is done in slices in a thread, and of the event loop.
+    """
     names = [f"w{i:06}" for i in range(count)]
-    edges = []
-    for i in range(1, count):
-        for other in {max(0, (i - 1) // 20), int(rng.integers(0, i)), int(rng.integers(0, i))}:
-            p = round(float(rng.uniform(0.7, 0.99)), 6)
-            edges.append(EvidenceEdge(names[other], names[i], p, 11.5, [SAME_CONTACT]))
+    made = MadeUpEdges(names)
+    edges = await made.compare([pair for name in names for pair in made.below(name)], 0.0)
     stored = dict.fromkeys(names, (1, "0" * 64))
-    query = Query(hops=5, min_probability=0.1)
+    query = Query(hops=5, min_probability=0.1, budget=20_000, fan_out=64)
     members, _, _ = longest("settled", settled(edges, names[:1], [], query, stored))
     print(f"  {len(members)} members, {len(edges)} edges")
-    page = list(members[:200])
-    began = time.thread_time()
-    written = to_json([asdict(member) for member in page])
-    print(f"  a page: {(time.thread_time() - began) * 1000:.1f} ms, {len(written)} bytes")
+    who = Actor("k", "benchmark")
+    running.AT_ONCE_S = 600
+    with tempfile.TemporaryDirectory() as folder:
+        async with large_cases(Path(folder), count) as served, LoopSteps() as steps:
+
+            def told(name: str, began: float) -> None:
+                took = time.perf_counter() - began
+                print(f"  {name}: {took:.2f} s, loop held {steps.longest_s * 1000:.1f} ms at most")
+                steps.longest_s = 0.0
+
+            steps.longest_s = 0.0
+            kept = await served.cases.create("a farm", names[:1], [], who)
+            case_id = kept.case.case_id
+            for name in ("expand", "rerun"):
+                began = time.perf_counter()
+                revision = (await served.cases.kept.get(case_id)).revision
+                if name == "expand":
+                    await served.cases.expand(case_id, query, [revision], who)
+                else:
+                    await served.cases.rerun(case_id, [revision], who)
+                told(name, began)
+            began = time.perf_counter()
+            shown = await served.cases.show(case_id, None, 0, 200)
+            to_json(detail_fields(shown, None))
+            told("a page", began)
+            for file_format in MEDIA_TYPES:
+                began = time.perf_counter()
+                size = 0
+                async for part in await served.exports.export(case_id, file_format):
+                    size += len(part)
+                told(f"{file_format} of {size >> 20} MiB", began)
 
 
 def longest(name: str, steps: Generator[Any, None, T]) -> T:
@@ -287,7 +315,7 @@ def main() -> int:
     parser.add_argument("--details", action="store_true", help="the figures of each ring")
     args = parser.parse_args()
     if args.large:
-        large(args.large)
+        asyncio.run(large(args.large))
         return 0
     bundle = args.bundle
     query = Query(min_probability=args.min_probability, budget=args.budget)

@@ -1,8 +1,9 @@
 """kill -9 of service, store or both under writes that 50 watchlists are matched with.
 
 Each streamer has one content, which is written again and again. In the end every alert that a
-comparison of all pairs finds is there, once, with one event, and no other. That comparison uses no
-index of seeds and no log: the evidence of each stored streamer with each seed.
+comparison of all pairs finds is there, once, with one event, and no other; and each event came to
+a webhook, under one id that no other event has. That comparison uses no index of seeds and no log:
+the evidence of each stored streamer with each seed.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import base64
 import random
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -30,6 +31,7 @@ from service.store.base import Record
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 from tests.bundles import TOPICS
+from tests.service.features.webhooks.receiver import Received, Receiver, receiving
 from tests.service.process import Service, is_free, wait_until
 
 VICTIMS = ("service", "store", "service and store")
@@ -38,6 +40,7 @@ WRITERS = 3
 OPTIONS: dict[str, Any] = {
     "STREAMER_JOBS__LEASE_S": "1",
     "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS": "1000000",
+    "STREAMER_WEBHOOKS__PRIVATE_NETWORKS": "127.0.0.0/8",
 }
 _WORDS = [word for words in TOPICS.values() for word in words.split()]
 _LETTERS = "面条红烧肉做饭游戏开黑上分电竞唱歌吉他弹唱旅行户外徒步露营海鲜直播老师傅"
@@ -68,15 +71,27 @@ def list_of(number: int) -> dict[str, Any]:
 class Deployment:
     """One service that is killed and started again, writers beside it, and 50 watchlists."""
 
-    def __init__(self, bundle: Path, data_dir: Path, running: ExitStack, seed: int) -> None:
-        """Start it."""
+    def __init__(
+        self, bundle: Path, data_dir: Path, running: ExitStack, seed: int, receiver: Receiver
+    ) -> None:
+        """Start it, and have its alerts posted to the receiver."""
         self.bundle, self.data_dir = bundle, data_dir
         self._running = running
+        self._messages: defaultdict[str, set[str]] = defaultdict(set)  # by event
         self._choices = random.Random(seed)
         self._is_over = threading.Event()
         self._lists = 0
         self.acknowledged: set[str] = set()
         self.service = self._start()
+        hook = {"url": receiver.url(), "kinds": ["watchlist.matched"]}
+        made = self.service.client.post("/v1/webhooks", json=hook).raise_for_status().json()
+
+        def take(received: Received, _: object) -> int:
+            event = received.verified(made["secret"])
+            self._messages[event["event_id"]].add(received.message)
+            return 204
+
+        receiver.answer = take
 
     def _start(self) -> Service:
         service = Service(self.bundle, self.data_dir, **OPTIONS)
@@ -146,6 +161,8 @@ class Deployment:
         wait_until(lambda: _is_swept(client), "all lists are swept", 120)
         alerts = list(_alerts(client))
         events = list(_events(client))
+        told = {event["event_id"] for event in events}
+        wait_until(lambda: told <= {*self._messages}, "all came to the webhook", 240)
         self.service.stop()
         wait_until(lambda: is_free(self.data_dir), "the folder is free")
         records, expected = asyncio.run(self._expected())
@@ -158,6 +175,9 @@ class Deployment:
         )
         assert len({event["event_id"] for event in events}) == len(events)
         assert Counter(event["data"]["alert_id"] for event in events) == counts
+        assert self._messages.keys() == told
+        ids = [message for messages in self._messages.values() for message in messages]
+        assert len(ids) == len(set(ids)) == len(told)
         return len(records), len(alerts)
 
     async def _expected(self) -> tuple[list[Record], set[str]]:
@@ -213,7 +233,8 @@ def play(
     """Crash so often, comparing with all pairs now and then; rounds, streamers, alerts so far."""
     choices = random.Random(seed)
     with ExitStack() as running:
-        deployment = Deployment(bundle, data_dir, running, seed)
+        receiver = running.enter_context(receiving())
+        deployment = Deployment(bundle, data_dir, running, seed, receiver)
         deployment.add_lists(WATCHED - 10)
         done = 0
         while done < rounds:

@@ -12,10 +12,15 @@ none. Each pattern is linear in the text.
 import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from functools import cache
+from collections.abc import Set as AbstractSet
 from operator import attrgetter
 from typing import NamedTuple
 
+from model_export.contract.folding.announcements import (
+    Announcement,
+    announcements,
+    letters_in,
+)
 from model_export.contract.folding.folded import fold, readable_pass
 from model_export.contract.folding.handles import (
     AS_DIGITS,
@@ -32,7 +37,6 @@ from model_export.contract.folding.platforms import (
     SITES,
     Kind,
     Platform,
-    spoken_words,
 )
 from model_export.contract.folding.scripts import phonetic, skeleton
 
@@ -66,7 +70,9 @@ class _Found(NamedTuple):
 
 
 _EMOJI = r"\u2190-\u2bff\U0001f000-\U0001faff"
+_FEWEST_IN_A_CALL = 7
 _DIGIT = f"[0-9{''.join(NUMERALS)}]"
+_ONE_DIGIT = re.compile(_DIGIT)
 _BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
 _UNITS = (
     r"人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时"
@@ -87,9 +93,14 @@ _PHONE = re.compile(
 )
 _MOBILE = re.compile(r"(?:0086|86)?(1[3-9][0-9]{9})")
 _ABROAD = re.compile(r"(?<![0-9a-z])(?:\+|00)[1-9](?:[ .\-()]{0,2}[0-9]){7,14}(?![0-9])")
-_CALL = re.compile(
-    r"(?:电话|手机|热线|来电|致电|座机|(?<![a-z])(?:tel|phone|telephone|mobile|call|cell)(?![a-z])|전화|☎|📞|📱|📲)"
-    + _FILL
+_CALLS = ("电话", "手机", "热线", "来电", "致电", "座机", "전화", "☎", "📞", "📱", "📲")
+_LATIN_CALLS = ("tel", "phone", "telephone", "mobile", "call", "cell")
+_CALL = Announcement(
+    re.compile(f"(?:{'|'.join(_CALLS)}|(?<![a-z])(?:{'|'.join(_LATIN_CALLS)})(?![a-z]))" + _FILL),
+    is_weak=False,
+    is_sound=False,
+    needles=_CALLS,
+    latin=[letters_in(word) for word in _LATIN_CALLS],
 )
 _COMMA = re.compile("[,，、]")
 _GROUPS = re.compile(rf"{_DIGIT}+")
@@ -100,6 +111,7 @@ _MAIL = re.compile(
     r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?(?:@|\(at\)|\[at\]|#(?=(?:qq|163|gmail)\s?\.))\s?"
     r"((?:[a-z0-9\-]{1,63}(?:\s?\.\s?|\(dot\)|\[dot\]|\s?点\s?)){1,4}[a-z]{2,12})(?![a-z0-9])"
 )
+_AT = ("@", "(at)", "[at]", "#")
 _TOP = (
     "com|net|org|tv|me|gg|io|co|cn|de|fr|es|it|uk|us|ru|jp|kr|tw|hk|vn|th|br|mx|ca|au|eu|info|biz|xyz|top|vip|cc|"
     "app|shop|live|site|club|link|ly|be|ee|fm|to|online|store|pro|dev|pl|nl|se|pt|in|id|my|sg|ph|ch|at"
@@ -109,6 +121,7 @@ _LINK = re.compile(
     rf"((?:[a-z0-9][a-z0-9\-]{{0,62}}\.){{1,4}}(?:{_TOP})(?![a-z0-9\-])(?!\.[a-z]))"
     r"(?::[0-9]{2,5})?(/[a-z0-9\-._~%!$&+=:@/?#]{0,300})?"
 )
+_DOTTED = re.compile(r"\.[a-z]")
 _ANY_LINK = re.compile(r"https?://([^\s/<>\"'，。]{3,253})(/[^\s<>\"'，。]{0,300})?")
 _LOOKS = str.maketrans("01l59g", "oiisqq")
 _SHORTEST_MIXED = 5
@@ -185,7 +198,7 @@ def _all(text: str) -> Iterator[_Found]:
     yield from _mails(text)
     yield from _links(text)
     yield from _told(text)
-    for match in _MENTION.finditer(text):
+    for match in _MENTION.finditer(text) if "@" in text else ():
         name = match[1].rstrip(".")
         if len(name) >= _SHORTEST_MIXED or name.isalpha():  # `@80u7` is a word in leetspeak
             yield _Found("handle", name, match.start(), match.end())
@@ -193,14 +206,14 @@ def _all(text: str) -> Iterator[_Found]:
 
 def _told(text: str) -> Iterator[_Found]:
     """Handles behind announcing words, and numbers."""
-    sound = phonetic(text)
+    sound, letters = phonetic(text), letters_in(text)
     for platform in PLATFORMS:
-        yield from _announced(platform, text, sound)
-    yield from _phones(text)
+        yield from _announced(platform, text, sound, letters)
+    yield from _phones(text, letters)
 
 
 def _mails(text: str) -> Iterator[_Found]:
-    if "." in text or "点" in text or "dot" in text:
+    if any(sign in text for sign in _AT):
         for match in _MAIL.finditer(text):
             host = re.sub(r"\(dot\)|\[dot\]|点", ".", match[2]).replace(" ", "")
             split = (
@@ -212,7 +225,7 @@ def _mails(text: str) -> Iterator[_Found]:
 def _links(text: str) -> Iterator[_Found]:
     if "." not in text:
         return
-    for pattern in (_LINK, _ANY_LINK):
+    for pattern in (_LINK, _ANY_LINK) if _DOTTED.search(text) else (_ANY_LINK,):
         for match in pattern.finditer(text):
             host, path = match[1].removeprefix("www."), (match[2] or "").rstrip(".,;:!?/#&")
             end = match.end() - len(match[2] or "") + len(path)
@@ -239,26 +252,17 @@ def _of_site(host: str, path: str, start: int, end: int) -> _Found:
     return _Found("url", host + path, start, end)
 
 
-@cache
-def _patterns(platform: Platform) -> list[tuple[re.Pattern[str], bool, bool]]:
-    """Patterns of the announcing words: pattern, whether weak, whether over sounds."""
-    found: list[tuple[re.Pattern[str], bool, bool]] = []
-    if platform.words:
-        found.append((re.compile(f"(?:{platform.words})({_FILL})"), False, False))
-    if platform.weak:
-        found.append((re.compile(f"(?:{platform.weak})({_FILL})"), True, False))
-    spoken = spoken_words(platform)
-    if spoken is not None:
-        found.append((spoken, False, True))
-    return found
-
-
 _FILLED = re.compile(_FILL)
 
 
-def _announced(platform: Platform, text: str, sound: str) -> Iterator[_Found]:
-    for pattern, is_weak, is_sound in _patterns(platform):
-        for match in pattern.finditer(sound if is_sound else text):
+def _announced(
+    platform: Platform, text: str, sound: str, letters: AbstractSet[str]
+) -> Iterator[_Found]:
+    for each in announcements(platform, f"({_FILL})"):
+        is_weak, is_sound, read = each.is_weak, each.is_sound, sound if each.is_sound else text
+        if not each.may_match(read, letters):
+            continue
+        for match in each.pattern.finditer(read):
             if is_sound:
                 rest = _FILLED.match(text, match.end())
                 fill, end = (rest[0], rest.end()) if rest else ("", match.end())
@@ -347,8 +351,10 @@ def _between(split: str) -> Disguise:
     return Disguise.SPACED if " " in split else Disguise.PUNCTUATION_BETWEEN
 
 
-def _phones(text: str) -> Iterator[_Found]:
-    for match in _CALL.finditer(text):
+def _phones(text: str, letters: AbstractSet[str]) -> Iterator[_Found]:
+    if len(_ONE_DIGIT.findall(text)) < _FEWEST_IN_A_CALL:
+        return
+    for match in _CALL.pattern.finditer(text) if _CALL.may_match(text, letters) else ():
         number = _NUMBER.match(text, match.end())
         if number is not None:
             digits, disguises = _digits(number[0])

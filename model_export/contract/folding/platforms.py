@@ -1,9 +1,6 @@
 """Words that announce a handle, and what handles look like, by platform."""
 
-import re
 from typing import Literal, NamedTuple
-
-from model_export.contract.folding.scripts import phonetic
 
 Kind = Literal[
     "wechat",
@@ -40,9 +37,11 @@ class Platform(NamedTuple):
 
     Attributes:
         kind: of its contacts.
-        words: that a handle may follow at once.
+        words: pattern of what a handle may follow at once.
+        needles: a text that `words` match has one of these.
         weak: words of everyday language: a colon, an `@` or `id` must follow, or a digit or
-            underscore be in the handle.
+            underscore be in the handle. Of two that begin alike the longer one comes first.
+        latin: more of them, which no Latin letter stands before, and none and no digit behind.
         spoken: Chinese words that are also found by their sound.
         numeric: whether handles are numbers.
         shortest: characters of a handle.
@@ -51,8 +50,10 @@ class Platform(NamedTuple):
     """
 
     kind: Kind
-    words: str
-    weak: str = ""
+    words: str = ""
+    needles: tuple[str, ...] = ()
+    weak: tuple[str, ...] = ()
+    latin: tuple[str, ...] = ()
     spoken: tuple[str, ...] = ()
     numeric: bool = False
     shortest: int = 5
@@ -64,7 +65,9 @@ PLATFORMS = (
         "wechat",
         r"微信|薇信|徽信|蔷信|溦信|v信|v芯|威❤|蔷❤|微❤|v❤|wei信|微x|薇x|(?<![a-z])(?:vx|wx|weixin)"
         r"|(?:加|\+|➕|⊕|＋)\s?(?:v|薇|微|威)信?(?![a-z]{1,2}(?![a-z0-9]))|薇(?=\s?[:：号])|(?<![a-z])v(?=\s?[:：号])",
-        weak=r"(?<![a-z])(?:wechat|we chat)(?![a-z0-9])|薇|蔷|卫星",
+        needles=("v", "微", "薇", "威", "蔷", "徽信", "溦信", "wx", "wei"),
+        weak=("薇", "蔷", "卫星"),
+        latin=("wechat", "we chat"),
         spoken=("加微信", "微信", "加微"),
         shortest=5,
     ),
@@ -72,45 +75,73 @@ PLATFORMS = (
         "qq",
         r"(?<![a-z])qq|扣扣|叩叩|蔻蔻|球球|企鹅|(?<![a-z])q群|(?:粉丝|交流|水友|官方|车友|学习)群"
         r"|群号|加群|进群|(?:加|\+|➕)\s?q(?![a-z])|(?<![a-z])q(?=\s?[:：号\d])|群(?=\s?[:：号])",
+        needles=("q", "群", "扣扣", "叩叩", "蔻蔻", "球球", "企鹅"),
         spoken=("扣扣", "企鹅号"),
         numeric=True,
     ),
     Platform(
-        "telegram", "", weak=r"电报号?|纸飞机|(?<![a-z])(?:telegram|tele|tg)(?![a-z0-9])|飞机"
+        "telegram",
+        weak=("电报号", "电报", "纸飞机", "飞机"),
+        latin=("telegram", "tele", "tg"),
     ),
-    Platform("whatsapp", r"(?<![a-z])(?:whatsapp|whats app|whatapp|wa(?=\s?:))", numeric=True),
+    Platform(
+        "whatsapp",
+        r"(?<![a-z])(?:whatsapp|whats app|whatapp|wa(?=\s?:))",
+        needles=("wa", "what"),
+        numeric=True,
+    ),
     Platform(
         "line",
         r"(?:加|\+)\s?(?:line|赖)|赖(?=\s?[:：])",
-        weak=r"(?<![a-z])line(?![a-z0-9])",
+        needles=("line", "赖"),
+        latin=("line",),
         shortest=4,
     ),
-    Platform("instagram", "", weak=r"(?<![a-z])(?:instagram|insta|ins|ig)(?![a-z0-9])", shortest=3),
-    Platform("discord", "", weak=r"(?<![a-z])(?:discord|dc)(?![a-z0-9])", shortest=3),
-    Platform("snapchat", "", weak=r"(?<![a-z])(?:snapchat|snap|sc)(?![a-z0-9])", shortest=3),
-    Platform("skype", "", weak=r"(?<![a-z])skype(?![a-z0-9])", shortest=5),
-    Platform("signal", "", weak=r"(?<![a-z])signal(?![a-z0-9])", shortest=4),
+    Platform("instagram", latin=("instagram", "insta", "ins", "ig"), shortest=3),
+    Platform("discord", latin=("discord", "dc"), shortest=3),
+    Platform("snapchat", latin=("snapchat", "snap", "sc"), shortest=3),
+    Platform("skype", latin=("skype",), shortest=5),
+    Platform("signal", latin=("signal",), shortest=4),
     Platform(
-        "kakaotalk", r"카톡|카카오톡", weak=r"(?<![a-z])(?:kakaotalk|kakao)(?![a-z0-9])", shortest=4
+        "kakaotalk",
+        r"카톡|카카오톡",
+        needles=("카톡", "카카오톡"),
+        latin=("kakaotalk", "kakao"),
+        shortest=4,
     ),
-    Platform("weibo", "", weak=r"微博|围脖|(?<![a-z])(?:weibo|wb)(?![a-z0-9])", shortest=4),
-    Platform("douyin", "", weak=r"抖音|抖yin|(?<![a-z])(?:douyin|dy)(?![a-z0-9])", shortest=4),
-    Platform("kuaishou", "", weak=r"快手|(?<![a-z])(?:kuaishou|ks)(?![a-z0-9])", shortest=4),
-    Platform(
-        "xiaohongshu", "", weak=r"小红书|红薯|(?<![a-z])(?:xhs|xiaohongshu)(?![a-z0-9])", shortest=4
-    ),
-    Platform("bilibili", "", weak=r"(?<![a-z])(?:bilibili|b站)(?![a-z0-9])", shortest=4),
-    Platform("twitter", "", weak=r"推特|(?<![a-z])twitter(?![a-z0-9])", shortest=3),
-    Platform("youtube", "", weak=r"油管|(?<![a-z])(?:youtube|yt)(?![a-z0-9])", shortest=3),
-    Platform("tiktok", "", weak=r"(?<![a-z])tiktok(?![a-z0-9])", shortest=3),
-    Platform("facebook", "", weak=r"脸书|(?<![a-z])(?:facebook|fb)(?![a-z0-9])", shortest=4),
-    Platform("twitch", "", weak=r"(?<![a-z])twitch(?![a-z0-9])", shortest=4),
+    Platform("weibo", weak=("微博", "围脖"), latin=("weibo", "wb"), shortest=4),
+    Platform("douyin", weak=("抖音", "抖yin"), latin=("douyin", "dy"), shortest=4),
+    Platform("kuaishou", weak=("快手",), latin=("kuaishou", "ks"), shortest=4),
+    Platform("xiaohongshu", weak=("小红书", "红薯"), latin=("xhs", "xiaohongshu"), shortest=4),
+    Platform("bilibili", latin=("bilibili", "b站"), shortest=4),
+    Platform("twitter", weak=("推特",), latin=("twitter",), shortest=3),
+    Platform("youtube", weak=("油管",), latin=("youtube", "yt"), shortest=3),
+    Platform("tiktok", latin=("tiktok",), shortest=3),
+    Platform("facebook", weak=("脸书",), latin=("facebook", "fb"), shortest=4),
+    Platform("twitch", latin=("twitch",), shortest=4),
     Platform(
         "handle",
         r"联系方式?|联络|连络|商务|合作|私信|加我|(?:加|➕)(?=\s?[a-z0-9])|お問い合わせ|連絡|聯繫"
         r"|연락처?|문의|контакты?|связь|писать"
         r"|(?<![a-z])(?:contact|reach me|inquir(?:y|ies)|business|booking|dm|add me|contacto"
         r"|kontakt|liên hệ|zalo|viber|threema|vk)(?![a-z])",
+        needles=(
+            *(
+                "联",
+                "连络",
+                "商务",
+                "合作",
+                "私信",
+                "加",
+                "➕",
+                "お問い合わせ",
+                "連絡",
+                "聯繫",
+                "연락",
+            ),
+            *("문의", "контакт", "связь", "писать", "contact", "reach me", "inquir", "business"),
+            *("booking", "dm", "add me", "kontakt", "liên hệ", "zalo", "viber", "threema", "vk"),
+        ),
         is_general=True,
     ),
 )
@@ -168,10 +199,3 @@ SECTIONS = frozenset(
     }
 )
 """First path components that are no handle."""
-
-
-def spoken_words(platform: Platform) -> re.Pattern[str] | None:
-    """Pattern of the words by sound, over `phonetic` text."""
-    if not platform.spoken:
-        return None
-    return re.compile("|".join(map(phonetic, platform.spoken)))

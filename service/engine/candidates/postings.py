@@ -91,7 +91,8 @@ class Postings:
         """
         begins = np.searchsorted(self._keys, keys, "left")
         counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
-        counts[(keys & 1 > 0) & (counts > MOST_ROWS)] = 0
+        says_nothing = (keys & 1 > 0) & (counts > MOST_ROWS)
+        counts[says_nothing] = 0
         counts = np.minimum(counts, _LOOKED_AT)
         which = np.repeat(np.arange(len(keys)), counts)  # (S,)
         places = np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
@@ -99,14 +100,19 @@ class Postings:
         alive = ~self._is_void[rows]
         rows, which = rows[alive], which[alive]
         if self._fresh:
-            fresh = [self._fresh.get(key, ())[:MOST_ROWS] for key in keys.tolist()]
+            fresh = [
+                () if is_void else self._fresh.get(key, ())[:MOST_ROWS]
+                for key, is_void in zip(keys.tolist(), says_nothing.tolist(), strict=True)
+            ]
             more = np.repeat(np.arange(len(keys)), [len(some) for some in fresh])
-            which = np.concatenate([which, more])
-            order = np.argsort(which, kind="stable")
-            which = which[order]
-            added = np.fromiter((row for some in fresh for row in some), np.int64, len(more))
-            rows = np.concatenate([rows, added])[order]
-        first = np.arange(len(which)) - np.searchsorted(which, which) < MOST_ROWS
+            if len(more):
+                which = np.concatenate([which, more])
+                order = np.argsort(which, kind="stable")
+                which = which[order]
+                added = np.fromiter((row for some in fresh for row in some), np.int64, len(more))
+                rows = np.concatenate([rows, added])[order]
+        sizes = np.bincount(which, minlength=len(keys))
+        first = np.arange(len(which)) - (np.cumsum(sizes) - sizes)[which] < MOST_ROWS
         rows, which = rows[first], which[first]
         having = np.bincount(which, minlength=len(keys))[which]
         return rows, np.log2(2 * MOST_ROWS / having)

@@ -89,7 +89,10 @@ class StoredSides:
             self._drop(next(iter(self._known)))
 
     def side_of(self, record: Record) -> Side:
-        """What is compared of a record; call it in a thread."""
+        """What is compared of a record, kept or made; call it in a thread."""
+        known = self._known.get(record.streamer_id)
+        if known is not None and known[0] == record.version:
+            return known[1]
         vector = self.embedding_of(record)
         embedding = np.frombuffer(vector, "<f4").astype(np.float32) if vector else None
         profile = StreamerProfile.model_validate_json(record.profile)

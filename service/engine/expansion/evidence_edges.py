@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Collection, Generator, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_export.contract.evidence import CHANNELS, DIRECT, NAMES_OF_CHANNELS, Side
 from service.engine.candidates.corpus import Corpus
@@ -94,10 +95,8 @@ class Looking:
 
         def look() -> list[list[str]]:
             asked = {name: asked_keys(self._known[name]) for name in names if name in self._known}
-            every = np.unique(np.concatenate([np.zeros(0, np.uint32), *asked.values()]))
-            hubs = every[corpus.counts(every) > HUB_STREAMERS]
             there = [name for name in asked if name in corpus]
-            keys = [asked[name][~np.isin(asked[name], hubs)] for name in there]
+            keys = [_without_strong_hubs(asked[name], corpus) for name in there]
             found = dict(zip(there, corpus.candidates(there, keys), strict=True))
             return [sorted(found.get(name, ())) for name in names]
 
@@ -156,6 +155,12 @@ class Looking:
             )
             for i in np.flatnonzero(kept).tolist()
         ]
+
+
+def _without_strong_hubs(keys: NDArray[np.uint32], corpus: Corpus) -> NDArray[np.uint32]:
+    """Keys (K,) by which somebody is looked for; of hints so many find nobody as it is."""
+    places = np.flatnonzero((keys & 1) == 0)
+    return np.delete(keys, places[corpus.counts(keys[places]) > HUB_STREAMERS])
 
 
 def _channels(levels: Sequence[int], contributions: Sequence[float]) -> list[ChannelOf]:

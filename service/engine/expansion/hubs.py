@@ -23,6 +23,7 @@ _KINDS: dict[str, Callable[[Keys], Keys]] = {
     "tags": faint_hint,
 }
 """How the keys of a channel stand in the corpus."""
+_CHANNELS = list(_KINDS)
 
 
 def without_hubs(
@@ -35,19 +36,27 @@ def without_hubs(
         counts: of keys (K,), how many streamers have each (K,).
         most: streamers.
     """
-    shown = [kind(side.of(channel)) for side in sides for channel, kind in _KINDS.items()]
-    every = np.unique(np.concatenate([np.zeros(0, np.uint32), *shown]))
-    hubs = every[counts(every) > most]
-    return [_without(side, hubs) for side in sides] if len(hubs) else list(sides)
+    found = list(sides)
+    shown = [side.of(channel) for side in sides for channel in _KINDS]
+    kinds = list(_KINDS.values()) * len(sides)
+    ends = np.cumsum([len(keys) for keys in shown])
+    every = np.concatenate(
+        [np.zeros(0, np.uint32), *(kind(k) for kind, k in zip(kinds, shown, strict=True))]
+    )  # (K,)
+    distinct, which = np.unique(every, return_inverse=True)
+    is_hub = (counts(distinct) > most)[which]  # (K,)
+    holders = np.unique(np.searchsorted(ends, np.flatnonzero(is_hub), "right"))
+    numbers: list[int] = holders.tolist()
+    for number in numbers:
+        place, channel = divmod(number, len(_KINDS))
+        end = int(ends[number])
+        kept = shown[number][~is_hub[end - len(shown[number]) : end]]
+        found[place] = _with(found[place], _CHANNELS[channel], kept)
+    return found
 
 
-def _without(side: Side, hubs: Keys) -> Side:
-    keys = dict(side.keys)
-    for channel, kind in _KINDS.items():
-        found = side.of(channel)
-        kept = found[~np.isin(kind(found), hubs)]
-        if len(kept):
-            keys[channel] = kept
-        else:
-            keys.pop(channel, None)
+def _with(side: Side, channel: str, kept: Keys) -> Side:
+    keys = {**side.keys, channel: kept}
+    if not len(kept):
+        del keys[channel]
     return replace(side, keys=keys)

@@ -133,6 +133,10 @@ class Matcher:
         known = self._lists.get(list_id)
         return None if known is None else known.version
 
+    def known(self, list_ids: Collection[str]) -> list[ListSeeds]:
+        """Those of some lists that are known."""
+        return [self._lists[list_id] for list_id in list_ids if list_id in self._lists]
+
     def change(self, lists: Sequence[ListSeeds], gone: Collection[str] = ()) -> None:
         """Take in lists in place of what was known of them, and forget others."""
         left = {each.list_id for each in lists} | set(gone)

@@ -5,16 +5,27 @@ inverted index over *all* keys of the seeds gives what is shared of each channel
 shared, the weight of the channel is known; elsewhere it is bounded from above (`bounds`). A seed is
 left out only if the sum of these is below what its list requires, so no seed is left out that the
 exact comparison would find. There is no nearest-neighbour search and no sample of keys in it.
+
+Most seeds share no content with a streamer. What the other channels can add at most, by what the
+streamer shows and by its largest cosine, is too little for most lists: their seeds are left out by
+that alone, and only the others are looked at one by one.
 """
 
 from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import KEYED, NAMES_OF_CHANNELS, SAME_VECTOR, Levels, Side
+from model_export.contract.evidence import (
+    DIRECT,
+    KEYED,
+    NAMES_OF_CHANNELS,
+    SAME_VECTOR,
+    Levels,
+    Side,
+)
 from model_export.contract.evidence.channels import (
-    COSINES,
     RARE_BITS,
     SHINGLES_PER_LETTER,
     category_levels,
@@ -39,6 +50,10 @@ _MARGIN = 1e-3
 _UNSHARED = frozenset({"pictures", "sounds"})
 """Channels that are absent where nothing is shared: other files may show the same."""
 _PLAIN = [name for name in KEYED if name not in _UNSHARED]
+_CONTENT = [name for name in KEYED if name in DIRECT]
+_LABELS = [name for name in KEYED if name not in DIRECT]
+_FEW = 8
+"""Of seeds that are fewer than one in so many, what is shared is summed up without the others."""
 _AT_ONCE = 16
 """Streamers whose cosines with all seeds are computed together."""
 
@@ -58,6 +73,8 @@ class SeedIndex:
         self._bounds = Bounds(evidence.matcher)
         self._size = len(sides)
         self._required = required - _MARGIN
+        self._order = np.argsort(self._required, kind="stable")
+        self._ascending = self._required[self._order]
         self._sizes = {
             name: np.array([len(side.of(name)) for side in sides], np.int64) for name in KEYED
         }
@@ -93,7 +110,7 @@ class SeedIndex:
             part = written[start : start + _AT_ONCE]
             cosines = self._cosines(part)
             for side, column in zip(part, cosines, strict=True):
-                found.append(np.flatnonzero(self._bound(side, column) >= self._required))
+                found.append(self._reached(side, column))
                 yield
         return found
 
@@ -102,69 +119,123 @@ class SeedIndex:
         known = [side.embedding for side in written if side.embedding is not None]
         if self._embeddings is None or not known:
             return [None] * len(written)
-        columns = iter((self._embeddings @ np.stack(known).T).T)  # (W, E)
+        columns = iter(np.stack(known) @ self._embeddings.T)  # (W, E)
         return [None if side.embedding is None else next(columns) for side in written]
 
-    def _bound(self, side: Side, cosines: Vectors | None) -> Bits:
-        """What the streamer weighs at most with each seed (S,)."""
-        bounds, last = self._bounds, dict(zip(NAMES_OF_CHANNELS, self._bounds.last, strict=True))
-        total = self._shown @ np.array([last[c] if len(side.of(c)) else 0.0 for c in _PLAIN])
-        for name, rows, levels in self._shared(side):
-            base = 0.0 if name in _UNSHARED else last[name]
-            total[rows] += bounds.of(name, levels) - base + bounds.told(name, levels)
+    def _reached(self, side: Side, cosines: Vectors | None) -> Rows:
+        """Rows of seeds whose bound is as high as their lists require (R,), ascending."""
+        gains = self._vector_gains(side)
+        for name in _CONTENT:
+            shared = self._shared(name, side)
+            if shared is not None:
+                gains.append((shared.rows, self._gain(name, self._levels(name, side, shared))))
+        some = [rows[gain > 0] for rows, gain in gains]
+        within = np.searchsorted(self._ascending, self._most_without(side, cosines), "right")
+        rows = np.unique(np.concatenate([self._order[:within], *some]))  # (R,)
+        if not len(rows):
+            return rows
+        place = np.full(self._size, -1, np.int64)
+        place[rows] = np.arange(len(rows))
+        total = self._base(side, rows)
+        for name in _LABELS:
+            shared = self._shared(name, side, place)
+            if shared is not None:
+                gain = self._gain(name, self._levels(name, side, shared))
+                total[place[shared.rows]] += gain
+        for of, gain in gains:
+            at = place[of]
+            total[at[at >= 0]] += gain[at >= 0]
         if cosines is not None:
-            at_least = cosines + np.float32(SLACK)
-            weights = np.full(len(at_least), bounds.last[NAMES_OF_CHANNELS.index("embedding")])
-            near = np.flatnonzero(at_least >= COSINES[-1])
-            weights[near] = bounds.of("embedding", embedding_levels(at_least[near]))
-            total[self._embedded] += weights
-        self._add_vectors(total, side)
-        return total
+            at = place[self._embedded]
+            levels = embedding_levels(cosines[at >= 0] + np.float32(SLACK))
+            total[at[at >= 0]] += self._bounds.of("embedding", levels)
+        return rows[total >= self._required[rows]]
 
-    def _shared(self, side: Side) -> Generator[tuple[str, Rows, Levels], None, None]:
-        """By channel, the rows that share a key, and a level that is none too weak."""
-        for number, name in enumerate(KEYED):
-            keys = side.of(name)
-            codes = np.int64(number) << _SHIFT | keys.astype(np.int64)
-            places = np.searchsorted(self._codes, codes)
-            known = np.flatnonzero(
-                self._codes[np.minimum(places, len(self._codes) - 1)] == codes
-                if len(self._codes)
-                else np.zeros(len(codes), np.bool_)
-            )
-            if not len(known):
-                continue
-            begins, ends = self._begins[places[known]], self._begins[places[known] + 1]
-            counts = ends - begins
-            which = np.repeat(np.arange(len(known)), counts)
-            at = np.arange(len(which)) + np.repeat(begins - np.cumsum(counts) + counts, counts)
-            rows = self._rows[at]
-            bits = self._evidence.worth(keys[known]).astype(np.float64)
-            shared = np.bincount(rows, minlength=self._size)
-            hit = np.flatnonzero(shared)
-            sums = np.bincount(rows, bits[which], self._size).astype(np.float64)[hit]
-            rare = np.bincount(rows[bits[which] >= RARE_BITS], minlength=self._size)[hit]
-            yield name, hit, self._levels(name, side, hit, shared[hit], sums, rare)
+    def _most_without(self, side: Side, cosines: Vectors | None) -> float:
+        """What a streamer weighs at most with a seed with which it shares no content."""
+        worth = self._evidence.worth
+        most = sum(max(self._last(name), 0.0) for name in _PLAIN if len(side.of(name)))
+        most += max(self._last("vectors"), 0.0) if side.vectors else 0.0
+        for name, levels_of in (("tags", tag_levels), ("category_language", category_levels)):
+            bits = worth(side.of(name)).sum(dtype=float) * (1 + SLACK) + SLACK
+            most += self._most(name, levels_of(np.array([bits], np.float32)))
+        if len(side.of("names")):
+            most += self._most("names", np.zeros(1, np.int8))
+        if cosines is not None:
+            nearest = np.array([cosines.max(initial=-1) + SLACK], np.float32)
+            most += self._most("embedding", embedding_levels(nearest))
+        return most
 
-    def _levels(
-        self, name: str, side: Side, rows: Rows, shared: Rows, bits: Bits, rare: Rows
-    ) -> Levels:
-        """Levels that are none too weak, of rows (N,) that share keys of a channel.
+    def _most(self, name: str, level: Levels) -> float:
+        """What a channel adds at most at this level (1,), or where it is absent."""
+        return max(float(self._bounds.of(name, level)[0]), 0.0)
+
+    def _base(self, side: Side, rows: Rows) -> Bits:
+        """What the streamer weighs with seeds (R,) of which it shares no key."""
+        weights = [self._last(name) if len(side.of(name)) else 0.0 for name in _PLAIN]
+        known = np.zeros(self._size, np.bool_)
+        for space, ours in side.vectors.items():
+            found = self._vectors.get((space, ours.shape[1]))
+            if found is not None and len(ours):
+                known[found[0]] = True
+        return self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
+
+    def _last(self, name: str) -> float:
+        return float(self._bounds.last[NAMES_OF_CHANNELS.index(name)])
+
+    def _gain(self, name: str, levels: Levels) -> Bits:
+        """What a channel makes of a weight at most, at these levels (N,) in place of the last."""
+        base = 0.0 if name in _UNSHARED else self._last(name)
+        return self._bounds.of(name, levels) + self._bounds.told(name, levels) - base
+
+    def _shared(self, name: str, side: Side, place: Rows | None = None) -> "_Shared | None":
+        """What seeds share of a channel; None if none shares anything.
 
         Args:
             name: of the channel.
             side: of the streamer.
-            rows: of the seeds.
-            shared: how many keys they share (N,).
-            bits: of these (N,).
-            rare: how many of them are rare (N,).
+            place: those at -1 are left out; None = none is.
         """
-        more = (bits * (1 + SLACK) + SLACK).astype(np.float32)
+        keys = side.of(name)
+        codes = np.int64(KEYED.index(name)) << _SHIFT | keys.astype(np.int64)
+        places = np.searchsorted(self._codes, codes)
+        known = np.flatnonzero(
+            self._codes[np.minimum(places, len(self._codes) - 1)] == codes
+            if len(self._codes)
+            else np.zeros(len(codes), np.bool_)
+        )
+        if not len(known):
+            return None
+        begins, ends = self._begins[places[known]], self._begins[places[known] + 1]
+        counts = ends - begins
+        which = np.repeat(np.arange(len(known)), counts)  # (H,)
+        at = np.arange(len(which)) + np.repeat(begins - np.cumsum(counts) + counts, counts)
+        rows, bits = self._rows[at], self._evidence.worth(keys[known]).astype(np.float64)[which]
+        if place is not None:
+            kept = place[rows] >= 0
+            rows, bits = rows[kept], bits[kept]
+        if len(rows) * _FEW < self._size:
+            distinct, which = np.unique(rows, return_inverse=True)
+            count = np.bincount(which, minlength=len(distinct))
+        else:
+            which, count = rows, np.bincount(rows, minlength=self._size)
+            distinct = np.flatnonzero(count)
+        size = len(count)
+        sums = np.bincount(which, bits, size).astype(np.float64)
+        rare = np.bincount(which[bits >= RARE_BITS], minlength=size)
+        if size != len(distinct):
+            count, sums, rare = count[distinct], sums[distinct], rare[distinct]
+        return _Shared(distinct.astype(np.int64), count, sums, rare)
+
+    def _levels(self, name: str, side: Side, shared: "_Shared") -> Levels:
+        """Levels that are none too weak, of seeds (N,) that share keys of a channel."""
+        rows, count, rare = shared.rows, shared.count, shared.rare
+        more = (shared.bits * (1 + SLACK) + SLACK).astype(np.float32)
         if name == "text":
             return self._text_levels(side, rows, more)
         if name == "names":
             sizes = self._sizes["names"][rows] + len(side.of("names"))
-            dice = (2 * shared / sizes * (1 + SLACK)).astype(np.float32)
+            dice = (2 * count / sizes * (1 + SLACK)).astype(np.float32)
             own = -1 if side.name is None else side.name
             worth = self._evidence.worth(np.array([max(own, 0)], np.uint32))
             same = self._names[rows] == own
@@ -178,7 +249,7 @@ class SeedIndex:
             return tag_levels(more)
         if name == "category_language":
             return category_levels(more)
-        return count_levels(shared)
+        return count_levels(count)
 
     def _text_levels(self, side: Side, rows: Rows, bits: NDArray[np.float32]) -> Levels:
         limits = np.minimum(self._limits[rows], np.uint64(side.limit))
@@ -190,22 +261,39 @@ class SeedIndex:
         letters = (bits * whole / SHINGLES_PER_LETTER * (1 + SLACK)).astype(np.float32)
         return text_levels((containment * (1 + SLACK)).astype(np.float32), letters)
 
-    def _add_vectors(self, total: Bits, side: Side) -> None:
-        """Add what ready-made vectors weigh: one product for each space that both show."""
-        shared, known = np.zeros(self._size, np.int64), np.zeros(self._size, np.bool_)
+    def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:
+        """Seeds with a vector that is nearly equal to one of the streamer's, with what that adds.
+
+        One product for each space that both show.
+        """
+        shared = np.zeros(self._size if side.vectors else 0, np.int64)
         for space, ours in side.vectors.items():
             found = self._vectors.get((space, ours.shape[1]))
             if found is None or not len(ours):
                 continue
             rows, theirs = found
-            known[rows] = True
             same = theirs @ ours.T >= SAME_VECTOR - SLACK  # (V, ours)
             # As many of both sides as the smaller number of either: no more than of theirs.
             shared += np.bincount(rows[same.any(1)], minlength=self._size)
-        if known.any():
-            levels = count_levels(shared)
-            gain = self._bounds.of("vectors", levels) + self._bounds.told("vectors", levels)
-            total += np.where(known, gain, 0.0)
+        rows = np.flatnonzero(shared)
+        return [(rows, self._gain("vectors", count_levels(shared[rows])))] if len(rows) else []
+
+
+@dataclass(frozen=True, eq=False)
+class _Shared:
+    """What seeds share of a channel.
+
+    Attributes:
+        rows: of the seeds (N,), ascending.
+        count: how many keys they share (N,).
+        bits: of these (N,).
+        rare: how many of them are rare (N,).
+    """
+
+    rows: Rows
+    count: Rows
+    bits: Bits
+    rare: Rows
 
 
 def _vectors_by_space(

@@ -11,12 +11,15 @@ from service.errors import (
     IfMatchNeeded,
     NothingToUndo,
     NotInCase,
+    NotReady,
     StoreFull,
     StreamerNotFound,
     TooManyJobs,
 )
 from service.features.cases.reads import ETAG, CaseIdPath, CurrentCases, MemberPath, tag
+from service.features.cases.records import Actor
 from service.features.cases.records import Query as Asked
+from service.features.cases.running import Ran
 from service.features.cases.schemas import (
     CaseIn,
     CaseOut,
@@ -26,7 +29,6 @@ from service.features.cases.schemas import (
     UndoneOut,
     VerdictIn,
 )
-from service.features.cases.service import Actor, Ran
 from service.features.cases.shown import (
     case_fields,
     difference_fields,
@@ -48,7 +50,10 @@ from service.store.jobs import Job
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 _CHANGE = (*STORE, StoreFull, CaseNotFound, IfMatchNeeded, CaseChanged)
 _LATER: dict[int | str, dict[str, Any]] = {
-    202: {**ACCEPTED, "description": "It takes more than a second: a job goes on with it."}
+    202: {
+        **ACCEPTED,
+        "description": "It takes more than a second, or another replica does it: a job goes on.",
+    }
 }
 _ALL = ExpandIn()
 
@@ -109,7 +114,8 @@ async def expand_case(
     """Walks over edges of evidence, the surest first, until nothing or no budget is left.
 
     What hundreds of streamers show, such as an agency's handle, makes no edge. An expansion that
-    takes more than a second goes on as a job, whose result has the differences.
+    takes more than a second goes on as a job, whose result has the differences; so does one that
+    was asked of a replica which does not keep the candidates of all streamers.
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
@@ -130,7 +136,7 @@ async def expand_case(
     summary="Expand a case as before, and tell what changed",
     dependencies=[requires("cases")],
     response_model=RanOut,
-    responses=responses(*_CHANGE, TooManyJobs) | _LATER | {200: ETAG},
+    responses=responses(*_CHANGE, NotReady, TooManyJobs) | _LATER | {200: ETAG},
 )
 async def rerun_case(
     cases: CurrentCases,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from service.features.cases.service import Cases
+from service.features.cases.running import Runs
 from service.features.cases.shown import case_fields, difference_fields
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
@@ -16,15 +16,15 @@ class CaseJobs(Kind):
 
     def __init__(self) -> None:
         """Nothing can be done before `connect`: jobs are opened before what queues them."""
-        self._cases: Cases | None = None
+        self._runs: Runs | None = None
 
-    def connect(self, cases: Cases) -> None:
-        """Do the jobs of these cases."""
-        self._cases = cases
+    def connect(self, runs: Runs) -> None:
+        """Do the jobs that these queue."""
+        self._runs = runs
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Expand; a job that was interrupted begins anew, and writes what it finds once."""
-        assert self._cases is not None
-        cases, asked = self._cases, job.input
-        ran = await persist(lambda: cases.run_job(asked))
+        assert self._runs is not None
+        runs, asked, place = self._runs, job.input, job.job.place
+        ran = await persist(lambda: runs.of_job(asked, place))
         return {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 from pydantic import TypeAdapter
 
@@ -17,6 +17,13 @@ Cause = Literal["profile_changed", "joined", "deleted", "model", "threshold", "v
 ALL_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
 HOPS, MIN_PROBABILITY, FAN_OUT, BUDGET = 3, 0.35, 32, 1000
 DECAY = 0.95
+
+
+class Actor(NamedTuple):
+    """Who changes a case: id and name of an API key."""
+
+    key_id: str
+    key_name: str
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,10 @@
 """The use-cases behind `/v1/cases`: begin, expand, decide, run again, take back."""
 
-import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeVar
+from typing import TypeVar
 
-from pydantic import TypeAdapter
-
-from service.engine.work.lanes import Lane
 from service.errors import (
     CursorExpired,
     FieldError,
@@ -18,40 +14,25 @@ from service.errors import (
     NotInCase,
     StreamerNotFound,
 )
-from service.features.cases.differences import Found, differences
-from service.features.cases.expanding import Expanded, Expander
 from service.features.cases.keeping import Kept, KeptCases, changed, new_id
 from service.features.cases.records import (
     RUN,
     VERDICT,
+    Actor,
     Case,
-    Differences,
     Event,
     EventKind,
     Member,
     Query,
-    Run,
     Verdict,
     VerdictRecord,
 )
-from service.features.jobs.service import Jobs
+from service.features.cases.running import Ran, Runs
 from service.store.base import StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
 
 Result = TypeVar("Result")
-KIND = "cases"
-AT_ONCE_S = 1.0
-"""An expansion that takes longer goes on as a job."""
-_QUERY = TypeAdapter(Query)
-
-
-@dataclass(frozen=True)
-class Actor:
-    """Who changes a case: id and name of an API key."""
-
-    key_id: str
-    key_name: str
 
 
 @dataclass(frozen=True)
@@ -71,32 +52,14 @@ class Shown:
     next_place: int | None = None
 
 
-@dataclass(frozen=True)
-class Ran:
-    """What a run came to: the case with it, and what it changed."""
-
-    kept: Kept
-    differences: Differences
-
-
 class Cases:
     """Cases as their callers see them."""
 
-    def __init__(
-        self, store: StreamerStore, kept: KeptCases, expander: Expander, jobs: Jobs
-    ) -> None:
-        """Keep cases.
-
-        Args:
-            store: of the streamers.
-            kept: the cases.
-            expander: makes runs.
-            jobs: where runs that take long are queued.
-        """
+    def __init__(self, store: StreamerStore, kept: KeptCases, runs: Runs) -> None:
+        """Keep cases of the streamers of `store` in `kept`, and expand them by `runs`."""
         self._store = store
+        self._runs = runs
         self.kept = kept
-        self._expander = expander
-        self._jobs = jobs
 
     async def create(
         self, title: str, seeds: Sequence[str], exclude: Sequence[str], who: Actor
@@ -127,11 +90,11 @@ class Cases:
         if missing:
             raise StreamerNotFound("; ".join(error.detail for error in missing[:20]), missing)
         case = Case(
-            new_id(), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *_who(who),
+            new_id(), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *who,
             events=1,
         )  # fmt: skip
         new = {"title": title, "seeds": list(seeds), "exclude": list(case.exclude)}
-        return await self.kept.change(case, 0, Event("created", *_who(who), None, new))
+        return await self.kept.change(case, 0, Event("created", *who, None, new))
 
     async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
         """Cases, and what continues them."""
@@ -171,29 +134,17 @@ class Cases:
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
             Unavailable: the store does not answer, or too much work waits.
         """
-        return await self._soon(case_id, query, "expanded", expected, who)
+        return await self._run(case_id, query, "expanded", expected, who)
 
     async def rerun(self, case_id: str, expected: Sequence[int], who: Actor) -> Ran | Job:
         """Expand a case as before; where nothing changed, nothing is written.
 
         Raises:
             InvalidRequest: it was never expanded.
+            NotReady: it was expanded with the candidates of all streamers, and none has them now.
             CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
         """
-        return await self._soon(case_id, None, "rerun", expected, who)
-
-    async def run_job(self, asked: Mapping[str, Any]) -> Ran:
-        """What a job does; it takes the case as it is now, and again if it changes meanwhile.
-
-        Raises:
-            CaseChanged: it changed each time.
-        """
-        given = asked["query"]
-        query = None if given is None else _QUERY.validate_python(given)
-        kind: EventKind = "expanded" if query is not None else "rerun"
-        who = Actor(asked["key_id"], asked["key_name"])
-        kept = await self.kept.get(str(asked["case_id"]))
-        return await self._run(kept, query, kind, who, Lane.BULK)
+        return await self._run(case_id, None, "rerun", expected, who)
 
     async def decide(
         self,
@@ -218,10 +169,10 @@ class Cases:
                 f"streamer {streamer_id!r} is not in the case; expand it until it is, or begin one "
                 "with it"
             )
-        record = VerdictRecord(verdict, note, *_who(who), time.time())
+        record = VerdictRecord(verdict, note, *who, time.time())
         old = None if before is None else asdict(before)
         event = Event(
-            "verdict", *_who(who), old, asdict(record), streamer_id, previous=kept.case.undoable
+            "verdict", *who, old, asdict(record), streamer_id, previous=kept.case.undoable
         )
         number = kept.case.events + 1
         case = replace(kept.case, events=number, undoable=number)
@@ -250,9 +201,7 @@ class Cases:
             verdicts[done.streamer_id] = VERDICT.validate_python(old) if old else None
         else:
             case = self._without_run(case, done)
-        event = Event(
-            "undone", *_who(who), done.new, done.old, done.streamer_id, last, case.undoable
-        )
+        event = Event("undone", *who, done.new, done.old, done.streamer_id, last, case.undoable)
         now = await self.kept.change(case, kept.revision, event, verdicts)
         await self.kept.tidy(now.case)
         return now, (entry, done)
@@ -289,7 +238,7 @@ class Cases:
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""
-        return await self._expander.in_thread(call)
+        return await self._runs.in_thread(call)
 
     async def _expected(self, case_id: str, expected: Sequence[int]) -> Kept:
         kept = await self.kept.get(case_id)
@@ -302,7 +251,7 @@ class Cases:
             raise changed(kept.revision)
         return kept
 
-    async def _soon(
+    async def _run(
         self,
         case_id: str,
         query: Query | None,
@@ -313,72 +262,7 @@ class Cases:
         kept = await self._expected(case_id, expected)
         if query is None and kept.case.run is None:
             raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
-        try:
-            async with asyncio.timeout(AT_ONCE_S):
-                expanded = await self._expanded(kept, query, Lane.HEAVY)
-        except TimeoutError:
-            asked = {"case_id": case_id, "query": query and asdict(query), **asdict(who)}
-            return await self._jobs.start(KIND, asked)
-        return await self._keep(kept, expanded, kind, who)
-
-    async def _run(
-        self, kept: Kept, query: Query | None, kind: EventKind, who: Actor, lane: Lane
-    ) -> Ran:
-        return await self._keep(kept, await self._expanded(kept, query, lane), kind, who)
-
-    async def _expanded(self, kept: Kept, query: Query | None, lane: Lane) -> Expanded:
-        case = kept.case
-        if query is None:
-            assert case.run is not None
-            query = case.run.query
-        verdicts = await self.kept.all_verdicts(case.case_id)
-        return await self._expander.expand(case, verdicts, query, lane)
-
-    async def _keep(self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor) -> Ran:
-        """Keep a run, and show it; one that found the same as that which is shown is dropped."""
-        case = kept.case
-        told = await self._differences(case, expanded)
-        same = case.run is not None and _asked(case.run) == _asked(expanded.run)
-        if same and not told:
-            return Ran(kept, told)
-        run, members, seen = expanded.run, expanded.members, expanded.looked_at
-        copies = self._expander.copies(members)
-        claim = await self.kept.write_run(case.case_id, run, members, copies, seen)
-        number = case.events + 1
-        event = Event(
-            kind,
-            *_who(who),
-            None if case.run is None else RUN.dump_python(case.run, mode="json"),
-            RUN.dump_python(run, mode="json"),
-            previous=case.undoable,
-        )
-        after = replace(case, run=run, before=case.run, events=number, undoable=number)
-        try:
-            now = await self.kept.change(after, kept.revision, event, run=claim)
-        except BaseException:
-            await self.kept.drop(case.case_id, run.run_id)
-            raise
-        await self.kept.tidy(now.case)
-        return Ran(now, told)
-
-    async def _differences(self, case: Case, expanded: Expanded) -> Differences:
-        run = expanded.run
-        if case.run is None:
-            return Differences()
-        if run.digest == case.run.digest and _asked(run) == _asked(case.run):
-            return Differences()
-        before = await self.kept.found(case.case_id, case.run)
-        members = {member.streamer_id: member for member in expanded.members}
-        after = Found(run, members, expanded.looked_at)
-        known = await self._expander.digests(sorted({*before.members, *before.looked_at}))
-        now = {**known, **expanded.looked_at}
-        position = case.run.index_sequence
-        new = {
-            name
-            for name, version in expanded.versions.items()
-            if name not in before.looked_at and version > position
-        }
-        return await self._expander.in_thread(lambda: differences(before, after, now, new))
+        return await self._runs.soon(kept, query, kind, who)
 
     @staticmethod
     def _without_run(case: Case, done: Event) -> Case:
@@ -389,12 +273,3 @@ class Cases:
         if case.before is None or case.before.run_id != old.run_id:
             raise NothingToUndo("the run before is no longer kept; expand the case again")
         return replace(case, run=case.before, before=None)
-
-
-def _who(who: Actor) -> tuple[str, str]:
-    return who.key_id, who.key_name
-
-
-def _asked(run: Run) -> tuple[object, ...]:
-    """What a run was made of."""
-    return run.query, run.sources, run.barred, run.model_version

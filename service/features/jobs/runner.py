@@ -160,6 +160,7 @@ class JobRunner:
         poll_s: float = POLL_S,
         counts: JobCounts | None = None,
         tracer: Tracer | None = None,
+        places_now: Callable[[], Collection[str]] = tuple,
     ) -> None:
         """Run nothing before `start`.
 
@@ -172,10 +173,12 @@ class JobRunner:
             poll_s: seconds between two looks for jobs that nobody told of.
             counts: told what becomes of jobs.
             tracer: begins a trace for each attempt at a job; None: there are none.
+            places_now: places that this process has at the moment, besides.
         """
         self._store = store
         self._kinds = kinds
         self._places = {*places, ANYWHERE}
+        self._places_now = places_now
         self._alone = [name for name, kind in kinds.items() if kind.is_alone]
         self._at_once = at_once
         self._renew_s = lease_s / 3
@@ -209,7 +212,8 @@ class JobRunner:
         while True:
             self._queued.clear()
             try:
-                job = await self._store.claim(self._places, self._kinds, self._alone)
+                places = {*self._places, *self._places_now()}
+                job = await self._store.claim(places, self._kinds, self._alone)
             except ServiceError as error:
                 _log.warning("no job can be taken at the moment: %s", error.detail)
                 job = None

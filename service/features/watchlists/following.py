@@ -11,6 +11,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from service.engine.watchlists.matcher import ListSeeds
 from service.errors import JobNotFound, ServiceError, Unavailable
 from service.features.jobs.runner import persist
 from service.features.watchlists.alerts.book import AlertBook
@@ -26,6 +27,9 @@ _RETRY_S = 1.0
 _BEAT_S = 1.0
 _LOOK_S = 1.0
 """How often it is looked for lists that another process took."""
+_TOGETHER_S = 0.2
+"""Writes that come within so long are matched together, which takes a fraction of the work."""
+_LOOKS_WHILE_DUE = 5
 _PART = 256
 """Streamers that are matched between two steps of the cursor."""
 
@@ -110,6 +114,18 @@ class AlertFollower:
         """Up to where the log is matched, while this process does it."""
         return self._place
 
+    async def ready(self, list_ids: Sequence[str]) -> list[ListSeeds]:
+        """Those of some lists that this process has in memory as they are now, if it matches.
+
+        Raises:
+            Unavailable: the store can't answer at the moment.
+        """
+        async with self.lists.lock:
+            if not self.is_leading:
+                return []
+            await self.lists.refresh()
+            return self.lists.matcher.known(list_ids)
+
     def start(self) -> None:
         """Begin, on the running event loop."""
         self._task = asyncio.create_task(self._run(), name="watchlists")
@@ -171,12 +187,14 @@ class AlertFollower:
                 feed = self._store.follow(place.sequence, place.epoch, place.mark)
                 async with contextlib.aclosing(feed):
                     async for entries in feed:
+                        began = time.monotonic()
                         for start in range(0, len(entries), _PART):
                             part = entries[start : start + _PART]
                             ids = dict.fromkeys(e.streamer_id for e in part if e.entry is not None)
                             last = part[-1]
                             place = Position(place.epoch, last.sequence, last.mark)
                             await self._match(list(ids), place)
+                        await asyncio.sleep(began + _TOGETHER_S - time.monotonic())
             except LogGap as gap:
                 _log.warning("all streamers are matched with watchlists anew: %s", gap)
                 self._place = await self._store.position()  # before the sweep reads the first one
@@ -189,7 +207,7 @@ class AlertFollower:
         async def match() -> Matched:
             async with self.lists.lock:
                 await self.lists.refresh()
-                return await self._matching.matches(ids, self.lists.matcher)
+                return await self._matching.matches(ids, self.lists.matcher, keeps=True)
 
         matched = await persist(match)
         if matched.found:
@@ -211,17 +229,27 @@ class AlertFollower:
             await self.cursor.beat(self._place)
 
     async def _sweep(self) -> None:
-        """Begin a sweep whenever lists are due."""
+        """Begin a sweep whenever lists are due.
+
+        All lists are looked at where one was changed, at a gap in the log, and while some are due.
+        """
+        seen: tuple[int | None, str] | None = None
+        looks = 0
         while True:
             self._changed.clear()
+            looks += 1
             try:
                 async with self.lists.lock:  # so that no write has to wait for new lists
                     await self.lists.refresh()
-                _, due = await due_lists(self._documents)
-                self.due = len(due)
-                if due and self.sweeps is not None:
-                    await self.sweeps.ensure()
+                matched = self.cursor.matched
+                state = self.lists.last_change, "" if matched is None else matched.era
+                if state != seen or (self.due and looks % _LOOKS_WHILE_DUE == 0):
+                    _, due = await due_lists(self._documents)
+                    self.due, seen = len(due), state
+                    if due and self.sweeps is not None:
+                        await self.sweeps.ensure()
             except ServiceError as error:
+                seen = None
                 _log.warning("watchlists can't be swept at the moment: %s", error.detail)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):

@@ -51,8 +51,15 @@ class Matching:
         self._lanes = lanes
         self._model_version = model_version
 
-    async def matches(self, ids: Sequence[str], matcher: Matcher) -> Matched:
+    async def matches(
+        self, ids: Sequence[str], matcher: Matcher, *, keeps: bool = False
+    ) -> Matched:
         """What streamers match, as they are stored now; those that are gone match nothing.
+
+        Args:
+            ids: of the streamers.
+            matcher: of lists.
+            keeps: whether others will soon compare the same streamers.
 
         Raises:
             ModelChanged: a streamer was encoded for another model.
@@ -63,15 +70,19 @@ class Matching:
         for start in range(0, len(ids), AT_ONCE):
             for part in await self._store.chunks(ids[start : start + AT_ONCE]):
                 records = [record for record in await self._store.get(part) if record is not None]
-                work = self._matched(records, matcher)
+                sides: list[Side] = []
+                work = self._matched(records, sides, matcher)
                 found += await self._lanes.run_in_slices(work, Lane.BULK)
+                if keeps:
+                    for record, side in zip(records, sides, strict=True):
+                        self._sides.keep(record.streamer_id, record.version, side)
                 times += [record.updated_at for record in records]
         return Matched(found, min(times, default=None))
 
     def _matched(
-        self, records: Sequence[Record], matcher: Matcher
+        self, records: Sequence[Record], sides: list[Side], matcher: Matcher
     ) -> Generator[None, None, list[Found]]:
-        sides: list[Side] = []
+        """Adds the sides of the records to `sides`."""
         for record in records:
             if record.embedding and record.model_version != self._model_version:
                 raise ModelChanged(

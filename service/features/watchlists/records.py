@@ -51,7 +51,7 @@ class Seeds:
 
     def dump(self) -> bytes:
         """Write it as JSON."""
-        return json.dumps(asdict(self), ensure_ascii=False).encode()
+        return SEEDS_OF.dump_json(self)
 
 
 @dataclass(frozen=True)

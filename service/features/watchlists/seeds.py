@@ -21,8 +21,8 @@ from service.features.watchlists.records import Seeds, StoredSeed, Watchlist
 from service.maxima import MOST_SEEDS
 from service.store.base import Record, StreamerStore
 
-MOST_BYTES = 16 << 20
-"""Of the seeds of a list, as they are stored."""
+MOST_BYTES = 4 << 20
+"""Of the seeds of a list, as they are stored: they are read and written at once."""
 _READ_AT_ONCE = 100
 _ENCODED_AT_ONCE = 64
 _UNNAMED = "seed"

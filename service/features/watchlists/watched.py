@@ -2,7 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 from service.engine.evidence.engine import Evidence
 from service.engine.watchlists.matcher import ListSeeds, Matcher
@@ -24,6 +25,22 @@ _LISTS_AT_ONCE = 50
 _PAGE = 500
 
 
+class Changes(NamedTuple):
+    """Lists that were changed, and the number of the last change."""
+
+    ids: Collection[str]
+    last: int
+
+
+async def changes_of_lists(documents: DocumentStore, after: int) -> Changes:
+    """All changes behind a number."""
+    ids: dict[str, None] = {}
+    while news := await documents.entries(LISTS, after, _NEWS_AT_ONCE):
+        ids |= {json.loads(entry.body)["watchlist_id"]: None for entry in news}
+        after = news[-1].number
+    return Changes(ids, after)
+
+
 class WatchedLists:
     """All lists, kept up to date by the log of their changes.
 
@@ -43,17 +60,19 @@ class WatchedLists:
         self._lanes = lanes
         self._after: int | None = None
 
+    @property
+    def last_change(self) -> int | None:
+        """The number of the last change that was taken in; None before the first `refresh`."""
+        return self._after
+
     async def refresh(self) -> None:
         """Take in what was changed; a list that was on disk before is known then.
 
         Raises:
             Unavailable: the store or the encoder can't answer at the moment.
         """
-        changed: dict[str, None] = {}
-        after = self._after or 0
-        while news := await self._documents.entries(LISTS, after, _NEWS_AT_ONCE):
-            changed |= {json.loads(entry.body)["watchlist_id"]: None for entry in news}
-            after = news[-1].number
+        changes = await changes_of_lists(self._documents, self._after or 0)
+        changed = dict.fromkeys(changes.ids)
         if self._after is None:
             changed |= dict.fromkeys(await _ids(self._documents))
         ids = list(changed)
@@ -62,7 +81,7 @@ class WatchedLists:
             ready = await ready_lists(self._documents, self._reader, part)
             gone = set(part) - {each.list_id for each in ready}
             await self._lanes.run(lambda: self.matcher.change(ready, gone), Lane.BULK)  # noqa: B023
-        self._after = after
+        self._after = changes.last
 
 
 async def ready_lists(

@@ -54,8 +54,8 @@ if token ~= '' then
   end
 end
 
-local known = redis.call('HMGET', META, 'model_version', 'target_model', 'target_state')
-local stored_model, target = known[1], known[2]
+local known = redis.call('HMGET', META, 'model_version', 'target_model', 'target_state', 'sequence')
+local stored_model, target, last_sequence = known[1], known[2], tonumber(known[4] or '0')
 if known[3] == 'preparing' then
   target = false -- not every replica encodes for it yet
 end
@@ -78,8 +78,9 @@ if takes_second then
 end
 
 local function next_sequence()
+  last_sequence = last_sequence + 1 -- stored at the end, by one command for all operations
   -- %.0f: plain tostring turns to exponents at 10^15.
-  return string.format('%.0f', redis.call('HINCRBY', META, 'sequence', 1))
+  return string.format('%.0f', last_sequence)
 end
 
 -- Beside the log, which has vectors and is short, for those who are told that something was written.
@@ -173,7 +174,7 @@ for _, outcome in ipairs(outcomes) do
   end
 end
 if changed then
-  redis.call('HSET', META, 'mark', mark)
+  redis.call('HSET', META, 'sequence', string.format('%.0f', last_sequence), 'mark', mark)
   if model ~= '' and not stored_model then
     redis.call('HSET', META, 'model_version', model)
   end

@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export.contract.folding import Disguise, find_contacts, look_of
+from model_export.contract.folding.platforms import PLATFORMS, Platform
 from tests.contract.folding.contact_cases import NEGATIVE, POSITIVE
 
 
@@ -56,3 +57,19 @@ def test_letters_and_digits_of_one_look_make_one_contact(disguised: str, plain: 
     (found,), (expected,) = find_contacts(disguised), find_contacts(plain)
     assert look_of(found.value) == look_of(expected.value)
     assert found.kind == expected.kind
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.sampled_from([each for each in PLATFORMS if each.words]), st.data())
+def test_no_announcing_word_is_passed_over(platform: Platform, data: st.DataObject) -> None:
+    """What tells that a text has none of a platform's words is right."""
+    text = data.draw(st.from_regex(platform.words))
+    assert any(needle in text for needle in platform.needles)
+
+
+@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: each.kind)
+def test_each_word_announces(platform: Platform) -> None:
+    for word in (*platform.weak, *platform.latin, *platform.spoken):
+        value = "1234567890" if platform.numeric else "ab_12345678"
+        (found,) = find_contacts(f"{word}: {value}")
+        assert (found.kind, found.value) == (platform.kind, value)

@@ -1,14 +1,11 @@
-"""Watchlists and alerts by the client and by the commands, and the example that uses them."""
+"""Watchlists and alerts by the client and by the commands."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from service.client import Client, Conflict, NotFound
-from tests.service.process import ROOT, environment, run, wait_until
+from tests.service.process import run, wait_until
 
 pytestmark = pytest.mark.slow
 GUITAR = {"name": "the guitar channel", "bio": "guitar vocal cover concert every night at nine"}
@@ -65,34 +62,3 @@ def test_from_a_shell(client: Client) -> None:
     gone = run("watchlists", "show", list_id, *url)
     assert gone.returncode == 1
     assert gone.stderr.startswith("error: ")
-
-
-def test_the_example_sees_the_next_copy(client: Client, tmp_path: Path) -> None:
-    for name in ("one", "two", "three"):
-        client.put(name, GUITAR)
-
-    def is_ring() -> bool:
-        return len(client.duplicates.of("one").duplicates) == 2
-
-    wait_until(is_ring, "the copies are known")
-    archive = tmp_path / "case.zip"
-    command = [sys.executable, "examples/investigate.py", "one", "two", "--alerts", "1"]
-    command += ["--export", str(archive)]
-    with subprocess.Popen(
-        [*command, "--url", client.url],
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(ROOT), PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as example:
-        assert example.stdout is not None
-        lines: list[str] = []
-        for line in example.stdout:
-            lines.append(line)
-            if line.startswith("watching by"):
-                client.put("four", {**GUITAR, "tags": ["new"]})
-    assert example.returncode == 0
-    assert lines[0].startswith("one, two: near_duplicate")
-    assert any(line.endswith(": one, three, two\n") for line in lines)
-    assert run("verify-case", archive).returncode == 0
-    assert lines[-1].startswith("four is like ")

@@ -110,6 +110,12 @@ class RedisGroups:
         """Let others evaluate at once."""
         await self._renew([self._state], [token, 0])
 
+    async def is_evaluated(self) -> bool:
+        """Whether some process has the lease; one that died has it for some seconds more."""
+        owner, until = await self._client.ask("HMGET", self._state, "owner", "until")
+        seconds, _ = await self._client.ask("TIME")
+        return bool(owner) and int(until) > seconds * 1000
+
     async def commit(self, token: int, step: int, commit: Commit) -> None:
         """Write in one step, once; see `GroupStore.commit`.
 

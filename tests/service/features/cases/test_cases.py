@@ -315,7 +315,7 @@ def test_bad_cases_are_refused_by_field(client: TestClient) -> None:
 def test_an_expansion_that_takes_long_goes_on_as_a_job(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.features.cases.service.AT_ONCE_S", 0.0)
+    monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 0.0)
     chain(client)
     case = begin(client, "ana")
 

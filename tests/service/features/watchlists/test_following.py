@@ -112,7 +112,7 @@ class Deployment:
         return [each.alert.streamer_id for each in found]
 
     async def reached(self, follower: AlertFollower, sequence: int) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while follower.place is None or follower.place.sequence < sequence:  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 
@@ -204,7 +204,7 @@ async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> N
     again = deployment.follower("b")
     again.sweeps = Sweeps(start, get)
     again.start()
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         await begun.wait()
     assert (await due_lists(deployment.documents))[1] == {made.watchlist_id: 1}
     await deployment.sweeps().run(Progress())
@@ -224,7 +224,7 @@ async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
     steps: list[str] = []
 
     async def told(checkpoint: dict[str, Any]) -> None:
-        steps.append(str(checkpoint.get("after", "")))
+        steps.append(checkpoint["round"]["after"])
         if len(steps) == 1:
             wanted = _wanted([Given("seed-b")])
             await deployment.lists.replace(made.watchlist_id, wanted, WRITER, ())
@@ -254,7 +254,7 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     made = await deployment.create("seed")
 
     def die(checkpoint: dict[str, Any]) -> None:
-        raise KeyError(checkpoint["after"])
+        raise KeyError(checkpoint["round"]["after"])
 
     dead = Progress(die)
     with pytest.raises(KeyError):
@@ -263,11 +263,50 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     await deployment.sweeps().run(Progress())  # from the beginning: no step was recorded
     assert sorted(await deployment.raised(made.watchlist_id)) == [f"x{i:03}" for i in range(450)]
     await deployment.lists.replace(made.watchlist_id, _wanted([Given("seed")]), WRITER, ())
+
+    def die_later(checkpoint: dict[str, Any]) -> None:
+        if checkpoint["round"]["after"] >= "x300":
+            raise KeyError
+
+    dead = Progress(die_later)
+    with pytest.raises(KeyError):
+        await deployment.sweeps().run(dead)
     going_on = Progress()
-    _, due = await due_lists(deployment.documents)
-    going_on.checkpoint = {"lists": due, "era": "", "after": "x300", "swept": 0}
-    assert (await deployment.sweeps().run(going_on))["streamers"] == 149
+    going_on.checkpoint = dead.checkpoint
+    assert (await deployment.sweeps().run(going_on))["streamers"] == 451 - 400
     assert len(await deployment.raised(made.watchlist_id)) == 450
+
+
+async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: Deployment) -> None:
+    await deployment.write("seed-a", NOODLES)
+    await deployment.write("seed-b", CHESS)
+    for i in range(450):
+        await deployment.write(f"x{i:03}", (NOODLES if i % 2 else CHESS) + chr(0x4E00 + i))
+    first = await deployment.create("seed-a")
+    later: list[ShownList] = []
+    rounds: list[tuple[str, set[str]]] = []
+
+    async def told(checkpoint: dict[str, Any]) -> None:
+        at = checkpoint["round"]
+        rounds.append((at["after"], set(at["lists"])))
+        if at["after"] == "x197" and not later:
+            later.append(await deployment.create("seed-b"))
+
+    result = await deployment.sweeps().run(Progress(lambda c: told(c)))
+
+    assert result["lists"] == 2
+    assert result["streamers"] < 2 * 452  # it shares the rest of the first round
+    names = {"first": {first.watchlist_id}, "later": {later[0].watchlist_id}}
+    assert rounds == [
+        ("x197", names["first"]),
+        ("x397", names["first"] | names["later"]),
+        ("x449", names["first"] | names["later"]),
+        ("", names["later"]),
+        ("x197", set()),
+    ]
+    assert len(await deployment.raised(first.watchlist_id)) == 225
+    assert len(await deployment.raised(later[0].watchlist_id)) == 225
+    assert (await due_lists(deployment.documents))[1] == {}
 
 
 async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deployment) -> None:
@@ -296,7 +335,7 @@ async def test_the_place_in_the_log_is_kept_without_alerts_too(deployment: Deplo
         _, matched = await read_matched(deployment.documents)
         return None if matched is None else matched.position
 
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while (place := await stored()) is None or place.sequence < last:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await follower.stop()

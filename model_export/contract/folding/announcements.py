@@ -1,0 +1,70 @@
+"""Words that announce a contact, with what tells without a search that a text has none of them.
+
+A search for each platform's words takes most of the time of a text that names no contact, which is
+most of what is written.
+"""
+
+import re
+from collections.abc import Collection, Sequence
+from collections.abc import Set as AbstractSet
+from functools import cache
+from typing import NamedTuple
+
+from model_export.contract.folding.platforms import Platform
+from model_export.contract.folding.scripts import phonetic
+
+_LETTERS = re.compile("[a-z]+")
+
+
+class Announcement(NamedTuple):
+    """Words, as one pattern.
+
+    Attributes:
+        pattern: of the words.
+        is_weak: whether they are of everyday language.
+        is_sound: whether the pattern is over `phonetic` text.
+        needles: the pattern matches no text without one of these ...
+        latin: ... and without all letter runs of one of these.
+    """
+
+    pattern: re.Pattern[str]
+    is_weak: bool
+    is_sound: bool
+    needles: Sequence[str]
+    latin: Collection[AbstractSet[str]] = ()
+
+    def may_match(self, text: str, letters: AbstractSet[str]) -> bool:
+        """Whether a search for the words is worth it.
+
+        Args:
+            text: of which it is asked.
+            letters: `letters_in` of the text.
+        """
+        return any(each in text for each in self.needles) or any(
+            words <= letters for words in self.latin
+        )
+
+
+def letters_in(text: str) -> AbstractSet[str]:
+    """Whole runs of small Latin letters."""
+    return frozenset(_LETTERS.findall(text))
+
+
+@cache
+def announcements(platform: Platform, behind: str) -> list[Announcement]:
+    """How a platform is announced; `behind` is the pattern of what follows but for sounds."""
+    found: list[Announcement] = []
+    if platform.words:
+        pattern = re.compile(f"(?:{platform.words}){behind}")
+        found.append(Announcement(pattern, False, False, platform.needles))
+    if platform.weak or platform.latin:
+        parts = [*map(re.escape, platform.weak)]
+        if platform.latin:
+            parts.append(f"(?<![a-z])(?:{'|'.join(map(re.escape, platform.latin))})(?![a-z0-9])")
+        latin = [letters_in(word) for word in platform.latin]
+        pattern = re.compile(f"(?:{'|'.join(parts)}){behind}")
+        found.append(Announcement(pattern, True, False, platform.weak, latin))
+    if platform.spoken:
+        words = [phonetic(word) for word in platform.spoken]
+        found.append(Announcement(re.compile("|".join(words)), False, True, words))
+    return found

@@ -1,0 +1,187 @@
+"""Runs of cases: at once or as a job, where the candidates of all streamers are, and kept."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter
+
+from service.engine.work.lanes import Lane
+from service.errors import NotReady
+from service.features.cases.differences import Found, differences
+from service.features.cases.expanding import Expanded, Expander
+from service.features.cases.keeping import Kept, KeptCases
+from service.features.cases.records import (
+    RUN,
+    Actor,
+    Case,
+    Differences,
+    Event,
+    EventKind,
+    Query,
+    Run,
+)
+from service.features.jobs.service import Jobs
+from service.store.jobs import ANYWHERE, Job
+
+Result = TypeVar("Result")
+KIND = "cases"
+WITH_CORPUS = "corpus"
+"""Place of jobs that need the candidates of all streamers: whoever keeps them has it."""
+AT_ONCE_S = 1.0
+"""An expansion that takes longer goes on as a job."""
+_QUERY = TypeAdapter(Query)
+_RETRY_S = 5
+Whereabouts = Literal["here", "elsewhere", "nowhere"]
+"""Which process keeps the candidates of all streamers: this one, another one, none."""
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What a run came to: the case with it, and what it changed."""
+
+    kept: Kept
+    differences: Differences
+
+
+class Runs:
+    """Expands cases. One process keeps the candidates of all streamers: others let it do it."""
+
+    def __init__(
+        self,
+        kept: KeptCases,
+        expander: Expander,
+        jobs: Jobs,
+        corpus_is: Callable[[], Awaitable[Whereabouts]],
+    ) -> None:
+        """Make runs.
+
+        Args:
+            kept: the cases.
+            expander: walks.
+            jobs: where runs are queued that take long or belong to another process.
+            corpus_is: where the candidates of all streamers are.
+        """
+        self._kept = kept
+        self._expander = expander
+        self._jobs = jobs
+        self._corpus_is = corpus_is
+
+    async def soon(self, kept: Kept, query: Query | None, kind: EventKind, who: Actor) -> Ran | Job:
+        """Expand a case by a question, None = as before; as a job where that is needed.
+
+        Raises:
+            CaseChanged: it was changed meanwhile.
+            NotReady: as `_expanded`.
+            Unavailable: the store does not answer, or too much work waits.
+        """
+        corpus_is = await self._corpus_is()
+        if corpus_is != "elsewhere":
+            try:
+                async with asyncio.timeout(AT_ONCE_S):
+                    expanded = await self._expanded(kept, query, Lane.HEAVY)
+            except TimeoutError:
+                pass
+            else:
+                return await self._keep(kept, expanded, kind, who)
+        case_id = kept.case.case_id
+        asked = {"case_id": case_id, "query": query and asdict(query), **who._asdict()}
+        place = ANYWHERE if corpus_is == "nowhere" else WITH_CORPUS
+        return await self._jobs.start(KIND, asked, place=place)
+
+    async def of_job(self, asked: Mapping[str, Any], place: str) -> Ran:
+        """What a job does at its place; it takes the case as it is now.
+
+        Raises:
+            CaseChanged: it was changed meanwhile.
+            NotReady: the place has the candidates of all streamers no more; or as `_expanded`.
+        """
+        given = asked["query"]
+        query = None if given is None else _QUERY.validate_python(given)
+        kind: EventKind = "expanded" if query is not None else "rerun"
+        kept = await self._kept.get(str(asked["case_id"]))
+        expanded = await self._expanded(kept, query, Lane.BULK)
+        if place == WITH_CORPUS:
+            _need_all(expanded)
+        return await self._keep(kept, expanded, kind, Actor(asked["key_id"], asked["key_name"]))
+
+    async def in_thread(self, call: Callable[[], Result]) -> Result:
+        """What a call comes to, off the event loop."""
+        return await self._expander.in_thread(call)
+
+    async def _expanded(self, kept: Kept, query: Query | None, lane: Lane) -> Expanded:
+        """A run that is not kept yet.
+
+        Raises:
+            NotReady: the case is expanded as before, and was with the candidates of all.
+        """
+        case = kept.case
+        verdicts = await self._kept.all_verdicts(case.case_id)
+        if query is not None:
+            return await self._expander.expand(case, verdicts, query, lane)
+        assert case.run is not None
+        expanded = await self._expander.expand(case, verdicts, case.run.query, lane)
+        if case.run.incomplete_because is None:  # or it would tell of changes that are none
+            _need_all(expanded)
+        return expanded
+
+    async def _keep(self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor) -> Ran:
+        """Keep a run, and show it; one that found the same as that which is shown is dropped."""
+        case = kept.case
+        told = await self._differences(case, expanded)
+        same = case.run is not None and _asked(case.run) == _asked(expanded.run)
+        if same and not told:
+            return Ran(kept, told)
+        run, members, seen = expanded.run, expanded.members, expanded.looked_at
+        copies = self._expander.copies(members)
+        claim = await self._kept.write_run(case.case_id, run, members, copies, seen)
+        number = case.events + 1
+        event = Event(
+            kind,
+            *who,
+            None if case.run is None else RUN.dump_python(case.run, mode="json"),
+            RUN.dump_python(run, mode="json"),
+            previous=case.undoable,
+        )
+        after = replace(case, run=run, before=case.run, events=number, undoable=number)
+        try:
+            now = await self._kept.change(after, kept.revision, event, run=claim)
+        except BaseException:
+            await self._kept.drop(case.case_id, run.run_id)
+            raise
+        await self._kept.tidy(now.case)
+        return Ran(now, told)
+
+    async def _differences(self, case: Case, expanded: Expanded) -> Differences:
+        run = expanded.run
+        if case.run is None:
+            return Differences()
+        if run.digest == case.run.digest and _asked(run) == _asked(case.run):
+            return Differences()
+        before = await self._kept.found(case.case_id, case.run)
+        members = {member.streamer_id: member for member in expanded.members}
+        after = Found(run, members, expanded.looked_at)
+        known = await self._expander.digests(sorted({*before.members, *before.looked_at}))
+        now = {**known, **expanded.looked_at}
+        position = case.run.index_sequence
+        new = {
+            name
+            for name, version in expanded.versions.items()
+            if name not in before.looked_at and version > position
+        }
+        return await self._expander.in_thread(lambda: differences(before, after, now, new))
+
+
+def _need_all(expanded: Expanded) -> None:
+    if expanded.run.incomplete_because is not None:
+        raise NotReady(
+            "no process has the candidates of all streamers at the moment, as the case had before; "
+            "try again, or expand it without them by POST …:expand",
+            _RETRY_S,
+        )
+
+
+def _asked(run: Run) -> tuple[object, ...]:
+    """What a run was made of."""
+    return run.query, run.sources, run.barred, run.model_version
