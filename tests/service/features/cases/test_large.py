@@ -9,14 +9,11 @@ from service.features.cases.exports.archive import verify
 from service.features.cases.exports.exporting import Format
 from service.features.cases.records import Actor, Query
 from service.features.cases.running import Ran
-from tests.service.features.cases.large import Large, LoopSteps, large_cases
+from tests.service.features.cases.large import Large, large_cases
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 WHO = Actor("k", "desk")
 QUERY = Query(hops=5, min_probability=0.1, budget=20_000, fan_out=64)
-MOST_STEP_S = 1.0
-"""Fifty times what a step may take: this may be a slow machine, and what is read or written as a
-whole by mistake takes longer. `python -m tests.benchmarks.cases --large 10000` tells the time."""
 
 
 @pytest.fixture
@@ -40,7 +37,7 @@ async def exported(large: Large, case_id: str, file_format: Format) -> bytes:
 
 async def test_a_case_of_ten_thousand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 600)
-    async with large_cases(tmp_path, MOST_MEMBERS + 200) as large, LoopSteps() as steps:
+    async with large_cases(tmp_path, MOST_MEMBERS + 200) as large:
         kept = await large.cases.create("a farm", [large.names[0]], [], WHO)
         case_id = kept.case.case_id
         ran = await large.cases.expand(case_id, QUERY, [kept.revision], WHO)
@@ -60,7 +57,6 @@ async def test_a_case_of_ten_thousand(tmp_path: Path, monkeypatch: pytest.Monkey
         revision = ran.kept.revision
         now, _ = await large.cases.decide(case_id, names[-1], "confirmed", "", [revision], WHO)
         files = {each: await exported(large, case_id, each) for each in ("csv", "ndjson", "zip")}
-    assert steps.longest_s < MOST_STEP_S
     assert files["csv"].count(b"\r\n") == run.members + 1
     assert files["ndjson"].count(b"\n") == run.members
     (tmp_path / "case.zip").write_bytes(files["zip"])
