@@ -9,7 +9,8 @@ HOST    ?= 127.0.0.1
 PORT    ?= 8000
 ARGS    ?=
 # Processes that share the tests, a file at a time; WORKERS=0 runs them in one, as a debugger wants.
-WORKERS ?= auto
+# One more than there are processors: a test that waits for a process takes none.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -22,9 +23,10 @@ CHROMIUM := apt-get install --quiet --yes --no-install-recommends chromium fonts
 # What the service takes besides its twin for the CPU or the GPU.
 SERVED  := service,embedded,text-tower,images,audio,oidc,otel
 
-# Its operations are lost by processes that share them, so it has one of its own.
+# Its operations are lost by processes that share them, so it has one of its own, beside the others.
 SCHEMA  := tests/service/http/test_schemathesis.py
-SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+# In their order: files of few tests that take long would come last, and packages would be torn.
+SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 comma   := ,
 LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
@@ -35,7 +37,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser demo serve check test test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-shared test-schema test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +68,9 @@ browser: ## Install Debian's Chromium, in which the console is tested, unless it
 	  set -e; $(CHROMIUM) || { apt-get update --quiet && $(CHROMIUM); }; \
 	} || { echo "install Chromium, so that chromium is found (apt-get needs root)" >&2; exit 1; }
 
+pictures: install console browser ## Take the pictures of the console that docs/console.md shows
+	PICTURES=docs/pictures $(BIN)/python -m pytest tests/console/test_pictures.py -q $(ARGS)
+
 demo: install ## Train, export, serve, load and ask; DATA=folder for real data, Ctrl-C ends it
 	@$(BIN)/python -m demo --port $(PORT) $(if $(DATA),--data $(DATA)) $(ARGS)
 
@@ -76,8 +81,13 @@ check: lint arch typecheck ## Check an edit in three minutes: style, layers, typ
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(ARGS)
 
 test: lint arch typecheck alerts browser ## Check everything that needs no GPU and no Docker
+	@$(MAKE) --no-print-directory --jobs 2 test-shared $(if $(ARGS),,test-schema)
+
+test-shared:
 	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)
-	$(if $(ARGS),,$(BIN)/python -m pytest $(SCHEMA))
+
+test-schema:
+	$(BIN)/python -m pytest -p no:cacheprovider $(SCHEMA)
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"

@@ -62,6 +62,10 @@ COMMANDS = {
     "interleave": "ask a running service for one list of two strategies, to be rated",
     "evaluate-ratings": "measure the answers of a running service by ratings: NDCG with intervals",
     "embed": "encode a data set folder offline, through the served path",
+    "encode": "encode a part of a corpus to a Parquet file, for `import`; any scheduler can run it",
+    "import": "bring what `encode` wrote into a running service, without encoding it again",
+    "release-check": "test a bundle on held-out data, before it is served",
+    "drift": "compare streamers written of late with those before, modality by modality",
     "doctor": "check this installation, a bundle and a data folder",
     "backup": "copy everything that is stored to a folder",
     "restore": "replace everything that is stored with a backup",
@@ -95,6 +99,10 @@ _MODULES = {
     "verify-case": "cases.verify_case",
     "keys": "access.keys",
     "erase": "access.erase",
+    "encode": "offline.encode",
+    "drift": "offline.drift",
+    "release-check": "offline.release_check",
+    "import": "offline.importing",
     "verify-audit": "access.verify_audit",
 }
 """Where a command is not a module of its own name."""
@@ -186,6 +194,16 @@ EXAMPLES = {
         "--interleaved lists.ndjson",
     ),
     "embed": ("--bundle build/demo/world/bundle --data my-data --out vectors.npz",),
+    "encode": (
+        "--bundle build/demo/world/bundle --in streamers.parquet --out encoded.parquet",
+        "--bundle build/demo/world/bundle --part 3/8 --in streamers.jsonl --out encoded-3.parquet",
+    ),
+    "import": ("encoded-*.parquet --url http://127.0.0.1:8000",),
+    "release-check": (
+        "build/demo/world/bundle --data build/demo/world/data",
+        "build/demo/world/bundle --data held-out --disguises 0.9 --require-all --json",
+    ),
+    "drift": ("--data-dir build/state --bundle build/demo/world/bundle --days 7",),
     "doctor": ("--bundle build/demo/world/bundle",),
     "backup": ("--data-dir build/state --out backup-1",),
     "restore": ("backup-1 --data-dir build/state",),

@@ -25,7 +25,7 @@ from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.lists import endpoints as lists
 from service.features.models import endpoints as models
-from service.features.operations import error_page, health, index_listing, metrics
+from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
 from service.features.similar import endpoints as similar
@@ -102,6 +102,7 @@ def create_app(
         models,
         audit,
         health,
+        model_card,
         error_page,
     )
     for part in (*parts, *more):

@@ -1,7 +1,9 @@
 """Random tests are the same on every run and every machine, and never fail for being slow."""
 
+import gc
 import os
 import signal
+import sys
 
 from hypothesis import HealthCheck, settings
 
@@ -9,6 +11,10 @@ from hypothesis import HealthCheck, settings
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
+
+# Hundreds of processes begin in the tests: compiling what they import would take most of the time.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 # `nohup make test &` ignores Ctrl-C, and a child would inherit that; tests press it themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -22,3 +28,8 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("reproducible")
+
+
+def pytest_collection_finish() -> None:
+    """Let the garbage collector pass over what stays to the end: libraries, and all tests."""
+    gc.freeze()

@@ -92,7 +92,9 @@ class Tally:
 
     def leading(self, wanted: NDArray[np.int64], most: int) -> list[list[int]]:
         """Places of the `most` voters that contributed most to each wanted row, descending."""
-        concerned = np.flatnonzero(np.isin(self.to, wanted) & (self.amounts > 0))
+        is_wanted = np.zeros(self.rows, np.bool_)
+        is_wanted[wanted] = True
+        concerned = np.flatnonzero(is_wanted[self.to] & (self.amounts > 0))
         order = concerned[np.lexsort((-self.amounts[concerned], self.to[concerned]))]
         begin = np.searchsorted(self.to[order], wanted, "left").tolist()
         end = np.searchsorted(self.to[order], wanted, "right").tolist()

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
@@ -222,10 +221,6 @@ async def _opened_graph(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
-        if tell is not None:
-            # A full collection stops the event loop for some 100 ms while a large body is there.
-            gc.freeze()
-            gc.set_threshold(5000, 10, 200)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
@@ -262,7 +257,7 @@ async def _opened_graph(
             audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase),
+                *(cases.kept.erase, watch.copies.erase, spaces.erase_streamer),
             ),
             limits=settings.limits,
             lanes=lanes,

@@ -81,9 +81,7 @@ async def open_jobs(
         EXPORT: ExportJobs(store, lanes, spool, let_through, page_bytes, record),
         **{kind: AnswerJobs(answer, spool) for kind, answer in more.answers.items()},
     }
-    imports = ImportJobs(
-        writes, lanes, spool, settings.limits, known, serving.model_version, record
-    )
+    imports = ImportJobs(writes, lanes, spool, settings.limits, known, serving.manifest, record)
     kinds: dict[str, Kind] = {IMPORT: imports, **with_files, **more.kinds}
     runner = JobRunner(
         kept,

@@ -16,12 +16,11 @@ from service.features.spaces.receiving import Receiver
 from service.features.spaces.service import Spaces
 from service.files.spool import Spool
 from service.settings import Settings
-from service.store.redis.spaces.store import RedisSpaces
-from service.store.redis.store import RedisStore
+from service.store.redis.backup import ArchivedStore
 
 
 async def open_spaces(
-    store: RedisStore,
+    store: ArchivedStore,
     serving: Serving,
     lanes: Lanes,
     settings: Settings,
@@ -42,12 +41,12 @@ async def open_spaces(
         active: what is served, which this fills.
         fit: makes of a generation what answers need, before it serves.
     """
-    kept, known = RedisSpaces(store.client), settings.spaces
+    kept, known = store.spaces, settings.spaces
     spool = Spool(settings.spaces_folder, known.spool_bytes, "STREAMER_SPACES")
     await asyncio.to_thread(spool.open)
     receiver = Receiver(kept, spool, Checker(serving.follower, lanes, known), lanes, known)
     await receiver.sweep()
-    follower = SpaceFollower(kept, active, fit, lanes)
+    follower = SpaceFollower(kept, active, fit, lanes, spool.folder)
     await follower.start()
     stack.push_async_callback(follower.stop)
     id_space = serving.manifest.id_space

@@ -184,9 +184,19 @@ class Imports:
         call = calls.start_job("/v1/jobs/imports", body, NDJSON)
         return self._transport.call(call, deadline_s)
 
-    def start_file(self, path: str, *, deadline_s: float | None = None) -> JobOut:
-        """Import a file that the service can read, below the folder that its operator named."""
-        call = calls.start_job("/v1/jobs/imports", to_json({"path": path}), _JSON)
+    def start_file(
+        self, path: str, *, encoded: bool = False, deadline_s: float | None = None
+    ) -> JobOut:
+        """Import a file that the service can read, below the folder that its operator named.
+
+        Args:
+            path: of the file, relative to that folder.
+            encoded: whether `similar-streamer encode` wrote it, so that nothing is encoded again;
+                needs a key with the scope `admin`.
+            deadline_s: of the request.
+        """
+        asked = {"path": path, "encoded": encoded} if encoded else {"path": path}
+        call = calls.start_job("/v1/jobs/imports", to_json(asked), _JSON)
         return self._transport.call(call, deadline_s)
 
     def wait(

@@ -67,7 +67,12 @@ from service.features.lists.answers import (
     RunOut,
 )
 from service.features.lists.schemas import ListQuestionIn
-from service.features.models.schemas import ModelOut, ModelsOut, RegisterIn, ReplicaOut
+from service.features.models.schemas import (
+    ModelVersionOut,
+    ModelVersionsOut,
+    RegisterIn,
+    ReplicaOut,
+)
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
@@ -206,8 +211,8 @@ __all__ = [
     "Live",
     "Media",
     "MemberOut",
-    "ModelOut",
-    "ModelsOut",
+    "ModelVersionOut",
+    "ModelVersionsOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "OutreachOut",

@@ -11,7 +11,7 @@ from pathlib import Path
 from service.commands.answers import answer
 from service.commands.arguments import using
 from service.commands.progress import Progress
-from service.commands.stores import STORE, add_data_dir, external_url, finish
+from service.commands.stores import STORE, add_data_dir, chunks_dir, external_url, finish
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
 from service.store.base import Position
@@ -47,7 +47,7 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
             with using("--data-dir", data_dir, "choose a folder where files can be written"):
                 place, before = await _into_folder(source, data_dir, progress)
         else:
-            store = await ArchivedStore(url).open()
+            store = await ArchivedStore(url, chunks_dir=chunks_dir()).open()
             async with contextlib.aclosing(store):
                 place = await store.restore(source, progress.to)
             Witness(data_dir, url).remove()
@@ -77,7 +77,9 @@ async def _into_folder(
         shutil.rmtree(new, ignore_errors=True)
         try:
             async with EmbeddedStore(new) as embedded:
-                store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
+                store = await ArchivedStore(
+                    embedded.url, chunks_dir=chunks_dir(), trouble=embedded.trouble
+                ).open()
                 async with contextlib.aclosing(store):
                     place = await store.restore(source, progress.to)
         except BaseException:

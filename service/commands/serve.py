@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import signal
@@ -37,6 +38,9 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 _M_MMAP_THRESHOLD = -3  # <malloc.h>
 _LARGE_BLOCK_BYTES = 128 << 10
+_SWITCH_S = 0.0005
+"""A thread that computes in Python lets others do so that soon. A question gives the interpreter
+away for each search and each array, and waits for it as often: 5 ms is Python's own value."""
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 
 
@@ -79,6 +83,7 @@ def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
     _return_large_blocks()
+    sys.setswitchinterval(_SWITCH_S)
     try:
         settings = settings_of(args)
         log = configure(settings.log.format, args.log_level.upper(), [IdsInLog()])
@@ -184,6 +189,10 @@ async def _serve(
         opening = app.open_services(settings, embedded, lifecycle.tell, tracer)
         services = await stack.enter_async_context(opening)
         lifecycle.serve(app.create_app(settings, services, lifecycle), {"services": services})
+        # A full collection stops the event loop for some 100 ms while a large body is in memory. It
+        # is for this process alone to say so: whoever opens services in another frees them again.
+        gc.freeze()
+        gc.set_threshold(5000, 10, 200)
         _tell(settings, services, limit)
         await server.wait_closed()
 

@@ -37,6 +37,12 @@ def external_url() -> str | None:
     return os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL") or None
 
 
+def chunks_dir() -> Path | None:
+    """The folder of chunks of generations, as `serve` reads it."""
+    folder = os.environ.get("STREAMER_SPACES__CHUNKS_DIR")
+    return Path(folder) if folder else None
+
+
 @contextlib.asynccontextmanager
 async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
     """Open the store, whether a service runs on it or not.
@@ -49,7 +55,7 @@ async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
     async with contextlib.AsyncExitStack() as stack:
         if url is None:
             url = await _embedded(data_dir, stack)
-        store = await ArchivedStore(url).open()
+        store = await ArchivedStore(url, chunks_dir=chunks_dir()).open()
         stack.push_async_callback(store.close)
         yield store
 

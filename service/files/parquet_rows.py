@@ -13,8 +13,11 @@ import sys
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
-from typing import Any, BinaryIO, cast
+from typing import Any, cast
 
+ENCODED = "similar_streamer"
+"""Key of the metadata of files that `service.files.encoded` wrote. Their first line is an object
+with this one field, and the metadata in it."""
 REFUSED = 3
 """Exit status: the file can't be read; the reason is at the standard error, in one line."""
 _ROWS = 16
@@ -32,7 +35,11 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
     pyarrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     try:
         with open(0, "rb") as file, open(1, "wb") as lines:
-            rows: Any = parquet.ParquetFile(file)
+            rows: Any = parquet.ParquetFile(file, page_checksum_verification=True)
+            metadata: Any = rows.metadata.metadata or {}
+            about = metadata.get(ENCODED.encode())
+            if about is not None:
+                lines.write(line_of({ENCODED: json.loads(about)}))
             for group in range(rows.num_row_groups):
                 size = int(rows.metadata.row_group(group).total_byte_size)
                 if size > most_group_bytes:
@@ -41,7 +48,8 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
                         f"{most_group_bytes}: write it with smaller row groups"
                     )
                 for batch in rows.iter_batches(_ROWS, row_groups=[group], use_threads=False):
-                    _write(batch.to_pylist(), lines)
+                    for row in batch.to_pylist():
+                        lines.write(line_of(row))
     except BrokenPipeError:  # nobody reads any more
         os._exit(0)
     except _Refused as error:
@@ -54,10 +62,10 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
     return 0
 
 
-def _write(rows: list[dict[str, Any]], lines: BinaryIO) -> None:
-    for row in rows:
-        text = json.dumps(_without_nulls(row), ensure_ascii=False, default=_text)
-        lines.write(text.encode() + b"\n")
+def line_of(row: dict[str, Any]) -> bytes:
+    """A row as a line of JSON, without the fields that are null."""
+    text = json.dumps(_without_nulls(row), ensure_ascii=False, default=_text)
+    return text.encode() + b"\n"
 
 
 def _refuse(reason: str) -> int:

@@ -108,6 +108,10 @@ class Encoding(Group):
 
     max_batch: Annotated[int, Field(ge=1)] = 16
     """Most profiles of one batch, for those who wait for an answer."""
+    reproducible: bool = False
+    """Encode every profile, and every piece that a tower reads, by itself: no bit of a vector then
+    depends on what is encoded at the same time, and `encode` makes the same bytes. Encoding takes
+    up to three times as long."""
 
 
 class Paging(Group):

@@ -27,6 +27,10 @@ class Spaces(Group):
     spool_dir: Path | None = None
     """Folder of hand-overs that are being received and checked, by default `spaces` below the data
     folder. Each service has its own."""
+    chunks_dir: Path | None = None
+    """Folder that all services and commands on the store share, and no other store, such as one of
+    a network disk: vectors of new generations are there, and not in the store's memory. Backups
+    contain them all the same."""
     spool_bytes: Annotated[int, Field(ge=MIB)] = 24 << 30
     """Most bytes of files there; beyond, 507. A hand-over takes its size twice, three times as
     Parquet."""

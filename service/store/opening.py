@@ -46,10 +46,11 @@ async def open_store(
     Raises:
         StartupError: it can't be used.
     """
+    chunks_dir = settings.spaces.chunks_dir
     if settings.redis_url is not None:
         url = settings.redis_url.get_secret_value()
         try:
-            external = await ArchivedStore(url).open()
+            external = await ArchivedStore(url, chunks_dir=chunks_dir).open()
         except StoreUnavailable as error:
             reason = error.detail.rstrip(".")
             raise StoreStartFailed(
@@ -74,7 +75,9 @@ async def open_store(
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     try:
-        store = await ArchivedStore(embedded.url, trouble=embedded.trouble).open()
+        store = await ArchivedStore(
+            embedded.url, chunks_dir=chunks_dir, trouble=embedded.trouble
+        ).open()
     except StoreFull as error:
         raise StoreStartFailed(
             f"there is no room for a new store in {settings.data_dir}: free some, or choose "

@@ -7,7 +7,7 @@ step then keeps them and tells of the generation. What is served is one field of
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Protocol, Self
+from typing import Any, Literal, NamedTuple, Protocol, Self
 
 from pydantic import TypeAdapter
 
@@ -16,7 +16,15 @@ from service.store.events import NewEvent
 UPLOAD_LEASE_S = 30.0
 """A hand-over of which nothing is heard for so long is over, and others may begin."""
 ERASED_KEPT_S = 600.0
-"""So long replicas can read which users were erased; one that was away longer reads all anew."""
+"""So long replicas can read who was erased; one that was away longer reads all anew."""
+Kind = Literal["streamer", "user"]
+
+
+class ErasedRow(NamedTuple):
+    """Who was erased from a generation: a streamer or a user, and its id."""
+
+    kind: Kind
+    row_id: str
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,9 @@ class GenerationRecord:
         sha256: of the hand-over as it was received.
         key_id: who handed it over.
         promoted_at: when it was promoted last; None = never.
-        erased: how many users were erased from it since.
+        erased: how many streamers and users were erased from it since.
+        erased_streamers: how many of these were streamers.
+        user_attributes: names of the attributes that its users have.
     """
 
     generation: str
@@ -58,6 +68,8 @@ class GenerationRecord:
     key_id: str
     promoted_at: float | None = None
     erased: int = 0
+    erased_streamers: int = 0
+    user_attributes: list[str] = field(default_factory=list[str])
 
     @property
     def may_serve(self) -> bool:
@@ -145,14 +157,14 @@ class SpaceChange:
 
 
 @dataclass(frozen=True)
-class UserErasure:
-    """Removes one user from one generation, in one step.
+class RowErasure:
+    """Removes one streamer or user from one generation, in one step.
 
     Attributes:
         space, before, after: of the record, as in `SpaceChange`.
         chunks_id: of the generation.
-        chunks: the parts that held the user, as they are without.
-        user_id: who is told to replicas.
+        chunks: the parts that held the row, as they are without.
+        row: who is told to replicas.
         number: how many were erased from it then.
     """
 
@@ -161,7 +173,7 @@ class UserErasure:
     after: bytes
     chunks_id: str
     chunks: Mapping[str, bytes]
-    user_id: str
+    row: ErasedRow
     number: int
 
 
@@ -196,12 +208,12 @@ class SpaceStore(Protocol):
         """
         ...
 
-    async def erase(self, erasure: UserErasure) -> bool:
-        """Remove a user; False if the record was changed meanwhile, and nothing was done."""
+    async def erase(self, erasure: RowErasure) -> bool:
+        """Remove a row; False if the record was changed meanwhile, and nothing was done."""
         ...
 
-    async def erased(self, chunks_id: str) -> dict[int, str]:
-        """Users that were erased from a generation lately, by their number."""
+    async def erased(self, chunks_id: str) -> dict[int, ErasedRow]:
+        """Who was erased from a generation lately, by number."""
         ...
 
     async def put_chunk(self, chunks_id: str, name: str, data: bytes) -> None:

@@ -24,6 +24,7 @@ from model_export.contract.pieces import pieces_of
 from service.engine.prediction.fit import Known, audience_of, fit
 from service.engine.prediction.linear import unit
 from service.engine.prediction.neighbours import Near, nearest
+from service.engine.spaces.row_vectors import RowVectors
 from training.api import embed
 from training.baselines.corpus import Corpus
 from training.cold_start.vote import Ballot, Vote, choose_vote, edges_of, weighed
@@ -92,7 +93,7 @@ class Night:
             modalities=np.full(len(rows), 2, np.float32),
             interactions=counts[learned],
             unseen=np.full(len(rows), not was_trained),
-            audience=audience_of(users),
+            audience=audience_of(RowVectors.of(users)),
         )
         self.fit = fit(known)
         predictor = self.fit.predictor

@@ -3,7 +3,7 @@
 python -m tests.benchmarks.space_promote --streamers 100000 --users 1000000
 
 Vectors follow from content, so that all checks pass; a second generation, rotated, is
-handed over while the first one serves.
+handed over while the first one serves, and then rolled back.
 """
 
 import argparse
@@ -38,7 +38,7 @@ class Memory:
 
     @property
     def now(self) -> int:
-        """Anonymous memory in bytes: pages of files are the system's."""
+        """What it has alone in bytes, pages of files that it has read included."""
         return self.process.memory_full_info().uss
 
     def _run(self) -> None:
@@ -114,7 +114,7 @@ def main() -> None:
                 sys.exit(answer.text)
             for check in answer.json()["checks"]:
                 print(f"    {check['name']}: {check['passed']} {check['value']} {check['detail']}")
-            time.sleep(2)  # what was served before is given back
+            time.sleep(5)  # what was served before is given back, and written to a file
             grown = memory.now - memory.first
             print(
                 f"generation {seed}: {archive.stat().st_size / MIB:,.0f} MiB sent in "
@@ -124,6 +124,14 @@ def main() -> None:
                 f"({grown / needed:.2f}), at most {(memory.most - memory.first) / MIB:,.0f}",
                 flush=True,
             )
+        begin = time.perf_counter()
+        service.client.post("/v1/spaces/als:rollback", timeout=600).raise_for_status()
+        print(f"rolled back in {time.perf_counter() - begin:.2f} s", flush=True)
+        asked = {"streamer_id": name_of(0), "space": "als", "users": 100}
+        for _ in range(100):
+            service.client.post("/v1/cold-start", json=asked).raise_for_status()
+        grown = memory.now - memory.first
+        print(f"memory then {grown / MIB:,.0f} MiB more ({grown / needed:.2f})", flush=True)
         memory.stop()
 
 

@@ -76,3 +76,47 @@ def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> N
         tag = {"If-Match": f'"{one["revision"]}"'}
         path = f"/v1/watchlists/{one['watchlist_id']}"
         service.client.delete(path, headers=tag).raise_for_status()
+
+
+def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    body = {
+        "name": "<i>old</i>",
+        "positive": [{"streamer_id": "hostile-1"}, {"streamer_id": "arabic-1"}],
+        "min_probability": 0.95,
+        "mode": "shadow",
+    }
+    made = service.client.post("/v1/watchlists", json=body).json()
+    path = f"/v1/watchlists/{made['watchlist_id']}"
+    open_at(page, service, f"#/alerts?list={made['watchlist_id']}")
+    page.locator(".watchlist summary").click()
+    chips = page.get_by_role("group", name="Like one of these").locator(".chip")
+    expect(chips).to_have_count(2)
+    chips.first.get_by_role("button").click()
+    page.get_by_label("Add: Like one of these").fill("marks-1, flags-1")
+    page.keyboard.press("Enter")
+    page.get_by_label("Add: Unless as near").fill("music-01")
+    page.get_by_role("button", name="Add", exact=True).last.click()
+    expect(chips).to_have_count(3)
+    editor = page.locator(".watchlist")
+    editor.get_by_label("Name").fill("new name")
+    editor.get_by_label("Least probability").fill("0.97")
+    assert violations(page) == []
+    page.get_by_role("button", name="Save and match again").click()
+    expect(page.get_by_text("Saved: new name")).to_be_visible()
+    found = service.client.get(path).json()
+    assert (found["name"], found["min_probability"]) == ("new name", 0.97)
+    assert [one["streamer_id"] for one in found["positive"]] == ["arabic-1", "marks-1", "flags-1"]
+    assert [one["streamer_id"] for one in found["negative"]] == ["music-01"]
+    page.provoked.append("412")  # pyright: ignore[reportAttributeAccessIssue]
+    tag = {"If-Match": f'"{found["revision"]}"'}
+    service.client.put(path, json=body, headers=tag).raise_for_status()  # somebody else
+    page.get_by_role("button", name="Save and match again").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_visible()
+    alert.get_by_role("button", name="Try again").click()
+    expect(editor.get_by_label("Name")).to_have_value("<i>old</i>")
+    editor.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.locator(".watchlist")).to_have_count(0)
+    assert service.client.get(path).status_code == 404

@@ -1,14 +1,20 @@
 """Cases: from a seed in Find to the ring, decided by keys, with evidence and a file to check."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from service.features.cases.exports.archive import verify
 from tests.console.conftest import open_at
+from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
+
+NOTE = HARM.format(field="note")
 
 
 def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Path) -> None:
@@ -54,16 +60,94 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
+def case_of(service: Service, title: str, *seeds: str) -> str:
+    """A case that was expanded; its id."""
+    made = service.client.post("/v1/cases", json={"title": title, "seeds": seeds}).json()
+    path = f"/v1/cases/{made['case_id']}"
+    tag = {"If-Match": f'"{made["revision"]}"'}
+    service.client.post(f"{path}:expand", headers=tag).raise_for_status()
+    wait_until(lambda: service.client.get(path).json()["run"] is not None, "the case is expanded")
+    return made["case_id"]
+
+
+def wait_until_seen(service: Service, sequence: int) -> None:
+    """Wait until questions consider a write."""
+    wait_until(
+        lambda: service.client.get("/readyz").json()["index_sequence"] >= sequence,
+        "the write is in the index",
+    )
+
+
+SHOP: dict[str, Any] = {
+    "bio": "Coral rings from the lagoon, ask t.me/coral_rings_lagoon for what is left",
+    "tags": ["coral", "rings", "lagoon"],
+    "videos": [{"video_id": f"v{i}", "title": f"Coral ring no {i} 珊瑚戒指"} for i in range(4)],
+}
+
+
+@pytest.fixture
+def shops(service: Service) -> Iterator[None]:
+    """Three accounts of one shop, and nobody of it when the test ends."""
+    for i in range(3):
+        wait_until_seen(service, service.put(f"shop-{i}", **SHOP))
+    yield
+    for i in range(4):
+        service.client.delete(f"/v1/streamers/shop-{i}")
+
+
+@pytest.mark.usefixtures("shops")
+def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    case_id = case_of(service, "again", "shop-0")
+    open_at(page, service, f"#/cases?case={case_id}")
+    members = page.locator(".members tbody tr")
+    expect(members).to_have_count(3)
+    page.get_by_role("button", name="Run again").click()
+    changed = page.get_by_role("region", name="What this run changed")
+    expect(changed).to_contain_text("Nothing changed")
+    wait_until_seen(service, service.put("shop-3", **SHOP))
+    page.get_by_role("button", name="Run again").click()
+    expect(changed).to_contain_text("1 joined")
+    expect(changed).to_contain_text("A streamer is new")
+    expect(changed.get_by_role("link", name="shop-3")).to_be_visible()
+    expect(members).to_have_count(4)
+    row = page.locator(".members tr", has_text="shop-3")
+    row.locator(".name").click()
+    page.keyboard.press("m")
+    page.keyboard.type(NOTE)
+    page.keyboard.press("Enter")
+    page.keyboard.press("n")
+    expect(row).to_contain_text("Cleared")
+    expect(row).to_contain_text(NOTE)
+    expect(page.get_by_label("Note")).to_have_value("")
+    assert violations(page) == []
+    page.get_by_role("button", name="Run again").click()
+    expect(changed).to_contain_text("1 left")
+    expect(changed).to_contain_text("Somebody decided")
+    found = service.client.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
+    assert [(one["streamer_id"], one["note"]) for one in found] == [("shop-3", NOTE)]
+    page.provoked += ["404", "422"]  # pyright: ignore[reportAttributeAccessIssue]
+    page.get_by_role("link", name="Watch for more").click()
+    page.get_by_role("button", name="Watch", exact=True).click()
+    expect(page.get_by_role("alert")).to_contain_text("confirmed")  # nobody is, up to now
+    page.go_back()
+    page.get_by_role("button", name="Delete").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text("Delete the case again?")
+    dialog.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="New case")).to_be_visible()
+    assert service.client.get(f"/v1/cases/{case_id}").status_code == 404
+    assert page.evaluate("window.harmed") is None
+
+
 def test_two_who_decide_at_once(signed_in: Page, service: Service) -> None:
     page = signed_in
     page.provoked.append("412")  # pyright: ignore[reportAttributeAccessIssue]
-    made = service.client.post("/v1/cases", json={"title": "two tabs", "seeds": ["copy-0"]}).json()
-    path = f"/v1/cases/{made['case_id']}"
-    tag = {"If-Match": f'"{made["revision"]}"'}
-    ran = service.client.post(f"{path}:expand", headers=tag).json()
-    open_at(page, service, f"#/cases?case={made['case_id']}")
+    case_id = case_of(service, "two tabs", "copy-0")
+    path = f"/v1/cases/{case_id}"
+    open_at(page, service, f"#/cases?case={case_id}")
     expect(page.locator(".members tbody tr")).to_have_count(3)
-    tag = {"If-Match": f'"{ran["revision"]}"'}
+    tag = {"If-Match": f'"{service.client.get(path).json()["revision"]}"'}
     body = {"verdict": "cleared"}
     service.client.put(f"{path}/members/copy-2", json=body, headers=tag).raise_for_status()
     page.keyboard.press("y")

@@ -51,6 +51,31 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
         service.client.delete(f"/v1/outreach/{one['outreach_id']}").raise_for_status()
 
 
+def test_a_list_above_a_thousand_is_made_by_a_job(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=music-01&k=20")
+    page.get_by_role("button", name="Save as a list").click()
+    page.get_by_label("Name of the list").fill("everybody")
+    page.get_by_label("How many, up to 10,000").fill("1500")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("up to 1,500 streamers")).to_be_visible()
+    page.keyboard.press("r")
+    expect(page.get_by_text("The list is made", exact=True)).to_be_visible()
+    (run,) = service.client.get("/v1/lists/everybody").json()["runs"]
+    expect(rows(page)).to_have_count(run["rows"])
+    expect(rows(page).first).to_contain_text("music-")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download XLSX").click()
+    assert downloading.value.path().read_bytes().startswith(b"PK")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download CSV").click()
+    lines = downloading.value.path().read_text("utf-8-sig").splitlines()
+    assert len(lines) == 1 + run["rows"]
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No list is saved")).to_be_visible()
+
+
 def without(service: Service, streamer_id: str) -> dict[str, object]:
     """The list as it is saved, but nobody who is named."""
     saved = service.client.get(f"/v1/lists/{NAME}").json()

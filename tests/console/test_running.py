@@ -3,6 +3,7 @@
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
+from tests.console.test_looks import violations
 from tests.service.process import Service
 
 
@@ -12,6 +13,36 @@ def test_the_state_of_the_service(signed_in: Page, service: Service) -> None:
     health = service.client.get("/readyz").json()
     expect(signed_in.locator(".state")).to_contain_text(health["model_version"])
     expect(signed_in.locator(".state")).to_contain_text(str(health["index_rows"]))
+
+
+def test_the_model_shows_its_card_and_its_plots(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/running?tab=model")
+    card = service.client.get("/v1/model").json()
+    expect(page.locator(".state")).to_contain_text(card["model_version"])
+    plot = page.get_by_role("figure", name="Precision of similar streamers, by score")
+    expect(plot.locator("polyline")).to_have_count(2)
+    plot.get_by_text("As a table").click()
+    cells = plot.locator("tbody tr")
+    knots = card["calibration"]["embedding"]["curves"][0]["knots"]
+    expect(cells).to_have_count(2 * len(knots))
+    expect(cells.first).to_contain_text(f"{knots[0]['score']:.2f}")
+    robust = page.get_by_role("table", name="Highest precision promised, by what is shown")
+    expect(robust.locator("tbody tr")).to_have_count(
+        len(card["calibration"]["embedding"]["curves"])
+    )
+    assert violations(page) == []
+    open_at(page, service, "#/running")
+    expect(page.get_by_role("figure", name="Lag of the index")).to_be_visible()
+
+
+def test_the_index_is_rebuilt_by_a_job(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/running")
+    page.get_by_role("button", name="Rebuild the index").click()
+    page.get_by_role("dialog").get_by_role("button", name="Rebuild the index").click()
+    row = page.locator("tbody tr", has_text="index").first
+    expect(row).to_contain_text("succeeded")
 
 
 def test_a_job_is_followed_to_its_end(signed_in: Page, service: Service) -> None:
@@ -47,6 +78,24 @@ def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Se
     expect(page.locator(".results tbody tr:not(.end)")).to_have_count(20)  # where it was
     assert made not in page.url
     assert KEY not in page.url
+
+
+def test_a_key_gets_scopes_of_its_own(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/running?tab=keys")
+    page.get_by_label("Name").fill("two scopes")
+    page.get_by_label("Role").select_option("scopes of its own")
+    expect(page.get_by_role("button", name="New key")).to_be_disabled()
+    page.get_by_label("search", exact=True).check()
+    page.get_by_label("explain", exact=True).check()
+    page.get_by_label("Expires").fill("2090-01-31")
+    assert violations(page) == []
+    page.get_by_role("button", name="New key").click()
+    key_id = page.locator(".secret").inner_text().split("_")[1]
+    keys = {key["key_id"]: key for key in service.client.get("/v1/keys").json()["keys"]}
+    assert sorted(keys[key_id]["scopes"]) == ["explain", "search"]
+    assert keys[key_id]["expires_at"].startswith("2090-01-3")
+    service.client.delete(f"/v1/keys/{key_id}").raise_for_status()
 
 
 def test_without_a_key_it_asks_for_one(page: Page, service: Service) -> None:

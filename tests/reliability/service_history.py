@@ -14,7 +14,7 @@ import httpx
 
 from tests.reliability.history import History, State
 from tests.service.data_sets import NDJSON, json_line
-from tests.service.process import STOP_S, Service
+from tests.service.process import STOP_S, Service, wait_until
 
 WRITERS = 6
 IDS_PER_WRITER = 30
@@ -155,12 +155,16 @@ class Writer:
 
 @contextmanager
 def under_writes(service: Service, told: ServiceHistory) -> Iterator[None]:
-    """Writes go on meanwhile."""
-    stop, url = threading.Event(), service.url
+    """Writes go on meanwhile, and more than ten were acknowledged before."""
+    stop, url, wanted = threading.Event(), service.url, len(told.versions) + 10
     with ThreadPoolExecutor(WRITERS) as pool:
         writers = [Writer(url, f"w{w}", told) for w in range(WRITERS)]
         writing = [pool.submit(writer.write_until, stop) for writer in writers]
         try:
+            wait_until(
+                lambda: len(told.versions) > wanted or any(one.done() for one in writing),
+                "writes are acknowledged",
+            )
             yield
         finally:
             stop.set()

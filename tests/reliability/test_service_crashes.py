@@ -24,7 +24,8 @@ from tests.service.process import Service, is_free, is_gone, wait_until
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 8
+ROUNDS = 4
+"""`make soak` kills two hundred times."""
 
 
 @pytest.mark.parametrize("victims", ["service", "service and store", "store and service"])

@@ -24,6 +24,10 @@ COMMANDS = {
     "data": ("training.commands.data", "check a data set folder"),
     "evaluate": ("training.commands.evaluate", "evaluate a checkpoint or a baseline"),
     "fit": ("training.commands.fit", "train an encoder on a data set folder"),
+    "release-data": (
+        "training.commands.release_data",
+        "write held-out streamers with disguised copies, for `service release-check`",
+    ),
     "tune-tower": ("training.commands.tune_tower", "fine-tune a pretrained tower"),
     "world": ("training.commands.world", "write a simulated data set folder with ground truth"),
 }

@@ -5,26 +5,26 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from service.client.calls import Call, params_of, reader_of
-from service.client.models import JobOut, ModelOut, ModelsOut
+from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 
 _MODELS = "/v1/models"
 
 
-def models() -> Call[ModelsOut]:
+def models() -> Call[ModelVersionsOut]:
     """`GET /v1/models`."""
-    return Call("GET", _MODELS, reader_of(ModelsOut))
+    return Call("GET", _MODELS, reader_of(ModelVersionsOut))
 
 
-def register(folder: str) -> Call[ModelOut]:
+def register(folder: str) -> Call[ModelVersionOut]:
     """`POST /v1/models`."""
     headers = {"Content-Type": "application/json"}
     body = to_json({"folder": folder})
-    return Call("POST", _MODELS, reader_of(ModelOut), content=body, headers=headers)
+    return Call("POST", _MODELS, reader_of(ModelVersionOut), content=body, headers=headers)
 
 
-def model(name: str) -> Call[ModelOut]:
+def model(name: str) -> Call[ModelVersionOut]:
     """`GET /v1/models/{model_id}`."""
-    return Call("GET", _at(name), reader_of(ModelOut))
+    return Call("GET", _at(name), reader_of(ModelVersionOut))
 
 
 def backfill(name: str, streamers_per_s: float | None) -> Call[JobOut]:
@@ -34,15 +34,15 @@ def backfill(name: str, streamers_per_s: float | None) -> Call[JobOut]:
     return Call("POST", path, reader_of(JobOut), params=params, statuses=statuses)
 
 
-def act(name: str, action: str) -> Call[ModelOut]:
+def act(name: str, action: str) -> Call[ModelVersionOut]:
     """`POST /v1/models/{model_id}:ACTION`; a promotion sent twice would be refused."""
     path = f"{_at(name)}:{action}"
-    return Call("POST", path, reader_of(ModelOut), is_repeatable=action == "pause")
+    return Call("POST", path, reader_of(ModelVersionOut), is_repeatable=action == "pause")
 
 
-def roll_back() -> Call[ModelOut]:
+def roll_back() -> Call[ModelVersionOut]:
     """`POST /v1/models:rollback`; sent twice, it would undo itself."""
-    return Call("POST", f"{_MODELS}:rollback", reader_of(ModelOut), is_repeatable=False)
+    return Call("POST", f"{_MODELS}:rollback", reader_of(ModelVersionOut), is_repeatable=False)
 
 
 def _at(name: str) -> str:

@@ -1,6 +1,7 @@
 """`python -m service erase ID`: erases a streamer, straight in the store."""
 
 import argparse
+import asyncio
 import re
 from dataclasses import asdict
 from functools import partial
@@ -15,6 +16,7 @@ from service.features.cases.keeping import KeptCases
 from service.features.lists.forgetting import forget as forget_lists
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
+from service.features.spaces.erasing import erase_streamer
 from service.features.streamers.erasure import Erased, Erasure, Known
 from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging, Work
@@ -48,9 +50,10 @@ async def _run(args: argparse.Namespace) -> int:
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
         copies = KeptCases(store.documents, lanes).erase, SeedCopies(store.documents).erase
+        in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         outreach = partial(forget, store.documents)
         lists = partial(forget_lists, store.documents)
-        erasure = Erasure(store, delete, drop, known, outreach, lists, *copies)
+        erasure = Erasure(store, delete, drop, known, outreach, lists, *copies, in_spaces)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))

@@ -3,7 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
-from service.client.models import JobOut, ModelOut, ModelsOut
+from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 from service.commands.answers import Cell, print_rows
 from service.commands.questions.asking import add_common, ask
 
@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "list":
         return ask(
             args,
-            lambda client: ModelsOut(models=list(client.models.all())),
+            lambda client: ModelVersionsOut(models=list(client.models.all())),
             lambda found: _show(found.models),
         )
     if args.action == "register":
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
     return ask(args, lambda client: client.models.retire(args.model), _show_one)
 
 
-def _show(models: Sequence[ModelOut]) -> None:
+def _show(models: Sequence[ModelVersionOut]) -> None:
     rows: list[list[Cell]] = []
     for model in models:
         progress = None if model.backfill is None else model.backfill.progress
@@ -90,7 +90,7 @@ def _show(models: Sequence[ModelOut]) -> None:
     print_rows(_COLUMNS, rows)
 
 
-def _show_one(model: ModelOut) -> None:
+def _show_one(model: ModelVersionOut) -> None:
     _show([model])
 
 

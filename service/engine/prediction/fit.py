@@ -27,6 +27,7 @@ from service.engine.prediction.neighbours import (
 )
 from service.engine.prediction.predictor import Predictor, Way, lengths_of
 from service.engine.prediction.shrinkage import Shrinkage, learn_shrinkage
+from service.engine.spaces.row_vectors import RowVectors
 
 LEAST_HELD_OUT = 30
 """Held-out streamers that a choice needs; with fewer, neighbours alone predict."""
@@ -199,7 +200,7 @@ def fit(
     return Fit(predictor, shrinkage, graph, residual, len(held), values)
 
 
-def audience_of(users: NDArray[np.float32]) -> NDArray[np.float32] | None:
+def audience_of(users: RowVectors) -> NDArray[np.float32] | None:
     """The matrix (E, E) of `Known.audience`, of user vectors (m, E); None with too few.
 
     With U the users, the scores of v and w have the inner product (U v)'(U w) = (v L)(w L)', L the
@@ -209,7 +210,7 @@ def audience_of(users: NDArray[np.float32]) -> NDArray[np.float32] | None:
         return None
     gram = np.zeros((users.shape[1],) * 2)
     for begin in range(0, len(users), _BLOCK):
-        part = users[begin : begin + _BLOCK]
+        part = users.block(begin, begin + _BLOCK)
         gram += part.T @ part
     ridge = 1e-6 * float(np.trace(gram)) / len(gram)
     if ridge <= 0:

@@ -1,7 +1,7 @@
 """A generation with all that answers need of it; immutable, so that no answer mixes two."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from service.engine.prediction.fit import Fit
 from service.engine.prediction.inner_products import InnerProductIndex
 from service.engine.prediction.neighbours import MOST, Near
 from service.engine.prediction.users import UserIndex
+from service.engine.spaces.array_file import Keep
 from service.engine.spaces.generation import Generation
 
 _MS_PER_VOTER = 4e-3
@@ -50,24 +51,34 @@ class Predicted:
 class Elected:
     """The vote of the established on one streamer.
 
+    Places are those among the known, of whom k are in the generation.
+
     Attributes:
-        rows: int64 (R,), rows of the generation that got votes, most first.
-        scores: float32 (R,), their shares of all votes.
         voters: int64 (V,), rows of the generation that voted.
-        tally: of single votes; its rows are places among the known.
-        places: int64 (R,), places of `rows` among the known.
+        tally: of single votes, by place.
+        scores: float32 (k,), shares of all votes.
+        named: int64 (R,), places of those that got votes and are established, ascending.
     """
 
-    rows: NDArray[np.int64]
-    scores: NDArray[np.float32]
     voters: NDArray[np.int64]
     tally: Tally
-    places: NDArray[np.int64]
+    scores: NDArray[np.float32]
+    named: NDArray[np.int64]
 
-    def via(self, which: NDArray[np.int64], most: int) -> list[list[int]]:
-        """Rows of the voters that counted most for some of the elected, by places in `rows`."""
-        leading = self.tally.leading(self.places[which], most)
-        return [self.voters[places].tolist() for places in leading]
+    def best(self, most: int) -> NDArray[np.int64]:
+        """Places of up to `most` that got votes, most first; equal ones by their place."""
+        scores = self.scores[self.named]  # (R,)
+        named = self.named
+        if most < len(named):
+            least = np.partition(scores, len(scores) - most)[len(scores) - most]
+            kept = scores >= least
+            named, scores = named[kept], scores[kept]
+        return named[np.argsort(-scores, kind="stable")][:most]
+
+    def via(self, places: NDArray[np.int64], most: int) -> list[list[int]]:
+        """Rows of the voters that counted most for some of the elected."""
+        leading = self.tally.leading(places, most)
+        return [self.voters[mine].tolist() for mine in leading]
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,6 +100,29 @@ class FittedGeneration:
     fit: Fit
     users: UserIndex | None
     centroids: Centroids | None
+
+    def kept(self, generation: Generation, keep: Keep) -> "FittedGeneration":
+        """A copy with its large arrays elsewhere, as those of `generation` are already."""
+        contents, users, graph = self.contents, self.users, self.fit.graph
+        if contents is not None:
+            contents = contents.kept(contents.vectors.kept(keep), keep)
+        if users is not None:
+            users = users.kept(generation, keep)
+        if graph is not None:
+            graph = replace(
+                graph,
+                indptr=keep(graph.indptr),
+                indices=keep(graph.indices),
+                weights=keep(graph.weights),
+            )
+        return replace(
+            self,
+            generation=generation,
+            rows=keep(self.rows),
+            contents=contents,
+            fit=replace(self.fit, graph=graph),
+            users=users,
+        )
 
     @property
     def cost_ms(self) -> float:
@@ -145,9 +179,9 @@ class FittedGeneration:
         tally = graph.count(voters, graph.shares(near.scores[0]))
         scores = tally.scores()  # (k,)
         named = np.flatnonzero(scores > 0)
-        named = named[self._are_established(self.rows[named], least)]
-        order = named[np.lexsort((named, -scores[named]))]
-        return Elected(self.rows[order], scores[order], self.rows[voters], tally, order)
+        if self.generation.interactions is not None:
+            named = named[self._are_established(self.rows[named], least)]
+        return Elected(self.rows[voters], tally, scores, named)
 
     def _are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
         counts = self.generation.interactions

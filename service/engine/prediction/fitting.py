@@ -18,6 +18,7 @@ from service.engine.prediction.linear import Ridge
 from service.engine.prediction.users import UserIndex
 from service.engine.replica.follower import Follower
 from service.engine.spaces.generation import Generation
+from service.engine.spaces.row_vectors import RowVectors
 from service.engine.work.give_way import GiveWay
 from service.store.base import StreamerStore
 
@@ -120,7 +121,7 @@ class GenerationFitter:
     async def _gather(self, generation: Generation) -> _Gathered:
         index, count = self._follower.index, len(generation.streamer_ids)
         rows: list[int] = []
-        embeddings: list[NDArray[np.float32]] = []
+        embeddings = np.zeros((0, 1), np.float32)
         coverage: list[float] = []
         modalities: list[int] = []
         categories: list[str | None] = []
@@ -132,8 +133,10 @@ class GenerationFitter:
             ):
                 if found is None or stored is None or stored.embedding is None:
                     continue
+                if not rows:
+                    embeddings = np.empty((count, len(stored.embedding)), np.float32)
+                embeddings[len(rows)] = stored.embedding
                 rows.append(row)
-                embeddings.append(stored.embedding)
                 coverage.append(1.0 if stored.coverage is None else stored.coverage)
                 modalities.append(stored.modalities_used or 1)
                 category = found.facets.get("category")
@@ -141,10 +144,9 @@ class GenerationFitter:
             await self._give_way()
 
         def arrays() -> _Gathered:
-            made = np.stack(embeddings) if embeddings else np.zeros((0, 1), np.float32)
             return _Gathered(
                 np.array(rows, np.int64),
-                made.astype(np.float32, copy=False),
+                embeddings[: len(rows)],
                 np.array(coverage, np.float32),
                 np.array(modalities, np.float32),
                 categories,
@@ -214,7 +216,7 @@ class GenerationFitter:
             rng = np.random.default_rng(0)
             probes = gathered.embeddings[rng.permutation(len(rows))[:64]]
             contents = InnerProductIndex(
-                gathered.embeddings,
+                RowVectors.of(gathered.embeddings, _EXACT_CONTENTS),
                 probes,
                 most=VOTERS + 1,  # the streamer itself may be among them
                 exact_rows=_EXACT_CONTENTS,
@@ -225,7 +227,11 @@ class GenerationFitter:
         users = None
         if len(generation.user_vectors):
             users = UserIndex(
-                generation.user_ids, generation.user_vectors, generation.vectors, tick=self._tick
+                generation.user_ids,
+                generation.user_vectors,
+                generation.vectors,
+                tick=self._tick,
+                attributes=generation.user_attributes,
             )
         centroids = centroids_of(generation, rows, gathered.categories)
         return FittedGeneration(generation, rows, contents, made, users, centroids)

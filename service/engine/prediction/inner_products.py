@@ -3,14 +3,24 @@
 Vectors of very different norms have no clusters to look into: inverted lists had to look at a
 quarter of all for a recall of 0.96. A scan of 4-bit codes is as good for any norms, and the best
 are scored again by the vectors.
+
+Codes lie in bands, the longest vectors first. No inner product is larger than the product of the
+lengths, so the scan ends where no vector that is left can reach the best that were found
+(LEMP: Teflioudi et al. 2015, "Fast Retrieval of Large Entries in a Matrix Product").
 """
 
+import time
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import faiss as untyped_faiss  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
 from numpy.typing import NDArray
+
+from service.engine.spaces.array_file import Keep
+from service.engine.spaces.row_vectors import RowVectors
 
 faiss = cast(Any, untyped_faiss)  # its own stubs have no types for its Python-side functions
 
@@ -19,12 +29,82 @@ EXACT_ROWS = 100_000
 RECALL = 0.98
 """Share of the exact answer that codes must give on the probes, or all is scanned."""
 _DEPTHS = (2, 4, 8, 16, 32)
-"""So many times the rows that may be asked for are scored again; the first that is enough."""
+"""So many times the rows that are asked for are scored again; the first that is enough."""
+_LEAST_DEPTH = 256
 _PROBES = 64
-_TRAINED_ON = 50_000
+_TRAINED_ON = 20_000
+_FIRST_BAND = 1 << 16
+"""Rows of the first band; each of the next has as many as all before, or all that are left."""
+_ALIKE = 1.25
+"""Vectors whose lengths are in no larger proportion, but for few, are in one band."""
 _POINTS_PER_LIST = 40
 _BLOCK = 1 << 16
+_FEW_ALLOWED = 20_000
+"""Allowed rows that are scored one by one."""
 Found = tuple[NDArray[np.int64], NDArray[np.float32]]
+
+
+@dataclass(frozen=True, eq=False)
+class Allowed:
+    """Rows that an answer may have.
+
+    Attributes:
+        mask: bool (n,).
+        count: how many they are.
+        rows: int64 (count,), ascending, where they are few enough to score each; None otherwise.
+    """
+
+    mask: NDArray[np.bool_]
+    count: int = field(init=False)
+    rows: NDArray[np.int64] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Count them."""
+        count = int(np.count_nonzero(self.mask))
+        object.__setattr__(self, "count", count)
+        few = np.flatnonzero(self.mask) if count <= _FEW_ALLOWED else None
+        object.__setattr__(self, "rows", few)
+
+
+class _Band:
+    """Some rows, none of them longer than those of the band before.
+
+    Attributes:
+        longest: length of the longest.
+        count: rows of it.
+    """
+
+    def __init__(
+        self,
+        codes: Any,
+        rows: NDArray[np.int32] | None,
+        longest: float,
+        count: int,
+        stored: NDArray[np.uint8] | None = None,
+    ) -> None:
+        """Of FAISS's codes, or of what they were serialised to, and their rows, None: the same."""
+        self._codes = codes
+        self._stored = stored
+        self._rows = rows
+        self.longest = longest
+        self.count = count
+
+    @property
+    def codes(self) -> Any:
+        """The codes, which are read when they are used first."""
+        if self._codes is None:
+            self._codes = faiss.deserialize_index(self._stored)
+        return self._codes
+
+    def rows_at(self, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Rows by their places."""
+        return places if self._rows is None else self._rows[places].astype(np.int64)
+
+    def kept(self, keep: Keep) -> "_Band":
+        """A copy with its arrays elsewhere."""
+        rows = None if self._rows is None else keep(self._rows)
+        stored = keep(faiss.serialize_index(self.codes))
+        return _Band(None, rows, self.longest, self.count, stored)
 
 
 class InnerProductIndex:
@@ -34,12 +114,14 @@ class InnerProductIndex:
     beside them there are 4 bits of each component.
 
     Attributes:
+        vectors: (n, E).
         recall: share of the exact answer, as measured on the probes; 1.0 where it is exact.
+        cost_ms: what a search takes of one core, as measured, or as is expected where it is exact.
     """
 
     def __init__(
         self,
-        vectors: NDArray[np.float32],
+        vectors: RowVectors,
         probes: NDArray[np.float32],
         *,
         most: int,
@@ -57,56 +139,130 @@ class InnerProductIndex:
             recall: that codes must reach.
             tick: called now and then; may raise to end the work.
         """
-        self._vectors = vectors
+        self.vectors = vectors
         self._most = most
-        self._depth = 0
-        self._codes: Any = None
+        self._times = 0
+        self._bands: list[_Band] = []
         self.recall = 1.0
+        self.cost_ms = len(vectors) * vectors.shape[1] / 2.5e6
         if len(vectors) > exact_rows and len(probes):
             self._build(probes[:_PROBES].astype(np.float32), recall, tick)
 
     @property
     def is_exact(self) -> bool:
         """Whether each row is looked at."""
-        return self._codes is None
+        return not self._bands
 
-    @property
-    def cost_ms(self) -> float:
-        """What a search is expected to take of one core."""
-        return self._vectors.size / (2.5e6 if self.is_exact else 2e7) + self._depth / 4e3
+    def kept(self, vectors: RowVectors, keep: Keep) -> "InnerProductIndex":
+        """A copy with its arrays elsewhere, as its vectors are already."""
+        made = copy(self)
+        made.vectors = vectors
+        made._bands = [band.kept(keep) for band in self._bands]
+        return made
 
-    def search(self, query: NDArray[np.float32], k: int) -> Found:
-        """The best rows for a query (E,): up to k of them, best first, and their scores."""
-        if self._codes is None or k > self._most:
-            return _best(self._vectors @ query, None, k)
+    def search(self, query: NDArray[np.float32], k: int, allowed: Allowed | None = None) -> Found:
+        """The best rows for a query (E,): up to k of them, best first, and their scores.
+
+        Args:
+            query: what rows are multiplied with.
+            k: how many at most.
+            allowed: the rows that may be among them; None: all.
+        """
+        if allowed is not None and allowed.rows is not None:
+            return _best(self.vectors.scores(query, allowed.rows), allowed.rows, k)
+        if not self._bands or k > self._most:
+            scores = self.vectors.scores(query)
+            if allowed is not None:
+                scores[~allowed.mask] = -np.inf
+                k = min(k, allowed.count)
+            return _best(scores, None, k)
         faiss.omp_set_num_threads(1)  # of this thread; others need the other cores
-        _, rows = self._codes.search(query[None].astype(np.float32), self._depth)  # (1, depth)
-        rows = np.sort(rows[0][rows[0] >= 0])  # read in the order in which they lie: thrice as fast
-        return _best(np.take(self._vectors, rows, axis=0) @ query, rows, k)
+        share = 1.0 if allowed is None else allowed.count / len(self.vectors)
+        depth = max(int(self._times * k / share), _LEAST_DEPTH)
+        if allowed is not None and depth >= allowed.count:
+            rows = np.flatnonzero(allowed.mask)
+            return _best(self.vectors.scores(query, rows), rows, k)
+        longest = float(np.linalg.norm(query))
+        rows, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
+        for band in self._bands:
+            least = float(scores[-1]) if len(scores) == k else -np.inf
+            if least >= longest * band.longest:
+                break
+            more = self._candidates(band, query, depth, k, least, allowed)
+            found = self.vectors.scores(query, more)
+            rows, scores = _best(np.concatenate([scores, found]), np.concatenate([rows, more]), k)
+        return rows, scores
+
+    def _candidates(
+        self,
+        band: _Band,
+        query: NDArray[np.float32],
+        depth: int,
+        k: int,
+        least: float,
+        allowed: Allowed | None,
+    ) -> NDArray[np.int64]:
+        """Rows of a band that may be among the best k, of which the last has the score `least`."""
+        count = min(depth, band.count)
+        about, places = band.codes.search(query[None].astype(np.float32), count)  # (1, count)
+        rows = band.rows_at(np.sort(places[0]))  # read in the order in which they lie is faster
+        if allowed is None:
+            return rows
+        rows = rows[allowed.mask[rows]]
+        if len(rows) < k and count < band.count and about[0, -1] > least:
+            # Those that were looked at are hardly allowed here, and others may be better.
+            rows = band.rows_at(np.arange(band.count))
+            rows = rows[allowed.mask[rows]]
+        return rows
 
     def _build(self, probes: NDArray[np.float32], recall: float, tick: Callable[[], None]) -> None:
         faiss.omp_set_num_threads(1)  # of this thread; searches need the other cores
-        count, width = self._vectors.shape
-        codes = faiss.IndexPQFastScan(width, width, 4, faiss.METRIC_INNER_PRODUCT)
-        rng = np.random.default_rng(count)
-        sample = np.sort(rng.permutation(count)[:_TRAINED_ON])
-        codes.train(self._vectors[sample])
-        for begin in range(0, count, _BLOCK):
-            tick()
-            codes.add(np.ascontiguousarray(self._vectors[begin : begin + _BLOCK]))
-        exact = _best_of_many(self._vectors, probes, self._most, tick)
+        exact = _best_of_many(self.vectors, probes, self._most, tick)
+        self._bands = self._made_bands(tick)
         # Measured on a sample, so a little more is asked for.
         goal = recall + (1 - recall) / 4
-        self._codes = codes
-        for times in _DEPTHS:
+        for self._times in _DEPTHS:
             tick()
-            self._depth = min(times * self._most, count)
+            begin = time.thread_time()
             found = [self.search(probe, self._most)[0] for probe in probes]
+            self.cost_ms = 1000 * (time.thread_time() - begin) / len(probes)
             shares = [len(np.intersect1d(a, b)) / len(b) for a, b in zip(found, exact, strict=True)]
             self.recall = float(np.mean(shares))
             if self.recall >= goal:
                 return
-        self._codes, self._depth, self.recall = None, 0, 1.0
+        self._bands, self._times, self.recall = [], 0, 1.0
+        self.cost_ms = len(self.vectors) * self.vectors.shape[1] / 2.5e6
+
+    def _made_bands(self, tick: Callable[[], None]) -> list[_Band]:
+        count = len(self.vectors)
+        lengths = self.vectors.lengths()  # (n,)
+        short, long = np.quantile(lengths, [0.01, 0.99]).tolist()
+        if long <= _ALIKE * short:
+            return [self._band(None, count, float(lengths.max()), tick)]
+        order = np.argsort(-lengths, kind="stable").astype(np.int32)
+        bands: list[_Band] = []
+        begin, end = 0, (_FIRST_BAND if count > 2 * _FIRST_BAND else count)
+        while begin < count:
+            rows = order[begin:end]
+            bands.append(self._band(rows, len(rows), float(lengths[rows[0]]), tick))
+            begin, end = end, (2 * end if count > 3 * end else count)
+        return bands
+
+    def _band(
+        self, rows: NDArray[np.int32] | None, count: int, longest: float, tick: Callable[[], None]
+    ) -> _Band:
+        width = self.vectors.shape[1]
+        codes = faiss.IndexPQFastScan(width, width, 4, faiss.METRIC_INNER_PRODUCT)
+        sample = np.sort(np.random.default_rng(count).permutation(count)[:_TRAINED_ON])
+        codes.train(self.vectors.take(sample if rows is None else rows[sample]))
+        for begin in range(0, count, _BLOCK):
+            tick()
+            end = min(begin + _BLOCK, count)
+            if rows is None:
+                codes.add(np.ascontiguousarray(self.vectors.block(begin, end)))
+            else:
+                codes.add(self.vectors.take(rows[begin:end]))
+        return _Band(codes, rows, longest, count)
 
 
 def nearest_of_all(
@@ -149,7 +305,7 @@ def nearest_of_all(
 
 
 def _best_of_many(
-    vectors: NDArray[np.float32],
+    vectors: RowVectors,
     queries: NDArray[np.float32],
     k: int,
     tick: Callable[[], None],
@@ -158,7 +314,7 @@ def _best_of_many(
     kept: list[Found] = [_best(np.zeros(0, np.float32), None, k)] * len(queries)
     for begin in range(0, len(vectors), _BLOCK):
         tick()
-        products = queries @ vectors[begin : begin + _BLOCK].T  # (q, b)
+        products = queries @ vectors.block(begin, begin + _BLOCK).T  # (q, b)
         for i, (rows, scores) in enumerate(kept):
             mine, least = products[i], scores[-1] if len(scores) == k else -np.inf
             new = np.flatnonzero(mine >= least)

@@ -1,9 +1,11 @@
 """The generations that a replica serves, one of each space."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
-from service.engine.spaces.generation import Generation
+from service.engine.spaces.array_file import Keep
+from service.engine.spaces.generation import Fitted, Generation
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,11 +16,18 @@ class ServedGeneration:
         generation: whose vectors are served.
         fitted: what `FitGeneration` made of it.
         erased_users: users of it that were erased since it was loaded; no answer names them.
+        erased_streamers: likewise; no answer has their vectors.
     """
 
     generation: Generation
-    fitted: object
+    fitted: Fitted
     erased_users: frozenset[str] = frozenset()
+    erased_streamers: frozenset[str] = frozenset()
+
+    def kept(self, keep: Keep) -> Self:
+        """A copy with its large arrays elsewhere."""
+        generation = self.generation.kept(keep)
+        return replace(self, generation=generation, fitted=self.fitted.kept(generation, keep))
 
 
 class ActiveSpaces:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 STREAMERS, USERS = "s", "u"
-IDS, VECTORS, INTERACTIONS = "ids", "vectors", "interactions"
+IDS, VECTORS, INTERACTIONS, ATTRIBUTES = "ids", "vectors", "interactions", "attributes"
 CHUNK_BYTES = 2 << 20
 """Of the vectors of a chunk: the store moves one in well under its timeout."""
 _LEVEL = 1
@@ -47,7 +47,7 @@ def unpacked_ids(chunk: bytes) -> list[str]:
         DamagedChunk: it is not as it was written.
     """
     try:
-        text = _unpacked(chunk).decode()
+        text = unpacked(chunk).decode()
     except UnicodeDecodeError as error:
         raise DamagedChunk("its ids are no text") from error
     return text.split("\n") if text else []
@@ -86,7 +86,7 @@ def unpack_floats(chunk: bytes, into: NDArray[np.float32]) -> None:
     """
     if len(chunk) < _HEAD.size or _HEAD.unpack_from(chunk) != into.shape:
         raise DamagedChunk(f"its vectors are not {into.shape[0]} of width {into.shape[1]}")
-    planes = _unpacked(memoryview(chunk)[_HEAD.size :])
+    planes = unpacked(memoryview(chunk)[_HEAD.size :])
     if len(planes) != into.nbytes:
         raise DamagedChunk("its vectors end in the middle")
     by_value = np.frombuffer(planes, np.uint8).reshape(4, into.size).T  # (n d, 4)
@@ -107,7 +107,12 @@ def unpacked_floats(chunk: bytes) -> NDArray[np.float32]:
     return found
 
 
-def _unpacked(data: bytes | memoryview) -> bytes:
+def unpacked(data: bytes | memoryview) -> bytes:
+    """What was compressed as one chunk.
+
+    Raises:
+        DamagedChunk: it is not as it was written.
+    """
     unpacking = zlib.decompressobj()
     try:
         found = unpacking.decompress(data, _MOST_BYTES)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.spaces.active import ServedGeneration
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.packed_ids import PackedIds
 
@@ -27,14 +28,15 @@ class OwnVector:
 
 
 def own_vector(
-    generation: Generation, streamer_id: str, min_interactions: float
+    served: ServedGeneration, streamer_id: str, min_interactions: float
 ) -> OwnVector | None:
-    """What a generation has of a streamer; None if it has nothing.
+    """What a generation has of a streamer; None if it has nothing, or it was erased.
 
     Where interactions were not handed over, whoever has a vector is established.
     """
+    generation = served.generation
     row = row_of(generation, streamer_id)
-    if row is None:
+    if row is None or streamer_id in served.erased_streamers:
         return None
     counts = generation.interactions
     count = None if counts is None else float(counts[row])

@@ -1,10 +1,16 @@
 """A whole hand-over of a recommender: the vectors of its streamers and users, of one moment."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.engine.spaces.array_file import Keep
+from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.user_attributes import UserAttributes
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,6 +26,7 @@ class Generation:
         interactions: (n,) how much each vector was learned from; None if that was not told.
         user_ids: of the rows of `user_vectors`, all different.
         user_vectors: (m, d) of users, with their norms; m may be 0.
+        user_attributes: of users; None where none were handed over.
     """
 
     space: str
@@ -29,18 +36,39 @@ class Generation:
     vectors: NDArray[np.float32]
     interactions: NDArray[np.float32] | None
     user_ids: Sequence[str]
-    user_vectors: NDArray[np.float32]
+    user_vectors: RowVectors
+    user_attributes: UserAttributes | None = None
+
+    def kept(self, keep: Keep) -> Self:
+        """A copy with its large arrays elsewhere."""
+        counts, attributes = self.interactions, self.user_attributes
+        return replace(
+            self,
+            streamer_ids=_kept_ids(self.streamer_ids, keep),
+            vectors=keep(self.vectors),
+            interactions=None if counts is None else keep(counts),
+            user_ids=_kept_ids(self.user_ids, keep),
+            user_vectors=self.user_vectors.kept(keep),
+            user_attributes=None if attributes is None else attributes.kept(keep),
+        )
 
 
-FitGeneration = Callable[[Generation], Awaitable[object]]
+def _kept_ids(ids: Sequence[str], keep: Keep) -> Sequence[str]:
+    return ids.kept(keep) if isinstance(ids, PackedIds) else ids
+
+
+class Fitted(Protocol):
+    """What answers need of a generation besides its vectors."""
+
+    def kept(self, generation: Generation, keep: Keep) -> "Fitted":
+        """A copy with its large arrays elsewhere, as those of `generation` are already."""
+        ...
+
+
+FitGeneration = Callable[[Generation], Awaitable[Fitted]]
 """Makes of a generation what answers need besides its vectors.
 
 It is awaited on the event loop before the generation serves and does its work in lanes or threads;
 a generation for which it fails does not serve. It may be asked for a generation that then does not
 serve, since another one was promoted meanwhile.
 """
-
-
-async def fit_nothing(_: Generation) -> object:
-    """Fit nothing: the vectors are all that is served."""
-    return None

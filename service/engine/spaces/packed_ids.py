@@ -2,20 +2,25 @@
 
 import secrets
 from collections.abc import Iterable, Sequence
+from copy import copy
 from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from service.engine.spaces.array_file import Keep
 
 _BLOCK = 1 << 16
 _WORD = 1 << 64
 _FACTOR = secrets.randbits(64) | 1
 _INVERSE = pow(_FACTOR, -1, _WORD)
 """Of the hash, drawn in each process: nobody can choose ids that make it slow."""
+_DROPPED = 32
+"""Bits of a hash that are not kept: of millions of ids a few share the others."""
 
 
 class PackedIds(Sequence[str]):
-    """A sequence of ids that finds the row of one; a million takes some 30 MB.
+    """A sequence of ids that finds the row of one; a million takes some 25 MB.
 
     A list and a dictionary of a million strings take 200 MB, as much as their vectors.
     """
@@ -27,12 +32,13 @@ class PackedIds(Sequence[str]):
             text: all ids, one behind the other.
             ends: (n,) where each ends in the text, in bytes.
         """
-        self._text = text
-        self._ends = ends
-        hashes = _hashes(text, ends)  # (n,)
+        self._text: bytes | memoryview = text
+        self._ends: NDArray[np.unsignedinteger] = ends
+        if len(text) < 1 << 32:
+            self._ends = ends.astype(np.uint32)
+        hashes = _short(_hashes(text, ends))  # (n,)
         self._order = np.argsort(hashes, kind="stable").astype(np.uint32)
-        hashes.sort(kind="stable")
-        self._hashes = hashes
+        self._hashes = hashes[self._order]
 
     @classmethod
     def of(cls, ids: Iterable[str]) -> "PackedIds":
@@ -49,15 +55,18 @@ class PackedIds(Sequence[str]):
         sizes.append(np.array(block, np.uint64))
         return cls(bytes(text), np.cumsum(np.concatenate(sizes), dtype=np.uint64))
 
-    @property
-    def packed(self) -> tuple[bytes, NDArray[np.uint64]]:
-        """The text and where each id ends in it."""
-        return self._text, self._ends
+    def kept(self, keep: Keep) -> "PackedIds":
+        """A copy with its arrays elsewhere."""
+        made = copy(self)
+        made._text = keep(np.frombuffer(self._text, np.uint8)).data
+        made._ends, made._order = keep(self._ends), keep(self._order)
+        made._hashes = keep(self._hashes)
+        return made
 
     def find(self, wanted: str) -> int | None:
         """The row of an id; None if it is not among them."""
         encoded = wanted.encode()
-        row_hash = np.uint64(_hash(encoded))
+        row_hash = np.uint32(_hash(encoded) >> _DROPPED)
         at = int(np.searchsorted(self._hashes, row_hash))
         while at < len(self._hashes) and self._hashes[at] == row_hash:
             row = int(self._order[at])
@@ -69,11 +78,15 @@ class PackedIds(Sequence[str]):
     def repeated(self) -> str | None:
         """An id that is there twice; None if there is none."""
         same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
+        seen: set[bytes] = set()  # of one hash
+        before = -2
         for at in same.tolist():
-            # Equal hashes of different ids are as rare as they are harmless.
-            first, second = self._order[at], self._order[at + 1]
-            if self._bytes(int(first)) == self._bytes(int(second)):
-                return self[int(first)]
+            if at - 1 != before:
+                seen = {self._bytes(int(self._order[at]))}
+            before, row = at, int(self._order[at + 1])
+            if self._bytes(row) in seen:
+                return self[row]
+            seen.add(self._bytes(row))
         return None
 
     def __len__(self) -> int:
@@ -95,7 +108,7 @@ class PackedIds(Sequence[str]):
 
     def _bytes(self, row: int) -> bytes:
         begin = int(self._ends[row - 1]) if row else 0
-        return self._text[begin : int(self._ends[row])]
+        return bytes(self._text[begin : int(self._ends[row])])
 
 
 def _hash(encoded: bytes) -> int:
@@ -104,6 +117,10 @@ def _hash(encoded: bytes) -> int:
     for byte in reversed(encoded):
         found = (found * _FACTOR + byte + 1) % _WORD
     return found
+
+
+def _short(hashes: NDArray[np.uint64]) -> NDArray[np.uint32]:
+    return (hashes >> np.uint64(_DROPPED)).astype(np.uint32)
 
 
 def _hashes(text: bytes, ends: NDArray[np.uint64]) -> NDArray[np.uint64]:

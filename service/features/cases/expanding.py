@@ -7,6 +7,7 @@ import time
 import zlib
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -110,7 +111,9 @@ class Expander:
             pairs = walk.admit(names, near)
             edges = await looking.compare(pairs, query.min_probability)
             known.update((edge.link.pair, edge) for edge in edges)
-            walk.take(names, [edge.link for edge in edges])
+            # In a case of thousands a surer path makes many others surer: that takes a while.
+            take = partial(walk.take, names, [edge.link for edge in edges])
+            await self._lanes.run(take, lane)
         kept = [known[pair] for pair in walk.links]
         visited = sorted(walk.visited)
         stored = await self._digests(visited)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from model_export.contract.streamer import StreamerProfile
 from service.engine.prediction.users import ScoredUser
 from service.features.cold_start.neighbours import Neighbour
+from service.index.filters import EVERYONE, Filter
 
 Source = Literal["own", "blended", "mapped", "neighbours", "centroid"]
 Missing = Literal["id_embedding", "neighbours", "users"]
@@ -28,6 +29,7 @@ class ColdStartQuestion:
         users: how many at most.
         exclude_users: users that are left out.
         min_score: lowest score of a user.
+        user_filter: which users may be in the answer.
         min_interactions: of the established; None: as the settings say.
         deadline_ms: until then there is an answer, with what is ready; None: no deadline.
         after_sequence: write that the answer has to know.
@@ -40,6 +42,7 @@ class ColdStartQuestion:
     users: int = 0
     exclude_users: AbstractSet[str] = frozenset()
     min_score: float | None = None
+    user_filter: Filter = EVERYONE
     min_interactions: float | None = None
     deadline_ms: int | None = None
     after_sequence: int = 0
@@ -85,6 +88,7 @@ class ColdStartAnswer:
         missing: what was not ready by the deadline.
         users: None where none could be asked for.
         no_users_because: why.
+        unknown_user_fields: fields of `user_filter` that no user has, such as misspelled ones.
     """
 
     neighbours: Sequence[Neighbour]
@@ -97,3 +101,4 @@ class ColdStartAnswer:
     missing: Sequence[Missing] = ()
     users: Sequence[ScoredUser] | None = None
     no_users_because: str | None = field(default=None)
+    unknown_user_fields: Sequence[str] = ()

@@ -151,6 +151,7 @@ def question_of(body: ColdStartIn) -> ColdStartQuestion:
         users=body.users,
         exclude_users=frozenset(body.exclude_users),
         min_score=body.min_score,
+        user_filter=body.user_filter.domain(),
         min_interactions=body.min_interactions,
         deadline_ms=body.deadline_ms,
         after_sequence=body.after_sequence,
@@ -166,6 +167,7 @@ def out_of(
         neighbours=[NeighbourOut.model_validate(n) for n in answer.neighbours],
         users=_users(answer),
         users_unavailable_because=answer.no_users_because,
+        unknown_user_fields=list(answer.unknown_user_fields),
         id_embedding=None
         if found is None
         else IdEmbeddingOut(

@@ -1,5 +1,6 @@
 """Cold start in a space that the recommender hands over: own vector, prediction, or centroid."""
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,6 +33,10 @@ from service.index.base import Hit
 _SHOWN_VOTERS = 3
 _MORE = 22
 """So many more than asked for are looked up first: not all that are voted for are stored."""
+_TIMES = 8
+"""So many times as many are looked up where these were not enough."""
+_ROWS_A_TURN = 256
+"""Streamers that are looked up in one turn of the event loop: a millisecond."""
 _UNKNOWN = Shown(None, 0.0, 0)
 _NO_USERS = "the generation has no users: hand their vectors over with those of streamers"
 
@@ -45,6 +50,68 @@ class _Foretold(NamedTuple):
 
 
 _NOTHING = _Foretold(None, None, None)
+
+
+class _Reckoning:
+    """What is reckoned for one answer; a part is there as soon as it is ready.
+
+    Attributes:
+        fitted: of the generation.
+        own: what that has of the streamer.
+        foretold: None until it is known.
+        users: None until they are known, or where none are asked for.
+    """
+
+    def __init__(
+        self,
+        served: ServedGeneration,
+        question: ColdStartQuestion,
+        own: OwnVector | None,
+        least: float,
+    ) -> None:
+        self.fitted = cast(FittedGeneration, served.fitted)
+        self.own = own
+        self.foretold: _Foretold | None = None
+        self.users: list[ScoredUser] | None = None
+        self._question = question
+        self._erased = served.erased_users
+        self._least = least
+
+    @property
+    def wants_users(self) -> bool:
+        """Whether there are users, and they are asked for."""
+        return self._question.users > 0 and self.fitted.users is not None
+
+    def cost_ms(self, shown: Shown) -> float:
+        """What it is expected to take of one core."""
+        users = self.fitted.users.cost_ms if self.wants_users and self.fitted.users else 0.0
+        return users + (0.0 if shown.embedding is None else self.fitted.cost_ms)
+
+    def foretell(self, shown: Shown) -> _Foretold:
+        """The nearest, the prediction and the vote."""
+        if shown.embedding is None:
+            return _NOTHING
+        row = None if self.own is None else self.own.row
+        near = self.fitted.near(shown.embedding, row, self._least)
+        if near is None:
+            return _NOTHING
+        predicted = self.fitted.predict(
+            shown.embedding, near, shown.coverage, shown.modalities_used
+        )
+        return _Foretold(near, predicted, self.fitted.vote(near, self._least))
+
+    def audience(self, vector: NDArray[np.float32]) -> list[ScoredUser]:
+        """The users with the largest inner products with a vector (E,)."""
+        question, users = self._question, self.fitted.users
+        if users is None:
+            return []
+        return users.search(
+            vector,
+            question.users,
+            exclude=(question.exclude_users, self._erased),
+            min_score=question.min_score,
+            wanted=question.user_filter,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,43 +166,31 @@ class InSpace:
             InvalidRequest: the profile can't be read.
             Overloaded: too much waits already.
         """
-        generation, fitted = served.generation, cast(FittedGeneration, served.fitted)
+        fitted = cast(FittedGeneration, served.fitted)
         least = question.min_interactions
         least = self._min_interactions if least is None else least
         own = None
         if question.streamer_id is not None:
-            own = own_vector(generation, question.streamer_id, least)
-        missing: list[Missing] = []
+            own = own_vector(served, question.streamer_id, least)
         shown = await deadline.within(self._shown(question, own))
-        foretold: _Foretold | None = _NOTHING
-        if shown is not None and shown.embedding is not None:
-            row = None if own is None else own.row
-            call = partial(_foretell, fitted, shown, shown.embedding, row, least)
-            foretold = await deadline.within(self._searches.run(call, fitted.cost_ms))
-        is_late = shown is None or foretold is None
+        reckoning = _Reckoning(served, question, own, least)
+        if shown is not None:
+            call = partial(self._reckon, reckoning, shown)
+            await deadline.within(self._searches.run(call, reckoning.cost_ms(shown)))
+        foretold, users = reckoning.foretold, reckoning.users
+        is_late = foretold is None
         shown, foretold = shown or _UNKNOWN, foretold or _NOTHING
-        chosen = self._choose(fitted, own, shown, foretold, is_late)
-        if is_late:
-            missing.append("neighbours")
-            if chosen.source != "own":
-                missing.insert(0, "id_embedding")
-        users = None
-        if question.users and fitted.users is not None and chosen.vector is not None:
-            search = partial(
-                fitted.users.search,
-                chosen.vector,
-                question.users,
-                exclude=(question.exclude_users, served.erased_users),
-                min_score=question.min_score,
-            )
-            users = await deadline.within(self._searches.run(search, fitted.users.cost_ms))
-            if users is None:
-                missing.append("users")
+        chosen = self._choose(fitted, own, shown, foretold, is_late=is_late)
         neighbours = await deadline.within(
-            self._neighbours(fitted, question, shown, foretold, chosen)
+            self._neighbours(served, question, shown, foretold, chosen)
         )
-        if neighbours is None and "neighbours" not in missing:
+        missing: list[Missing] = []
+        if is_late and chosen.source != "own":
+            missing.append("id_embedding")
+        if is_late or neighbours is None:
             missing.append("neighbours")
+        if users is None and reckoning.wants_users and chosen.vector is not None:
+            missing.append("users")
         return ColdStartAnswer(
             neighbours or [],
             self._embedding(served, chosen),
@@ -147,7 +202,17 @@ class InSpace:
             missing,
             users if users is not None or fitted.users is None else list[ScoredUser](),
             _NO_USERS if question.users and fitted.users is None else None,
+            [] if fitted.users is None else fitted.users.unknown(question.user_filter),
         )
+
+    def _reckon(self, reckoning: "_Reckoning", shown: Shown) -> None:
+        """All that takes long, in one call: each way to a thread and back is one to wait for."""
+        foretold = reckoning.foretell(shown)
+        reckoning.foretold = foretold
+        if reckoning.wants_users:
+            chosen = self._choose(reckoning.fitted, reckoning.own, shown, foretold, is_late=False)
+            if chosen.vector is not None:
+                reckoning.users = reckoning.audience(chosen.vector)
 
     async def _shown(self, question: ColdStartQuestion, own: OwnVector | None) -> Shown:
         if question.profile is not None:
@@ -159,7 +224,8 @@ class InSpace:
             if own is None:
                 raise
             return _UNKNOWN  # the recommender knows it, which is enough
-        if shown.category is None and not shown.modalities:
+        is_thin = shown.embedding is None or shown.coverage < self._least_coverage
+        if is_thin and shown.category is None and not shown.modalities:
             (row,) = await index.get([streamer_id])
             category = None if row is None else row.facets.get("category")
             if isinstance(category, str):
@@ -172,6 +238,7 @@ class InSpace:
         own: OwnVector | None,
         shown: Shown,
         foretold: _Foretold,
+        *,
         is_late: bool,
     ) -> _Chosen:
         """The first step of the ladder that holds: own, blended, predicted, centroid, nothing."""
@@ -213,38 +280,47 @@ class InSpace:
 
     async def _neighbours(
         self,
-        fitted: FittedGeneration,
+        served: ServedGeneration,
         question: ColdStartQuestion,
         shown: Shown,
         foretold: _Foretold,
         chosen: _Chosen,
     ) -> list[Neighbour]:
         """Established and stored streamers: those voted for, else the nearest, else the popular."""
+        fitted = cast(FittedGeneration, served.fitted)
         count, own = question.neighbours, question.streamer_id
         ids = fitted.generation.streamer_ids
         elected = foretold.elected
         if len(chosen.popular):
             found = await self._stored(fitted, chosen.popular, None, count, own)
             return [Neighbour(ids[row], score, 1 / len(found)) for row, _, score in found]
-        if elected is None or not len(elected.rows):
+        if elected is None or not len(elected.named):
             if foretold.near is None:
                 return []
             rows = fitted.rows[foretold.near.places[0]]
             found = await self._stored(fitted, rows, shown.embedding, count, own)
             return by_cosine([Hit(ids[row], score or 0.0) for row, _, score in found])
-        found = await self._stored(fitted, elected.rows, shown.embedding, count, own)
+        found = list[tuple[int, int, float | None]]()
+        places = elected.best(count + _MORE)
+        while places.size:
+            found = await self._stored(fitted, fitted.rows[places], shown.embedding, count, own)
+            if len(found) == count or len(places) == len(elected.named):
+                break
+            places = elected.best(_TIMES * len(places))
         if not found:
             return []
-        total = max(sum(float(elected.scores[place]) for _, place, _ in found), 1e-30)
-        voters = elected.via(np.array([place for _, place, _ in found]), _SHOWN_VOTERS)
+        places = places[[place for _, place, _ in found]]
+        weights = elected.scores[places]
+        weights = weights / max(float(weights.sum()), 1e-30)
+        voters = elected.via(places, _SHOWN_VOTERS)
         return [
             Neighbour(
                 ids[row],
                 score,
-                float(elected.scores[place]) / total,
-                [ids[voter] for voter in mine],
+                weight,
+                [name for v in mine if (name := ids[v]) not in served.erased_streamers],
             )
-            for (row, place, score), mine in zip(found, voters, strict=True)
+            for (row, _, score), weight, mine in zip(found, weights.tolist(), voters, strict=True)
         ]
 
     async def _stored(
@@ -258,17 +334,18 @@ class InSpace:
         """The first `count` of rows that are stored: row, its place, and cosine of the content."""
         index, ids = self._follower.index, fitted.generation.streamer_ids
         found: list[tuple[int, int, float | None]] = []
-        size, start = count + _MORE, 0
-        while start < len(rows) and len(found) < count:
-            part: list[int] = rows[start : start + size].tolist()
-            names = [ids[row] for row in part]
-            for i, stored in enumerate(await index.get(names)):
-                if stored is None or stored.embedding is None or names[i] == own:
-                    continue
+        known: list[int] = rows.tolist()
+        for place, row in enumerate(known):
+            name = ids[row]
+            stored = await index.vector(name)
+            if stored is not None and stored.embedding is not None and name != own:
                 score = None if embedding is None else float(embedding @ stored.embedding)
-                found.append((part[i], start + i, score))
-            start, size = start + size, 2 * size
-        return found[:count]
+                found.append((row, place, score))
+                if len(found) == count:
+                    break
+            if place % _ROWS_A_TURN == _ROWS_A_TURN - 1:
+                await asyncio.sleep(0)
+        return found
 
     def _embedding(self, served: ServedGeneration, chosen: _Chosen) -> IdEmbedding | None:
         if chosen.vector is None:
@@ -284,20 +361,6 @@ class InSpace:
             generation.generation,
             round(max(self._clock() - generation.created_at, 0.0), 3),
         )
-
-
-def _foretell(
-    fitted: FittedGeneration,
-    shown: Shown,
-    embedding: NDArray[np.float32],
-    own: int | None,
-    least: float,
-) -> _Foretold:
-    near = fitted.near(embedding, own, least)
-    if near is None:
-        return _NOTHING
-    predicted = fitted.predict(embedding, near, shown.coverage, shown.modalities_used)
-    return _Foretold(near, predicted, fitted.vote(near, least))
 
 
 def _incomplete(missing: list[Missing], behind: str | None) -> str | None:

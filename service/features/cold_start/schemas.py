@@ -10,6 +10,7 @@ from service.http.schemas import (
     Complete,
     Coverage,
     FieldProblem,
+    FilterIn,
     Request,
     Response,
     with_nulls,
@@ -44,7 +45,8 @@ class ColdStartIn(Request):
         Field(
             max_length=128,
             description="Name of the ID space; by default the one that was handed over, or else "
-            "the model's.",
+            "the model's. Where several were handed over, and none under the model's name, it has "
+            "to be told.",
         ),
     ] = None
     neighbours: Annotated[int, Field(ge=1, description="Most neighbours.")] = 10
@@ -67,6 +69,13 @@ class ColdStartIn(Request):
     min_score: Annotated[
         float | None, Field(allow_inf_nan=False, description="Lowest score of a user.")
     ] = None
+    user_filter: Annotated[
+        FilterIn,
+        Field(
+            description="Which users may be in the answer, by the attributes that the recommender "
+            "handed over with them."
+        ),
+    ] = FilterIn()
     min_interactions: Annotated[
         float | None,
         Field(
@@ -226,6 +235,13 @@ class ColdStartOut(Response):
     users_unavailable_because: Annotated[
         str | None, Field(description="Why there are no users.")
     ] = None
+    unknown_user_fields: Annotated[
+        list[str],
+        Field(
+            default_factory=list[str],
+            description="Fields of user_filter that no user has, such as misspelled ones.",
+        ),
+    ]
     id_embedding: IdEmbeddingOut | None
     id_embedding_unavailable_because: Annotated[
         str | None,

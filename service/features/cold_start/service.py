@@ -104,7 +104,8 @@ class ColdStart:
             elif len(names) == 1:
                 space = names[0]
             elif names:
-                raise InvalidRequest.of("/space", f"name one of: {', '.join(names)}")
+                known = [*names, mine] if mine is not None else names
+                raise InvalidRequest.of("/space", f"name one of: {', '.join(known)}")
             else:
                 return None
         served = self._active.get(space)

@@ -16,7 +16,12 @@ from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.schemas import QUEUED, JobOut
 from service.features.jobs.shown import job_out
 from service.features.models.backfill import KIND
-from service.features.models.schemas import ModelOut, ModelsOut, RegisterIn, ReplicaOut
+from service.features.models.schemas import (
+    ModelVersionOut,
+    ModelVersionsOut,
+    RegisterIn,
+    ReplicaOut,
+)
 from service.features.models.service import Models, ShownModel
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
@@ -46,7 +51,7 @@ _ACCEPTED: dict[str, Any] = ACCEPTED | {
 }
 
 
-def _model_out(shown: ShownModel) -> ModelOut:
+def _model_out(shown: ShownModel) -> ModelVersionOut:
     record, name = shown.record, shown.model_version
     replicas = [
         ReplicaOut(
@@ -59,7 +64,7 @@ def _model_out(shown: ShownModel) -> ModelOut:
         )
         for replica, held in sorted(shown.replicas.items())
     ]
-    return ModelOut(
+    return ModelVersionOut(
         model_version=name,
         state=shown.state,
         folder=record and record.folder,
@@ -79,9 +84,9 @@ def _model_out(shown: ShownModel) -> ModelOut:
     dependencies=[requires("admin")],
     responses=responses(*STORE),
 )
-async def list_models(models: CurrentModels) -> ModelsOut:
+async def list_models(models: CurrentModels) -> ModelVersionsOut:
     """All that are registered, and the one that serves."""
-    return ModelsOut(models=[_model_out(shown) for shown in await models.all()])
+    return ModelVersionsOut(models=[_model_out(shown) for shown in await models.all()])
 
 
 @router.post(
@@ -94,7 +99,7 @@ async def list_models(models: CurrentModels) -> ModelsOut:
 )
 async def register_model(
     models: CurrentModels, caller: CurrentCaller, audit: CurrentAudit, body: RegisterIn
-) -> ModelOut:
+) -> ModelVersionOut:
     """The bundle is verified, file by file; it changes nothing of what is served."""
     audit.about(action="register model")
     return _model_out(await models.register(body.folder, caller.key_id))
@@ -107,7 +112,7 @@ async def register_model(
     dependencies=[requires("admin")],
     responses=responses(*STORE, ModelNotFound),
 )
-async def get_model(models: CurrentModels, model_id: ModelPath) -> ModelOut:
+async def get_model(models: CurrentModels, model_id: ModelPath) -> ModelVersionOut:
     """A model that is registered, or serves."""
     return _model_out(await models.get(model_id))
 
@@ -161,7 +166,7 @@ async def backfill_model(
 )
 async def pause_backfill(
     models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
-) -> ModelOut:
+) -> ModelVersionOut:
     """Writes go on being encoded for both models; `:backfill` lets it go on, `:retire` ends it."""
     audit.about(action="pause backfill")
     return _model_out(await models.pause(model_id))
@@ -176,7 +181,7 @@ async def pause_backfill(
 )
 async def promote_model(
     models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
-) -> ModelOut:
+) -> ModelVersionOut:
     """Model, index, thresholds, calibration and parameters of the evidence change at once.
 
     A question in flight is answered by the model with which it began. The model that was active
@@ -193,7 +198,7 @@ async def promote_model(
     dependencies=[requires("admin")],
     responses=responses(*STORE, StoreFull, ModelStateConflict, ModelNotEverywhere),
 )
-async def roll_back_model(models: CurrentModels, audit: CurrentAudit) -> ModelOut:
+async def roll_back_model(models: CurrentModels, audit: CurrentAudit) -> ModelVersionOut:
     """Its answers are the same as before, with what was written meanwhile."""
     audit.about(action="roll back model")
     return _model_out(await models.roll_back())
@@ -206,7 +211,9 @@ async def roll_back_model(models: CurrentModels, audit: CurrentAudit) -> ModelOu
     dependencies=[requires("admin")],
     responses=responses(*STORE, StoreFull, ModelNotFound, ModelStateConflict),
 )
-async def retire_model(models: CurrentModels, audit: CurrentAudit, model_id: ModelPath) -> ModelOut:
+async def retire_model(
+    models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
+) -> ModelVersionOut:
     """Writes are encoded for one model again, and the memory of the other's index is given back."""
     audit.about(action="retire model")
     return _model_out(await models.retire(model_id))

@@ -56,7 +56,7 @@ class ReplicaOut(Response):
     serves: Annotated[bool, Field(description="The replica answers by the model.")]
 
 
-class ModelOut(Response):
+class ModelVersionOut(Response):
     """A model; times are seconds since 1970, UTC."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [with_nulls(EXAMPLE)]})
@@ -82,9 +82,9 @@ class ModelOut(Response):
     ]
 
 
-class ModelsOut(Response):
+class ModelVersionsOut(Response):
     """All models, in order of their registration."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"models": [with_nulls(EXAMPLE)]}]})
 
-    models: list[ModelOut]
+    models: list[ModelVersionOut]

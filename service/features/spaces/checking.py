@@ -16,6 +16,7 @@ from service.engine.spaces.geometry import (
     rotation_residual,
 )
 from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.row_vectors import RowVectors
 from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_slices
 from service.features.spaces.readers.rows import HandOver
@@ -73,7 +74,7 @@ class Before:
     ids: Sequence[str]
     vectors: NDArray[np.float32]
     user_ids: Sequence[str] = ()
-    user_vectors: NDArray[np.float32] | None = None
+    user_vectors: RowVectors | None = None
 
 
 @dataclass
@@ -275,10 +276,9 @@ class Checker:
             why = f"{len(ours)} users are in {before.name} as well, {_LEAST_USERS} are needed"
             checks.add("audiences", None, why)
             return
-        users, users_before = given.users.vectors()[ours], before.user_vectors[theirs]
-        agreement = yield from audience_agreement(
-            streamers[0], np.array(users), streamers[1], np.array(users_before)
-        )
+        users = np.array(given.users.vectors()[ours])
+        users_before = before.user_vectors.take(np.array(theirs, np.int64))
+        agreement = yield from audience_agreement(streamers[0], users, streamers[1], users_before)
         least = max(self._settings.min_overlap, min(0.5, _TURNED / users.shape[1]))
         passed = agreement >= least
         checks.add(

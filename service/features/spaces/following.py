@@ -5,8 +5,11 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
+from service.engine.spaces.array_file import ArrayFile
 from service.engine.spaces.chunk_codec import DamagedChunk
 from service.engine.spaces.generation import FitGeneration
 from service.engine.work.background import Background
@@ -23,6 +26,8 @@ SEEN_S = 5.0
 """A replica that has not told for so long what it has in memory is not waited for."""
 _AGAIN_S = 5.0
 """After a generation could not be loaded."""
+_NO_ROOM_S = 600.0
+"""After there was no room for a file of one that was served before."""
 
 
 class SpaceFollower:
@@ -39,6 +44,7 @@ class SpaceFollower:
         active: ActiveSpaces,
         fit: FitGeneration,
         lanes: Lanes,
+        folder: Path,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Serve nothing before `refresh`.
@@ -48,6 +54,7 @@ class SpaceFollower:
             active: what is served.
             fit: makes of a generation what answers need; before it serves.
             lanes: where work is done.
+            folder: for arrays of generations that were served before, see `ArrayFile`.
             now: the time, in seconds since 1970.
         """
         self.replica = secrets.token_hex(8)
@@ -56,12 +63,16 @@ class SpaceFollower:
         self._active = active
         self._fit = fit
         self._lanes = lanes
+        self._folder = folder
         self._now = now
         self._mark: str | None = None
         self._records: Mapping[str, SpaceRecord] = {}
         self._held: dict[str, ServedGeneration] = {}  # by chunks_id, like the others here
-        self._erased: dict[str, int] = {}  # users that were erased from it, as is known here
+        self._erased: dict[str, int] = {}  # how many were erased from it, as is known here
+        self._in_file: set[str] = set()  # whose arrays are not in memory
         self._loading: dict[str, asyncio.Task[None]] = {}
+        self._writing: dict[str, asyncio.Task[None]] = {}
+        self._no_room_until = 0.0
         self._again_at: dict[str, float] = {}
         self._refreshing = asyncio.Lock()
         self._background = Background("spaces")
@@ -106,9 +117,10 @@ class SpaceFollower:
     async def stop(self) -> None:
         """Follow no more."""
         await self._background.stop()
-        for task in list(self._loading.values()):
+        tasks = [*self._loading.values(), *self._writing.values()]
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._loading.values(), return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def note(self) -> None:
         """Tell the store what is in memory.
@@ -147,23 +159,59 @@ class SpaceFollower:
                     found[wanted.chunks_id] = space, wanted
         return found
 
+    def _before(self) -> dict[str, tuple[str, GenerationRecord]]:
+        """What `:rollback` would serve, whose arrays are kept in a file, by `chunks_id`."""
+        found: dict[str, tuple[str, GenerationRecord]] = {}
+        for space, record in self._records.items():
+            if record.previous is not None:
+                found[record.previous.chunks_id] = space, record.previous
+        return found
+
     def _settle(self) -> None:
         """Drop what is not wanted, begin to load what is missing, serve what is active."""
         wanted = self._wanted()
-        for chunks_id in self._held.keys() - wanted.keys():
-            del self._held[chunks_id]
-            self._erased.pop(chunks_id, None)
-        for chunks_id in self._loading.keys() - wanted.keys():
-            self._loading[chunks_id].cancel()
-        for known in (self.problems, self._again_at):
-            for chunks_id in known.keys() - wanted.keys():
+        before: dict[str, tuple[str, GenerationRecord]] = {}
+        if time.monotonic() >= self._no_room_until:
+            before = {i: found for i, found in self._before().items() if i not in wanted}
+        kept = wanted.keys() | before.keys()
+        for known in (self._held, self._erased, self.problems, self._again_at):
+            for chunks_id in known.keys() - kept:
                 del known[chunks_id]
+        self._in_file &= self._held.keys()
+        for tasks in (self._loading, self._writing):
+            for chunks_id in tasks.keys() - kept:
+                tasks[chunks_id].cancel()
+        self._load_missing(wanted)
+        if wanted.keys() <= self._held.keys():
+            self._load_missing(before)
+        for chunks_id in before.keys() & self._held.keys() - self._in_file - self._writing.keys():
+            task = asyncio.create_task(self._write(chunks_id), name="keep a generation in a file")
+            self._writing[chunks_id] = task
+        self._serve()
+
+    def _load_missing(self, wanted: Mapping[str, tuple[str, GenerationRecord]]) -> None:
         for chunks_id, (space, record) in wanted.items():
             is_due = time.monotonic() >= self._again_at.get(chunks_id, 0.0)
             if chunks_id not in self._held and chunks_id not in self._loading and is_due:
                 task = asyncio.create_task(self._load(space, record), name=f"load {space}")
                 self._loading[chunks_id] = task
-        self._serve()
+
+    async def _write(self, chunks_id: str) -> None:
+        """Move the arrays of a generation from memory to a file; until it is served again."""
+        try:
+            held = self._held.get(chunks_id)
+            if held is None:
+                return
+            made = await asyncio.to_thread(_in_a_file, held, self._folder)
+            if (now := self._held.get(chunks_id)) is not None and now.fitted is held.fitted:
+                self._held[chunks_id] = replace(now, generation=made.generation, fitted=made.fitted)
+                self._in_file.add(chunks_id)
+        except OSError as error:
+            _log.warning("no room for a generation, which a roll-back will load: %s", error)
+            self._no_room_until = time.monotonic() + _NO_ROOM_S
+        finally:
+            del self._writing[chunks_id]
+        self._settle()
 
     def _serve(self) -> None:
         self._active.expect(space for space, record in self._records.items() if record.active)
@@ -212,22 +260,37 @@ class SpaceFollower:
         )
 
     async def _follow_erasures(self) -> None:
-        """Name erased users no more; a generation of which too much was missed is read anew."""
+        """Show no more who was erased; a generation of which too much was missed is read anew."""
         for space, record in self._records.items():
             for one in record.generations:
                 known = self._erased.get(one.chunks_id, one.erased)
                 if one.chunks_id not in self._held or known >= one.erased:
                     continue
                 notes = await self._store.erased(one.chunks_id)
-                missed = range(known + 1, one.erased + 1)
-                held = self._held[one.chunks_id]
-                if all(number in notes for number in missed):
-                    users = held.erased_users | {notes[number] for number in missed}
-                    changed = ServedGeneration(held.generation, held.fitted, users)
-                    self._held[one.chunks_id] = changed
-                    self._erased[one.chunks_id] = one.erased
-                    served = self._active.get(space)
-                    if served is not None and served.generation is held.generation:
-                        self._active.switch(changed)
-                else:
+                held = self._held.get(one.chunks_id)
+                if held is None:
+                    continue  # it went meanwhile
+                missed = [notes.get(number) for number in range(known + 1, one.erased + 1)]
+                found = [note for note in missed if note is not None]
+                if len(found) < len(missed):
                     del self._held[one.chunks_id]  # it serves until it is read anew
+                    continue
+                changed = replace(
+                    held,
+                    erased_users=held.erased_users.union(
+                        note.row_id for note in found if note.kind == "user"
+                    ),
+                    erased_streamers=held.erased_streamers.union(
+                        note.row_id for note in found if note.kind == "streamer"
+                    ),
+                )
+                self._held[one.chunks_id] = changed
+                self._erased[one.chunks_id] = one.erased
+                served = self._active.get(space)
+                if served is not None and served.generation is held.generation:
+                    self._active.switch(changed)
+
+
+def _in_a_file(held: ServedGeneration, folder: Path) -> ServedGeneration:
+    with ArrayFile(folder) as file:
+        return held.kept(file.keep)

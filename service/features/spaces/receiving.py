@@ -340,4 +340,5 @@ def _record(
         stored_bytes=written.stored_bytes,
         sha256=received.sha256,
         key_id=key_id,
+        user_attributes=received.given.users.attributes.names,
     )

@@ -30,8 +30,14 @@ _GENERATION = {
     "promoted_at": 1795734060.0,
     "key_id": "3f9c1a2b7d04",
     "dim": 64,
-    "counts": {"streamers": 100000, "users": 1000000, "erased_users": 0},
+    "counts": {
+        "streamers": 100000,
+        "users": 1000000,
+        "erased_streamers": 0,
+        "erased_users": 0,
+    },
     "has_interactions": True,
+    "user_attributes": ["country"],
     "sha256": "6d1f0f3c4b7f7f0d7a2f4f6f8d4e1b7d5c0b9a8e7f6d5c4b3a29180706f5e4d3",
     "checks": _CHECKS,
 }
@@ -69,6 +75,7 @@ class CountsOut(Response):
 
     streamers: int
     users: int
+    erased_streamers: Annotated[int, Field(description="Streamers that were erased from it since.")]
     erased_users: Annotated[int, Field(description="Users that were erased from it since.")]
 
 
@@ -95,6 +102,9 @@ class GenerationOut(Response):
     dim: Annotated[int, Field(description="Width of its vectors.")]
     counts: CountsOut
     has_interactions: bool
+    user_attributes: Annotated[
+        list[str], Field(description="Attributes of its users, which `user_filter` may name.")
+    ]
     sha256: Annotated[str, Field(description="Of what was sent.")]
     checks: list[CheckOut]
 

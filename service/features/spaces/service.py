@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.spaces.established import OwnVector, own_vector
@@ -20,18 +21,19 @@ from service.errors import (
     Unavailable,
 )
 from service.features.spaces.checking import Before
+from service.features.spaces.erasing import erase_row, erase_streamer
 from service.features.spaces.following import POLL_S, SEEN_S, SpaceFollower
 from service.features.spaces.graduation import Graduations
+from service.features.spaces.patient_work import in_a_thread
 from service.features.spaces.receiving import Form, Receiver
-from service.features.spaces.storing import without_user
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
 from service.store.spaces import (
+    ErasedRow,
     GenerationRecord,
     SpaceChange,
     SpaceRecord,
     SpaceStore,
-    UserErasure,
 )
 
 _TRIES = 20
@@ -125,8 +127,7 @@ class Spaces:
             if space in self.active.expected():
                 raise NotReady(f"what is served of the space {space!r} is being loaded", 5)
             raise _no_space(space, self.active.names(), "served")
-        least = self._settings.min_interactions
-        return served, own_vector(served.generation, streamer_id, least)
+        return served, own_vector(served, streamer_id, self._settings.min_interactions)
 
     async def promote(self, space: str, generation: str, *, force: bool = False) -> ShownSpace:
         """Serve a generation, on all replicas at once.
@@ -208,30 +209,22 @@ class Spaces:
             SpaceNotFound: there is no such space.
             StoreUnavailable: the store does not answer; asked again, it goes on.
         """
-        _, known = await self._read(space)
-        count = 0
-        for generation in known.generations:
-            count += await self._erase(space, generation.chunks_id, user_id)
+        await self._read(space)
+        row = ErasedRow("user", user_id)
+        count = await erase_row(self._store, space, row, partial(in_a_thread, self._lanes))
         await self._follower.refresh()
         return count
 
-    async def _erase(self, space: str, chunks_id: str, user_id: str) -> bool:
-        for _ in range(_TRIES):
-            text, known = await self._read(space)
-            record = next((g for g in known.generations if g.chunks_id == chunks_id), None)
-            if record is None:
-                return False
-            chunks = await without_user(self._store, record, user_id, self._lanes)
-            if chunks is None:
-                return False
-            number = record.erased + 1
-            after = known.with_generation(
-                replace(record, users=record.users - 1, erased=number)
-            ).to_json()
-            erasure = UserErasure(space, text, after, chunks_id, chunks, user_id, number)
-            if await self._store.erase(erasure):
-                return True
-        raise _contended(space)
+    async def erase_streamer(self, streamer_id: str) -> int:
+        """Remove a streamer's vector from all generations of all spaces; from how many.
+
+        Raises:
+            StoreUnavailable: the store does not answer; asked again, it goes on.
+        """
+        in_thread = partial(in_a_thread, self._lanes)
+        count = await erase_streamer(self._store, streamer_id, in_thread)
+        await self._follower.refresh()
+        return count
 
     def _shown(self, record: SpaceRecord) -> ShownSpace:
         served, active = self.active.get(record.space), record.active

@@ -32,8 +32,12 @@ def generation_out(record: GenerationRecord, space: SpaceRecord) -> GenerationOu
         key_id=record.key_id,
         dim=record.dim,
         counts=CountsOut(
-            streamers=record.streamers, users=record.users, erased_users=record.erased
+            streamers=record.streamers,
+            users=record.users,
+            erased_streamers=record.erased_streamers,
+            erased_users=record.erased - record.erased_streamers,
         ),
+        user_attributes=record.user_attributes,
         has_interactions=record.has_interactions,
         sha256=record.sha256,
         checks=[CheckOut.model_validate(check) for check in record.checks],

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.engine.spaces.chunk_codec import (
+    ATTRIBUTES,
     IDS,
     INTERACTIONS,
     STREAMERS,
@@ -20,12 +20,13 @@ from service.engine.spaces.chunk_codec import (
     packed_floats,
     packed_ids,
     rows_per_chunk,
-    unpack_floats,
     unpacked_floats,
     unpacked_ids,
 )
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.user_attributes import UserAttributes
 from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_a_thread
@@ -99,6 +100,8 @@ def _packed(rows: Rows, start: int, end: int) -> dict[str, bytes]:
     found = {IDS: packed_ids(rows.ids[start:end]), VECTORS: packed_floats(vectors)}
     if rows.interactions is not None:
         found[INTERACTIONS] = packed_floats(rows.interactions[start:end].reshape(-1, 1))
+    if rows.attributes.names:
+        found[ATTRIBUTES] = rows.attributes.packed(start, min(end, rows.count))
     return found
 
 
@@ -118,8 +121,11 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
     async def read(names: Sequence[str]) -> list[bytes | None]:
         return await store.chunks(record.chunks_id, names)
 
-    streamers = _Filling(record.streamers, record.dim, record.has_interactions)
-    users = _Filling(record.users, record.dim, has_interactions=False)
+    own = np.zeros((record.streamers, record.dim), np.float32)
+    streamers = _Filling(RowVectors(own), INTERACTIONS if record.has_interactions else None)
+    users = _Filling(
+        RowVectors.empty(record.users, record.dim), ATTRIBUTES if record.user_attributes else None
+    )
     for kind, parts, filling in (
         (STREAMERS, record.streamer_chunks, streamers),
         (USERS, record.user_chunks, users),
@@ -134,10 +140,11 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
         record.generation,
         record.created_at,
         ids,
-        streamers.vectors,
+        own,
         streamers.interactions,
         user_ids,
         users.vectors,
+        users.attributes,
     )
 
 
@@ -149,10 +156,12 @@ async def _names(kind: str, parts: int, wanted: Sequence[str]) -> AsyncGenerator
 class _Filling:
     """Arrays of streamers or users that are being filled, a chunk at a time."""
 
-    def __init__(self, count: int, dim: int, has_interactions: bool) -> None:
-        self.vectors = np.empty((count, dim), np.float32)
-        self.interactions = np.empty(count, np.float32) if has_interactions else None
-        self.wanted = (IDS, VECTORS, INTERACTIONS) if has_interactions else (IDS, VECTORS)
+    def __init__(self, vectors: RowVectors, more: str | None) -> None:
+        count = len(vectors)
+        self.vectors = vectors
+        self.interactions = np.empty(count, np.float32) if more == INTERACTIONS else None
+        self.attributes = UserAttributes(count) if more == ATTRIBUTES else None
+        self.wanted = (IDS, VECTORS) if more is None else (IDS, VECTORS, more)
         self._done = 0
         self._text = bytearray()
         self._ends = np.empty(count, np.uint64)
@@ -160,16 +169,21 @@ class _Filling:
     def add(self, chunks: Sequence[bytes | None], name: str) -> None:
         """Take in the next chunk of each kind; raises as `load`."""
         if any(chunk is None for chunk in chunks):
-            raise ChangedMeanwhile(f"the chunk {name} is gone")
-        ids, vectors, *counts = [chunk for chunk in chunks if chunk is not None]
+            raise ChangedMeanwhile(
+                f"the chunk {name} is gone; where STREAMER_SPACES__CHUNKS_DIR is set, it has to be "
+                "the same folder for all"
+            )
+        ids, vectors, *more = [chunk for chunk in chunks if chunk is not None]
         found = [text.encode() for text in unpacked_ids(ids)]
         rows = slice(self._done, self._done + len(found))
         if rows.stop > len(self.vectors):
             raise ChangedMeanwhile(f"there are more rows than {len(self.vectors)}")
         try:
-            unpack_floats(vectors, self.vectors[rows])
+            self.vectors.put(rows.start, unpacked_floats(vectors))
             if self.interactions is not None:
-                self.interactions[rows] = unpacked_floats(counts[0])[:, 0]
+                self.interactions[rows] = unpacked_floats(more[0])[:, 0]
+            if self.attributes is not None:
+                self.attributes.put(rows.start, more[0])
         except (DamagedChunk, ValueError) as error:
             raise DamagedChunk(f"chunk {name}: {error}") from error
         sizes = np.array([len(one) for one in found], np.uint64)
@@ -186,33 +200,3 @@ class _Filling:
         if self._done != len(self.vectors):
             raise ChangedMeanwhile(f"there are {self._done} rows, not {len(self.vectors)}")
         return PackedIds(bytes(self._text), self._ends)
-
-
-async def without_user(
-    store: SpaceStore, record: GenerationRecord, user_id: str, lanes: Lanes
-) -> dict[str, bytes] | None:
-    """The chunks that hold a user of a generation, as they are without; None if none does.
-
-    Raises:
-        DamagedChunk: a chunk is not as it was written.
-        StoreUnavailable: the store does not answer.
-    """
-    for part in range(record.user_chunks):
-        names = [name_of(USERS, part, what) for what in (IDS, VECTORS)]
-        (packed,) = await store.chunks(record.chunks_id, names[:1])
-        if packed is None:
-            continue
-        ids = await in_a_thread(lanes, partial(unpacked_ids, packed))
-        if user_id not in ids:
-            continue
-        both = await store.chunks(record.chunks_id, names)
-        if both[0] != packed or both[1] is None:
-            return await without_user(store, record, user_id, lanes)
-        rest = await in_a_thread(lanes, partial(_leave_out, ids, both[1], ids.index(user_id)))
-        return dict(zip(names, rest, strict=True))
-    return None
-
-
-def _leave_out(ids: Sequence[str], vectors: bytes, row: int) -> tuple[bytes, bytes]:
-    kept: NDArray[np.float32] = np.delete(unpacked_floats(vectors), row, axis=0)
-    return packed_ids([*ids[:row], *ids[row + 1 :]]), packed_floats(kept)

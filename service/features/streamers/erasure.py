@@ -85,7 +85,7 @@ class Erasure:
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
             erase_copies: each removes what else has a streamer: saved lists its id, cases and
-                watchlists copies of its profile.
+                watchlists copies of its profile, spaces its ID-embedding.
         """
         self._store = store
         self._delete = delete
@@ -168,8 +168,10 @@ class Erasure:
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(
                 "spaces",
-                "id and ID-embedding, if the recommender handed them over",
-                "you hand over without it, and delete the generations before",
+                "ID-embedding in the memory of services and in their files without a name, which "
+                "no answer shows",
+                "other generations are served, or a restart; a hand-over that has it brings it "
+                "back, so leave it out there",
             ),
             Persisting(
                 "watchlists, alerts",

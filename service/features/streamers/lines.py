@@ -55,16 +55,25 @@ class LineReader:
         return profiles, refused
 
     async def _profile(self, line: bytes) -> StreamerProfile:
-        limits = self._limits
-        if len(line) > limits.body_limit_bytes:
-            raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
         if len(line) < LARGE_BYTES:
-            return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
+            return profile_of(line, self._limits)
+        return await self._lanes.run(lambda: profile_of(line, self._limits), Lane.BULK)
 
-        def read() -> StreamerProfile:
-            return StreamerProfile.model_validate(loads_bounded(line, limits.body_values))
 
-        return await self._lanes.run(read, Lane.BULK)
+def profile_of(line: bytes, limits: Limits) -> StreamerProfile:
+    """The profile of a line; a long one takes its time, which others have in a thread.
+
+    Raises:
+        ValidationError: it is not valid.
+        InvalidRequest: it has too many values.
+        MalformedBody: it can't be read.
+        BodyTooLarge: it is too long.
+    """
+    if len(line) > limits.body_limit_bytes:
+        raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
+    if len(line) < LARGE_BYTES:
+        return StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
+    return StreamerProfile.model_validate(loads_bounded(line, limits.body_values))
 
 
 def short_problem(refused: ServiceError) -> dict[str, Any]:

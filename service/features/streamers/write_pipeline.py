@@ -192,6 +192,22 @@ class WritePipeline:
             compared,
         )
 
+    async def prepare_encoded(
+        self, items: Sequence[EncodedProfile], *, skip_unchanged: bool
+    ) -> Prepared:
+        """Take profiles that this model encoded elsewhere, but for those stored like this already.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        unchanged: dict[int, Unchanged | ServiceError] = {}
+        compared: dict[int, int] = {}
+        if skip_unchanged:
+            same, compared = await self._compared([item.profile for item in items])
+            unchanged.update(same)
+        changed = {i: item for i, item in enumerate(items) if i not in unchanged}
+        return Prepared(changed, unchanged, compared)
+
     async def commit(
         self, prepared: Prepared, step: JobStep
     ) -> list[Acknowledged | Unchanged | ServiceError]:

@@ -3,7 +3,7 @@
 import hashlib
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
@@ -87,6 +87,13 @@ async def import_streamers(
     response: Response,
     prefers_async: PrefersAsync,
     once: UploadByKey,
+    encoded: Annotated[
+        bool,
+        Query(
+            description="Of an upload: whether `python -m service encode` wrote the file. Profiles "
+            "and vectors are taken as they are; needs the scope admin."
+        ),
+    ] = False,
 ) -> JobOut:
     """Takes lines like `:bulk`, and answers once they are on disk; writing them comes after that.
 
@@ -99,8 +106,12 @@ async def import_streamers(
         kind = _kind_of(request)
         charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
+            if encoded:
+                caller.require("admin")
             parts, parquet = request.stream(), kind == PARQUET
-            job = await transfers.receive(parts, caller.key_id, parquet=parquet, once=once)
+            job = await transfers.receive(
+                parts, caller.key_id, parquet=parquet, encoded=encoded, once=once
+            )
             audit.about([job.job_id])
             return accepted(job, response, is_preferred=prefers_async)
         body = await request.body()
@@ -110,8 +121,10 @@ async def import_streamers(
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
         raise invalid(error) from error
+    if asked.encoded:
+        caller.require("admin")
     named = once and once(hashlib.sha256(body).hexdigest())
-    job = await transfers.import_file(asked.path, caller.key_id, named)
+    job = await transfers.import_file(asked.path, caller.key_id, named, encoded=asked.encoded)
     audit.about([job.job_id])
     return accepted(job, response, is_preferred=prefers_async)
 

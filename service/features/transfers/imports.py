@@ -11,12 +11,20 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from model_export.contract.bundle import Manifest
+from model_export.contract.streamer import StreamerProfile
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import InputChanged, ServiceError
+from service.errors import InputChanged, InvalidRequest, ServiceError
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
-from service.features.streamers.outcomes import Unchanged
+from service.features.streamers.outcomes import Prepared, Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
+from service.features.transfers.encoded import (
+    LINE_FACTOR,
+    EncodedReader,
+    check_header,
+    is_header,
+)
 from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.files.parquet import write_lines
@@ -28,6 +36,8 @@ from service.store.jobs import Job, JobStore, Settled
 KIND = "import"
 SHOWN_REFUSED = 20
 """Refused lines that the result shows with their errors."""
+_ENCODED_LINES = 64
+"""Lines that are written together where they need not be encoded."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +47,7 @@ class _State:
     Attributes:
         content: of the file of lines, for JSON.
         token: of the lease under which the lines were made from Parquet; 0 if they came as such.
+        is_encoded: whether the profiles come with their vectors, behind a first line of metadata.
         at: byte where the next line begins.
         lines: how many come before.
         unchanged: of these, profiles that were stored like this already.
@@ -47,6 +58,7 @@ class _State:
 
     content: dict[str, Any]
     token: int = 0
+    is_encoded: bool = False
     at: int = 0
     lines: int = 0
     unchanged: int = 0
@@ -65,25 +77,26 @@ class ImportJobs(Kind):
         spool: Spool,
         limits: Limits,
         settings: JobSettings,
-        model_version: str,
+        manifest: Manifest,
         record: JobRecord,
     ) -> None:
-        """Write by `writes` what is in the spool or below the folder that settings name."""
+        """Write by `writes`, for the model of `manifest`, what is in the spool or the folder."""
         self._writes = writes
         self._lanes = lanes
         self._spool = spool
         self._limits = limits
         self._settings = settings
-        self._model_version = model_version
+        self._manifest = manifest
         self._record = record
+        self._plain = LineReader(limits, lanes)
+        self._encoded = EncodedReader(manifest, limits, lanes)
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
         source, state, content = await self._begin(job)
-        reader = LineReader(self._limits, self._lanes)
         while chunk := await self._next(source, state, content):
             lines, at = chunk
-            state = await self._write(job, reader, state, lines, at)
+            state = await self._write(job, state, lines, at)
         now = await job.now()
         return {
             "lines": state.lines,
@@ -94,7 +107,7 @@ class ImportJobs(Kind):
             "without_content": state.without_content,
             "refused_lines": state.refused_lines,
             "sequence": now.sequence,
-            "model_version": self._model_version,
+            "model_version": self._manifest.model_version,
             "sha256": content.sha256,
         }
 
@@ -115,7 +128,7 @@ class ImportJobs(Kind):
 
         Raises:
             InputChanged: what is read is not what was asked for, or read before.
-            InvalidRequest: it is no Parquet file, and should be.
+            InvalidRequest: it is no Parquet file, and should be; see also `_behind_header`.
         """
         name: str = job.input.get("path", "the upload")
         if job.checkpoint:
@@ -135,9 +148,30 @@ class ImportJobs(Kind):
             await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
             source = self._source(job, token)
         content = await self._look(source)
-        state = _State(content.dump(), token)
-        await job.advance(asdict(state), 0, content.lines)
+        is_encoded = bool(job.input.get("encoded"))
+        state = _State(content.dump(), token, is_encoded=is_encoded)
+        state = await self._behind_header(source, state, content)
+        await job.advance(asdict(state), 0, content.lines - (state.at > 0))
         return source, state, content
+
+    async def _behind_header(self, source: Source, state: _State, content: Content) -> _State:
+        """The state behind the line that says by which model profiles were encoded.
+
+        Raises:
+            InvalidRequest: it is another model, or they are encoded and should not be, or reversed.
+        """
+        first = await persist(
+            lambda: self._lanes.run(lambda: source.read(0, content.stamp, 1, 1), Lane.BULK)
+        )
+        header, at = b"".join(first[0]), first[1]
+        if state.is_encoded:
+            check_header(header, self._manifest)
+            return replace(state, at=at)
+        if is_header(header):
+            raise InvalidRequest.of(
+                "/encoded", "must be true: the profiles of this file come with their vectors"
+            )
+        return state
 
     async def _look(self, source: Source) -> Content:
         return await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
@@ -152,6 +186,8 @@ class ImportJobs(Kind):
 
     def _source(self, job: RunningJob, token: int = 0) -> Source:
         limit = self._limits.body_limit_bytes
+        if job.input.get("encoded"):
+            limit *= LINE_FACTOR
         if token:
             return Source(self._spool.lines(job.job.job_id, token), "the upload", limit)
         path = job.input.get("path")
@@ -166,27 +202,36 @@ class ImportJobs(Kind):
         self, source: Source, state: _State, content: Content
     ) -> tuple[list[bytes], int] | None:
         """The next lines, and where those after them begin; None at the end."""
+        most = _ENCODED_LINES if state.is_encoded else CHUNK_LINES
         lines, end = await persist(
             lambda: self._lanes.run(
-                lambda: source.read(state.at, content.stamp, CHUNK_LINES, CHUNK_BYTES), Lane.BULK
+                lambda: source.read(state.at, content.stamp, most, CHUNK_BYTES), Lane.BULK
             )
         )
         return (lines, end) if lines else None
 
-    async def _write(
-        self,
-        job: RunningJob,
-        reader: LineReader,
-        state: _State,
-        lines: list[bytes],
-        at: int,
-    ) -> _State:
-        """Write a chunk; the state behind it."""
+    async def _prepare(
+        self, job: RunningJob, state: _State, lines: list[bytes]
+    ) -> tuple[dict[int, StreamerProfile], dict[int, ServiceError], Prepared]:
+        """Profiles, and what is wrong with other lines, by number; and what is to be written."""
         numbered = list(enumerate(lines, state.lines + 1))
-        profiles, refused = await persist(lambda: reader.read(numbered))
-        numbers, given = list(profiles), list(profiles.values())
         skip = bool(job.input.get("skip_unchanged", True))
-        prepared = await persist(lambda: self._writes.prepare(given, skip_unchanged=skip))
+        if state.is_encoded:
+            items, refused = await persist(lambda: self._encoded.read(numbered))
+            given = list(items.values())
+            prepared = await persist(
+                lambda: self._writes.prepare_encoded(given, skip_unchanged=skip)
+            )
+            return {number: item.profile for number, item in items.items()}, refused, prepared
+        profiles, refused = await persist(lambda: self._plain.read(numbered))
+        shown = list(profiles.values())
+        prepared = await persist(lambda: self._writes.prepare(shown, skip_unchanged=skip))
+        return profiles, refused, prepared
+
+    async def _write(self, job: RunningJob, state: _State, lines: list[bytes], at: int) -> _State:
+        """Write a chunk; the state behind it."""
+        profiles, refused, prepared = await self._prepare(job, state, lines)
+        numbers, given = list(profiles), list(profiles.values())
         wrong: dict[int, tuple[str | None, ServiceError]] = {
             number: (None, error) for number, error in refused.items()
         }

@@ -28,6 +28,14 @@ class ImportIn(Request):
         ),
     ]
 
+    encoded: Annotated[
+        bool,
+        Field(
+            description="Whether `python -m service encode` wrote the file: profiles and vectors "
+            "are taken as they are, if the model is the one that is served. Needs the scope admin."
+        ),
+    ] = False
+
 
 class StreamerExportIn(Request):
     """Which stored streamers to export."""

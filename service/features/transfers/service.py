@@ -51,6 +51,7 @@ class Transfers(LongRequests):
         key_id: str,
         *,
         parquet: bool = False,
+        encoded: bool = False,
         skip_unchanged: bool = True,
         once: Callable[[str], Once] | None = None,
     ) -> Job:
@@ -78,10 +79,17 @@ class Transfers(LongRequests):
                 await asyncio.to_thread(upload.keep)
         finally:
             self._uploads -= 1
-        asked = {"parquet": parquet, "skip_unchanged": skip_unchanged, "key_id": key_id}
+        asked = {
+            "parquet": parquet,
+            "encoded": encoded,
+            "skip_unchanged": skip_unchanged,
+            "key_id": key_id,
+        }
         return await self._submit(job_id, IMPORT, asked, once and once(digest.hexdigest()))
 
-    async def import_file(self, path: str, key_id: str, once: Once | None = None) -> Job:
+    async def import_file(
+        self, path: str, key_id: str, once: Once | None = None, *, encoded: bool = False
+    ) -> Job:
         """Queue an import of a file below the folder that the settings name; see `receive`.
 
         Raises:
@@ -97,7 +105,13 @@ class Transfers(LongRequests):
         parquet = path.endswith(SUFFIX)
         if parquet and not is_readable():
             raise InvalidRequest.of("/path", MISSING)
-        asked = {"path": path, "stamp": asdict(stamp), "parquet": parquet, "key_id": key_id}
+        asked = {
+            "path": path,
+            "stamp": asdict(stamp),
+            "parquet": parquet,
+            "encoded": encoded,
+            "key_id": key_id,
+        }
         return await self._submit(new_id(), IMPORT, asked, once)
 
     async def export(self, wanted: Mapping[str, Any], key_id: str, once: Once | None = None) -> Job:

@@ -29,6 +29,7 @@ from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.models.second import narrowed, wide
 from service.store.redis.spaces.copies import copy_spaces, restore_spaces
+from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
@@ -71,14 +72,14 @@ class BackupContents:
 class ArchivedStore(RedisStore):
     """A store that can be backed up, restored and verified; `judgements` are those of pairs."""
 
-    def __init__(self, url: str, **options: Any) -> None:
-        """Connect as `RedisStore` does."""
+    def __init__(self, url: str, *, chunks_dir: Path | None = None, **options: Any) -> None:
+        """Connect as `RedisStore` does; chunks of generations are in `chunks_dir`, if given."""
         super().__init__(url, **options)
         self._tail = self._client.script(_TAIL)
         prefix = options.get("prefix", "ss:")
         self.judgements = RedisJudgements(self._client, prefix)
         self.documents = RedisDocuments(self._client, prefix)
-        self.spaces = RedisSpaces(self._client, options.get("prefix", "ss:"))
+        self.spaces = RedisSpaces(self._client, prefix, chunks_dir and ChunkFolder(chunks_dir))
         self._job_copies = JobCopies(self._client, prefix=prefix)
         self._document_copies = DocumentCopies(self._client, prefix=prefix)
 

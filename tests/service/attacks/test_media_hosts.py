@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import os
-import time
 import tracemalloc
 
 import pytest
@@ -12,6 +11,8 @@ import trustme
 from service.errors import MediaNotFetched, MediaUnavailable
 from service.media.addresses import IPAddress
 from tests.service.media.server import (
+    LONG_S,
+    NEVER_S,
     PNG,
     Answer,
     Names,
@@ -38,11 +39,9 @@ def test_a_body_as_large_as_allowed_and_one_byte_more(authority: trustme.CA) -> 
 
 
 def test_a_length_over_the_cap_is_not_waited_for(authority: trustme.CA) -> None:
-    answer = sends(head(Content_Length=CAP + 1), PNG, pause_s=3)
-    started = time.monotonic()
+    answer = sends(head(Content_Length=CAP + 1), PNG, pause_s=NEVER_S)
     with pytest.raises(MediaNotFetched, match="more than 4096 bytes"):
         fetch(authority, answer, url_max_bytes=CAP)
-    assert time.monotonic() - started < 2
 
 
 @pytest.mark.parametrize("chunked", [True, False])
@@ -98,10 +97,8 @@ def test_a_gzip_bomb_that_does_not_say_so(authority: trustme.CA) -> None:
 def test_a_server_that_drips(authority: trustme.CA) -> None:
     bytes_of_it = [PNG[i : i + 1] for i in range(len(PNG))]
     answer = sends(head(Content_Length=len(PNG)), *bytes_of_it, pause_s=0.02)
-    started = time.monotonic()
     with pytest.raises(MediaUnavailable, match=r"not there within 0\.3 s"):
         fetch(authority, answer, url_timeout_ms=300)
-    assert 0.3 <= time.monotonic() - started < 2
 
 
 def test_a_server_that_drips_its_headers(authority: trustme.CA) -> None:
@@ -125,18 +122,16 @@ def test_redirects_do_not_wind_the_clock_back(authority: trustme.CA) -> None:
 def test_a_server_that_falls_silent(authority: trustme.CA, begun: bytes) -> None:
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         writer.write(begun)
-        await asyncio.sleep(3)
+        await asyncio.sleep(NEVER_S)
 
-    started = time.monotonic()
     with pytest.raises(MediaUnavailable, match="does not answer"):
-        fetch(authority, answer, url_idle_timeout_ms=100)
-    assert time.monotonic() - started < 2
+        fetch(authority, answer, url_idle_timeout_ms=100, url_timeout_ms=NEVER_S * 1000)
 
 
 def test_a_resolver_that_never_answers(authority: trustme.CA) -> None:
     class Silent(Names):
         async def __call__(self, host: str, port: int) -> list[IPAddress]:
-            await asyncio.sleep(60)
+            await asyncio.sleep(NEVER_S)
             return []
 
     with pytest.raises(MediaUnavailable, match=r"not there within 0\.1 s"):
@@ -214,11 +209,11 @@ def test_a_server_without_encryption(authority: trustme.CA) -> None:
 
 def test_a_handshake_that_never_ends(authority: trustme.CA) -> None:
     async def scenario() -> None:
-        async with serve(sends(pause_s=3), None) as server:
+        async with serve(sends(pause_s=NEVER_S), None) as server:
             fetcher = fetcher_for(server, authority, url_connect_timeout_ms=100)
             with pytest.raises(MediaUnavailable, match="does not answer"):
                 await fetcher.fetch(server.url(), "image", "/avatar/url")
-            await asyncio.wait_for(server.all_gone.wait(), 2)
+            await asyncio.wait_for(server.all_gone.wait(), LONG_S)
 
     run(scenario())
 
@@ -244,7 +239,7 @@ def test_who_gives_up_closes_the_connection(authority: trustme.CA, stage: str) -
                 await writer.drain()
             begun.set()
             if stage != "handshake":  # there, the server reads until the client is gone
-                await asyncio.sleep(3)
+                await asyncio.sleep(NEVER_S)
 
         async with serve(answer, None if stage == "handshake" else authority) as server:
             fetcher = fetcher_for(server, authority, url_concurrency=1)
@@ -255,7 +250,7 @@ def test_who_gives_up_closes_the_connection(authority: trustme.CA, stage: str) -
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await task
-            await asyncio.wait_for(server.all_gone.wait(), 2)
+            await asyncio.wait_for(server.all_gone.wait(), LONG_S)
         # And its slot is free again.
         async with serve(whole(PNG), authority) as second:
             fetcher._rules = fetcher_for(second, authority)._rules

@@ -75,7 +75,7 @@ async def test_a_server_that_hangs_is_unavailable(
             await put(hasty, "a")
         with pytest.raises(StoreUnavailable):
             await hasty.get(["a"])
-        assert 2.9 < time.monotonic() - begun < 30
+        assert 2.9 < time.monotonic() - begun < 60
     finally:
         os.kill(embedded.pid, signal.SIGCONT)
     await put(hasty, "b")

@@ -225,9 +225,7 @@ def test_a_collector_that_is_down_costs_one_warning(
     wait_until(lambda: warnings_of(service) > 0, "it is told")
     for _ in range(50):
         assert service.client.get("/v1/streamers/nobody").status_code == 404
-    begin = time.monotonic()
     assert service.stop() == 0
-    assert time.monotonic() - begin < 15
     assert warnings_of(service) == 1
     assert "Traceback" not in service.output
     assert "opentelemetry" not in service.output

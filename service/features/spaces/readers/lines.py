@@ -1,4 +1,7 @@
-"""Hand-overs as lines of JSON: {"kind": "streamer" | "user", "id", "vector", "interactions"?}."""
+"""Hand-overs as lines of JSON.
+
+{"kind": "streamer" | "user", "id", "vector", "interactions"? of streamers, "attributes"? of users}
+"""
 
 from collections.abc import Generator, Sequence
 from pathlib import Path
@@ -7,6 +10,7 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from model_export.contract.streamer import AttributeValue
 from service.errors import InvalidRequest
 from service.features.spaces.readers.rows import HandOver, Rows
 
@@ -22,6 +26,7 @@ class _Line(BaseModel):
     id: Annotated[str, Field(max_length=256)]
     vector: Annotated[list[float], Field(max_length=_MOST_NUMBERS)]
     interactions: float | None = None
+    attributes: dict[str, AttributeValue] | None = None
 
 
 class _Block:
@@ -54,7 +59,8 @@ class _Block:
             counts = [line.interactions or 0.0 for line in lines]
         vectors = np.array([line.vector for line in lines], np.float64)  # (b, d)
         ids = [line.id for line in lines]
-        self._rows.append(ids, vectors, counts, lambda row: f"line {numbers[row]}")
+        attributes = [line.attributes or {} for line in lines]
+        self._rows.append(ids, vectors, counts, lambda row: f"line {numbers[row]}", attributes)
 
 
 def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
@@ -81,11 +87,17 @@ def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
                 raise InvalidRequest(
                     f"line {number}: {place + ': ' if place else ''}{first['msg']}; a line is "
                     '{"kind": "streamer" or "user", "id": text, "vector": [numbers], '
-                    '"interactions": a number, for streamers, if known}'
+                    '"interactions": a number, for streamers, if known, '
+                    '"attributes": {name: text, number or truth}, for users}'
                 ) from error
             if line.kind == "user" and line.interactions is not None:
                 raise InvalidRequest(
                     f"line {number}: interactions are told of streamers alone; leave them out"
+                )
+            if line.kind == "streamer" and line.attributes:
+                raise InvalidRequest(
+                    f"line {number}: attributes are told of users alone; those of streamers are "
+                    "in their profiles"
                 )
             blocks[line.kind].add(line, number)
             if number % 64 == 0:

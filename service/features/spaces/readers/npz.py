@@ -1,5 +1,8 @@
 """Hand-overs as NumPy archives: ids, vectors, and maybe interactions, user_ids, user_vectors.
 
+Attributes of users are arrays as well, `user_attributes.NAME`, in which an empty text and NaN stand
+for none.
+
 Nothing of the archive is believed: names, sizes and types are checked before anything is unpacked,
 parts are unpacked a block at a time, and pickled arrays are never loaded.
 """
@@ -17,10 +20,16 @@ from numpy.typing import NDArray
 
 from service.errors import InvalidRequest
 from service.features.spaces.readers.rows import MOST_STREAMER_ID_CHARS, HandOver, Rows
+from service.index.filters import Scalar
 from service.maxima import MOST_USER_ID_CHARS
 
 _ARRAYS = ("ids", "vectors", "interactions", "user_ids", "user_vectors")
-_KNOWN = f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}"
+_ATTRIBUTE = "user_attributes."
+_KNOWN = (
+    f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}, "
+    f"{_ATTRIBUTE}NAME"
+)
+_MOST_TEXT_BYTES = 4 * 500
 _END = struct.Struct("<4s4H2LH")
 _END64_PLACE = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -44,7 +53,7 @@ def read_npz(path: Path, into: HandOver) -> Generator[None, None, None]:
             with zipfile.ZipFile(file) as archive:
                 arrays = _open(archive)
                 yield from _read(arrays, "", into.streamers)
-                if "user_ids" in arrays or "user_vectors" in arrays:
+                if any(name.startswith("user_") for name in arrays):
                     yield from _read(arrays, "user_", into.users)
     except (
         zipfile.BadZipFile,
@@ -125,7 +134,8 @@ def _open(archive: zipfile.ZipFile) -> dict[str, _Array]:
     found: dict[str, _Array] = {}
     for packed in archive.infolist():
         name = packed.filename.removesuffix(".npy")
-        if name not in _ARRAYS or name in found:
+        is_known = name in _ARRAYS or name.startswith(_ATTRIBUTE)
+        if not is_known or name in found:
             again = "is there twice" if name in found else "is not known"
             raise InvalidRequest(f"{packed.filename[:100]!r} {again}: {_KNOWN}")
         found[name] = _Array(name, archive.open(packed), packed)
@@ -158,7 +168,7 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
     if dtype.hasobject:
         raise InvalidRequest(
             f"{name}: is pickled, which is never loaded: write it with a type of its own, "
-            f"{name}.astype({'str' if name.endswith('ids') else 'np.float32'})"
+            f"{name}.astype({'np.float32' if name.endswith('vectors') else 'str'})"
         )
     if is_fortran and len(sizes) > 1:
         raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")
@@ -193,6 +203,7 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
             f"interactions: are of shape {counts.shape} and type {counts.dtype}; they are one "
             "number for each of ids"
         )
+    told = _attributes(arrays, ids) if prefix else {}
     rows.check_count(ids.shape[0])
     rows.check_width(vectors.shape[1], lambda _: vectors.name)
     for start in range(0, ids.shape[0], _ROWS):
@@ -205,8 +216,34 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
         def where(row: int, start: int = start) -> str:
             return f"{vectors.name}[{start + row}]"
 
-        rows.append(texts, vectors.rows(count), given, where)
+        rows.append(texts, vectors.rows(count), given, where, _facts(told, count))
         yield
+
+
+def _facts(told: dict[str, _Array], count: int) -> list[dict[str, Scalar]]:
+    """Attributes of the next users."""
+    facts: list[dict[str, Scalar]] = [{} for _ in range(count)]
+    for name, values in told.items():
+        for fact, value in zip(facts, values.rows(count).tolist(), strict=True):
+            if value not in ("", b"") and value == value:  # not NaN
+                fact[name] = _text(value) if isinstance(value, str | bytes) else value
+    return facts
+
+
+def _attributes(arrays: dict[str, _Array], ids: _Array) -> dict[str, _Array]:
+    found: dict[str, _Array] = {}
+    for name, values in arrays.items():
+        if not name.startswith(_ATTRIBUTE):
+            continue
+        if values.shape != ids.shape or values.dtype.kind not in "USbiuf":
+            raise InvalidRequest(
+                f"{name}: is of shape {values.shape} and type {values.dtype}; it is one text, "
+                "number or truth for each of user_ids"
+            )
+        if values.dtype.kind in "US" and not 0 < values.dtype.itemsize <= _MOST_TEXT_BYTES:
+            raise InvalidRequest(f"{name}: a text may have 1 to 500 characters")
+        found[name.removeprefix(_ATTRIBUTE)] = values
+    return found
 
 
 def _one(arrays: dict[str, _Array], name: str) -> _Array:

@@ -3,7 +3,7 @@
 import contextlib
 import re
 from array import array
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -12,12 +12,15 @@ from numpy.typing import NDArray
 
 from model_export.contract.streamer import ID_PATTERN
 from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.user_attributes import MOST_NUMBER, AttributesRead, TooManyValues
 from service.errors import InvalidRequest
 from service.files.spool import Spool, no_room
+from service.index.filters import Scalar
 from service.maxima import MOST_USER_ID_CHARS
 
 _STREAMER_ID = re.compile(ID_PATTERN)
 MOST_STREAMER_ID_CHARS = 128
+_MOST_NAME_CHARS = 64
 Where = Callable[[int], str]
 """Names a row of a block for whoever sent it."""
 
@@ -30,6 +33,7 @@ class Rows:
         dim: width of the vectors; 0 before the first.
         ids: of them; complete after `close`.
         interactions: (n,) of streamers, None where none were given; complete after `close`.
+        attributes: of users.
     """
 
     def __init__(
@@ -49,6 +53,7 @@ class Rows:
         self.dim = 0
         self.ids = PackedIds.of(())
         self.interactions: NDArray[np.float32] | None = None
+        self.attributes = AttributesRead()
         self._what = what
         self._most = most
         self._most_dim = most_dim
@@ -67,6 +72,7 @@ class Rows:
         vectors: NDArray[np.floating],
         interactions: Sequence[float] | None,
         where: Where,
+        attributes: Sequence[Mapping[str, Scalar]] | None = None,
     ) -> None:
         """Take in a block of rows.
 
@@ -75,6 +81,7 @@ class Rows:
             vectors: (b, d) in any floating type.
             interactions: (b,) of streamers, or None.
             where: names a row of the block, for an error.
+            attributes: (b,) of users, or None.
 
         Raises:
             InvalidRequest: a row is not usable; names it.
@@ -94,6 +101,9 @@ class Rows:
             self._text += encoded
             self._sizes.append(len(encoded))
         self._take_interactions(interactions, where)
+        for row, given in enumerate(attributes or ()):
+            if given:
+                self._take_attributes(row, given, where)
         self._spool.check_room(narrow.nbytes)
         with no_room():
             self._file.write(narrow.data)
@@ -187,6 +197,23 @@ class Rows:
                 return
             allowed = f"1 to {MOST_STREAMER_ID_CHARS} of A-Z a-z 0-9 . _ : - and not dots alone"
         raise InvalidRequest(f"{where(row)}: the id {given[:100]!r} is not {allowed}")
+
+    def _take_attributes(self, row: int, given: Mapping[str, Scalar], where: Where) -> None:
+        for name, value in given.items():
+            if not 0 < len(name) <= _MOST_NAME_CHARS:
+                raise InvalidRequest(
+                    f"{where(row)}: the name of an attribute has {len(name)} characters; 1 to "
+                    f"{_MOST_NAME_CHARS} may be"
+                )
+            if isinstance(value, int | float) and not -MOST_NUMBER <= value <= MOST_NUMBER:
+                raise InvalidRequest(
+                    f"{where(row)}: the attribute {name!r} is {value}; a number may be 2^53 at "
+                    "most: send an id as text"
+                )
+        try:
+            self.attributes.put(self.count + row, given)
+        except TooManyValues as error:
+            raise InvalidRequest(f"{where(row)}: {error}") from error
 
     def _take_interactions(self, interactions: Sequence[float] | None, where: Where) -> None:
         if self.count and (interactions is None) != (not self._interactions):

@@ -1,5 +1,5 @@
--- Removes a user from a generation: its chunks without the user, the record, and a note.
--- KEYS  records, meta, chunks, erased users
+-- Removes a row from a generation: its chunks without the row, the record, and a note.
+-- KEYS  records, meta, chunks, who was erased
 -- ARGV  space, record before, record after, new mark, note, seconds for which notes are kept,
 --       (name, chunk) of each part
 local before = redis.call('HGET', KEYS[1], ARGV[1]) or ''

@@ -1,27 +1,33 @@
 """Spaces on Valkey or Redis.
 
 ss:spaces                    hash: JSON of a `SpaceRecord` by space
-ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it is kept
+ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it is kept. Where chunks
+                             are in a folder, those alone that an erasure has changed
 ss:space:upload:<space>      the token of the hand-over that is being received; expires
-ss:space:erased              sorted set: notes of erased users by the time of their erasure
+ss:space:erased              sorted set: notes of who was erased, by the time of the erasure
 ss:spaces:replicas           hash: by replica, when it told what it has in memory, and that
 ss:meta                      hash: spaces_mark, drawn at random at each change
 """
 
+import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.events.feed import EMIT, event_arguments
+from service.store.redis.spaces.folder import ChunkFolder
 from service.store.spaces import (
     ERASED_KEPT_S,
     UPLOAD_LEASE_S,
     ChunksLost,
+    ErasedRow,
+    RowErasure,
     SpaceChange,
-    UserErasure,
+    SpaceRecord,
 )
 
 _CHANGE = EMIT + Path(__file__).with_name("change.lua").read_text(encoding="utf-8")
@@ -67,9 +73,12 @@ _UNKEPT_S = 3600
 class RedisSpaces:
     """A `SpaceStore` on a Valkey or Redis server."""
 
-    def __init__(self, client: RedisClient, prefix: str = "ss:") -> None:
-        """Ask by `client` for what is kept under a prefix."""
+    def __init__(
+        self, client: RedisClient, prefix: str = "ss:", folder: ChunkFolder | None = None
+    ) -> None:
+        """Ask by `client` for what is kept under a prefix; new chunks go to `folder`, if any."""
         self._client = client
+        self._folder = folder
         self._records, self._meta = f"{prefix}spaces", f"{prefix}meta"
         self._chunk_key, self._upload = f"{prefix}space:chunks:", f"{prefix}space:upload:"
         self._erased, self._replicas = f"{prefix}space:erased", f"{prefix}spaces:replicas"
@@ -99,6 +108,9 @@ class RedisSpaces:
             ChunksLost: what shall be kept is not all there; nothing was changed.
         """
         kept, count = change.keep or ("", 0)
+        if self._folder is not None and count:
+            await self._settle(self._folder, kept, count)
+            count = 0
         keys = [self._records, self._meta, *self._events]
         keys.append(self._chunk_key + kept if count else self._meta)
         keys += [self._chunk_key + chunks_id for chunks_id in change.drop]
@@ -107,46 +119,82 @@ class RedisSpaces:
         done = await self._change(keys, [*arguments, *event_arguments(change.events)])
         if done == -1:
             raise ChunksLost(f"of {count} chunks some are gone")
+        if done and self._folder is not None:
+            for chunks_id in change.drop:
+                await asyncio.to_thread(self._folder.drop, chunks_id)
         return bool(done)
 
-    async def erase(self, erasure: UserErasure) -> bool:
-        """Remove a user; see `SpaceStore.erase`."""
+    async def _settle(self, folder: ChunkFolder, chunks_id: str, count: int) -> None:
+        if len(await asyncio.to_thread(folder.names, chunks_id)) != count:
+            raise ChunksLost(f"of {count} chunks some are gone")
+        await asyncio.to_thread(folder.settle, chunks_id)
+
+    async def erase(self, erasure: RowErasure) -> bool:
+        """Remove a row; see `SpaceStore.erase`."""
         keys = [self._records, self._meta, self._chunk_key + erasure.chunks_id, self._erased]
-        note = json.dumps([erasure.chunks_id, erasure.number, erasure.user_id])
+        kind, row_id = erasure.row
+        note = json.dumps([erasure.chunks_id, erasure.number, row_id, kind])
         arguments: list[Argument] = [erasure.space, erasure.before, erasure.after]
         arguments += [secrets.token_hex(8), note, int(ERASED_KEPT_S)]
         for name, chunk in erasure.chunks.items():
             arguments += [name, chunk]
-        return bool(await self._erase(keys, arguments))
+        done = bool(await self._erase(keys, arguments))
+        if done and self._folder is not None:  # the store's go before those of the folder
+            call = partial(self._folder.remove, erasure.chunks_id, list(erasure.chunks))
+            await asyncio.to_thread(call)
+        return done
 
-    async def erased(self, chunks_id: str) -> dict[int, str]:
-        """Users that were erased from a generation lately, by their number."""
+    async def erased(self, chunks_id: str) -> dict[int, ErasedRow]:
+        """Who was erased from a generation lately, by number."""
         notes: list[bytes] = await self._client.ask("ZRANGE", self._erased, 0, -1)
         read = [json.loads(note) for note in notes]
-        return {int(number): str(user) for of, number, user in read if of == chunks_id}
+        # Those of a release before tell of users alone, and not of their kind.
+        return {
+            number: ErasedRow(kind[0] if kind else "user", row_id)
+            for of, number, row_id, *kind in read
+            if of == chunks_id
+        }
 
     async def put_chunk(self, chunks_id: str, name: str, data: bytes) -> None:
         """Write a chunk; see `SpaceStore.put_chunk`."""
+        if self._folder is not None:
+            return await asyncio.to_thread(self._folder.put, chunks_id, name, data)
         key = self._chunk_key + chunks_id
         await self._client.ask_together([("HSET", key, name, data), ("EXPIRE", key, _UNKEPT_S)])
 
     async def chunks(self, chunks_id: str, names: Sequence[str]) -> list[bytes | None]:
         """Chunks as of one moment; None of those that are not there."""
-        return await self._client.ask("HMGET", self._chunk_key + chunks_id, *names)
+        key = self._chunk_key + chunks_id
+        found: list[bytes | None] = await self._client.ask("HMGET", key, *names)
+        if self._folder is not None:
+            for i, name in enumerate(names):
+                if found[i] is None:
+                    found[i] = await asyncio.to_thread(self._folder.get, chunks_id, name)
+        return found
 
     async def chunk_names(self, chunks_id: str) -> list[str]:
         """Names of a generation's chunks."""
         names: list[bytes] = await self._client.ask("HKEYS", self._chunk_key + chunks_id)
-        return sorted(name.decode() for name in names)
+        found = {name.decode() for name in names}
+        if self._folder is not None:
+            found.update(await asyncio.to_thread(self._folder.names, chunks_id))
+        return sorted(found)
 
     async def drop_chunks(self, chunks_id: str) -> None:
         """Remove chunks of a hand-over that was given up."""
         await self._client.ask("UNLINK", self._chunk_key + chunks_id)
+        if self._folder is not None:
+            await asyncio.to_thread(self._folder.drop, chunks_id)
 
     async def begin_upload(self, space: str, token: str) -> bool:
         """Take or keep the right to hand over; see `SpaceStore.begin_upload`."""
         arguments: list[Argument] = [token, int(UPLOAD_LEASE_S * 1000)]
-        return bool(await self._take([self._upload + space], arguments))
+        taken = bool(await self._take([self._upload + space], arguments))
+        if taken and self._folder is not None:
+            records = [SpaceRecord.of_json(text) for text in (await self.all()).values()]
+            kept = {one.chunks_id for record in records for one in record.generations}
+            await asyncio.to_thread(self._folder.sweep, kept)
+        return taken
 
     async def end_upload(self, space: str, token: str) -> None:
         """Give it back."""

@@ -9,6 +9,7 @@ from service.engine.prediction.fit import Fit, Head, Known, audience_of, fit
 from service.engine.prediction.linear import LinearMap, Ridge, cosines, procrustes
 from service.engine.prediction.neighbours import nearest
 from service.engine.prediction.predictor import Predictions
+from service.engine.spaces.row_vectors import RowVectors
 from tests.service.engine.prediction.worlds import World, unit, world
 
 
@@ -125,7 +126,7 @@ def test_held_out_are_those_that_the_encoder_was_trained_without(clear: World) -
 
 
 def test_vectors_turned_by_audience_are_as_alike_as_their_scores(clear: World) -> None:
-    turn = audience_of(clear.users)
+    turn = audience_of(RowVectors.of(clear.users))
     assert turn is not None
     known = replace(clear.known, audience=turn)
     scores = clear.known.vectors @ clear.users.T
@@ -133,7 +134,7 @@ def test_vectors_turned_by_audience_are_as_alike_as_their_scores(clear: World) -
     found = unit(known.by_audience()[:50]) @ unit(known.by_audience()[:50]).T
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert fit(known).graph is not None
-    assert audience_of(clear.users[:3]) is None
+    assert audience_of(RowVectors.of(clear.users[:3])) is None
 
 
 def test_procrustes_tells_a_rotation_from_another_space(clear: World) -> None:

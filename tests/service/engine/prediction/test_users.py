@@ -1,10 +1,16 @@
 """Users by inner product: exact while they are few, by codes beyond."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from service.engine.prediction.inner_products import InnerProductIndex, nearest_of_all
+from service.engine.prediction.inner_products import Allowed, InnerProductIndex, nearest_of_all
 from service.engine.prediction.users import UserIndex
+from service.engine.spaces.array_file import ArrayFile
+from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.user_attributes import AttributesRead, UserAttributes
+from service.index.filters import Condition, Filter
 from tests.service.engine.prediction.worlds import unit
 
 
@@ -18,7 +24,17 @@ def vectors(count: int, width: int = 16, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def users() -> UserIndex:
     made = vectors(2000)
-    return UserIndex([f"u{i}" for i in range(2000)], made, vectors(50, seed=1))
+    attributes = AttributesRead()
+    for row in range(2000):
+        attributes.put(row, {"country": "CN" if row % 3 else "TW", "level": row % 10})
+    told = UserAttributes(2000)
+    told.put(0, attributes.packed(0, 2000))
+    return UserIndex(
+        [f"u{i}" for i in range(2000)],
+        RowVectors.of(made),
+        vectors(50, seed=1),
+        attributes=told,
+    )
 
 
 def naive(query: np.ndarray, left_out: frozenset[int] = frozenset()) -> list[str]:
@@ -32,6 +48,22 @@ def test_the_users_with_the_largest_inner_products_come_first(users: UserIndex) 
     assert [user.user_id for user in found] == naive(query)[:20]
     assert found[0].score == pytest.approx(float((vectors(2000) @ query).max()), rel=1e-4)
     assert users.recall == 1
+
+
+def test_users_are_filtered_by_attributes(users: UserIndex) -> None:
+    query = vectors(1, seed=3)[0]
+    wanted = Filter([Condition("country", any=["TW"]), Condition("level", gte=5)])
+    others = frozenset(row for row in range(2000) if row % 3 or row % 10 < 5)
+    found = users.search(query, 20, wanted=wanted)
+    for _ in range(2):  # it is remembered
+        found = users.search(query, 20, wanted=wanted)
+        assert [user.user_id for user in found] == naive(query, others)[:20]
+    first = frozenset(user.user_id for user in found[:5])
+    found = users.search(query, 20, exclude=[first], wanted=wanted)
+    assert [user.user_id for user in found] == naive(query, others)[5:25]
+    nobody = Filter([Condition("contry", any=["TW"])])
+    assert (users.search(query, 20, wanted=nobody), users.unknown(nobody)) == ([], ["contry"])
+    assert len(users.search(query, 2000, wanted=wanted)) == 2000 - len(others)
 
 
 def test_excluded_users_are_left_out_however_many(users: UserIndex) -> None:
@@ -52,14 +84,14 @@ def test_scores_have_a_floor(users: UserIndex) -> None:
 
 
 def test_nobody_and_fewer_than_asked_for(users: UserIndex) -> None:
-    empty = UserIndex([], np.zeros((0, 16), np.float32), vectors(5))
+    empty = UserIndex([], RowVectors.of(np.zeros((0, 16), np.float32)), vectors(5))
     assert empty.search(vectors(1)[0], 10) == []
     assert len(users.search(vectors(1)[0], 5000)) == 2000
 
 
 def test_codes_find_nearly_all_with_norms_kept() -> None:
     rows, queries = vectors(20_000), vectors(100, seed=5)
-    index = InnerProductIndex(rows, vectors(64, seed=6), most=100, exact_rows=1000)
+    index = InnerProductIndex(RowVectors.of(rows), vectors(64, seed=6), most=100, exact_rows=1000)
     assert not index.is_exact
     assert index.recall >= 0.98
     shares = []
@@ -74,9 +106,38 @@ def test_codes_find_nearly_all_with_norms_kept() -> None:
     assert set(many.tolist()) == set(np.argsort(-(rows @ queries[0]))[:500].tolist())
 
 
+@pytest.mark.parametrize("share", [0.5, 0.01])
+def test_codes_find_nearly_all_that_are_allowed(share: float) -> None:
+    rows, queries = vectors(200_000), vectors(20, seed=5)
+    index = InnerProductIndex(RowVectors.of(rows, 1000), vectors(64, seed=6), most=100)
+    assert not index.is_exact
+    # Whom a filter lets through may be alike, and far from who is asked for.
+    drawn = np.random.default_rng(0).random(len(rows)) < share
+    for mask in (drawn, drawn & (rows[:, 0] < 0)):
+        shares = []
+        for query in queries:
+            best, scores = index.search(query, 50, Allowed(mask))
+            assert mask[best].all()
+            assert (np.diff(scores) <= 0).all()
+            allowed = np.flatnonzero(mask)
+            exact = allowed[np.argsort(-(rows[allowed] @ query))[:50]]
+            shares.append(len(np.intersect1d(best, exact)) / 50)
+        assert np.mean(shares) > 0.95
+
+
+def test_an_index_in_a_file_answers_alike(tmp_path: Path) -> None:
+    rows = vectors(140_000)
+    index = InnerProductIndex(RowVectors.of(rows), vectors(64, seed=6), most=100)
+    with ArrayFile(tmp_path) as file:
+        kept = index.kept(index.vectors.kept(file.keep), file.keep)
+    for query in vectors(5, seed=7):
+        for one, other in zip(index.search(query, 30), kept.search(query, 30), strict=True):
+            assert one.tolist() == other.tolist()
+
+
 def test_the_recall_is_measured_over_all_rows() -> None:
     rows, probes = vectors(70_000), vectors(8, seed=6)
-    index = InnerProductIndex(rows, probes, most=50, exact_rows=1000)
+    index = InnerProductIndex(RowVectors.of(rows), probes, most=50, exact_rows=1000)
     shares = [
         np.isin(index.search(probe, 50)[0], np.argsort(-(rows @ probe))[:50]).mean()
         for probe in probes
@@ -89,7 +150,7 @@ def test_a_recall_that_codes_do_not_reach_scans_all() -> None:
     # All alike to 4 bits of each component, beside one that is far away.
     rows = (1 + 1e-4 * np.random.default_rng(0).standard_normal(rows.shape)).astype(np.float32)
     rows[0] = 1000
-    index = InnerProductIndex(rows, vectors(64), most=50, exact_rows=1000)
+    index = InnerProductIndex(RowVectors.of(rows), vectors(64), most=50, exact_rows=1000)
     assert index.is_exact
     assert index.recall == 1
 

@@ -34,15 +34,19 @@ def test_blocks_are_hashed_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_ids, "_BLOCK", 7)
     packed = PackedIds.of(ids)
     assert [packed.find(name) for name in ids] == list(range(1000))
-    assert PackedIds(*packed.packed)[999] == ids[999]
+    again = packed.kept(np.copy)
+    assert again[999] == ids[999]
+    assert again.find("观众-998") == 998
     assert packed.find("观众-1000") is None
 
 
 def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed_ids, "_hash", lambda _: 7)
-    monkeypatch.setattr(packed_ids, "_hashes", lambda _, ends: np.full(len(ends), 7, np.uint64))
+    monkeypatch.setattr(packed_ids, "_hash", lambda _: 7 << 32)
+    hashes = np.uint64(7 << 32)
+    monkeypatch.setattr(packed_ids, "_hashes", lambda _, ends: np.full(len(ends), hashes))
     packed = PackedIds.of(["a", "b", "c"])
     assert [packed.find(name) for name in "abcd"] == [0, 1, 2, None]
     assert packed.repeated() is None
+    assert PackedIds.of(["a", "b", "c", "b"]).repeated() == "b"
     with pytest.raises(IndexError):
         packed[3]

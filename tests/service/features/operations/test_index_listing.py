@@ -49,7 +49,7 @@ def index_of(client: TestClient) -> dict:
 
 
 def wait_for(client: TestClient, kind: str) -> dict:
-    for _ in range(600):
+    for _ in range(1200):
         if (found := index_of(client))["kind"] == kind:
             return found
         time.sleep(0.05)

@@ -27,6 +27,7 @@ class HandOver:
     user_ids: list[str]
     user_vectors: NDArray[np.float32]
     interactions: NDArray[np.float32] | None = None
+    attributes: list[dict[str, Any]] | None = None
 
     def but(self, **changes: Any) -> Self:
         return replace(self, **changes)
@@ -48,8 +49,10 @@ class HandOver:
             rows.append({"kind": "streamer", "id": name, "vector": vector.tolist()})
             if self.interactions is not None:
                 rows[-1]["interactions"] = float(self.interactions[row])
-        for name, vector in zip(self.user_ids, self.user_vectors, strict=True):
+        for row, (name, vector) in enumerate(zip(self.user_ids, self.user_vectors, strict=True)):
             rows.append({"kind": "user", "id": name, "vector": vector.tolist()})
+            if self.attributes is not None:
+                rows[-1]["attributes"] = self.attributes[row]
         return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
     def npz(self, *, packed: bool = False) -> bytes:
@@ -58,6 +61,11 @@ class HandOver:
             arrays["interactions"] = self.interactions
         if self.user_ids:
             arrays |= {"user_ids": np.array(self.user_ids), "user_vectors": self.user_vectors}
+        for name in {name for told in self.attributes or () for name in told}:
+            values = [told.get(name) for told in self.attributes or ()]
+            none = "" if any(isinstance(value, str) for value in values) else np.nan
+            column = [none if value is None else value for value in values]
+            arrays[f"user_attributes.{name}"] = np.array(column)
         into = io.BytesIO()
         (np.savez_compressed if packed else np.savez)(into, **arrays)
         return into.getvalue()

@@ -73,3 +73,27 @@ def test_spaces_are_copied_put_back_and_verified(serve: Serve, tmp_path: Path) -
     assert done.returncode == 1
     assert "has a damaged chunk u0.vectors" in done.stdout
     assert "als/g" in done.stdout
+
+
+def test_chunks_of_a_shared_folder_are_copied_put_back_and_verified(
+    serve: Serve, tmp_path: Path
+) -> None:
+    data, copy, folder = tmp_path / "data", tmp_path / "copy", tmp_path / "shared"
+    settings = {"STREAMER_SPACES__CHUNKS_DIR": str(folder)}
+    service = serve(**settings)
+    client: Any = service.client
+    handed = hand_over_of(client, store_streamers(client))
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    assert run("backup", "--data-dir", data, "--out", copy, **settings).returncode == 0
+    client.delete("/v1/spaces/als/generations/g0").raise_for_status()
+    assert list(folder.iterdir()) == []
+    assert service.stop() == 0
+    done = run("restore", copy, "--data-dir", data, **settings)
+    assert done.returncode == 0, done.stderr
+    (chunks,) = folder.iterdir()
+    done = run("verify", "--data-dir", data, **settings)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "spaces    1 generations: 200 streamers" in done.stdout
+    (chunks / "s0.ids").unlink()
+    done = run("verify", "--data-dir", data, **settings)
+    assert "lacks the chunk s0.ids" in done.stdout

@@ -1,6 +1,7 @@
 """A recommender hands over its vectors: every form, the checks, what is served."""
 
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.spaces.generation import Generation
+from service.engine.spaces.packed_ids import PackedIds
+from service.features.spaces.service import Spaces
+from service.features.spaces.storing import load
+from service.index.filters import Condition, Filter
+from service.store.spaces import SpaceRecord
+from tests.service.conftest import put, wait_until_visible
 from tests.service.features.spaces.hand_overs import (
     NDJSON,
     NPZ,
@@ -27,14 +35,34 @@ from tests.service.features.spaces.hand_overs import (
 from tests.service.http.test_bad_input import problem
 
 
+def counts_of(**changed: int) -> dict[str, int]:
+    """Counts of a generation, as they are shown."""
+    known = {"streamers": STREAMERS, "users": USERS, "erased_streamers": 0, "erased_users": 0}
+    return {**known, **changed}
+
+
+def spaces_of(client: TestClient) -> Spaces:
+    return client.app_state["services"].spaces  # type: ignore[index]
+
+
+def read_from_store(client: TestClient) -> Generation:
+    """What the store has of the generation of `als` that is served."""
+    spaces = spaces_of(client)
+    assert client.portal is not None
+    active = SpaceRecord.of_json(client.portal.call(spaces._store.get, "als")).active
+    assert active is not None
+    return client.portal.call(load, spaces._store, "als", active, spaces._lanes)
+
+
 def parquet_of(handed: HandOver) -> bytes:
     rows: list[dict[str, Any]] = [
-        {"kind": "streamer", "id": name, "vector": vector.tolist()}
+        {"kind": "streamer", "id": name, "vector": vector.tolist(), "attributes": None}
         for name, vector in zip(handed.ids, handed.vectors, strict=True)
     ]
+    told = handed.attributes or [None] * len(handed.user_ids)
     rows += [
-        {"kind": "user", "id": name, "vector": vector.tolist()}
-        for name, vector in zip(handed.user_ids, handed.user_vectors, strict=True)
+        {"kind": "user", "id": name, "vector": vector.tolist(), "attributes": attributes}
+        for name, vector, attributes in zip(handed.user_ids, handed.user_vectors, told, strict=True)
     ]
     sink = pa.BufferOutputStream()
     pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=37)
@@ -55,7 +83,7 @@ def test_every_form_is_served_as_it_was_sent(
     assert answer.status_code == 201, answer.text
     made = answer.json()
     assert made["state"] == "active"
-    assert made["counts"] == {"streamers": STREAMERS, "users": USERS, "erased_users": 0}
+    assert made["counts"] == counts_of()
     assert made["dim"] == WIDTH
     for row in (0, 41, STREAMERS - 1):
         found = served(client, handed.ids[row])
@@ -221,14 +249,120 @@ def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandO
     now = spaces.active.get("als")
     assert now.erased_users == {"观众-7"}
     assert "观众-7" in now.generation.user_ids
-    roll_back(client).raise_for_status()  # it is read from the store
-    now = spaces.active.get("als")
-    assert "观众-7" not in now.generation.user_ids
-    assert len(now.generation.user_ids) == len(now.generation.user_vectors) == USERS - 1
-    row = now.generation.user_ids.find("观众-8")
-    assert now.generation.user_vectors[row].tolist() == handed.user_vectors[8].tolist()
+    # In the one before it is hidden as well, and is not when that is read from the store.
+    roll_back(client).raise_for_status()
+    assert spaces.active.get("als").erased_users == {"观众-7"}
+    asked = {"streamer_id": handed.ids[3], "users": USERS}
+    users = client.post("/v1/cold-start", json=asked).json()["users"]
+    assert {user["user_id"] for user in users} == set(handed.user_ids) - {"观众-7"}
+    read = read_from_store(client)
+    assert isinstance(read.user_ids, PackedIds)
+    assert "观众-7" not in read.user_ids
+    assert len(read.user_ids) == len(read.user_vectors) == USERS - 1
+    row = read.user_ids.find("观众-8")
+    assert read.user_vectors.take(np.array([row]))[0].tolist() == handed.user_vectors[8].tolist()
     counts = space_of(client)["generations"][0]["counts"]
-    assert counts == {"streamers": STREAMERS, "users": USERS - 1, "erased_users": 1}
+    assert counts == counts_of(users=USERS - 1, erased_users=1)
+
+
+def test_the_vectors_of_an_erased_streamer_go_from_all_generations(
+    client: TestClient, handed: HandOver
+) -> None:
+    last = put(client, "once", bio="guitar vocal song")
+    wait_until_visible(client, last)
+    one = handed.but(
+        ids=[*handed.ids, "once"],
+        vectors=np.concatenate([handed.vectors, handed.vectors[:1]]),
+        interactions=np.full(STREAMERS + 1, 20, np.float32),
+    )
+    send(client, "g0", one.npz(), promote="true").raise_for_status()
+    send(client, "g1", one.turned(1).npz(), promote="true").raise_for_status()
+    send(client, "g2", one.turned(2).npz(), space="other").raise_for_status()
+    assert served(client, "once")["is_established"]
+    erased = client.delete("/v1/streamers/once", params={"erase": "true"}).json()
+    (left,) = [each["what"] for each in erased["persists"] if each["where"] == "spaces"]
+    assert "which no answer shows" in left
+    for _ in range(2):
+        assert served(client, "once")["vector"] is None
+        for space in ("als", "other"):
+            for generation in space_of(client, space)["generations"]:
+                expected = counts_of(erased_streamers=1)
+                assert generation["counts"] == expected
+        asked = client.post("/v1/cold-start", json={"streamer_id": "once", "space": "als"})
+        assert problem(asked, 404, "streamer_not_found")
+        roll_back(client)
+    read = read_from_store(client)
+    assert read.interactions is not None
+    assert "once" not in read.streamer_ids
+    assert len(read.streamer_ids) == len(read.vectors) == len(read.interactions) == STREAMERS
+    assert read.vectors[40].tolist() == one.vectors[40].tolist()
+    # Nothing is left to be done.
+    client.delete("/v1/streamers/once", params={"erase": "true"}).raise_for_status()
+    assert space_of(client)["generations"][0]["counts"] == counts_of(erased_streamers=1)
+
+
+ATTRIBUTES: list[dict[str, Any]] = [
+    {
+        **({} if i % 5 == 0 else {"country": ("CN", "TW", "日本")[i % 3]}),
+        **({} if i % 7 == 0 else {"level": i % 10}),
+        "is_vip": i % 2 == 0,
+    }
+    for i in range(USERS)
+]
+
+
+@pytest.mark.parametrize("form", ["lines", "npz", "parquet"])
+def test_users_are_filtered_by_attributes_that_come_with_them(
+    client: TestClient, handed: HandOver, form: str
+) -> None:
+    told = handed.but(attributes=ATTRIBUTES)
+    body, kind = {
+        "lines": (told.lines(), NDJSON),
+        "npz": (told.npz(), NPZ),
+        "parquet": (parquet_of(told), PARQUET),
+    }[form]
+    made = send(client, "g1", body, kind, promote="true").raise_for_status().json()
+    assert sorted(made["user_attributes"]) == ["country", "is_vip", "level"]
+
+    def among(wanted: dict[str, Any]) -> list[int]:
+        asked = {"streamer_id": handed.ids[3], "users": USERS, "user_filter": wanted}
+        answer = client.post("/v1/cold-start", json=asked).raise_for_status().json()
+        assert answer["unknown_user_fields"] == []
+        return sorted(int(user["user_id"].split("-")[1]) for user in answer["users"])
+
+    def those(holds: Callable[[dict[str, Any]], bool]) -> list[int]:
+        return [i for i in range(USERS) if holds(ATTRIBUTES[i])]
+
+    one_of = {"field": "country", "any": ["CN", "日本"]}
+    assert among({"must": [one_of]}) == those(lambda a: a.get("country") in ("CN", "日本"))
+    high = {"field": "attributes.level", "gte": 3, "lt": 7}
+    vip = {"field": "is_vip", "any": [True]}
+    assert among({"must": [high], "must_not": [one_of, vip]}) == those(
+        lambda a: (
+            3 <= a.get("level", -1) < 7
+            and a.get("country") not in ("CN", "日本")
+            and not a["is_vip"]
+        )
+    )
+    assert among({"must": [{"field": "level", "any": [0, 9]}]}) == those(
+        lambda a: a.get("level") in (0, 9)
+    )
+    # Who is erased takes its attributes along.
+    client.delete("/v1/spaces/als/users/观众-4").raise_for_status()
+    read = read_from_store(client)
+    assert read.user_attributes is not None
+    mask = read.user_attributes.mask(Filter([Condition("is_vip", any=[True])]))
+    assert [read.user_ids[row] for row in np.flatnonzero(mask).tolist()] == [
+        handed.user_ids[i] for i in those(lambda a: a["is_vip"]) if i != 4
+    ]
+
+
+def test_a_field_that_no_user_has_is_told(client: TestClient, handed: HandOver) -> None:
+    send(client, "g1", handed.npz(), promote="true").raise_for_status()
+    wanted = {"must": [{"field": "contry", "any": ["CN"]}]}
+    asked = {"streamer_id": handed.ids[3], "users": 5, "user_filter": wanted}
+    answer = client.post("/v1/cold-start", json=asked).json()
+    assert (answer["users"], answer["unknown_user_fields"]) == ([], ["contry"])
 
 
 def test_metrics_tell_of_spaces(client: TestClient, handed: HandOver) -> None:

@@ -1,6 +1,7 @@
 """Promotions while others read, on several replicas, and through a restart."""
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -13,9 +14,12 @@ from service.app import create_app
 from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
 from service.engine.spaces.generation import Generation
+from service.features.spaces import following
 from service.settings import Settings
+from service.store.redis.spaces.store import RedisSpaces
 from tests.service.features.keys.conftest import bearer, create
 from tests.service.features.spaces.hand_overs import (
+    USERS,
     HandOver,
     hand_over_of,
     promote,
@@ -112,6 +116,85 @@ def test_replicas_switch_together(start: Start) -> None:
     wait_until(lambda: space_of(late)["serving"] == "g0", "a new replica serves it")
     spaces = late.app_state["services"].spaces  # type: ignore[index]
     assert "观众-3" not in spaces.active.get("als").generation.user_ids
+
+
+def kept_in_files(client: TestClient) -> int:
+    """Generations that a replica has for a roll-back."""
+    return len(client.app_state["services"].spaces._follower._in_file)  # type: ignore[index]
+
+
+@pytest.mark.slow
+def test_a_roll_back_loads_and_fits_nothing(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    replicas = [start("one"), start("other")]
+    one = replicas[0]
+    handed = hand_over_of(one, store_streamers(one))
+    for number in range(2):
+        send(one, f"g{number}", handed.turned(number).npz(), promote="true").raise_for_status()
+    replicas.append(start("late"))  # which never served it
+    for client in replicas:
+        wait_until(lambda: kept_in_files(client) == 1, "the one before is in a file")  # noqa: B023
+
+    async def fail(*_: object) -> None:
+        raise AssertionError("loaded")
+
+    monkeypatch.setattr(following, "load", fail)
+    monkeypatch.setattr(GenerationFitter, "__call__", fail)
+    asked = {"streamer_id": handed.ids[3], "users": 5}
+    before = one.post("/v1/cold-start", json=asked).json()
+    shown = roll_back(one).raise_for_status().json()
+    assert (shown["active"]["generation"], shown["serving"]) == ("g0", "g0")
+    for client in replicas:
+        wait_until(lambda: space_of(client)["serving"] == "g0", "all go back")  # noqa: B023
+        for row in (1, 79):
+            shown = served(client, handed.ids[row])
+            assert shown["vector"] == handed.turned(0).vectors[row].tolist()
+        found = client.post("/v1/cold-start", json=asked).json()
+        assert found["id_embedding"]["generation"] == "g0"
+        assert [u["user_id"] for u in found["users"]] == [u["user_id"] for u in before["users"]]
+    generation = one.app_state["services"].spaces.active.get("als").generation  # type: ignore[index]
+    assert not generation.vectors.flags.writeable  # pages of a file
+    for client in replicas:  # the one that was left is no longer needed
+        wait_until(lambda: kept_in_files(client) == 1, "nothing else is kept")  # noqa: B023
+
+
+def test_chunks_in_a_folder_that_all_share(start: Start, tmp_path: Path) -> None:
+    folder = tmp_path / "shared"
+    settings = {"spaces": {"chunks_dir": folder}}
+    one, other = start("one", **settings), start("other", **settings)
+    handed = hand_over_of(one, store_streamers(one)).but(
+        attributes=[{"level": row % 3} for row in range(USERS)]
+    )
+    left = folder / "0123abcd"  # of a hand-over that was never kept
+    left.mkdir(parents=True)
+    os.utime(left, (0, 0))
+    send(one, "g0", handed.npz(), promote="true").raise_for_status()
+    assert not left.exists()
+    wait_until(lambda: space_of(other)["serving"] == "g0", "the other replica serves it")
+    assert served(other, "s005")["vector"] == handed.vectors[5].tolist()
+    send(other, "g1", handed.turned(1).npz(), promote="true").raise_for_status()
+    store = one.app_state["services"].spaces._store  # type: ignore[index]
+    assert one.portal is not None
+    chunks_ids = sorted(path.name for path in folder.iterdir())
+    assert len(chunks_ids) == 2
+    plain = RedisSpaces(store._client)
+    assert [one.portal.call(plain.chunk_names, i) for i in chunks_ids] == [[], []]
+    # What an erasure changes is in the store, in the same step as what is told of it.
+    one.delete("/v1/spaces/als/users/观众-3").raise_for_status()
+    for chunks_id in chunks_ids:
+        names = one.portal.call(plain.chunk_names, chunks_id)
+        assert names == ["u0.attributes", "u0.ids", "u0.vectors"]
+        assert not any((folder / chunks_id / name).exists() for name in names)
+    late = start("late", **settings)
+    wait_until(lambda: space_of(late)["serving"] == "g1", "a new replica serves it")
+    spaces = late.app_state["services"].spaces  # type: ignore[index]
+    assert len(spaces.active.get("als").generation.user_ids) == USERS - 1
+    # A service that does not know the folder says what is missing.
+    without = start("without")
+    wait_until(
+        lambda: "CHUNKS_DIR" in (space_of(without)["problem"] or ""), "it tells what is wrong"
+    )
+    one.delete("/v1/spaces/als/generations/g0").raise_for_status()
+    assert len(list(folder.iterdir())) == 1
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ export const en = {
   "app.copied": "Copied",
   "app.more": "More",
   "app.none": "none",
+  "plot.table": "As a table",
+  "plot.curve": "Curve",
   "app.gone": "This page does not exist.",
   "app.gone.remedy": "Choose one of the pages above.",
 

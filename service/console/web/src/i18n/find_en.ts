@@ -75,6 +75,7 @@ export const findEn = {
   "find.save.name": "Name of the list",
   "find.save.pattern": "Letters, digits, and . _ - inside",
   "find.save.for": "Title, for people",
+  "find.save.count": "How many, up to 10,000",
   "find.save.do": "Save",
   "find.case.title": "A case of {n} seeds",
   "find.case.for": "What it is about",

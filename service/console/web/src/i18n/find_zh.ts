@@ -77,6 +77,7 @@ export const findZh: Record<keyof typeof findEn, string> = {
   "find.save.name": "名单名称",
   "find.save.pattern": "字母、数字，中间可用 . _ -",
   "find.save.for": "标题",
+  "find.save.count": "多少位，最多 10,000",
   "find.save.do": "保存",
   "find.case.title": "以 {n} 个种子立案",
   "find.case.for": "案件说明",

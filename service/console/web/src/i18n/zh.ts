@@ -19,6 +19,8 @@ export const zh: Record<keyof typeof en, string> = {
   "app.copied": "已复制",
   "app.more": "更多",
   "app.none": "无",
+  "plot.table": "以表格显示",
+  "plot.curve": "曲线",
   "app.gone": "没有这个页面。",
   "app.gone.remedy": "请从上方选择一个页面。",
 

@@ -2,7 +2,7 @@ import type { ComponentChildren } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
 
-/** A modal dialog: it has the focus, and Escape closes it. */
+/** A modal dialog: it has the focus, Escape closes it, and then the focus is where it was. */
 export function Dialog(props: {
   title: string;
   close: () => void;
@@ -11,7 +11,11 @@ export function Dialog(props: {
 }) {
   const dialog = useRef<HTMLDialogElement>(null);
   useEffect(() => {
+    const before = document.activeElement;
     dialog.current?.showModal();
+    return () => {
+      if (before instanceof HTMLElement && before.isConnected) before.focus();
+    };
   }, []);
   return (
     <dialog ref={dialog} onClose={props.close} aria-labelledby="dialog-title">

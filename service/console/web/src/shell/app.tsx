@@ -30,7 +30,10 @@ function isPage(name: string): name is Page {
 
 export function App() {
   const [helping, setHelping] = useState(false);
-  useKeys({ "?": () => setHelping(true) });
+  useKeys({
+    "?": () => setHelping(true),
+    "/": () => document.querySelector<HTMLElement>("[data-search]")?.focus(),
+  });
   const { page } = place.value;
   const title = isPage(page) ? t(PAGES[page].title) : t("app.gone");
   const isOut = refused.value !== null;

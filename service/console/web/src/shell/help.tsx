@@ -10,6 +10,7 @@ const KEYS: [string[], Text][] = [
   [["z"], "keys.undo"],
   [["x", "n", "u"], "keys.judge"],
   [["y", "n", "u"], "keys.decide"],
+  [["m"], "keys.note"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],
   [["?"], "keys.help"],

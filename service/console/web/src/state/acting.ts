@@ -5,6 +5,8 @@ export interface Acting {
   /** Does one thing at a time; what fails is in `wrong`. */
   act: (work: () => Promise<void>) => Promise<void>;
   wrong: Failure | null;
+  /** What failed is told no longer. */
+  forget: () => void;
   acting: boolean;
 }
 
@@ -27,5 +29,5 @@ export function useActing(): Acting {
       setActing(false);
     }
   };
-  return { act, wrong, acting };
+  return { act, wrong, forget: () => setWrong(null), acting };
 }

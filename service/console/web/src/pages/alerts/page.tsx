@@ -10,6 +10,7 @@ import { useKeys } from "../../state/keyboard";
 import { changed, hrefOf, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { Alert, type State } from "./alert";
+import { OneWatchlist } from "./watchlist";
 import { Watchlists } from "./watchlists";
 
 const STATES = ["open", "confirmed", "dismissed"] as const satisfies State[];
@@ -21,6 +22,7 @@ export default function AlertsPage() {
   const asked = params.get("state") as State;
   const state = STATES.includes(asked) ? asked : "open";
   const mode = params.get("mode") === "shadow" ? "shadow" : "on";
+  const list = params.get("list");
   const decided = (): void => setRound((n) => n + 1);
   return (
     <div class="duplicates">
@@ -47,6 +49,7 @@ export default function AlertsPage() {
             {t("alert.shadow")}
           </a>
         </nav>
+        {list && <OneWatchlist key={list} id={list} round={round} changed={decided} />}
         <Inbox state={state} mode={mode} decided={decided} />
       </section>
     </div>

@@ -1,25 +1,32 @@
 /** One case: members and their edges as a graph and as tables, verdicts by keys, what happened. */
-import { useEffect, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, askForFile, type Schemas } from "../../api/client";
+import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
-import { download } from "../../parts/download";
+import { JobProgress } from "../../parts/job_progress";
 import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { useActing } from "../../state/acting";
+import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { place } from "../../state/location";
 import { say } from "../../state/saying";
+import { Closing } from "./closing";
+import { Deciding } from "./deciding";
+import { DifferencesTable, isEmpty, type Differences } from "./differences";
 import { Edges, Evidence } from "./edges";
 import { Events } from "./events";
 import { Graph } from "./graph";
-import { Members, VERDICTS, type Verdict } from "./members";
+import { Members, type Verdict } from "./members";
 
-const EVERY_MS = 1000;
 const MOST_MEMBERS = 100;
-const FORMATS = ["zip", "csv", "ndjson"] as const;
 export type Edge = Schemas["CaseEdgeOut"];
+
+function told({ joined_total, left_total, changed_total }: Differences): string {
+  const values = { joined: number(joined_total), left: number(left_total) };
+  return t("case.expanded", { ...values, changed: number(changed_total) });
+}
 
 export function Board({ id }: { id: string }) {
   const path = { case_id: id };
@@ -30,80 +37,86 @@ export function Board({ id }: { id: string }) {
   });
   const [current, setCurrent] = useState(0);
   const [edge, setEdge] = useState<Edge | null>(null);
-  const [job, setJob] = useState<string | null>(null);
-  const { act, wrong, acting } = useActing();
-  useEffect(() => {
-    if (!job) return;
-    const timer = setInterval(() => {
-      const params = { path: { job_id: job } };
-      void ask(api.GET("/v1/jobs/{job_id}", { params }))
-        .then(({ state }) => {
-          if (state === "queued" || state === "running") return;
-          setJob(null);
-          again();
-        })
-        .catch(() => setJob(null));
-    }, EVERY_MS);
-    return () => clearInterval(timer);
-  }, [job, again]);
+  const [differences, setDifferences] = useState<Differences | null>(null);
+  const [jobId, setJobId] = useState<string | null>(null);
+  const [failed, setFailed] = useState<Failure | null>(null);
+  const { act, wrong, forget, acting } = useActing();
+  const job = useFollowing(jobId, (end) => {
+    setJobId(null);
+    setFailed(whyFailed(end));
+    if (!(end instanceof Failure) && end.result) show(end.result["differences"] as Differences);
+    again();
+  });
 
   const members = value?.members ?? [];
+  const at = Math.min(current, Math.max(members.length - 1, 0));
   const params = { path, header: { "if-match": `"${value?.revision}"` } };
+  const show = (found: Differences): void => {
+    setDifferences(found);
+    say(isEmpty(found) ? t("case.unchanged") : told(found));
+  };
   /** What somebody else did meanwhile is shown, as is what was done. */
   const change = (work: () => Promise<string>): Promise<void> =>
     act(async () => {
+      setFailed(null);
       try {
-        say(await work());
+        const done = await work();
+        if (done) say(done);
       } finally {
         again();
       }
     });
-  const expand = (): Promise<void> =>
+  const expand = (how: "expand" | "rerun"): Promise<void> =>
     change(async () => {
-      const ran = await ask(api.POST("/v1/cases/{case_id}:expand", { params }));
+      const ran =
+        how === "expand"
+          ? await ask(api.POST("/v1/cases/{case_id}:expand", { params }))
+          : await ask(api.POST("/v1/cases/{case_id}:rerun", { params }));
       if ("job_id" in ran) {
-        setJob(ran.job_id);
+        setJobId(ran.job_id);
         return t("case.expanding");
       }
-      const { joined_total, left_total } = ran.differences;
-      return t("case.expanded", { joined: number(joined_total), left: number(left_total) });
+      show(ran.differences);
+      return "";
     });
-  const decide = (verdict: Verdict, row = current): Promise<void> =>
-    change(async () => {
-      const streamer_id = members[row]?.streamer_id;
-      if (!streamer_id) return "";
+  const decide = async (verdict: Verdict, note: string): Promise<boolean> => {
+    const streamer_id = members[at]?.streamer_id;
+    let isTaken = false;
+    if (!streamer_id) return isTaken;
+    await change(async () => {
       const to = { ...params, path: { ...path, streamer_id } };
-      const body = { verdict, note: "" };
+      const body = { verdict, note };
       await ask(api.PUT("/v1/cases/{case_id}/members/{streamer_id}", { params: to, body }));
-      setCurrent(Math.min(row + 1, members.length - 1));
+      isTaken = true;
+      setCurrent(Math.min(at + 1, members.length - 1));
       return `${streamer_id}: ${t(`case.${verdict}`)}`;
     });
+    return isTaken;
+  };
   const undo = (): Promise<void> =>
     change(async () => {
       const { undone } = await ask(api.POST("/v1/cases/{case_id}:undo", { params }));
+      setDifferences(null);
       return t("case.undone", { what: t(`case.event.${undone.kind}`) });
     });
-  const save = (format: (typeof FORMATS)[number]): Promise<void> =>
-    act(async () => {
-      const asked = { params: { path, query: { format } }, parseAs: "blob" } as const;
-      download(`${id}.${format}`, await askForFile(api.GET("/v1/cases/{case_id}/export", asked)));
-    });
-  const move = (step: number): void => {
-    const row = Math.min(Math.max(current + step, 0), members.length - 1);
-    setCurrent(row);
-    document.querySelector<HTMLElement>(`[data-member="${row}"]`)?.focus();
+  const lookAgain = (): void => {
+    forget();
+    again();
   };
-  useKeys({
-    j: () => move(1),
-    k: () => move(-1),
-    z: () => void undo(),
-    ...Object.fromEntries(
-      VERDICTS.map(([verdict, key]) => [key, () => void decide(verdict)] as const),
-    ),
-  });
+  const focus = (row: number): void =>
+    document.querySelector<HTMLElement>(`[data-member="${row}"]`)?.focus();
+  const move = (step: number): void => {
+    const row = Math.min(Math.max(at + step, 0), members.length - 1);
+    setCurrent(row);
+    focus(row);
+  };
+  useKeys({ j: () => move(1), k: () => move(-1), z: () => void undo() });
 
-  if (failure) return <Problem failure={failure} again={again} />;
+  if (failure && (!value || failure.status === 404)) {
+    return <Problem failure={failure} again={again} />;
+  }
   if (!value) return <Loading />;
+  const isBusy = acting || jobId !== null;
   return (
     <>
       <h2>
@@ -116,43 +129,52 @@ export function Board({ id }: { id: string }) {
         <button
           type="button"
           class="primary"
-          disabled={acting || job !== null}
-          onClick={() => void expand()}
+          disabled={isBusy}
+          onClick={() => void expand("expand")}
         >
           {t("case.expand")}
         </button>
-        {VERDICTS.map(([verdict, key]) => (
-          <button
-            key={verdict}
-            type="button"
-            disabled={acting || !members.length}
-            onClick={() => void decide(verdict)}
-          >
-            {t(`case.${verdict}`)} <kbd>{key}</kbd>
+        {value.run && (
+          <button type="button" disabled={isBusy} onClick={() => void expand("rerun")}>
+            {t("case.rerun")}
           </button>
-        ))}
-        <button type="button" class="plain" disabled={acting} onClick={() => void undo()}>
+        )}
+        <Deciding
+          who={members[at]?.streamer_id}
+          isActing={isBusy}
+          decide={decide}
+          focusMember={() => focus(at)}
+        />
+        <button type="button" class="plain" disabled={isBusy} onClick={() => void undo()}>
           {t("dup.undo")} <kbd>z</kbd>
         </button>
         <span class="spring" />
-        {FORMATS.map((format) => (
-          <button key={format} type="button" disabled={acting} onClick={() => void save(format)}>
-            {t("case.export", { format: format.toUpperCase() })}
-          </button>
-        ))}
+        <Closing id={id} title={value.title} revision={value.revision} />
       </div>
-      {wrong && <Problem failure={wrong} again={again} />}
-      {job && <p role="status">{t("case.expanding")}</p>}
+      {(failure ?? wrong) && <Problem failure={(failure ?? wrong)!} again={lookAgain} />}
+      {failed && <Problem failure={failed} />}
+      {jobId !== null && (
+        <p role="status">
+          {t("case.expanding")} {job && <JobProgress job={job} />}
+        </p>
+      )}
       {value.run?.incomplete_because && (
         <p class="notice">{t("find.incomplete", { why: value.run.incomplete_because })}</p>
       )}
+      {differences && <DifferencesTable found={differences} close={() => setDifferences(null)} />}
       {members.length ? (
         <>
           <p class="quiet">
             {t("case.found", { n: number(value.returned), all: number(value.total_known) })}
           </p>
-          <Graph members={members} edges={value.edges} current={current} choose={setEdge} />
-          <Members members={members} current={current} setCurrent={setCurrent} />
+          <Graph
+            members={members}
+            edges={value.edges}
+            current={at}
+            choose={setEdge}
+            chooseMember={setCurrent}
+          />
+          <Members members={members} current={at} setCurrent={setCurrent} />
           <NextPage next={value.next_cursor} name="members" />
           <Edges edges={value.edges} chosen={edge} choose={setEdge} />
           {edge && <Evidence edge={edge} close={() => setEdge(null)} />}

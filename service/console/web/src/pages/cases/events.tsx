@@ -20,6 +20,7 @@ export function Events({ id, revision }: { id: string; revision: number }) {
             <span class="quiet">{time(event.at)}</span> {t(`case.event.${event.kind}`)}{" "}
             {event.streamer_id && <Words value={event.streamer_id} />}{" "}
             {event.kind === "verdict" && named("case", String(event.new?.["verdict"]))}{" "}
+            {event.kind === "verdict" && <Words value={String(event.new?.["note"] ?? "")} />}{" "}
             <span class="quiet words">{event.key_name}</span>
           </li>
         ))}

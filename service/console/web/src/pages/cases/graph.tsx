@@ -1,4 +1,5 @@
 /** Members in circles by their hops; the tables beside it say the same. */
+import { useState } from "preact/hooks";
 import { t } from "../../i18n";
 import type { Edge } from "./board";
 import type { Member } from "./members";
@@ -39,34 +40,62 @@ export function Graph(props: {
   edges: Edge[];
   current: number;
   choose: (edge: Edge) => void;
+  chooseMember: (row: number) => void;
 }) {
-  const { members, edges } = props;
-  const points = placed(members);
-  const hasLabels = members.length <= MOST_LABELS;
+  const furthest = Math.max(...props.members.map((member) => member.hop));
+  const [most, setMost] = useState<number | null>(null);
+  const shown = props.members.filter((member) => most === null || member.hop <= most);
+  return (
+    <>
+      {furthest > 1 && (
+        <label>
+          {t("case.hops")}{" "}
+          <select
+            value={String(most ?? furthest)}
+            onChange={(event) => setMost(Number(event.currentTarget.value))}
+          >
+            {Array.from({ length: furthest }, (_, i) => (
+              <option key={i} value={String(i + 1)}>
+                {i + 1}
+              </option>
+            ))}
+          </select>
+        </label>
+      )}
+      <Drawing {...props} shown={shown} />
+    </>
+  );
+}
+
+function Drawing(props: Parameters<typeof Graph>[0] & { shown: Member[] }) {
+  const { members, edges, shown } = props;
+  const points = placed(shown);
+  const hasLabels = shown.length <= MOST_LABELS;
+  const lines = edges.flatMap((edge) => {
+    const [from, to] = [points.get(edge.a), points.get(edge.b)];
+    return from && to ? [{ edge, from, to }] : [];
+  });
   return (
     <svg
       class="graph"
       viewBox={`0 0 ${SIZE} ${SIZE}`}
       role="img"
-      aria-label={t("case.graph", { members: members.length, edges: edges.length })}
+      aria-label={t("case.graph", { members: shown.length, edges: lines.length })}
     >
-      {edges.map((edge) => {
-        const [from, to] = [points.get(edge.a), points.get(edge.b)];
-        if (!from || !to) return null;
-        return (
-          <line
-            key={`${edge.a} ${edge.b}`}
-            x1={from.x}
-            y1={from.y}
-            x2={to.x}
-            y2={to.y}
-            stroke-width={1 + 3 * edge.probability}
-            onClick={() => props.choose(edge)}
-          />
-        );
-      })}
+      {lines.map(({ edge, from, to }) => (
+        <line
+          key={`${edge.a} ${edge.b}`}
+          x1={from.x}
+          y1={from.y}
+          x2={to.x}
+          y2={to.y}
+          stroke-width={1 + 3 * edge.probability}
+          onClick={() => props.choose(edge)}
+        />
+      ))}
       {members.map((member, row) => {
-        const { x, y } = points.get(member.streamer_id)!;
+        const point = points.get(member.streamer_id);
+        if (!point) return null;
         const classes = [
           "node",
           member.hop === 0 && "seed",
@@ -74,10 +103,14 @@ export function Graph(props: {
           row === props.current && "current",
         ];
         return (
-          <g key={member.streamer_id} class={classes.filter(Boolean).join(" ")}>
-            <circle cx={x} cy={y} r={member.hop === 0 ? 11 : 8} />
+          <g
+            key={member.streamer_id}
+            class={classes.filter(Boolean).join(" ")}
+            onClick={() => props.chooseMember(row)}
+          >
+            <circle cx={point.x} cy={point.y} r={member.hop === 0 ? 11 : 8} />
             {hasLabels && (
-              <text x={x} y={y + 22} text-anchor="middle">
+              <text x={point.x} y={point.y + 22} text-anchor="middle">
                 {member.streamer_id.slice(0, LETTERS)}
               </text>
             )}

@@ -66,7 +66,14 @@ export function Members(props: {
             <td class="wide">
               <Words value={member.weakest_link?.join(" – ") ?? "–"} />
             </td>
-            <td>{member.verdict ? t(`case.${member.verdict.verdict}`) : "–"}</td>
+            <td>
+              {member.verdict ? t(`case.${member.verdict.verdict}`) : "–"}
+              {member.verdict?.note && (
+                <span class="quiet copies" title={member.verdict.key_name}>
+                  <Words value={member.verdict.note} />
+                </span>
+              )}
+            </td>
           </tr>
         ))}
       </tbody>

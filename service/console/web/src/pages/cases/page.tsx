@@ -90,6 +90,7 @@ function NewCase() {
         {t("case.seeds")}{" "}
         <textarea
           required
+          data-search=""
           rows={2}
           spellcheck={false}
           value={text}

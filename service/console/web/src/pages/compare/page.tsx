@@ -1,5 +1,5 @@
 /** Compare: are two accounts the same, and what each channel of evidence adds. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { streamer } from "../../api/profiles";
@@ -7,7 +7,6 @@ import { t } from "../../i18n";
 import { Profile, Name } from "../../parts/profile";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict, Waterfall } from "../../parts/waterfall";
-import { useKeys } from "../../state/keyboard";
 import { changed, go, hrefOf, place } from "../../state/location";
 
 export default function ComparePage() {
@@ -22,12 +21,11 @@ export default function ComparePage() {
       }),
     ),
   );
-  useKeys({ "/": () => document.getElementById("a")?.focus() });
   const marks = marksOf(value);
   return (
     <div class="compare">
       <h1>{t("compare.title")}</h1>
-      <Pair key={`${a} ${b}`} a={a} b={b} />
+      <Pair a={a} b={b} />
       {!(a && b) && <Empty title={t("compare.start")} remedy={t("compare.start.remedy")} />}
       {failure && <Problem failure={failure} again={again} />}
       {waiting && !value && <Loading />}
@@ -69,6 +67,10 @@ export function Side({ id, marked }: { id: string; marked: Map<string, string[]>
 function Pair(props: { a: string; b: string }) {
   const [a, setA] = useState(props.a);
   const [b, setB] = useState(props.b);
+  useEffect(() => {
+    setA(props.a);
+    setB(props.b);
+  }, [props.a, props.b]);
   return (
     <form
       class="pair-form"
@@ -86,7 +88,7 @@ function Pair(props: { a: string; b: string }) {
         <label key={name}>
           {t(`compare.${name}`)}
           <input
-            id={name}
+            data-search={name === "a" ? "" : undefined}
             required
             spellcheck={false}
             maxLength={128}

@@ -40,7 +40,6 @@ export function FindPage() {
     focusRow(row);
   };
   useKeys({
-    "/": () => document.getElementById("like")?.focus(),
     j: () => move(1),
     k: () => move(-1),
     e: () => {

@@ -61,6 +61,7 @@ export function Seeds(props: {
         )}
         <textarea
           id={name}
+          data-search={name === "like" ? "" : undefined}
           rows={1}
           placeholder={props.hint}
           spellcheck={false}

@@ -11,6 +11,8 @@ import { go, hrefOf } from "../../state/location";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
 const MOST_SEEDS = 100;
+/** Of a list; a job makes those that are longer than what this page shows. */
+const MOST_ROWS = 10_000;
 
 export function Shelf(props: {
   question: Question;
@@ -76,10 +78,12 @@ function SaveList(props: {
 }) {
   const [name, setName] = useState("");
   const [title, setTitle] = useState("");
+  const [count, setCount] = useState(String(props.question.count));
   const { act, wrong, acting } = useActing();
   const save = (): Promise<void> =>
     act(async () => {
-      const question = bodyOf(props.question, props.isExplained ? "short" : null, props.chosen);
+      const asked = { ...props.question, count: Number(count) };
+      const question = bodyOf(asked, props.isExplained ? "short" : null, props.chosen);
       const params = { path: { list_name: name }, header: { "if-none-match": "*" } };
       await ask(api.PUT("/v1/lists/{list_name}", { params, body: { title, question } }));
       go("lists", new URLSearchParams({ list: name }));
@@ -111,6 +115,17 @@ function SaveList(props: {
             maxLength={200}
             value={title}
             onInput={(event) => setTitle(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          {t("find.save.count")}{" "}
+          <input
+            type="number"
+            required
+            min="1"
+            max={MOST_ROWS}
+            value={count}
+            onInput={(event) => setCount(event.currentTarget.value)}
           />
         </label>
         <button type="submit" class="primary" disabled={acting}>

@@ -1,10 +1,12 @@
-/** The rows of a run, with their reasons in words. */
+/** The rows of a run, with their reasons in words; of long runs, some at a time. */
+import { useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
-import { percent, t } from "../../i18n";
+import { number, percent, t } from "../../i18n";
 import { Words } from "../../parts/words";
 import { hrefOf } from "../../state/location";
 
 type Row = Schemas["ListRowOut"];
+const AT_ONCE = 500;
 
 function textOf(row: Row, field: string): string {
   const value = row.fields[field];
@@ -12,6 +14,22 @@ function textOf(row: Row, field: string): string {
 }
 
 export function Rows({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
+  const [shown, setShown] = useState(AT_ONCE);
+  return (
+    <>
+      <Table rows={rows.slice(0, shown)} isCompared={isCompared} />
+      {shown < rows.length && (
+        <p class="actions">
+          <button type="button" onClick={() => setShown(shown + AT_ONCE)}>
+            {t("list.more", { n: number(Math.min(AT_ONCE, rows.length - shown)) })}
+          </button>
+        </p>
+      )}
+    </>
+  );
+}
+
+function Table({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
   return (
     <table class="results">
       <caption class="unseen">{t("list.found", { n: rows.length })}</caption>

@@ -5,15 +5,25 @@ import { api, ask, askForFile, Failure, type Schemas } from "../../api/client";
 import { number, t, time } from "../../i18n";
 import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
+import { JobProgress } from "../../parts/job_progress";
 import { Empty, Loading, Problem } from "../../parts/states";
+import { Sure } from "../../parts/sure";
 import { Words } from "../../parts/words";
 import { useActing } from "../../state/acting";
+import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
 import { Rows } from "./rows";
 
 type Answer = Schemas["ListAnswerOut"];
+type Format = "json" | "csv" | "xlsx";
+
+/** A list that a job makes, and in which form. */
+interface Later {
+  jobId: string;
+  format: Format;
+}
 
 export function SavedList({ name }: { name: string }) {
   const params = { path: { list_name: name } };
@@ -24,25 +34,46 @@ export function SavedList({ name }: { name: string }) {
   const [isNewOnly, setNewOnly] = useState(false);
   const [writing, setWriting] = useState(false);
   const [sure, setSure] = useState(false);
+  const [later, setLater] = useState<Later | null>(null);
+  const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, acting } = useActing();
+  const job = useFollowing(later?.jobId ?? null, (end) => {
+    const { jobId, format } = later!;
+    setLater(null);
+    const why = whyFailed(end);
+    if (why) setFailed(why);
+    else void act(() => take(jobId, format));
+  });
+  /** What a job made: rows to look at, or a file. */
+  const take = async (jobId: string, format: Format): Promise<void> => {
+    const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
+    const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
+    if (format === "json") setAnswer(JSON.parse(await file.text()) as Answer);
+    else download(`${name}.${format}`, file);
+    say(t("list.later.done"));
+    again();
+  };
   const run = (): Promise<void> =>
     act(async () => {
+      setFailed(null);
       const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
-      if (!("rows" in found)) {
-        throw new Failure(202, "later", t("list.later"));
-      }
-      setAnswer(found);
-      again();
+      if ("rows" in found) {
+        setAnswer(found);
+        again();
+      } else setLater({ jobId: (found as Schemas["JobOut"]).job_id, format: "json" });
     });
   /** Of the same question; no run is kept of it. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>
     act(async () => {
+      setFailed(null);
       const query = { format };
       const body = value!.question;
-      const file = await askForFile(
-        api.POST("/v1/lists:preview", { params: { query }, body, parseAs: "blob" }),
-      );
-      download(`${name}.${format}`, file);
+      const asked = { params: { query }, body, parseAs: "blob" } as const;
+      const file = await askForFile(api.POST("/v1/lists:preview", asked));
+      if (file.type.startsWith("application/json")) {
+        const made = JSON.parse(await file.text()) as Schemas["JobOut"];
+        setLater({ jobId: made.job_id, format });
+      } else download(`${name}.${format}`, file);
     });
   const drop = (): Promise<void> =>
     act(async () => {
@@ -55,6 +86,7 @@ export function SavedList({ name }: { name: string }) {
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
+  const isBusy = acting || later !== null;
   return (
     <>
       <h2>
@@ -65,13 +97,13 @@ export function SavedList({ name }: { name: string }) {
         {t("list.asks", { n: number(value.question.k ?? 200) })}
       </p>
       <div class="toolbar">
-        <button type="button" class="primary" disabled={acting} onClick={() => void run()}>
+        <button type="button" class="primary" disabled={isBusy} onClick={() => void run()}>
           {t("list.run")} <kbd>r</kbd>
         </button>
-        <button type="button" disabled={acting} onClick={() => void save("xlsx")}>
+        <button type="button" disabled={isBusy} onClick={() => void save("xlsx")}>
           {t("list.xlsx")}
         </button>
-        <button type="button" disabled={acting} onClick={() => void save("csv")}>
+        <button type="button" disabled={isBusy} onClick={() => void save("csv")}>
           {t("find.download")}
         </button>
         <button type="button" disabled={!rows.length} onClick={() => setWriting(true)}>
@@ -82,7 +114,13 @@ export function SavedList({ name }: { name: string }) {
           {t("list.delete")}
         </button>
       </div>
-      {wrong && <Problem failure={wrong} />}
+      {wrong && !sure && <Problem failure={wrong} />}
+      {failed && <Problem failure={failed} />}
+      {later && (
+        <p role="status">
+          {t("list.later")} {job && <JobProgress job={job} />}
+        </p>
+      )}
       {answer && (
         <>
           <p role="status">
@@ -116,17 +154,14 @@ export function SavedList({ name }: { name: string }) {
         <Outreach ids={rows.map((row) => row.streamer_id)} close={() => setWriting(false)} />
       )}
       {sure && (
-        <Dialog
+        <Sure
           title={t("list.delete.sure", { name })}
+          label={t("list.delete")}
+          isActing={acting}
+          wrong={wrong}
+          act={() => void drop()}
           close={() => setSure(false)}
-          actions={
-            <button type="button" class="danger" disabled={acting} onClick={() => void drop()}>
-              {t("list.delete")}
-            </button>
-          }
-        >
-          {wrong && <Problem failure={wrong} />}
-        </Dialog>
+        />
       )}
     </>
   );

@@ -67,7 +67,7 @@ function Newcomer(props: { id: string; take: (id: string, text: string) => void 
       <label>
         {t("new.id")}{" "}
         <input
-          id="newcomer"
+          data-search=""
           maxLength={128}
           spellcheck={false}
           value={id}

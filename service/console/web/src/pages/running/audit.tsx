@@ -1,21 +1,50 @@
+/** The audit log: who asked or changed what, by key, streamer and time; as a page and as a file. */
 import { useAsked } from "../../api/asked";
-import { api, ask } from "../../api/client";
+import { api, ask, askForFile, type Schemas } from "../../api/client";
 import { t, time } from "../../i18n";
-import { Empty, Loading, Problem } from "../../parts/states";
-import { place } from "../../state/location";
+import { download } from "../../parts/download";
 import { NextPage } from "../../parts/next_page";
+import { Empty, Loading, Problem } from "../../parts/states";
+import { useActing } from "../../state/acting";
+import { changed, hrefOf, place } from "../../state/location";
+import { AuditFilter, wantedOf } from "./audit_filter";
 
+type Page = Schemas["AuditPage"];
 const MOST_IDS = 5;
 
 export function Audit() {
-  const cursor = place.value.params.get("cursor");
-  const { value, failure, again } = useAsked(`audit ${cursor}`, (signal) => {
-    const query = { limit: 100, ...(cursor && { cursor }) };
+  const { params } = place.value;
+  const cursor = params.get("cursor");
+  const wanted = wantedOf(params);
+  const asked = `audit ${JSON.stringify(wanted)} ${cursor}`;
+  const { value, failure, again } = useAsked(asked, (signal) => {
+    const query = { ...wanted, limit: 100, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/audit", { params: { query }, signal }));
   });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
-  if (!value.entries.length && !value.next_cursor) return <Empty title={t("run.audit.none")} />;
+  const { act, wrong, acting } = useActing();
+  const save = (): Promise<void> =>
+    act(async () => {
+      const query = { params: { query: wanted }, parseAs: "blob" } as const;
+      download("audit.ndjson", await askForFile(api.GET("/v1/audit/export", query)));
+    });
+  return (
+    <>
+      <AuditFilter />
+      <p class="actions">
+        <button type="button" disabled={acting} onClick={() => void save()}>
+          {t("run.audit.download")}
+        </button>
+      </p>
+      {wrong && <Problem failure={wrong} />}
+      {failure && <Problem failure={failure} again={again} />}
+      {!value && !failure && <Loading />}
+      {value && !failure && <Entries page={value} />}
+    </>
+  );
+}
+
+function Entries({ page }: { page: Page }) {
+  if (!page.entries.length && !page.next_cursor) return <Empty title={t("run.audit.none")} />;
   return (
     <>
       <table>
@@ -34,10 +63,18 @@ export function Audit() {
           </tr>
         </thead>
         <tbody>
-          {value.entries.map((entry) => (
+          {page.entries.map((entry) => (
             <tr key={`${entry.chain} ${entry.n}`}>
               <td>{time(entry.at)}</td>
-              <td class="id wide">{entry.key_id ?? "–"}</td>
+              <td class="id wide">
+                {entry.key_id ? (
+                  <a href={hrefOf("running", changed({ key: entry.key_id, cursor: null }))}>
+                    {entry.key_id}
+                  </a>
+                ) : (
+                  "–"
+                )}
+              </td>
               <th scope="row" class="words">
                 {[entry.method, entry.route, entry.action].filter(Boolean).join(" ") || entry.kind}
               </th>
@@ -50,7 +87,7 @@ export function Audit() {
           ))}
         </tbody>
       </table>
-      <NextPage next={value.next_cursor} />
+      <NextPage next={page.next_cursor} />
     </>
   );
 }

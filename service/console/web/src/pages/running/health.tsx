@@ -3,6 +3,8 @@ import { useAsked } from "../../api/asked";
 import { Failure, type Schemas } from "../../api/client";
 import { number, percent, t, time } from "../../i18n";
 import { Loading, Problem } from "../../parts/states";
+import { Lag } from "./lag";
+import { Rebuild } from "./rebuild";
 
 type State = Schemas["HealthOut"];
 const EVERY_MS = 5000;
@@ -31,7 +33,13 @@ export function Health() {
     <>
       {failure && <Problem failure={failure} again={again} />}
       {!value && !failure && <Loading />}
-      {value && <Shown state={value} />}
+      {value && (
+        <>
+          <Shown state={value} />
+          <Lag state={value} />
+          <Rebuild />
+        </>
+      )}
     </>
   );
 }

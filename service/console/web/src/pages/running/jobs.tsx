@@ -1,17 +1,14 @@
 import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, Failure, type Schemas } from "../../api/client";
-import { named, number, t, time } from "../../i18n";
-import { Empty, Loading, Problem } from "../../parts/states";
+import { api, ask, Failure } from "../../api/client";
+import { named, t, time } from "../../i18n";
+import { JobProgress } from "../../parts/job_progress";
 import { NextPage } from "../../parts/next_page";
+import { Empty, Loading, Problem } from "../../parts/states";
+import { isGoingOn, type Job } from "../../state/following";
 import { place } from "../../state/location";
 
-type Job = Schemas["JobOut"];
 const EVERY_MS = 2000;
-
-function isGoingOn(job: Job): boolean {
-  return job.state === "queued" || job.state === "running";
-}
 
 export function Jobs() {
   const cursor = place.value.params.get("cursor");
@@ -77,7 +74,7 @@ function Row({ job, act }: { job: Job; act: (work: Promise<unknown>) => void }) 
         {job.error && <span class="wrong words">{job.error.detail}</span>}
       </td>
       <td>
-        <Progress job={job} />
+        <JobProgress job={job} />
       </td>
       <td>{time(job.created_at)}</td>
       <td class="id quiet wide">{job.job_id}</td>
@@ -100,20 +97,5 @@ function Row({ job, act }: { job: Job; act: (work: Promise<unknown>) => void }) 
         )}
       </td>
     </tr>
-  );
-}
-
-function Progress({ job }: { job: Job }) {
-  const { done, total, eta_s } = job.progress;
-  const values = { done: number(done), total: total === null ? "?" : number(total) };
-  const told =
-    eta_s === null ? t("run.of", values) : t("run.eta", { ...values, eta: Math.ceil(eta_s) });
-  return (
-    <>
-      {total !== null && total > 0 && (
-        <progress max={total} value={done} aria-label={t("run.progress")} />
-      )}{" "}
-      {told}
-    </>
   );
 }

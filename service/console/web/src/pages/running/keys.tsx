@@ -2,16 +2,16 @@ import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
 import { t, time } from "../../i18n";
-import { CopyButton } from "../../parts/copy_button";
 import { Dialog } from "../../parts/dialog";
+import { Secret } from "../../parts/secret";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { place } from "../../state/location";
 import { NextPage } from "../../parts/next_page";
+import { NewKey } from "./new_key";
 
 type Key = Schemas["KeyOut"];
 type Issued = Schemas["IssuedKeyOut"];
-const ROLES = ["operations", "recommender", "antifraud", "admin"] as const;
 
 export function KeysTable() {
   const cursor = place.value.params.get("cursor");
@@ -118,50 +118,8 @@ function rotate(key: Key): Promise<Issued> {
 
 function Shown({ issued, close }: { issued: Issued; close: () => void }) {
   return (
-    <Dialog title={issued.name} close={close}>
-      <p>{t("run.key.shown")}</p>
+    <Secret title={issued.name} secret={issued.key} close={close}>
       {issued.previous_until && <p>{t("run.key.rotated")}</p>}
-      <p class="secret">{issued.key}</p>
-      <CopyButton text={() => issued.key} label={t("app.copy")} done={t("app.copied")} />
-    </Dialog>
-  );
-}
-
-function NewKey({ create }: { create: (body: Schemas["KeyIn"]) => void }) {
-  const [name, setName] = useState("");
-  const [role, setRole] = useState<(typeof ROLES)[number]>("operations");
-  return (
-    <form
-      class="new-key"
-      onSubmit={(event) => {
-        event.preventDefault();
-        create({ name, role });
-        setName("");
-      }}
-    >
-      <label>
-        {t("run.key.name")}{" "}
-        <input
-          required
-          maxLength={100}
-          value={name}
-          onInput={(event) => setName(event.currentTarget.value)}
-        />
-      </label>
-      <label>
-        {t("run.key.role")}{" "}
-        <select
-          value={role}
-          onChange={(event) => setRole(event.currentTarget.value as typeof role)}
-        >
-          {ROLES.map((one) => (
-            <option key={one} value={one}>
-              {one}
-            </option>
-          ))}
-        </select>
-      </label>
-      <button type="submit">{t("run.key.create")}</button>
-    </form>
+    </Secret>
   );
 }

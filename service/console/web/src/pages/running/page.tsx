@@ -1,4 +1,4 @@
-/** Running it: health, jobs, keys, the audit log and events. */
+/** Running it: health, the model, jobs, keys, webhooks, the audit log and events. */
 import { t, type Text } from "../../i18n";
 import { hrefOf, place } from "../../state/location";
 import { Audit } from "./audit";
@@ -6,11 +6,15 @@ import { Events } from "./events";
 import { Health } from "./health";
 import { Jobs } from "./jobs";
 import { KeysTable } from "./keys";
+import { Model } from "./model/page";
+import { Webhooks } from "./webhooks/page";
 
 const TABS = {
   health: ["run.health", Health],
+  model: ["run.model", Model],
   jobs: ["run.jobs", Jobs],
   keys: ["run.keys", KeysTable],
+  webhooks: ["run.webhooks", Webhooks],
   audit: ["run.audit", Audit],
   events: ["run.events", Events],
 } as const satisfies Record<string, [Text, unknown]>;

@@ -1,0 +1,1 @@
+"""Commands that need no running service, or bring what they made into one."""

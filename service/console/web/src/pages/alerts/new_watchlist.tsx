@@ -1,0 +1,109 @@
+/** A new watchlist: of ids, or of the confirmed members of a case. */
+import { useState } from "preact/hooks";
+import { api, ask } from "../../api/client";
+import { t } from "../../i18n";
+import { Problem } from "../../parts/states";
+import { useActing } from "../../state/acting";
+import { changed, go, place } from "../../state/location";
+import { say } from "../../state/saying";
+import { idsIn } from "../find/question";
+import { bodyOf, type Mode } from "./seeds";
+
+export function NewWatchlist(props: { changed: () => void }) {
+  const { params } = place.value;
+  const given = params.get("watch") ?? "";
+  const of = params.get("case");
+  const [name, setName] = useState(params.get("name") ?? "");
+  const [text, setText] = useState(given);
+  const [probability, setProbability] = useState("0.9");
+  const [mode, setMode] = useState<Mode>("shadow");
+  const { act, wrong, acting } = useActing();
+  const seeds = idsIn(text);
+  const create = (): Promise<void> =>
+    act(async () => {
+      const positive = seeds.map((streamer_id) => ({ streamer_id }));
+      const body = bodyOf({
+        name,
+        mode,
+        probability: Number(probability),
+        positive: of ? [...positive, { case_id: of }] : positive,
+        negative: [],
+      });
+      const made = await ask(api.POST("/v1/watchlists", { body }));
+      say(t("alert.created", { name }));
+      setName("");
+      setText("");
+      go("alerts", changed({ list: made.watchlist_id, watch: null, case: null, name: null }));
+      props.changed();
+    });
+  return (
+    <details open={given !== "" || of !== null}>
+      <summary>{t("alert.new")}</summary>
+      <form
+        class="dialog-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void create();
+        }}
+      >
+        <label>
+          {t("alert.name")}{" "}
+          <input
+            required
+            maxLength={200}
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        {of && (
+          <p>
+            {t("watch.of.case", { id: of })}{" "}
+            <button
+              type="button"
+              class="plain"
+              onClick={() => go("alerts", changed({ case: null, name: null }), true)}
+            >
+              {t("watch.of.case.not")}
+            </button>
+          </p>
+        )}
+        <label>
+          {t("alert.seeds")}{" "}
+          <textarea
+            required={!of}
+            rows={2}
+            spellcheck={false}
+            value={text}
+            onInput={(event) => setText(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          {t("alert.probability")}{" "}
+          <input
+            type="number"
+            required
+            min="0.01"
+            max="1"
+            step="0.01"
+            value={probability}
+            onInput={(event) => setProbability(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          {t("alert.mode")}{" "}
+          <select value={mode} onChange={(event) => setMode(event.currentTarget.value as Mode)}>
+            {(["shadow", "on"] as const).map((one) => (
+              <option key={one} value={one}>
+                {t(`alert.mode.${one}`)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <button type="submit" class="primary" disabled={acting || !(seeds.length || of)}>
+          {t("alert.create")}
+        </button>
+        {wrong && <Problem failure={wrong} />}
+      </form>
+    </details>
+  );
+}

@@ -1,0 +1,222 @@
+/** One watchlist: whom it looks for, how sure it must be, in which mode; changed and deleted. */
+import { useLayoutEffect, useState } from "preact/hooks";
+import { useAsked } from "../../api/asked";
+import { api, ask, type Schemas } from "../../api/client";
+import { streamer } from "../../api/profiles";
+import { number, t, time } from "../../i18n";
+import { Name } from "../../parts/profile";
+import { Loading, Problem } from "../../parts/states";
+import { Sure } from "../../parts/sure";
+import { Words } from "../../parts/words";
+import { useActing } from "../../state/acting";
+import { changed, go, hrefOf } from "../../state/location";
+import { say } from "../../state/saying";
+import { idsIn } from "../find/question";
+import { bodyOf, seedsOf, type Mode, type Seed, type Watchlist } from "./seeds";
+
+export function OneWatchlist(props: { id: string; round: number; changed: () => void }) {
+  const params = { path: { watchlist_id: props.id } };
+  const { value, failure, again } = useAsked(`${props.id} ${props.round}`, (signal) =>
+    ask(api.GET("/v1/watchlists/{watchlist_id}", { params, signal })),
+  );
+  if (failure) return <Problem failure={failure} again={again} />;
+  if (!value) return <Loading />;
+  return <Editor list={value} changed={props.changed} />;
+}
+
+function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => void }) {
+  const [name, setName] = useState("");
+  const [probability, setProbability] = useState("");
+  const [mode, setMode] = useState<Mode>("on");
+  const [positive, setPositive] = useState<Seed[]>([]);
+  const [negative, setNegative] = useState<Seed[]>([]);
+  const [sure, setSure] = useState(false);
+  useLayoutEffect(() => {
+    setName(list.name);
+    setProbability(String(list.min_probability));
+    setMode(list.mode);
+    setPositive(seedsOf(list.positive));
+    setNegative(seedsOf(list.negative));
+  }, [list.revision]);
+  const { act, wrong, forget, acting } = useActing();
+  const params = {
+    path: { watchlist_id: list.watchlist_id },
+    header: { "if-match": `"${list.revision}"` },
+  };
+  const save = (): Promise<void> =>
+    act(async () => {
+      const body = bodyOf({ name, mode, positive, negative, probability: Number(probability) });
+      await ask(api.PUT("/v1/watchlists/{watchlist_id}", { params, body }));
+      say(t("watch.saved", { name }));
+      refresh();
+    });
+  const drop = (): Promise<void> =>
+    act(async () => {
+      await ask(api.DELETE("/v1/watchlists/{watchlist_id}", { params }));
+      say(t("watch.deleted", { name: list.name }));
+      go("alerts", changed({ list: null, cursor: null }));
+      refresh();
+    });
+  const swept =
+    list.sweep.at === null
+      ? t("watch.due")
+      : t("watch.swept", { time: time(list.sweep.at), n: number(list.sweep.streamers ?? 0) });
+  return (
+    <details class="watchlist">
+      <summary>
+        <Words value={list.name} />{" "}
+        <span class="quiet">
+          {t("watch.seeds", { n: number(list.positive_count), not: number(list.negative_count) })} ·{" "}
+          {swept}
+        </span>
+      </summary>
+      <form
+        class="dialog-form"
+        onSubmit={(event) => {
+          event.preventDefault();
+          void save();
+        }}
+      >
+        <label>
+          {t("alert.name")}{" "}
+          <input
+            required
+            maxLength={200}
+            value={name}
+            onInput={(event) => setName(event.currentTarget.value)}
+          />
+        </label>
+        <Seeds name="positive" label={t("watch.positive")} seeds={positive} set={setPositive} />
+        <Seeds name="negative" label={t("watch.negative")} seeds={negative} set={setNegative} />
+        <label>
+          {t("alert.probability")}{" "}
+          <input
+            type="number"
+            required
+            min="0.01"
+            max="1"
+            step="any"
+            value={probability}
+            onInput={(event) => setProbability(event.currentTarget.value)}
+          />
+        </label>
+        <label>
+          {t("alert.mode")}{" "}
+          <select value={mode} onChange={(event) => setMode(event.currentTarget.value as Mode)}>
+            {(["shadow", "on"] as const).map((one) => (
+              <option key={one} value={one}>
+                {t(`alert.mode.${one}`)}
+              </option>
+            ))}
+          </select>
+        </label>
+        <p class="actions">
+          <button type="submit" class="primary" disabled={acting || !positive.length}>
+            {t("watch.save")}
+          </button>
+          <button type="button" class="danger" disabled={acting} onClick={() => setSure(true)}>
+            {t("watch.delete")}
+          </button>
+        </p>
+        {wrong && !sure && (
+          <Problem
+            failure={wrong}
+            again={() => {
+              forget();
+              refresh();
+            }}
+          />
+        )}
+      </form>
+      {sure && (
+        <Sure
+          title={t("watch.delete.sure", { name: list.name })}
+          label={t("watch.delete")}
+          isActing={acting}
+          wrong={wrong}
+          act={() => void drop()}
+          close={() => setSure(false)}
+        >
+          <p>{t("watch.delete.what")}</p>
+        </Sure>
+      )}
+    </details>
+  );
+}
+
+/** Examples with what each is: a streamer, the confirmed members of a case, or a profile. */
+function Seeds(props: {
+  name: string;
+  label: string;
+  seeds: Seed[];
+  set: (seeds: Seed[]) => void;
+}) {
+  const { name, seeds, set } = props;
+  const [text, setText] = useState("");
+  const add = (): void => {
+    const known = new Set(seeds.map(({ streamer_id }) => streamer_id));
+    const ids = idsIn(text).filter((id) => !known.has(id));
+    set([...seeds, ...ids.map((streamer_id) => ({ streamer_id }))]);
+    setText("");
+  };
+  return (
+    <fieldset>
+      <legend>{props.label}</legend>
+      <ul class="chips">
+        {seeds.map((seed, i) => (
+          <li key={JSON.stringify(seed)} class="chip">
+            <SeedName seed={seed} />
+            <button
+              type="button"
+              aria-label={t("watch.remove", { n: i + 1, name: props.label })}
+              onClick={() => set(seeds.filter((other) => other !== seed))}
+            >
+              ×
+            </button>
+          </li>
+        ))}
+        {!seeds.length && <li class="quiet">{t("app.none")}</li>}
+      </ul>
+      <p class="actions">
+        <input
+          id={`add-${name}`}
+          aria-label={`${t("watch.add")}: ${props.label}`}
+          placeholder={t("watch.ids")}
+          spellcheck={false}
+          value={text}
+          onInput={(event) => setText(event.currentTarget.value)}
+          onKeyDown={(event) => {
+            if (event.key !== "Enter" || event.isComposing || !text.trim()) return;
+            event.preventDefault();
+            add();
+          }}
+        />
+        <button type="button" disabled={!idsIn(text).length} onClick={add}>
+          {t("watch.add")}
+        </button>
+      </p>
+    </fieldset>
+  );
+}
+
+function SeedName({ seed }: { seed: Seed }) {
+  const { streamer_id: id, case_id: of, profile } = seed;
+  if (of) {
+    return (
+      <a href={hrefOf("cases", new URLSearchParams({ case: of }))}>{t("watch.case", { id: of })}</a>
+    );
+  }
+  if (!id) {
+    const told = (profile as Schemas["StreamerContent"] | undefined)?.bio ?? "";
+    return (
+      <span>
+        {t("alert.profile")} <Words value={told.slice(0, 40)} />
+      </span>
+    );
+  }
+  return (
+    <span>
+      <Name known={streamer(id).value} id={id} /> <span class="id quiet">{id}</span>
+    </span>
+  );
+}

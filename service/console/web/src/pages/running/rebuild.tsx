@@ -1,0 +1,36 @@
+/** Rebuilds the index of the replica that answers, as a job. */
+import { useState } from "preact/hooks";
+import { api, ask } from "../../api/client";
+import { t } from "../../i18n";
+import { Sure } from "../../parts/sure";
+import { useActing } from "../../state/acting";
+import { go } from "../../state/location";
+
+export function Rebuild() {
+  const [sure, setSure] = useState(false);
+  const { act, wrong, acting } = useActing();
+  const rebuild = (): Promise<void> =>
+    act(async () => {
+      await ask(api.POST("/v1/index:rebuild"));
+      go("running", new URLSearchParams({ tab: "jobs" }));
+    });
+  return (
+    <p class="actions">
+      <button type="button" onClick={() => setSure(true)}>
+        {t("run.rebuild")}
+      </button>
+      {sure && (
+        <Sure
+          title={t("run.rebuild")}
+          label={t("run.rebuild")}
+          isActing={acting}
+          wrong={wrong}
+          act={() => void rebuild()}
+          close={() => setSure(false)}
+        >
+          <p>{t("run.rebuild.sure")}</p>
+        </Sure>
+      )}
+    </p>
+  );
+}

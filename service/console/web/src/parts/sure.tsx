@@ -1,0 +1,30 @@
+/** Asks before what can't be taken back is done. */
+import type { ComponentChildren } from "preact";
+import type { Failure } from "../api/client";
+import { Dialog } from "./dialog";
+import { Problem } from "./states";
+
+export function Sure(props: {
+  title: string;
+  label: string;
+  isActing: boolean;
+  wrong: Failure | null;
+  act: () => void;
+  close: () => void;
+  children?: ComponentChildren;
+}) {
+  return (
+    <Dialog
+      title={props.title}
+      close={props.close}
+      actions={
+        <button type="button" class="danger" disabled={props.isActing} onClick={props.act}>
+          {props.label}
+        </button>
+      }
+    >
+      {props.children}
+      {props.wrong && <Problem failure={props.wrong} />}
+    </Dialog>
+  );
+}

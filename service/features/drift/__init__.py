@@ -1,0 +1,1 @@
+"""Drift: whether what streamers show of late is what they showed before."""

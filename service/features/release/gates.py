@@ -1,0 +1,279 @@
+"""Gates that a model passes before it is served, each with what was measured and why it matters.
+
+A gate that can't be measured for want of data is `not_run`, and says what would be needed.
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_export.contract.calibration import Curve, ScoreCalibration
+from model_export.contract.features import Features, without
+from model_export.contract.pieces import MODALITIES
+from service.engine.evidence.engine import Evidence
+from service.engine.work.lanes import run_to_end
+from service.features.release.encoder import ReleaseEncoder as Encoder
+from service.features.release.encoder import Vectors, golden_vectors
+from service.features.release.held_out import HeldOut
+
+Status = Literal["passed", "failed", "not_run"]
+Floats = NDArray[np.float32]
+DEPTH = 20
+"""Neighbours that are compared."""
+FEWEST = 20
+"""Cases below which a share says too little."""
+_STRANGERS = 4000
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What a model must reach.
+
+    Attributes:
+        golden_cosine: most mean cosine of golden profiles, which have nothing in common.
+        duplicates: least share of copies without a disguise that are found to be the same.
+        disguises: least share of disguised copies that are found, for each disguise.
+        false_joins: most share of strangers, and of look-alikes, that are taken for the same.
+        kept: least share of its nearest streamers that a profile keeps without one modality.
+        relevance: least probability that a relevant streamer scores higher than another one.
+        calibration_error: most expected calibration error of the embedding's precision.
+    """
+
+    golden_cosine: float = 0.9
+    duplicates: float = 0.9
+    disguises: float = 0.5
+    false_joins: float = 0.05
+    kept: float = 0.2
+    relevance: float = 0.6
+    calibration_error: float = 0.15
+
+
+@dataclass(frozen=True)
+class Gate:
+    """The outcome of one gate.
+
+    Attributes:
+        name: of the gate; one of several cases of a kind is behind a colon.
+        status: what came of it.
+        measured: what was found; None if it was not run.
+        limit: what it must reach, or may have at most.
+        cases: how many it was measured on.
+        reason: what was found in words; why it failed, or was not run.
+    """
+
+    name: str
+    status: Status
+    measured: float | None
+    limit: float
+    cases: int
+    reason: str
+
+
+def golden(encoder: Encoder, limits: Thresholds) -> Gate:
+    """Whether vectors of the golden profiles are finite, of unit length, and not all alike."""
+    limit, vectors = limits.golden_cosine, golden_vectors(encoder)
+    count = len(vectors)
+    name = "golden"
+    if count < 2:
+        return _not_run(name, limit, count, "fewer than two golden profiles have a vector")
+    if not np.isfinite(vectors).all():
+        return _judged(name, None, limit, count, False, "vectors have numbers that are not finite")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if np.abs(lengths - 1).max() > 1e-3:
+        return _judged(name, None, limit, count, False, "vectors are not of unit length")
+    cosine = float((vectors @ vectors.T)[np.triu_indices(count, 1)].mean())
+    said = f"golden profiles, which have nothing in common, have a mean cosine of {cosine:.3f}"
+    return _judged(name, cosine, limit, count, cosine <= limit, said)
+
+
+def copies(data: HeldOut, evidence: Evidence, vectors: Vectors, limits: Thresholds) -> list[Gate]:
+    """Whether copies are found to be the same, by disguise, and strangers are not."""
+    pairs = np.array([(c.one, c.other) for c in data.copies], np.int64).reshape(-1, 2)
+    rng = np.random.default_rng(0)
+    strangers = rng.integers(0, len(data.profiles), (_STRANGERS, 2))
+    strangers = strangers[data.groups[strangers[:, 0]] != data.groups[strangers[:, 1]]]
+    alike = np.array(data.look_alikes, np.int64).reshape(-1, 2)
+    joined = _joined(data, evidence, vectors, np.concatenate([pairs, strangers, alike]))
+    found = joined[: len(pairs)]
+    by_disguise: defaultdict[str, list[bool]] = defaultdict(list)
+    for copy, is_found in zip(data.copies, found.tolist(), strict=True):
+        for disguise in copy.disguise.split("+"):
+            by_disguise[disguise].append(is_found)
+    plain = by_disguise.pop("plain", [])
+    gates = [_found("duplicates", plain, limits.duplicates, "copies without a disguise")]
+    if not by_disguise:
+        gates.append(_found("disguises", [], limits.disguises, "disguised copies"))
+    for disguise in sorted(by_disguise):
+        what = f"copies disguised by {disguise}"
+        gates.append(_found(f"disguises:{disguise}", by_disguise[disguise], limits.disguises, what))
+    rest = joined[len(pairs) :]
+    for name, wrong in (
+        ("strangers", rest[: len(strangers)]),
+        ("look_alikes", rest[len(strangers) :]),
+    ):
+        what = "pairs of strangers" if name == "strangers" else "pairs of honest look-alikes"
+        if len(wrong) < FEWEST:
+            gates.append(_too_few(f"false_joins:{name}", limits.false_joins, len(wrong), what))
+            continue
+        share = float(wrong.mean())
+        said = f"{int(wrong.sum())} of {len(wrong)} {what} are taken for the same"
+        good = share <= limits.false_joins
+        gates.append(
+            _judged(f"false_joins:{name}", share, limits.false_joins, len(wrong), good, said)
+        )
+    return gates
+
+
+def absent_modalities(
+    data: HeldOut, encoder: Encoder, vectors: Vectors, limits: Thresholds
+) -> list[Gate]:
+    """Whether profiles keep their neighbours when one modality is not there."""
+    gates: list[Gate] = []
+    before = _nearest(vectors.embedding[: data.queries], vectors, np.arange(data.queries))
+    for modality in MODALITIES:
+        name = f"absent:{modality}"
+        changed: list[tuple[int, Features]] = []
+        for place, features in enumerate(vectors.features[: data.queries]):
+            if features.status[modality] == "used":
+                masked = without(features, {modality})
+                if masked.usable:
+                    changed.append((place, masked))
+        if len(changed) < FEWEST:
+            gates.append(
+                _too_few(name, limits.kept, len(changed), f"profiles that show {modality} and more")
+            )
+            continue
+        places = np.array([place for place, _ in changed], np.int64)
+        after = _nearest(encoder.embed([masked for _, masked in changed]), vectors, places)
+        kept = [
+            len(np.intersect1d(now, then)) / len(then)
+            for now, then in zip(after, before[places], strict=True)
+        ]
+        share = float(np.mean(kept))
+        said = f"without {modality}, profiles keep {share:.0%} of their {DEPTH} nearest"
+        gates.append(_judged(name, share, limits.kept, len(kept), share >= limits.kept, said))
+    return gates
+
+
+def ranking(
+    data: HeldOut, vectors: Vectors, calibration: ScoreCalibration | None, limits: Thresholds
+) -> list[Gate]:
+    """Whether relevant streamers score higher, and as precisely as the calibration promises."""
+    if data.relevant is None:
+        why = "the folder has no interactions.csv, relations.csv or labels.csv"
+        return [
+            _not_run("relevance", limits.relevance, 0, why),
+            _not_run("calibration", limits.calibration_error, 0, why),
+        ]
+    usable = vectors.usable & data.known
+    rows = data.asked[usable[data.asked]]
+    gallery = data.queries + np.flatnonzero(usable[data.queries :])  # as in the calibration
+    found = (vectors.embedding[rows] @ vectors.embedding[gallery].T).ravel()
+    right = data.relevant[rows][:, gallery].ravel()
+    few = min(int(right.sum()), int((~right).sum()))
+    if few < FEWEST:
+        why = f"only {int(right.sum())} of {len(right)} pairs of held-out streamers are relevant"
+        return [
+            _not_run("relevance", limits.relevance, len(right), why),
+            _not_run("calibration", limits.calibration_error, len(right), why),
+        ]
+    auc = area_under_curve(found[right], found[~right])
+    said = f"a relevant streamer scores higher than another one with probability {auc:.3f}"
+    gates = [_judged("relevance", auc, limits.relevance, len(right), auc >= limits.relevance, said)]
+    if calibration is None or not calibration.curves:
+        why = "the bundle has no calibration of the embedding"
+        return [*gates, _not_run("calibration", limits.calibration_error, len(right), why)]
+    error, pairs = calibration_error(calibration.curves[0], found, right)
+    name, limit = "calibration", limits.calibration_error
+    if pairs < FEWEST:
+        said = (
+            f"only {pairs} of {len(right)} pairs reach the lowest threshold of the calibration, "
+            f"{calibration.curves[0].knots[-1].score:.3f}: scores are not those it was made with"
+        )
+        return [*gates, _judged(name, None, limit, len(right), False, said)]
+    said = f"precision promised and precision found differ by {error:.3f} on the mean"
+    return [*gates, _judged(name, error, limit, pairs, error <= limit, said)]
+
+
+def area_under_curve(right: Floats, wrong: Floats) -> float:
+    """Probability that one of `right` is above one of `wrong`, ties half (Mann-Whitney)."""
+    ordered = np.sort(wrong)
+    below = np.searchsorted(ordered, right, "left")
+    upto = np.searchsorted(ordered, right, "right")
+    return float((below + upto).mean() / 2 / len(ordered))
+
+
+def calibration_error(curve: Curve, scores: Floats, right: NDArray[np.bool_]) -> tuple[float, int]:
+    """Mean difference of the precision promised at a threshold and that found from it on.
+
+    The mean is over the thresholds of the curve that `FEWEST` pairs or more reach, each with the
+    weight of the pairs between it and the next higher one.
+
+    Args:
+        curve: thresholds with their precision, by descending score.
+        scores: of pairs (P,).
+        right: whether they are relevant (P,).
+
+    Returns:
+        The difference, and how many pairs reach the lowest threshold.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ordered, hits = scores[order], np.cumsum(right[order])
+    total = weight = 0.0
+    before = reached = 0
+    for knot in curve.knots:
+        reached = int(np.searchsorted(-ordered, -knot.score, "right"))
+        if reached < FEWEST:
+            continue
+        total += (reached - before) * abs(float(hits[reached - 1]) / reached - knot.precision)
+        weight += reached - before
+        before = reached
+    return (total / weight if weight else 0.0), reached
+
+
+def _joined(
+    data: HeldOut, evidence: Evidence, vectors: Vectors, pairs: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Whether the evidence says that the two of each pair (P, 2) are the same (P,)."""
+    found, ends = np.unique(pairs, return_inverse=True)
+    places: list[int] = found.tolist()
+    sides = [
+        evidence.side(data.profiles[i], vectors.embedding[i] if vectors.usable[i] else None)
+        for i in places
+    ]
+    ends = ends.reshape(-1, 2)
+    return run_to_end(evidence.compare(sides, ends[:, 0], ends[:, 1])).matches.joined
+
+
+def _nearest(query: Floats, vectors: Vectors, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The `DEPTH` nearest of all streamers (Q, DEPTH), without the one that asks."""
+    scores = query @ vectors.embedding.T  # (Q, N)
+    scores[:, ~vectors.usable] = -np.inf
+    scores[np.arange(len(query)), places] = -np.inf
+    return np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+
+
+def _found(name: str, found: Sequence[bool], limit: float, what: str) -> Gate:
+    if len(found) < FEWEST:
+        return _too_few(name, limit, len(found), what)
+    share = float(np.mean(found))
+    said = f"{sum(found)} of {len(found)} {what} are found to be the same"
+    return _judged(name, share, limit, len(found), share >= limit, said)
+
+
+def _judged(
+    name: str, measured: float | None, limit: float, cases: int, good: bool, reason: str
+) -> Gate:
+    return Gate(name, "passed" if good else "failed", measured, limit, cases, reason)
+
+
+def _too_few(name: str, limit: float, cases: int, what: str) -> Gate:
+    return _not_run(name, limit, cases, f"the folder has {cases} {what}, {FEWEST} are needed")
+
+
+def _not_run(name: str, limit: float, cases: int, reason: str) -> Gate:
+    return Gate(name, "not_run", None, limit, cases, reason)

@@ -1,0 +1,223 @@
+"""Held-out streamers of a data set folder: their profiles, known copies, and who is relevant."""
+
+import codecs
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from model_export.contract.errors import first_problem
+from model_export.contract.streamer import StreamerProfile
+from service.errors import ServiceError
+from service.files.tables import rows_of
+
+MIN_SHARED = 2
+"""Users, or related streamers, that two relevant streamers have in common, as in training."""
+_HELD_OUT = "test"
+_PLAIN = "plain"
+"""What known copies without a disguise are called."""
+
+
+class UnusableData(ServiceError):
+    """The folder has nothing to test a model on."""
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A pair of places of streamers that are the same, and how the copy is disguised."""
+
+    one: int
+    other: int
+    disguise: str
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a model is tested on: N streamers, of whom the first Q are the queries.
+
+    Attributes:
+        profiles: N of them; the queries first.
+        queries: Q.
+        asked: places of those queries that no encoder learned from; others are copies of them.
+        copies: pairs of streamers that are the same.
+        look_alikes: pairs of places of streamers that are not, though they look it.
+        known: bool (N,), of whom it is known who is relevant: they have an audience, or a label.
+        relevant: bool (Q, N), whether they have an audience, or a label, in common; None = unknown.
+        groups: int64 (N,), equal for streamers that are the same.
+    """
+
+    profiles: Sequence[StreamerProfile]
+    queries: int
+    asked: NDArray[np.int64]
+    copies: Sequence[Copy]
+    look_alikes: Sequence[tuple[int, int]]
+    known: NDArray[np.bool_]
+    relevant: NDArray[np.bool_] | None
+    groups: NDArray[np.int64]
+
+
+def held_out(folder: Path, most: int, seed: int) -> HeldOut:
+    """Read a folder, and draw at most `most` streamers from it, a fourth of them queries.
+
+    Args:
+        folder: a data set folder.
+        most: streamers.
+        seed: of the draw.
+
+    Raises:
+        UnusableData: a profile can't be read, or there are too few streamers held out.
+        UnreadableTable: a table can't be read.
+        OSError: a file can't be read.
+    """
+    splits = dict(_pairs(folder, "splits", "streamer_id", "split"))
+    marked = rows_of(folder, "duplicates", ("streamer_id", "group"), ("disguise",))
+    known = {row[0]: (row[1], row[2]) for row in marked or ()}
+    profiles = _profiles(folder / "streamers.jsonl")
+    rng = np.random.default_rng(seed)
+    everyone, order = list(profiles), rng.permutation(len(profiles))
+    places: list[int] = order.tolist()
+    drawn = [everyone[place] for place in places]
+    tested = [i for i in drawn if splits.get(i, _HELD_OUT) == _HELD_OUT]
+    if len(tested) < 2:
+        raise UnusableData(
+            f"{folder}: fewer than two streamers are of the split {_HELD_OUT!r} in splits.csv; "
+            "give streamers that the model has not learned from"
+        )
+    queries = _with_copies(tested, drawn, known, max(2, most // 4))
+    chosen = set(queries)
+    others = [i for i in drawn if i not in chosen][: max(0, most - len(queries))]
+    ids = [*queries, *others]
+    numbers: dict[str, int] = {}
+    groups = np.array(
+        [numbers.setdefault(known[i][0] if i in known else f"\0{i}", len(numbers)) for i in ids],
+        np.int64,
+    )
+    truth = _relevant(folder, ids, len(queries), splits)
+    return HeldOut(
+        [profiles[i] for i in ids],
+        len(queries),
+        np.flatnonzero([splits.get(i, _HELD_OUT) == _HELD_OUT for i in queries]),
+        _copies(ids, groups, known),
+        _look_alikes(folder, ids, groups),
+        *(truth or (np.zeros(len(ids), np.bool_), None)),
+        groups,
+    )
+
+
+def _profiles(path: Path) -> dict[str, StreamerProfile]:
+    found: dict[str, StreamerProfile] = {}
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if line.strip():
+                try:
+                    profile = StreamerProfile.model_validate_json(
+                        line.removeprefix(codecs.BOM_UTF8)
+                    )
+                except ValidationError as error:
+                    raise UnusableData(f"{path}:{number}: {first_problem(error)}") from error
+                found[profile.streamer_id] = profile
+    return found
+
+
+def _pairs(folder: Path, name: str, *columns: str) -> list[tuple[str, str]]:
+    return [(row[0], row[1]) for row in rows_of(folder, name, columns) or ()]
+
+
+def _with_copies(
+    tested: Sequence[str],
+    drawn: Sequence[str],
+    known: Mapping[str, tuple[str, str]],
+    most: int,
+) -> list[str]:
+    """Queries: those that have copies first, and their copies, whatever split these are of."""
+    members: defaultdict[str, list[str]] = defaultdict(list)
+    for streamer_id in drawn:
+        if streamer_id in known:
+            members[known[streamer_id][0]].append(streamer_id)
+    chosen: dict[str, None] = {}
+    grouped = [i for i in tested if i in known and len(members[known[i][0]]) > 1]
+    for streamer_id in grouped:
+        if len(chosen) >= most // 2:
+            break
+        chosen.update(dict.fromkeys(members[known[streamer_id][0]]))
+    for streamer_id in tested:
+        if len(chosen) >= most:
+            break
+        chosen[streamer_id] = None
+    return list(chosen)
+
+
+def _copies(
+    ids: Sequence[str], groups: NDArray[np.int64], known: Mapping[str, tuple[str, str]]
+) -> list[Copy]:
+    """Each copy with the original of its group, which is the member without a disguise."""
+    places: defaultdict[int, list[int]] = defaultdict(list)
+    for place, group in enumerate(groups.tolist()):
+        places[group].append(place)
+    copies: list[Copy] = []
+    for members in places.values():
+        ordered = sorted(members, key=lambda place: known.get(ids[place], ("", ""))[1] != "")
+        for other in ordered[1:]:
+            disguise = known[ids[other]][1] or _PLAIN
+            copies.append(Copy(ordered[0], other, disguise))
+    return copies
+
+
+def _look_alikes(
+    folder: Path, ids: Sequence[str], groups: NDArray[np.int64]
+) -> list[tuple[int, int]]:
+    """Pairs of one set of `look_alikes.csv`, but for copies of each other."""
+    sets: defaultdict[str, list[int]] = defaultdict(list)
+    place = {streamer_id: i for i, streamer_id in enumerate(ids)}
+    for streamer_id, found in _pairs(folder, "look_alikes", "streamer_id", "set"):
+        if streamer_id in place:
+            sets[found].append(place[streamer_id])
+    return [
+        (one, other)
+        for members in sets.values()
+        for one, other in pairwise(sorted(members))
+        if groups[one] != groups[other]
+    ]
+
+
+def _relevant(
+    folder: Path, ids: Sequence[str], queries: int, splits: Mapping[str, str]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    """`known` and `relevant` of `HeldOut`: by related streamers, else by users, else by labels."""
+    related = _pairs(folder, "relations", "streamer_id", "related_id")
+    related += [(other, one) for one, other in related]
+    if related:
+        learned = [(one, other) for one, other in related if splits.get(other) != _HELD_OUT]
+        return _by_audience(learned, ids, queries)
+    views = _pairs(folder, "interactions", "streamer_id", "user_id")
+    if views:
+        return _by_audience(views, ids, queries)
+    labels = dict(_pairs(folder, "labels", "streamer_id", "label"))
+    if not labels:
+        return None
+    given = np.array([labels.get(i, "") for i in ids])
+    return given != "", (given[:queries, None] == given) & (given[:queries, None] != "")
+
+
+def _by_audience(
+    pairs: Sequence[tuple[str, str]], ids: Sequence[str], queries: int
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    place = {streamer_id: i for i, streamer_id in enumerate(ids)}
+    audience: list[set[str]] = [set() for _ in ids]
+    for streamer_id, user in pairs:
+        if streamer_id in place:
+            audience[place[streamer_id]].add(user)
+    reached: defaultdict[str, list[int]] = defaultdict(list)
+    for i, users in enumerate(audience):
+        for user in users:
+            reached[user].append(i)
+    relevant = np.zeros((queries, len(ids)), np.bool_)
+    for query in range(queries):
+        shared = Counter(i for user in audience[query] for i in reached[user])
+        relevant[query, [i for i, n in shared.items() if n >= MIN_SHARED]] = True
+    return np.array([len(users) >= MIN_SHARED for users in audience], np.bool_), relevant

@@ -1,0 +1,126 @@
+"""Erasure of a streamer or a user from the generations that have it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.spaces.chunk_codec import (
+    ATTRIBUTES,
+    IDS,
+    INTERACTIONS,
+    STREAMERS,
+    USERS,
+    VECTORS,
+    name_of,
+    packed_floats,
+    packed_ids,
+    unpacked_floats,
+    unpacked_ids,
+)
+from service.engine.spaces.user_attributes import without_row
+from service.errors import Overloaded
+from service.store.spaces import (
+    ErasedRow,
+    GenerationRecord,
+    RowErasure,
+    SpaceRecord,
+    SpaceStore,
+)
+
+_TRIES = 20
+InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
+"""Makes a call of some milliseconds in a thread."""
+
+
+async def erase_streamer(store: SpaceStore, streamer_id: str, in_thread: InThread) -> int:
+    """Remove a streamer's vector from all generations of all spaces; from how many.
+
+    Raises:
+        StoreUnavailable: the store does not answer; asked again, it goes on.
+    """
+    spaces = sorted(await store.all())
+    row = ErasedRow("streamer", streamer_id)
+    return sum([await erase_row(store, space, row, in_thread) for space in spaces])
+
+
+async def erase_row(store: SpaceStore, space: str, row: ErasedRow, in_thread: InThread) -> int:
+    """Remove a streamer or a user from all generations of a space; from how many.
+
+    Raises:
+        DamagedChunk: a chunk is not as it was written.
+        StoreUnavailable: the store does not answer; asked again, it goes on.
+    """
+    text = await store.get(space)
+    known = SpaceRecord.of_json(text).generations if text else []
+    return sum([await _erase(store, space, one.chunks_id, row, in_thread) for one in known])
+
+
+async def _erase(
+    store: SpaceStore, space: str, chunks_id: str, row: ErasedRow, in_thread: InThread
+) -> bool:
+    for _ in range(_TRIES):
+        text = await store.get(space)
+        known = SpaceRecord.of_json(text) if text else SpaceRecord(space)
+        record = next((g for g in known.generations if g.chunks_id == chunks_id), None)
+        chunks = None if record is None else await _without(store, record, row, in_thread)
+        if record is None or chunks is None:
+            return False
+        number = record.erased + 1
+        is_user = row.kind == "user"
+        after = replace(
+            record,
+            users=record.users - is_user,
+            streamers=record.streamers - (not is_user),
+            erased=number,
+            erased_streamers=record.erased_streamers + (not is_user),
+        )
+        changed = known.with_generation(after).to_json()
+        erasure = RowErasure(space, text, changed, chunks_id, chunks, row, number)
+        if await store.erase(erasure):
+            return True
+    raise Overloaded(f"the space {space!r} is being changed by others; try again")
+
+
+async def _without(
+    store: SpaceStore, record: GenerationRecord, row: ErasedRow, in_thread: InThread
+) -> dict[str, bytes] | None:
+    """The chunks that hold a row of a generation, as they are without; None if none does."""
+    if row.kind == "user":
+        kind, parts = USERS, record.user_chunks
+        kept = (IDS, VECTORS, ATTRIBUTES) if record.user_attributes else (IDS, VECTORS)
+    else:
+        kind, parts = STREAMERS, record.streamer_chunks
+        kept = (IDS, VECTORS, INTERACTIONS) if record.has_interactions else (IDS, VECTORS)
+    for part in range(parts):
+        names = [name_of(kind, part, what) for what in kept]
+        (packed,) = await store.chunks(record.chunks_id, names[:1])
+        if packed is None:
+            continue
+        ids: list[str] = await in_thread(partial(unpacked_ids, packed))
+        if row.row_id not in ids:
+            continue
+        found = await store.chunks(record.chunks_id, names)
+        if found[0] != packed or None in found:  # another one was erased meanwhile
+            return await _without(store, record, row, in_thread)
+        whole = [chunk for chunk in found if chunk is not None]
+        chunks: dict[str, bytes] = dict(zip(kept, whole, strict=True))
+        rest = await in_thread(partial(_left, ids, chunks, ids.index(row.row_id)))
+        return dict(zip(names, rest, strict=True))
+    return None
+
+
+def _left(ids: Sequence[str], chunks: dict[str, bytes], row: int) -> list[bytes]:
+    left: list[bytes] = []
+    for what, chunk in chunks.items():
+        if what == IDS:
+            left.append(packed_ids([*ids[:row], *ids[row + 1 :]]))
+        elif what == ATTRIBUTES:
+            left.append(without_row(chunk, row))
+        else:
+            kept: NDArray[np.float32] = np.delete(unpacked_floats(chunk), row, axis=0)
+            left.append(packed_floats(kept))
+    return left

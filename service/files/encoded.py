@@ -1,0 +1,186 @@
+"""Parquet files of encoded streamers: `encode` writes them, an import takes them as they are.
+
+A row is a streamer. `profile` is its profile as JSON; `embedding`, `id_embedding` (float32) and
+`content` (float16) are little-endian bytes, null for a streamer without usable content;
+`tower_vectors` is what towers made of its pieces, with thumbnails and audio fingerprints;
+`modalities` is JSON. The file's metadata say by which model, and of what, it was made.
+"""
+
+import json
+import os
+import secrets
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from service.errors import ServiceError
+from service.files.parquet_rows import ENCODED
+from service.files.spool import sync_folder
+
+FORMAT = 1
+GROUP_ROWS = 4096
+GROUP_BYTES = 16 << 20
+"""A row group is in memory when it is written and when it is read: it ends at so many rows, or at
+so many bytes of them."""
+_FOOTER_BYTES = 8
+_MAGIC = b"PAR1"
+
+
+class NotEncoded(ServiceError):
+    """A file is in the way that `encode` did not write."""
+
+
+class About(BaseModel):
+    """Metadata of a file.
+
+    Attributes:
+        format: of these files.
+        model_version: that made the vectors.
+        features_fingerprint: of the model's bundle, see `Manifest`.
+        dim, content_dim, id_dim: numbers of a vector; `id_dim` 0 = no ID-embedding.
+        part: of the input, `i/n`.
+        input_sha256: of the bytes that the part was read from.
+        rows: that were encoded.
+        without_content: of these, streamers without a vector.
+        rejected: rows that could not be encoded.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    format: Literal[1] = FORMAT
+    model_version: str
+    features_fingerprint: str
+    dim: int
+    content_dim: int
+    id_dim: int
+    part: str
+    input_sha256: str
+    rows: int = 0
+    without_content: int = 0
+    rejected: int = 0
+
+    def is_of(self, other: Self) -> bool:
+        """Whether both are of the same model and the same part of the same input."""
+        return self.of_nothing() == other.of_nothing()
+
+    def of_nothing(self) -> Self:
+        """Metadata before any row."""
+        return self.model_copy(update={"rows": 0, "without_content": 0, "rejected": 0})
+
+
+class EncodedWriter:
+    """Writes one file, a row group at a time."""
+
+    def __init__(self, file: Path, about: About) -> None:
+        """Write to `file`, which is new."""
+        arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
+        binary = arrow.binary
+        fields = [
+            ("streamer_id", arrow.string(), False),
+            ("profile", arrow.string(), False),
+            ("embedding", binary(4 * about.dim), True),
+            ("content", binary(2 * about.content_dim), True),
+            ("id_embedding", binary(4 * about.id_dim) if about.id_dim else binary(), True),
+            ("tower_vectors", binary(), True),
+            ("modalities", arrow.string(), False),
+            ("coverage", arrow.float64(), False),
+        ]
+        self._table: Any = arrow.Table
+        self._schema: Any = arrow.schema(
+            [arrow.field(name, kind, nullable=nullable) for name, kind, nullable in fields]
+        )
+        self._file: Any = parquet.ParquetWriter(
+            file, self._schema, compression="zstd", use_dictionary=False, write_page_checksum=True
+        )
+        self._rows: list[Mapping[str, Any]] = []
+        self._bytes = 0
+
+    def add(self, row: Mapping[str, Any], size: int) -> None:
+        """Write a row, which has about so many bytes, with those that come next."""
+        self._rows.append(row)
+        self._bytes += size
+        if len(self._rows) >= GROUP_ROWS or self._bytes >= GROUP_BYTES:
+            self._flush()
+
+    def finish(self, about: About) -> None:
+        """Write the rest, and the metadata."""
+        self._flush()
+        self._file.add_key_value_metadata({ENCODED: about.model_dump_json()})
+        self._file.close()
+
+    def discard(self) -> None:
+        """Close the file as it is."""
+        with suppress(Exception):  # it is removed, whatever its end would be
+            self._file.close()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._file.write_table(self._table.from_pylist(self._rows, schema=self._schema))
+        self._rows, self._bytes = [], 0
+
+
+def about(path: Path) -> About | None:
+    """Metadata of a complete file; None if it was not written here, or is not readable.
+
+    The end of the file is enough, and no library is needed.
+
+    Raises:
+        OSError: it can't be read.
+    """
+    with path.open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _FOOTER_BYTES))
+        end = file.read()
+        length = int.from_bytes(end[:4], "little")
+        if end[4:] != _MAGIC or length > size - _FOOTER_BYTES:
+            return None
+        file.seek(size - _FOOTER_BYTES - length)
+        footer = file.read(length)
+    begin = footer.find(b'{"format":', footer.find(ENCODED.encode()))
+    if begin < 0 or ENCODED.encode() not in footer:
+        return None
+    try:
+        fields, _ = json.JSONDecoder().raw_decode(footer[begin:].decode("utf-8", "replace"))
+        return About.model_validate(fields)
+    except (ValueError, ValidationError):
+        return None
+
+
+def kept(path: Path, wanted: About) -> About | None:
+    """Metadata of a file that is there already, if it is what is wanted; None if it has to be made.
+
+    Raises:
+        NotEncoded: something else is in its place.
+        OSError: it can't be read.
+    """
+    if not path.exists():
+        return None
+    found = about(path)
+    if found is None:
+        raise NotEncoded(f"{path} was not written by `encode`: give another file by --out")
+    return found if found.is_of(wanted) else None
+
+
+@contextmanager
+def whole_file(path: Path) -> Generator[Path, None, None]:
+    """A path to write to; what was written is at `path` afterwards, on disk, whole or not at all.
+
+    Two writers of one path do not disturb each other: the last one's file stays.
+
+    Raises:
+        OSError: it can't be written there.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        yield draft
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+        sync_folder(path.parent)
+    finally:
+        draft.unlink(missing_ok=True)

@@ -1,0 +1,167 @@
+"""Drift is told with its modality, its p-value and examples; what is alike raises no alarm."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client.parser import text_string_to_metric_families
+from redis import Redis
+
+from service.__main__ import main
+from service.app import create_app
+from service.features.drift import permutations
+from service.features.drift.permutations import (
+    classifier_auc,
+    expected_mixing,
+    mean_difference,
+    neighbour_mixing,
+)
+from service.settings import Settings
+from tests.bundles import TOPICS, write_bundle
+from tests.service.data_sets import NDJSON, json_line
+from tests.service.features.operations.stored import inside
+
+WORDS = {topic: words.split() for topic, words in TOPICS.items()}
+
+
+@pytest.fixture(autouse=True)
+def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enough for the p-values of these tests."""
+    monkeypatch.setattr(permutations, "PERMUTATIONS", 1999)
+
+
+def shown(i: int, rng: random.Random, **drift: Any) -> dict[str, Any]:
+    topic = drift.get("topic") or rng.choice(list(WORDS))
+    words = rng.choices(WORDS[topic], k=5)
+    if rng.random() < drift.get("unknown", 0.1):
+        words += [f"new{rng.randrange(10**6)}" for _ in range(5)]
+    profile = {"streamer_id": f"s{i:04}", "bio": " ".join(words), "tags": words[:2]}
+    if rng.random() < drift.get("without_tags", 0.1):
+        del profile["tags"]
+    return profile
+
+
+def drifted(
+    bundle: Path, folder: Path, capsys: pytest.CaptureFixture[str], **drift: Any
+) -> tuple[int, dict[str, Any], str]:
+    """Status, answer and errors of `drift` on 200 streamers of before and 200 of late."""
+    rng = random.Random(4)
+    early = [shown(i, rng) for i in range(200)]
+    late = [shown(i, rng, **drift) for i in range(200, 400)]
+    app = create_app(Settings(bundle=bundle, data_dir=folder))
+    with TestClient(app, base_url="http://localhost") as client:
+        body = "".join(map(json_line, [*early, *late]))
+        client.post("/v1/streamers:bulk", content=body, headers=NDJSON).raise_for_status()
+        with inside(folder) as store:
+            date_back(store, [profile["streamer_id"] for profile in early])
+        capsys.readouterr()
+        metrics = folder / "drift.prom"
+        status = main(
+            ["drift", "--data-dir", str(folder), "--bundle", str(bundle), "--json",
+             "--metrics", str(metrics)]
+        )  # fmt: skip
+    out, err = capsys.readouterr()
+    return status, json.loads(out), err
+
+
+def date_back(store: Redis, ids: list[str]) -> None:
+    """As if these had been written a month ago."""
+    for streamer_id in ids:
+        keys: Any = store.keys(f"*{streamer_id}")
+        for key in keys:
+            if store.type(key) == b"hash" and store.hexists(key, "updated_at"):
+                before: Any = store.hget(key, "updated_at")
+                store.hset(key, "updated_at", repr(float(before) - 30 * 86_400))
+
+
+def test_alike_windows_raise_no_alarm(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    status, found, _ = drifted(bundle, tmp_path, capsys)
+    assert (status, found["alarms"], found["before"], found["late"]) == (0, 0, 200, 200)
+    assert {f["modality"] for f in found["findings"]} >= {"bio", "tags", "embedding"}
+    families = text_string_to_metric_families((tmp_path / "drift.prom").read_text())
+    samples = [s for family in families for s in family.samples if s.name == "streamer_drift_alarm"]
+    assert samples
+    assert all(set(s.labels) == {"modality", "measure"} and s.value == 0 for s in samples)
+
+
+@pytest.mark.parametrize(
+    ("drift", "modality", "measure"),
+    [
+        ({"without_tags": 0.5}, "tags", "absent"),
+        ({"unknown": 0.6}, "bio", "unknown_tokens"),
+        ({"topic": "gaming"}, "bio", "classifier"),
+        ({"topic": "gaming"}, "embedding", "neighbours"),
+    ],
+)
+def test_drift_is_named(
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    drift: dict[str, Any],
+    modality: str,
+    measure: str,
+) -> None:
+    status, found, err = drifted(bundle, tmp_path, capsys, **drift)
+    assert status == 1
+    (alarm,) = [
+        f for f in found["findings"] if f["modality"] == modality and f["measure"] == measure
+    ]
+    assert alarm["is_alarm"]
+    assert alarm["adjusted"] <= 0.05
+    assert all(example >= "s0200" for example in alarm["examples"])
+    assert alarm["examples"]
+    assert f"{modality}: {measure}" in err
+
+
+def test_another_model_or_too_few_streamers(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
+    with TestClient(app, base_url="http://localhost") as client:
+        client.put("/v1/streamers/s", json={"bio": "music"}).raise_for_status()
+        write_bundle(tmp_path / "other", seed=5)
+        for model, said in ((bundle, "only 0 streamers"), (tmp_path / "other", "the bundle is")):
+            given = ["--data-dir", str(tmp_path / "data"), "--bundle", str(model)]
+            assert main(["drift", *given]) == 1
+            assert said in capsys.readouterr().err
+
+
+def test_p_values_of_chance_are_uniform() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.arange(100) < 50
+    found: dict[str, list[float]] = {"mean": [], "classifier": [], "neighbours": []}
+    for _ in range(40):
+        rows = rng.standard_normal((100, 4))
+        units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        found["mean"].append(mean_difference(rows[:, 0], labels, rng).p_value)
+        found["classifier"].append(classifier_auc(rows, labels, rng).p_value)
+        found["neighbours"].append(neighbour_mixing(units, labels, rng).p_value)
+    for name, values in found.items():
+        assert 0.3 < np.mean(values) < 0.7, name
+        assert np.mean(np.array(values) < 0.05) < 0.25, name
+
+
+def test_statistics_are_those_of_plain_loops() -> None:
+    rng = np.random.default_rng(3)
+    labels = rng.random(60) < 0.4
+    rows = rng.standard_normal((60, 5)) + labels[:, None]
+    tested = mean_difference(rows[:, 0], labels, rng)
+    expected = rows[labels, 0].mean() - rows[~labels, 0].mean()
+    assert tested.value == pytest.approx(expected)
+    assert tested.p_value < 0.05
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    shares = []
+    for i in range(60):
+        near = sorted((j for j in range(60) if j != i), key=lambda j, i=i: -units[i] @ units[j])
+        shares += [labels[j] == labels[i] for j in near[:10]]
+    assert neighbour_mixing(units, labels, rng).value == pytest.approx(np.mean(shares))
+    late = int(labels.sum())
+    same = late * (late - 1) + (60 - late) * (59 - late)
+    assert expected_mixing(labels) == pytest.approx(same / (60 * 59))
+    assert classifier_auc(rows, labels, rng).value > 0.8

@@ -1,0 +1,262 @@
+"""A model that has learned is released, and those that are broken are stopped by name."""
+
+import csv
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from model_export.contract.bundle import ENCODER, MANIFEST, Bundle, file_entry
+from model_export.contract.calibration import Calibration, ScoreCalibration
+from model_export.contract.text import label_token, text_tokens
+from model_export.contract.vocabulary import Vocabulary
+from service.__main__ import main
+from service.features.release.encoder import ReleaseEncoder
+from service.features.release.gates import (
+    FEWEST,
+    Thresholds,
+    area_under_curve,
+    calibration_error,
+)
+from service.features.release.held_out import MIN_SHARED, held_out
+from service.features.release.service import check_release
+from tests.bundles import CALIBRATION, TOPICS, curve, write_bundle, write_manifest
+from tests.service.data_sets import json_line
+from training.disguises import copy_of
+from training.teachers import id_embeddings
+
+Table = NDArray[np.float32]
+DISGUISES = ("zero_width", "full_width", "spaced")
+
+
+def written(folder: Path, name: str, columns: list[str], rows: list[list[str]]) -> None:
+    with (folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([columns, *rows])
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Streamers of four topics, who show one of its words; copies of some, plain or disguised."""
+    folder, rng = tmp_path_factory.mktemp("data"), random.Random(3)
+    topics = {topic: words.split() for topic, words in TOPICS.items()}
+    profiles: list[dict[str, Any]] = []
+    labels, duplicates, splits = [], [], []
+    for i in range(400):
+        topic = rng.choice(list(topics))
+        words = [rng.choice(topics[topic])] * 6
+        profile = {
+            "streamer_id": f"s{i:03}",
+            "bio": f"{' '.join(words[:4])} {rng.getrandbits(60):x} {rng.getrandbits(60):x}",
+            "tags": sorted({*words[4:], f"tag{rng.getrandbits(40):x}"}),
+            "videos": [
+                {"video_id": f"v{j}", "title": f"{' '.join(words)} {rng.getrandbits(60):x}"}
+                for j in range(2)
+            ],
+        }
+        profiles.append(profile)
+        labels.append([profile["streamer_id"], topic])
+        splits.append([profile["streamer_id"], "test" if i % 3 == 0 else "train"])
+        if i % 3 == 0 and i < 360:
+            kind = ("", *DISGUISES)[i // 3 % 4]
+            copy = {**profile, "streamer_id": f"c{i:03}", "name": f"copy {i}"}
+            if kind:
+                copy = {**copy_of(profile, [kind], random.Random(i)), "streamer_id": f"c{i:03}"}
+            profiles.append(copy)
+            duplicates += [[profile["streamer_id"], f"g{i}", ""], [f"c{i:03}", f"g{i}", kind]]
+            labels.append([f"c{i:03}", topic])
+            splits.append([f"c{i:03}", "test"])
+    text = "".join(map(json_line, profiles))
+    (folder / "streamers.jsonl").write_text(text, encoding="utf-8")
+    written(folder, "labels", ["streamer_id", "label"], labels)
+    written(folder, "splits", ["streamer_id", "split"], splits)
+    written(folder, "duplicates", ["streamer_id", "group", "disguise"], duplicates)
+    return folder
+
+
+def learned(table: Table, words: Vocabulary) -> Table:
+    """A table whose words of one topic have similar vectors."""
+    rng = np.random.default_rng(1)
+    number = {token: i for i, token in enumerate(words.tokens, start=1)}
+    for topic, text in TOPICS.items():
+        center = rng.standard_normal(table.shape[1])
+        tokens = {*text_tokens(f"{topic} {text}")}
+        for tag in (topic, *text.split()):
+            tokens.update(label_token("t", tag))
+        for token in tokens & number.keys():
+            table[number[token]] = center + 0.8 * rng.standard_normal(table.shape[1])
+    return table
+
+
+def shuffled(table: Table, words: Vocabulary) -> Table:
+    """As if rows and words had been mixed up after the training."""
+    found, known = learned(table, words), len(words.tokens)
+    found[1 : 1 + known] = found[1 + np.random.default_rng(2).permutation(known)]
+    return found
+
+
+def constant(table: Table, words: Vocabulary) -> Table:
+    """As if the training had collapsed: any profile gets one vector, almost."""
+    table[1 : 1 + len(words.tokens)] += 100
+    return table
+
+
+def model(
+    folder: Path,
+    change: Callable[[Table, Vocabulary], Table],
+    calibration: Calibration | None = CALIBRATION,
+) -> Path:
+    """A bundle, whole and self-consistent, with another table of tokens."""
+    write_bundle(folder, calibration=calibration)
+    words = Bundle(folder).featurizer.vocabulary
+    graph = onnx.load_model_from_string((folder / ENCODER).read_bytes())
+    for tensor in graph.graph.initializer:
+        if tensor.name == "table":
+            table = change(numpy_helper.to_array(tensor).copy(), words)
+            tensor.CopyFrom(numpy_helper.from_array(table.astype(np.float32), "table"))
+    content = graph.SerializeToString()
+    (folder / ENCODER).write_bytes(content)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest["files"][ENCODER] = file_entry(content).model_dump()
+    write_manifest(folder, manifest)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def calibration(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibration:
+    """What the learned model really does, on streamers of another draw."""
+    bundle = model(tmp_path_factory.mktemp("measured") / "b", learned, None)
+    found = held_out(data, 2000, seed=9)
+    vectors = ReleaseEncoder(Bundle(bundle)).vectors(found.profiles).embedding
+    assert found.relevant is not None
+    scores = (vectors[: found.queries] @ vectors.T).ravel()
+    right = found.relevant.ravel()
+    knots = []
+    for score in np.quantile(scores, [0.99, 0.9, 0.8, 0.5, 0.2]).tolist():
+        precision = float(right[scores >= score].mean())
+        knots.append((score, precision, precision))
+    for i in range(1, len(knots)):  # precision never rises
+        best = min(knots[i - 1][1], knots[i][1])
+        knots[i] = (knots[i][0], best, best)
+    embedding = ScoreCalibration(
+        source="right = of one topic", base_rate=0.25, curves=[curve(1, None, *knots)]
+    )
+    return Calibration(embedding=embedding, content=CALIBRATION.content)
+
+
+def statuses(bundle: Path, data: Path, **limits: float) -> dict[str, str]:
+    found = check_release(Bundle(bundle), data, limits=Thresholds(**limits))
+    return {gate.name: gate.status for gate in found.gates}
+
+
+def test_a_learned_model_is_released(
+    data: Path, tmp_path: Path, calibration: Calibration, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = model(tmp_path / "b", learned, calibration)
+    given = ["release-check", str(bundle), "--data", str(data), "--json"]
+    status = main(given)
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    assert (status, found["released"], err) == (0, True, "")
+    by_name = {gate["name"]: gate for gate in found["gates"]}
+    passed = {name for name, gate in by_name.items() if gate["status"] == "passed"}
+    assert passed >= {"golden", "duplicates", "relevance", "calibration", "false_joins:strangers"}
+    assert passed >= {f"disguises:{kind}" for kind in DISGUISES}
+    assert passed >= {"absent:bio", "absent:tags", "absent:videos"}
+    assert by_name["absent:audio"]["status"] == "not_run"
+    assert main([*given, "--require-all"]) == 1
+    assert "absent:audio" in capsys.readouterr().err
+
+
+def test_a_shuffled_table_is_stopped(
+    data: Path, tmp_path: Path, calibration: Calibration, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bundle = model(tmp_path / "b", shuffled, calibration)
+    assert main(["release-check", str(bundle), "--data", str(data)]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("error: test-0 must not be served: ")
+    assert "relevance" in last
+    assert "calibration" in last
+
+
+def test_one_vector_for_all_is_stopped(
+    data: Path, tmp_path: Path, calibration: Calibration
+) -> None:
+    found = statuses(model(tmp_path / "b", constant, calibration), data)
+    assert found["golden"] == "failed"
+    assert found["calibration"] == "failed"
+
+
+def test_vectors_that_are_no_numbers_end_the_test(data: Path, tmp_path: Path) -> None:
+    def broken(table: Table, words: Vocabulary) -> Table:
+        table[1 : 1 + len(words.tokens)] = np.nan
+        return table
+
+    assert statuses(model(tmp_path / "b", broken), data) == {"golden": "failed"}
+
+
+def test_a_model_promises_too_much(data: Path, tmp_path: Path) -> None:
+    promised = curve(1, None, (0.2, 0.999, 0.99), (0.1, 0.999, 0.99), (0.0, 0.99, 0.99))
+    embedding = ScoreCalibration(source="wishes", base_rate=0.25, curves=[promised])
+    wishes = Calibration(embedding=embedding, content=CALIBRATION.content)
+    bundle = model(tmp_path / "b", lambda table, _: table, wishes)
+    assert statuses(bundle, data)["calibration"] == "failed"
+
+
+def test_a_folder_without_truth_says_what_is_missing(
+    tmp_path: Path, bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "streamers.jsonl").write_bytes((data / "streamers.jsonl").read_bytes())
+    assert main(["release-check", str(bundle), "--data", str(tmp_path), "--json"]) == 0
+    gates = {gate["name"]: gate for gate in json.loads(capsys.readouterr().out)["gates"]}
+    assert "interactions.csv" in gates["relevance"]["reason"]
+    assert gates["duplicates"]["status"] == gates["disguises"]["status"] == "not_run"
+    written(tmp_path, "labels", ["streamer_id", "topic"], [])
+    assert main(["release-check", str(bundle), "--data", str(tmp_path)]) == 1
+    assert "labels.csv: has no column 'label'" in capsys.readouterr().err
+
+
+def test_audiences_make_streamers_relevant(tmp_path: Path) -> None:
+    lines = [json_line({"streamer_id": f"s{i}", "tags": ["music"]}) for i in range(4)]
+    (tmp_path / "streamers.jsonl").write_text("".join(lines))
+    shared = [["u", "s0"], ["v", "s0"], ["u", "s1"], ["v", "s1"], ["w", "s3"], ["v", "s3"]]
+    written(tmp_path, "interactions", ["user_id", "streamer_id"], [*shared, ["u", "s2"]])
+    found = held_out(tmp_path, 1000, seed=0)
+    ids = [profile.streamer_id for profile in found.profiles]
+    assert found.relevant is not None
+    pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(found.relevant), strict=True)}
+    assert {pair for pair in pairs if pair[0] != pair[1]} == {("s0", "s1"), ("s1", "s0")}
+    known = {i for i, is_known in zip(ids, found.known.tolist(), strict=True) if is_known}
+    assert known == {"s0", "s1", "s3"}
+    assert MIN_SHARED == id_embeddings.MIN_SHARED
+
+
+def test_area_under_the_curve_counts_ties_half() -> None:
+    rng = np.random.default_rng(0)
+    right, wrong = rng.integers(0, 5, 40) * 1.0, rng.integers(0, 4, 30) * 1.0
+    naive = np.mean([(r > w) + 0.5 * (r == w) for r in right for w in wrong])
+    measured = area_under_curve(right.astype(np.float32), wrong.astype(np.float32))
+    assert measured == pytest.approx(naive)
+
+
+def test_calibration_error_is_that_of_a_double_loop() -> None:
+    rng = np.random.default_rng(1)
+    scores = rng.uniform(-1, 1, 500).astype(np.float32)
+    right = rng.random(500) < (scores + 1) / 2
+    promised = curve(1, None, (0.95, 0.9, 0.9), (0.5, 0.7, 0.7), (0.0, 0.6, 0.6))
+    gaps, weights, before = [], [], 0
+    for knot in promised.knots:
+        chosen = scores >= knot.score
+        if chosen.sum() >= FEWEST:
+            gaps.append(abs(right[chosen].mean() - knot.precision))
+            weights.append(int(chosen.sum()) - before)
+            before = int(chosen.sum())
+    error, pairs = calibration_error(promised, scores, right)
+    assert error == pytest.approx(np.average(gaps, weights=weights))
+    assert pairs == before
