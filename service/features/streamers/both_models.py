@@ -42,11 +42,10 @@ class NoOtherModel(OtherModel):
 async def write_for_both(
     store: StreamerStore,
     other: OtherModel,
+    keep_bytes: bool,
     upserts: Sequence[Upsert],
     encoded: Sequence[EncodedProfile],
     lane: Lane,
-    *,
-    keep_bytes: bool,
     once: Once | None = None,
     step: JobStep | None = None,
 ) -> list[Outcome]:

@@ -321,17 +321,11 @@ class WritePipeline:
             records.append(await beside_if_large(self._lanes, item.profile, make, lane))
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
-        upserts = [
-            Upsert(record, version) for record, version in zip(records, expected, strict=True)
-        ]
+        upserts = [Upsert(r, version) for r, version in zip(records, expected, strict=True)]
         if once is not None:
             once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
-        outcomes = await write_for_both(
-            *(self._store, self.other_model, upserts, encoded, lane),
-            keep_bytes=self._keep_bytes,
-            once=once,
-            step=step,
-        )
+        known = (self._store, self.other_model, self._keep_bytes)
+        outcomes = await write_for_both(*known, upserts, encoded, lane, once, step)
         return [
             Acknowledged(
                 record,

@@ -102,8 +102,7 @@ class ArchivedStore(RedisStore):
         jobs = await self._job_copies.all()  # first: none may be further than the records are
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
-            ids: set[str] = set()
-            total = await self.count()
+            ids, total = set[str](), await self.count()
             try:
                 async for part in self._parts(about):
                     lines: list[bytes] = []
@@ -158,8 +157,8 @@ class ArchivedStore(RedisStore):
         sequence, model, streamers, rest = last
         yield [(streamer_id.decode(), _of_model(row, model)) for streamer_id, row in rest]
         model_version = None if model is None else model.decode()
-        is_other_model = begun_model not in (None, model_version)
-        if (await self.position()).epoch != begun.epoch or is_other_model:
+        is_other = begun_model not in (None, model_version)
+        if is_other or (await self.position()).epoch != begun.epoch:
             raise LogGap("the store was replaced meanwhile, or another model serves by now")
         about |= {
             "epoch": begun.epoch,
@@ -384,7 +383,7 @@ def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found])
 
 def _of_model(row: Sequence[bytes], model: bytes | None) -> list[bytes]:
     """A record as the model that serves made it."""
-    return narrowed(row, RECORD_FIELDS, "" if model is None else model.decode())
+    return narrowed(row, RECORD_FIELDS, (model or b"").decode())
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:
