@@ -107,7 +107,7 @@ async def register_model(
 
 @router.get(
     "/models/{model_id:name}",
-    operation_id="get_model",
+    operation_id="get_model_version",
     summary="Show a model: its state, its backfill, and what replicas hold of it",
     dependencies=[requires("admin")],
     responses=responses(*STORE, ModelNotFound),

@@ -70,7 +70,7 @@ NEEDS_A_SPACE = (
 """What was handed over is there until it is deleted, and archives are no text."""
 NEEDS_A_MODEL = (
     "register_model",
-    "get_model",
+    "get_model_version",
     "backfill_model",
     "pause_backfill",
     "promote_model",
