@@ -52,6 +52,7 @@ COMMANDS = {
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
+    "map": "ask a running service who is where on the map of its streamers, and fit another one",
     "judge": "tell a running service that two streamers are the same, or are not",
     "events": "read what happened in a running service: writes, groups, alerts",
     "webhooks": "have events posted to other services, see how that goes, replay dead letters",
@@ -87,6 +88,7 @@ _MODULES = {
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
     "compare": "questions.compare",
+    "map": "questions.map",
     "judge": "questions.judge",
     "events": "feed.events",
     "webhooks": "feed.webhooks",
@@ -150,6 +152,7 @@ EXAMPLES = {
         "rebuild",
     ),
     "compare": ("w0078 w0412", "w0078 w0412 --without text --json"),
+    "map": ("show", "fit", "near w0087 --radius 800 --limit 50"),
     "judge": ('w0078 w0412 different --note "two branches"', "w0078 w0412 take-back"),
     "events": (
         "--json",

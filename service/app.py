@@ -23,6 +23,7 @@ from service.features.find import endpoints as find
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
+from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
 from service.features.models import endpoints as models
 from service.features.operations import error_page, health, index_listing, metrics, model_card
@@ -107,7 +108,7 @@ def create_app(
     )
     for part in (*parts, *more):
         app.include_router(part.router)
-    for part in (watchlists, alerts):
+    for part in (watchlists, alerts, layouts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))

@@ -20,6 +20,7 @@ from service.features.events.service import Events
 from service.features.find.service import Find
 from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
+from service.features.layouts.service import Layouts
 from service.features.lists.service import Lists
 from service.features.models.service import Models
 from service.features.operations.rebuild import IndexRebuilds
@@ -72,6 +73,7 @@ class Services:
     events: Events
     webhooks: Webhooks
     find: Find
+    layouts: Layouts
     ratings: Ratings
     spaces: Spaces
     models: Models

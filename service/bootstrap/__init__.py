@@ -13,6 +13,7 @@ from service.bootstrap.duplicates import DuplicateParts
 from service.bootstrap.erasure import erasure_of, forget_copies
 from service.bootstrap.find import FindParts
 from service.bootstrap.jobs import MoreKinds, open_jobs
+from service.bootstrap.layouts import LayoutParts
 from service.bootstrap.lists import lists_of
 from service.bootstrap.models.duties import Duties
 from service.bootstrap.models.loading import LoadedModel
@@ -51,6 +52,7 @@ from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
 from service.features.jobs.counts import JobCounts
 from service.features.keys.service import Keys
+from service.features.layouts.jobs import KIND as LAYOUT
 from service.features.lists import jobs as list_jobs
 from service.features.models.backfill import KIND as MODELS
 from service.features.models.bundles import BundleFolder
@@ -178,6 +180,9 @@ async def _opened_graph(
         copies = partial(forget_copies, finding.names, snapshots)
         shared.copies.append(copies)
         stack.callback(shared.copies.remove, copies)
+        mapped = LayoutParts(store, duplicates.groups, serving, lanes, settings)
+        mapped.follower.start()
+        stack.push_async_callback(mapped.follower.stop)
         ratings = Ratings(store.documents, store)
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
@@ -201,6 +206,7 @@ async def _opened_graph(
                 CASES: cases.jobs,
                 WATCHLISTS: watch.sweeps,
                 MODELS: shared.backfills(store),
+                LAYOUT: mapped.jobs,
             },
             answers={
                 exporting.KIND: exporting.answering(similar, settings.limits),
@@ -239,6 +245,7 @@ async def _opened_graph(
             watchlists=watch.watchlists,
             alerts=watch.alerts,
             find=finding.find,
+            layouts=mapped.open(long.jobs),
             ratings=ratings,
             spaces=spaces,
             models=Models(shared.registry, shared.kept_models, shared.models, long.jobs),
@@ -257,7 +264,8 @@ async def _opened_graph(
             audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase, spaces.erase_streamer),
+                *(cases.kept.erase, watch.copies.erase),
+                *(spaces.erase_streamer, mapped.stored.erase),
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -268,6 +276,7 @@ async def _opened_graph(
                 DuplicateCounts(duplicates.follower),
                 feed.counts,
                 finding.counts,
+                mapped.counts,
                 watch.counts,
                 space_counts,
             ),

@@ -56,6 +56,7 @@ from service.features.duplicates.schemas import (
 from service.features.events.schemas import EventOut, EventPage
 from service.features.find.schemas import FacetsOut, FindOut, FoundOut
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
+from service.features.layouts.schemas import LayoutOut, LayoutsOut, OnMapOut, SelectedOut, SelectIn
 from service.features.lists.answers import (
     ListAnswerOut,
     ListDeletedOut,
@@ -199,6 +200,8 @@ __all__ = [
     "JobPage",
     "JudgementIn",
     "JudgementPage",
+    "LayoutOut",
+    "LayoutsOut",
     "ListAnswerOut",
     "ListDeletedOut",
     "ListDetailOut",
@@ -215,6 +218,7 @@ __all__ = [
     "ModelVersionsOut",
     "NearDuplicateOut",
     "NeighbourOut",
+    "OnMapOut",
     "OutreachOut",
     "OutreachPage",
     "OwnVectorOut",
@@ -237,6 +241,8 @@ __all__ = [
     "SameContentOut",
     "SeedIn",
     "SeedOut",
+    "SelectIn",
+    "SelectedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",

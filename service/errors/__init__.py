@@ -27,6 +27,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── WebhookNotFound     404   there is no such webhook, or not any more
 │   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
 │   ├── AlertNotFound       404   there was never an alert of this id
+│   ├── LayoutNotFound      404   no layout was fitted, or another one is served
 │   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
 │   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
@@ -40,6 +41,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── ModelStateConflict  409   a model is in a state in which that can't be done
 │   ├── ModelNotEverywhere  409   replicas miss the model, or are not ready for it
+│   ├── LayoutNotFitted     409   of a job: what fits layouts is missing, or streamers
 │   ├── GenerationExists    409   a generation of a space never changes
 │   ├── GenerationRefused   409   the generation failed its checks
 │   ├── GenerationInUse     409   the generation is served
@@ -114,6 +116,8 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.layouts import LayoutNotFitted as LayoutNotFitted
+from service.errors.layouts import LayoutNotFound as LayoutNotFound
 from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound

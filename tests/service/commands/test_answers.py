@@ -114,6 +114,7 @@ FAILING = {
     "lists": "list --url {1}",
     "outreach": "list --url {1}",
     "find": "night --url {1}",
+    "map": "show --url {1}",
     "ratings": "list --url {1}",
     "evaluate-ratings": "--ratings {0}/none.ndjson --url {1}",
     "interleave": "w0000 --out {0}/lists.ndjson --url {1}",

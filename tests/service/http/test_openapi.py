@@ -53,6 +53,8 @@ NEEDS_AN_ALERT = ("get_alert", "decide_alert")
 """Ids of watchlists are drawn, and those of alerts are hashes."""
 NEEDS_A_LIST = ("get_list", "delete_list", "run_list", "get_list_run", "delete_outreach")
 """Lists have to be saved, and records of outreach made, before anything is done with them."""
+NEEDS_A_LAYOUT = ("get_layout_points", "select_on_layout")
+"""A job has to fit one first; see tests/service/features/layouts."""
 NEEDS_A_CASE = (
     "get_case", "expand_case", "decide_case_member", "rerun_case", "list_case_verdicts",
     "list_case_events", "export_case", "undo_case", "delete_case",
@@ -201,6 +203,7 @@ def requests() -> Iterator[Any]:
             *NEEDS_A_GROUP,
             *NEEDS_A_WEBHOOK,
             *NEEDS_A_LIST,
+            *NEEDS_A_LAYOUT,
             *NEEDS_AN_ALERT,
             *NEEDS_A_WATCHLIST,
             *NEEDS_A_CASE,
