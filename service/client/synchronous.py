@@ -57,8 +57,7 @@ class Client:
     that meet a passing trouble are made again, as `patience` allows; writes that might be done
     twice are not, unless the service documents `Idempotency-Key`. Profiles and questions are
     models of `service.client.models`, or mappings with the API's fields; the service checks them.
-    Every method raises `ClientError` (`service.client.errors`); its `deadline_s` is the time of
-    that call, in place of the one of `patience`.
+    Methods raise `ClientError`; their `deadline_s` is in place of the one of `patience`.
 
     Attributes:
         url: of the service.
