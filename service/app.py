@@ -25,6 +25,7 @@ from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
+from service.features.models import endpoints as models
 from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -44,7 +45,7 @@ from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
-from service.services import Services
+from service.services import OneModel, Services
 from service.settings import Settings
 
 
@@ -99,6 +100,7 @@ def create_app(
         find,
         ratings,
         spaces,
+        models,
         audit,
         health,
         model_card,
@@ -131,6 +133,7 @@ def create_app(
         bodies_bytes=settings.limits.bodies_bytes,
         tracer=lifecycle.tracer,
     )
+    app.add_middleware(OneModel)
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app

@@ -43,6 +43,7 @@ FILLED = {
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",
+    "model_id": "m-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
