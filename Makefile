@@ -1,7 +1,7 @@
 # The single entry for people, pre-commit and CI. `make help` lists the targets.
 
 PYTHON  ?= python3
-EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc,otel
+EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc,otel,map
 DATA    ?=
 BUNDLE  ?= build/demo/world/bundle
 STATE   ?= build/serve
@@ -48,7 +48,7 @@ help: ## Show this help
 install: $(VENV)/.installed console ## Create .venv with everything that runs on a CPU (once)
 
 $(VENV)/.installed: PACKAGES = ".[$(EXTRAS)]" --group dev
-$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,$(SERVED)]" --group test
+$(SERVICE_VENV)/.installed: PACKAGES = ".[cpu,map,$(SERVED)]" --group test
 $(GPU_VENV)/.installed: PACKAGES = ".[$(subst cpu,gpu,$(EXTRAS))]" --group test
 
 # A new environment, or the one that is there; groups (`--group`) need pip >= 25.1.

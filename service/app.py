@@ -23,7 +23,9 @@ from service.features.find import endpoints as find
 from service.features.jobs import endpoints as jobs
 from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
+from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
+from service.features.models import endpoints as models
 from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -44,7 +46,7 @@ from service.http.disconnect import CancelOnDisconnect
 from service.http.documentation import page
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
-from service.services import Services
+from service.services import OneModel, Services
 from service.settings import Settings
 
 
@@ -100,6 +102,7 @@ def create_app(
         find,
         ratings,
         spaces,
+        models,
         audit,
         health,
         model_card,
@@ -107,7 +110,7 @@ def create_app(
     )
     for part in (*parts, *more):
         app.include_router(part.router)
-    for part in (watchlists, alerts):
+    for part in (watchlists, alerts, layouts):
         app.include_router(part.router)
     app.include_router(job_events.router_of(lifecycle))
     app.include_router(events.router_of(lifecycle))
@@ -133,6 +136,7 @@ def create_app(
         bodies_bytes=settings.limits.bodies_bytes,
         tracer=lifecycle.tracer,
     )
+    app.add_middleware(OneModel)
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app

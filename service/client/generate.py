@@ -18,8 +18,10 @@ WRITTEN = {
     "find/synchronous.py": "find/asynchronous.py",
     "spaces/synchronous.py": "spaces/asynchronous.py",
     "watchlists/synchronous.py": "watchlists/asynchronous.py",
+    "layouts/synchronous.py": "layouts/asynchronous.py",
     "lists/synchronous.py": "lists/asynchronous.py",
     "cases/synchronous.py": "cases/asynchronous.py",
+    "lifecycle/synchronous.py": "lifecycle/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -37,10 +39,14 @@ _REPLACED = (
     (r"\bAsyncGenerator, Callable, ", "Callable, Generator, "),
     (r"\bAsyncGenerator\b", "Generator"),
     (r"\bAsync(Client|Transport|Jobs|Imports|Exports|Duplicates|Judgements|Events)\b", r"\1"),
-    (r"\bAsync(Cases|Find|Ratings|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b", r"\1"),
+    (
+        r"\bAsync(Cases|Find|Ratings|Layouts|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b",
+        r"\1",
+    ),
+    (r"\bAsync(Models)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (
-        r"\b(cases|duplicates|find|lists|spaces|watchlists|webhooks)\.asynchronous\b",
+        r"\b(cases|duplicates|find|layouts|lifecycle|lists|spaces|watchlists|webhooks)\.asynchronous\b",
         r"\1.synchronous",
     ),
     (r"\basync_blocks\b", "blocks"),

@@ -56,6 +56,7 @@ from service.features.duplicates.schemas import (
 from service.features.events.schemas import EventOut, EventPage
 from service.features.find.schemas import FacetsOut, FindOut, FoundOut
 from service.features.jobs.schemas import JobOut, JobPage, ProgressOut
+from service.features.layouts.schemas import LayoutOut, LayoutsOut, OnMapOut, SelectedOut, SelectIn
 from service.features.lists.answers import (
     ListAnswerOut,
     ListDeletedOut,
@@ -67,6 +68,12 @@ from service.features.lists.answers import (
     RunOut,
 )
 from service.features.lists.schemas import ListQuestionIn
+from service.features.models.schemas import (
+    ModelVersionOut,
+    ModelVersionsOut,
+    RegisterIn,
+    ReplicaOut,
+)
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
@@ -193,6 +200,8 @@ __all__ = [
     "JobPage",
     "JudgementIn",
     "JudgementPage",
+    "LayoutOut",
+    "LayoutsOut",
     "ListAnswerOut",
     "ListDeletedOut",
     "ListDetailOut",
@@ -205,8 +214,11 @@ __all__ = [
     "Live",
     "Media",
     "MemberOut",
+    "ModelVersionOut",
+    "ModelVersionsOut",
     "NearDuplicateOut",
     "NeighbourOut",
+    "OnMapOut",
     "OutreachOut",
     "OutreachPage",
     "OwnVectorOut",
@@ -221,12 +233,16 @@ __all__ = [
     "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
+    "RegisterIn",
     "ReplayedOut",
+    "ReplicaOut",
     "RunDetailOut",
     "RunOut",
     "SameContentOut",
     "SeedIn",
     "SeedOut",
+    "SelectIn",
+    "SelectedOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",

@@ -20,12 +20,14 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── RatingNotFound      404   this key has not rated the streamer for this question
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
+│   ├── ModelNotFound       404   no model of this version is registered
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
 │   ├── WebhookNotFound     404   there is no such webhook, or not any more
 │   ├── WatchlistNotFound   404   there is no such watchlist, or not any more
 │   ├── AlertNotFound       404   there was never an alert of this id
+│   ├── LayoutNotFound      404   no layout was fitted, or another one is served
 │   ├── ListNotFound        404   no list is saved under this name, or its run is not kept
 │   ├── OutreachNotFound    404   there is no such record of outreach
 │   ├── MethodNotAllowed    405
@@ -37,6 +39,9 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── ModelStateConflict  409   a model is in a state in which that can't be done
+│   ├── ModelNotEverywhere  409   replicas miss the model, or are not ready for it
+│   ├── LayoutNotFitted     409   of a job: what fits layouts is missing, or streamers
 │   ├── GenerationExists    409   a generation of a space never changes
 │   ├── GenerationRefused   409   the generation failed its checks
 │   ├── GenerationInUse     409   the generation is served
@@ -111,10 +116,15 @@ from service.errors.keys import KeyNotFound as KeyNotFound
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
 from service.errors.keys import RateLimited as RateLimited
+from service.errors.layouts import LayoutNotFitted as LayoutNotFitted
+from service.errors.layouts import LayoutNotFound as LayoutNotFound
 from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
+from service.errors.models import ModelNotEverywhere as ModelNotEverywhere
+from service.errors.models import ModelNotFound as ModelNotFound
+from service.errors.models import ModelStateConflict as ModelStateConflict
 from service.errors.ratings import RatingNotFound as RatingNotFound
 from service.errors.slow import BodyTooSlow as BodyTooSlow
 from service.errors.slow import HeaderTooSlow as HeaderTooSlow

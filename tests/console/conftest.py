@@ -45,8 +45,10 @@ def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     assert executable is not None, NO_CHROMIUM
     with sync_playwright() as playwright:
-        # As root, as in containers, Chromium has no sandbox of its own.
-        opened = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        # As root, as in containers, Chromium has no sandbox of its own. The map is drawn by the
+        # processor, where there is no other one.
+        options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        opened = playwright.chromium.launch(executable_path=executable, args=options)
         yield opened
         opened.close()
 

@@ -21,6 +21,7 @@ PLACES = {
     "#/newcomer?id=cooking-01": "The model knows",
     "#/newcomer?tab=spaces": "",
     "#/lists": "Choose a list",
+    "#/map": "",
     "#/cases": "New case",
     "#/alerts?watch=cooking-01": "Least probability",
     "#/running": "Ready",

@@ -13,6 +13,7 @@ from service.commands.stores import add_data_dir, finish, opened_store
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
+from service.features.layouts.storing import StoredLayouts
 from service.features.lists.forgetting import forget as forget_lists
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
@@ -49,7 +50,11 @@ async def _run(args: argparse.Namespace) -> int:
 
         known = Known(None, Paging().keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
-        copies = KeptCases(store.documents, lanes).erase, SeedCopies(store.documents).erase
+        copies = (
+            KeptCases(store.documents, lanes).erase,
+            SeedCopies(store.documents).erase,
+            StoredLayouts(store.documents, lanes).erase,
+        )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         outreach = partial(forget, store.documents)
         lists = partial(forget_lists, store.documents)

@@ -267,9 +267,10 @@ class Follower:
         began = time.monotonic()
         head = await self._store.position()
         self._lag.saw(began, head)
-        stored = await self._store.model_version()
+        stored, target = await self._store.kept_models()
         mine = (None, self._model.version, INCOMPLETE + self._model.version)
-        self._other_model = None if stored in mine else stored
+        is_kept = stored in mine or target == self._model.version
+        self._other_model = None if is_kept else stored
         return head
 
     async def _synchronise(self) -> None:
@@ -298,6 +299,9 @@ class Follower:
             end = await self._replay(index, self._check, place, head.sequence)
         except LogGap as gap:
             self._snapshots.discard(f"the log does not go on where it ends ({gap})")
+            return None
+        if self._check.skipped.count:  # written while this model's vectors were not kept
+            self._snapshots.discard("the log after it lacks this model's vectors")
             return None
         _log.info("the index is the snapshot of %d, the log up to %d", place.sequence, end.sequence)
         return index, end

@@ -85,7 +85,8 @@ class Erasure:
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
             erase_copies: each removes what else has a streamer: saved lists its id, cases and
-                watchlists copies of its profile, spaces its ID-embedding.
+                watchlists copies of its profile, spaces its ID-embedding, the layout of the map
+                its vector.
         """
         self._store = store
         self._delete = delete
@@ -145,9 +146,10 @@ class Erasure:
             ),
             Persisting(
                 "memory of services",
-                "ids in answers that are handed out in pages, vectors of recent pieces",
+                "ids in answers that are handed out in pages, vectors of recent pieces; its vector "
+                "without its id, where the map was fitted on it",
                 f"{known.pages_s:g} s after a page was asked for; pieces until others push them "
-                "out, or a restart",
+                "out, the map until another is fitted, or a restart",
             ),
             Persisting(
                 "files of jobs",

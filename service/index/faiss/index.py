@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from service.files.checksummed import ChecksummedFolder
@@ -15,12 +17,14 @@ from service.index.facets import FacetCounts
 from service.index.faiss.ann.device import Device
 from service.index.faiss.ann.segment import AnnSegment
 from service.index.faiss.flat import FlatSearch
+from service.index.faiss.rows.by_slot import BySlot
 from service.index.faiss.rows.table import BLOCK, Rows
 from service.index.faiss.segmented import Plan, SegmentedSearch
 from service.index.faiss.snapshot import format as snapshots
 from service.index.faiss.snapshot.rows import captured, restore
 from service.index.filters import Filter
 from service.index.query import Query
+from service.index.slots import LiveSlots, SlotBlock, ValueClasses
 from service.index.work import Inline, Work
 
 _CHANGES_PER_TURN = 50
@@ -32,7 +36,7 @@ _MS_PER_ROW = 0.01
 
 
 class FaissIndex:
-    """Implements `VectorIndex`, `Snapshotting` and `Maintained`."""
+    """Implements `VectorIndex`, `Snapshotting`, `Maintained` and `Slotted`."""
 
     def __init__(
         self,
@@ -57,6 +61,7 @@ class FaissIndex:
             work: where searches run, by default where they are asked for.
         """
         self._rows = Rows(dim, content_dim, established, folder)
+        self._by_slot = BySlot(self._rows)
         self._flat = FlatSearch(self._rows)
         self._segmented = plan and SegmentedSearch(self._rows, self._flat, plan, device)
         self._work = work or Inline()
@@ -151,3 +156,23 @@ class FaissIndex:
         """Compare an ANN answer with the exact one; see `Maintained.check_recall`."""
         if self._segmented is not None:
             self._segmented.check_recall()
+
+    def live_slots(self) -> LiveSlots:
+        """The slots of all streamers that have a vector; see `Slotted.live_slots`."""
+        return self._by_slot.live_slots()
+
+    def read_slots(self, slots: NDArray[np.uint32]) -> SlotBlock:
+        """What is in some slots; see `Slotted.read_slots`."""
+        return self._by_slot.read_slots(slots)
+
+    def ids_in(self, slots: NDArray[np.uint32]) -> list[str]:
+        """The ids in some slots; see `Slotted.ids_in`."""
+        return self._by_slot.ids_in(slots)
+
+    def slots_of(self, ids: Sequence[str]) -> list[int | None]:
+        """Live slots of streamers; see `Slotted.slots_of`."""
+        return self._by_slot.slots_of(ids)
+
+    def value_classes(self, field: str, most: int) -> ValueClasses:
+        """Classes of one field; see `Slotted.value_classes`."""
+        return self._by_slot.value_classes(field, most)

@@ -67,6 +67,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: filled('{"name":"l","min_probability":0.9,"positive":[', zeros(), "]}"),
     ),
     "ids": ("POST", "/v1/dedup", lambda: filled('{"ids":[', zeros(), "]}")),
+    "corners": (
+        "POST",
+        "/v1/layouts/current:select",
+        lambda: filled('{"polygon":[', zeros(), "]}"),
+    ),
     "profiles": ("POST", "/v1/dedup", lambda: filled('{"profiles":[', zeros(), "]}")),
     "seeds of a case": (
         "POST",

@@ -4,6 +4,7 @@ import "./style/layout.css";
 import "./style/parts.css";
 import "./style/cases.css";
 import "./style/tables.css";
+import "./style/map.css";
 import "./style/plots.css";
 import { App } from "./shell/app";
 

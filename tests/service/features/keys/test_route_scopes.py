@@ -43,6 +43,7 @@ FILLED = {
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",
+    "model_id": "m-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
@@ -126,7 +127,7 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     assert guarded.get("/v1/streamers").json()["streamers"] == []
     # Rebuilds have no body that could be rubbish, and change nothing that is stored.
     jobs = guarded.get("/v1/jobs").json()["jobs"]
-    assert {job["kind"] for job in jobs} == {"index_rebuild", "duplicates"}
+    assert {job["kind"] for job in jobs} == {"index_rebuild", "duplicates", "layout"}
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
 
 

@@ -7,13 +7,15 @@ import { deskZh } from "./desk_zh";
 import { en } from "./en";
 import { findEn } from "./find_en";
 import { findZh } from "./find_zh";
+import { mapEn } from "./map/en";
+import { mapZh } from "./map/zh";
 import { newcomerEn } from "./newcomer_en";
 import { newcomerZh } from "./newcomer_zh";
 import { zh } from "./zh";
 
 const TEXTS = {
-  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn },
-  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh },
+  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn, ...mapEn },
+  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh, ...mapZh },
 };
 export type Text = keyof typeof TEXTS.en;
 

@@ -15,6 +15,7 @@ import { SignIn } from "./sign_in";
 const PAGES = {
   find: { title: "nav.find", show: FindPage },
   lists: { title: "nav.lists", show: lazy(() => import("../pages/lists/page")) },
+  map: { title: "nav.map", show: lazy(() => import("../pages/map/page")) },
   cases: { title: "nav.cases", show: lazy(() => import("../pages/cases/page")) },
   alerts: { title: "nav.alerts", show: lazy(() => import("../pages/alerts/page")) },
   compare: { title: "nav.compare", show: lazy(() => import("../pages/compare/page")) },

@@ -13,6 +13,8 @@ const KEYS: [string[], Text][] = [
   [["m"], "keys.note"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],
+  [["l"], "keys.list"],
+  [["← → ↑ ↓", "+", "-", "0"], "keys.map"],
   [["?"], "keys.help"],
   [["Esc"], "keys.close"],
 ];

@@ -10,7 +10,7 @@ import { useActing } from "../../state/acting";
 import { go, hrefOf } from "../../state/location";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
-const MOST_SEEDS = 100;
+export const MOST_SEEDS = 100;
 /** Of a list; a job makes those that are longer than what this page shows. */
 const MOST_ROWS = 10_000;
 
@@ -137,7 +137,7 @@ function SaveList(props: {
   );
 }
 
-function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
+export function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
   const [title, setTitle] = useState("");
   const { act, wrong, acting } = useActing();
   const begin = (): Promise<void> =>

@@ -1,0 +1,54 @@
+"""Wires the map: its layouts in the store, what keeps it up to date, and the job that fits."""
+
+import asyncio
+
+from service.engine.serving import Serving
+from service.engine.work.lanes import Lanes
+from service.features.jobs.service import Jobs
+from service.features.layouts.counts import LayoutCounts
+from service.features.layouts.following import LayoutFollower
+from service.features.layouts.jobs import LayoutJobs
+from service.features.layouts.service import Layouts
+from service.features.layouts.storing import StoredLayouts
+from service.settings import Settings
+from service.store.duplicates import GroupStore
+from service.store.redis.backup import ArchivedStore
+
+_LOOK_S = 0.2
+
+
+class LayoutParts:
+    """What `open_services` makes features of.
+
+    Attributes:
+        follower: of the current layout; to be started and stopped.
+        jobs: the kind of job.
+        stored: layouts in the store.
+        counts: for `/metrics`.
+    """
+
+    def __init__(
+        self,
+        store: ArchivedStore,
+        groups: GroupStore,
+        serving: Serving,
+        lanes: Lanes,
+        settings: Settings,
+    ) -> None:
+        """Nothing is read yet."""
+        follower, version = serving.follower, serving.model_version
+
+        async def ready() -> None:
+            while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
+                await asyncio.sleep(_LOOK_S)
+
+        self.stored = StoredLayouts(store.documents, lanes)
+        self.follower = LayoutFollower(self.stored, follower, version, lanes)
+        folder = settings.data_dir / "layouts"
+        self.jobs = LayoutJobs(self.stored, self.follower, ready, version, lanes, folder)
+        self.counts = LayoutCounts(self.follower)
+        self._groups, self._lanes = groups, lanes
+
+    def open(self, jobs: Jobs) -> Layouts:
+        """The use-cases, which queue fits by `jobs`."""
+        return Layouts(jobs, self.follower, self._groups, self._lanes)

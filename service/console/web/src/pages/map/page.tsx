@@ -1,0 +1,190 @@
+/** Map: all streamers in two dimensions, similar ones beside each other. */
+import { useEffect, useState } from "preact/hooks";
+import { useAsked } from "../../api/asked";
+import { api, ask, Failure } from "../../api/client";
+import { number, t } from "../../i18n";
+import { Loading, Problem } from "../../parts/states";
+import { useKeys } from "../../state/keyboard";
+import { changed, go, place } from "../../state/location";
+import { Seeds } from "../find/seeds";
+import { MapCanvas } from "./canvas";
+import { Chosen, MOST_CHOSEN, type Selected } from "./chosen";
+import { LayoutState } from "./layout";
+import { Legend } from "./legend";
+import { readCloud, type Cloud, type Place } from "./points";
+import { cornersOf, fitting, moved, zoomed, type Size, type View } from "./view";
+
+const STEP_PX = 80;
+const ZOOM = 1.5;
+const AROUND = 800;
+const AROUND_PX = 120;
+
+export default function MapPage() {
+  const { value, failure, again } = useAsked("layouts", (signal) =>
+    ask(api.GET("/v1/layouts", { signal })),
+  );
+  return (
+    <div class="map">
+      <h1 class="unseen">{t("map.title")}</h1>
+      {failure && <Problem failure={failure} again={again} />}
+      {!value && !failure && <Loading />}
+      {value && <LayoutState state={value} done={again} />}
+      {value?.current && value.served && <Shown key={value.served} />}
+    </div>
+  );
+}
+
+/** The cloud, which grows as it comes; `loaded` tells that it did. */
+function useCloud(colour: string | null) {
+  const [cloud, setCloud] = useState<Cloud | null>(null);
+  const [failure, setFailure] = useState<Failure | null>(null);
+  const [, setLoaded] = useState(0);
+  const [round, setRound] = useState(0);
+  useEffect(() => {
+    const abort = new AbortController();
+    setFailure(null);
+    readCloud(colour, abort.signal, (coming) => {
+      setCloud(coming);
+      setLoaded(coming.loaded);
+    }).catch((error: unknown) => {
+      if (abort.signal.aborted) return;
+      setFailure(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+    });
+    return () => abort.abort();
+  }, [colour, round]);
+  return { cloud, failure, again: () => setRound((n) => n + 1) };
+}
+
+function Shown() {
+  const { params } = place.value;
+  const colour = params.get("colour");
+  const at = params.get("at");
+  const { cloud, failure, again } = useCloud(colour);
+  const [size, setSize] = useState<Size>({ width: 0, height: 0 });
+  const [view, setView] = useState<View | null>(null);
+  const [only, setOnly] = useState(-1);
+  const [isLasso, setLasso] = useState(false);
+  const [asked, setAsked] = useState<Place[] | null>(null);
+  const shown = view ?? fitting(size);
+  const known = useFields();
+  const selected = useSelected(at, asked);
+
+  const found = selected.value;
+  useEffect(() => {
+    if (!found || asked || selected.waiting) return;
+    setView((before) => ({
+      x: found.x,
+      y: found.y,
+      scale: Math.max(before?.scale ?? 0, AROUND_PX / AROUND),
+    }));
+  }, [found, asked, selected.waiting]);
+  useEffect(() => setOnly(-1), [colour]);
+  const zoom = (factor: number): void =>
+    setView(zoomed(shown, size, factor, size.width / 2, size.height / 2));
+  const list = (): void => setAsked(cornersOf(shown, size));
+  useKeys({
+    "/": () => document.getElementById("at")?.focus(),
+    l: list,
+    "+": () => zoom(ZOOM),
+    "-": () => zoom(1 / ZOOM),
+    "0": () => setView(null),
+    ArrowLeft: () => setView(moved(shown, STEP_PX, 0)),
+    ArrowRight: () => setView(moved(shown, -STEP_PX, 0)),
+    ArrowUp: () => setView(moved(shown, 0, STEP_PX)),
+    ArrowDown: () => setView(moved(shown, 0, -STEP_PX)),
+  });
+  const marked: Place[] = found ? (asked ? found.streamers.slice(0, 200) : [found]) : [];
+  return (
+    <>
+      {failure && <Problem failure={failure} again={again} />}
+      <div class="map-ask">
+        <Seeds
+          name="at"
+          label={t("map.at")}
+          hint={t("find.like.hint")}
+          ids={at ? [at] : []}
+          set={(ids) => {
+            setAsked(null);
+            go("map", changed({ at: ids.at(-1) ?? null }));
+          }}
+        />
+        <Legend
+          cloud={cloud}
+          colour={colour}
+          fields={known}
+          only={only}
+          setColour={(field) => go("map", changed({ colour: field }), true)}
+          setOnly={setOnly}
+        />
+      </div>
+      <div class="toolbar" role="toolbar" aria-label={t("map.tools")}>
+        <button type="button" aria-pressed={isLasso} onClick={() => setLasso(!isLasso)}>
+          {t("map.lasso")}
+        </button>
+        <button type="button" onClick={list}>
+          {t("map.list")} <kbd>l</kbd>
+        </button>
+        <button type="button" aria-label={t("map.closer")} onClick={() => zoom(ZOOM)}>
+          +
+        </button>
+        <button type="button" aria-label={t("map.farther")} onClick={() => zoom(1 / ZOOM)}>
+          −
+        </button>
+        <button type="button" onClick={() => setView(null)}>
+          {t("map.whole")} <kbd>0</kbd>
+        </button>
+        <span class="spring" />
+        <span class="quiet">{cloud && t("map.count", { n: number(cloud.count) })}</span>
+        {cloud && cloud.waiting > 0 && (
+          <span class="quiet">{t("map.waiting", { n: number(cloud.waiting) })}</span>
+        )}
+      </div>
+      <div class={found ? "map-both" : ""}>
+        <MapCanvas
+          cloud={cloud}
+          view={shown}
+          size={size}
+          only={only}
+          marked={marked}
+          isLasso={isLasso}
+          setView={setView}
+          setSize={setSize}
+          choose={(corners) => {
+            setLasso(false);
+            setAsked(corners);
+          }}
+        />
+        {selected.failure && <Problem failure={selected.failure} again={selected.again} />}
+        {found && (
+          <Chosen
+            found={found}
+            title={asked ? t("map.chosen") : t("map.around", { id: at ?? "" })}
+            look={(where) => setView({ ...shown, x: where.x, y: where.y })}
+            close={() => {
+              setAsked(null);
+              if (at) go("map", changed({ at: null }), true);
+            }}
+          />
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Who is in a part of the map, or around a streamer. */
+function useSelected(at: string | null, corners: Place[] | null) {
+  const body = corners
+    ? { polygon: corners.map(({ x, y }) => [x, y]), limit: MOST_CHOSEN }
+    : at && { streamer_id: at, radius: AROUND, limit: 100 };
+  return useAsked<Selected>(body ? JSON.stringify(body) : null, (signal) =>
+    ask(api.POST("/v1/layouts/current:select", { body: body as never, signal })),
+  );
+}
+
+/** Fields of which colours can be made, as far as this key may see them. */
+function useFields(): string[] {
+  const { value } = useAsked("fields", (signal) =>
+    ask(api.POST("/v1/streamers:facets", { body: { fields: ["category"], most: 1 }, signal })),
+  );
+  return value?.known_fields ?? [];
+}

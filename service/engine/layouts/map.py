@@ -1,0 +1,165 @@
+"""The places of all streamers of an index on one layout, by slot."""
+
+from collections.abc import Generator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.layouts.anchors import Placer
+from service.index.slots import Slotted
+
+_AT_ONCE = 128
+"""Streamers that are placed before others have their turn."""
+_SCATTER = np.uint32(2_654_435_761)
+"""An odd number near 2**32 over the golden ratio: multiples of it lie apart (Knuth, TAOCP 6.4)."""
+
+
+class Points(NamedTuple):
+    """Streamers on the map; whatever part of it comes first is spread over all of it.
+
+    Attributes:
+        slots: uint32 (N,), of the index.
+        places: uint16 (N, 2), in steps of the frame.
+    """
+
+    slots: NDArray[np.uint32]
+    places: NDArray[np.uint16]
+
+
+class Circle(NamedTuple):
+    """A part of the map: what lies so near to a point, in steps."""
+
+    x: float
+    y: float
+    radius: float
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """Its middle."""
+        return self.x, self.y
+
+    def holds(self, places: NDArray[np.float64]) -> Generator[None, None, NDArray[np.bool_]]:
+        """Which of some places (C, 2) are in it."""
+        yield
+        return ((places - np.array(self.centre)) ** 2).sum(1) <= self.radius**2
+
+
+class Polygon:
+    """A part of the map: what a line around it encloses, by the even-odd rule."""
+
+    def __init__(self, corners: Sequence[tuple[float, float]]) -> None:
+        """Join at least three corners (x, y), in steps."""
+        self._corners = np.array(corners, np.float64)  # (P, 2)
+
+    @property
+    def centre(self) -> tuple[float, float]:
+        """The mean of its corners."""
+        x, y = self._corners.mean(0).tolist()
+        return x, y
+
+    def holds(self, places: NDArray[np.float64]) -> Generator[None, None, NDArray[np.bool_]]:
+        """Which of some places (C, 2) are in it; a generator that pauses after each side."""
+        low, high = self._corners.min(0), self._corners.max(0)
+        inside = np.zeros(len(places), np.bool_)
+        near = np.flatnonzero(((places >= low) & (places <= high)).all(1))
+        xs, ys = places[near].T
+        odd = np.zeros(len(near), np.bool_)
+        for (ax, ay), (bx, by) in zip(self._corners, np.roll(self._corners, -1, 0), strict=True):
+            beside = np.flatnonzero((ys >= ay) != (ys >= by))
+            odd[beside] ^= xs[beside] < (bx - ax) * (ys[beside] - ay) / (by - ay) + ax
+            yield
+        inside[near] = odd
+        return inside
+
+
+Shape = Circle | Polygon
+
+
+class LayoutMap:
+    """Where everyone is. One at a time may place; anyone may read meanwhile.
+
+    What is placed is kept beside the version that it was placed for, so a new version is placed
+    anew, and who is deleted is on no map.
+
+    Attributes:
+        layout_id: of the layout.
+        index: whose streamers they are.
+    """
+
+    def __init__(self, layout_id: str, placer: Placer, index: Slotted) -> None:
+        """Nobody is placed yet."""
+        self.layout_id = layout_id
+        self.index = index
+        self._placer = placer
+        self._places = np.zeros((0, 2), np.uint16)
+        self._versions = np.zeros(0, np.int64)
+        self._counts = (0, 0)
+
+    @property
+    def placed(self) -> int:
+        """How many are on the map, as of the last look."""
+        return self._counts[0]
+
+    @property
+    def waiting(self) -> int:
+        """How many are not yet, as of the last look."""
+        return self._counts[1]
+
+    def placing(self) -> Generator[None, None, None]:
+        """Place everyone who is not; pauses every few milliseconds."""
+        live = self.index.live_slots()
+        yield
+        if len(live.slots):
+            self._make_room(int(live.slots[-1]) + 1)
+        lacking = live.slots[self._versions[live.slots] != live.versions]
+        begin = len(live.slots) - len(lacking)
+        self._counts = begin, len(lacking)
+        for start in range(0, len(lacking), _AT_ONCE):
+            yield
+            block = self.index.read_slots(lacking[start : start + _AT_ONCE])
+            if len(block.slots):
+                places = self._placer.place(block.embeddings)
+                self._places[block.slots] = self._placer.frame.steps(places)
+                self._versions[block.slots] = block.versions
+            done = min(start + _AT_ONCE, len(lacking))
+            self._counts = begin + done, len(lacking) - done
+
+    def points(self) -> Generator[None, None, Points]:
+        """Everyone who is placed."""
+        live, places, versions = self.index.live_slots(), self._places, self._versions
+        yield
+        slots = live.slots[: int(np.searchsorted(live.slots, len(versions)))]
+        slots = slots[versions[slots] == live.versions[: len(slots)]]
+        yield
+        slots = slots[np.argsort(slots * _SCATTER)]  # modulo 2**32
+        yield
+        return Points(slots, places[slots])
+
+    def within(self, shape: Shape) -> Generator[None, None, Points]:
+        """Who is in a part of the map, those nearest to its middle first."""
+        points = yield from self.points()
+        places = points.places.astype(np.float64)
+        held = np.flatnonzero((yield from shape.holds(places)))
+        far = ((places[held] - np.array(shape.centre)) ** 2).sum(1)
+        yield
+        order = held[np.lexsort((points.slots[held], far))]
+        return Points(points.slots[order], points.places[order])
+
+    def place_of(self, streamer_id: str) -> tuple[int, int] | None:
+        """Where a streamer is; None of who is not on the map."""
+        places, versions = self._places, self._versions
+        (slot,) = self.index.slots_of([streamer_id])
+        if slot is None or slot >= len(versions):
+            return None
+        found = self.index.read_slots(np.array([slot], np.uint32))
+        if not len(found.slots) or versions[slot] != found.versions[0]:
+            return None
+        x, y = places[slot].tolist()
+        return x, y
+
+    def _make_room(self, slots: int) -> None:
+        if slots > len(self._versions):
+            more = max(slots, len(self._versions) * 3 // 2) - len(self._versions)
+            self._places = np.concatenate([self._places, np.zeros((more, 2), np.uint16)])
+            self._versions = np.concatenate([self._versions, np.zeros(more, np.int64)])

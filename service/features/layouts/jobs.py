@@ -1,0 +1,228 @@
+"""The job that fits a layout, and has it served when everyone is placed."""
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.layouts.anchors import MOST_ANCHORS, Anchors, Frame, Placer, keys_of
+from service.engine.layouts.fitting import FEWEST, LibraryMissing, fit
+from service.engine.layouts.registering import registered
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.workers import WorkersLost
+from service.errors import LayoutNotFitted
+from service.features.jobs.runner import Kind, RunningJob, persist
+from service.features.layouts.following import LayoutFollower
+from service.features.layouts.storing import LayoutRecord, StoredLayouts
+from service.index.slots import Slotted
+from service.scopes import Scope
+
+KIND = "layout"
+_LOOK_S = 0.5
+_KEYS_AT_ONCE = 512
+_ROWS_AT_ONCE = 256
+
+
+class Sample(NamedTuple):
+    """Streamers that a layout is fitted on, by their keys.
+
+    Attributes:
+        ids: of them.
+        keys: uint64 (n,), ascending.
+        vectors: float32 (n, D).
+    """
+
+    ids: list[str]
+    keys: NDArray[np.uint64]
+    vectors: NDArray[np.float32]
+
+
+class LayoutJobs(Kind):
+    """The kind of job behind `POST /v1/layouts:fit`.
+
+    The fit itself is done in a process of a low priority. One that was interrupted begins anew;
+    once its anchors are stored, it is not done again.
+    """
+
+    is_alone = True
+    scope: Scope = "search"
+
+    def __init__(
+        self,
+        layouts: StoredLayouts,
+        follower: LayoutFollower,
+        ready: Callable[[], Awaitable[None]],
+        model_version: str,
+        lanes: Lanes,
+        folder: Path,
+    ) -> None:
+        """Fit on the index that `follower` places.
+
+        Args:
+            layouts: in the store.
+            follower: of this replica's map.
+            ready: returns when the index is complete.
+            model_version: of its vectors.
+            lanes: where streamers are read.
+            folder: for temporary files; nobody else uses it.
+        """
+        self._layouts = layouts
+        self._follower = follower
+        self._ready = ready
+        self._model_version = model_version
+        self._lanes = lanes
+        self._folder = folder
+
+    async def run(self, job: RunningJob) -> Mapping[str, Any]:
+        """Fit, store, publish, and wait until this replica has everyone on the map."""
+        await self._ready()
+        index = self._follower.indexed()
+        layout_id = job.checkpoint.get("layout_id")
+        record = await self._stored(str(layout_id)) if layout_id else None
+        if record is None:
+            record = await self._fitted(job, index)
+            done = record.fitted
+            await job.advance({"layout_id": record.layout_id}, done, done + index.count)
+        kept = record
+        await persist(lambda: self._layouts.publish(kept))
+        await self._placed(job, kept)
+        shared = kept.registration
+        return {
+            "layout_id": kept.layout_id,
+            "fitted": kept.fitted,
+            "streamers": index.count,
+            "took_s": kept.took_s,
+            "shared": 0 if shared is None else shared.shared,
+            "residual": None if shared is None else shared.residual,
+        }
+
+    async def _stored(self, layout_id: str) -> LayoutRecord | None:
+        return await persist(lambda: self._layouts.get(layout_id))
+
+    async def _fitted(self, job: RunningJob, index: Slotted) -> LayoutRecord:
+        """Fit a layout and store it.
+
+        Raises:
+            LayoutNotFitted: with what is missing.
+        """
+        begin = time.perf_counter()
+        sample = await persist(lambda: self._lanes.run_in_slices(sampled(index), Lane.BULK))
+        count = len(sample.ids)
+        if count < FEWEST:
+            raise LayoutNotFitted(
+                f"{count} streamers have a vector, {FEWEST} are needed for a layout"
+            )
+        before = await persist(self._layouts.current)
+        known = None if before is None else await persist(lambda: self._layouts.load(before))
+        start = None
+        if before is not None and known is not None and before.model_version == self._model_version:
+            vectors = sample.vectors
+            start = await asyncio.to_thread(lambda: Placer(known).place(vectors))
+        total = count + index.count
+
+        async def tell(share: float) -> None:
+            await job.advance({}, int(share * count), total)
+
+        folder = self._folder / job.job.job_id
+        await asyncio.to_thread(self._clear)  # of one that was interrupted
+        try:
+            places = await fit(folder, sample.vectors, start, tell)
+        except LibraryMissing as error:
+            raise LayoutNotFitted(str(error)) from error
+        except WorkersLost as error:
+            raise LayoutNotFitted(
+                "the process that fits was ended, perhaps for lack of memory: it takes about "
+                f"{_needed_mib(sample)} MiB. See the kernel's log, and retry the job"
+            ) from error
+        finally:
+            await asyncio.to_thread(self._clear)
+        record, anchors = self._made(sample, places, before, known, time.perf_counter() - begin)
+        # Whoever was erased meanwhile is not written.
+        here = [slot is not None for slot in await asyncio.to_thread(index.slots_of, sample.ids)]
+        anchors = Anchors(
+            anchors.keys[here], anchors.vectors[here], anchors.places[here], anchors.frame
+        )
+        return await persist(lambda: self._layouts.put(record, anchors))
+
+    def _made(
+        self,
+        sample: Sample,
+        places: NDArray[np.float32],
+        before: LayoutRecord | None,
+        known: Anchors | None,
+        took_s: float,
+    ) -> tuple[LayoutRecord, Anchors]:
+        """What is stored of a fit, which lies as the layout before did."""
+        frame, shared = Frame.around(places), None
+        if before is not None and known is not None:
+            _, ours, theirs = np.intersect1d(sample.keys, known.keys, True, return_indices=True)
+            turned = registered(places, ours, known.places[theirs])
+            if turned is not None:
+                places, shared = turned
+                frame = Frame.around(places, before.frame)
+        record = LayoutRecord(
+            layout_id=secrets.token_hex(8),
+            created_at=round(time.time(), 3),
+            model_version=self._model_version,
+            fitted=len(sample.ids),
+            took_s=round(took_s, 3),
+            frame=frame,
+            first_keys=[],
+            registration=shared,
+        )
+        return record, Anchors(sample.keys, sample.vectors.astype(np.float16), places, frame)
+
+    async def _placed(self, job: RunningJob, record: LayoutRecord) -> None:
+        """Return when this replica serves the layout, or another one that has replaced it."""
+        fitted, checkpoint = record.fitted, {"layout_id": record.layout_id}
+        self._follower.wake()
+        while True:
+            served, coming = self._follower.served, self._follower.coming
+            if coming is None and served is not None and served.layout_id == record.layout_id:
+                return
+            known = self._follower.record
+            if known is not None and known.created_at > record.created_at:
+                return
+            if coming is not None and coming.layout_id == record.layout_id:
+                done = fitted + coming.placed
+                await job.advance(checkpoint, done, done + coming.waiting)
+            await asyncio.sleep(_LOOK_S)
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def sampled(index: Slotted, most: int = MOST_ANCHORS) -> Generator[None, None, Sample]:
+    """The streamers with the smallest keys, `most` of them; pauses every few milliseconds."""
+    slots = index.live_slots().slots
+    yield
+    keys = np.empty(len(slots), np.uint64)
+    for start in range(0, len(slots), _KEYS_AT_ONCE):
+        part = slice(start, start + _KEYS_AT_ONCE)
+        keys[part] = keys_of(index.ids_in(slots[part]))
+        yield
+    chosen = slots[np.argsort(keys, kind="stable")[:most]]
+    ids: list[str] = []
+    vectors: list[NDArray[np.float32]] = []
+    for start in range(0, len(chosen), _ROWS_AT_ONCE):
+        yield
+        block = index.read_slots(chosen[start : start + _ROWS_AT_ONCE])
+        ids += block.ids
+        vectors.append(block.embeddings)
+    yield
+    keys = keys_of(ids)
+    yield
+    order = np.argsort(keys, kind="stable")
+    made = np.concatenate(vectors) if vectors else np.zeros((0, 1), np.float32)
+    return Sample([ids[row] for row in order.tolist()], keys[order], made[order])
+
+
+def _needed_mib(sample: Sample) -> int:
+    """Measured: 400 MiB of the process itself, and twice the vectors with 2 KiB of each one."""
+    return 400 + (2 * sample.vectors.nbytes + 2048 * len(sample.ids) >> 20)

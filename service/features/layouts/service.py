@@ -1,0 +1,242 @@
+"""The use-cases of the map: its state, its points, and who is in a part of it."""
+
+import json
+import struct
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.engine.layouts.map import Circle, LayoutMap, Points, Shape
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import LayoutNotFound, NotReady, StreamerNotFound
+from service.features.jobs.service import Jobs
+from service.features.layouts.following import LayoutFollower
+from service.features.layouts.jobs import KIND
+from service.features.layouts.storing import LayoutRecord
+from service.index.base import Row
+from service.index.slots import ValueClass
+from service.store.duplicates import GroupStore
+from service.store.jobs import Job
+from service.store.once import Once
+
+MAGIC = b"SSM1"
+GROUPS = "duplicate_group"
+"""Colours by groups of duplicates, in place of a field."""
+MOST_CLASSES = 12
+MOST_GROUPS = 240
+BLOCK = 1 << 16
+"""Points of a block, but for the last one."""
+_MOST_MEMBERS = 10_000
+_HEAD = struct.Struct("<4sI")
+
+
+@dataclass(frozen=True)
+class State:
+    """What there is.
+
+    Attributes:
+        current: the layout that the store names; None before the first one.
+        served: id of the one that this replica serves.
+        placed: streamers that are on it.
+        waiting: streamers that are not yet.
+        problem: why it may lack writes, or is missing.
+    """
+
+    current: LayoutRecord | None
+    served: str | None
+    placed: int
+    waiting: int
+    problem: str | None
+
+
+class Drawing(NamedTuple):
+    """All points of a map, as they are sent.
+
+    Attributes:
+        size: of all of it, in bytes.
+        parts: of it.
+    """
+
+    size: int
+    parts: Generator[bytes, None, None]
+
+
+@dataclass(frozen=True)
+class Selected:
+    """Who is in a part of a map.
+
+    Attributes:
+        layout_id: of the layout.
+        centre: of the part, in steps.
+        count: how many are in it.
+        streamers: those nearest to its centre, and where they are.
+    """
+
+    layout_id: str
+    centre: tuple[float, float]
+    count: int
+    streamers: Sequence[tuple[Row, tuple[int, int]]]
+
+
+class _Colours(NamedTuple):
+    classes: Sequence[dict[str, Any]]
+    codes: NDArray[np.uint8]  # by slot; those beyond have 0
+
+
+class Layouts:
+    """The map of the corpus, as this replica has it."""
+
+    def __init__(
+        self, jobs: Jobs, follower: LayoutFollower, groups: GroupStore, lanes: Lanes
+    ) -> None:
+        """Serve what `follower` serves.
+
+        Args:
+            jobs: where fits are queued.
+            follower: of the current layout.
+            groups: of duplicates, for colours.
+            lanes: where the work is done.
+        """
+        self._jobs = jobs
+        self._follower = follower
+        self._groups = groups
+        self._lanes = lanes
+
+    async def fit(self, once: Once | None) -> Job:
+        """Queue a fit, or find that of an earlier request; see `Jobs.submit`."""
+        return await self._jobs.start(KIND, {}, once=once)
+
+    def state(self) -> State:
+        """What there is, as of the last look at the store a second ago."""
+        known, served = self._follower, self._follower.served
+        return State(
+            known.record,
+            None if served is None else served.layout_id,
+            0 if served is None else served.placed,
+            0 if served is None else served.waiting,
+            known.problem,
+        )
+
+    async def draw(self, colour: str | None) -> Drawing:
+        """All points, with the class of each in one field.
+
+        Args:
+            colour: a field as in filters, `duplicate_group`, or None for no classes.
+
+        Raises:
+            LayoutNotFound: nothing was fitted yet.
+            NotReady: this replica has no map yet.
+            Overloaded: too much work waits.
+        """
+        served = self._served(None)
+        points = await self._lanes.run_in_slices(served.points(), Lane.HEAVY)
+        colours = await self._colours(served, colour)
+        head = json.dumps(
+            {
+                "layout_id": served.layout_id,
+                "count": len(points.slots),
+                "block": BLOCK,
+                "waiting": served.waiting,
+                "colour": colour,
+                "classes": colours.classes,
+            },
+            ensure_ascii=False,
+        ).encode()
+        head += b" " * (-len(head) % 4)  # numbers of two bytes begin at even places
+        size = _HEAD.size + len(head) + 5 * len(points.slots)
+        return Drawing(size, _parts(head, points, colours.codes))
+
+    async def select(self, shape: Shape, limit: int, layout_id: str | None = None) -> Selected:
+        """Who is in a part of the map, the first `limit` of them by name.
+
+        Raises:
+            LayoutNotFound: nothing was fitted yet, or `layout_id` is not served (any more).
+            NotReady, Overloaded: as `draw`.
+        """
+        served = self._served(layout_id)
+        found = await self._lanes.run_in_slices(served.within(shape), Lane.HEAVY)
+        first = found.slots[:limit]
+        ids = await self._lanes.run(partial(served.index.ids_in, first), Lane.HEAVY)
+        rows = await served.index.get(ids)
+        places: list[list[int]] = found.places[:limit].tolist()
+        shown = [(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None]
+        return Selected(served.layout_id, shape.centre, len(found.slots), shown)
+
+    async def around(self, streamer_id: str, radius: float, limit: int) -> Selected:
+        """Who is near a streamer on the map.
+
+        Raises:
+            StreamerNotFound: it is not on the map.
+            LayoutNotFound, NotReady, Overloaded: as `draw`.
+        """
+        served = self._served(None)
+        place = served.place_of(streamer_id)
+        if place is None:
+            raise StreamerNotFound(
+                f"streamer {streamer_id!r} is not on the map: it is not stored, shows nothing that "
+                "the model can use, or was written a moment ago"
+            )
+        return await self.select(Circle(*place, radius), limit, served.layout_id)
+
+    def _served(self, layout_id: str | None) -> LayoutMap:
+        served = self._follower.served
+        if served is None and self._follower.record is None:
+            if self._follower.problem is not None:
+                raise NotReady(self._follower.problem)
+            raise LayoutNotFound("no layout was fitted yet: POST /v1/layouts:fit")
+        if served is None:
+            raise NotReady(self._follower.problem or "the layout is being read")
+        if layout_id is not None and layout_id != served.layout_id:
+            raise LayoutNotFound(
+                f"the layout {layout_id!r} is not served here: {served.layout_id!r} is; "
+                "GET /v1/layouts/current/points has its points"
+            )
+        return served
+
+    async def _colours(self, served: LayoutMap, colour: str | None) -> _Colours:
+        if colour is None:
+            return _Colours((), np.zeros(0, np.uint8))
+        if colour == GROUPS:
+            return await self._by_group(served)
+        classify = partial(served.index.value_classes, colour, MOST_CLASSES)
+        classes, codes = await self._lanes.run(classify, Lane.HEAVY)
+        return _Colours([_shown(one) for one in classes], codes)
+
+    async def _by_group(self, served: LayoutMap) -> _Colours:
+        """The largest groups of duplicates."""
+        groups, _ = await self._groups.page("size", "", MOST_GROUPS)
+        found = await self._groups.members_of([g.group_id for g in groups], _MOST_MEMBERS)
+        held: list[list[int]] = []
+        for members, _ in found:
+            slots = await self._lanes.run(partial(served.index.slots_of, members), Lane.HEAVY)
+            held.append([slot for slot in slots if slot is not None])
+        codes = np.zeros(max((max(slots, default=-1) for slots in held), default=-1) + 1, np.uint8)
+        for code, slots in enumerate(held, start=1):
+            codes[slots] = code
+        classes = [
+            _shown(ValueClass(group.group_id, None, None, len(slots)))
+            for group, slots in zip(groups, held, strict=True)
+        ]
+        return _Colours(classes, codes)
+
+
+def _shown(one: ValueClass) -> dict[str, Any]:
+    if one.gte is None:
+        return {"value": one.value, "count": one.count}
+    return {"gte": one.gte, "lte": one.lte, "count": one.count}
+
+
+def _parts(head: bytes, points: Points, codes: NDArray[np.uint8]) -> Generator[bytes, None, None]:
+    """The header, then blocks: x of all points of it, y of all, and the class of each."""
+    yield _HEAD.pack(MAGIC, len(head)) + head
+    for start in range(0, len(points.slots), BLOCK):
+        part = slice(start, start + BLOCK)
+        slots, (xs, ys) = points.slots[part], points.places[part].T.astype("<u2")
+        known = np.zeros(len(slots), np.uint8)
+        has_code = slots < len(codes)
+        known[has_code] = codes[slots[has_code]]
+        yield xs.tobytes() + ys.tobytes() + known.tobytes()

@@ -1,0 +1,201 @@
+"""Layouts in the store: a record each, and their anchors in parts.
+
+They are documents, so they are in backups. Ids are kept as hashes, which erasure removes.
+"""
+
+import asyncio
+import base64
+import json
+from bisect import bisect_right
+from collections.abc import Generator
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import TypeAdapter
+
+from service.engine.layouts.anchors import Anchors, Frame, keys_of
+from service.engine.layouts.registering import Registration
+from service.engine.work.lanes import Lane, Lanes, run_to_end
+from service.store.documents import DocumentStore, Put, RevisionConflict
+
+COLLECTION = "layouts"
+CURRENT = "current"
+"""The document that names the layout which is served."""
+_PART_BYTES = 1 << 19
+_LAYOUTS_AT_ONCE = 100
+
+
+@dataclass(frozen=True)
+class LayoutRecord:
+    """What is kept of a layout beside its anchors.
+
+    Attributes:
+        layout_id: names it.
+        created_at: seconds since 1970.
+        model_version: whose vectors it was fitted on.
+        fitted: on how many streamers.
+        took_s: the fit.
+        frame: what a map shows of it.
+        first_keys: of its parts.
+        registration: how well it lies on the one before; None of the first one.
+    """
+
+    layout_id: str
+    created_at: float
+    model_version: str
+    fitted: int
+    took_s: float
+    frame: Frame
+    first_keys: list[int]
+    registration: Registration | None = None
+
+    @classmethod
+    def of_json(cls, text: bytes) -> Self:
+        """Read a stored record.
+
+        Raises:
+            ValueError: it can't be read.
+        """
+        return _RECORD.validate_json(text)  # type: ignore[return-value]
+
+    def to_json(self) -> bytes:
+        """The record as it is stored."""
+        return json.dumps(asdict(self)).encode()
+
+
+_RECORD = TypeAdapter(LayoutRecord)
+
+
+class LayoutGone(Exception):
+    """A layout was removed while it was read; another one has taken its place."""
+
+
+class StoredLayouts:
+    """Reads and writes layouts. All methods raise StoreUnavailable if the store does not answer."""
+
+    def __init__(self, documents: DocumentStore, lanes: Lanes) -> None:
+        """Keep them in `documents`; parts are packed in threads of `lanes`."""
+        self._documents = documents
+        self._lanes = lanes
+
+    async def current(self) -> LayoutRecord | None:
+        """The layout that is served; None before the first one."""
+        return await self.get(CURRENT)
+
+    async def get(self, layout_id: str) -> LayoutRecord | None:
+        """A layout, published or not; None if there is none of this id."""
+        (found,) = await self._documents.get(COLLECTION, [layout_id])
+        return None if found is None else LayoutRecord.of_json(found.body)
+
+    async def put(self, record: LayoutRecord, anchors: Anchors) -> LayoutRecord:
+        """Write a layout that is not served yet; the record with its parts.
+
+        Raises:
+            StoreFull: disk or memory is full.
+        """
+        size = max(1, _PART_BYTES // (2 * anchors.vectors.shape[1] + 16))
+        starts = range(0, len(anchors.keys), size)
+        first_keys: list[int] = anchors.keys[::size].tolist()
+        kept = replace(record, first_keys=first_keys)
+        await self._documents.change([Put(COLLECTION, kept.layout_id, kept.to_json())])
+        for number, start in enumerate(starts):
+            packing = _packed(anchors, slice(start, start + size))
+            body = await self._lanes.run_in_slices(packing, Lane.BULK)
+            await self._documents.change([Put(_parts_of(kept), _name(number), body)])
+        return kept
+
+    async def publish(self, record: LayoutRecord) -> None:
+        """Have a layout served from now on, and remove all others; once more does no harm."""
+        await self._documents.change([Put(COLLECTION, CURRENT, record.to_json())])
+        found = await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE)
+        for layout_id in {one.document_id for one in found} - {CURRENT, record.layout_id}:
+            await self._documents.drop(f"{COLLECTION}:{layout_id}")
+            await self._documents.change([Put(COLLECTION, layout_id, None)])
+
+    async def load(self, record: LayoutRecord) -> Anchors:
+        """The anchors of a layout.
+
+        Raises:
+            LayoutGone: it is not there any more.
+            Overloaded: too much work waits.
+        """
+        parts: list[_Part] = []
+        for number in range(len(record.first_keys)):
+            (found,) = await self._documents.get(_parts_of(record), [_name(number)])
+            if found is None:
+                raise LayoutGone(record.layout_id)
+            parts.append(await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK))
+        return Anchors(
+            np.concatenate([keys for keys, _, _ in parts]),
+            np.concatenate([vectors for _, vectors, _ in parts]),
+            np.concatenate([places for _, _, places in parts]),
+            record.frame,
+        )
+
+    async def erase(self, streamer_id: str) -> None:
+        """Remove the anchor that a streamer is, from all layouts."""
+        key = int(keys_of([streamer_id])[0])
+        for one in await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE):
+            record = LayoutRecord.of_json(one.body)
+            number = bisect_right(record.first_keys, key) - 1
+            if one.document_id != CURRENT and number >= 0:
+                await self._erase(record, _name(number), key)
+
+    async def _erase(self, record: LayoutRecord, name: str, key: int) -> None:
+        while True:
+            (found,) = await self._documents.get(_parts_of(record), [name])
+            if found is None:
+                return
+            # Not in lanes: the command `erase` has none that run.
+            part = await asyncio.to_thread(run_to_end, _unpacked(found.body))
+            others = np.flatnonzero(part[0] != key)
+            if len(others) == len(part[0]):
+                return
+            keys, vectors, places = part
+            left = Anchors(keys[others], vectors[others], places[others], record.frame)
+            packing = _packed(left, slice(None))
+            body = await asyncio.to_thread(run_to_end, packing)
+            try:
+                await self._documents.change([Put(_parts_of(record), name, body, found.revision)])
+            except RevisionConflict:
+                continue
+            return
+
+
+_Part = tuple[NDArray[np.uint64], NDArray[np.float16], NDArray[np.float32]]
+
+
+def _parts_of(record: LayoutRecord) -> str:
+    return f"{COLLECTION}:{record.layout_id}"
+
+
+def _name(number: int) -> str:
+    return f"{number:06d}"
+
+
+def _packed(anchors: Anchors, rows: slice) -> Generator[None, None, bytes]:
+    body: dict[str, Any] = {"dim": anchors.vectors.shape[1]}
+    for name, column in (
+        ("keys", anchors.keys[rows].astype("<u8")),
+        ("vectors", anchors.vectors[rows].astype("<f2")),
+        ("places", anchors.places[rows].astype("<f4")),
+    ):
+        body[name] = base64.b64encode(column.tobytes()).decode()
+        yield
+    return json.dumps(body).encode()
+
+
+def _unpacked(text: bytes) -> Generator[None, None, _Part]:
+    body = json.loads(text)
+    yield
+    keys, vectors, places = (
+        np.frombuffer(base64.b64decode(body[name]), kind)
+        for name, kind in (("keys", "<u8"), ("vectors", "<f2"), ("places", "<f4"))
+    )
+    return (
+        keys.astype(np.uint64),
+        vectors.astype(np.float16).reshape(-1, int(body["dim"])),
+        places.astype(np.float32).reshape(-1, 2),
+    )

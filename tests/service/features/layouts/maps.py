@@ -1,0 +1,112 @@
+"""Streamers of four topics, and the map of them as it is sent."""
+
+import json
+import struct
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from tests.bundles import TOPICS
+from tests.service.conftest import put
+from tests.service.features.transfers.waiting import FINISHED, submitted
+from tests.service.process import wait_until
+
+Client = Any
+HEAD = struct.Struct("<4sI")
+FIT_S = 600
+
+
+def profile_of(topic: str, i: int) -> dict[str, Any]:
+    words = TOPICS[topic].split()
+    return {
+        "name": f"{topic.title()} {i}",
+        "bio": f"{words[i % 4]} {words[(i + 1) % 4]} {words[4 + i % 4]}",
+        "tags": [topic, words[i % 8]],
+        "category": topic,
+        "attributes": {"followers": i},
+    }
+
+
+def store(client: Client, each: int = 12) -> int:
+    """Store so many streamers of each topic; the last sequence number."""
+    last = 0
+    for topic in TOPICS:
+        for i in range(each):
+            last = put(client, f"{topic}-{i:02}", **profile_of(topic, i))
+    return last
+
+
+def ended(client: Client, path: str) -> dict[str, Any]:
+    """The job of a fit, once it is finished; the library compiles its loops for half a minute."""
+    job: dict[str, Any] = {}
+
+    def look() -> bool:
+        job.update(client.get(path).raise_for_status().json())
+        return job["state"] in FINISHED
+
+    wait_until(look, "the fit has ended", FIT_S)
+    return job
+
+
+def fitted(client: Client) -> dict[str, Any]:
+    """Fit a layout; the job's result."""
+    job = ended(client, submitted(client.post("/v1/layouts:fit")))
+    assert job["state"] == "succeeded", job
+    return job["result"]
+
+
+def state_of(client: Client) -> dict[str, Any]:
+    return client.get("/v1/layouts").raise_for_status().json()
+
+
+def until_placed(client: Client, count: int) -> None:
+    wait_until(
+        lambda: (state_of(client)["placed"], state_of(client)["waiting"]) == (count, 0),
+        f"{count} are on the map",
+    )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A map as it was sent: its header, places (n, 2), and the class of each (n,)."""
+
+    head: dict[str, Any]
+    places: np.ndarray
+    codes: np.ndarray
+
+    def all(self) -> set[tuple[int, int]]:
+        return {(x, y) for x, y in self.places.tolist()}
+
+
+def drawn(client: Client, **params: str) -> Drawn:
+    answer = client.get("/v1/layouts/current/points", params=params).raise_for_status()
+    content = answer.content
+    assert len(content) == int(answer.headers["content-length"])
+    magic, size = HEAD.unpack_from(content)
+    assert magic == b"SSM1"
+    head = json.loads(content[HEAD.size : HEAD.size + size])
+    at = HEAD.size + size
+    assert at % 4 == 0
+    xs, ys, codes = [], [], []
+    left = head["count"]
+    while left:
+        some = min(left, head["block"])
+        xs.append(np.frombuffer(content, "<u2", some, at))
+        ys.append(np.frombuffer(content, "<u2", some, at + 2 * some))
+        codes.append(np.frombuffer(content, "u1", some, at + 4 * some))
+        at, left = at + 5 * some, left - some
+    assert at == len(content)
+    empty = [np.zeros(0, np.uint16)]
+    places = np.stack([np.concatenate(xs or empty), np.concatenate(ys or empty)], axis=1)
+    return Drawn(head, places, np.concatenate(codes or empty))
+
+
+def select(client: Client, **part: Any) -> dict[str, Any]:
+    answer = client.post("/v1/layouts/current:select", json=part)
+    return answer.raise_for_status().json()
+
+
+def place_of(client: Client, streamer_id: str) -> tuple[float, float]:
+    found = select(client, streamer_id=streamer_id)
+    return found["x"], found["y"]

@@ -1,0 +1,177 @@
+"""Fits that are killed go on; layouts survive a restart and a backup, and forget the erased."""
+
+import base64
+import json
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+from fastapi.testclient import TestClient
+from redis import Redis
+
+from service.app import create_app
+from service.engine.layouts.anchors import keys_of
+from service.settings import Settings
+from tests.bundles import TOPICS
+from tests.service.conftest import Serve, put
+from tests.service.features.layouts.maps import (
+    drawn,
+    ended,
+    fitted,
+    place_of,
+    profile_of,
+    state_of,
+    store,
+    until_placed,
+)
+from tests.service.features.transfers.waiting import submitted
+from tests.service.process import Service, run, wait_until
+from tests.service.valkey import Server
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+EACH = 12
+COUNT = EACH * len(TOPICS)
+
+
+def places(client: Any) -> dict[str, tuple[float, float]]:
+    names = [f"{topic}-{i:02}" for topic in TOPICS for i in range(EACH)]
+    return {name: place_of(client, name) for name in names}
+
+
+def workers_of(service: Service) -> list[psutil.Process]:
+    """Its processes of a low priority."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process(service.process.pid).children(recursive=True):
+        try:
+            if child.nice() >= 10 and "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+        except psutil.NoSuchProcess:
+            continue
+    return found
+
+
+def slow_library(folder: Path) -> dict[str, str]:
+    """An environment in which the library's import takes a minute."""
+    (folder / "umap.py").write_text("import time\ntime.sleep(60)\nraise ImportError\n")
+    return {"PYTHONPATH": str(folder)}
+
+
+def test_a_fit_that_is_killed_begins_anew_and_ends(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "slow").mkdir()
+    service = serve(STREAMER_JOBS__LEASE_S="2", **slow_library(tmp_path / "slow"))
+    store(service.client, EACH)
+    path = submitted(service.client.post("/v1/layouts:fit"))
+    wait_until(lambda: bool(workers_of(service)), "the worker has begun")
+    workers = workers_of(service)
+    service.kill()
+    deadline = time.monotonic() + 60
+    while any(worker.is_running() and worker.status() != "zombie" for worker in workers):
+        assert time.monotonic() < deadline, "the worker ends with its parent"
+        time.sleep(0.05)
+    service = serve(STREAMER_JOBS__LEASE_S="2")
+    job = ended(service.client, path)
+    assert job["state"] == "succeeded", job
+    assert job["attempts"] == 2
+    assert not (tmp_path / "data" / "layouts").exists()  # nothing of the first one is left
+    assert drawn(service.client).head["count"] == COUNT
+
+
+def test_a_worker_that_is_killed_fails_the_job_with_a_reason(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "slow").mkdir()
+    service = serve(**slow_library(tmp_path / "slow"))
+    store(service.client, EACH)
+    path = submitted(service.client.post("/v1/layouts:fit"))
+    wait_until(lambda: bool(workers_of(service)), "the worker has begun")
+    for worker in workers_of(service):
+        worker.kill()
+    job = ended(service.client, path)
+    assert job["state"] == "failed"
+    assert "lack of memory" in job["error"]["detail"]
+
+
+def test_a_cancelled_fit_leaves_no_process(serve: Serve, tmp_path: Path) -> None:
+    (tmp_path / "slow").mkdir()
+    service = serve(STREAMER_JOBS__LEASE_S="1", **slow_library(tmp_path / "slow"))
+    store(service.client, EACH)
+    path = submitted(service.client.post("/v1/layouts:fit"))
+    wait_until(lambda: bool(workers_of(service)), "the worker has begun")
+    service.client.post(f"{path}:cancel").raise_for_status()
+    assert ended(service.client, path)["state"] == "cancelled"
+    wait_until(lambda: not workers_of(service), "the worker has ended")
+
+
+def test_a_layout_survives_a_restart_and_a_backup(serve: Serve, tmp_path: Path) -> None:
+    service = serve()
+    store(service.client, EACH)
+    fitted(service.client)
+    before = places(service.client)
+    assert (
+        run("backup", "--data-dir", tmp_path / "data", "--out", tmp_path / "copy").returncode == 0
+    )
+    assert service.stop() == 0
+    service = serve()
+    until_placed(service.client, COUNT)
+    assert places(service.client) == before
+    second = fitted(service.client)["layout_id"]
+    assert service.stop() == 0
+    done = run("restore", tmp_path / "copy", "--data-dir", tmp_path / "data")
+    assert done.returncode == 0, done.stderr
+    service = serve()
+    until_placed(service.client, COUNT)
+    assert state_of(service.client)["served"] != second
+    assert places(service.client) == before
+
+
+def test_an_erased_streamer_is_no_anchor_any_more(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        store(client, EACH)
+        layout_id = fitted(client)["layout_id"]
+        name = "music-03"
+        assert keys_of([name])[0] in anchors(tmp_path / "data", layout_id)
+        client.delete(f"/v1/streamers/{name}", params={"erase": "true"}).raise_for_status()
+        kept = anchors(tmp_path / "data", layout_id)
+        assert keys_of([name])[0] not in kept
+        assert len(kept) == COUNT - 1
+        until_placed(client, COUNT - 1)
+
+
+def anchors(data: Path, layout_id: str) -> np.ndarray:
+    """Keys of the stored anchors."""
+    with Redis(unix_socket_path=str(data / "store" / "run" / "store.sock")) as redis:
+        parts: Any = redis.hvals(f"ss:document:layouts:{layout_id}")
+        found = [json.loads(part.split(b" ", 1)[1])["keys"] for part in parts]
+    return np.concatenate([np.frombuffer(base64.b64decode(one), "<u8") for one in found])
+
+
+@pytest.fixture
+def replicas(bundle: Path, tmp_path: Path) -> Iterator[tuple[TestClient, TestClient]]:
+    (tmp_path / "server").mkdir()
+    server = Server(tmp_path / "server")
+    server.start()
+    with ExitStack() as running:
+        running.callback(server.kill)
+
+        def begin(name: str) -> TestClient:
+            known = {"bundle": bundle, "data_dir": tmp_path / name, "redis_url": server.url}
+            app = create_app(Settings.model_validate(known))
+            return running.enter_context(TestClient(app, base_url="http://localhost"))
+
+        yield begin("one"), begin("other")
+
+
+def test_replicas_serve_the_same_map(replicas: tuple[TestClient, TestClient]) -> None:
+    one, other = replicas
+    store(one, EACH)
+    layout_id = fitted(one)["layout_id"]
+    wait_until(lambda: state_of(other)["served"] == layout_id, "the other one serves it")
+    put(other, "newcomer", **profile_of("gaming", 4))
+    for replica in replicas:
+        until_placed(replica, COUNT + 1)
+    assert drawn(one).all() == drawn(other).all()
+    assert place_of(one, "newcomer") == place_of(other, "newcomer")
