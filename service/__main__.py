@@ -188,7 +188,7 @@ EXAMPLES = {
         "put w0412 2 --like w0087",
         "list",
         "export > ratings.ndjson",
-        "take-back 0b5f7c1f1c8be0f3 w0412",
+        "take-back ea8d52470434a054 w0412",
     ),
     "interleave": ("w0087 w0412 --strategies average best_score --out lists.ndjson",),
     "evaluate-ratings": (

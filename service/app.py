@@ -43,6 +43,7 @@ from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
 from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
+from service.http.documentation import page
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
 from service.services import OneModel, Services
@@ -82,6 +83,7 @@ def create_app(
         openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,
         dependencies=[Depends(check_parameters)],
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         # The guard traces requests, also those that do not come so far, and without their paths.
@@ -116,6 +118,7 @@ def create_app(
     app.include_router(serving.router_of())
     problems.install(app)
     openapi.install(app)
+    page.install(app)
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
     app.add_middleware(

@@ -155,7 +155,7 @@ class Follower:
 
     @property
     def head(self) -> int | None:
-        """The last sequence number of the store, as it was a moment ago; None before a look."""
+        """The last sequence number of the store that is known; None before a look."""
         return self._lag.head
 
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
@@ -181,6 +181,7 @@ class Follower:
         So that the next question to this process sees it. It takes the log about a millisecond; an
         index that is behind keeps nobody waiting, the write is on disk already.
         """
+        self._lag.wrote(sequence)
         if self.is_ready and self.behind_because is None:
             with contextlib.suppress(NotYetVisible):
                 await self.wait_for(sequence, _SHOW_MS)
@@ -355,6 +356,7 @@ class Follower:
         async with self._moved:
             self._position = position
             self.sequence = position.sequence
+            self._lag.wrote(position.sequence)
             self._moved.notify_all()
 
 
