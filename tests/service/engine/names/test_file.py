@@ -23,31 +23,31 @@ def _run(steps: Iterable[None]) -> None:
         pass
 
 
+def _use(file: NamesFile, begun: threading.Barrier, ends: list[str]) -> None:
+    """Ask until the file is closed."""
+    begun.wait()
+    try:
+        while True:
+            file.progress()
+            file.matches("text", 0, 50)
+            file.number_of("s-7")
+    except sqlite3.ProgrammingError as error:
+        ends.append(str(error))
+
+
 def test_it_is_closed_after_what_threads_are_at(tmp_path: Path) -> None:
     for number in range(ROUNDS):
         file = NamesFile(tmp_path / f"names-{number}")
         _run(file.apply(_changes(200), Progress(Position("e", 1, ""), None)))
-        begun, ends = threading.Barrier(4), list[BaseException]()
-
-        def use(file: NamesFile = file, begun: threading.Barrier = begun) -> None:
-            begun.wait()
-            try:
-                while True:
-                    file.progress()
-                    file.matches("text", 0, 50)
-                    file.number_of("s-7")
-            except sqlite3.ProgrammingError as error:
-                ends.append(error)
-
-        threads = [threading.Thread(target=use) for _ in range(3)]
+        begun, ends = threading.Barrier(4), list[str]()
+        threads = [threading.Thread(target=_use, args=(file, begun, ends)) for _ in range(3)]
         for thread in threads:
             thread.start()
         begun.wait()
         file.close()
         for thread in threads:
             thread.join()
-        assert {str(end) for end in ends} == {"the file of names is closed"}
-        assert len(ends) == len(threads)
+        assert ends == ["the file of names is closed"] * 3
         with pytest.raises(sqlite3.ProgrammingError, match="is closed"):
             _run(file.apply(_changes(1), Progress(Position("e", 2, ""), None)))
 
