@@ -14,6 +14,7 @@ from pathlib import Path
 
 from demo.duplicates import show_duplicates
 from demo.errors import DemoError
+from demo.examples import leave_examples
 from demo.lists import show_list
 from demo.profiles import read_column, read_profiles, telling
 from demo.questions import show_cold_start, show_dedup, show_similar
@@ -48,6 +49,7 @@ def demo(args: argparse.Namespace) -> None:
         if not loaded:
             run("service", "load", data, "--url", service.url)
             steps.done("loaded", inputs)
+        leave_examples(service, profiles)
         splits = read_column(data / "splits.csv", "streamer_id", "split")
         groups = read_column(data / "duplicates.csv", "streamer_id", "group")
         alone = {i: profile for i, profile in profiles.items() if i not in groups}

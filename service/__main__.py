@@ -48,6 +48,7 @@ COMMANDS = {
     "outreach": "record who was written to, so that lists leave them out",
     "cold-start": "ask a running service for the streamers and users near a new streamer",
     "space": "hand over ID-embeddings to a running service, and choose what it serves",
+    "models": "change the model of a running service: register, backfill, promote, roll back",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
@@ -83,6 +84,7 @@ _MODULES = {
     "outreach": "questions.outreach",
     "cold-start": "questions.cold_start",
     "space": "recommender.spaces",
+    "models": "lifecycle.models",
     "dedup": "questions.dedup",
     "duplicates": "questions.duplicates",
     "compare": "questions.compare",
@@ -134,6 +136,13 @@ EXAMPLES = {
         "promote als-64 2026-11-26",
         "rollback als-64",
     ),
+    "models": (
+        "list",
+        "register 2026-11-27",
+        "backfill transfer-plus-a931f7997f06 --pace 500",
+        "promote transfer-plus-a931f7997f06",
+        "rollback",
+    ),
     "dedup": ("w0000 w0087 w1000", "$(cut -f 1 suspects.tsv) --min-precision 0.9"),
     "duplicates": (
         "list --order newest",
@@ -179,7 +188,7 @@ EXAMPLES = {
         "put w0412 2 --like w0087",
         "list",
         "export > ratings.ndjson",
-        "take-back 0b5f7c1f1c8be0f3 w0412",
+        "take-back ea8d52470434a054 w0412",
     ),
     "interleave": ("w0087 w0412 --strategies average best_score --out lists.ndjson",),
     "evaluate-ratings": (

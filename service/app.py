@@ -25,6 +25,7 @@ from service.features.jobs import events as job_events
 from service.features.keys import endpoints as keys
 from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
+from service.features.models import endpoints as models
 from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -42,9 +43,10 @@ from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
 from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
+from service.http.documentation import page
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
-from service.services import Services
+from service.services import OneModel, Services
 from service.settings import Settings
 
 
@@ -81,6 +83,7 @@ def create_app(
         openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,
         dependencies=[Depends(check_parameters)],
+        docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
         # The guard traces requests, also those that do not come so far, and without their paths.
@@ -99,6 +102,7 @@ def create_app(
         find,
         ratings,
         spaces,
+        models,
         audit,
         health,
         model_card,
@@ -114,6 +118,7 @@ def create_app(
     app.include_router(serving.router_of())
     problems.install(app)
     openapi.install(app)
+    page.install(app)
     app.add_middleware(CancelOnDisconnect)
     app.add_middleware(NearestRoute)
     app.add_middleware(
@@ -131,6 +136,7 @@ def create_app(
         bodies_bytes=settings.limits.bodies_bytes,
         tracer=lifecycle.tracer,
     )
+    app.add_middleware(OneModel)
     # The last one is the first to see a request.
     app.add_middleware(Admission, limiter=limiter, traffic=traffic)
     return app

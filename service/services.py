@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from prometheus_client.registry import Collector
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from service.engine.work.lanes import Lanes
 from service.features.audit.service import AuditPages
@@ -20,6 +22,7 @@ from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.layouts.service import Layouts
 from service.features.lists.service import Lists
+from service.features.models.service import Models
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
 from service.features.outreach.service import Outreach
@@ -37,6 +40,16 @@ from service.http.auth.audit import AuditLog
 from service.http.auth.callers import KeyRing
 from service.http.auth.rate_limits import RateLimits
 from service.settings import Limits
+
+
+class Switch:
+    """Holds the services of the model that serves: one assignment changes it for later requests.
+
+    Attributes:
+        current: what a request takes when it begins, and keeps until it ends.
+    """
+
+    current: "Services"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +76,8 @@ class Services:
     layouts: Layouts
     ratings: Ratings
     spaces: Spaces
+    models: Models
+    switch: Switch
     operations: Operations
     rebuilds: IndexRebuilds
     jobs: Jobs
@@ -76,3 +91,18 @@ class Services:
     limits: Limits
     lanes: Lanes
     collectors: Sequence[Collector]
+
+
+class OneModel:
+    """ASGI middleware: a request has the services of one model from its beginning to its end."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        """Let `app` answer."""
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Take the services that are current now."""
+        if scope["type"] == "http":
+            opened = cast(Services, scope["state"]["services"])
+            scope["state"]["services"] = opened.switch.current
+        await self._app(scope, receive, send)

@@ -3,19 +3,22 @@
 import asyncio
 import contextlib
 import logging
+import secrets
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
 
 from service.bootstrap.cases import CaseParts
 from service.bootstrap.cold_start import cold_start_of, fitter_of
 from service.bootstrap.duplicates import DuplicateParts
-from service.bootstrap.erasure import erasure_of
+from service.bootstrap.erasure import erasure_of, forget_copies
 from service.bootstrap.find import FindParts
-from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.layouts import LayoutParts
 from service.bootstrap.lists import lists_of
-from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
+from service.bootstrap.models.duties import Duties
+from service.bootstrap.models.loading import LoadedModel
+from service.bootstrap.models.shared import Shared, open_shared
+from service.bootstrap.models.switching import ModelHost
 from service.bootstrap.similar import similar_of
 from service.bootstrap.spaces import open_spaces
 from service.bootstrap.stored_model import settle_model
@@ -33,13 +36,11 @@ from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.spaces.active import ActiveSpaces
 from service.engine.work.lanes import Lanes
-from service.engine.work.search_pool import SearchPool
 from service.engine.work.turns import Turns
 from service.errors import UnsafeConfiguration
 from service.features.audit.chain import FOLDER
 from service.features.audit.counts import AuditCounts
 from service.features.audit.service import AuditPages
-from service.features.audit.trail import opened_audit
 from service.features.cases.running import KIND as CASES
 from service.features.cold_start.neighbours import Recommender
 from service.features.compare.service import Compare
@@ -50,12 +51,14 @@ from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
 from service.features.jobs.counts import JobCounts
-from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Keys
-from service.features.keys.tokens import Tokens
 from service.features.layouts.jobs import KIND as LAYOUT
-from service.features.limits.limiter import SettledRateLimits
 from service.features.lists import jobs as list_jobs
+from service.features.models.backfill import KIND as MODELS
+from service.features.models.bundles import BundleFolder
+from service.features.models.following import ModelFollower
+from service.features.models.records import Registry
+from service.features.models.service import Models
 from service.features.operations import rebuild
 from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
@@ -70,6 +73,7 @@ from service.settings import Settings
 from service.settings.reading import refuse_open
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
+from service.store.redis.models.store import RedisModels
 from service.telemetry.spans import Tracer
 
 _log = logging.getLogger(__name__)
@@ -100,34 +104,51 @@ async def open_services(
     """
     check_configuration(settings)
     tell("the model is being loaded")
-    # In a thread: probes are answered meanwhile.
-    bundle, manifest, encoder, towers = await asyncio.to_thread(load_model, settings)
-    check_index(settings.index, manifest.dim)
-    evidence = await asyncio.to_thread(Evidence, bundle)
-    established, device = bundle.established(), index_device(settings)
-    folder = settings.data_dir if settings.redis_url is None else None
-    known_ids = established.ids if established else ()
     lanes = Lanes(settings.work)
-    searches = SearchPool(lanes)
-    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
-    snapshots = snapshots_of(settings, manifest)
-    snapshots.begin(empty)  # meanwhile the store reads its log
+    host = ModelHost(settings, lanes, _opened_graph)
     async with contextlib.AsyncExitStack() as stack:
+        stack.push_async_callback(host.stop)
+        loaded = await host.open_first()  # meanwhile the store reads its log
         tell("the store is being opened")
-        store, store_name, health = await open_store(settings, embedded, stack)
-        store.client.stages = lanes.stages
-        await check_data(store, snapshots.newest_place(), settings, stack)
-        audit = await stack.enter_async_context(
-            opened_audit(settings.data_dir, settings.audit, store.anchors)
+        opened = await open_store(settings, embedded, stack)
+        opened.store.client.stages = lanes.stages
+        await check_data(opened.store, loaded.snapshots.newest_place(), settings, stack)
+        models = ModelFollower(
+            RedisModels(opened.store.client),
+            Registry(opened.store.documents),
+            BundleFolder(settings.models.folder, settings.variant, settings.dim),
+            host,
+            f"{await asyncio.to_thread(name_of, settings.data_dir)}-{secrets.token_hex(2)}",
         )
-        lanes.start()
-        stack.callback(lanes.stop)
-        work = tower_pool_of(towers, settings, lanes)
-        reader = reader_of(bundle, work, lanes, settings, stack)
-        pipeline = pipeline_of(reader, encoder, manifest.model_version, settings, lanes)
+        shared = await open_shared(settings, opened, lanes, models, stack, tracer)
+        stack.push_async_callback(host.stop)
+        yield await host.start(shared, tell)
+
+
+@contextlib.asynccontextmanager
+async def _opened_graph(
+    shared: Shared, loaded: LoadedModel, duties: Duties, tell: Callable[[str], None] | None
+) -> AsyncGenerator[Services, None]:
+    """Open what belongs to one model; `duties` is told what only the one that serves does.
+
+    `tell` is None for a model that takes another one's place: the stored vectors are its own.
+    """
+    settings, lanes, audit, tracer = loaded.settings, shared.lanes, shared.audit, shared.tracer
+    manifest, evidence, established = loaded.manifest, loaded.evidence, loaded.established
+    bundle, pipeline, work, snapshots = (
+        loaded.bundle,
+        loaded.pipeline,
+        loaded.towers,
+        loaded.snapshots,
+    )
+    searches, known_ids, key_ring = loaded.searches, loaded.known_ids, shared.key_ring
+    store, rate_limits = shared.store.of_model(manifest.model_version), shared.rate_limits
+    async with contextlib.AsyncExitStack() as stack:
         stored = StoredProfiles(store, pipeline, lanes)
-        follower = Follower(store, empty, snapshots.model, snapshots, settings.limits.max_lag_s)
-        serving = Serving(manifest, encoder.device, pipeline, stored, work, follower, snapshots)
+        follower = Follower(
+            store, loaded.empty, snapshots.model, snapshots, settings.limits.max_lag_s
+        )
+        serving = Serving(manifest, loaded.device, pipeline, stored, work, follower, snapshots)
         sides = StoredSides(store, evidence, lanes, manifest.model_version)
         dedup = _dedup(serving, evidence, sides, lanes, settings)
         threshold = manifest.duplicate_threshold.value
@@ -142,28 +163,23 @@ async def open_services(
             lanes,
             keep_bytes=settings.media.keep_bytes,
         )
-        await settle_model(store, manifest.model_version, writes, settings, tell)
+        writes.other_model = shared.models.other_than(manifest.model_version)
+        if tell is not None:
+            await settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
-        admin_key = settings.api_key.get_secret_value() if settings.api_key else None
-        has_tokens = settings.oidc.issuer is not None
-        tokens = await stack.enter_async_context(Tokens(settings.oidc)) if has_tokens else None
-        key_ring = await stack.enter_async_context(
-            StoredKeyRing(store.keys, admin_key, tokens=tokens)
-        )
-        rate_limits = await stack.enter_async_context(
-            SettledRateLimits(store.limits, settings.rate_limits)
-        )
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
         duplicates = DuplicateParts(store, serving, evidence, sides, lanes, settings.data_dir, kept)
         if settings.duplicates.evaluate:
-            duplicates.follower.start()
-            stack.push_async_callback(duplicates.follower.stop)
+            duties.add(duplicates.follower.start, duplicates.follower.stop)
         finding = FindParts(store, lanes, follower, settings)
         finding.names.start()
         stack.push_async_callback(finding.names.stop)
+        copies = partial(forget_copies, finding.names, snapshots)
+        shared.copies.append(copies)
+        stack.callback(shared.copies.remove, copies)
         mapped = LayoutParts(store, duplicates.groups, serving, lanes, settings)
         mapped.follower.start()
         stack.push_async_callback(mapped.follower.stop)
@@ -171,7 +187,7 @@ async def open_services(
         cases = CaseParts(
             store, store.documents, duplicates.groups, serving, evidence, sides, lanes, kept
         )
-        replica = await asyncio.to_thread(name_of, settings.data_dir)
+        replica = await asyncio.to_thread(name_of, shared.settings.data_dir)
         watch = WatchlistParts(
             store, serving, evidence, sides, lanes, settings, replica, cases.kept
         )
@@ -181,7 +197,7 @@ async def open_services(
             SharedContent(bundle.featurizer.vocabulary),
             _turns("explanations", settings),
         )
-        similar = similar_of(serving, lanes, content, audience, turns, settings)
+        similar = similar_of(serving, lanes, content, audience, turns, settings, shared.pages)
         lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
@@ -189,6 +205,7 @@ async def open_services(
                 DUPLICATES: duplicates.rebuilds,
                 CASES: cases.jobs,
                 WATCHLISTS: watch.sweeps,
+                MODELS: shared.backfills(store),
                 LAYOUT: mapped.jobs,
             },
             answers={
@@ -197,12 +214,14 @@ async def open_services(
             },
             places=cases.places,
         )
-        feed = opened_feed(store, duplicates.events, settings.webhooks, stack)
+        feed = opened_feed(store, duplicates.events, settings.webhooks, stack, duties)
         counts = JobCounts()
         long = await open_jobs(
-            store, writes, serving, lanes, settings, more, audit, stack, counts, tracer
+            *(store, writes, serving, lanes, settings, more, audit, duties, counts),
+            replica,
+            tracer,
         )
-        watch.start(long.jobs, stack)
+        watch.start(long.jobs, duties)
         active, fitter = ActiveSpaces(), fitter_of(serving, store, established, lanes)
         spaces, space_counts = await open_spaces(
             store, serving, lanes, settings, established, stack, active, fitter
@@ -229,8 +248,11 @@ async def open_services(
             layouts=mapped.open(long.jobs),
             ratings=ratings,
             spaces=spaces,
+            models=Models(shared.registry, shared.kept_models, shared.models, long.jobs),
+            switch=shared.switch,
             operations=Operations(
-                serving, store_name, health, settings.limits.store_grace_s, audit.trouble
+                *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
+                audit.trouble,
             ),
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,
@@ -239,9 +261,9 @@ async def open_services(
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,
-            audit_pages=AuditPages(settings.data_dir / FOLDER, lanes),
+            audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                *(store, writes, snapshots, finding.names, ratings, known_ids, settings),
+                *(store, writes, shared.copies, ratings, known_ids, settings),
                 *(cases.kept.erase, watch.copies.erase),
                 *(spaces.erase_streamer, mapped.stored.erase),
             ),

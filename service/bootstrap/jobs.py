@@ -1,11 +1,11 @@
 """Wires jobs: their store, their spool, the work of each kind, and the runner."""
 
 import asyncio
-import contextlib
 import json
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
+from service.bootstrap.models.duties import Duties
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import JobGivenUp
@@ -20,7 +20,7 @@ from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.imports import ImportJobs
 from service.features.transfers.record import JobRecord
 from service.features.transfers.service import Transfers
-from service.files.spool import Spool, name_of
+from service.files.spool import Spool
 from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
@@ -62,15 +62,15 @@ async def open_jobs(
     settings: Settings,
     more: MoreKinds,
     audit: AuditLog,
-    stack: contextlib.AsyncExitStack,
+    duties: Duties,
     counts: JobCounts,
+    replica: str,
     tracer: Tracer | None = None,
 ) -> OpenedJobs:
-    """Jobs, and their runner, which `stack` stops."""
+    """Jobs, and their runner, which runs while the model serves."""
     known = settings.jobs
     spool = Spool(settings.spool_folder, known.spool_bytes)
     await asyncio.to_thread(spool.open)
-    replica = await asyncio.to_thread(name_of, settings.data_dir)
     given_up = json.dumps(problem_of(JobGivenUp(JobGivenUp.example))).encode()
     kept = RedisJobs(
         store.client, JobLimits(known.lease_s, known.max_queued, known.keep_s, given_up)
@@ -93,7 +93,6 @@ async def open_jobs(
         tracer=tracer,
         places_now=more.places,
     )
-    runner.start()
-    stack.push_async_callback(runner.stop)
+    duties.add(runner.start, runner.stop)
     jobs = Jobs(kept, known, runner.wake, {name: kind.scope for name, kind in kinds.items()})
     return OpenedJobs(jobs, Transfers(jobs, spool, known, frozenset(with_files)), replica)

@@ -20,6 +20,7 @@ def similar_of(
     audience: SharedAudience,
     turns: Turns,
     settings: Settings,
+    pages: Pages,
 ) -> Similar:
     """Similar streamers of one model.
 
@@ -29,7 +30,8 @@ def similar_of(
         content: finds what two profiles both show.
         audience: finds what audiences have in common.
         turns: of answers that are explained at a time.
-        settings: limits of answers and pages.
+        settings: limits of answers.
+        pages: keeps answers, of other models too.
     """
     calibration = serving.manifest.calibration
     return Similar(
@@ -37,7 +39,7 @@ def similar_of(
         Seeds(serving.pipeline, serving.manifest.dim),
         Explainer(serving.pipeline, serving.stored, content, audience, lanes, turns),
         Precision(calibration and calibration.embedding, "min_score"),
-        Pages(settings.paging),
+        pages,
         serving.model_version,
         settings.limits.visible_timeout_ms,
     )

@@ -1,7 +1,6 @@
 """Wires watchlists: their seeds, what matches the log, and the job that sweeps."""
 
-import contextlib
-
+from service.bootstrap.models.duties import Duties
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.serving import Serving
@@ -92,12 +91,10 @@ class WatchlistParts:
         )
         self.counts = WatchlistCounts(self._follower, book, self.alerts)
 
-    def start(self, jobs: Jobs, stack: contextlib.AsyncExitStack) -> None:
-        """Begin to match the log, unless the settings leave that to others; `stack` ends it."""
+    def start(self, jobs: Jobs, duties: Duties) -> None:
+        """Match the log while the model serves, unless the settings leave that to others."""
         if not self._evaluates:
             return
         self._follower.sweeps = Sweeps(lambda: jobs.start(KIND, {}), jobs.get)
-        self._follower.start()
-        stack.push_async_callback(self._follower.stop)
-        self.counts.start()
-        stack.push_async_callback(self.counts.stop)
+        duties.add(self._follower.start, self._follower.stop)
+        duties.add(self.counts.start, self.counts.stop)

@@ -3,6 +3,7 @@
 import contextlib
 from dataclasses import dataclass
 
+from service.bootstrap.models.duties import Duties
 from service.features.events.news import News
 from service.features.events.service import Events
 from service.features.webhooks.counts import WebhookCounts
@@ -35,8 +36,9 @@ def opened_feed(
     events: EventStore,
     settings: WebhookSettings,
     stack: contextlib.AsyncExitStack,
+    duties: Duties,
 ) -> OpenedFeed:
-    """The services of events; `stack` stops what looks at the feed, and what delivers."""
+    """The services of events; `stack` stops what looks at the feed, `duties` what delivers."""
     news = News(events)
     stack.push_async_callback(news.stop)
     resolver = SystemResolver(_LOOKUPS)
@@ -46,7 +48,6 @@ def opened_feed(
     means = Means(RedisDocuments(store.client), events, news, sender)
     dispatcher = Dispatcher(means)
     if settings.deliver:
-        dispatcher.start()
-        stack.push_async_callback(dispatcher.stop)
+        duties.add(dispatcher.start, dispatcher.stop)
     webhooks = Webhooks(means, targets, dispatcher.wake)
     return OpenedFeed(Events(events, news), webhooks, WebhookCounts(dispatcher))

@@ -15,6 +15,7 @@ from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents,
 from service.client.errors import AnswerCut
 from service.client.find.asynchronous import AsyncFind, AsyncRatings
 from service.client.layouts.asynchronous import AsyncLayouts
+from service.client.lifecycle.asynchronous import AsyncModels
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.asynchronous import AsyncLists, AsyncOutreach
 from service.client.models import (
@@ -53,10 +54,8 @@ class AsyncClient:
     Questions see what this client has written before (`after_sequence`), on every replica. Calls
     that meet a passing trouble are made again, as `patience` allows; writes that might be done
     twice are not, unless the service documents `Idempotency-Key`. Profiles and questions are
-    models of `service.client.models`, or mappings with the fields of the API; the service checks
-    them. Every method raises `ClientError`; see `service.client.errors`.
-
-    `deadline_s` of a method is the time of that call, in place of the one of `patience`.
+    models of `service.client.models`, or mappings with the API's fields; the service checks them.
+    Methods raise `ClientError`; their `deadline_s` is in place of the one of `patience`.
 
     Attributes:
         url: of the service.
@@ -69,6 +68,7 @@ class AsyncClient:
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
+        models: that of the service, and changing it.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
         lists: campaign lists.
@@ -107,6 +107,7 @@ class AsyncClient:
         self.find = AsyncFind(self._transport, self._last)
         self.ratings = AsyncRatings(self._transport)
         self.spaces = AsyncSpaces(self._transport)
+        self.models = AsyncModels(self._transport)
         self.watchlists = AsyncWatchlists(self._transport)
         self.alerts = AsyncAlerts(self._transport)
         self.lists = AsyncLists(self._transport, self.jobs, self._last)

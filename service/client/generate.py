@@ -21,6 +21,7 @@ WRITTEN = {
     "layouts/synchronous.py": "layouts/asynchronous.py",
     "lists/synchronous.py": "lists/asynchronous.py",
     "cases/synchronous.py": "cases/asynchronous.py",
+    "lifecycle/synchronous.py": "lifecycle/asynchronous.py",
 }
 """The files, and what each is written from."""
 HEAD = '''\
@@ -42,9 +43,10 @@ _REPLACED = (
         r"\bAsync(Cases|Find|Ratings|Layouts|Lists|Outreach|Spaces|Watchlists|Alerts|Webhooks)\b",
         r"\1",
     ),
+    (r"\bAsync(Models)\b", r"\1"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (
-        r"\b(cases|duplicates|find|layouts|lists|spaces|watchlists|webhooks)\.asynchronous\b",
+        r"\b(cases|duplicates|find|layouts|lifecycle|lists|spaces|watchlists|webhooks)\.asynchronous\b",
         r"\1.synchronous",
     ),
     (r"\basync_blocks\b", "blocks"),

@@ -68,6 +68,12 @@ from service.features.lists.answers import (
     RunOut,
 )
 from service.features.lists.schemas import ListQuestionIn
+from service.features.models.schemas import (
+    ModelVersionOut,
+    ModelVersionsOut,
+    RegisterIn,
+    ReplicaOut,
+)
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
 from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
@@ -208,6 +214,8 @@ __all__ = [
     "Live",
     "Media",
     "MemberOut",
+    "ModelVersionOut",
+    "ModelVersionsOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "OnMapOut",
@@ -225,7 +233,9 @@ __all__ = [
     "RatingPage",
     "ReasonsOut",
     "RefusedLineOut",
+    "RegisterIn",
     "ReplayedOut",
+    "ReplicaOut",
     "RunDetailOut",
     "RunOut",
     "SameContentOut",

@@ -17,6 +17,7 @@ from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
 from service.client.find.synchronous import Find, Ratings
 from service.client.layouts.synchronous import Layouts
+from service.client.lifecycle.synchronous import Models
 from service.client.lines import Chunk, Profile, chunks_of
 from service.client.lists.synchronous import Lists, Outreach
 from service.client.models import (
@@ -55,10 +56,8 @@ class Client:
     Questions see what this client has written before (`after_sequence`), on every replica. Calls
     that meet a passing trouble are made again, as `patience` allows; writes that might be done
     twice are not, unless the service documents `Idempotency-Key`. Profiles and questions are
-    models of `service.client.models`, or mappings with the fields of the API; the service checks
-    them. Every method raises `ClientError`; see `service.client.errors`.
-
-    `deadline_s` of a method is the time of that call, in place of the one of `patience`.
+    models of `service.client.models`, or mappings with the API's fields; the service checks them.
+    Methods raise `ClientError`; their `deadline_s` is in place of the one of `patience`.
 
     Attributes:
         url: of the service.
@@ -71,6 +70,7 @@ class Client:
         find: streamers by nickname, tag or bio.
         ratings: how well streamers fit questions, as people say.
         spaces: ID-embeddings that the recommender hands over.
+        models: that of the service, and changing it.
         watchlists: seeds that everybody is matched with.
         alerts: who matched a watchlist.
         lists: campaign lists.
@@ -109,6 +109,7 @@ class Client:
         self.find = Find(self._transport, self._last)
         self.ratings = Ratings(self._transport)
         self.spaces = Spaces(self._transport)
+        self.models = Models(self._transport)
         self.watchlists = Watchlists(self._transport)
         self.alerts = Alerts(self._transport)
         self.lists = Lists(self._transport, self.jobs, self._last)

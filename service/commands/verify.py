@@ -77,11 +77,12 @@ async def _verify(args: argparse.Namespace) -> int:
     if sample and args.bundle is None:
         raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
     report = _Report(args.json)
-    async with opened_store(data_dir) as store:
+    async with opened_store(data_dir) as opened:
+        model = await opened.model_version() or "none"
+        store = opened.of_model(model)
         findings = Findings()
         with Progress("verify", "streamers") as progress:
             stored = await check_store(store, findings, progress.to)
-        model = await store.model_version() or "none"
         report.add("store", f"at {stored.at.sequence}, model {model}", findings)
         spaces = Findings()
         if generations := await check_spaces(store.spaces, spaces):

@@ -20,6 +20,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── RatingNotFound      404   this key has not rated the streamer for this question
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
+│   ├── ModelNotFound       404   no model of this version is registered
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
@@ -38,6 +39,8 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── ResultNotHere       409   the file with the job's result is on another replica, or lost
 │   ├── JobRestored         409   the job was under way when a restored backup was made
 │   ├── InputChanged        409   what a job reads changed while it ran
+│   ├── ModelStateConflict  409   a model is in a state in which that can't be done
+│   ├── ModelNotEverywhere  409   replicas miss the model, or are not ready for it
 │   ├── LayoutNotFitted     409   of a job: what fits layouts is missing, or streamers
 │   ├── GenerationExists    409   a generation of a space never changes
 │   ├── GenerationRefused   409   the generation failed its checks
@@ -119,6 +122,9 @@ from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
+from service.errors.models import ModelNotEverywhere as ModelNotEverywhere
+from service.errors.models import ModelNotFound as ModelNotFound
+from service.errors.models import ModelStateConflict as ModelStateConflict
 from service.errors.ratings import RatingNotFound as RatingNotFound
 from service.errors.slow import BodyTooSlow as BodyTooSlow
 from service.errors.slow import HeaderTooSlow as HeaderTooSlow

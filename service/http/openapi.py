@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from fastapi import FastAPI, Request, Response
 
+from service.http.documentation.links import add_links
 from service.http.schemas import NULL
 
 ALL_TEAMS = "all teams"
@@ -33,7 +34,9 @@ unknown parameters and repeated ones are refused by name.
 Every answer has an `X-Request-Id`: that of the request, or a new one. The trace id of a
 `traceparent` (W3C Trace Context) is in problem documents and in the log.
 
-The examples are of the demo's streamers (`make demo`): each can be sent as it stands."""
+The examples are of the demo's streamers (`make demo`): each can be sent as it stands. An id that
+the service draws has no example but a link, from the list that has it; the page at `/docs` follows
+these links."""
 _REQUEST_ID = "X-Request-Id"
 
 
@@ -49,6 +52,7 @@ def install(app: FastAPI) -> None:
             return app.openapi_schema
         made = _nulls_of(make())
         _add_request_id(made)
+        add_links(made)
         app.openapi_schema = made
         return made
 

@@ -253,7 +253,7 @@ def _let_in(
     scope["caller"] = caller = caller_by(keys, headers.get(b"authorization", ""))
     if route is None:  # no route answers
         return
-    caller.require(route.scope)
+    caller.require(route.scope, *route.others)
     limits: RateLimits = scope["state"]["services"].rate_limits
     scope["charges"] = charges = Charges(limits, caller)
     charges.reach(route.scope, 1)

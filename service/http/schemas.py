@@ -2,8 +2,10 @@
 
 from types import UnionType
 from typing import Annotated, Any, Self, Union, cast, get_args, get_origin
+from unicodedata import category
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Field,
@@ -17,6 +19,8 @@ from model_export.contract.streamer import AttributeValue, FiniteFloat, has_few_
 from service.index import filters
 
 SHOWN_ERRORS = 20
+_BLANKS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Letters and signs that look like nothing."""
 NULL = "\0null"
 """Stands for null in an example until the OpenAPI document is made: the framework drops nulls."""
 
@@ -55,6 +59,16 @@ class Request(BaseModel):
             if _takes(annotation, int, float) and not _takes(annotation, bool):
                 raise PydanticCustomError("number", "must be a number, not true or false")
         return value
+
+
+def _shows_something(text: str) -> str:
+    if text and not any(category(c)[0] in "LNPS" and c not in _BLANKS for c in text):
+        raise PydanticCustomError("blank", "shows nothing; give it a sign that can be seen")
+    return text
+
+
+ShowsSomething = AfterValidator(_shows_something)
+"""Of a name or a title: it is empty, where it may be, or has a character that can be seen."""
 
 
 class Response(BaseModel):

@@ -10,6 +10,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from service.maxima import MOST_DEDUP_ITEMS, MOST_SEEDS
 from service.settings.access import Audit, Oidc, RateLimits
 from service.settings.groups import MIB, Group
+from service.settings.models import Models
 from service.settings.spaces import Spaces
 from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
 from service.settings.webhooks import Webhooks
@@ -294,6 +295,7 @@ class Settings(BaseSettings):
     webhooks: Webhooks = Webhooks()
     watchlists: Watchlists = Watchlists()
     spaces: Spaces = Spaces()
+    models: Models = Models()
     oidc: Oidc = Oidc()
     audit: Audit = Audit()
 

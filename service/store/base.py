@@ -92,11 +92,13 @@ class Upsert:
     """Write a record (its `version` is ignored and given by the store).
 
     `expected_version`: None = whatever is there, 0 = nothing may be there, n = exactly version n,
-    ANY_STORED = any version.
+    ANY_STORED = any version. `second` is the same profile as a second model encoded it, while two
+    are kept; all upserts of a write have one or none has.
     """
 
     record: Record
     expected_version: int | None = None
+    second: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -187,8 +189,9 @@ class StreamerStore(Protocol):
         """Apply operations in order, as one atomic script; on disk when this returns.
 
         An operation that is refused does not stop the others. When the answer is lost, the store is
-        asked again what became of them; nothing is applied twice. All records are of one model, and
-        the script compares it with the store's; an empty store takes the model of its first write.
+        asked again what became of them; nothing is applied twice. All records are of one model, all
+        seconds of another, and the script compares them with the store's (`service.store.models`);
+        an empty store takes the model of its first write.
 
         Args:
             operations: what to write; a single one with `once`.
@@ -298,6 +301,10 @@ class StreamerStore(Protocol):
 
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""
+        ...
+
+    async def kept_models(self) -> tuple[str | None, str | None]:
+        """The model that serves, and the other one whose vectors are written too; or None."""
         ...
 
     async def set_model_version(self, version: str) -> None:

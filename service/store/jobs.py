@@ -42,6 +42,7 @@ class NewJob:
         input: JSON bytes, what its kind needs to know.
         total: how much there is to do; None while that is not known.
         once: names the request, if it is to be carried out once however often it is sent.
+        traceparent: of the span of the request that queues it; empty where that is not traced.
     """
 
     job_id: str
@@ -50,6 +51,7 @@ class NewJob:
     input: bytes
     total: int | None = None
     once: Once | None = None
+    traceparent: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,7 @@ class Job:
         attempts: how often a runner began or continued it.
         token: of its newest lease.
         is_cancelling: it runs, and its runner will notice that it is to end.
+        traceparent: as `NewJob.traceparent`.
     """
 
     job_id: str
@@ -110,6 +113,7 @@ class Job:
     attempts: int
     token: int
     is_cancelling: bool
+    traceparent: str = ""
 
     @property
     def lease(self) -> Lease:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 from pydantic import TypeAdapter
 
@@ -53,6 +53,18 @@ class KeyRecord:
 _RECORD = TypeAdapter(KeyRecord)
 
 
+class KeyChanges(NamedTuple):
+    """What has changed since a mark.
+
+    Attributes:
+        mark: from then on.
+        records: as they are stored by now, by key id; empty = revoked.
+    """
+
+    mark: str
+    records: dict[str, bytes]
+
+
 class KeyStore(Protocol):
     """Where keys are kept. All methods raise StoreUnavailable when it does not answer."""
 
@@ -62,6 +74,10 @@ class KeyStore(Protocol):
 
     async def all(self) -> dict[str, bytes]:
         """Every record as it is stored, by key id."""
+        ...
+
+    async def since(self, mark: str) -> KeyChanges | None:
+        """What has changed since the store had a mark; None where that is too long ago."""
         ...
 
     async def get(self, key_id: str) -> bytes:

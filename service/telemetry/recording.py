@@ -104,6 +104,10 @@ class _Recorded:
     def trace_id(self) -> str:
         return f"{self._context.trace_id:032x}"
 
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{self._context.span_id:016x}-01"
+
     def child(
         self,
         name: str,
@@ -174,7 +178,13 @@ class OtlpTracer:
         self.take = self._processor.on_end
 
     def begin(
-        self, name: str, attributes: Attributes, *, kind: Kind, parent: Parent | None = None
+        self,
+        name: str,
+        attributes: Attributes,
+        *,
+        kind: Kind,
+        parent: Parent | None = None,
+        link: Parent | None = None,
     ) -> _Recorded | None:
         """The first span of a request or of a job; see `Tracer.begin`."""
         trace_id = _drawn(128) if parent is None else parent.trace_id
@@ -187,9 +197,10 @@ class OtlpTracer:
         state = remote = None
         if parent is not None:
             state = TraceState.from_header([parent.state]) if parent.state else None
-            flags = TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT)
-            remote = SpanContext(trace_id, parent.span_id, True, flags, state)
-        return _Recorded(_Trace(self, state), trace_id, remote, name, attributes, kind, None)
+            remote = _remote(parent, state)
+        linked = None if link is None else _remote(link, None)
+        trace = _Trace(self, state)
+        return _Recorded(trace, trace_id, remote, name, attributes, kind, None, linked)
 
     def close(self) -> None:
         """Send what waits, for a few seconds; then the rest is dropped."""
@@ -244,6 +255,11 @@ def recording(settings: TraceSettings, version: str) -> Generator[OtlpTracer]:
         yield tracer
     finally:
         tracer.close()
+
+
+def _remote(parent: Parent, state: TraceState | None) -> SpanContext:
+    flags = TraceFlags(TraceFlags.SAMPLED if parent.is_sampled else TraceFlags.DEFAULT)
+    return SpanContext(parent.trace_id, parent.span_id, True, flags, state)
 
 
 def _drawn(bits: int) -> int:

@@ -3,6 +3,7 @@
 A request or a job that is not traced has no span, and all of this does nothing.
 """
 
+import re
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -11,6 +12,7 @@ from typing import Literal, NamedTuple, Protocol, Self
 Attribute = str | int | float | bool
 Attributes = Mapping[str, Attribute]
 Kind = Literal["internal", "server", "client"]
+_TRACEPARENT = re.compile("[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(?:-.*)?")
 
 
 class Parent(NamedTuple):
@@ -28,6 +30,15 @@ class Parent(NamedTuple):
     is_sampled: bool
     state: str = ""
 
+    @classmethod
+    def of(cls, traceparent: str, state: str = "") -> "Parent | None":
+        """The span that a `traceparent` names; None if it names none."""
+        found = _TRACEPARENT.fullmatch(traceparent)
+        if found is None:
+            return None
+        trace_id, span_id, flags = (int(part, 16) for part in found.groups())
+        return cls(trace_id, span_id, bool(flags & 1), state)
+
 
 class Span(Protocol):
     """A piece of work of a trace that is recorded; may be used from any thread."""
@@ -35,6 +46,11 @@ class Span(Protocol):
     @property
     def trace_id(self) -> str:
         """32 hex digits."""
+        ...
+
+    @property
+    def traceparent(self) -> str:
+        """Names the span for others, as in the header of that name."""
         ...
 
     def child(
@@ -82,9 +98,23 @@ class Tracer(Protocol):
     """Begins traces."""
 
     def begin(
-        self, name: str, attributes: Attributes, *, kind: Kind, parent: Parent | None = None
+        self,
+        name: str,
+        attributes: Attributes,
+        *,
+        kind: Kind,
+        parent: Parent | None = None,
+        link: Parent | None = None,
     ) -> Span | None:
-        """The first span of a request or of a job; None if this one is not recorded."""
+        """The first span of a request or of a job; None if this one is not recorded.
+
+        Args:
+            name: one of few.
+            attributes: that are known already.
+            kind: `server` for the answer to a request.
+            parent: the span of another process that it is a part of.
+            link: the span that it follows from, in another trace.
+        """
         ...
 
 

@@ -64,8 +64,8 @@ class HeldStore(RedisStore):
     async def count(self) -> int:
         return len(self._entries)
 
-    async def model_version(self) -> str | None:
-        return None
+    async def kept_models(self) -> tuple[str | None, str | None]:
+        return None, None
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         for start in range(0, len(self._entries), chunk):

@@ -23,14 +23,19 @@ AS_THEY_STAND = (
     ("create_key", 201),
 )
 """Operations that answer this with what the page writes into their fields."""
-PLACEHOLDERS = ("get_job", "change_key", "get_duplicates")
-"""Their ids are drawn, or hashes: what the page writes is nobody's, which the answer says."""
+BY_LINK = (
+    ("create_case", "get_case", "case_id"),
+    ("export_streamers", "get_job", "job_id"),
+    ("create_watchlist", "change_watchlist", "watchlist_id"),
+    ("create_webhook", "get_webhook", "webhook_id"),
+    ("create_key", "change_key", "key_id"),
+)
+"""Operations whose ids are drawn: the page fills in one that is there."""
 
 
 @pytest.fixture
 def docs(page: Page, service: Service) -> Page:
     """The page, authorised."""
-    page.provoked.append("the server responded with a status of 404")  # pyright: ignore[reportAttributeAccessIssue]
     page.goto(f"{service.url}/docs")
     page.get_by_role("button", name="Authorize").click()
     dialog = page.locator(".modal-ux")
@@ -62,17 +67,27 @@ def test_examples_are_answered_as_they_stand(docs: Page) -> None:
     assert answered == dict(AS_THEY_STAND)
 
 
-def test_ids_that_are_placeholders_are_answered_404(docs: Page) -> None:
-    answered = {name: execute(begin(docs, name)) for name in PLACEHOLDERS}
-    assert answered == dict.fromkeys(PLACEHOLDERS, 404)
+def test_ids_are_filled_in_from_what_is_there(docs: Page) -> None:
+    for create, operation, name in BY_LINK:
+        assert execute(begin(docs, create)) in (201, 202)
+        opened = begin(docs, operation)
+        field = opened.locator(f"[data-param-name='{name}'] input")
+        expect(field).not_to_have_value("")
+        assert execute(opened) == 200
+        assert field.input_value() in opened.locator(".live-responses-table").inner_text()
 
 
-def test_a_job_is_created_and_then_read(docs: Page) -> None:
-    created = begin(docs, "export_streamers")
-    assert execute(created) == 202
-    body = created.locator(".live-responses-table .microlight").first.inner_text()
-    job_id = json.loads(body)["job_id"]
-    read = begin(docs, "get_job")
-    read.locator("[data-param-name='job_id'] input").fill(job_id)
-    assert execute(read) == 200
-    assert job_id in read.locator(".live-responses-table").inner_text()
+def test_a_case_is_changed_at_its_revision(docs: Page) -> None:
+    assert execute(begin(docs, "create_case")) == 201
+    opened = begin(docs, "expand_case")
+    expect(opened.locator("[data-param-name='if-match'] input")).to_have_value(re.compile(r'"\d+"'))
+    assert execute(opened) == 200
+
+
+def test_where_nothing_is_listed_the_field_stays_empty(docs: Page, service: Service) -> None:
+    assert service.client.get("/v1/outreach").json()["outreach"] == []
+    with docs.expect_response(lambda answer: "/v1/outreach?limit=1" in answer.url):
+        opened = begin(docs, "delete_outreach")
+    opened.get_by_role("button", name="Execute").click()
+    expect(opened.locator("[data-param-name='outreach_id'] input.invalid")).to_be_visible()
+    expect(opened.locator(".live-responses-table")).to_have_count(0)

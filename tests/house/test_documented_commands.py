@@ -207,7 +207,9 @@ def commands(fence: Fence) -> list[list[str]]:
 def check(words: list[str]) -> None:
     """What a command names exists; a command that is not known here fails."""
     program, *rest = words
-    if program == "make":
+    if "xargs" in words:  # -P PROCESSES -I{} COMMAND
+        check(words[words.index("xargs") + 4 :])
+    elif program == "make":
         check_make(rest)
     elif program in ("python", ".venv/bin/python") and rest[0] == "-m":
         check_module(rest[1], rest[2:])

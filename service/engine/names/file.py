@@ -13,6 +13,7 @@ import json
 import logging
 import queue
 import sqlite3
+import threading
 from collections.abc import Generator, Sequence
 from dataclasses import astuple
 from pathlib import Path
@@ -74,6 +75,7 @@ class NamesFile:
         self._path = path
         self._readers: queue.SimpleQueue[sqlite3.Connection] = queue.SimpleQueue()
         self._opened: list[sqlite3.Connection] = []
+        self._idle, self._users, self._is_closed = threading.Condition(), 0, False
         try:
             self._writer = self._new_writer()
         except sqlite3.DatabaseError as error:
@@ -82,13 +84,20 @@ class NamesFile:
             _log.warning("%s is made anew: %s", path, error)
             self.close()
             self.remove()
+            self._is_closed = False
             self._writer = self._new_writer()
 
     def close(self) -> None:
-        """Close all connections; nobody may search or write any more."""
-        for connection in self._opened:
-            connection.close()
-        self._opened.clear()
+        """Close all connections, after what threads are at; to whoever comes later it is closed.
+
+        A connection that is closed under a thread ends the whole process.
+        """
+        with self._idle:
+            self._is_closed = True
+            self._idle.wait_for(lambda: not self._users)
+            for connection in self._opened:
+                connection.close()
+            self._opened.clear()
 
     def remove(self) -> None:
         """Remove the file, which is closed."""
@@ -99,7 +108,8 @@ class NamesFile:
 
     def progress(self) -> Progress | None:
         """Up to where it is complete; None of an empty file."""
-        found = dict(self._writer.execute("SELECT name, value FROM about"))
+        with self._used():
+            found = dict(self._writer.execute("SELECT name, value FROM about"))
         if "place" not in found:
             return None
         epoch, sequence, mark = json.loads(found["place"])
@@ -107,8 +117,9 @@ class NamesFile:
 
     def clear(self) -> None:
         """Forget everything; call it in a thread."""
-        self._make(self._writer)
-        self._last = 0
+        with self._used():
+            self._make(self._writer)
+            self._last = 0
 
     def apply(self, changes: Sequence[Change], after: Progress) -> Generator[None, None, None]:
         """Take in changes, all or none; other work may have its turn between two steps.
@@ -117,6 +128,9 @@ class NamesFile:
             changes: of one streamer each.
             after: what `progress` is then.
         """
+        return self._stepped(self._applied(changes, after))
+
+    def _applied(self, changes: Sequence[Change], after: Progress) -> Generator[None, None, None]:
         with self._transaction() as sql:
             steps: list[tuple[int, bool, Texts]] = []
             for change in changes:
@@ -139,13 +153,13 @@ class NamesFile:
 
     def is_purge_due(self) -> bool:
         """Whether deleted terms are to be removed, which otherwise stay for a while."""
-        return (
-            self._writer.execute("SELECT 1 FROM about WHERE name = 'purge'").fetchone() is not None
-        )
+        with self._used():
+            sql = self._writer.execute("SELECT 1 FROM about WHERE name = 'purge'")
+            return sql.fetchone() is not None
 
     def ask_for_purge(self) -> None:
         """Have deleted terms removed by `purge`, after a restart as well."""
-        with self._transaction() as sql:
+        with self._used(), self._transaction() as sql:
             sql.execute("INSERT OR REPLACE INTO about VALUES ('purge', '')")
 
     def purge(self) -> Generator[None, None, None]:
@@ -153,6 +167,9 @@ class NamesFile:
 
         `apply` may be called between two steps.
         """
+        return self._stepped(self._purged())
+
+    def _purged(self) -> Generator[None, None, None]:
         pages = -_MERGED_PAGES
         while True:
             before = self._writer.total_changes
@@ -191,6 +208,34 @@ class NamesFile:
             return [Match(number, name) for number, name in found]
 
     # Connections
+
+    @contextlib.contextmanager
+    def _used(self) -> Generator[None, None, None]:
+        """For as long as a thread is at some connection."""
+        with self._idle:
+            if self._is_closed:
+                raise sqlite3.ProgrammingError("the file of names is closed")
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._users -= 1
+                self._idle.notify_all()
+
+    def _stepped(self, steps: Generator[None, None, None]) -> Generator[None, None, None]:
+        """The steps, each of them in use of a connection; threads may take turns."""
+        try:
+            while True:
+                with self._used():
+                    try:
+                        next(steps)
+                    except StopIteration:
+                        return
+                yield
+        finally:  # a transaction that was left is rolled back, unless the file is closed
+            with contextlib.suppress(sqlite3.ProgrammingError), self._used():
+                steps.close()
 
     def _exchange(
         self, sql: sqlite3.Connection, change: Change
@@ -257,14 +302,15 @@ class NamesFile:
     @contextlib.contextmanager
     def _reader(self) -> Generator[sqlite3.Connection, None, None]:
         """A connection for one search; there are as many as search at a time."""
-        try:
-            sql = self._readers.get_nowait()
-        except queue.Empty:
-            sql = self._connect()
-        try:
-            yield sql
-        finally:
-            self._readers.put(sql)
+        with self._used():
+            try:
+                sql = self._readers.get_nowait()
+            except queue.Empty:
+                sql = self._connect()
+            try:
+                yield sql
+            finally:
+                self._readers.put(sql)
 
     @contextlib.contextmanager
     def _transaction(

@@ -155,7 +155,7 @@ class Follower:
 
     @property
     def head(self) -> int | None:
-        """The last sequence number of the store, as it was a moment ago; None before a look."""
+        """The last sequence number of the store that is known; None before a look."""
         return self._lag.head
 
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
@@ -181,6 +181,7 @@ class Follower:
         So that the next question to this process sees it. It takes the log about a millisecond; an
         index that is behind keeps nobody waiting, the write is on disk already.
         """
+        self._lag.wrote(sequence)
         if self.is_ready and self.behind_because is None:
             with contextlib.suppress(NotYetVisible):
                 await self.wait_for(sequence, _SHOW_MS)
@@ -266,9 +267,10 @@ class Follower:
         began = time.monotonic()
         head = await self._store.position()
         self._lag.saw(began, head)
-        stored = await self._store.model_version()
+        stored, target = await self._store.kept_models()
         mine = (None, self._model.version, INCOMPLETE + self._model.version)
-        self._other_model = None if stored in mine else stored
+        is_kept = stored in mine or target == self._model.version
+        self._other_model = None if is_kept else stored
         return head
 
     async def _synchronise(self) -> None:
@@ -297,6 +299,9 @@ class Follower:
             end = await self._replay(index, self._check, place, head.sequence)
         except LogGap as gap:
             self._snapshots.discard(f"the log does not go on where it ends ({gap})")
+            return None
+        if self._check.skipped.count:  # written while this model's vectors were not kept
+            self._snapshots.discard("the log after it lacks this model's vectors")
             return None
         _log.info("the index is the snapshot of %d, the log up to %d", place.sequence, end.sequence)
         return index, end
@@ -351,6 +356,7 @@ class Follower:
         async with self._moved:
             self._position = position
             self.sequence = position.sequence
+            self._lag.wrote(position.sequence)
             self._moved.notify_all()
 
 

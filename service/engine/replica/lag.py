@@ -19,7 +19,7 @@ class Lag:
     Safe to use from several threads.
 
     Attributes:
-        head: the last sequence number of the log when it was looked at last; None before.
+        head: the last sequence number of the log that is known; None before a look.
     """
 
     def __init__(self) -> None:
@@ -28,6 +28,7 @@ class Lag:
         self._complete_until: float | None = None
         self._lock = threading.Lock()
         self.head: int | None = None
+        self._looked: Position | None = None
 
     def saw(self, at_s: float, head: Position) -> None:
         """Note that the log ended at `head` in an observation that began at `at_s`."""
@@ -35,7 +36,16 @@ class Lag:
             if self._looks and not _continues(self._looks[-1][1], head):
                 self._looks.clear()  # nobody will ever reach what another history had
             self._looks.append((at_s, head))
-            self.head = head.sequence
+            goes_on = self._looked is not None and _continues(self._looked, head)
+            # A write may be known by now that the look came too early for.
+            self.head = max(self.head or 0, head.sequence) if goes_on else head.sequence
+            self._looked = head
+
+    def wrote(self, sequence: int) -> None:
+        """Note that the log has a write; a look that began before may find less."""
+        with self._lock:
+            if self.head is not None:
+                self.head = max(self.head, sequence)
 
     def lag_s(self, position: Position, now_s: float) -> float | None:
         """Seconds since an index at `position` surely held everything; None where it never did."""

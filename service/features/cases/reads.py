@@ -8,7 +8,6 @@ from pydantic_core import to_json
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import CaseChanged, CaseNotFound, CursorExpired
-from service.features.cases.examples import EXAMPLE_CASE
 from service.features.cases.exports.exporting import MEDIA_TYPES, Exports, Format
 from service.features.cases.schemas import (
     CASE_PATTERN,
@@ -35,8 +34,7 @@ CaseIdPath = Annotated[
     str,
     Path(
         pattern=CASE_PATTERN,
-        description="Of a case.",
-        openapi_examples={"a case": {"value": EXAMPLE_CASE}},
+        description="Of a case, as GET /v1/cases lists it.",
     ),
 ]
 MemberPath = Annotated[

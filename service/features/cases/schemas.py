@@ -23,7 +23,7 @@ from service.features.cases.records import (
     Cause,
     Verdict,
 )
-from service.http.schemas import FilterIn, Request, Response, with_nulls
+from service.http.schemas import FilterIn, Request, Response, ShowsSomething, with_nulls
 
 CASE_PATTERN = "^case-[0-9a-f]{16}$"
 MOST_SEEDS, MOST_EXCLUDED = 100, 1000
@@ -48,6 +48,7 @@ class CaseIn(Request):
     title: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+        ShowsSomething,
         Field(description="For people."),
     ]
     seeds: Annotated[

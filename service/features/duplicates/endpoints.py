@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from service.errors import GroupNotFound, IdempotencyKeyReused, StreamerNotFound, TooManyJobs
 from service.features.duplicates.rebuild import KIND
 from service.features.duplicates.schemas import (
-    EXAMPLE_GROUP,
     GROUP_PATTERN,
     GroupDetailOut,
     GroupOut,
@@ -36,8 +35,7 @@ GroupIdPath = Annotated[
     str,
     Path(
         pattern=GROUP_PATTERN,
-        description="Of a group, live or not.",
-        openapi_examples={"a group": {"value": EXAMPLE_GROUP}},
+        description="Of a group, live or not; GET /v1/duplicates lists the live ones.",
     ),
 ]
 Cursor = Annotated[

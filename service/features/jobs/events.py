@@ -13,11 +13,11 @@ from fastapi.sse import format_sse_event
 from pydantic import WithJsonSchema
 
 from service.errors import InvalidRequest, JobNotFound, NoSuchPath
-from service.features.jobs.endpoints import CurrentJobs, JobIdPath
+from service.features.jobs.endpoints import OWN, READ, CurrentJobs, JobIdPath
 from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
 from service.features.jobs.shown import job_out
-from service.http.auth.route_scopes import requires
+from service.http.auth.callers import CurrentCaller
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
 from service.http.openapi import RUNNING_IT
@@ -29,12 +29,10 @@ from service.http.streams.server_sent import (
     event_stream,
     still_allowed,
 )
-from service.scopes import Scope
 from service.store.jobs import FINISHED, Job
 
 POLL_S = 0.5
 """A change is seen at most so late."""
-_SCOPE: Scope = "streamers:read"
 
 
 def _event_of(job: JobOut, revision: int) -> bytes:
@@ -72,7 +70,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         "/jobs/{job_id:job}/events",
         operation_id="watch_job",
         summary="Watch a job (server-sent events)",
-        dependencies=[requires(_SCOPE)],
+        dependencies=OWN,
         response_class=EventStream,
         responses={
             **responses(*STORE, NoSuchPath, JobNotFound),
@@ -91,15 +89,21 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
     async def watch_job(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         jobs: CurrentJobs,
+        caller: CurrentCaller,
         job_id: JobIdPath,
         last_event_id: Annotated[
             Annotated[str, WithJsonSchema({"type": "string", "pattern": r"^\d{1,15}$"})] | None,
             Header(description="The id of the last event that was seen."),
         ] = None,
     ) -> Response:
-        """The present state, then every change, at most two a second, up to the job's end."""
+        """The present state, then every change, at most two a second, up to the job's end.
+
+        It needs the scopes of `GET /v1/jobs/{job_id}`.
+        """
         seen = _revision_of(last_event_id)
         job = await jobs.get(job_id)
+        own = jobs.scope_of(job.kind)
+        caller.require(READ, own)
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
         watchers.check_room("ask for the job itself")
@@ -107,7 +111,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             watchers.stream(
                 _taking(jobs, job, seen),
                 partial(asyncio.sleep, POLL_S),
-                still_allowed(request, [_SCOPE]),
+                still_allowed(request, [READ if READ in caller.scopes else own]),
             )
         )
 

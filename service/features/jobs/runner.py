@@ -18,7 +18,7 @@ from service.features.jobs.counts import JobCounts
 from service.http.documents import problem_of
 from service.scopes import Scope
 from service.store.jobs import ANYWHERE, Job, JobStep, JobStore, LeaseLost, Settled
-from service.telemetry.spans import Tracer, within
+from service.telemetry.spans import Parent, Tracer, within
 
 _log = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -235,7 +235,8 @@ class JobRunner:
         span = None
         if self._tracer is not None:
             about = {"streamer.job.id": job.job_id, "streamer.job.attempt": job.attempts}
-            span = self._tracer.begin(f"job {job.kind}", about, kind="internal")
+            asked = Parent.of(job.traceparent)
+            span = self._tracer.begin(f"job {job.kind}", about, kind="internal", link=asked)
         with within(span):
             working = asyncio.create_task(kind.run(RunningJob(self._store, job)))
         holding = asyncio.create_task(self._hold(job))

@@ -59,7 +59,11 @@ class JobOut(Response):
 
     job_id: str
     kind: Annotated[
-        str, Field(description="import, export, similar_export, list, index_rebuild or duplicates.")
+        str,
+        Field(
+            description="import, export, similar_export, list, index_rebuild, duplicates, "
+            "model_backfill."
+        ),
     ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]

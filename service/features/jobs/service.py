@@ -4,6 +4,7 @@ import json
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from service.errors import JobNotFound, JobStateConflict, TooManyJobs
@@ -11,6 +12,7 @@ from service.scopes import Scope
 from service.settings import Jobs as JobSettings
 from service.store.jobs import ANYWHERE, FINISHED, Job, JobStore, NewJob
 from service.store.once import Once
+from service.telemetry.spans import current_span
 
 
 def new_id() -> str:
@@ -58,6 +60,9 @@ class Jobs:
             IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable: the store does not answer; the job may be queued or not.
         """
+        span = current_span()
+        if span is not None:
+            job = replace(job, traceparent=span.traceparent)
         queued = await self._store.submit(job)
         if queued is None:
             raise self._too_many()

@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from service.errors import InvalidRequest, KeyNotFound, LastAdminKey, StoreFull
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.schemas import (
-    EXAMPLE_ID,
     IssuedKeyOut,
     KeyChangesIn,
     KeyIn,
@@ -22,6 +21,7 @@ from service.http.auth.callers import KEYLESS, CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
+from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
@@ -33,10 +33,10 @@ KeyIdPath = Annotated[
     str,
     Path(
         pattern=ID_PATTERN,
-        description="12 hex digits.",
-        openapi_examples={"a key": {"value": EXAMPLE_ID}},
+        description="12 hex digits, as GET /v1/keys lists them.",
     ),
 ]
+_LISTING = "keys"
 _WRITE = (*STORE, StoreFull)
 _BY_DEFAULT = RotateIn()
 
@@ -94,13 +94,16 @@ async def create_key(
 async def list_keys(
     keys: CurrentKeys,
     cursor: Annotated[
-        str | None, Query(pattern=ID_PATTERN, description="next_cursor of the previous page.")
+        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most keys on a page.")] = 100,
 ) -> KeyPage:
     """Without the keys themselves, of which only a SHA-256 is stored."""
-    listed, last = await keys.page(cursor or "", limit)
-    return KeyPage(keys=[KeyOut.model_validate(_fields(key)) for key in listed], next_cursor=last)
+    listed, last = await keys.page(place_of(cursor, _LISTING), limit)
+    return KeyPage(
+        keys=[KeyOut.model_validate(_fields(key)) for key in listed],
+        next_cursor=cursor_of(last, _LISTING),
+    )
 
 
 @router.patch(

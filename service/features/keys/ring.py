@@ -5,7 +5,7 @@ import contextlib
 import hmac
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,7 +29,6 @@ ADMIN = Caller("STREAMER_API_KEY", "the key of the settings", frozenset(SCOPES))
 class _Known:
     """A key as the store has it, and who has it."""
 
-    stored: bytes
     record: KeyRecord
     caller: Caller
 
@@ -115,26 +114,31 @@ class StoredKeyRing:
             mark = await self._store.mark()
             if mark == self._mark:
                 return
-            stored = await self._store.all()
-            self._known = {
-                key_id: known
-                for key_id, text in stored.items()
-                if (known := self._read(key_id, text)) is not None
-            }
+            changes = await self._store.since(self._mark) if self._mark else None
+            if changes is None:
+                self._known = self._read(await self._store.all())
+            else:
+                mark = changes.mark
+                for key_id in changes.records:
+                    self._known.pop(key_id, None)
+                self._known |= self._read(
+                    {key_id: text for key_id, text in changes.records.items() if text}
+                )
             self._mark = mark
             self._had_keys = self._had_keys or mark != ""
 
-    def _read(self, key_id: str, text: bytes) -> _Known | None:
-        before = self._known.get(key_id)
-        if before is not None and before.stored == text:
-            return before
-        try:
-            record = KeyRecord.of_json(text)
-        except ValueError as error:
-            _log.warning("the key %s is refused, its record can't be read: %s", key_id, error)
-            return None
-        scopes = scopes_of(record.role, record.scopes)
-        return _Known(text, record, Caller(key_id, record.name, scopes, record.limits))
+    def _read(self, stored: Mapping[str, bytes]) -> dict[str, _Known]:
+        found: dict[str, _Known] = {}
+        for key_id, text in stored.items():
+            try:
+                record = KeyRecord.of_json(text)
+            except ValueError as error:
+                _log.warning("the key %s is refused, its record can't be read: %s", key_id, error)
+                continue
+            scopes = scopes_of(record.role, record.scopes)
+            caller = Caller(key_id, record.name, scopes, record.limits)
+            found[key_id] = _Known(record, caller)
+        return found
 
     async def note_used(self) -> None:
         """Have the store know when keys were used.

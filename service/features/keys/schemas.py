@@ -13,7 +13,7 @@ from pydantic import (
     model_validator,
 )
 
-from service.http.schemas import Request, Response
+from service.http.schemas import Request, Response, ShowsSomething, with_nulls
 from service.maxima import MOST_UNITS
 from service.scopes import ROLES, SCOPES, LimitedScope, Role, Scope
 
@@ -59,6 +59,7 @@ Name = Annotated[
     str,
     StringConstraints(strip_whitespace=True, min_length=1, max_length=100),
     AfterValidator(_is_printable),
+    ShowsSomething,
     Field(description="For people: who uses it, and what for."),
 ]
 OwnRole = Annotated[
@@ -213,7 +214,7 @@ class KeyPage(Response):
     """Keys in the order of their ids."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"keys": [_LISTED], "next_cursor": EXAMPLE_ID}]}
+        json_schema_extra={"examples": [with_nulls({"keys": [_LISTED], "next_cursor": None})]}
     )
 
     keys: list[KeyOut]

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from model_export.contract.streamer import StreamerId
 from service.features.outreach.schemas import OutreachTime
 from service.features.similar.schemas import SeedsIn
-from service.http.schemas import Request
+from service.http.schemas import Request, ShowsSomething
 
 MOST_ROWS = 10_000
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -177,7 +177,9 @@ class ListIn(Request):
         json_schema_extra={"examples": [{"title": "Spring", "question": EXAMPLE_QUESTION}]}
     )
 
-    title: Annotated[str, Field(max_length=200, description="For people, in any script.")] = ""
+    title: Annotated[
+        str, ShowsSomething, Field(max_length=200, description="For people, in any script.")
+    ] = ""
     question: ListQuestionIn
 
 

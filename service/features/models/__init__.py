@@ -1,1 +1,1 @@
-"""Changing the model of a store: re-encoding."""
+"""Changing the model: the life cycle of models, and re-encoding a store."""

@@ -121,7 +121,8 @@ class HealthOut(Response):
     index_rows: int
     index_sequence: int
     store_sequence: Annotated[
-        int | None, Field(description="Last write in the store, as of about half a second ago.")
+        int | None,
+        Field(description="Last write in the store; of other replicas half a second late."),
     ]
     lag_s: Annotated[
         float | None,

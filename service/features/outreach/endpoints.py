@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import OutreachNotFound, StoreFull, StreamerNotFound, TooManyRecords
 from service.features.outreach.schemas import (
-    EXAMPLE_OUTREACH,
     LATEST,
     OUTREACH_PATTERN,
     OutreachIn,
@@ -113,8 +112,7 @@ async def delete_outreach(
         str,
         Path(
             pattern=OUTREACH_PATTERN,
-            description="Of a record.",
-            openapi_examples={"a record": {"value": EXAMPLE_OUTREACH}},
+            description="Of a record, as GET /v1/outreach lists it.",
         ),
     ],
 ) -> OutreachOut:

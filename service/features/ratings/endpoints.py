@@ -95,7 +95,7 @@ async def take_rating_back(
         Query(
             pattern=_QUESTION_ID,
             description="As its rating says.",
-            openapi_examples={"demo": {"value": "0b5f7c1f1c8be0f3"}},
+            openapi_examples={"demo": {"value": "ea8d52470434a054"}},
         ),
     ],
     streamer_id: Annotated[

@@ -10,7 +10,7 @@ from service.http.schemas import FilterIn, Request, Response, with_nulls
 
 _QUESTION: dict[str, Any] = {"positive": ["w0087"], "negative": [], "filter": {}}
 _RATING: dict[str, Any] = {
-    "question_id": "0b5f7c1f1c8be0f3",
+    "question_id": "ea8d52470434a054",
     "question": _QUESTION,
     "streamer_id": "w0412",
     "rating": 2,

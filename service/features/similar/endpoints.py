@@ -73,7 +73,7 @@ def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> Simil
         complete=answer.incomplete_because is None,
         incomplete_because=answer.incomplete_because,
         exact=answer.exact,
-        model_version=similar.model_version,
+        model_version=answer.model_version or similar.model_version,
         index_sequence=answer.index_sequence,
         reached=answer.reached,
         next_cursor=answer.next_cursor,

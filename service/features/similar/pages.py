@@ -29,6 +29,7 @@ class Pinned:
         sequence: of the index that was searched.
         warnings: what the caller may have got wrong, and why no precision is promised.
         coverage: the lowest of the positive seeds.
+        model_version: of the model that made it, which need not be the one that serves by now.
     """
 
     ids: Sequence[str]
@@ -40,6 +41,7 @@ class Pinned:
     sequence: int
     warnings: Sequence[str] = ()
     coverage: float | None = None
+    model_version: str = ""
 
 
 class Pages:

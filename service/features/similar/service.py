@@ -46,6 +46,7 @@ class SimilarAnswer(NamedTuple):
         next_cursor: to the page that follows, if any.
         warnings: what the caller may have got wrong, and why no precision is promised.
         coverage: the lowest of the positive seeds; None where none is known.
+        model_version: of the model that made a page's answer, if that may be another one.
     """
 
     hits: Sequence[SimilarHit]
@@ -57,6 +58,7 @@ class SimilarAnswer(NamedTuple):
     next_cursor: str | None = None
     warnings: Sequence[str] = ()
     coverage: float | None = None
+    model_version: str = ""
 
 
 class Similar:
@@ -217,6 +219,7 @@ class Similar:
             asked.sequence,
             warnings_of(found.unknown_fields, asked.withheld),
             asked.coverage,
+            self.model_version,
         )
 
     async def next_page(self, cursor: str) -> SimilarAnswer:
@@ -277,4 +280,5 @@ def _page(
         following,
         pinned.warnings,
         pinned.coverage,
+        pinned.model_version,
     )

@@ -1,7 +1,5 @@
 """Reads of streamers: one, its vector, and pages of all."""
 
-import base64
-import binascii
 import json
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +11,6 @@ from pydantic_core import to_json
 
 from service.errors import (
     FieldError,
-    InvalidRequest,
     NoSuchPath,
     NoVector,
     StreamerNotFound,
@@ -35,11 +32,13 @@ from service.http.dependencies import (
     service_named,
 )
 from service.http.documents import INDEX, STORE, responses
+from service.http.headers.cursors import cursor_of, place_of
 from service.http.openapi import ALL_TEAMS
 from service.http.schemas import AfterSequence
 from service.store.base import Record, StoredProfile
 
 router = APIRouter(prefix="/v1", tags=[ALL_TEAMS])
+_LISTING = "streamers"
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 _VECTOR = b'"vector":'
 """In the JSON of a profile that has ready-made vectors; elsewhere it would be escaped."""
@@ -114,11 +113,10 @@ async def list_streamers(
         because = found.incomplete_because
         rest = {"complete": because is None, "incomplete_because": because}
         return _page(audit, shown, find_cursor(after or found.after, q), rest)
-    after = _after(cursor)
+    after = place_of(cursor, _LISTING)
     charges.reach("streamers:read", hits_units(limit))
     page = await streamers.page(after, limit)
-    last = page.next_after
-    following = None if last is None else base64.urlsafe_b64encode(last.encode()).decode()
+    following = cursor_of(page.next_after, _LISTING)
     return _page(audit, [(profile, None) for profile in page.profiles], following, {})
 
 
@@ -135,17 +133,6 @@ def _page(
     found = b",".join(_streamer(*each) for each in shown)
     fields = to_json({"next_cursor": cursor, **rest})
     return Response(b'{"streamers":[%b],%b' % (found, fields[1:]), media_type="application/json")
-
-
-def _after(cursor: str | None) -> str:
-    if cursor is None:
-        return ""
-    try:
-        return base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
-    except (binascii.Error, ValueError):
-        raise InvalidRequest.of_parameter(
-            "cursor", "is not a cursor that this service gave"
-        ) from None
 
 
 @router.get(

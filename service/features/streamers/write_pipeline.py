@@ -25,6 +25,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
 from service.features.dedup.answers import NearDuplicate
+from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of
@@ -49,6 +50,7 @@ class WritePipeline:
 
     Attributes:
         repeats: tells which requests were answered before.
+        other_model: that writes are encoded for as well.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class WritePipeline:
         self._lanes = lanes
         self._keep_bytes = keep_bytes
         self.repeats = Repeats(store)
+        self.other_model: OtherModel = NoOtherModel()
 
     async def put(
         self, profile: StreamerProfile, expected_version: int | None, once: Once | None = None
@@ -318,12 +321,11 @@ class WritePipeline:
             records.append(await beside_if_large(self._lanes, item.profile, make, lane))
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
-        upserts = [
-            Upsert(record, version) for record, version in zip(records, expected, strict=True)
-        ]
+        upserts = [Upsert(r, version) for r, version in zip(records, expected, strict=True)]
         if once is not None:
             once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
-        outcomes = await self._store.write(upserts, once=once, step=step)
+        known = (self._store, self.other_model, self._keep_bytes)
+        outcomes = await write_for_both(*known, upserts, encoded, lane, once, step)
         return [
             Acknowledged(
                 record,

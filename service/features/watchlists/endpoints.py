@@ -16,7 +16,6 @@ from service.errors import (
 )
 from service.features.watchlists.records import StoredSeed
 from service.features.watchlists.schemas import (
-    EXAMPLE_WATCHLIST,
     WATCHLIST_PATTERN,
     AlertCounts,
     DeletedWatchlistOut,
@@ -49,8 +48,7 @@ WatchlistIdPath = Annotated[
     str,
     Path(
         pattern=WATCHLIST_PATTERN,
-        description="Of a watchlist.",
-        openapi_examples={"a watchlist": {"value": EXAMPLE_WATCHLIST}},
+        description="Of a watchlist, as GET /v1/watchlists lists it.",
     ),
 ]
 ETAG: dict[str, Any] = {

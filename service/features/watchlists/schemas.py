@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 
 from model_export.contract.streamer import StreamerContent, StreamerId
-from service.http.schemas import Request, Response, with_nulls
+from service.http.schemas import Request, Response, ShowsSomething, with_nulls
 from service.maxima import MOST_SEEDS
 
 WATCHLIST_PATTERN = "^wl-[0-9a-f]{24}$"
@@ -89,6 +89,7 @@ class WatchlistIn(Request):
     name: Annotated[
         str,
         StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+        ShowsSomething,
         Field(description="For people."),
     ]
     positive: Annotated[

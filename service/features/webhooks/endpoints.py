@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from service.errors import StoreFull, TooManyWebhooks, VersionConflict, WebhookNotFound
 from service.features.webhooks.records import Delivery
 from service.features.webhooks.schemas import (
-    EXAMPLE_ID,
     ID_PATTERN,
     DeliveryOut,
     DeliveryPage,
@@ -41,8 +40,7 @@ WebhookIdPath = Annotated[
     str,
     Path(
         pattern=ID_PATTERN,
-        description="As POST /v1/webhooks answered.",
-        openapi_examples={"a webhook": {"value": EXAMPLE_ID}},
+        description="As POST /v1/webhooks answered; GET lists them.",
     ),
 ]
 Cursor = Annotated[

@@ -27,13 +27,13 @@ class Caller:
     scopes: frozenset[str]
     limits: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
-    def require(self, scope: Scope) -> None:
+    def require(self, scope: Scope, *others: Scope) -> None:
         """Refuse what the caller may not.
 
         Raises:
-            MissingScope: the key lacks the scope.
+            MissingScope: the key lacks the scope, and each of the others that do as well.
         """
-        if scope not in self.scopes:
+        if self.scopes.isdisjoint((scope, *others)):
             raise MissingScope(
                 f"this needs the scope {scope!r}, and the key {self.key_id} has "
                 f"{', '.join(sorted(self.scopes)) or 'none'}; ask an admin for "

@@ -69,13 +69,7 @@ def end_span(span: Span | None, scope: Scope, status: int, received: int, sent: 
     span.end(error=error)
 
 
-def _parent(scope: Scope, traceparent: str) -> Parent:
-    _, trace_id, span_id, flags, *_ = traceparent.split("-")
+def _parent(scope: Scope, traceparent: str) -> Parent | None:
     states = [value.decode("latin-1") for name, value in scope["headers"] if name == _STATE]
     state = ",".join(states)
-    return Parent(
-        int(trace_id, 16),
-        int(span_id, 16),
-        bool(int(flags, 16) & 1),
-        state if len(state) <= _STATE_CHARS else "",
-    )
+    return Parent.of(traceparent, state if len(state) <= _STATE_CHARS else "")

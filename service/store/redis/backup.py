@@ -27,6 +27,7 @@ from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
+from service.store.redis.models.second import narrowed, wide
 from service.store.redis.spaces.copies import copy_spaces, restore_spaces
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
@@ -46,6 +47,7 @@ _FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
 _LINE_BYTES = 64 << 20
+_COPIED = wide(RECORD_FIELDS)
 
 
 class BackupFailed(StartupError):
@@ -100,8 +102,7 @@ class ArchivedStore(RedisStore):
         jobs = await self._job_copies.all()  # first: none may be further than the records are
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
-            ids: set[str] = set()
-            total = await self.count()
+            ids, total = set[str](), await self.count()
             try:
                 async for part in self._parts(about):
                     lines: list[bytes] = []
@@ -136,7 +137,7 @@ class ArchivedStore(RedisStore):
         self, about: dict[str, Any]
     ) -> AsyncGenerator[list[tuple[str, Sequence[bytes]]], None]:
         """Records by id, without a version where there is none any more; fills `about`."""
-        begun = await self.position()
+        begun, begun_model = await self.position(), await self.model_version()
         after, seen = "", begun.sequence
         changed: dict[str, None] = {}
         while ids := await self.list_ids(after, _CHUNK):
@@ -154,13 +155,15 @@ class ArchivedStore(RedisStore):
             yield list(zip(ids, rows, strict=True))
             seen = _note(news, seen, changed)
         sequence, model, streamers, rest = last
-        yield [(streamer_id.decode(), row) for streamer_id, row in rest]
-        if (await self.position()).epoch != begun.epoch:
-            raise LogGap("the store was replaced meanwhile")
+        yield [(streamer_id.decode(), _of_model(row, model)) for streamer_id, row in rest]
+        model_version = None if model is None else model.decode()
+        is_other = begun_model not in (None, model_version)
+        if is_other or (await self.position()).epoch != begun.epoch:
+            raise LogGap("the store was replaced meanwhile, or another model serves by now")
         about |= {
             "epoch": begun.epoch,
             "sequence": int(sequence),
-            "model_version": None if model is None else model.decode(),
+            "model_version": model_version,
             "streamers": int(streamers),
         }
 
@@ -176,15 +179,7 @@ class ArchivedStore(RedisStore):
             return None
         answer = await self._tail(
             [self._meta, self._ids, self._log],
-            [
-                after,
-                _CHUNK,
-                CHUNK_BYTES,
-                self._record,
-                len(RECORD_FIELDS),
-                *RECORD_FIELDS,
-                *changed,
-            ],
+            [after, _CHUNK, CHUNK_BYTES, self._record, len(_COPIED), *_COPIED, *changed],
         )
         if answer is not None and answer[0] == -1:
             raise LogGap(f"the log has lost {after + 1}; it goes on at {answer[1]}")
@@ -199,7 +194,7 @@ class ArchivedStore(RedisStore):
                 ("HMGET", self._meta, "sequence", "model_version"),
                 ("ZCARD", self._ids),
                 ("XRANGE", self._log, f"({after}-0", "+", "COUNT", _LOG_CHUNK),
-                *(("HMGET", self._record + i, *RECORD_FIELDS) for i in ids),
+                *(("HMGET", self._record + i, *_COPIED) for i in ids),
             ]
         )
         sequence, model = meta
@@ -209,7 +204,7 @@ class ArchivedStore(RedisStore):
             "model_version": None if model is None else model.decode(),
             "streamers": int(count),
         }
-        return changed, rows, known
+        return changed, [_of_model(row, model) for row in rows], known
 
     async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.
@@ -384,6 +379,11 @@ def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found])
         return made_of(json.loads(source.read(name)))
     except (ValueError, AttributeError, KeyError, TypeError) as error:
         raise Broken(f"{source.path / name} can't be read: {error!r}") from error
+
+
+def _of_model(row: Sequence[bytes], model: bytes | None) -> list[bytes]:
+    """A record as the model that serves made it."""
+    return narrowed(row, RECORD_FIELDS, (model or b"").decode())
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

@@ -18,6 +18,7 @@ from service.store.base import (
 from service.store.jobs import JobStep
 from service.store.once import Once
 from service.store.redis.client import Argument
+from service.store.redis.models.second import made_by_model
 
 ENTRY_FIELDS = ("version", "embedding", "content", "facets", "model_version")
 PROFILE_FIELDS = ("version", "model_version", "profile", "status", "modalities", "updated_at")
@@ -68,6 +69,15 @@ def model_of(operations: Sequence[Upsert | Delete]) -> str:
     return models.pop() if models else ""
 
 
+def second_of(operations: Sequence[Upsert | Delete]) -> str:
+    """The second model that all records of a write were encoded for; empty without one."""
+    upserts = [o for o in operations if isinstance(o, Upsert)]
+    models = {"" if o.second is None else o.second.model_version for o in upserts}
+    if len(models) > 1:
+        raise ValueError(f"one write has second records of several models: {sorted(models)}")
+    return models.pop() if models else ""
+
+
 def id_of(operation: Upsert | Delete) -> str:
     """The streamer that an operation writes or deletes."""
     return operation.record.streamer_id if isinstance(operation, Upsert) else operation.streamer_id
@@ -94,7 +104,21 @@ def arguments_of(operation: Upsert | Delete) -> list[Argument]:
         record.id_embedding,
         repr(record.updated_at),
         record.tower_vectors,
+        *(() if operation.second is None else made_by_model(operation.second)),
     ]
+
+
+def parts_of(ids: Sequence[str], sizes: Sequence[int], max_bytes: int) -> list[list[str]]:
+    """Ids in parts, in order, each of at most so many bytes or of a single id."""
+    parts: list[list[str]] = []
+    total = 0
+    for streamer_id, size in zip(ids, sizes, strict=True):
+        total += size
+        if not parts or total > max_bytes:
+            parts.append([])
+            total = size
+        parts[-1].append(streamer_id)
+    return parts
 
 
 def to_entry(streamer_id: str, row: Sequence[bytes | None]) -> IndexEntry:
@@ -141,18 +165,20 @@ def _status(value: bytes) -> Literal["indexed", "insufficient_content"]:
     return "indexed" if value == b"indexed" else "insufficient_content"
 
 
-def to_log_entry(key: bytes, fields: Mapping[bytes, bytes]) -> LogEntry:
-    """Decode an entry of the log, by its key."""
+def to_log_entry(key: bytes, fields: Mapping[bytes, bytes], model: str | None = None) -> LogEntry:
+    """Decode an entry of the log, by its key; with the vectors of `model`, where it has two."""
     sequence = int(key.split(b"-")[0])
     streamer_id = fields.get(b"id", b"").decode(errors="replace")
     mark = fields.get(b"mark", b"").decode(errors="replace")
     if fields.get(b"op") == b"delete":
         return LogEntry(sequence, streamer_id, None, mark)
-    embedding, content, facets, model = (
-        fields.get(name, b"") for name in (b"embedding", b"content", b"facets", b"model")
+    second = fields.get(b"next_model")
+    prefix = b"next_" if model is not None and second == model.encode() else b""
+    embedding, content, facets, made_by = (
+        fields.get(prefix + name, b"") for name in (b"embedding", b"content", b"facets", b"model")
     )
     entry = IndexEntry(
-        streamer_id, sequence, embedding, content, facets, model.decode(errors="replace")
+        streamer_id, sequence, embedding, content, facets, made_by.decode(errors="replace")
     )
     return LogEntry(sequence, streamer_id, entry, mark)
 

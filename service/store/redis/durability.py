@@ -36,3 +36,8 @@ async def find_durability(client: RedisClient) -> str:
 
 async def _setting(client: RedisClient, name: str) -> str:
     return str((await client.ask("CONFIG GET", name))[name])
+
+
+async def run_id(client: RedisClient) -> bytes:
+    """A name of the server's present run."""
+    return str((await client.ask("INFO", "server"))["run_id"]).encode()

@@ -1,6 +1,8 @@
 """Removes what the store's log has of a streamer."""
 
-from service.store.redis.client import RedisClient
+from redis.exceptions import ResponseError
+
+from service.store.redis.client import CommandRefused, RedisClient
 from service.store.redis.codec import to_log_entry
 
 _ENTRIES = 1000
@@ -30,3 +32,12 @@ async def forget(client: RedisClient, log: str, streamer_id: str, before: int) -
             removed += await client.ask("XDEL", log, *found)
         start = f"({old[-1].sequence}-0"
     return removed
+
+
+async def rewrite_files(client: RedisClient) -> bool:
+    """Have the server drop removed bytes from its files; False if that can't begin."""
+    try:
+        await client.ask("BGREWRITEAOF")
+    except (CommandRefused, ResponseError):  # no right to, or one is under way
+        return False
+    return True

@@ -85,7 +85,8 @@ class RedisJobs:
     async def submit(self, job: NewJob) -> str | None:
         """Queue a job, once; see `JobStore.submit`."""
         total = () if job.total is None else ("total", job.total)
-        fields = ("kind", job.kind, "place", job.place, "input", job.input, *total)
+        traced = ("traceparent", job.traceparent) if job.traceparent else ()
+        fields = ("kind", job.kind, "place", job.place, "input", job.input, *total, *traced)
         key, fingerprint = ("", "") if job.once is None else (job.once.key, job.once.fingerprint)
         terms = (fingerprint, REMEMBERED_S * 1000)
         done = await self._change("submit", job.job_id, *terms, *fields, once=key)
@@ -231,4 +232,5 @@ def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
         attempts=number("attempts"),
         token=number("token"),
         is_cancelling=row.get(b"cancelling") == b"1",
+        traceparent=text("traceparent"),
     )

@@ -1,23 +1,29 @@
 """API keys on Valkey or Redis.
 
-ss:keys       hash: JSON of a `KeyRecord` by key id
-ss:keys:used  sorted set: key id by the time of its last use
-ss:meta       hash: keys_mark, drawn at random at each change of a key
+ss:keys          hash: JSON of a `KeyRecord` by key id
+ss:keys:used     sorted set: key id by the time of its last use
+ss:keys:changes  list of the last changes, the newest first: "mark after, mark before, key id"
+ss:meta          hash: keys_mark, drawn at random at each change of a key
 """
 
 import secrets
 from collections.abc import Mapping, Sequence
 
+from service.store.keys import KeyChanges
 from service.store.redis.client import Argument, RedisClient
 
+KEPT = 1000
+"""Changes that are told one by one; who has missed more reads all keys."""
 _REPLACE = """
--- KEYS  keys, uses, meta;  ARGV  key id, record before, record after (empty: none), new mark,
---       present mark (empty: any)
+-- KEYS  keys, uses, meta, changes
+-- ARGV  key id, record before, record after (empty: none), new mark, present mark (empty: any),
+--       changes to keep
 local before = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if before ~= ARGV[2] then
   return 0
 end
-if ARGV[5] ~= '' and redis.call('HGET', KEYS[3], 'keys_mark') ~= ARGV[5] then
+local mark = redis.call('HGET', KEYS[3], 'keys_mark') or ''
+if ARGV[5] ~= '' and mark ~= ARGV[5] then
   return 0
 end
 if ARGV[3] == '' then
@@ -28,7 +34,29 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 redis.call('HSET', KEYS[3], 'keys_mark', ARGV[4])
+redis.call('LPUSH', KEYS[4], ARGV[4] .. ' ' .. mark .. ' ' .. ARGV[1])
+redis.call('LTRIM', KEYS[4], 0, ARGV[6] - 1)
 return 1
+"""
+_SINCE = """
+-- KEYS  keys, meta, changes;  ARGV  mark
+-- Returns the present mark, then id and record (empty: revoked) of each key that has changed since
+-- the given one; nothing where that is not known, as when an older release has changed some too.
+local mark = redis.call('HGET', KEYS[2], 'keys_mark') or ''
+local found, seen = {mark}, {}
+for _, change in ipairs(redis.call('LRANGE', KEYS[3], 0, -1)) do
+  local after, before, id = string.match(change, '^(%S*) (%S*) (%S*)$')
+  if mark == ARGV[1] or after ~= mark then
+    break
+  end
+  mark = before
+  if not seen[id] then
+    seen[id] = true
+    found[#found + 1] = id
+    found[#found + 1] = redis.call('HGET', KEYS[1], id) or ''
+  end
+end
+return mark == ARGV[1] and found
 """
 
 
@@ -44,8 +72,9 @@ class RedisKeys:
         """
         self._client = client
         self._keys, self._used = f"{prefix}keys", f"{prefix}keys:used"
-        self._meta = f"{prefix}meta"
+        self._meta, self._changes = f"{prefix}meta", f"{prefix}keys:changes"
         self._replace = client.script(_REPLACE)
+        self._since = client.script(_SINCE)
 
     async def mark(self) -> str:
         """Another text after each change; empty as long as there has never been a key."""
@@ -57,14 +86,24 @@ class RedisKeys:
         found: dict[bytes, bytes] = await self._client.ask("HGETALL", self._keys)
         return {key_id.decode(): record for key_id, record in found.items()}
 
+    async def since(self, mark: str) -> KeyChanges | None:
+        """What has changed since the store had a mark; None where that is too long ago."""
+        keys = [self._keys, self._meta, self._changes]
+        found: list[bytes] | None = await self._since(keys, [mark])
+        if found is None:
+            return None
+        ids = [key_id.decode() for key_id in found[1::2]]
+        return KeyChanges(found[0].decode(), dict(zip(ids, found[2::2], strict=True)))
+
     async def get(self, key_id: str) -> bytes:
         """A record as it is stored; empty if there is none."""
         return await self._client.ask("HGET", self._keys, key_id) or b""
 
     async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
         """Write a record if the stored one is still `before`; see `KeyStore.replace`."""
-        keys = [self._keys, self._used, self._meta]
-        return bool(await self._replace(keys, [key_id, before, after, secrets.token_hex(8), mark]))
+        keys = [self._keys, self._used, self._meta, self._changes]
+        new = secrets.token_hex(8)
+        return bool(await self._replace(keys, [key_id, before, after, new, mark, KEPT]))
 
     async def note_used(self, times: Mapping[str, float]) -> None:
         """Record when keys were used; an earlier time than is known changes nothing."""
@@ -81,7 +120,7 @@ class RedisKeys:
 
     async def restore(self, records: Mapping[str, bytes]) -> None:
         """Replace all keys by those of a backup."""
-        commands: list[list[Argument]] = [["DEL", self._keys, self._used]]
+        commands: list[list[Argument]] = [["DEL", self._keys, self._used, self._changes]]
         if records:
             pairs = [part for pair in records.items() for part in pair]
             commands.append(["HSET", self._keys, *pairs])

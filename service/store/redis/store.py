@@ -1,6 +1,7 @@
 """The store on Valkey or Redis: the embedded one, or a server of one's own.
 
-ss:meta          hash: epoch, sequence, mark (of the last write), model_version
+ss:meta          hash: epoch, sequence, mark (of the last write), model_version, and what
+                 `service.store.redis.models.store` says
 ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
@@ -16,11 +17,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncGenerator, Callable, Sequence
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self, cast
-
-from redis.exceptions import ResponseError
 
 from service.errors import ModelChanged, StoreUnavailable
 from service.store.base import (
@@ -40,7 +40,7 @@ from service.store.events import MOST_KEPT, WRITES
 from service.store.jobs import JobStep, LeaseLost
 from service.store.once import REMEMBERED_S, Once
 from service.store.redis.anchors import RedisAnchors
-from service.store.redis.client import Argument, CommandRefused, ConnectionLost, Limits, RedisClient
+from service.store.redis.client import Argument, ConnectionLost, Limits, RedisClient
 from service.store.redis.codec import (
     ENTRY_FIELDS,
     PROFILE_FIELDS,
@@ -50,17 +50,20 @@ from service.store.redis.codec import (
     id_of,
     model_of,
     outcome_of,
+    parts_of,
     progress_of,
+    second_of,
     terms_of,
     to_entry,
     to_log_entry,
     to_profile,
     to_record,
 )
-from service.store.redis.durability import ALWAYS, find_durability
-from service.store.redis.forgetting import forget
+from service.store.redis.durability import ALWAYS, find_durability, run_id
+from service.store.redis.forgetting import forget, rewrite_files
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
+from service.store.redis.models.second import kept_models, rows_of, set_model
 
 _WRITE = Path(__file__).with_name("write.lua").read_text("utf-8").replace("%KEPT", str(MOST_KEPT))
 CHUNK_BYTES = 8 << 20
@@ -104,6 +107,7 @@ class RedisStore:
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._events = f"{prefix}events:{WRITES}"
+        self._model: str | None = None
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         self._client = RedisClient(url, self._limits, trouble)
         self._write = self._client.script(_WRITE, "store_write")
@@ -131,6 +135,12 @@ class RedisStore:
             await self.close()
             raise
         return self
+
+    def of_model(self, model: str) -> Self:
+        """A view of the store: of records with two models' vectors it reads what this one made."""
+        view = copy(self)
+        view._model = model
+        return view
 
     async def close(self) -> None:
         """Close all connections."""
@@ -170,6 +180,7 @@ class RedisStore:
         job = done if step is None else self._job + step.lease.job_id
         keys = [self._meta, self._ids, self._log, done, job, self._events]
         arguments: list[Argument] = [model, *progress_of(step), *terms_of(once)]
+        arguments.append(second_of(operations))
         for operation in operations:
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
@@ -193,7 +204,7 @@ class RedisStore:
                 raise LeaseLost("the job that this write is a step of is run by others, or further")
             if isinstance(answers, bytes):
                 raise ModelChanged(
-                    f"the store holds vectors of model {answers.decode()}, this process encodes "
+                    f"the store takes vectors of model {answers.decode()}, this process encodes "
                     f"for {model}: restart it with that model's bundle, or ask one that has it",
                     retry_after_s=5,
                 )
@@ -243,15 +254,7 @@ class RedisStore:
         keys = [self._record + streamer_id for streamer_id in ids]
         profiles = await self._client.ask_all([("HSTRLEN", k, "profile") for k in keys])
         seen = await self._client.ask_all([("HSTRLEN", k, "tower_vectors") for k in keys])
-        parts: list[list[str]] = []
-        total = 0
-        for streamer_id, size in zip(ids, map(sum, zip(profiles, seen, strict=True)), strict=True):
-            total += size
-            if not parts or total > max_bytes:
-                parts.append([])
-                total = size
-            parts[-1].append(streamer_id)
-        return parts
+        return parts_of(ids, [sum(sizes) for sizes in zip(profiles, seen, strict=True)], max_bytes)
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
@@ -323,23 +326,24 @@ class RedisStore:
 
     async def rewrite_files(self) -> bool:
         """Have the server drop removed bytes; see `StreamerStore.rewrite_files`."""
-        try:
-            await self._client.ask("BGREWRITEAOF")
-        except (CommandRefused, ResponseError):  # no right to, or one is under way
-            return False
-        return True
+        return await rewrite_files(self._client)
 
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""
         version: bytes | None = await self._client.ask("HGET", self._meta, "model_version")
         return None if version is None else version.decode()
 
+    async def kept_models(self) -> tuple[str | None, str | None]:
+        """The model that serves, and the other one whose vectors are written too; or None."""
+        return await kept_models(self._client, self._meta)
+
     async def set_model_version(self, version: str) -> None:
-        """Record which model the stored vectors belong to."""
-        await self._client.ask("HSET", self._meta, "model_version", version)
+        """Record which model the stored vectors belong to; there is no target then."""
+        await set_model(self._client, self._meta, version)
 
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-        return await self._client.ask_all([("HMGET", self._record + i, *names) for i in ids])
+        keys = [self._record + i for i in ids]
+        return await rows_of(self._client, keys, names, self._model)
 
     async def _position(self, client: RedisClient) -> Position:
         """The epoch names a history that never goes back.
@@ -351,7 +355,7 @@ class RedisStore:
         if epoch is None:
             await client.ask("HSETNX", self._meta, "epoch", secrets.token_hex(16))
             return await self._position(client)
-        run = b"" if self.durability == ALWAYS else b"." + await _run_id(client)
+        run = b"" if self.durability == ALWAYS else b"." + await run_id(client)
         return Position((epoch + run).decode(), int(sequence or 0), (mark or b"").decode())
 
     async def _check_continues(
@@ -387,13 +391,10 @@ class RedisStore:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        entries = [to_log_entry(key, fields) for _, part in answer for key, fields in part]
+        entries = [
+            to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
+        ]
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:
                 raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
         return entries
-
-
-async def _run_id(client: RedisClient) -> bytes:
-    """A name of the server's present run."""
-    return str((await client.ask("INFO", "server"))["run_id"]).encode()

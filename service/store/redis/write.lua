@@ -5,25 +5,28 @@
 -- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
 --       the model of all records ("" where there are none), of a job's step the token of its lease, the
 --       job's checkpoint, what of it was and what is done (otherwise "", "", 0, 0), for a write that is
---       done once the fingerprint of its request and what to tell again (otherwise ""),
---       then of each operation: "upsert", id, expected version, 11 fields (see HSET)
+--       done once the fingerprint of its request and what to tell again (otherwise ""), the second model
+--       that all records were encoded for ("" without one),
+--       then of each operation: "upsert", id, expected version, 11 fields (see HSET), with a second model
+--                               its 7 fields (see `second`)
 --                           or: "delete", id, expected version
 -- Expected version: "" = any, "0" = not stored, otherwise exactly that version.
 -- Returns for each operation {1, sequence, created} or {0, current version, 0}; sent a second time it
 -- does nothing and returns the same. Done once already by another request, it does nothing and returns
--- what is remembered, as {string}. Too late, it does nothing and returns the server's time (ms); on a
--- store of another model it does nothing and returns that model. A job's step without its lease, or
--- that was made already, does nothing and returns nil.
+-- what is remembered, as {string}. Too late, it does nothing and returns the server's time (ms); without
+-- vectors of the model that is served, or of the one that is about to be, it does nothing and returns
+-- that model. A job's step without its lease, or that was made already, does nothing and returns nil.
+-- Vectors of a model that is neither are not stored.
 
-local FIELDS = 11
+local FIELDS, SECOND_FIELDS = 11, 7
 local META, IDS, LOG, DONE = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local JOB, EVENTS = KEYS[5], KEYS[6]
 local length, mark, latest, remember = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local model = ARGV[5]
 local token, checkpoint, after, done = ARGV[6], ARGV[7], ARGV[8], ARGV[9]
-local fingerprint, answer = ARGV[10], ARGV[11]
+local fingerprint, answer, second = ARGV[10], ARGV[11], ARGV[12]
 local outcomes = {}
-local at = 12
+local at = 13
 
 local before = redis.call('GET', DONE)
 if before then
@@ -51,11 +54,27 @@ if token ~= '' then
   end
 end
 
-local meta = redis.call('HMGET', META, 'model_version', 'sequence')
-local stored_model, last_sequence = meta[1], tonumber(meta[2] or '0')
-if model ~= '' and stored_model and stored_model ~= model
-    and stored_model ~= 'incomplete:' .. model then
-  return stored_model
+local known = redis.call('HMGET', META, 'model_version', 'target_model', 'target_state', 'sequence')
+local stored_model, target, last_sequence = known[1], known[2], tonumber(known[4] or '0')
+if known[3] == 'preparing' then
+  target = false -- not every replica encodes for it yet
+end
+if model ~= '' then
+  local function is_given(name)
+    return name == model or name == 'incomplete:' .. model or (second ~= '' and name == second)
+  end
+  if stored_model and not is_given(stored_model) then
+    return stored_model
+  end
+  if target and not is_given(target) then
+    return target
+  end
+end
+-- Whoever writes may not know yet that its own model is served no more.
+local keeps_second = second ~= '' and target
+local takes_second = second ~= '' and not target and stored_model == second
+if takes_second then
+  model = second
 end
 
 local function next_sequence()
@@ -94,29 +113,53 @@ for i = 7, #KEYS do
     if holds then
       local f = at + 3
       local sequence = next_sequence()
+      -- Of the fields that a model makes: embedding, content, facets, status, modalities,
+      -- id_embedding, tower_vectors.
+      local first = {ARGV[f], ARGV[f + 1], ARGV[f + 2], ARGV[f + 6], ARGV[f + 7], ARGV[f + 8],
+        ARGV[f + 10]}
+      local other = {unpack(ARGV, f + FIELDS, f + FIELDS + SECOND_FIELDS - 1)}
+      if takes_second then
+        first = other
+      end
       redis.call('HSET', record, 'version', sequence,
-        'embedding', ARGV[f], 'content', ARGV[f + 1], 'facets', ARGV[f + 2],
-        'profile', ARGV[f + 3], 'digest', ARGV[f + 4], 'model_version', ARGV[f + 5],
-        'status', ARGV[f + 6], 'modalities', ARGV[f + 7], 'id_embedding', ARGV[f + 8],
+        'embedding', first[1], 'content', first[2], 'facets', first[3],
+        'profile', ARGV[f + 3], 'digest', ARGV[f + 4], 'model_version', model,
+        'status', first[4], 'modalities', first[5], 'id_embedding', first[6],
         'updated_at', ARGV[f + 9])
       -- Most records have none, and an empty field would be stored all the same.
-      if ARGV[f + 10] ~= '' then
-        redis.call('HSET', record, 'tower_vectors', ARGV[f + 10])
+      if first[7] ~= '' then
+        redis.call('HSET', record, 'tower_vectors', first[7])
       elseif current ~= '0' then
         redis.call('HDEL', record, 'tower_vectors')
+      end
+      if keeps_second then
+        redis.call('HSET', record, 'next_model_version', second, 'next_embedding', other[1],
+          'next_content', other[2], 'next_facets', other[3], 'next_status', other[4],
+          'next_modalities', other[5], 'next_id_embedding', other[6],
+          'next_tower_vectors', other[7])
+      elseif current ~= '0' and redis.call('HEXISTS', record, 'next_model_version') == 1 then
+        redis.call('HDEL', record, 'next_model_version', 'next_embedding', 'next_content',
+          'next_facets', 'next_status', 'next_modalities', 'next_id_embedding',
+          'next_tower_vectors')
       end
       if current == '0' then
         redis.call('ZADD', IDS, 0, id)
       end
-      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', 'mark', mark,
-        'op', operation, 'id', id, 'embedding', ARGV[f], 'content', ARGV[f + 1],
-        'facets', ARGV[f + 2], 'model', model)
+      local logged = {'mark', mark, 'op', operation, 'id', id, 'embedding', first[1],
+        'content', first[2], 'facets', first[3], 'model', model}
+      if keeps_second then
+        for _, each in ipairs({'next_embedding', other[1], 'next_content', other[2],
+            'next_facets', other[3], 'next_model', second}) do
+          logged[#logged + 1] = each
+        end
+      end
+      redis.call('XADD', LOG, 'MAXLEN', '~', length, sequence .. '-0', unpack(logged))
       tell(sequence, id, current == '0' and 'created' or 'updated')
       outcomes[#outcomes + 1] = {1, tonumber(sequence), current == '0' and 1 or 0}
     else
       outcomes[#outcomes + 1] = {0, tonumber(current), 0}
     end
-    at = at + 3 + FIELDS
+    at = at + 3 + FIELDS + (second ~= '' and SECOND_FIELDS or 0)
   end
 end
 

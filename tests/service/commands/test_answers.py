@@ -110,6 +110,7 @@ FAILING = {
     "watchlists": "list --url {1}",
     "alerts": "list --url {1}",
     "space": "list als-64 --url {1}",
+    "models": "list --url {1}",
     "lists": "list --url {1}",
     "outreach": "list --url {1}",
     "find": "night --url {1}",

@@ -32,6 +32,28 @@ def test_a_field_that_is_called_like_a_place_is_a_field(client: TestClient, name
     assert all("parameter" not in wrong for wrong in found[-1]["errors"])
 
 
+@pytest.mark.parametrize("blank", ["\u200b", " \u2060\ufeff", "\u3164", "\u2800 \u034f"])
+def test_a_name_shows_something(client: TestClient, blank: str) -> None:
+    put(client, "s", tags=["cooking"])
+    question = {"positive": [{"streamer_id": "s"}]}
+    asked = {
+        "/title": [
+            client.post("/v1/cases", json={"title": blank, "seeds": ["s"]}),
+            client.put("/v1/lists/blank", json={"title": blank, "question": question}),
+        ],
+        "/name": [
+            client.post("/v1/watchlists", json={**question, "name": blank, "min_probability": 0.9}),
+            client.post("/v1/keys", json={"name": blank, "role": "admin"}),
+        ],
+    }
+    for pointer, answers in asked.items():
+        for answer in answers:
+            (wrong,) = problem(answer, 422, "invalid_request")["errors"]
+            assert wrong["pointer"] == pointer
+    for name in ("名", "🎸", "a\u200bb"):
+        client.post("/v1/cases", json={"title": name, "seeds": ["s"]}).raise_for_status()
+
+
 def test_an_id_in_a_list_that_is_none_is_told_what_an_id_may_have(client: TestClient) -> None:
     body = problem(client.post("/v1/dedup", json={"ids": ["a", "名"]}), 422, "invalid_request")
     assert body["detail"] == "/ids/1: may have A-Z a-z 0-9 . _ : - only, and not dots alone"

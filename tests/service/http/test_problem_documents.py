@@ -97,7 +97,7 @@ def test_a_parameter_that_is_not_known_is_refused_by_name(running: TestClient) -
         ids = {"streamer_id": "s", "key_id": "0123456789ab", "job_id": EXAMPLE_JOB}
         ids["webhook_id"] = EXAMPLE_WEBHOOK
         ids |= {"group_id": EXAMPLE_GROUP, "case_id": EXAMPLE_CASE}
-        ids |= {"space": "s", "generation": "g", "user_id": "u"}
+        ids |= {"space": "s", "generation": "g", "user_id": "u", "model_id": "m"}
         ids |= {"watchlist_id": EXAMPLE_WATCHLIST, "alert_id": EXAMPLE_ALERT}
         ids |= {"list_name": EXAMPLE_NAME, "run": "1", "outreach_id": EXAMPLE_OUTREACH}
         method, path = name.format_map(ids).split(" ")

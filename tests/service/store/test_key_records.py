@@ -9,6 +9,7 @@ from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.keys import KeyRecord
 from service.store.redis.backup import KEYS, ArchivedStore
+from service.store.redis.keys import KEPT
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST, OpenStore
 from tests.service.store.records import put
@@ -40,6 +41,42 @@ async def test_a_record_is_replaced_only_as_it_was_read(store: RedisStore) -> No
     assert await keys.mark() not in ("", mark)
     assert await keys.replace("a", b"other", b"")
     assert (await keys.all(), bool(await keys.mark())) == ({}, True)
+
+
+async def test_changes_since_a_mark_are_told_or_not_known(store: RedisStore, admin: Any) -> None:
+    keys, text = store.keys, RECORD.to_json()
+    await keys.replace("a", b"", text)
+    first = await keys.mark()
+    assert await keys.since(first) == (first, {})
+    await keys.replace("b", b"", text)
+    await keys.replace("a", text, b"other")
+    second = await keys.mark()
+    await keys.replace("b", text, b"")
+    assert await keys.since(first) == (await keys.mark(), {"a": b"other", "b": b""})
+    assert await keys.since(second) == (await keys.mark(), {"b": b""})
+    assert await keys.since("") == (await keys.mark(), {"a": b"other", "b": b""})
+    assert await keys.since("unknown") is None
+    # An older release, which tells nobody what it changes, runs beside this one.
+    last = await keys.mark()
+    await admin.hset("ss:meta", "keys_mark", "another")
+    assert await keys.since(last) is None
+    await keys.replace("c", b"", text)
+    assert await keys.since(last) is None
+    assert await keys.since("another") == (await keys.mark(), {"c": text})
+
+
+async def test_who_missed_too_many_changes_reads_all_keys(store: RedisStore) -> None:
+    keys = store.keys
+    await keys.replace("a", b"", b"x")
+    first = await keys.mark()
+    await keys.replace("b", b"", b"x")
+    second = await keys.mark()
+    for number in range(KEPT):
+        await keys.replace(f"{number:012x}", b"", b"x")
+    assert await keys.since(first) is None
+    told = await keys.since(second)
+    assert told is not None
+    assert len(told.records) == KEPT
 
 
 async def test_the_latest_use_counts(store: RedisStore) -> None:

@@ -105,7 +105,9 @@ def test_other_searches_are_traced_too(serve: Serve, receiver: Receiver) -> None
 def test_a_job_has_a_trace_of_its_own(serve: Serve, receiver: Receiver) -> None:
     service = serve(**receiver.environment)
     lines = "".join(json_line({"streamer_id": f"s{i}", "bio": TOPICS["music"]}) for i in range(20))
-    job = service.client.post("/v1/jobs/imports", content=lines, headers=NDJSON).json()
+    headers = {**NDJSON, **of(TRACE)}
+    job = service.client.post("/v1/jobs/imports", content=lines, headers=headers).json()
+    asked = root_of(receiver.trace(TRACE, "POST /v1/jobs/imports"), "POST /v1/jobs/imports")
 
     def ended() -> list[Received]:
         return [span for span in receiver.spans if span.name == "job import"]
@@ -113,6 +115,8 @@ def test_a_job_has_a_trace_of_its_own(serve: Serve, receiver: Receiver) -> None:
     wait_until(lambda: bool(ended()), "the job ends")
     (root,) = ended()
     assert root.parent_id == ""
+    assert root.trace_id != TRACE
+    assert root.links == [asked.span_id]
     assert root.attributes == {
         "streamer.job.id": job["job_id"],
         "streamer.job.attempt": 1,

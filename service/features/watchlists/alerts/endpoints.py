@@ -7,7 +7,6 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 from service.errors import AlertNotFound, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
     ALERT_PATTERN,
-    EXAMPLE_ALERT,
     AlertIn,
     AlertOut,
     AlertPage,
@@ -33,8 +32,7 @@ AlertIdPath = Annotated[
     str,
     Path(
         pattern=ALERT_PATTERN,
-        description="Of an alert.",
-        openapi_examples={"an alert": {"value": EXAMPLE_ALERT}},
+        description="Of an alert, as GET /v1/alerts lists it.",
     ),
 ]
 

@@ -32,6 +32,24 @@ def test_an_index_holds_what_was_there_before_the_look() -> None:
     assert lag.lag_s(at(91), 100.0) == 96.0  # nobody looked since: there may be more
 
 
+def test_the_head_is_the_last_write_that_is_known() -> None:
+    lag = Lag()
+    lag.wrote(7)
+    assert lag.head is None  # nobody has looked: there may be more
+    lag.saw(1.0, at(10))
+    lag.wrote(12)
+    lag.saw(2.0, at(11))  # it began before that write
+    assert lag.head == 12
+    lag.wrote(9)
+    assert lag.head == 12
+    lag.saw(3.0, at(13))
+    assert lag.head == 13
+    lag.saw(4.0, at(5))  # the log went back
+    assert lag.head == 5
+    lag.saw(5.0, at(2, "other"))
+    assert lag.head == 2
+
+
 def test_another_history_is_not_the_one_that_was_applied() -> None:
     lag = Lag()
     lag.saw(1.0, at(10))

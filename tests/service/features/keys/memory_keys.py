@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from service.errors import StoreUnavailable
+from service.store.keys import KeyChanges
 
 
 class MemoryKeys:
@@ -19,6 +20,7 @@ class MemoryKeys:
         self.records: dict[str, bytes] = {}
         self.used: dict[str, float] = {}
         self.changes = 0
+        self.changed: list[str] = []
         self.asked = 0
         self.is_down = False
 
@@ -35,6 +37,13 @@ class MemoryKeys:
         self._ask()
         return dict(self.records)
 
+    async def since(self, mark: str) -> KeyChanges | None:
+        self._ask()
+        if len(self.changed) != self.changes:
+            return None  # somebody wrote past this class
+        ids = self.changed[int(mark) :]
+        return KeyChanges(str(self.changes), {i: self.records.get(i, b"") for i in ids})
+
     async def get(self, key_id: str) -> bytes:
         self._ask()
         return self.records.get(key_id, b"")
@@ -48,6 +57,7 @@ class MemoryKeys:
         else:
             del self.records[key_id]
         self.changes += 1
+        self.changed.append(key_id)
         return True
 
     async def note_used(self, times: Mapping[str, float]) -> None:

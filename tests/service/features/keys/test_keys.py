@@ -48,7 +48,6 @@ def test_pages_show_every_key_once(guarded: TestClient) -> None:
     ids = [key["key_id"] for key in _all(guarded)]
     assert ids == sorted(set(ids))
     assert made <= set(ids)
-    assert guarded.get("/v1/keys", params={"cursor": "f" * 12}).json()["next_cursor"] is None
 
 
 def test_rotate_and_revoke(guarded: TestClient) -> None:

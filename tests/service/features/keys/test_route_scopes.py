@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.routing import iter_route_contexts
 from fastapi.testclient import TestClient
 from redis import Redis
 
 from service.app import create_app
 from service.features.keys.key_text import new_key
-from service.http.auth.route_scopes import RouteScopes, is_public, requires
+from service.http.auth.route_scopes import OrOneOf, RouteScopes, is_public, requires
 from service.scopes import SCOPES
 from service.settings import Settings
 from tests.service.features.keys.conftest import bearer, create
@@ -43,6 +43,7 @@ FILLED = {
     "space": "als",
     "generation": "g1",
     "user_id": "u-1",
+    "model_id": "m-1",
 }
 EXPECTED = {
     "GET /v1/streamers": "streamers:read",
@@ -78,6 +79,8 @@ EXPECTED = {
     "GET /v1/audit/export": "admin",
 }
 """Those of the first release with scopes; routes that came later are tried all the same."""
+OF_A_JOB = ("get_job", "watch_job", "cancel_job", "retry_job")
+"""Their endpoints decide by the kind of the job who may ask: of one that is not there, anybody."""
 
 
 def needed(operation: dict[str, Any]) -> str:
@@ -113,6 +116,9 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
                 if answer.status_code in (401, 403):
                     surprises.append(cell)
                 continue
+            if operation["operationId"] in OF_A_JOB:
+                problem(answer, 404, "job_not_found")
+                continue
             body = problem(answer, 403, "missing_scope")
             if repr(needed(operation)) not in body["detail"] or key["key"] in answer.text:
                 surprises.append(cell)
@@ -123,6 +129,33 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     jobs = guarded.get("/v1/jobs").json()["jobs"]
     assert {job["kind"] for job in jobs} == {"index_rebuild", "duplicates", "layout"}
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
+
+
+def test_a_job_is_of_those_who_may_begin_one_of_its_kind(guarded: TestClient) -> None:
+    keys = {scope: create(guarded, scopes=[scope]) for scope in sorted(SCOPES)}
+    begun = {
+        "admin": guarded.post("/v1/index:rebuild", headers=bearer(keys["admin"]["key"])),
+        "duplicates": guarded.post(
+            "/v1/duplicates:rebuild", headers=bearer(keys["duplicates"]["key"])
+        ),
+    }
+    for owner, answer in begun.items():
+        path = answer.headers["location"]
+        wait_until(
+            lambda path=path: guarded.get(path).json()["state"] == "succeeded", "the job has ended"
+        )
+        for scope, key in keys.items():
+            asked = bearer(key["key"])
+            status = {
+                path: guarded.get(path, headers=asked).status_code
+                for path in (path, path + "/events")
+            }
+            expected = 200 if scope in (owner, "streamers:read") else 403
+            assert status == dict.fromkeys(status, expected), (owner, scope)
+            changed = guarded.post(f"{path}:cancel", headers=asked)
+            assert changed.status_code == (409 if scope == owner else 403), (owner, scope)
+        refused = guarded.get(path, headers=bearer(keys["search"]["key"]))
+        assert "'streamers:read'" in problem(refused, 403, "missing_scope")["detail"]
 
 
 def _listed(client: TestClient) -> set[str]:
@@ -202,7 +235,7 @@ def test_what_has_no_route_needs_a_key_as_well(guarded: TestClient, path: str) -
     "path",
     [
         *("/livez", "/readyz", "/startupz", "/metrics", "/errors", "/docs", "/openapi.json"),
-        *("/docs/oauth2-redirect", "/static-offline-docs/swagger-ui.css"),
+        *("/docs/known-ids.js", "/static-offline-docs/swagger-ui.css"),
     ],
 )
 def test_what_needs_no_key(guarded: TestClient, path: str) -> None:
@@ -265,7 +298,12 @@ def _app_with(**options: Any) -> FastAPI:
 
 @pytest.mark.parametrize(
     "dependencies",
-    [[], [requires("search"), requires("explain")], [requires("nothing")]],  # pyright: ignore[reportArgumentType]
+    [
+        [],
+        [requires("search"), requires("explain")],
+        [requires("nothing")],  # pyright: ignore[reportArgumentType]
+        [Depends(OrOneOf(["search"]))],
+    ],
 )
 def test_a_route_without_its_one_scope_is_not_served(dependencies: list[Any]) -> None:
     with pytest.raises(ValueError, match=r"/v1/things/\{thing\} must declare one scope"):

@@ -11,6 +11,7 @@ from service.settings import Limits, Settings
 from tests.bundles import DIM, SPACE
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON
+from tests.service.http.test_bad_input import problem
 
 PROFILE = {
     "name": "night kitchen 🍜",
@@ -238,3 +239,24 @@ def test_no_cosine_of_copies_is_above_one(client: TestClient) -> None:
             f"/v1/streamers/first-{words[:5].strip()}/similar", params=question
         ).json()["hits"]
         assert max(hit["reasons"]["content_similarity"] for hit in hits) <= 1
+
+
+def test_a_cursor_of_another_listing_is_refused(client: TestClient) -> None:
+    for streamer_id in ("a", "b"):
+        put(client, streamer_id, tags=["cooking"])
+        case = {"title": streamer_id, "seeds": [streamer_id]}
+        client.post("/v1/cases", json=case).raise_for_status()
+        client.post("/v1/jobs/exports", json={}).raise_for_status()
+    listings = ("/v1/streamers", "/v1/cases", "/v1/jobs")
+    cursors = {
+        path: client.get(path, params={"limit": 1}).json()["next_cursor"] for path in listings
+    }
+    for path in listings:
+        for origin, cursor in cursors.items():
+            answer = client.get(path, params={"cursor": cursor})
+            if origin == path:
+                assert answer.status_code == 200
+            else:
+                said = problem(answer, 422, "invalid_request")["errors"][0]
+                assert said["parameter"] == "cursor"
+                assert "another listing" in said["detail"]

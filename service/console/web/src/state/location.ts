@@ -25,12 +25,9 @@ export function hrefOf(page: string, params?: URLSearchParams): string {
 /** Go to a page; `replace` leaves no step to go back to. */
 export function go(page: string, params?: URLSearchParams, replace = false): void {
   const href = hrefOf(page, params);
-  if (replace) {
-    history.replaceState(null, "", href);
-    place.value = read();
-  } else {
-    location.hash = href;
-  }
+  if (replace) history.replaceState(null, "", href);
+  else location.hash = href;
+  place.value = read(); // now, not at its event: what changes next builds on it
 }
 
 /** A copy of the present parameters with some changed; empty ones are left out. */

@@ -1,5 +1,5 @@
 /** Edges of a case: a list, and the evidence of one, channel by channel with both quotes. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { named, percent, t } from "../../i18n";
@@ -43,7 +43,7 @@ export function Evidence({ edge, close }: { edge: Edge; close: () => void }) {
     const body = { a: { streamer_id: a }, b: { streamer_id: b }, without: [] };
     return ask(api.POST("/v1/compare", { body, signal }));
   });
-  useEffect(() => heading.current?.focus(), [a, b]);
+  useLayoutEffect(() => heading.current?.focus(), [a, b]);
   return (
     <section aria-labelledby="edge-title" class="evidence">
       <div class="panel-head">

@@ -1,5 +1,5 @@
 /** One streamer of the list: what can be done with it, why it is there, and its profile. */
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 import { Failure } from "../../api/client";
 import { streamer } from "../../api/profiles";
 import { t } from "../../i18n";
@@ -18,7 +18,7 @@ export function Panel(props: {
   const { id, hit, question, close } = props;
   const known = streamer(id).value;
   const heading = useRef<HTMLHeadingElement>(null);
-  useEffect(() => heading.current?.focus(), [id]);
+  useLayoutEffect(() => heading.current?.focus(), [id]);
   const isSeed = question.like.includes(id);
   const seed = nearestOf(hit, question);
   return (

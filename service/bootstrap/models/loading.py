@@ -1,0 +1,90 @@
+"""Loads a model: its bundle, its encoder and towers, and what begins its index."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+
+from model_export.contract.bundle import Bundle, Manifest
+from model_export.contract.established import Established
+from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
+from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.tower_pool import TowerPool
+from service.engine.evidence.engine import Evidence
+from service.engine.replica.snapshots import Snapshots
+from service.engine.work.lanes import Lanes
+from service.engine.work.search_pool import SearchPool
+from service.index.base import VectorIndex
+from service.settings import Settings
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A model that can encode.
+
+    Attributes:
+        settings: with its bundle.
+        bundle, manifest: of the model, at the width that is served.
+        device: where its encoder runs.
+        evidence: by its calibration.
+        established: streamers that it lists.
+        towers: of single pieces.
+        pipeline: from profiles to vectors.
+        empty: makes an empty index.
+        snapshots: of its index.
+        searches: runs searches of its index.
+    """
+
+    settings: Settings
+    bundle: Bundle
+    manifest: Manifest
+    device: str
+    evidence: Evidence
+    established: Established | None
+    towers: TowerPool
+    pipeline: EncodingPipeline
+    empty: Callable[[], VectorIndex]
+    snapshots: Snapshots
+    searches: SearchPool
+
+    @property
+    def known_ids(self) -> Collection[str]:
+        """Ids of the streamers that the bundle lists."""
+        return self.established.ids if self.established else ()
+
+
+async def load(
+    settings: Settings, lanes: Lanes, stack: contextlib.AsyncExitStack, *, begin: bool = True
+) -> LoadedModel:
+    """Load the model that the settings name; probes are answered meanwhile.
+
+    Args:
+        settings: of the service, with the model's bundle.
+        lanes: where work is done.
+        stack: closes what is opened.
+        begin: whether its saved index is looked for, while others are busy.
+
+    Raises:
+        StartupError: the settings ask for what the bundle has not.
+        BundleError: the bundle can't be trusted.
+    """
+    bundle, manifest, encoder, towers = await asyncio.to_thread(load_model, settings)
+    check_index(settings.index, manifest.dim)
+    evidence = await asyncio.to_thread(Evidence, bundle)
+    established, device = bundle.established(), index_device(settings)
+    folder = settings.data_dir if settings.redis_url is None else None
+    known_ids = established.ids if established else ()
+    searches = SearchPool(lanes)
+    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
+    snapshots = snapshots_of(settings, manifest)
+    if begin:
+        snapshots.begin(empty)  # meanwhile the store reads its log
+    work = tower_pool_of(towers, settings, lanes)
+    reader = reader_of(bundle, work, lanes, settings, stack)
+    return LoadedModel(
+        *(settings, bundle, manifest, encoder.device, evidence, established, work),
+        pipeline_of(reader, encoder, manifest.model_version, settings, lanes),
+        *(empty, snapshots, searches),
+    )

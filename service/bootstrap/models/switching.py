@@ -1,0 +1,285 @@
+"""Opens the models that the store wants, and lets the one that is active answer."""
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from model_export.contract.bundle import Manifest
+from service.bootstrap.index import snapshots_of
+from service.bootstrap.models.duties import Duties
+from service.bootstrap.models.loading import LoadedModel, load
+from service.bootstrap.models.shared import Shared
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.work.lanes import Lanes
+from service.errors import ServiceError
+from service.features.models.bundles import FoundBundle
+from service.features.models.following import ModelsHere
+from service.index.maintenance import Maintained
+from service.services import Services
+from service.settings import Settings
+from service.store.models.base import ModelPointer
+
+_log = logging.getLogger(__name__)
+_LEAVE_S = 60.0
+"""Questions that began before a model was retired have ended by then."""
+_AGAIN_S = 10.0
+_FOLDER = "models"
+
+OpenGraph = Callable[
+    [Shared, LoadedModel, Duties, Callable[[str], None] | None],
+    AbstractAsyncContextManager[Services],
+]
+
+
+@dataclass(eq=False)
+class _Model:
+    """A model that is open, and its services once they are."""
+
+    loaded: LoadedModel
+    closing: AsyncExitStack
+    duties: Duties = field(default_factory=Duties)
+    services: Services | None = None
+    opening: "asyncio.Task[None] | None" = None
+    is_prepared: bool = False
+
+    @property
+    def is_indexed(self) -> bool:
+        """Whether it may answer at once, and as fast as it is going to."""
+        if self.services is None:
+            return False
+        follower = self.services.operations.serving.follower
+        if not follower.is_ready or follower.behind_because is not None:
+            return False
+        if not self.is_prepared:
+            index = follower.index
+            self.is_prepared = not (isinstance(index, Maintained) and index.is_due())
+        return self.is_prepared
+
+
+class ModelHost(ModelsHere):
+    """The models of this process.
+
+    A question takes `switch.current` once, when it begins, and has the services of one model until
+    it ends: a promotion is one assignment.
+    """
+
+    def __init__(self, settings: Settings, lanes: Lanes, open_graph: OpenGraph) -> None:
+        """Nothing is open yet.
+
+        Args:
+            settings: of the service, with the bundle that it was started with.
+            lanes: where work is done.
+            open_graph: opens the services of a model.
+        """
+        self.serves = ""
+        self._settings = settings
+        self._lanes = lanes
+        self._open_graph = open_graph
+        self._shared: Shared | None = None
+        self._models: dict[str, _Model] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._handing = asyncio.Lock()
+
+    @property
+    def manifest(self) -> Manifest:
+        """Of the model that answers."""
+        return self._models[self.serves].loaded.manifest
+
+    @property
+    def encoders(self) -> Mapping[str, EncodingPipeline]:
+        """Of models that can encode, by version."""
+        return {name: model.loaded.pipeline for name, model in self._models.items()}
+
+    @property
+    def indexed(self) -> Sequence[str]:
+        """Models whose index has everything."""
+        return [name for name, model in self._models.items() if model.is_indexed]
+
+    async def open_first(self) -> LoadedModel:
+        """Load the bundle of the settings.
+
+        Raises:
+            StartupError: the settings ask for what the bundle has not.
+            BundleError: the bundle can't be trusted.
+        """
+        known = self._settings
+        if known.redis_url is None:  # the folder is this process's own: a killed one left them
+            await asyncio.to_thread(shutil.rmtree, known.data_dir / _FOLDER, ignore_errors=True)
+        return await self._open(known, begin=True)
+
+    async def start(self, shared: Shared, tell: Callable[[str], None]) -> Services:
+        """Answer by the model that is active, or by the first one on a store that knows no other.
+
+        Raises:
+            StartupError: that can't be.
+        """
+        self._shared = shared
+        (first,) = self._models
+        pointer = await shared.kept_models.pointer()
+        name = first
+        if pointer.active not in (None, first) and not self._settings.reencode:
+            name = await self._open_active(str(pointer.active)) or first
+        if name != first:
+            _log.warning("model %s was promoted, it answers in place of %s", name, first)
+            self._models[first].loaded = await self._as_second(self._models[first].loaded)
+        model = self._models[name]
+        graph = self._open_graph(shared, model.loaded, model.duties, tell)
+        model.services = shared.switch.current = await model.closing.enter_async_context(graph)
+        self.serves = name
+        await shared.models.refresh()
+        model.duties.begin()
+        shared.models.start()
+        return model.services
+
+    async def stop(self) -> None:
+        """Close all models; the one that serves ends its work first."""
+        if self._shared is not None:
+            await self._shared.models.stop()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for name in sorted(self._models, key=lambda name: name != self.serves):
+            await self._close(self._models.pop(name))
+
+    async def open(self, bundle: FoundBundle) -> None:
+        """Load a model's encoder; see `ModelsHere.open`."""
+        settings = self._beside(bundle.path, await self._folder(bundle.manifest))
+        await self._open(settings, begin=False)
+
+    async def settle(self, pointer: ModelPointer) -> None:
+        """Open and close indexes, and answer by another model; see `ModelsHere.settle`."""
+        kept = {pointer.active, pointer.target, self.serves}
+        for name in self._models.keys() - kept:
+            self._leave(self._models.pop(name))
+        ready = [pointer.active, pointer.target if pointer.state == "ready" else None]
+        for name in ready:
+            model = self._models.get(name or "")
+            if model is not None and model.services is None and model.opening is None:
+                model.opening = asyncio.create_task(self._open_services(model))
+        active = self._models.get(pointer.active or "")
+        if active is not None and pointer.active != self.serves and active.is_indexed:
+            self._serve(str(pointer.active), active)
+
+    async def _open(self, settings: Settings, *, begin: bool) -> LoadedModel:
+        closing = AsyncExitStack()
+        try:
+            loaded = await load(settings, self._lanes, closing, begin=begin)
+        except BaseException:
+            await closing.aclose()
+            raise
+        self._models[loaded.manifest.model_version] = _Model(loaded, closing)
+        return loaded
+
+    @property
+    def _shared_now(self) -> Shared:
+        assert self._shared is not None
+        return self._shared
+
+    async def _open_active(self, name: str) -> str | None:
+        """Load the model that was promoted since the settings were written, if it is here."""
+        models = self._shared_now.models
+        registered = await models.registry.get(name)
+        if registered is None:
+            return None
+        try:
+            found = await asyncio.to_thread(models.folder.find, registered.folder)
+        except ServiceError as error:
+            _log.warning("the active model %s is not here: %s", name, error.detail)
+            return None
+        if found.sha256 != registered.sha256:
+            _log.warning("the bundle in %s is not the one that was promoted", found.path)
+            return None
+        await self._open(self._settings.model_copy(update={"bundle": found.path}), begin=False)
+        return name if name in self._models else None
+
+    async def _as_second(self, loaded: LoadedModel) -> LoadedModel:
+        """The model of the settings, which another one was promoted before."""
+        settings = self._beside(loaded.settings.bundle, await self._folder(loaded.manifest))
+        return replace(loaded, settings=settings, snapshots=snapshots_of(settings, loaded.manifest))
+
+    async def _folder(self, manifest: Manifest) -> Path:
+        """A new folder for the files of a model; it goes with the model."""
+        folder = self._settings.data_dir / _FOLDER
+
+        def make() -> Path:
+            folder.mkdir(parents=True, exist_ok=True)
+            return Path(tempfile.mkdtemp(prefix=f"{manifest.model_version}-", dir=folder))
+
+        return await asyncio.to_thread(make)
+
+    def _beside(self, bundle: Path, folder: Path) -> Settings:
+        """Settings of a model that is opened beside another one: with files of its own.
+
+        Jobs are those of the process. An erasure finds snapshots in one folder alone, so that the
+        model has none until the process is started with it.
+        """
+        known = self._settings
+        return known.model_copy(
+            update={
+                "bundle": bundle,
+                "data_dir": folder,
+                "reencode": False,
+                "index": known.index.model_copy(update={"snapshot_s": 0}),
+                "jobs": known.jobs.model_copy(update={"spool_dir": known.spool_folder}),
+                "spaces": known.spaces.model_copy(update={"spool_dir": None}),
+            }
+        )
+
+    async def _open_services(self, model: _Model) -> None:
+        try:
+            graph = self._open_graph(self._shared_now, model.loaded, model.duties, None)
+            model.services = await model.closing.enter_async_context(graph)
+        except Exception:  # noqa: BLE001 - the other model serves on, and this one is tried again
+            _log.exception("model %s can't be opened", model.loaded.manifest.model_version)
+            await asyncio.sleep(_AGAIN_S)
+            model.opening = None
+
+    def _serve(self, name: str, model: _Model) -> None:
+        assert model.services is not None
+        before = self._models[self.serves]
+        self._shared_now.switch.current = model.services
+        self.serves = name
+        _log.info("model %s answers", name)
+        self._start(self._hand_over(before, model), "duties go over")
+
+    async def _hand_over(self, before: _Model, after: _Model) -> None:
+        """Not waited for: a job that is stopped may wait for whoever switches."""
+        async with self._handing:
+            await before.duties.end()
+            if after.services is self._shared_now.switch.current:
+                after.duties.begin()
+
+    def _leave(self, model: _Model) -> None:
+        """Close a model once the questions that it was asked have ended."""
+
+        async def leave() -> None:
+            try:
+                await asyncio.sleep(_LEAVE_S)
+            finally:
+                await self._close(model)
+                # It would lack what is written until its model comes back.
+                await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
+
+        self._start(leave(), "a model leaves")
+
+    def _start(self, work: Coroutine[Any, Any, None], name: str) -> None:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _close(self, model: _Model) -> None:
+        if model.opening is not None:
+            model.opening.cancel()
+            await asyncio.gather(model.opening, return_exceptions=True)
+        await model.duties.end()  # jobs are given back while there is all that they work with
+        await model.closing.aclose()
+        folder = model.loaded.settings.data_dir
+        if folder != self._settings.data_dir:
+            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)

@@ -1,0 +1,1 @@
+"""Models of the client: changing the model of a running service."""

@@ -1,0 +1,1 @@
+"""What whoever runs models does by the command line."""

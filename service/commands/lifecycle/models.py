@@ -1,0 +1,98 @@
+"""`models`: change the model of a running service without a stop."""
+
+import argparse
+from collections.abc import Sequence
+
+from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
+from service.commands.answers import Cell, print_rows
+from service.commands.questions.asking import add_common, ask
+
+_COLUMNS = ["model", "state", "folder", "done", "total", "eta_s", "replicas", "indexed", "serving"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """What to do, and with which model."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+
+    def add(name: str, summary: str, *names: str) -> argparse.ArgumentParser:
+        action = actions.add_parser(name, help=summary, description=f"{summary.capitalize()}.")
+        for each in names:
+            action.add_argument(each.lower(), metavar=each)
+        return action
+
+    add("list", "models and their states, one a line")
+    add("register", "register the bundle of a folder below the folder of models", "FOLDER")
+    backfill = add("backfill", "encode every stored streamer for a model, or go on", "MODEL")
+    backfill.add_argument(
+        "--pace", type=_pace, metavar="N", help="at most so many streamers a second"
+    )
+    add("pause", "pause the backfill of a model", "MODEL")
+    add("promote", "answer by a model that is ready, on all replicas", "MODEL")
+    add("rollback", "answer by the model that was active before")
+    add("retire", "keep a model no longer beside the active one", "MODEL")
+    for action in actions.choices.values():
+        add_common(action)
+
+
+def _pace(text: str) -> float:
+    try:
+        pace = float(text)
+    except ValueError:
+        pace = 0.0
+    if not 0 < pace <= 100_000:
+        raise argparse.ArgumentTypeError(f"must be above 0, at most 100000; it is {text!r}")
+    return pace
+
+
+def run(args: argparse.Namespace) -> int:
+    """Do it, and show what became of it."""
+    if args.action == "list":
+        return ask(
+            args,
+            lambda client: ModelVersionsOut(models=list(client.models.all())),
+            lambda found: _show(found.models),
+        )
+    if args.action == "register":
+        return ask(args, lambda client: client.models.register(args.folder), _show_one)
+    if args.action == "backfill":
+        return ask(
+            args,
+            lambda client: client.models.backfill(args.model, streamers_per_s=args.pace),
+            _show_job,
+        )
+    if args.action == "pause":
+        return ask(args, lambda client: client.models.pause(args.model), _show_one)
+    if args.action == "promote":
+        return ask(args, lambda client: client.models.promote(args.model), _show_one)
+    if args.action == "rollback":
+        return ask(args, lambda client: client.models.roll_back(), _show_one)
+    return ask(args, lambda client: client.models.retire(args.model), _show_one)
+
+
+def _show(models: Sequence[ModelVersionOut]) -> None:
+    rows: list[list[Cell]] = []
+    for model in models:
+        progress = None if model.backfill is None else model.backfill.progress
+        eta_s = None if progress is None or progress.eta_s is None else round(progress.eta_s)
+        rows.append(
+            [
+                model.model_version,
+                model.state,
+                model.folder,
+                progress and progress.done,
+                progress and progress.total,
+                eta_s,
+                sum(replica.has_bundle for replica in model.replicas),
+                sum(replica.is_indexed for replica in model.replicas),
+                sum(replica.serves for replica in model.replicas),
+            ]
+        )
+    print_rows(_COLUMNS, rows)
+
+
+def _show_one(model: ModelVersionOut) -> None:
+    _show([model])
+
+
+def _show_job(job: JobOut) -> None:
+    print(f"{job.job_id} {job.state}")

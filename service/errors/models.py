@@ -1,0 +1,24 @@
+"""Errors of the life cycle of models."""
+
+from service.errors.base import RequestError
+
+
+class ModelNotFound(RequestError):
+    """No model of this version is registered."""
+
+    status, code, title = 404, "model_not_found", "Unknown model"
+    example = "there is no model 'transfer-plus-2'; known: transfer-plus-1"
+
+
+class ModelStateConflict(RequestError):
+    """The model, or another one, is in a state in which that can't be done; `detail` names it."""
+
+    status, code, title = 409, "model_state_conflict", "The model's state does not allow it"
+    example = "model 'transfer-plus-2' is registered: backfill it first"
+
+
+class ModelNotEverywhere(RequestError):
+    """Replicas miss the bundle, or are not ready for the model; `detail` names them and why."""
+
+    status, code, title = 409, "model_not_everywhere", "Not every replica has the model"
+    example = "model 'transfer-plus-2' is missing on host-1-0f3c9a1b: it has no such folder"

@@ -1,0 +1,148 @@
+"""Jobs that encode every stored streamer for the next model, beside the vectors that are served."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from pydantic import ValidationError
+
+from model_export.contract.errors import first_problem
+from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.profile_reader import ToRead
+from service.errors import InvalidRequest, ModelNotEverywhere, ModelStateConflict, ServiceError
+from service.features.jobs.runner import Kind, RunningJob, persist
+from service.features.models.following import ModelFollower
+from service.features.streamers.records import record_of
+from service.scopes import Scope
+from service.store.base import Record, StreamerStore
+from service.store.models.base import ModelPointer, ModelStore, NotTheTarget, SecondVectors
+
+KIND = "model_backfill"
+_CHUNK = 100
+_LOOK_S = 0.2
+
+
+class BackfillJobs(Kind):
+    """The work of backfills. One that ends in the middle goes on where it stood."""
+
+    is_alone = True
+    scope: Scope = "admin"
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        models: ModelStore,
+        follower: ModelFollower,
+        *,
+        keep_bytes: bool,
+        timeout_s: float,
+    ) -> None:
+        """Encode what `store` holds.
+
+        Args:
+            store: of the streamers.
+            models: takes the vectors.
+            follower: what this replica holds.
+            keep_bytes: as of writes.
+            timeout_s: how long replicas have to load the model.
+        """
+        self._store = store
+        self._models = models
+        self._follower = follower
+        self._keep_bytes = keep_bytes
+        self._timeout_s = timeout_s
+
+    async def run(self, job: RunningJob) -> Mapping[str, Any]:
+        """Encode them; see `service.features.jobs.runner.Kind`."""
+        model, pace = job.input["model_version"], job.input["streamers_per_s"]
+        pointer = await self._begun(model)
+        pipeline = self._follower.encoder(model)
+        if pipeline is None:
+            raise missing_on(model, [self._follower.replica], "its encoder is not loaded")
+        after, done = job.checkpoint.get("after", ""), job.job.done
+        total = await persist(self._store.count)
+        while ids := await persist(partial(self._store.list_ids, after, _CHUNK)):
+            for part in await persist(partial(self._store.chunks, ids)):
+                began = time.monotonic()
+                await self._encode(job, pipeline, part, done)
+                after, done = part[-1], done + len(part)
+                if pace:
+                    await asyncio.sleep(began + len(part) / pace - time.monotonic())
+            total = max(total, done)
+        if pointer.state != "ready":
+            await self._moved(pointer, replace(pointer, state="ready"))
+        return {"model_version": model, "streamers": done}
+
+    async def _begun(self, model: str) -> ModelPointer:
+        """The pointer, once every replica encodes what is written for the model too."""
+        pointer = await persist(self._models.pointer)
+        if pointer.target != model:
+            raise ModelStateConflict(f"model {model!r} is no target any more: backfill it again")
+        deadline = time.monotonic() + self._timeout_s
+        while pointer.state == "preparing":
+            await persist(self._follower.refresh)
+            replicas = await persist(self._models.replicas)
+            missing = [name for name, held in replicas.items() if model not in held["encodes"]]
+            if not missing:
+                return await self._moved(pointer, replace(pointer, state="backfilling"))
+            if time.monotonic() > deadline:
+                why = {str(replicas[name]["problems"].get(model, "")) for name in missing}
+                raise missing_on(model, missing, "; ".join(sorted(filter(None, why))))
+            await asyncio.sleep(_LOOK_S)
+        await persist(self._follower.refresh)
+        return pointer
+
+    async def _moved(self, before: ModelPointer, after: ModelPointer) -> ModelPointer:
+        moved = await persist(lambda: self._models.move(before, after))
+        now = moved or await persist(self._models.pointer)
+        if (now.target, now.state) != (after.target, after.state):  # a lost answer is no failure
+            raise ModelStateConflict("the model was changed by others meanwhile")
+        return now
+
+    async def _encode(
+        self, job: RunningJob, pipeline: EncodingPipeline, ids: Sequence[str], done: int
+    ) -> None:
+        records = [each for each in await persist(lambda: self._store.get(ids)) if each is not None]
+        items = [_to_read(record, pipeline.model_version) for record in records]
+        encoded = await persist(lambda: pipeline.encode_many(items))
+        vectors: list[SecondVectors] = []
+        for record, each in zip(records, encoded, strict=True):
+            if isinstance(each, ServiceError):
+                raise _unreadable(record, pipeline.model_version, each.detail) from each
+            second = record_of(each, pipeline.model_version, keep_bytes=self._keep_bytes)
+            vectors.append(SecondVectors(second, record.version))
+        try:
+            await job.advance_with(
+                lambda step: self._models.add(vectors, step),
+                {"after": ids[-1]},
+                after=done,
+                done=done + len(ids),
+            )
+        except NotTheTarget as error:
+            raise ModelStateConflict(f"{error}: backfill it again") from error
+
+
+def missing_on(model: str, replicas: Sequence[str], why: str) -> ModelNotEverywhere:
+    """The error that names replicas which have not what they need of a model."""
+    return ModelNotEverywhere(
+        f"model {model!r} is missing on {', '.join(sorted(replicas))}: {why or 'not ready yet'}"
+    )
+
+
+def _to_read(record: Record, model: str) -> ToRead:
+    try:
+        profile = StreamerProfile.model_validate_json(record.profile)
+    except ValidationError as error:
+        raise _unreadable(record, model, first_problem(error)) from error
+    return ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
+
+
+def _unreadable(record: Record, model: str, why: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"stored streamer {record.streamer_id!r} can't be read by model {model}: {why}; change or "
+        "delete it, then retry"
+    )

@@ -1,0 +1,301 @@
+"""The life cycle of models: registered, backfilled, promoted, rolled back, retired."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from service.errors import JobNotFound, ModelNotFound, ModelStateConflict
+from service.features.jobs.service import Jobs
+from service.features.models.backfill import KIND, missing_on
+from service.features.models.bundles import check_compatible
+from service.features.models.following import ModelFollower
+from service.features.models.records import RegisteredModel, Registry
+from service.store.jobs import Job
+from service.store.models.base import ModelPointer, ModelStore
+from service.store.once import Once
+
+State = Literal["registered", "backfilling", "ready", "active", "retired"]
+_LOOK_S = 0.05
+_SWITCH_S = 5.0
+"""Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
+
+
+@dataclass(frozen=True)
+class ShownModel:
+    """A model, as everybody may know it.
+
+    Attributes:
+        model_version: of the model.
+        state: whether it serves, may, or is about to.
+        record: of its registration; None of a model that only the settings name.
+        job: its last backfill, while that is kept.
+        replicas: what each replica holds, by name.
+    """
+
+    model_version: str
+    state: State
+    record: RegisteredModel | None
+    job: Job | None
+    replicas: Mapping[str, Mapping[str, Any]]
+
+
+class Models:
+    """The use-cases of `/v1/models`."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        store: ModelStore,
+        follower: ModelFollower,
+        jobs: Jobs,
+    ) -> None:
+        """Change models.
+
+        Args:
+            registry: of models.
+            store: which model serves.
+            follower: what this replica holds.
+            jobs: where backfills are queued.
+        """
+        self._registry = registry
+        self._store = store
+        self._follower = follower
+        self._jobs = jobs
+
+    async def all(self) -> Sequence[ShownModel]:
+        """All that are registered, and the one that serves; in order of their registration."""
+        registered, pointer = await self._registry.all(), await self._store.pointer()
+        replicas = await self._store.replicas()
+        names = sorted(registered, key=lambda name: registered[name].registered_at)
+        names += [n for n in (pointer.active, pointer.target) if n and n not in registered]
+        return [await self._shown(n, registered.get(n), pointer, replicas) for n in names]
+
+    async def get(self, model_version: str) -> ShownModel:
+        """A model.
+
+        Raises:
+            ModelNotFound: it is not registered, and does not serve.
+        """
+        record, pointer = await self._registry.get(model_version), await self._store.pointer()
+        if record is None and model_version not in (pointer.active, pointer.target):
+            raise await self._unknown(model_version)
+        return await self._shown(model_version, record, pointer, await self._store.replicas())
+
+    async def register(self, folder: str, key_id: str) -> ShownModel:
+        """Register the bundle of a folder; once more, where it was registered.
+
+        Raises:
+            InvalidRequest: there is none, or it can't take the place of the one that serves.
+            ModelStateConflict: another model is being backfilled.
+        """
+        pointer = await self._store.pointer()
+        found = await asyncio.to_thread(self._follower.folder.find, folder)
+        manifest, name = found.manifest, found.manifest.model_version
+        if pointer.state in ("preparing", "backfilling"):
+            raise ModelStateConflict(
+                f"model {pointer.target!r} is being backfilled: register {name!r} when that is done"
+            )
+        check_compatible(manifest, self._follower.served_manifest())
+        before = await self._registry.get(name)
+        is_kept = name in (pointer.active, pointer.target)
+        if before is not None and is_kept and before.sha256 != found.sha256:
+            raise ModelStateConflict(
+                f"model {name!r} is {pointer.state or 'active'} as another bundle: export the new "
+                "one under another version"
+            )
+        record = RegisteredModel(
+            name,
+            folder,
+            found.sha256,
+            manifest.recipe,
+            manifest.created_by,
+            manifest.dim,
+            manifest.content_dim,
+            time.time(),
+            key_id,
+        )
+        if before is not None and is_kept:
+            record = replace(record, job_id=before.job_id, served=before.served)
+        await self._registry.put(record)
+        await self._follower.refresh()
+        return await self.get(name)
+
+    async def backfill(
+        self, model_version: str, streamers_per_s: float | None, once: Once | None
+    ) -> Job:
+        """Queue the job that encodes every stored streamer for a model, or let it go on.
+
+        Raises:
+            ModelNotFound: it is not registered.
+            ModelStateConflict: it serves or is ready, or another model is kept beside that one.
+            ModelNotEverywhere: a replica misses its bundle.
+            TooManyJobs: too many are queued.
+        """
+        record = await self._registered(model_version)
+        pointer = await self._store.pointer()
+        if pointer.active == model_version:
+            raise ModelStateConflict(f"model {model_version!r} is active already")
+        if pointer.target not in (None, model_version):
+            raise ModelStateConflict(
+                f"model {pointer.target!r} is kept beside the active one: retire it first"
+            )
+        if pointer.target == model_version:
+            if pointer.state == "ready":
+                raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
+            job = await self._job(record)
+            if job is not None and job.state in ("queued", "running"):
+                return job
+            if job is not None and job.state in ("failed", "cancelled"):
+                return await self._jobs.retry(job.job_id)
+        else:
+            await self._check_everywhere(record)
+            begun = ModelPointer(0, pointer.active, model_version, "preparing")
+            if await self._store.move(pointer, begun) is None:
+                raise ModelStateConflict("the model was changed by others meanwhile: look again")
+        asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
+        job = await self._jobs.start(KIND, asked, once=once)
+        await self._registry.update(model_version, job_id=job.job_id, retired=False)
+        return job
+
+    async def pause(self, model_version: str) -> ShownModel:
+        """Stop its backfill where it stands; writes go on being encoded for both models.
+
+        Raises:
+            ModelNotFound: it is not registered.
+            ModelStateConflict: it is not being backfilled.
+        """
+        job = await self._job(await self._registered(model_version))
+        if job is None or job.state not in ("queued", "running"):
+            raise ModelStateConflict(f"model {model_version!r} is not being backfilled")
+        await self._jobs.cancel(job.job_id)
+        return await self.get(model_version)
+
+    async def promote(self, model_version: str) -> ShownModel:
+        """Answer by a model that is ready, on all replicas.
+
+        Raises:
+            ModelNotFound: it is not registered.
+            ModelStateConflict: it is active already, or not ready.
+            ModelNotEverywhere: a replica has not its index yet, or misses its bundle.
+        """
+        pointer = await self._store.pointer()
+        if pointer.active == model_version:
+            raise ModelStateConflict(f"model {model_version!r} is active already")
+        if pointer.target != model_version or pointer.state != "ready":
+            state = (await self.get(model_version)).state
+            raise ModelStateConflict(
+                f"model {model_version!r} is {state}: only a model that is ready can be promoted"
+            )
+        await self._swap(pointer)
+        return await self.get(model_version)
+
+    async def roll_back(self) -> ShownModel:
+        """Answer by the model that is kept beside the active one, as before the promotion.
+
+        Raises:
+            ModelStateConflict: none is kept.
+            ModelNotEverywhere: a replica has not its index.
+        """
+        pointer = await self._store.pointer()
+        if pointer.target is None or pointer.state != "ready":
+            raise ModelStateConflict("no model is kept beside the active one to roll back to")
+        record = await self._registry.get(pointer.target)
+        if record is not None and not record.served:
+            raise ModelStateConflict(
+                f"model {pointer.target!r} has not served yet: there is nothing to roll back to"
+            )
+        await self._swap(pointer)
+        return await self.get(pointer.target)
+
+    async def retire(self, model_version: str) -> ShownModel:
+        """Keep a model no longer beside the active one: writes are encoded for one model again.
+
+        Raises:
+            ModelNotFound: it is not registered.
+            ModelStateConflict: it is active, or not kept.
+        """
+        pointer = await self._store.pointer()
+        if pointer.active == model_version:
+            raise ModelStateConflict(
+                f"model {model_version!r} is active: promote another one first"
+            )
+        if pointer.target != model_version:
+            await self.get(model_version)
+            raise ModelStateConflict(f"model {model_version!r} is not kept")
+        record = await self._registry.get(model_version)
+        job = None if record is None else await self._job(record)
+        if await self._store.move(pointer, ModelPointer(0, pointer.active)) is None:
+            raise ModelStateConflict("the model was changed by others meanwhile: look again")
+        if job is not None and job.state in ("queued", "running"):
+            await self._jobs.cancel(job.job_id)
+        await self._registry.update(model_version, retired=True, served=False)
+        await self._follower.refresh()
+        return await self.get(model_version) if record else await self.get(str(pointer.active))
+
+    async def _swap(self, pointer: ModelPointer) -> None:
+        active, target = str(pointer.active), str(pointer.target)
+        replicas = await self._store.replicas()
+        missing = [name for name, held in replicas.items() if target not in held["indexed"]]
+        if missing:
+            why = {str(replicas[name]["problems"].get(target, "")) for name in missing}
+            raise missing_on(target, missing, "; ".join(sorted(filter(None, why))))
+        after = ModelPointer(0, target, active, "ready")
+        if await self._store.move(pointer, after) is None:
+            now = await self._store.pointer()
+            if (now.active, now.target) != (target, active):
+                raise ModelStateConflict("the model was changed by others meanwhile: look again")
+        await self._registry.update(active, served=True)
+        await self._registry.update(target, served=True)
+        await self._follower.refresh()
+        deadline = time.monotonic() + _SWITCH_S
+        while time.monotonic() < deadline:
+            replicas = await self._store.replicas()
+            if all(held["serves"] == target for held in replicas.values()):
+                return
+            await asyncio.sleep(_LOOK_S)
+
+    async def _check_everywhere(self, record: RegisteredModel) -> None:
+        replicas = await self._store.replicas()
+        bundles = {name: held["bundles"] for name, held in replicas.items()}
+        wanted, name = record.sha256, record.model_version
+        missing = [each for each, held in bundles.items() if held.get(name) != wanted]
+        if missing:
+            why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
+            raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
+
+    async def _registered(self, model_version: str) -> RegisteredModel:
+        record = await self._registry.get(model_version)
+        if record is None:
+            raise await self._unknown(model_version)
+        return record
+
+    async def _unknown(self, model_version: str) -> ModelNotFound:
+        known = ", ".join(sorted(await self._registry.all())) or "none"
+        return ModelNotFound(f"there is no model {model_version!r}; known: {known}")
+
+    async def _job(self, record: RegisteredModel) -> Job | None:
+        if not record.job_id:
+            return None
+        try:
+            return await self._jobs.get(record.job_id)
+        except JobNotFound:
+            return None
+
+    async def _shown(
+        self,
+        name: str,
+        record: RegisteredModel | None,
+        pointer: ModelPointer,
+        replicas: Mapping[str, Mapping[str, Any]],
+    ) -> ShownModel:
+        state: State = "registered"
+        if name == pointer.active:
+            state = "active"
+        elif name == pointer.target:
+            state = "ready" if pointer.state == "ready" else "backfilling"
+        elif record is not None and record.retired:
+            state = "retired"
+        job = None if record is None else await self._job(record)
+        return ShownModel(name, state, record, job, replicas)

@@ -1,0 +1,1 @@
+"""The OpenAPI document for people: links between operations, and the page that follows them."""

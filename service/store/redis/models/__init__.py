@@ -1,0 +1,1 @@
+"""Vectors of a second model beside those that are served, and which model serves."""

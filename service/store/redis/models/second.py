@@ -1,0 +1,86 @@
+"""Fields of a record's hash that a second model made: `next_<field>`, beside those of the first.
+
+Which of the two is served is not told by the place but by `model_version` and `next_model_version`:
+a change of the model that serves, and a change back, move nothing.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from service.store.base import Record
+from service.store.redis.client import Argument, RedisClient
+
+SECOND = "next_"
+MADE_BY_MODEL: tuple[str, ...] = (
+    "embedding",
+    "content",
+    "facets",
+    "status",
+    "modalities",
+    "id_embedding",
+    "tower_vectors",
+)
+_MODEL = "model_version"
+
+
+def made_by_model(record: Record) -> list[Argument]:
+    """What a model made of a profile, in the order of `MADE_BY_MODEL`."""
+    return [getattr(record, name) for name in MADE_BY_MODEL]
+
+
+def wide(names: Sequence[str]) -> list[str]:
+    """Names of fields, and after them all that a second model made; for `narrowed`."""
+    return [*names, *(SECOND + name for name in (*MADE_BY_MODEL, _MODEL))]
+
+
+def narrowed(row: Sequence[Any], names: Sequence[str], model: str) -> list[Any]:
+    """The fields `names` as a model made them, of a row of `wide`.
+
+    Those of the first model, where neither is `model`.
+    """
+    first = list(row[: len(names)])
+    made: tuple[str, ...] = (*MADE_BY_MODEL, _MODEL)
+    second: dict[str, Any] = dict(zip(made, row[len(names) :], strict=True))
+    wanted = model.encode()
+    if second[_MODEL] == wanted and first[names.index(_MODEL)] != wanted:
+        for at, name in enumerate(names):
+            first[at] = second.get(name, first[at])
+    return first
+
+
+async def rows_of(
+    client: RedisClient, keys: Sequence[str], names: Sequence[str], model: str | None
+) -> list[list[Any]]:
+    """Fields of hashes, of those that a model made the ones that `model` did; None = the first.
+
+    Most hashes have one model's alone and are read once.
+    """
+    if model is None or not {_MODEL, *MADE_BY_MODEL} & set(names):
+        return await client.ask_all([("HMGET", key, *names) for key in keys])
+    asked = list(names) if _MODEL in names else [*names, _MODEL]
+    rows = await client.ask_all([("HMGET", key, *asked) for key in keys])
+    at, mine = asked.index(_MODEL), model.encode()
+    others = [i for i, row in enumerate(rows) if row[at] not in (None, mine)]
+    fields = wide(asked)
+    again = await client.ask_all([("HMGET", keys[i], *fields) for i in others])
+    for i, row in zip(others, again, strict=True):
+        rows[i] = narrowed(row, asked, model)
+    return [row[: len(names)] for row in rows]
+
+
+async def set_model(client: RedisClient, meta: str, version: str) -> None:
+    """Record the model whose vectors are stored; there is no target then."""
+    await client.ask_together(
+        [
+            ("HSET", meta, "model_version", version),
+            ("HDEL", meta, "target_model", "target_state"),
+            ("HINCRBY", meta, "models_revision", 1),
+        ]
+    )
+
+
+async def kept_models(client: RedisClient, meta: str) -> tuple[str | None, str | None]:
+    """The model that serves, and the other one whose vectors are written too; or None."""
+    found: list[bytes | None] = await client.ask("HMGET", meta, "model_version", "target_model")
+    active, target = (None if name is None else name.decode() for name in found)
+    return active, target

@@ -1,0 +1,110 @@
+"""Which model serves, on Valkey or Redis.
+
+ss:meta             hash: model_version (of the active model), target_model, target_state,
+                    models_revision
+ss:models:replicas  hash: by replica, when it told what it holds, and that
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from service.store.jobs import JobStep, LeaseLost
+from service.store.models.base import (
+    SEEN_S,
+    ModelPointer,
+    NotTheTarget,
+    SecondVectors,
+    TargetState,
+)
+from service.store.redis.client import Argument, RedisClient
+from service.store.redis.models.second import made_by_model
+
+_ADD = Path(__file__).with_name("add.lua").read_text(encoding="utf-8")
+_FIELDS = ("models_revision", "model_version", "target_model", "target_state")
+_MOVE = """
+-- KEYS  meta;  ARGV  revision, active, target, state ("" = none)
+local now = redis.call('HGET', KEYS[1], 'models_revision') or '0'
+if now ~= ARGV[1] then
+  return 0
+end
+for i, name in ipairs({'model_version', 'target_model', 'target_state'}) do
+  if ARGV[i + 1] == '' then
+    redis.call('HDEL', KEYS[1], name)
+  else
+    redis.call('HSET', KEYS[1], name, ARGV[i + 1])
+  end
+end
+return redis.call('HINCRBY', KEYS[1], 'models_revision', 1)
+"""
+_NOTE = """
+-- KEYS  replicas;  ARGV  replica, what it holds
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
+"""
+_SEEN = """
+-- KEYS  replicas;  ARGV  seconds
+local now, found = tonumber(redis.call('TIME')[1]), {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at = tonumber(string.match(all[i + 1], '^%d+'))
+  if now - at <= tonumber(ARGV[1]) then
+    found[#found + 1] = all[i]
+    found[#found + 1] = string.match(all[i + 1], '|(.*)')
+  elseif now - at > 3600 then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return found
+"""
+
+
+class RedisModels:
+    """A `ModelStore` on a Valkey or Redis server."""
+
+    def __init__(self, client: RedisClient, prefix: str = "ss:") -> None:
+        """Keep it by `client`, under a prefix."""
+        self._client = client
+        self._meta, self._replicas = f"{prefix}meta", f"{prefix}models:replicas"
+        self._record, self._job = f"{prefix}record:", f"{prefix}job:"
+        self._move, self._note = client.script(_MOVE), client.script(_NOTE)
+        self._seen, self._add = client.script(_SEEN), client.script(_ADD)
+
+    async def pointer(self) -> ModelPointer:
+        """Which model serves at the moment."""
+        found: list[bytes | None] = await self._client.ask("HMGET", self._meta, *_FIELDS)
+        revision, active, target, state = (None if f is None else f.decode() for f in found)
+        return ModelPointer(int(revision or 0), active, target, cast(TargetState | None, state))
+
+    async def move(self, before: ModelPointer, after: ModelPointer) -> ModelPointer | None:
+        """Change the pointer, if it is `before` still; see `ModelStore.move`."""
+        wanted = [after.active or "", after.target or "", after.state or ""]
+        if not await self._move([self._meta], [before.revision, *wanted]):
+            return None
+        return ModelPointer(before.revision + 1, after.active, after.target, after.state)
+
+    async def add(self, vectors: Sequence[SecondVectors], step: JobStep) -> int:
+        """Store vectors of the target and a job's progress; see `ModelStore.add`."""
+        model = vectors[0].record.model_version if vectors else (await self.pointer()).target or ""
+        keys = [self._meta, self._job + step.lease.job_id]
+        arguments: list[Argument] = [model, step.lease.token, step.checkpoint]
+        arguments += [step.after, step.done]
+        for each in vectors:
+            keys.append(self._record + each.record.streamer_id)
+            arguments += [each.version, *made_by_model(each.record)]
+        stored = int(await self._add(keys, arguments))
+        if stored == -1:
+            raise LeaseLost("the job that this is a step of is run by others, or further")
+        if stored == -2:
+            raise NotTheTarget(f"{model} is no target any more")
+        return stored
+
+    async def note_replica(self, replica: str, held: Mapping[str, Any]) -> None:
+        """Tell what a replica holds."""
+        await self._note([self._replicas], [replica, json.dumps(held)])
+
+    async def replicas(self, seen_within_s: float = SEEN_S) -> dict[str, Mapping[str, Any]]:
+        """What replicas hold, of those that told it lately."""
+        found: list[bytes] = await self._seen([self._replicas], [int(seen_within_s)])
+        held: list[dict[str, Any]] = [json.loads(text) for text in found[1::2]]
+        return {name.decode(): one for name, one in zip(found[::2], held, strict=True)}

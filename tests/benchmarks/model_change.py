@@ -1,0 +1,169 @@
+"""A change of the model under questions and writes, and the way back.
+
+    python -m tests.benchmarks.model_change --rows 100000
+
+Questions come at a fixed rate, writes too, to one service with its own store. That no answer mixes
+two models is tested in tests/reliability/test_model_change.py; this is about time. Each phase has
+its percentiles beside those of the phase before the backfill, in the same run. The exit status is 1
+when a target is missed: an error, a p99 of more than twice the quiet one's, a roll-back of more
+than 5 s.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+
+from tests.benchmarks.closed_loop import http_request
+from tests.benchmarks.open_loop import Arrivals, Generator
+from tests.bundles import TOPICS, write_bundle
+from tests.service.process import Service
+
+_NEXT = "test-1"
+_WORDS = [word for words in TOPICS.values() for word in words.split()]
+_PART = 2000
+_SLOWER, _ROLLBACK_S = 2.0, 5.0
+_LONGEST_S = 3600
+
+
+def _profile(place: int, rng: np.random.Generator) -> dict[str, object]:
+    words = rng.choice(_WORDS, 6, replace=False).tolist()
+    return {"streamer_id": f"s{place}", "name": f"channel {place}", "bio": " ".join(words)}
+
+
+class _Writer:
+    """Writes at a fixed rate; counts what was not acknowledged."""
+
+    def __init__(self, url: str, rows: int, per_s: float) -> None:
+        self.written, self.errors = 0, list[str]()
+        self._url, self._rows, self._pause_s = url, rows, 1 / per_s
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        rng, due = np.random.default_rng(5), time.monotonic()
+        with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
+            while not self._is_over.is_set():
+                profile = _profile(int(rng.integers(self._rows)), rng)
+                name = profile.pop("streamer_id")
+                answer = client.put(f"/v1/streamers/{name}", json=profile)
+                self.written += 1
+                if not answer.is_success:
+                    self.errors.append(answer.text)
+                due += self._pause_s
+                self._is_over.wait(max(0.0, due - time.monotonic()))
+
+
+def _model(client: httpx.Client) -> dict[str, object]:
+    answer = client.get(f"/v1/models/{_NEXT}")
+    answer.raise_for_status()
+    return answer.json()
+
+
+def _fill(client: httpx.Client, rows: int) -> None:
+    rng, begin = np.random.default_rng(1), time.perf_counter()
+    for start in range(0, rows, _PART):
+        lines = [json.dumps(_profile(i, rng)) for i in range(start, min(start + _PART, rows))]
+        headers = {"Content-Type": "application/x-ndjson"}
+        answer = client.post("/v1/streamers:bulk", content="\n".join(lines), headers=headers)
+        answer.raise_for_status()
+    print(f"{rows:,} streamers written in {time.perf_counter() - begin:,.0f} s", flush=True)
+
+
+class _Phases:
+    """Asks at a fixed rate, phase by phase."""
+
+    def __init__(self, generator: Generator, port: int, asked: list[bytes], rate: float) -> None:
+        self._generator, self._port, self._asked, self._rate = generator, port, asked, rate
+        self.p99: dict[str, float] = {}
+        self.refused = 0
+
+    def run(self, name: str, seconds: float) -> None:
+        """One phase of so many seconds."""
+        self.note(name, self._generator.send(self._port, self._asked, self._rate, seconds).result())
+
+    def note(self, name: str, found: Arrivals) -> None:
+        """Print and keep what became of it; of phases of one name the slowest."""
+        refused = int((~found.accepted).sum())
+        self.refused += refused
+        self.p99[name] = max(self.p99.get(name, 0.0), found.ms(0.99))
+        print(
+            f"{name}: p50 {found.ms(0.5):.1f}, p99 {found.ms(0.99):.1f} ms, {refused} refused",
+            flush=True,
+        )
+
+
+def _changed(client: httpx.Client, path: str) -> float:
+    begin = time.perf_counter()
+    client.post(path).raise_for_status()
+    took = time.perf_counter() - begin
+    print(f"{path}: {took:.2f} s", flush=True)
+    return took
+
+
+def main() -> int:
+    """Print the figures."""
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.model_change")
+    parser.add_argument("--rows", type=int, default=100_000)
+    parser.add_argument("--questions", type=float, default=200, help="a second")
+    parser.add_argument("--writes", type=float, default=50, help="a second")
+    parser.add_argument("--pace", type=float, default=1000, help="of the backfill")
+    parser.add_argument("--seconds", type=float, default=20, help="of each phase")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder, Generator() as generator:
+        models = Path(folder) / "models"
+        write_bundle(models / "first")
+        write_bundle(models / "next", seed=1)
+        data = Path(folder) / "data"
+        with Service(models / "first", data, STREAMER_MODELS__FOLDER=str(models)) as service:
+            client = service.wait_until_ready().client
+            client.timeout = httpx.Timeout(120)
+            _fill(client, args.rows)
+            places = np.random.default_rng(3).integers(args.rows, size=2000).tolist()
+            asked = [http_request("GET", f"/v1/streamers/s{i}/similar") for i in places]
+            phases = _Phases(generator, urlsplit(service.url).port or 0, asked, args.questions)
+            writer = _Writer(service.url, args.rows, args.writes)
+            writer.start()
+            try:
+                phases.run("warm", args.seconds)
+                phases.run("one model", args.seconds)
+                client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+                pace = {"streamers_per_s": args.pace}
+                client.post(f"/v1/models/{_NEXT}:backfill", params=pace).raise_for_status()
+                deadline = time.monotonic() + _LONGEST_S
+                while not _model(client)["replicas"][0]["is_indexed"]:  # type: ignore[index]
+                    phases.run("backfill", args.seconds)
+                    assert time.monotonic() < deadline
+                phases.run("two models", args.seconds)
+                _changed(client, f"/v1/models/{_NEXT}:promote")
+                phases.run("promoted", args.seconds)
+                back_s = _changed(client, "/v1/models:rollback")
+                phases.run("rolled back", args.seconds)
+            finally:
+                writer.stop()
+            print(f"{writer.written} writes, {len(writer.errors)} errors {writer.errors[:1]}")
+    quiet = phases.p99["one model"]
+    ratios = {name: p99 / quiet for name, p99 in phases.p99.items()}
+    for name, ratio in ratios.items():
+        print(f"p99 of {name}: {ratio:.2f} x (target {_SLOWER})")
+    is_slow = max(ratios[n] for n in ("backfill", "two models", "promoted", "rolled back"))
+    missed = is_slow > _SLOWER or back_s > _ROLLBACK_S or phases.refused or writer.errors
+    return int(bool(missed))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""From one model to the next and back, while the service answers."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.settings import Settings
+from service.settings.models import Models
+from tests.bundles import TOPICS, write_bundle
+from tests.service.conftest import put
+from tests.service.process import wait_until
+
+FIRST, NEXT = "test-0", "test-1"
+TOPIC_NAMES = tuple(TOPICS)
+
+
+@pytest.fixture
+def folder(bundle: Path, tmp_path: Path) -> Path:
+    """Of models: the one that is served first, and the next one."""
+    folder = tmp_path / "models"
+    shutil.copytree(bundle, folder / "first")
+    write_bundle(folder / "next", seed=1)
+    return folder
+
+
+def opened(folder: Path, data_dir: Path) -> TestClient:
+    settings = Settings(bundle=folder / "first", data_dir=data_dir, models=Models(folder=folder))
+    return TestClient(create_app(settings), base_url="http://localhost")
+
+
+def fill(client: TestClient) -> None:
+    for i in range(40):
+        put(client, f"s{i:02}", name=f"n{i}", tags=[TOPIC_NAMES[i % 4]], bio=TOPICS["cooking"])
+
+
+@pytest.fixture
+def client(folder: Path, tmp_path: Path) -> Iterator[TestClient]:
+    with opened(folder, tmp_path / "data") as client:
+        fill(client)
+        yield client
+
+
+def model(client: TestClient, name: str) -> dict[str, Any]:
+    answer = client.get(f"/v1/models/{name}")
+    answer.raise_for_status()
+    return answer.json()
+
+
+def refused(client: TestClient, path: str, **options: Any) -> str:
+    """Why it was refused with 409."""
+    answer = client.post(path, **options)
+    assert answer.status_code == 409, answer.text
+    return str(answer.json()["detail"])
+
+
+def answers(client: TestClient) -> list[Any]:
+    """What is asked of a model, without how long it took and how far the index is."""
+    ids = [f"s{i:02}" for i in range(40)]
+    asked = [
+        client.get(f"/v1/streamers/{ids[0]}/similar", params={"k": 20}),
+        client.post("/v1/similar", json={"positive": [{"profile": {"tags": ["music"]}}], "k": 20}),
+        client.post("/v1/dedup", json={"ids": ids[:12]}),
+        client.get(f"/v1/streamers/{ids[1]}/embedding"),
+    ]
+    found: list[Any] = []
+    for answer in asked:
+        answer.raise_for_status()
+        kept = answer.json()
+        for name in ("took_ms", "index_sequence"):
+            kept.pop(name, None)
+        found.append(kept)
+    return found
+
+
+def backfilled(client: TestClient, name: str = NEXT, folder: str = "next") -> None:
+    client.post("/v1/models", json={"folder": folder}).raise_for_status()
+    answer = client.post(f"/v1/models/{name}:backfill")
+    assert answer.status_code == 202, answer.text
+    wait_until(lambda: model(client, name)["state"] == "ready", "it is backfilled")
+    wait_until(lambda: model(client, name)["replicas"][0]["is_indexed"], "its index is complete")
+
+
+def test_there_and_back(client: TestClient) -> None:
+    before = answers(client)
+    registered = client.post("/v1/models", json={"folder": "next"})
+    assert registered.status_code == 201
+    assert registered.json()["state"] == "registered"
+    assert registered.json()["replicas"][0]["has_bundle"]
+    backfilled(client)
+    assert answers(client) == before
+    promoted = client.post(f"/v1/models/{NEXT}:promote")
+    promoted.raise_for_status()
+    assert promoted.json()["state"] == "active"
+    assert promoted.json()["replicas"][0]["serves"]
+    assert client.get("/readyz").json()["model_version"] == NEXT
+    after = answers(client)
+    assert {answer["model_version"] for answer in after} == {NEXT}
+    assert after[0]["hits"] != before[0]["hits"]
+    states = {m["model_version"]: m["state"] for m in client.get("/v1/models").json()["models"]}
+    assert states == {NEXT: "active", FIRST: "ready"}
+    # What is written meanwhile is there after the way back too.
+    written = put(client, "meanwhile", tags=["travel"], bio=TOPICS["travel"])
+    client.delete("/v1/streamers/s39").raise_for_status()
+    client.post("/v1/models:rollback").raise_for_status()
+    found = client.post(
+        "/v1/similar",
+        json={"positive": [{"profile": {"tags": ["travel"]}}], "k": 100, "after_sequence": written},
+    ).json()
+    assert found["model_version"] == FIRST
+    names = {hit["streamer_id"] for hit in found["hits"]}
+    assert "meanwhile" in names
+    assert "s39" not in names
+    put(client, "s39", name="n39", tags=[TOPIC_NAMES[39 % 4]], bio=TOPICS["cooking"])
+    last = client.delete("/v1/streamers/meanwhile").json()["sequence"]
+    client.post(
+        "/v1/similar",
+        json={"positive": [{"streamer_id": "s00"}], "after_sequence": last},
+    ).raise_for_status()
+    assert answers(client) == before
+    retired = client.post(f"/v1/models/{NEXT}:retire")
+    assert retired.json()["state"] == "retired"
+    put(client, "s38", name="other", tags=["music"])
+    assert client.get("/v1/streamers/s38").json()["model_version"] == FIRST
+
+
+def test_an_answer_that_was_begun_goes_on(client: TestClient) -> None:
+    question = {
+        "positive": [{"streamer_id": "s00"}],
+        "k": 10,
+        "pages": True,
+        "min_score": -1.0,
+    }
+    first = client.post("/v1/similar", json=question).json()
+    backfilled(client)
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    second = client.get("/v1/similar", params={"cursor": first["next_cursor"]})
+    second.raise_for_status()
+    assert second.json()["model_version"] == FIRST
+    assert client.post("/v1/similar", json=question).json()["model_version"] == NEXT
+
+
+def test_a_model_that_was_promoted_serves_after_a_restart(folder: Path, tmp_path: Path) -> None:
+    with opened(folder, tmp_path / "data") as client:
+        fill(client)
+        before = answers(client)
+        backfilled(client)
+        client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+        after = answers(client)
+    with opened(folder, tmp_path / "data") as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200, "it is ready")
+        assert answers(client) == after
+        wait_until(lambda: model(client, FIRST)["replicas"][0]["is_indexed"], "the other one too")
+        client.post("/v1/models:rollback").raise_for_status()
+        assert answers(client) == before
+
+
+def test_paused_it_goes_on_where_it_stood(client: TestClient) -> None:
+    client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+    slow = {"streamers_per_s": 1}
+    job = client.post(f"/v1/models/{NEXT}:backfill", params=slow).json()
+    again = client.post(f"/v1/models/{NEXT}:backfill", params=slow).json()
+    assert again["job_id"] == job["job_id"]
+    wait_until(lambda: model(client, NEXT)["backfill"]["state"] == "running", "it runs")
+    client.post(f"/v1/models/{NEXT}:pause").raise_for_status()
+    wait_until(lambda: model(client, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
+    assert "is not being backfilled" in refused(client, f"/v1/models/{NEXT}:pause")
+    assert model(client, NEXT)["state"] == "backfilling"
+    assert "only a model that is ready" in refused(client, f"/v1/models/{NEXT}:promote")
+    assert "is being backfilled" in refused(client, "/v1/models", json={"folder": "next"})
+    client.post(f"/v1/models/{NEXT}:retire").raise_for_status()
+    assert model(client, NEXT)["state"] == "retired"
+    backfilled(client)
+
+
+def test_what_can_not_be_done_says_why(client: TestClient, folder: Path) -> None:
+    assert client.post("/v1/models/nobody:promote").status_code == 404
+    assert client.get("/v1/models/nobody").status_code == 404
+    assert "is active already" in refused(client, f"/v1/models/{FIRST}:promote")
+    assert "promote another one first" in refused(client, f"/v1/models/{FIRST}:retire")
+    assert "no model is kept" in refused(client, "/v1/models:rollback")
+    backfilled(client)
+    assert "has not served yet" in refused(client, "/v1/models:rollback")
+    assert "is ready: promote or retire it" in refused(client, f"/v1/models/{NEXT}:backfill")
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    assert "is active already" in refused(client, f"/v1/models/{NEXT}:promote")
+
+
+def of_other_width(folder: Path) -> None:
+    write_bundle(folder, seed=2, content_dim=64)
+
+
+def of_other_schema(folder: Path) -> None:
+    write_bundle(folder, seed=2)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    (folder / "manifest.json").write_text(json.dumps(manifest | {"schema_version": 99}))
+
+
+def of_other_tokenizer(folder: Path) -> None:
+    write_bundle(folder, seed=2, tower=True)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["tower_checks"][0]["inputs_fingerprint"] = "0" * 64
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def of_a_changed_file(folder: Path) -> None:
+    write_bundle(folder, seed=2)
+    with (folder / "encoder.onnx").open("ab") as file:
+        file.write(b"x")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (of_other_width, "content_dim 64, the model that serves has 128"),
+        (of_other_schema, "schema_version"),
+        (of_other_tokenizer, "other inputs of tower"),
+        (of_a_changed_file, "bytes"),
+    ],
+)
+def test_a_bundle_that_can_not_serve(
+    client: TestClient, folder: Path, spoil: Callable[[Path], None], why: str
+) -> None:
+    spoil(folder / "bad")
+    answer = client.post("/v1/models", json={"folder": "bad"})
+    assert answer.status_code == 422, answer.text
+    (error,) = answer.json()["errors"]
+    assert error["pointer"] == "/folder"
+    assert why in error["detail"]
+
+
+@pytest.mark.parametrize("name", ["../first", "nowhere", "first/../../data", "."])
+def test_a_folder_elsewhere(client: TestClient, name: str) -> None:
+    assert client.post("/v1/models", json={"folder": name}).status_code == 422
+
+
+def test_a_replica_that_lost_the_bundle_is_named(folder: Path, tmp_path: Path) -> None:
+    with opened(folder, tmp_path / "data") as client:
+        fill(client)
+        client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+    shutil.rmtree(folder / "next")
+    write_bundle(folder / "next", seed=1, content_dim=64)  # another one in its place
+    with opened(folder, tmp_path / "data") as client:
+
+        def problems() -> list[dict[str, Any]]:
+            return [each for each in model(client, NEXT)["replicas"] if each["problem"]]
+
+        wait_until(lambda: bool(problems()), "it tells what is wrong")
+        (replica,) = problems()
+        assert "is another one than was registered" in replica["problem"]
+        assert replica["replica"] in refused(client, f"/v1/models/{NEXT}:backfill")

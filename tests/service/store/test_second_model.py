@@ -1,0 +1,147 @@
+"""Vectors of a second model beside those that are served, and the pointer that says which serve."""
+
+from dataclasses import replace
+
+import pytest
+
+from service.errors import ModelChanged
+from service.store.base import Record, Upsert
+from service.store.jobs import JobStep, LeaseLost, NewJob
+from service.store.models.base import ModelPointer, NotTheTarget, SecondVectors
+from service.store.redis.jobs import JobLimits, RedisJobs
+from service.store.redis.models.store import RedisModels
+from service.store.redis.store import RedisStore
+from tests.service.store.records import put, read_log, record, scanned, sequence, upsert
+
+pytestmark = pytest.mark.anyio
+FIRST, NEXT, THIRD = "model-1", "model-2", "model-3"
+
+
+def by(model: str, streamer_id: str, text: str = "") -> Record:
+    """A record as another model makes it: other vectors of the same profile."""
+    made = record(streamer_id, text)
+    turned = bytes(255 - byte for byte in made.embedding)
+    return replace(made, embedding=turned, content=turned[::-1], model_version=model)
+
+
+def both(streamer_id: str, text: str = "", second: str = NEXT) -> Upsert:
+    return replace(upsert(streamer_id, text), second=by(second, streamer_id, text))
+
+
+async def set_target(store: RedisStore, state: str, model: str = NEXT) -> RedisModels:
+    models = RedisModels(store.client)
+    now = await models.pointer()
+    moved = await models.move(now, ModelPointer(0, now.active, model, state))  # type: ignore[arg-type]
+    assert moved is not None
+    return models
+
+
+async def running_job(store: RedisStore) -> JobStep:
+    jobs = RedisJobs(store.client, JobLimits(60, 10, 600, b"{}"))
+    await jobs.submit(NewJob("1", "backfill", "", b"{}"))
+    job = await jobs.claim([""], ["backfill"])
+    assert job is not None
+    return JobStep(job.lease, b"{}", 0, 1)
+
+
+async def test_without_a_target_a_second_record_is_left_out(store: RedisStore) -> None:
+    await put(store, "a")
+    written = sequence(await store.write([both("a", "new")]))
+    assert (await scanned(store.of_model(NEXT)))["a"].model_version == FIRST
+    (entry,) = await read_log(store.of_model(NEXT), written - 1, written)
+    assert entry.entry is not None
+    assert entry.entry.model_version == FIRST
+
+
+async def test_writes_lack_no_model(store: RedisStore) -> None:
+    await put(store, "a")
+    await set_target(store, "preparing")
+    await put(store, "a", "while replicas load the model")
+    await set_target(store, "backfilling")
+    with pytest.raises(ModelChanged, match="takes vectors of model model-2"):
+        await store.write([upsert("a", "lacks the next model's")])
+    written = sequence(await store.write([both("a", "has both")]))
+    for model, made in ((FIRST, record("a", "has both")), (NEXT, by(NEXT, "a", "has both"))):
+        view = store.of_model(model)
+        (found,) = await view.get(["a"])
+        assert found == replace(made, version=written)
+        assert (await scanned(view))["a"].embedding == made.embedding
+        (entry,) = await read_log(view, written - 1, written)
+        assert entry.entry is not None
+        assert (entry.entry.embedding, entry.entry.model_version) == (made.embedding, model)
+        assert await view.model_versions(["a"]) == [model]
+
+
+async def test_a_backfill_leaves_newer_versions_alone(store: RedisStore) -> None:
+    old, new = await put(store, "old"), await put(store, "new")
+    models = await set_target(store, "backfilling")
+    changed = sequence(await store.write([both("new", "changed")]))
+    step = await running_job(store)
+    vectors = [
+        SecondVectors(by(NEXT, "old"), old),
+        SecondVectors(by(NEXT, "new"), new),
+        SecondVectors(by(NEXT, "gone"), 1),
+    ]
+    assert await models.add(vectors, step) == 1
+    seen = await scanned(store.of_model(NEXT))
+    assert {name: (e.version, e.embedding) for name, e in seen.items()} == {
+        "old": (old, by(NEXT, "old").embedding),
+        "new": (changed, by(NEXT, "new", "changed").embedding),
+    }
+    assert (await scanned(store))["old"].embedding == record("old").embedding
+    with pytest.raises(LeaseLost):  # the step was made already
+        await models.add(vectors, step)
+
+
+async def test_vectors_of_a_model_that_is_no_target_are_refused(store: RedisStore) -> None:
+    version = await put(store, "a")
+    models = await set_target(store, "backfilling")
+    step = await running_job(store)
+    with pytest.raises(NotTheTarget, match="model-3"):
+        await models.add([SecondVectors(by(THIRD, "a"), version)], step)
+    now = await models.pointer()
+    assert await models.move(now, ModelPointer(0, FIRST)) is not None
+    with pytest.raises(NotTheTarget, match="model-2"):
+        await models.add([SecondVectors(by(NEXT, "a"), version)], step)
+    assert (await scanned(store.of_model(NEXT)))["a"].model_version == FIRST
+
+
+async def test_promotion_and_rollback_move_nothing(store: RedisStore) -> None:
+    await put(store, "a")
+    models = await set_target(store, "backfilling")
+    await store.write([both("a", "has both")])
+    ready = await models.move(await models.pointer(), ModelPointer(0, FIRST, NEXT, "ready"))
+    assert ready is not None
+    promoted = await models.move(ready, ModelPointer(0, NEXT, FIRST, "ready"))
+    assert promoted is not None
+    assert await models.move(ready, ModelPointer(0, FIRST)) is None  # somebody was faster
+    assert await store.kept_models() == (NEXT, FIRST)
+    # Who has not heard of it yet writes as before, and the other way round.
+    await store.write([both("b", "by a replica that is late")])
+    await store.write([Upsert(by(NEXT, "c"), second=record("c"))])
+    for model, made in ((FIRST, record), (NEXT, lambda *a: by(NEXT, *a))):
+        seen = await scanned(store.of_model(model))
+        assert {name: e.embedding for name, e in seen.items()} == {
+            "a": made("a", "has both").embedding,
+            "b": made("b", "by a replica that is late").embedding,
+            "c": made("c").embedding,
+        }
+    # Retired: a late replica's own model is not kept, the one that serves is.
+    assert await models.move(promoted, ModelPointer(0, NEXT)) is not None
+    await store.write([both("b", "last")])
+    seen = await scanned(store.of_model(NEXT))
+    assert seen["b"].embedding == by(NEXT, "b", "last").embedding
+    assert (await scanned(store.of_model(FIRST)))["b"].model_version == NEXT
+
+
+async def test_a_third_model_takes_the_place_of_a_retired_one(store: RedisStore) -> None:
+    await put(store, "a")
+    models = await set_target(store, "backfilling")
+    version = sequence(await store.write([both("a", "text")]))
+    now = await models.pointer()
+    assert await models.move(now, ModelPointer(0, NEXT, THIRD, "backfilling")) is not None
+    step = await running_job(store)
+    assert await models.add([SecondVectors(by(THIRD, "a", "text"), version)], step) == 1
+    for model in (NEXT, THIRD):
+        (found,) = await store.of_model(model).get(["a"])
+        assert found == replace(by(model, "a", "text"), version=version)
