@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.bundles import TOPICS
+from tests.bundles import DIM, TOPICS
 from tests.service.conftest import put
 from tests.service.features.transfers.waiting import FINISHED, submitted
 from tests.service.process import wait_until
@@ -28,13 +28,23 @@ def profile_of(topic: str, i: int) -> dict[str, Any]:
     }
 
 
-def store(client: Client, each: int = 12) -> int:
-    """Store so many streamers of each topic; the last sequence number."""
+def store(client: Client, each: int = 12) -> None:
+    """Store so many streamers of each topic; they are in the index when this returns."""
     last = 0
     for topic in TOPICS:
         for i in range(each):
             last = put(client, f"{topic}-{i:02}", **profile_of(topic, i))
-    return last
+    until_indexed(client, last)
+
+
+def until_indexed(client: Client, sequence: int) -> None:
+    """Return when the index has a write; a fit takes whom it has."""
+    asked = {"positive": [{"vector": [1.0] * DIM}], "after_sequence": sequence}
+
+    def is_there() -> bool:
+        return client.post("/v1/similar", json=asked).status_code == 200
+
+    wait_until(is_there, "the write is in the index")
 
 
 def ended(client: Client, path: str) -> dict[str, Any]:
@@ -61,10 +71,14 @@ def state_of(client: Client) -> dict[str, Any]:
 
 
 def until_placed(client: Client, count: int) -> None:
-    wait_until(
-        lambda: (state_of(client)["placed"], state_of(client)["waiting"]) == (count, 0),
-        f"{count} are on the map",
-    )
+    """Return when so many are on the map, in the versions that the index has."""
+    corners = [[0, 0], [65534, 0], [65534, 65534], [0, 65534]]
+
+    def count_now() -> int:
+        answer = client.post("/v1/layouts/current:select", json={"polygon": corners, "limit": 1})
+        return answer.json()["count"] if answer.status_code == 200 else -1
+
+    wait_until(lambda: count_now() == count, f"{count} are on the map")
 
 
 @dataclass(frozen=True)

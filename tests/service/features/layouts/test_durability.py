@@ -27,6 +27,7 @@ from tests.service.features.layouts.maps import (
     profile_of,
     state_of,
     store,
+    until_indexed,
     until_placed,
 )
 from tests.service.features.transfers.waiting import submitted
@@ -170,8 +171,9 @@ def test_replicas_serve_the_same_map(replicas: tuple[TestClient, TestClient]) ->
     store(one, EACH)
     layout_id = fitted(one)["layout_id"]
     wait_until(lambda: state_of(other)["served"] == layout_id, "the other one serves it")
-    put(other, "newcomer", **profile_of("gaming", 4))
+    last = put(other, "newcomer", **profile_of("gaming", 4))
     for replica in replicas:
+        until_indexed(replica, last)
         until_placed(replica, COUNT + 1)
     assert drawn(one).all() == drawn(other).all()
     assert place_of(one, "newcomer") == place_of(other, "newcomer")

@@ -24,6 +24,7 @@ from tests.service.features.layouts.maps import (
     select,
     state_of,
     store,
+    until_indexed,
     until_placed,
 )
 from tests.service.features.transfers.waiting import submitted
@@ -55,9 +56,7 @@ def mapped(fit_once: TestClient) -> TestClient:
     page = fit_once.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]
     for other in {one["streamer_id"] for one in page} - names:
         fit_once.delete(f"/v1/streamers/{other}").raise_for_status()
-    for topic in TOPICS:
-        for i in range(EACH):
-            put(fit_once, f"{topic}-{i:02}", **profile_of(topic, i))
+    store(fit_once, EACH)
     until_placed(fit_once, EACH * len(TOPICS))
     return fit_once
 
@@ -123,12 +122,9 @@ def test_who_is_written_is_on_the_map_soon_and_who_is_deleted_is_not(mapped: Tes
     put(mapped, "new-1", **profile_of("music", 3))
     until_placed(mapped, count + 1)
     assert place_of(mapped, "new-1") == pytest.approx(place_of(mapped, "music-03"), abs=2)
-    put(mapped, "new-1", **profile_of("travel", 5))  # who changes moves
-    until = place_of(mapped, "travel-05")
-    wait_until(
-        lambda: np.allclose(place_of(mapped, "new-1"), until, atol=2), "the new version is placed"
-    )
-    put(mapped, "cooking-00", **{**profile_of("cooking", 0), "attributes": {"followers": 9}})
+    until_indexed(mapped, put(mapped, "new-1", **profile_of("travel", 5)))  # who changes moves
+    until_placed(mapped, count + 1)
+    assert place_of(mapped, "new-1") == pytest.approx(place_of(mapped, "travel-05"), abs=2)
     before = place_of(mapped, "cooking-01")
     mapped.delete("/v1/streamers/new-1").raise_for_status()
     until_placed(mapped, count)
@@ -181,7 +177,7 @@ def test_a_refit_lies_as_before(mapped: TestClient) -> None:
     before = {name: place_of(mapped, name) for name in names}
     old = state_of(mapped)["served"]
     for i in range(6):
-        put(mapped, f"more-{i}", **profile_of("gaming", i))
+        until_indexed(mapped, put(mapped, f"more-{i}", **profile_of("gaming", i)))
     result = fitted(mapped)
     assert result["shared"] == len(names)
     assert result["residual"] < 0.5

@@ -9,7 +9,7 @@ import { STEPS, type Cloud } from "./points";
 import type { Size, View } from "./view";
 
 /** A software renderer draws so many in a fraction of a frame. */
-const PER_FRAME = 100_000;
+const PER_FRAME = 50_000;
 const VERTICES = `#version 300 es
 in float x;
 in float y;
