@@ -24,6 +24,10 @@ class Kept:
     def trace_id(self) -> str:
         return "0" * 32
 
+    @property
+    def traceparent(self) -> str:
+        return f"00-{self.trace_id}-{'0' * 16}-01"
+
     def child(
         self,
         name: str,
