@@ -1,6 +1,7 @@
 """Keeps what a replica holds of models equal to what the store says, and tells the store."""
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -10,7 +11,7 @@ from typing import Any, Protocol
 from model_export.contract.bundle import Manifest
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.work.background import Background
-from service.errors import ServiceError
+from service.errors import ServiceError, StoreFull
 from service.features.models.bundles import BundleFolder, FoundBundle
 from service.features.models.records import RegisteredModel, Registry
 from service.features.streamers.both_models import OtherModel
@@ -156,8 +157,9 @@ class ModelFollower:
             now = time.monotonic()
             held = self.held
             if held != self._noted or now - self._noted_at >= _NOTE_S:
-                await self._store.note_replica(self.replica, held)
-                self._noted, self._noted_at = held, now
+                with contextlib.suppress(StoreFull):  # told later; questions need no room
+                    await self._store.note_replica(self.replica, held)
+                    self._noted, self._noted_at = held, now
 
     async def _run(self) -> None:
         while True:
