@@ -47,9 +47,11 @@ def places(client: Any) -> dict[str, tuple[float, float]]:
 def workers_of(service: Service) -> list[psutil.Process]:
     """Its processes of a low priority."""
     found: list[psutil.Process] = []
-    for child in psutil.Process(service.process.pid).children(recursive=True):
+    parent = psutil.Process(service.process.pid)
+    low = min(parent.nice() + 10, 19)
+    for child in parent.children(recursive=True):
         try:
-            if child.nice() >= 10 and "spawn_main" in " ".join(child.cmdline()):
+            if child.nice() >= low and "spawn_main" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.NoSuchProcess:
             continue
