@@ -11,7 +11,8 @@ from typing import Any, Self, TypeVar
 
 _T = TypeVar("_T")
 _PART = 65_536
-STORE_WRITES = rb"EVALSHA"
+STORE_WRITES = rb"(?s)EVALSHA.{1,120}:ids\r\n.{1,120}:log\r\n"
+"""The script that writes streamers, by its first keys; others run every second or so."""
 HTTP_WRITES = rb"(?:PUT|PATCH|DELETE) /v1/|POST /v1/streamers:bulk"
 
 
