@@ -28,6 +28,7 @@ def stocked(
 @pytest.fixture
 def client(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
     """A service with streamers and without spaces."""
+    forget_spaces(stocked[0])  # also of a hand-over that ended after its test
     yield stocked[0]
     forget_spaces(stocked[0])
 
