@@ -124,7 +124,7 @@ def test_an_older_backup_may_be_put_back(bundle: Path, tmp_path: Path) -> None:
 
 def test_a_kill_right_after_a_write_is_no_loss(bundle: Path, tmp_path: Path) -> None:
     data = tmp_path / "data"
-    for i in range(4):
+    for i in range(6):
         with Service(bundle, data) as service:
             service.wait_until_ready()
             store = service.store
@@ -138,7 +138,7 @@ def test_a_kill_right_after_a_write_is_no_loss(bundle: Path, tmp_path: Path) -> 
     with (data / "store" / "appendonlydir").joinpath("appendonly.aof.1.incr.aof").open("ab") as log:
         log.write(b"*3\r\n$7\r\nEVALSHA\r\n$40\r\nhalf of a write that was nev")
     with Service(bundle, data) as service:
-        assert set(service.wait_until_ready().streamers()) == {f"s{i}" for i in range(4)}
+        assert set(service.wait_until_ready().streamers()) == {f"s{i}" for i in range(6)}
 
 
 def test_an_external_store_that_was_emptied(

@@ -11,7 +11,7 @@ import pytest
 from tests.reliability.conftest import Replicas
 from tests.reliability.fault_proxy import FaultProxy
 from tests.reliability.service_history import TAG, ServiceHistory, under_writes
-from tests.service.process import STOP_S, Service, wait_until
+from tests.service.process import Service, wait_until
 from tests.service.valkey import Server
 
 pytestmark = pytest.mark.slow
@@ -87,22 +87,18 @@ def test_a_network_that_swallows(replicas: Replicas, server: Server, proxy: Faul
         begun = time.monotonic()
         put = pool.submit(lonely.client.put, "/v1/streamers/a", json={"name": "late"})
         new = pool.submit(lonely.client.put, "/v1/streamers/new", json={"tags": [TAG]})
-        wait_until(lambda: not lonely.is_ready(), "it notices")
+        wait_until(lambda: not lonely.is_ready(), "it notices", 20)
         for answer in (put.result(), new.result()):
             assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
-        assert time.monotonic() - begun < STOP_S
+        assert time.monotonic() - begun < 20
     # What it knows it answers, at once and with a warning; what it can't know, not.
     path = "/v1/streamers/a/similar"
-    wait_until(lambda: not lonely.client.get(path).json()["complete"], "its answers tell")
+    wait_until(lambda: not lonely.client.get(path).json()["complete"], "its answers tell", 20)
+    begun = time.monotonic()
+    assert lonely.similar(tags=[TAG]) == {"a", "doomed"}
     answer = lonely.client.get(path).json()
     assert (answer["complete"], "may be missing" in answer["incomplete_because"]) == (False, True)
-
-    def is_known_at_once() -> bool:
-        begun = time.monotonic()
-        assert lonely.similar(tags=[TAG]) == {"a", "doomed"}
-        return time.monotonic() - begun < 4  # who asks the store waits for 5 s, each time
-
-    wait_until(is_known_at_once, "it does not wait for the store")
+    assert time.monotonic() - begun < 4
     # The client goes to another replica, and is not contradicted by what was held back.
     sequence = other.put("a", tags=[TAG], name="second")
     other.client.delete("/v1/streamers/doomed").raise_for_status()
@@ -144,5 +140,5 @@ def test_any_faults_under_writes(service: Service, proxy: FaultProxy) -> None:
         proxy.delay_s = 0
         wait_until(service.is_ready, "it recovers by itself")
         told.check_service(service)
-    assert len(told.versions) > 30
+    assert len(told.versions) > 50
     assert proxy.commits_cut > 10

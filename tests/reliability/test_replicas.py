@@ -111,7 +111,7 @@ def test_replicas_that_are_killed_under_writes(replicas: Replicas, server: Serve
         (services[number],) = replicas(server.url)
         for service in services:
             told.check_service(service)
-    assert len(told.versions) > 30
+    assert len(told.versions) > 100
 
 
 def test_a_replica_that_stood_still_is_not_ready_before_it_caught_up(
@@ -188,4 +188,4 @@ def test_a_replica_that_slept_through_a_rollback_notices(
         assert last == 80
     expected = one.similar(last, tags=[TAG])
     assert len(expected) == 80
-    wait_until(lambda: two.similar(tags=[TAG]) == expected, "the sleeper begins anew")
+    wait_until(lambda: two.similar(tags=[TAG]) == expected, "the sleeper begins anew", 20)

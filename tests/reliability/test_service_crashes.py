@@ -24,8 +24,7 @@ from tests.service.process import Service, is_free, is_gone, wait_until
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 4
-"""`make soak` kills two hundred times."""
+ROUNDS = 8
 
 
 @pytest.mark.parametrize("victims", ["service", "service and store", "store and service"])

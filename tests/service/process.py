@@ -20,7 +20,7 @@ from tests.service.data_sets import NDJSON, json_line
 
 ROOT = Path(__file__).parents[2]
 START_S = 60
-STOP_S = 60
+STOP_S = 30
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
 

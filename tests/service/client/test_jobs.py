@@ -173,8 +173,8 @@ def test_where_no_events_come_through_the_job_is_asked_for(
         httpx.Client(transport=transport) as http,
         Client(service.url, patience=SHORT, http=http) as there,
     ):
-        started = there.imports.start(profiles(300))
-        assert there.imports.wait(started.job_id).created == 300
+        started = there.imports.start(profiles(1500))
+        assert there.imports.wait(started.job_id).created == 1500
     assert transport.asked >= 1
 
 

@@ -30,7 +30,7 @@ from tests.service.process import (
 
 pytestmark = pytest.mark.slow
 
-SOON_S = 30
+SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
@@ -114,7 +114,7 @@ def test_a_client_that_never_finishes_does_not_keep_it(serve: Serve) -> None:
         time.sleep(0.5)
         begun = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - begun < SOON_S
+        assert time.monotonic() - begun < 2 * SOON_S
     assert is_free(service.data_dir)
 
 

@@ -120,15 +120,11 @@ def test_the_store_is_silent_for_a_while(serve: Serve) -> None:
     try:
         begun = time.monotonic()
         check_problem(put(service, "unknown"), 503, "store_unavailable")
-        assert 1 < time.monotonic() - begun < START_S
+        assert 1 < time.monotonic() - begun < 15
         wait_until(lambda: not service.is_ready(), "it notices")
-
-        def is_known_at_once() -> bool:
-            asked = time.monotonic()
-            assert service.similar(tags=["cooking"]) == {"a"}
-            return time.monotonic() - asked < 4  # who asks the store waits for 5 s, each time
-
-        wait_until(is_known_at_once, "it does not wait for the store")
+        begun = time.monotonic()
+        assert service.similar(tags=["cooking"]) == {"a"}
+        assert time.monotonic() - begun < 4  # it does not wait for the store, which takes 5 s
     finally:
         store.resume()
     wait_until(service.is_ready, "it recovers by itself")
