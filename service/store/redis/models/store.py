@@ -5,7 +5,6 @@ ss:meta             hash: model_version (of the active model), target_model, tar
 ss:models:replicas  hash: by replica, when it told what it holds, and that
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,6 +19,7 @@ from service.store.models.base import (
 )
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.models.second import made_by_model
+from service.store.redis.presence import RedisPresence
 
 _ADD = Path(__file__).with_name("add.lua").read_text(encoding="utf-8")
 _FIELDS = ("models_revision", "model_version", "target_model", "target_state")
@@ -38,25 +38,6 @@ for i, name in ipairs({'model_version', 'target_model', 'target_state'}) do
 end
 return redis.call('HINCRBY', KEYS[1], 'models_revision', 1)
 """
-_NOTE = """
--- KEYS  replicas;  ARGV  replica, what it holds
-redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
-"""
-_SEEN = """
--- KEYS  replicas;  ARGV  seconds
-local now, found = tonumber(redis.call('TIME')[1]), {}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if now - at <= tonumber(ARGV[1]) then
-    found[#found + 1] = all[i]
-    found[#found + 1] = string.match(all[i + 1], '|(.*)')
-  elseif now - at > 3600 then
-    redis.call('HDEL', KEYS[1], all[i])
-  end
-end
-return found
-"""
 
 
 class RedisModels:
@@ -65,10 +46,10 @@ class RedisModels:
     def __init__(self, client: RedisClient, prefix: str = "ss:") -> None:
         """Keep it by `client`, under a prefix."""
         self._client = client
-        self._meta, self._replicas = f"{prefix}meta", f"{prefix}models:replicas"
+        self._meta = f"{prefix}meta"
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
-        self._move, self._note = client.script(_MOVE), client.script(_NOTE)
-        self._seen, self._add = client.script(_SEEN), client.script(_ADD)
+        self._move, self._add = client.script(_MOVE), client.script(_ADD)
+        self._presence = RedisPresence(client, f"{prefix}models:replicas")
 
     async def pointer(self) -> ModelPointer:
         """Which model serves at the moment."""
@@ -101,10 +82,8 @@ class RedisModels:
 
     async def note_replica(self, replica: str, held: Mapping[str, Any]) -> None:
         """Tell what a replica holds."""
-        await self._note([self._replicas], [replica, json.dumps(held)])
+        await self._presence.note(replica, held)
 
     async def replicas(self, seen_within_s: float = SEEN_S) -> dict[str, Mapping[str, Any]]:
         """What replicas hold, of those that told it lately."""
-        found: list[bytes] = await self._seen([self._replicas], [int(seen_within_s)])
-        held: list[dict[str, Any]] = [json.loads(text) for text in found[1::2]]
-        return {name.decode(): one for name, one in zip(found[::2], held, strict=True)}
+        return await self._presence.seen(seen_within_s)

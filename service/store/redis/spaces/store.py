@@ -15,10 +15,10 @@ import secrets
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.events.feed import EMIT, event_arguments
+from service.store.redis.presence import RedisPresence
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.spaces import (
     ERASED_KEPT_S,
@@ -47,25 +47,6 @@ if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
 end
 """
-_NOTE = """
--- KEYS  replicas;  ARGV  replica, what it has
-redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
-"""
-_SEEN = """
--- KEYS  replicas;  ARGV  seconds
-local now, found = tonumber(redis.call('TIME')[1]), {}
-local all = redis.call('HGETALL', KEYS[1])
-for i = 1, #all, 2 do
-  local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if now - at <= tonumber(ARGV[1]) then
-    found[#found + 1] = all[i]
-    found[#found + 1] = string.match(all[i + 1], '|(.*)')
-  elseif now - at > 3600 then
-    redis.call('HDEL', KEYS[1], all[i])
-  end
-end
-return found
-"""
 _UNKEPT_S = 3600
 """Chunks of a hand-over that is never kept are gone so long after the last of them came."""
 
@@ -81,11 +62,11 @@ class RedisSpaces:
         self._folder = folder
         self._records, self._meta = f"{prefix}spaces", f"{prefix}meta"
         self._chunk_key, self._upload = f"{prefix}space:chunks:", f"{prefix}space:upload:"
-        self._erased, self._replicas = f"{prefix}space:erased", f"{prefix}spaces:replicas"
+        self._erased = f"{prefix}space:erased"
         self._events = [f"{prefix}events", f"{prefix}events:meta"]
         self._change, self._erase = client.script(_CHANGE), client.script(_ERASE)
         self._take, self._give_back = client.script(_TAKE), client.script(_GIVE_BACK)
-        self._note, self._seen = client.script(_NOTE), client.script(_SEEN)
+        self._presence = RedisPresence(client, f"{prefix}spaces:replicas")
 
     async def mark(self) -> str:
         """Another text after each change; empty as long as there was none."""
@@ -202,11 +183,8 @@ class RedisSpaces:
 
     async def note_replica(self, replica: str, held: Mapping[str, Sequence[str]]) -> None:
         """Tell which generations a replica has in memory, by space."""
-        text = json.dumps({space: list(names) for space, names in held.items()})
-        await self._note([self._replicas], [replica, text])
+        await self._presence.note(replica, {space: list(names) for space, names in held.items()})
 
     async def replicas(self, seen_within_s: float) -> dict[str, Mapping[str, Sequence[str]]]:
         """What replicas have in memory, of those that told it so lately."""
-        found: list[bytes] = await self._seen([self._replicas], [int(seen_within_s)])
-        held: list[dict[str, Any]] = [json.loads(text) for text in found[1::2]]
-        return {name.decode(): one for name, one in zip(found[::2], held, strict=True)}
+        return await self._presence.seen(seen_within_s)

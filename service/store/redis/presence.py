@@ -1,0 +1,54 @@
+"""What each replica has in memory, as it told the store lately, by the store's clock."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from service.store.redis.client import RedisClient
+
+_NOTE = """
+-- KEYS  replicas;  ARGV  replica, what it has
+redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
+"""
+_SEEN = """
+-- KEYS  replicas;  ARGV  seconds
+local now, found = tonumber(redis.call('TIME')[1]), {}
+local all = redis.call('HGETALL', KEYS[1])
+for i = 1, #all, 2 do
+  local at = tonumber(string.match(all[i + 1], '^%d+'))
+  if now - at <= tonumber(ARGV[1]) then
+    found[#found + 1] = all[i]
+    found[#found + 1] = string.match(all[i + 1], '|(.*)')
+  elseif now - at > 3600 then
+    redis.call('HDEL', KEYS[1], all[i])
+  end
+end
+return found
+"""
+
+
+class RedisPresence:
+    """What replicas tell under one key; one that is silent for an hour is forgotten."""
+
+    def __init__(self, client: RedisClient, key: str) -> None:
+        """Keep it under `key`."""
+        self._keys = [key]
+        self._note, self._seen = client.script(_NOTE), client.script(_SEEN)
+
+    async def note(self, replica: str, held: Mapping[str, Any]) -> None:
+        """Tell what a replica has.
+
+        Raises:
+            StoreFull, StoreUnavailable: the store did not take it.
+        """
+        await self._note(self._keys, [replica, json.dumps(held)])
+
+    async def seen(self, within_s: float) -> dict[str, Any]:
+        """What replicas have, of those that told it in so many seconds.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        found: list[bytes] = await self._seen(self._keys, [int(within_s)])
+        held: list[Any] = [json.loads(text) for text in found[1::2]]
+        return {name.decode(): one for name, one in zip(found[::2], held, strict=True)}
