@@ -7,6 +7,7 @@ import { useActing } from "../../state/acting";
 import { changed, go, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
+import { Choices } from "./choices";
 import { bodyOf, type Mode } from "./seeds";
 
 export function NewWatchlist(props: { changed: () => void }) {
@@ -77,28 +78,7 @@ export function NewWatchlist(props: { changed: () => void }) {
             onInput={(event) => setText(event.currentTarget.value)}
           />
         </label>
-        <label>
-          {t("alert.probability")}{" "}
-          <input
-            type="number"
-            required
-            min="0.01"
-            max="1"
-            step="0.01"
-            value={probability}
-            onInput={(event) => setProbability(event.currentTarget.value)}
-          />
-        </label>
-        <label>
-          {t("alert.mode")}{" "}
-          <select value={mode} onChange={(event) => setMode(event.currentTarget.value as Mode)}>
-            {(["shadow", "on"] as const).map((one) => (
-              <option key={one} value={one}>
-                {t(`alert.mode.${one}`)}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choices {...{ probability, setProbability, mode, setMode }} />
         <button type="submit" class="primary" disabled={acting || !(seeds.length || of)}>
           {t("alert.create")}
         </button>

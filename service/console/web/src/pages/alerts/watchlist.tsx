@@ -12,6 +12,7 @@ import { useActing } from "../../state/acting";
 import { changed, go, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
+import { Choices } from "./choices";
 import { bodyOf, seedsOf, type Mode, type Seed, type Watchlist } from "./seeds";
 
 export function OneWatchlist(props: { id: string; round: number; changed: () => void }) {
@@ -88,28 +89,7 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
         </label>
         <Seeds name="positive" label={t("watch.positive")} seeds={positive} set={setPositive} />
         <Seeds name="negative" label={t("watch.negative")} seeds={negative} set={setNegative} />
-        <label>
-          {t("alert.probability")}{" "}
-          <input
-            type="number"
-            required
-            min="0.01"
-            max="1"
-            step="any"
-            value={probability}
-            onInput={(event) => setProbability(event.currentTarget.value)}
-          />
-        </label>
-        <label>
-          {t("alert.mode")}{" "}
-          <select value={mode} onChange={(event) => setMode(event.currentTarget.value as Mode)}>
-            {(["shadow", "on"] as const).map((one) => (
-              <option key={one} value={one}>
-                {t(`alert.mode.${one}`)}
-              </option>
-            ))}
-          </select>
-        </label>
+        <Choices {...{ probability, setProbability, mode, setMode }} />
         <p class="actions">
           <button type="submit" class="primary" disabled={acting || !positive.length}>
             {t("watch.save")}
