@@ -12,8 +12,8 @@ from typing import Any
 from tests.bundles import TOPICS, write_bundle, write_bundle_with_evidence
 from tests.reliability.job_crashes import OPTIONS, begun, further, killed
 from tests.reliability.model_changes import NEXT, bundles_in, everywhere, model
+from tests.reliability.test_case_replicas import evaluated
 from tests.service.data_sets import profile
-from tests.service.features.duplicates.test_duplicates import evaluated
 from tests.service.features.layouts.maps import ended as fit_ended
 from tests.service.features.layouts.maps import fitted, store, until_placed
 from tests.service.features.transfers.waiting import ended, lines_of, submitted
@@ -35,7 +35,7 @@ def case_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int
         service = running.enter_context(Service(with_evidence, data_dir, **OPTIONS))
         service.wait_until_ready().bulk([_of_ring(i) for i in range(RING)])
         last = service.put("stranger", bio=TOPICS["travel"], tags=["travel"])
-        evaluated(service.client, last)
+        wait_until(lambda: evaluated(service, last), "candidates are known")
         body = {"title": "a ring", "seeds": ["s000"]}
         made = service.client.post("/v1/cases", json=body).raise_for_status().json()
         case = f"/v1/cases/{made['case_id']}"
