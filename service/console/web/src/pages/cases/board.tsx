@@ -5,12 +5,14 @@ import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
 import { NextPage } from "../../parts/next_page";
+import { RatingNotice, RatingSwitch } from "../../parts/rating";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { useActing } from "../../state/acting";
 import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { place } from "../../state/location";
+import { useRating } from "../../state/rating";
 import { say } from "../../state/saying";
 import { Closing } from "./closing";
 import { Deciding } from "./deciding";
@@ -49,6 +51,9 @@ export function Board({ id }: { id: string }) {
   });
 
   const members = value?.members ?? [];
+  const seeds = value?.seeds ?? [];
+  const others = members.map((each) => each.streamer_id).filter((name) => !seeds.includes(name));
+  const rating = useRating({ positive: seeds }, others);
   const at = Math.min(current, Math.max(members.length - 1, 0));
   const params = { path, header: { "if-match": `"${value?.revision}"` } };
   const show = (found: Differences): void => {
@@ -149,6 +154,7 @@ export function Board({ id }: { id: string }) {
           {t("dup.undo")} <kbd>z</kbd>
         </button>
         <span class="spring" />
+        <RatingSwitch rating={rating} />
         <Closing id={id} title={value.title} revision={value.revision} />
       </div>
       {(failure ?? wrong) && <Problem failure={(failure ?? wrong)!} again={lookAgain} />}
@@ -174,7 +180,17 @@ export function Board({ id }: { id: string }) {
             choose={setEdge}
             chooseMember={setCurrent}
           />
-          <Members members={members} current={at} setCurrent={setCurrent} />
+          <RatingNotice
+            rating={rating}
+            current={others.find((name) => name === members[at]?.streamer_id)}
+          />
+          <Members
+            members={members}
+            current={at}
+            setCurrent={setCurrent}
+            rating={rating}
+            seeds={seeds}
+          />
           <NextPage next={value.next_cursor} name="members" />
           <Edges edges={value.edges} chosen={edge} choose={setEdge} />
           {edge && <Evidence edge={edge} close={() => setEdge(null)} />}
