@@ -141,7 +141,7 @@ class MyRatingOut(Response):
 
 
 class MineOut(Response):
-    """What this key said of some streamers for a question; those that it did not rate are absent."""
+    """What this key said of some streamers for a question; those without a rating are absent."""
 
     model_config = ConfigDict(
         json_schema_extra={
