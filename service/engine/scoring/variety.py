@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 OWN_SHARE = 0.01
-"""Of a streamer's features: shared with nobody, so that more may be chosen than vectors are wide."""
+"""Of each candidate: shared with nobody, so that more may be chosen than vectors are wide."""
 _AT_ONCE = 8192
 """Candidates that are looked at in one slice."""
 
