@@ -98,7 +98,7 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
     say(`${id}: ${told}`);
   };
   const give = (id: string, rating: Rating | null): void => {
-    if (!isAsked || !mine || (rating === null && of(id) === null)) return;
+    if (!isAsked || (rating === null && (!mine || of(id) === null))) return;
     setWrong(null);
     sent.current = sent.current
       .then(() => send(id, rating))

@@ -40,11 +40,13 @@ export function Board({ id }: { id: string }) {
   const [current, setCurrent] = useState(0);
   const [edge, setEdge] = useState<Edge | null>(null);
   const [differences, setDifferences] = useState<Differences | null>(null);
-  const [jobId, setJobId] = useState<string | null>(null);
+  const [started, setStarted] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, forget, acting } = useActing();
+  // Also one that somebody else began, or this page before it was loaded anew.
+  const jobId = started ?? value?.job_id ?? null;
   const job = useFollowing(jobId, (end) => {
-    setJobId(null);
+    setStarted(null);
     setFailed(whyFailed(end));
     if (!(end instanceof Failure) && end.result) show(end.result["differences"] as Differences);
     again();
@@ -78,7 +80,7 @@ export function Board({ id }: { id: string }) {
           ? await ask(api.POST("/v1/cases/{case_id}:expand", { params }))
           : await ask(api.POST("/v1/cases/{case_id}:rerun", { params }));
       if ("job_id" in ran) {
-        setJobId(ran.job_id);
+        setStarted(ran.job_id);
         return t("case.expanding");
       }
       show(ran.differences);
