@@ -178,6 +178,7 @@ export function Board({ id }: { id: string }) {
           <Graph
             members={members}
             edges={value.edges}
+            total={value.total_known}
             current={at}
             choose={setEdge}
             chooseMember={setCurrent}
