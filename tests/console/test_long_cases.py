@@ -1,10 +1,11 @@
 """Cases of thousands of members, and expansions that take long, in a browser."""
 
 import asyncio
+import json
 import os
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -50,9 +51,9 @@ PLAN = {
 }
 
 
-async def recorded(folder: Path) -> tuple[str, int]:
+async def recorded(folder: Path, model: str) -> tuple[str, int]:
     """Leave a case of ten thousand in the store of a data folder; its id, and its members."""
-    async with large_cases(folder, MOST_MEMBERS + 200) as large:
+    async with large_cases(folder, MOST_MEMBERS + 200, model) as large:
         who = Actor("k", "desk")
         kept = await large.cases.create("a farm", [large.names[0]], [], who)
         query = Query(hops=5, min_probability=0.1, budget=20_000, fan_out=64)
@@ -64,11 +65,14 @@ async def recorded(folder: Path) -> tuple[str, int]:
 
 @pytest.mark.slow
 def test_a_case_of_ten_thousand_members(
-    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, record_property: Any
+    page: Page, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 600)
-    case_id, count = asyncio.run(recorded(tmp_path / "data"))
     write_bundle(tmp_path / "bundle")
+    manifest = json.loads((tmp_path / "bundle" / "manifest.json").read_text())
+    made = recorded(tmp_path / "data", manifest["model_version"])
+    with ThreadPoolExecutor(1) as aside:  # Playwright has an event loop in this thread
+        case_id, count = aside.submit(lambda: asyncio.run(made)).result()
     with Service(tmp_path / "bundle", tmp_path / "data", STREAMER_API_KEY=KEY) as service:
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         service.wait_until_ready()
@@ -76,7 +80,6 @@ def test_a_case_of_ten_thousand_members(
         at(page, service, f"#/cases?case={case_id}")
         members = page.locator(".members tbody tr")
         expect(members).to_have_count(ON_A_PAGE, timeout=OPENED_MS)
-        record_property("opened_ms", page.evaluate("performance.now()"))
         expect(page.get_by_text(f"100 of {count:,} members")).to_be_visible()
         expect(page.get_by_text(f"members of this page, of {count:,}")).to_be_visible()
         expect(page.locator(".graph circle")).to_have_count(ON_A_PAGE)
@@ -100,7 +103,6 @@ def test_a_case_of_ten_thousand_members(
         page.reload()
         expect(members).to_have_count(ON_A_PAGE)
         assert not seen & set(page.locator(".members .id").all_inner_texts())
-        record_property("longest_task_ms", page.evaluate("longest"))
         assert page.evaluate("longest") < LONGEST_MS
         expect(page.get_by_role("alert")).to_have_count(0)
 
