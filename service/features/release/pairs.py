@@ -50,8 +50,10 @@ class PairScores:
     def area_under_curve(self) -> float:
         """Probability that a relevant pair is above another one, ties half (Mann-Whitney)."""
         right, wrong = self._bins
-        below = np.cumsum(wrong) - wrong / 2
-        return float((right * below).sum() / self.right / self.wrong)
+        below = np.cumsum(wrong, dtype=np.float64)
+        below -= wrong / 2
+        below *= right
+        return float(below.sum() / self.right / self.wrong)
 
     def calibration_error(self, fewest: int) -> tuple[float, int]:
         """Mean difference of the precision promised at a knot and that found from it on.
