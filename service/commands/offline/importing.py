@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 
 from service.client import Client, ClientError, Patience
-from service.client.models import ImportResultOut, JobOut
+from service.client.models import ImportResultOut
 from service.commands.answers import answer
 from service.commands.arguments import (
     UnusableKey,
@@ -99,9 +99,7 @@ def _check(file: Path) -> None:
             )
 
 
-def _import(
-    args: argparse.Namespace, key: str | None, results: dict[str, ImportResultOut]
-) -> None:
+def _import(args: argparse.Namespace, key: str | None, results: dict[str, ImportResultOut]) -> None:
     """Import the files; an interruption says what goes on in the service.
 
     Without asyncio: there, Ctrl-C would wait for the end of an upload, and lose its job.
@@ -133,8 +131,8 @@ def _left(job_id: str | None, url: str) -> str:
     if job_id is not None:
         return f"is not imported yet; {_goes_on(job_id, url)}"
     return (
-        f"was being sent; if all of it had arrived, `{_JOBS} list --url {url}` shows its job, which "
-        "goes on; run the same command again to continue"
+        f"was being sent; if all of it had arrived, `{_JOBS} list --url {url}` shows its job, "
+        "which goes on; run the same command again to continue"
     )
 
 

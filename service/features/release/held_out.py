@@ -249,7 +249,8 @@ class _ByAudience:
 
     def rows(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
         relevant = np.zeros((len(places), len(self._audience)), np.bool_)
-        for row, place in zip(relevant, places.tolist(), strict=True):
+        numbers: list[int] = places.tolist()
+        for row, place in zip(relevant, numbers, strict=True):
             shared = Counter(i for user in self._audience[place] for i in self._reached[user])
             row[[i for i, n in shared.items() if n >= MIN_SHARED]] = True
         return relevant
