@@ -204,7 +204,8 @@ class Models:
         record = await self._registry.get(pointer.target)
         if record is not None and not record.served:
             raise ModelStateConflict(
-                f"model {pointer.target!r} has not served yet: there is nothing to roll back to"
+                f"model {pointer.target!r} has not served yet, so there is nothing to roll back to: "
+                f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
         await self._swap(pointer)
         return await self.get(pointer.target)
@@ -230,7 +231,7 @@ class Models:
             raise ModelStateConflict("the model was changed by others meanwhile: look again")
         if job is not None and job.state in ("queued", "running"):
             await self._jobs.cancel(job.job_id)
-        await self._registry.update(model_version, retired=True, served=False)
+        await self._registry.update(model_version, retired=True, served=False, job_id="")
         await self._follower.refresh()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
@@ -241,13 +242,13 @@ class Models:
         if missing:
             why = {str(replicas[name]["problems"].get(target, "")) for name in missing}
             raise missing_on(target, missing, "; ".join(sorted(filter(None, why))))
+        # Before the change, whose answer may get lost: without it there would be no way back.
+        await self._registry.update(active, served=True)
         after = ModelPointer(0, target, active, "ready")
         if await self._store.move(pointer, after) is None:
             now = await self._store.pointer()
             if (now.active, now.target) != (target, active):
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        await self._registry.update(active, served=True)
-        await self._registry.update(target, served=True)
         await self._follower.refresh()
         deadline = time.monotonic() + _SWITCH_S
         while time.monotonic() < deadline:
