@@ -96,7 +96,7 @@ class BackfillJobs(Kind):
         deadline = time.monotonic() + self._timeout_s
         while pointer.state == "preparing":
             await persist(self._follower.refresh)
-            replicas = await persist(self._models.replicas)
+            replicas = await persist(self._follower.replicas)
             missing = [name for name, held in replicas.items() if model not in held["encodes"]]
             if not missing:
                 return await self._moved(pointer, replace(pointer, state="backfilling"))

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from model_export.contract.bundle import Manifest
 from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.replica.presence import Presence
 from service.engine.work.background import Background
 from service.errors import ServiceError, StoreFull
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
@@ -116,19 +117,19 @@ class ModelFollower:
         self._checked: dict[str, _Checked] = {}
         self._refreshing = asyncio.Lock()
         self._background = Background("models")
-        self._telling = asyncio.Lock()
-        self._presence = Background("models-presence")
-        self._told: Mapping[str, Any] = {}
+        self._presence = Presence(store, replica)
+        self._presence_background = Background("models-presence")
 
     def start(self) -> None:
         """Look now and then, and tell all the time: to load a model may take long."""
         self._background.start(_again(self.refresh, POLL_S))
-        self._presence.start(_again(self._tell, _TELL_S))
+        self._presence_background.start(_again(self._tell, _TELL_S))
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Follow no more; no other replica waits for this one then."""
+        await self._presence.leave()
         await self._background.stop()
-        await self._presence.stop()
+        await self._presence_background.stop()
 
     def encoder(self, model_version: str) -> EncodingPipeline | None:
         """Encodes for a model, if it is loaded here."""
@@ -141,6 +142,14 @@ class ModelFollower:
     def other_than(self, model_version: str) -> "OtherModelHeld":
         """The model that a write pipeline of `model_version` encodes for as well."""
         return OtherModelHeld(self, model_version)
+
+    async def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """What replicas hold, by name: this one at the moment, others as they told it lately.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return {**await self._store.replicas(), self.replica: self.held}
 
     @property
     def held(self) -> Mapping[str, Any]:
@@ -166,15 +175,12 @@ class ModelFollower:
             await self._check(registered)
             await self._load()
             await self._here.settle(self.pointer)
-        if self.held != self._told:
+        if self.held != self._presence.told:
             await self._tell()
 
     async def _tell(self) -> None:
-        async with self._telling:  # so that what is told last is the newest
-            held = self.held
-            with contextlib.suppress(StoreFull):  # told later; questions need no room
-                await self._store.note_replica(self.replica, held)
-                self._told = held
+        with contextlib.suppress(StoreFull):  # told later; questions need no room
+            await self._presence.tell(lambda: self.held)
 
     async def _check(self, registered: Mapping[str, RegisteredModel]) -> None:
         """Find out which bundles are here, once for each registration."""

@@ -283,7 +283,10 @@ def test_profiles_are_read_beside_the_event_loop(
     for name in ("_to_read", "record_of"):
 
         def noted(
-            *given: Any, of: Callable[..., Any] = getattr(backfill, name), at: str = name, **more: Any
+            *given: Any,
+            of: Callable[..., Any] = getattr(backfill, name),
+            at: str = name,
+            **more: Any,
         ) -> Any:
             threads.setdefault(at, set()).add(threading.current_thread().name)
             return of(*given, **more)
