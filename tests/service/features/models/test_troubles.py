@@ -24,6 +24,7 @@ from tests.service.features.models.test_life_cycle import (
     FIRST,
     NEXT,
     backfilled,
+    everywhere,
     fill,
     model,
     opened,
@@ -65,7 +66,7 @@ def paused(client: TestClient) -> str:
 
 def ready(client: TestClient) -> None:
     wait_until(lambda: model(client, NEXT)["state"] == "ready", "it is backfilled")
-    wait_until(lambda: model(client, NEXT)["replicas"][0]["is_indexed"], "its index is complete")
+    wait_until(lambda: everywhere(client, "is_indexed", NEXT), "its index is complete")
 
 
 def begun_again(client: TestClient, job: str) -> None:
@@ -154,7 +155,7 @@ def test_a_promotion_whose_answer_is_lost_can_be_rolled_back(
         patched.setattr(RedisModels, "move", lost)
         assert service.post(f"/v1/models/{NEXT}:promote").status_code == 503
     wait_until(lambda: model(service, NEXT)["state"] == "active", "it was promoted all the same")
-    wait_until(lambda: model(service, FIRST)["replicas"][0]["is_indexed"], "the other one is kept")
+    wait_until(lambda: everywhere(service, "is_indexed", FIRST), "the other one is kept")
     service.post("/v1/models:rollback").raise_for_status()
     assert model(service, FIRST)["state"] == "active"
 
@@ -229,7 +230,7 @@ def test_a_wrong_bundle_is_read_again_once_it_changed(
         assert "is another one" in model(client, NEXT)["replicas"][0]["problem"]
         shutil.rmtree(bundles / "next")
         shutil.move(tmp_path / "kept", bundles / "next")
-        wait_until(lambda: model(client, NEXT)["replicas"][0]["has_bundle"], "it is found")
+        wait_until(lambda: everywhere(client, "has_bundle", NEXT), "it is found")
         reads = looks.reads
         assert model(client, NEXT)["replicas"][0]["problem"] in (None, "")
         assert looks.reads == reads
@@ -251,7 +252,7 @@ def test_a_file_that_can_not_be_read_for_a_moment(
     monkeypatch.setattr(Path, "read_bytes", failing)
     monkeypatch.setattr(following, "_AGAIN_S", 0.0)
     with opened(bundles, tmp_path / "data") as client:
-        wait_until(lambda: model(client, NEXT)["replicas"][0]["has_bundle"], "it is read")
+        wait_until(lambda: everywhere(client, "has_bundle", NEXT), "it is read")
         assert not failures
 
 
