@@ -281,18 +281,18 @@ def test_profiles_are_read_beside_the_event_loop(
     many = [{"video_id": f"v{i}", "title": "word " * 20} for i in range(1000)]  # > 64 KiB
     put(service, "large", name="large", bio=TOPICS["music"], videos=many)
     threads: dict[str, set[str]] = {}
+
+    def watched(name: str) -> Callable[..., Any]:
+        call: Callable[..., Any] = getattr(backfill, name)
+
+        def noted(*given: Any, **more: Any) -> Any:
+            threads.setdefault(name, set()).add(threading.current_thread().name)
+            return call(*given, **more)
+
+        return noted
+
     for name in ("_to_read", "record_of"):
-
-        def noted(
-            *given: Any,
-            of: Callable[..., Any] = getattr(backfill, name),
-            at: str = name,
-            **more: Any,
-        ) -> Any:
-            threads.setdefault(at, set()).add(threading.current_thread().name)
-            return of(*given, **more)
-
-        monkeypatch.setattr(backfill, name, noted)
+        monkeypatch.setattr(backfill, name, watched(name))
     backfilled(service)
     assert threads.keys() == {"_to_read", "record_of"}
     for names in threads.values():
