@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
@@ -116,8 +117,9 @@ def held(tmp_path: Path) -> Iterator[Service]:
     (tmp_path / "patched" / "sitecustomize.py").write_text(HELD)
     write_bundle(tmp_path / "bundle")
     path = os.pathsep.join([str(tmp_path / "patched"), str(ROOT)])
-    variables = {"PYTHONPATH": path, GATE: str(tmp_path / "go"), "STREAMER_API_KEY": KEY}
-    with Service(tmp_path / "bundle", tmp_path / "data", **variables) as service:
+    patched: Any = {"PYTHONPATH": path, GATE: str(tmp_path / "go")}
+    bundle, data = tmp_path / "bundle", tmp_path / "data"
+    with Service(bundle, data, STREAMER_API_KEY=KEY, **patched) as service:
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         service.wait_until_ready()
         for i in range(3):
