@@ -156,25 +156,25 @@ class LayoutMap:
         return Points(slots, places[slots])
 
     def within(self, shape: Shape, most: int) -> Generator[None, None, Within]:
-        """Who is in a part of the map, the `most` who are nearest to its middle; copies by slot."""
+        """Who is in a part of the map, the `most` who are nearest to its middle; copies by slot.
+
+        Only these are sorted, a block at a time.
+        """
         slots, places = yield from self._everyone()
-        held, at = [np.zeros(0, np.uint32)], [np.zeros((0, 2), np.uint16)]
+        centre, count = np.array(shape.centre), 0
+        found, squares = np.zeros(0, np.uint32), np.zeros(0)
         for start in range(0, len(slots), _BLOCK):
             some = slots[start : start + _BLOCK]
-            there = places[some]  # (C, 2)
-            inside = yield from shape.holds(there.astype(np.float64))
-            held.append(some[inside])
-            at.append(there[inside])
-        yield
-        found, places = np.concatenate(held), np.concatenate(at)
-        squares = ((places - np.array(shape.centre)) ** 2).sum(1)
-        yield
-        near = np.arange(len(found))
-        if len(found) > most:
-            near = np.flatnonzero(squares <= np.partition(squares, most - 1)[most - 1])
+            there = places[some].astype(np.float64)  # (C, 2)
+            held = np.flatnonzero((yield from shape.holds(there)))
             yield
-        order = near[np.argsort(squares[near], kind="stable")][:most]
-        return Within(len(found), Points(found[order], places[order]))
+            count += len(held)
+            found = np.concatenate([found, some[held]])
+            squares = np.concatenate([squares, ((there[held] - centre) ** 2).sum(1)])
+            near = _smallest(squares, most)
+            found, squares = found[near], squares[near]
+        yield
+        return Within(count, Points(found, places[found]))
 
     def _everyone(
         self,
@@ -204,3 +204,11 @@ class LayoutMap:
             more = max(slots, len(self._versions) * 3 // 2) - len(self._versions)
             self._places = np.concatenate([self._places, np.zeros((more, 2), np.uint16)])
             self._versions = np.concatenate([self._versions, np.zeros(more, np.int64)])
+
+
+def _smallest(numbers: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Rows of the smallest `most` numbers (n,) in their order; equal ones stay as they are."""
+    rows = np.arange(len(numbers))
+    if len(numbers) > most:
+        rows = np.flatnonzero(numbers <= np.partition(numbers, most - 1)[most - 1])
+    return rows[np.argsort(numbers[rows], kind="stable")][:most]

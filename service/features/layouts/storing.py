@@ -10,7 +10,7 @@ import base64
 import contextlib
 import json
 from bisect import bisect_right
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -132,13 +132,13 @@ class StoredLayouts:
     async def publish(self, record: LayoutRecord) -> None:
         """Have a layout served from now on, and remove all others; once more does no harm."""
         await self._documents.change([Put(COLLECTION, CURRENT, record.to_json())])
-        found = await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE)
-        for layout_id in {one.document_id for one in found} - {CURRENT, record.layout_id}:
-            await self._documents.drop(f"{COLLECTION}:{layout_id}")
-            await self._documents.change([Put(COLLECTION, layout_id, None)])
+        async for one in self._all():
+            if one.layout_id != record.layout_id:
+                await self._documents.drop(_parts_of(one))
+                await self._documents.change([Put(COLLECTION, one.layout_id, None)])
 
-    async def load(self, record: LayoutRecord) -> Anchors:
-        """The anchors of a layout.
+    async def load(self, record: LayoutRecord) -> Anchors | None:
+        """The anchors of a layout; None when everyone that it was fitted on was erased.
 
         Raises:
             LayoutGone: it is not there any more.
@@ -149,7 +149,11 @@ class StoredLayouts:
             (found,) = await self._documents.get(_parts_of(record), [_name(number)])
             if found is None:
                 raise LayoutGone(record.layout_id)
-            parts.append(await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK))
+            part = await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK)
+            if len(part[0]):
+                parts.append(part)
+        if not parts:
+            return None
         return Anchors(
             np.concatenate([keys for keys, _, _ in parts]),
             np.concatenate([vectors for _, vectors, _ in parts]),
@@ -160,12 +164,19 @@ class StoredLayouts:
     async def erase(self, streamer_id: str) -> None:
         """Remove the anchor that a streamer is, from all layouts; it is not stored any more."""
         key = int(keys_of([streamer_id])[0])
-        for one in await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE):
-            if one.document_id != CURRENT:
-                await self._renew(one.document_id)  # first: see above
-                record = LayoutRecord.of_json(one.body)
-                number = bisect_right(record.first_keys, key) - 1
-                await self._erase(record, _name(number), key)
+        async for record in self._all():
+            await self._renew(record.layout_id)  # first: see above
+            number = bisect_right(record.first_keys, key) - 1
+            await self._erase(record, _name(number), key)
+
+    async def _all(self) -> AsyncGenerator[LayoutRecord, None]:
+        """All layouts, published or not."""
+        after: str | None = None
+        while found := await self._documents.page(COLLECTION, after, _LAYOUTS_AT_ONCE):
+            for one in found:
+                if one.document_id != CURRENT:
+                    yield LayoutRecord.of_json(one.body)
+            after = found[-1].document_id
 
     async def _renew(self, layout_id: str) -> None:
         """Give a record another revision."""
