@@ -154,7 +154,7 @@ async def select_on_layout(
 ) -> SelectedOut:
     """By a polygon, a circle, or a streamer. Copies lie on one point: a circle of radius 0 has all.
 
-    Several replicas place a streamer at the same point, so it does not matter which one answers.
+    Replicas place by the same streamers, so it does not matter which one answers.
     """
     corners = len(body.polygon or ())  # each is a pass over who is beside it
     charges.reach("search", hits_units(body.limit) + inputs_units(max(1, corners), 0))

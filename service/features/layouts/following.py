@@ -22,7 +22,7 @@ class LayoutFollower:
     """Serves the current layout; whoever is written is on the map a second or two later.
 
     Everyone is placed by the anchors, so every replica has the same map, and nothing of it has to
-    be kept but these.
+    be kept but these. They are read once: one that is erased is only missing from the next start.
 
     Attributes:
         record: the layout that is to be served; None before the first one.

@@ -228,10 +228,12 @@ class Layouts:
     ) -> NDArray[np.uint32]:
         """Slots of a group, whose first members are known; the others are read by pages."""
         found: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
-        for _ in range(_MOST_MEMBERS // _MEMBERS_AT_ONCE):
+        left = _MOST_MEMBERS
+        while True:
             slots = await self._lanes.run(partial(served.index.slots_of, members), Lane.HEAVY)
             found.append(np.array([slot for slot in slots if slot is not None], np.uint32))
-            if len(members) < _MEMBERS_AT_ONCE:
+            left -= len(members)
+            if len(members) < _MEMBERS_AT_ONCE or left <= 0:
                 break
             members = await self._groups.members(group_id, members[-1], _MEMBERS_AT_ONCE)
         return np.concatenate(found)
