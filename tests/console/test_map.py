@@ -78,6 +78,27 @@ def test_a_map_is_made_coloured_and_has_nothing_that_axe_finds(
     assert not {scheme: some for scheme, some in found.items() if some}
 
 
+def test_a_fit_that_fails_says_why_and_may_be_tried_again(map_page: Page, service: Service) -> None:
+    page = map_page
+    before = service.client.get("/v1/layouts").json()["served"]
+    folder = service.data_dir / "layouts"
+    folder.write_bytes(b"")  # in the way of its files
+    again = page.get_by_role("button", name="Make it anew")
+    again.click()
+    expect(page.get_by_role("alert")).to_contain_text("Make room", timeout=FIT_MS)
+    expect(again).to_be_enabled()
+    folder.unlink()
+    again.click()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(again).to_be_enabled(timeout=FIT_MS)
+
+    def is_another() -> bool:
+        return service.client.get("/v1/layouts").json()["served"] != before
+
+    wait_until(is_another, "the new layout is served")
+    expect(page.get_by_role("alert")).to_have_count(0)
+
+
 def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) -> None:
     page, count = map_page, placed(service)
     page.get_by_role("button", name="Draw a line around").click()

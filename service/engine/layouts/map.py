@@ -34,11 +34,11 @@ class Within(NamedTuple):
     """Who is in a part of the map.
 
     Attributes:
-        count: how many are in it.
-        nearest: to its middle.
+        total: how many are in it.
+        nearest: those nearest to its middle.
     """
 
-    count: int
+    total: int
     nearest: Points
 
 
@@ -161,20 +161,20 @@ class LayoutMap:
         Only these are sorted, a block at a time.
         """
         slots, places = yield from self._everyone()
-        centre, count = np.array(shape.centre), 0
+        centre, total = np.array(shape.centre), 0
         found, squares = np.zeros(0, np.uint32), np.zeros(0)
         for start in range(0, len(slots), _BLOCK):
             some = slots[start : start + _BLOCK]
             there = places[some].astype(np.float64)  # (C, 2)
             held = np.flatnonzero((yield from shape.holds(there)))
             yield
-            count += len(held)
+            total += len(held)
             found = np.concatenate([found, some[held]])
             squares = np.concatenate([squares, ((there[held] - centre) ** 2).sum(1)])
             near = _smallest(squares, most)
             found, squares = found[near], squares[near]
         yield
-        return Within(count, Points(found, places[found]))
+        return Within(total, Points(found, places[found]))
 
     def _everyone(
         self,

@@ -160,12 +160,12 @@ class Layouts:
             NotReady, Overloaded: as `draw`.
         """
         served = self._served(layout_id)
-        count, found = await self._lanes.run_in_slices(served.within(shape, limit), Lane.HEAVY)
+        total, found = await self._lanes.run_in_slices(served.within(shape, limit), Lane.HEAVY)
         ids = await self._lanes.run(partial(served.index.ids_in, found.slots), Lane.HEAVY)
         rows = await served.index.get(ids)
         places: list[list[int]] = found.places.tolist()
         shown = [(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None]
-        return Selected(served.layout_id, shape.centre, count, shown)
+        return Selected(served.layout_id, shape.centre, total, shown)
 
     async def around(self, streamer_id: str, radius: float, limit: int) -> Selected:
         """Who is near a streamer on the map.

@@ -96,7 +96,7 @@ def test_a_polygon_holds_what_is_in_it(known: LayoutMap, vectors: np.ndarray) ->
     square = Polygon([(0, 0), (middle, 0), (middle, middle), (0, middle)])
     found = end_of(known.within(square, 400))
     names = {*known.index.ids_in(found.nearest.slots)}
-    assert found.count == len(names)
+    assert found.total == len(names)
     expected = {f"s{i}" for i, v in enumerate(vectors) if v[0] < -0.001 and v[1] < -0.001}
     near = {f"s{i}" for i, v in enumerate(vectors) if abs(v[0]) < 0.01 or abs(v[1]) < 0.01}
     assert expected - near == names - near
@@ -118,7 +118,7 @@ def test_those_nearest_to_the_middle_come_first_and_copies_by_slot(
     held = np.flatnonzero(far <= circle.radius**2)
     order = held[np.lexsort((everyone.slots[held], far[held]))][:most]
     found = end_of(known.within(circle, most))
-    assert found.count == len(held) > 50
+    assert found.total == len(held) > 50
     np.testing.assert_array_equal(found.nearest.slots, everyone.slots[order])
     np.testing.assert_array_equal(found.nearest.places, everyone.places[order])
 
@@ -144,7 +144,7 @@ def test_no_more_than_asked_for_and_one_block_are_sorted_at_once(
 
     monkeypatch.setattr(layout_map, "_smallest", noting)
     found = end_of(known.within(Circle(0, 0, 3 * STEPS), 10))
-    assert found.count == 400
+    assert found.total == 400
     assert len(sizes) == 8
     assert max(sizes) <= 60
 
@@ -183,4 +183,4 @@ def test_a_circle_of_no_radius_holds_copies(known: LayoutMap, vectors: np.ndarra
     assert place is not None
     found = end_of(known.within(Circle(*place, 0), 100))
     assert {"copy", "s3"} <= {*known.index.ids_in(found.nearest.slots)}
-    assert found.count < 10
+    assert found.total < 10
