@@ -2,9 +2,10 @@
 import { useState } from "preact/hooks";
 import { api, ask, type Failure, type Schemas } from "../../api/client";
 import { number, t, time } from "../../i18n";
+import { JobProgress } from "../../parts/job_progress";
 import { Empty, Problem } from "../../parts/states";
 import { useActing } from "../../state/acting";
-import { useFollowing, whyFailed, type Job } from "../../state/following";
+import { useFollowing, whyFailed } from "../../state/following";
 
 export type State = Schemas["LayoutsOut"];
 
@@ -44,20 +45,14 @@ export function LayoutState({ state, done }: { state: State; done: () => void })
           {button}
         </Empty>
       )}
-      {job && <Progress job={job} />}
+      {job && (
+        <p class="map-state" role="status">
+          {t("map.fitting")} <JobProgress job={job} />
+        </p>
+      )}
       {state.problem && <p class="notice words">{state.problem}</p>}
       {failed && <Problem failure={failed} />}
       {wrong && <Problem failure={wrong} />}
     </>
-  );
-}
-
-function Progress({ job }: { job: Job }) {
-  const { done, total, eta_s } = job.progress;
-  return (
-    <p class="map-state" role="status">
-      <progress max={total ?? 1} value={done} aria-label={t("run.progress")} />{" "}
-      {eta_s === null ? t("map.fitting") : t("map.fitting.eta", { eta: Math.ceil(eta_s) })}
-    </p>
   );
 }
