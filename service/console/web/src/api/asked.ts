@@ -46,7 +46,7 @@ export function useAsked<T>(
       })
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
-        setFailure(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+        setFailure(Failure.of(error));
         setWaiting(false);
       });
     return () => abort.abort();

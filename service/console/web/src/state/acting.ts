@@ -8,6 +8,14 @@ export interface Acting {
   /** What failed is told no longer. */
   forget: () => void;
   acting: boolean;
+  /** Attributes of a button that does `work`: it keeps the focus, and a double click is one click. */
+  press: (work: () => Promise<void>) => Pressed;
+}
+
+interface Pressed {
+  type: "button";
+  "aria-disabled": boolean;
+  onClick: (event: MouseEvent) => void;
 }
 
 /** For what a page changes: one change is under way at most, and the last failure is known. */
@@ -23,11 +31,18 @@ export function useActing(): Acting {
     try {
       await work();
     } catch (error) {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+      setWrong(Failure.of(error));
     } finally {
       busy.current = false;
       setActing(false);
     }
   };
-  return { act, wrong, forget: () => setWrong(null), acting };
+  const press = (work: () => Promise<void>): Pressed => ({
+    type: "button",
+    // One that is `disabled` loses the focus, which a dialog could not give back.
+    "aria-disabled": acting,
+    // By the second click the first may be answered, and the button be another action's.
+    onClick: (event) => void (event.detail < 2 && act(work)),
+  });
+  return { act, wrong, forget: () => setWrong(null), acting, press };
 }

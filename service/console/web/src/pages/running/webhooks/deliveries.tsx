@@ -4,6 +4,7 @@ import { api, ask, type Schemas } from "../../../api/client";
 import { number, t, time } from "../../../i18n";
 import { NextPage } from "../../../parts/next_page";
 import { Empty, Loading, Problem } from "../../../parts/states";
+import { Table } from "../../../parts/table";
 import { Words } from "../../../parts/words";
 import { useActing } from "../../../state/acting";
 import { changed, hrefOf, place } from "../../../state/location";
@@ -73,52 +74,39 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       {!value && !failure && <Loading />}
       {value && !value.deliveries.length && <Empty title={t(`hook.${state}.none`)} />}
       {value && value.deliveries.length > 0 && (
-        <table>
-          <caption class="unseen">{t("hook.messages")}</caption>
-          <thead>
-            <tr>
-              <th scope="col">{t("run.when")}</th>
-              <th scope="col">{t("run.what")}</th>
-              <th scope="col" class="number">
-                {t("hook.attempts")}
+        <Table
+          name={t("hook.messages")}
+          columns={[t("run.when"), t("run.what"), [t("hook.attempts"), "number"], t("hook.last")]}
+        >
+          {value.deliveries.map((one) => (
+            <tr key={one.delivery_id}>
+              <td>{time(one.event_at)}</td>
+              <th scope="row" class="words">
+                {one.kind} <span class="id quiet wide">{one.event_id}</span>
               </th>
-              <th scope="col">{t("hook.last")}</th>
-              <th scope="col">
-                <span class="unseen">{t("app.more")}</span>
-              </th>
+              <td class="number">{number(one.attempts)}</td>
+              <td>
+                {one.last_at !== null && time(one.last_at)} {one.last_status}{" "}
+                <Words value={one.last_error ?? ""} />
+                {one.next_at !== null && (
+                  <span class="quiet"> {t("hook.next", { time: time(one.next_at) })}</span>
+                )}
+              </td>
+              <td>
+                {state === "dead" && (
+                  <button
+                    type="button"
+                    disabled={acting}
+                    onClick={() => void replay([one.delivery_id])}
+                  >
+                    {t("hook.replay")}
+                    <span class="unseen"> {one.event_id}</span>
+                  </button>
+                )}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {value.deliveries.map((one) => (
-              <tr key={one.delivery_id}>
-                <td>{time(one.event_at)}</td>
-                <th scope="row" class="words">
-                  {one.kind} <span class="id quiet wide">{one.event_id}</span>
-                </th>
-                <td class="number">{number(one.attempts)}</td>
-                <td>
-                  {one.last_at !== null && time(one.last_at)} {one.last_status}{" "}
-                  <Words value={one.last_error ?? ""} />
-                  {one.next_at !== null && (
-                    <span class="quiet"> {t("hook.next", { time: time(one.next_at) })}</span>
-                  )}
-                </td>
-                <td>
-                  {state === "dead" && (
-                    <button
-                      type="button"
-                      disabled={acting}
-                      onClick={() => void replay([one.delivery_id])}
-                    >
-                      {t("hook.replay")}
-                      <span class="unseen"> {one.event_id}</span>
-                    </button>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
       <NextPage next={value?.next_cursor} />
     </section>
