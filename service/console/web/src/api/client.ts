@@ -7,8 +7,8 @@ export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 
 /**
- * What the service refused. `status` is 0 where it was not asked or did not answer: `code` is
- * "unreachable" then, or "unexpected" where the page itself is at fault.
+ * What the service refused. `status` is 0 where that is not it: `code` is "unreachable" where
+ * nothing came, and "unexpected" where the page failed, or could not read what came.
  */
 export class Failure extends Error {
   readonly status: number;
@@ -25,7 +25,7 @@ export class Failure extends Error {
     this.retryAfterS = retry && Number.isFinite(seconds) ? seconds : null;
   }
 
-  /** What was thrown; anything else than a failure is an error of the page itself. */
+  /** What was thrown; anything else than a failure is "unexpected". */
   static of(thrown: unknown): Failure {
     return thrown instanceof Failure ? thrown : new Failure(0, "unexpected", String(thrown));
   }
@@ -52,17 +52,18 @@ interface Answer<T> {
   response: Response;
 }
 
-/** What comes from the service; throws a `Failure` if nothing does, or passes an abort on. */
+/** What comes from the service; throws a `Failure` if nothing does, and passes other errors on. */
 export async function reach<T>(awaited: Promise<T>): Promise<T> {
   try {
     return await awaited;
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Failure(0, "unreachable", String(error));
+    // That is what `fetch` and its bodies throw where the network fails.
+    if (error instanceof TypeError) throw new Failure(0, "unreachable", String(error));
+    throw error;
   }
 }
 
-/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure`, or passes an abort on. */
+/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure` for a refusal. */
 export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, string>> {
   const { data, error, response } = await reach(asked);
   if (response.ok) return data as Exclude<T, string>;

@@ -21,13 +21,14 @@ export function Empty(props: { title: string; remedy?: string; children?: Compon
   );
 }
 
-/** Nothing came from the service; what goes wrong in the page itself is told as it is. */
+/** Nothing came from the service. */
 function isLost(failure: Failure): boolean {
-  return failure.status === 0 && failure.code !== "unexpected";
+  return failure.code === "unreachable";
 }
 
 function titleOf(failure: Failure): string {
   if (isLost(failure)) return t("problem.unreachable");
+  if (failure.status === 0) return t("problem.page");
   if (failure.status === 403) return t("problem.missing_scope");
   if (failure.status === 429) return t("problem.rate_limited");
   if (failure.status === 404) return t("problem.not_found");

@@ -8,14 +8,20 @@ export interface Acting {
   /** What failed is told no longer. */
   forget: () => void;
   acting: boolean;
-  /** Attributes of a button that does `work`: it keeps the focus, and a double click is one click. */
-  press: (work: () => Promise<void>) => Pressed;
+  /** Attributes of a button whose action uses `act`: it keeps the focus; a double click is one. */
+  press: (action: () => Promise<void>) => Pressed;
 }
 
 interface Pressed {
   type: "button";
   "aria-disabled": boolean;
   onClick: (event: MouseEvent) => void;
+  onKeyDown: (event: KeyboardEvent) => void;
+}
+
+/** Whether a click is not the second one of a double click, which is for what was there before. */
+export function isFirst(event: MouseEvent): boolean {
+  return event.detail < 2;
 }
 
 /** For what a page changes: one change is under way at most, and the last failure is known. */
@@ -37,12 +43,17 @@ export function useActing(): Acting {
       setActing(false);
     }
   };
-  const press = (work: () => Promise<void>): Pressed => ({
+  const press = (action: () => Promise<void>): Pressed => ({
     type: "button",
     // One that is `disabled` loses the focus, which a dialog could not give back.
     "aria-disabled": acting,
-    // By the second click the first may be answered, and the button be another action's.
-    onClick: (event) => void (event.detail < 2 && act(work)),
+    onClick: (event) => {
+      if (isFirst(event)) void action();
+    },
+    // Enter that is held down clicks again and again.
+    onKeyDown: (event) => {
+      if (event.repeat && event.key === "Enter") event.preventDefault();
+    },
   });
   return { act, wrong, forget: () => setWrong(null), acting, press };
 }

@@ -2,6 +2,9 @@ import { useEffect, useRef } from "preact/hooks";
 
 export type Keys = Record<string, () => void>;
 
+/** Letters that act once however long they are held down; others move, as arrows do. */
+const ONCE = /^[a-il-z]$/;
+
 /** Whether a key belongs to what has the focus: a field takes letters, a dialog everything. */
 function isTaken(event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
@@ -23,7 +26,7 @@ export function useKeys(keys: Keys): void {
       const act = isTaken(event) ? undefined : latest.current[event.key];
       if (!act) return;
       event.preventDefault();
-      act();
+      if (!event.repeat || !ONCE.test(event.key)) act();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);

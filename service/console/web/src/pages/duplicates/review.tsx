@@ -29,7 +29,7 @@ export function Review({ groupId }: { groupId: string }) {
   const [steps, setSteps] = useState<Step[]>([]);
   const [chosen, setChosen] = useState<number | null>(null);
   const [overruled, setOverruled] = useState<string[]>([]);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, acting, press } = useActing();
 
   const pairs = value?.pairs ?? [];
   const verdictOf = (pair: Edge): Verdict | undefined => {
@@ -87,11 +87,9 @@ export function Review({ groupId }: { groupId: string }) {
           VERDICTS.map(([verdict, key, text]) => (
             <button
               key={verdict}
-              type="button"
+              {...press(() => give(verdict))}
               class={`verdict-button ${verdict}`}
               aria-pressed={verdictOf(pair) === verdict}
-              disabled={acting}
-              onClick={() => void give(verdict)}
             >
               {t(text)} <kbd>{key}</kbd>
             </button>

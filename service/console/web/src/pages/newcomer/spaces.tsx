@@ -10,10 +10,15 @@ type Space = Schemas["SpaceOut"];
 type Generation = Schemas["GenerationOut"];
 
 export function Spaces() {
-  const { value, failure, again } = useAsked("spaces", (signal) =>
+  const { value, failure, again, renew } = useAsked("spaces", (signal) =>
     ask(api.GET("/v1/spaces", { signal })),
   );
-  const { wrong, press } = useActing();
+  const { act, wrong, press } = useActing();
+  const change = (work: () => Promise<unknown>): Promise<void> =>
+    act(async () => {
+      await work();
+      await renew();
+    });
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   if (!value.spaces.length) {
@@ -23,24 +28,28 @@ export function Spaces() {
     <>
       {wrong && <Problem failure={wrong} />}
       {value.spaces.map((space) => (
-        <One key={space.space} space={space} press={press} changed={again} />
+        <One key={space.space} space={space} press={press} change={change} />
       ))}
     </>
   );
 }
 
-function One(props: { space: Space; press: Acting["press"]; changed: () => void }) {
-  const { space, press, changed } = props;
-  const rollBack = async (): Promise<void> => {
-    const params = { path: { space: space.space } };
-    await ask(api.POST("/v1/spaces/{space}:rollback", { params }));
-    changed();
-  };
-  const promote = async (generation: string): Promise<void> => {
-    const params = { path: { space: space.space, generation } };
-    await ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
-    changed();
-  };
+function One(props: {
+  space: Space;
+  press: Acting["press"];
+  change: (work: () => Promise<unknown>) => Promise<void>;
+}) {
+  const { space, press, change } = props;
+  const rollBack = (): Promise<void> =>
+    change(() => {
+      const params = { path: { space: space.space } };
+      return ask(api.POST("/v1/spaces/{space}:rollback", { params }));
+    });
+  const promote = (generation: string): Promise<void> =>
+    change(() => {
+      const params = { path: { space: space.space, generation } };
+      return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
+    });
   return (
     <section aria-label={space.space}>
       <h2>{space.space}</h2>

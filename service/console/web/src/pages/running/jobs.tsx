@@ -14,7 +14,7 @@ const EVERY_MS = 2000;
 
 export function Jobs() {
   const cursor = place.value.params.get("cursor");
-  const { value, failure, again } = useAsked(`jobs ${cursor}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`jobs ${cursor}`, (signal) => {
     const query = { limit: 50, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/jobs", { params: { query }, signal }));
   });
@@ -24,7 +24,12 @@ export function Jobs() {
     const timer = setInterval(() => document.visibilityState === "visible" && again(), EVERY_MS);
     return () => clearInterval(timer);
   }, [isBusy, again]);
-  const { wrong, press } = useActing();
+  const { act, wrong, press } = useActing();
+  const change = (work: () => Promise<unknown>): Promise<void> =>
+    act(async () => {
+      await work();
+      await renew();
+    });
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   if (!value.jobs.length) {
@@ -44,7 +49,7 @@ export function Jobs() {
         ]}
       >
         {value.jobs.map((job) => (
-          <Row key={job.job_id} job={job} press={press} changed={again} />
+          <Row key={job.job_id} job={job} press={press} change={change} />
         ))}
       </Table>
       <NextPage next={value.next_cursor} />
@@ -52,17 +57,17 @@ export function Jobs() {
   );
 }
 
-function Row(props: { job: Job; press: Acting["press"]; changed: () => void }) {
-  const { job, press, changed } = props;
+function Row(props: {
+  job: Job;
+  press: Acting["press"];
+  change: (work: () => Promise<unknown>) => Promise<void>;
+}) {
+  const { job, press, change } = props;
   const params = { path: { job_id: job.job_id } };
-  const cancel = async (): Promise<void> => {
-    await ask(api.POST("/v1/jobs/{job_id}:cancel", { params }));
-    changed();
-  };
-  const retry = async (): Promise<void> => {
-    await ask(api.POST("/v1/jobs/{job_id}:retry", { params }));
-    changed();
-  };
+  const cancel = (): Promise<void> =>
+    change(() => ask(api.POST("/v1/jobs/{job_id}:cancel", { params })));
+  const retry = (): Promise<void> =>
+    change(() => ask(api.POST("/v1/jobs/{job_id}:retry", { params })));
   return (
     <tr>
       <th scope="row">{named("run.kind", job.kind)}</th>

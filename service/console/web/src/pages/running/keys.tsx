@@ -28,10 +28,11 @@ export function KeysTable() {
     setIssued(made);
     again();
   };
-  const rotate = async (key: Key): Promise<void> => {
-    const params = { path: { key_id: key.key_id } };
-    show(await ask(api.POST("/v1/keys/{key_id}:rotate", { params })));
-  };
+  const rotate = (key: Key): Promise<void> =>
+    act(async () => {
+      const params = { path: { key_id: key.key_id } };
+      show(await ask(api.POST("/v1/keys/{key_id}:rotate", { params })));
+    });
   const revoke = (key: Key): Promise<void> =>
     act(async () => {
       const params = { path: { key_id: key.key_id } };

@@ -23,12 +23,12 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
   const cursor = params.get("cursor");
   const path = { webhook_id: hook.webhook_id };
   const question = `${state} ${cursor} ${hook.due} ${hook.dead} ${hook.delivered}`;
-  const { value, failure, again } = useAsked(question, (signal) => {
+  const { value, failure, again, renew } = useAsked(question, (signal) => {
     const query = { state, limit: MOST, ...(cursor && { cursor }) };
     const to = { path, query };
     return ask(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: to, signal }));
   });
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, press } = useActing();
   const replay = (delivery_ids?: string[]): Promise<void> =>
     act(async () => {
       const body = { ...(delivery_ids && { delivery_ids }) };
@@ -37,7 +37,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       );
       say(t("hook.replayed", { n: number(replayed) }));
       props.changed();
-      again();
+      await renew();
     });
   return (
     <section aria-label={t("hook.messages")}>
@@ -64,7 +64,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       </nav>
       {state === "dead" && hook.dead > 0 && (
         <p class="actions">
-          <button type="button" disabled={acting} onClick={() => void replay()}>
+          <button {...press(() => replay())}>
             {t("hook.replay.all", { n: number(hook.dead) })}
           </button>
         </p>
@@ -94,11 +94,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
               </td>
               <td>
                 {state === "dead" && (
-                  <button
-                    type="button"
-                    disabled={acting}
-                    onClick={() => void replay([one.delivery_id])}
-                  >
+                  <button {...press(() => replay([one.delivery_id]))}>
                     {t("hook.replay")}
                     <span class="unseen"> {one.event_id}</span>
                   </button>
