@@ -84,7 +84,7 @@ def test_anti_fraud_from_a_seed_to_an_alert(page: Page, desk: Service) -> None:
     page.keyboard.press("z")
     expect(members.nth(3)).not_to_contain_text("Confirmed")
     page.keyboard.press("y")
-    expect(page.locator(".members .current")).to_be_visible()
+    expect(page.locator(".members tbody tr", has_text="Confirmed")).to_have_count(4)
     press_on(page, page.get_by_role("link", name="Watch for more"))
     expect(page.get_by_text("Like the confirmed members of")).to_be_visible()
     tab_to(page, page.get_by_label("Mode"))

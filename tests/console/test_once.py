@@ -1,5 +1,6 @@
 """What is pressed twice is done once: double clicks, keys held down, clicks while it is done."""
 
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from tests.bundles import TOPICS
 from tests.console.conftest import open_at, serving
 from tests.console.desks import click_again
 from tests.console.test_alerts import RING
+from tests.console.test_cases import case_of
 from tests.console.test_duplicates import group_of_copies, judgements
 from tests.console.test_find import rows
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
@@ -114,6 +116,43 @@ def test_enter_that_is_held_down_rotates_once(
     look_at_jobs(page, service)
     assert len(rotations) == 1
     assert is_taken(service, key)
+
+
+def test_a_double_click_asks_whether_one_is_sure(
+    signed_in: Page, service: Service, held: tuple[str, str]
+) -> None:
+    page, (key_id, key) = signed_in, held
+    ends = sent(page, "/v1/keys/", "DELETE")
+    open_at(page, service, "#/running?tab=keys")
+    page.locator("tbody tr", has_text=key_id).get_by_role("button", name="Revoke").click()
+    sure = page.get_by_role("dialog").get_by_role("button", name="Revoke")
+    click_again(page, sure)  # the dialog may come up where the pointer is
+    expect(sure).to_be_visible()
+    look_at_jobs(page, service)
+    assert not ends
+    assert is_taken(service, key)
+
+
+def test_a_case_is_decided_on_as_it_is_shown(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    case_id = case_of(service, "as it is shown", "copy-0")
+    open_at(page, service, f"#/cases?case={case_id}")
+    members = page.locator(".members tbody tr")
+    expect(members).to_have_count(3)
+    verdicts = sent(page, f"/v1/cases/{case_id}/members/", "PUT")
+    waiting: list[Route] = []
+    shown = re.compile(rf"/v1/cases/{case_id}\?")
+    page.route(shown, lambda route: waiting.append(route))
+    page.keyboard.press("y")
+    wait_until(lambda: bool(page.evaluate("true") and waiting), "it is asked for anew")
+    expect(page.get_by_role("button", name="Cleared")).to_be_disabled()
+    page.keyboard.press("n")  # of a revision that is no more: it would be refused
+    let_go(page, waiting)
+    expect(members.first).to_contain_text("Confirmed")
+    page.unroute(shown)
+    page.keyboard.press("n")
+    expect(members.nth(1)).to_contain_text("Cleared")
+    assert len(verdicts) == 2
 
 
 def cancelled(service: Service) -> str:
