@@ -1,4 +1,4 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export type Keys = Record<string, () => void>;
 
@@ -21,7 +21,8 @@ function isTaken(event: KeyboardEvent): boolean {
 export function useKeys(keys: Keys): void {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  // Before it is painted: keys that follow at once are for what is seen.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       const act = isTaken(event) ? undefined : latest.current[event.key];
       if (!act) return;

@@ -50,17 +50,21 @@ export default function AlertsPage() {
           </a>
         </nav>
         {list && <OneWatchlist key={list} id={list} round={round} changed={decided} />}
-        <Inbox state={state} mode={mode} decided={decided} />
+        <Inbox key={`${state} ${mode} ${list}`} {...{ state, mode, list, decided }} />
       </section>
     </div>
   );
 }
 
-function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void }) {
-  const { state, mode } = props;
-  const { params } = place.value;
-  const list = params.get("list");
-  const cursor = params.get("cursor");
+/** Made anew for each choice of alerts, so that no key decides on those that were shown before. */
+function Inbox(props: {
+  state: State;
+  mode: "on" | "shadow";
+  list: string | null;
+  decided: () => void;
+}) {
+  const { state, mode, list } = props;
+  const cursor = place.value.params.get("cursor");
   const { value, failure, again, renew } = useAsked(
     `${state} ${mode} ${list} ${cursor}`,
     (signal) => {
