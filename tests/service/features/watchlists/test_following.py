@@ -316,9 +316,8 @@ async def test_a_match_beyond_the_open_alerts_counts_once(deployment: Deployment
     follower = deployment.follower("a", most_open=2)
     follower.start()
     await deployment.reached(follower, 1)
-    for i in range(5):
-        last = await deployment.write(f"x{i}", NOODLES + chr(0x4E00 + i))
-    await deployment.reached(follower, last)
+    written = [await deployment.write(f"x{i}", NOODLES + chr(0x4E00 + i)) for i in range(5)]
+    await deployment.reached(follower, written[-1])
 
     async def beyond() -> int:
         return (await deployment.lists.get(made.watchlist_id)).beyond
