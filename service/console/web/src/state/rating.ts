@@ -102,9 +102,7 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
     setWrong(null);
     sent.current = sent.current
       .then(() => send(id, rating))
-      .catch((error: unknown) =>
-        setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error))),
-      );
+      .catch((error: unknown) => setWrong(Failure.of(error)));
   };
   const again = (): void => {
     setWrong(null);

@@ -33,7 +33,7 @@ function told({ joined_total, left_total, changed_total }: Differences): string 
 export function Board({ id }: { id: string }) {
   const path = { case_id: id };
   const cursor = place.value.params.get("members");
-  const { value, failure, again } = useAsked(`${id} ${cursor}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`${id} ${cursor}`, (signal) => {
     const query = { limit: MOST_MEMBERS, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/cases/{case_id}", { params: { path, query }, signal }));
   });
@@ -42,7 +42,7 @@ export function Board({ id }: { id: string }) {
   const [differences, setDifferences] = useState<Differences | null>(null);
   const [started, setStarted] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, forget, acting } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
   // Also one that somebody else began, or this page before it was loaded anew.
   const jobId = started ?? value?.job_id ?? null;
   const job = useFollowing(jobId, (end) => {
@@ -70,7 +70,7 @@ export function Board({ id }: { id: string }) {
         const done = await work();
         if (done) say(done);
       } finally {
-        again();
+        await renew();
       }
     });
   const expand = (how: "expand" | "rerun"): Promise<void> =>
@@ -133,22 +133,18 @@ export function Board({ id }: { id: string }) {
         {t("case.seeds")}: <Words value={value.seeds.join(", ")} />
       </p>
       <div class="toolbar judging">
-        <button
-          type="button"
-          class="primary"
-          disabled={isBusy}
-          onClick={() => void expand("expand")}
-        >
+        <button {...press(() => expand("expand"))} class="primary" disabled={jobId !== null}>
           {t("case.expand")}
         </button>
         {value.run && (
-          <button type="button" disabled={isBusy} onClick={() => void expand("rerun")}>
+          <button {...press(() => expand("rerun"))} disabled={jobId !== null}>
             {t("case.rerun")}
           </button>
         )}
         <Deciding
           who={members[at]?.streamer_id}
-          isActing={isBusy}
+          isOff={jobId !== null}
+          press={press}
           decide={decide}
           focusMember={() => focus(at)}
         />
