@@ -3,10 +3,10 @@ import { streamer } from "../../api/profiles";
 import type { Schemas } from "../../api/client";
 import { percent, t } from "../../i18n";
 import { Name } from "../../parts/profile";
-import { isRated, RatingChoice } from "../../parts/rating";
+import { isRated, RatingChoice } from "../../rating/shown";
 import { Words } from "../../parts/words";
 
-import type { RatingOf } from "../../state/rating";
+import type { RatingOf } from "../../rating/given";
 
 /** As an answer has it, whose pairs are read as lists. */
 export type Member = Omit<Schemas["CaseMemberOut"], "weakest_link" | "leaves_if"> & {

@@ -1,8 +1,8 @@
 /** The list: rank, streamer, score, precision, why. */
 import { percent, t } from "../../i18n";
-import { isRated, RatingChoice } from "../../parts/rating";
+import { isRated, RatingChoice } from "../../rating/shown";
 import { Words } from "../../parts/words";
-import type { RatingOf } from "../../state/rating";
+import type { RatingOf } from "../../rating/given";
 import type { Hit } from "./question";
 import { ReasonsLine } from "./reasons";
 

@@ -2,11 +2,11 @@
 import { useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
 import { number, percent, t } from "../../i18n";
-import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../parts/rating";
+import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Words } from "../../parts/words";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
-import { ratedOf, useRating, type RatingOf } from "../../state/rating";
+import { ratedOf, useRating, type RatingOf } from "../../rating/given";
 
 type Row = Schemas["ListRowOut"];
 const AT_ONCE = 500;

@@ -1,8 +1,8 @@
 /** How well streamers fit a question: a choice for each, keys, and what the ratings are for. */
 import { t } from "../i18n";
 import { useKeys } from "../state/keyboard";
-import { RATINGS, switchRating, type Rating, type RatingOf } from "../state/rating";
-import { Problem } from "./states";
+import { RATINGS, switchRating, type Rating, type RatingOf } from "./given";
+import { Problem } from "../parts/states";
 
 /** Shows and hides what rates. */
 export function RatingSwitch({ rating }: { rating: RatingOf }) {

@@ -2,8 +2,8 @@ import { useRef, useState } from "preact/hooks";
 import { useAsked } from "../api/asked";
 import { api, ask, Failure, type Schemas } from "../api/client";
 import { t, type Text } from "../i18n";
-import { changed, go, place } from "./location";
-import { say } from "./saying";
+import { changed, go, place } from "../state/location";
+import { say } from "../state/saying";
 
 /** What ratings belong to: some streamers, unlike others, whom a filter lets through. */
 export type Rated = Schemas["RatingIn"]["question"];
