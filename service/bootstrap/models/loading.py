@@ -73,7 +73,8 @@ async def load(
     bundle, manifest, encoder, towers = await asyncio.to_thread(load_model, settings)
     check_index(settings.index, manifest.dim)
     evidence = await asyncio.to_thread(Evidence, bundle)
-    established, device = bundle.established(), index_device(settings)
+    established = await asyncio.to_thread(bundle.established)
+    device = index_device(settings)
     folder = settings.data_dir if settings.redis_url is None else None
     known_ids = established.ids if established else ()
     searches = SearchPool(lanes)

@@ -84,7 +84,7 @@ class Names:
         async with self._writing:  # a step that a thread is at
             file, self.file = self.file, None
             if file is not None:
-                file.close()
+                await asyncio.to_thread(file.close)  # after what threads search for
         if self._lock is not None:
             os.close(self._lock)
 
@@ -249,9 +249,9 @@ class Names:
             file, self.file = self.file, None
             if file is None:
                 return
-            file.close()
+            await asyncio.to_thread(file.close)
             if not isinstance(error, sqlite3.OperationalError):
-                file.remove()
+                await asyncio.to_thread(file.remove)
                 self.sequence, self._reading = 0, "their file was damaged"
 
     async def _purge(self, file: NamesFile) -> None:
