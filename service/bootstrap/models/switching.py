@@ -30,6 +30,9 @@ _LEAVE_S = 60.0
 _AGAIN_S = 10.0
 _FOLDER = "second-models"
 """Below the data folder; nobody keeps bundles there, which would be taken for what was left."""
+_THERE_AND_BACK = 4
+"""Changes of the pointer, at least, from a target that is ready to the same one that was retired
+and is ready again."""
 
 OpenGraph = Callable[
     [Shared, LoadedModel, Duties, Callable[[str], None] | None],
@@ -95,6 +98,7 @@ class ModelHost(ModelsHere):
         self._folders = ModelFolders(settings.data_dir / _FOLDER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing = asyncio.Lock()
+        self._settled = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -162,10 +166,13 @@ class ModelHost(ModelsHere):
     async def settle(self, pointer: ModelPointer) -> None:
         """Open and close indexes, and answer by another model; see `ModelsHere.settle`."""
         kept = {pointer.active, pointer.target, self.serves}
+        may_have_missed = pointer.revision - self._settled >= _THERE_AND_BACK
+        self._settled = pointer.revision
         for name, model in list(self._models.items()):
-            # An index of a target that is not ready is of an earlier time at which it was: it lacks
-            # what was written between. Its encoder is loaded anew with it.
-            is_stale = name == pointer.target and pointer.state != "ready" and model.is_begun
+            # An index that was complete before its model was retired lacks what was written since.
+            # The encoder is loaded anew too: it may be another bundle's by now.
+            is_backfilled = name == pointer.target and pointer.state != "ready"
+            is_stale = model.is_begun and (is_backfilled or may_have_missed)
             if name not in kept or (is_stale and name != self.serves):
                 self._leave(self._models.pop(name))
         ready = [pointer.active, pointer.target if pointer.state == "ready" else None]

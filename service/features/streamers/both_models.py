@@ -10,7 +10,7 @@ from service.engine.encoding.large_profiles import beside_if_large
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import ModelChanged, ServiceError
+from service.errors import ModelChanged, ServiceError, Unavailable
 from service.features.streamers.records import record_of
 from service.store.base import Outcome, Record, StreamerStore, Upsert
 from service.store.jobs import JobStep
@@ -92,6 +92,9 @@ async def write_for_both(
                 if not isinstance(second, ServiceError)
             ]
         if errors and step is not None:
+            for error in errors.values():
+                if isinstance(error, Unavailable):  # the step is done again, and soon with all
+                    raise error
             raise NotForBoth(errors)
         try:
             done = iter(await store.write(both, once=once, step=step))
