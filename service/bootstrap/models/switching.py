@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from model_export.contract.bundle import Manifest
-from service.bootstrap.index import snapshots_of
 from service.bootstrap.models.duties import Duties
 from service.bootstrap.models.folders import ModelFolder, ModelFolders
 from service.bootstrap.models.loading import LoadedModel, load
@@ -44,12 +43,14 @@ OpenGraph = Callable[
 class _Model:
     """A model that is open, and its services once they are.
 
-    `folder` is of its files; None for the data folder.
+    `folder` is of its files; None for the data folder. `closing` closes its encoder, `graph` its
+    services.
     """
 
     loaded: LoadedModel
     closing: AsyncExitStack
     folder: ModelFolder | None = None
+    graph: AsyncExitStack = field(default_factory=AsyncExitStack)
     duties: Duties = field(default_factory=Duties)
     services: Services | None = None
     opening: "asyncio.Task[None] | None" = None
@@ -140,7 +141,7 @@ class ModelHost(ModelsHere):
             settings = model.loaded.settings.model_copy(update={"reencode": False})
             model.loaded = replace(model.loaded, settings=settings)
         graph = self._open_graph(shared, model.loaded, model.duties, tell)
-        model.services = shared.switch.current = await model.closing.enter_async_context(graph)
+        model.services = shared.switch.current = await model.graph.enter_async_context(graph)
         self.serves = name
         await shared.models.refresh()
         model.duties.begin()
@@ -169,12 +170,11 @@ class ModelHost(ModelsHere):
         may_have_missed = pointer.revision - self._settled >= _THERE_AND_BACK
         self._settled = pointer.revision
         for name, model in list(self._models.items()):
-            # An index that was complete before its model was retired lacks what was written since.
-            # The encoder is loaded anew too: it may be another bundle's by now.
             is_backfilled = name == pointer.target and pointer.state != "ready"
-            is_stale = model.is_begun and (is_backfilled or may_have_missed)
-            if name not in kept or (is_stale and name != self.serves):
+            if name not in kept:
                 self._leave(self._models.pop(name))
+            elif model.is_begun and name != self.serves and (is_backfilled or may_have_missed):
+                self._models[name] = self._begun_anew(model)
         ready = [pointer.active, pointer.target if pointer.state == "ready" else None]
         for name in ready:
             model = self._models.get(name or "")
@@ -183,6 +183,17 @@ class ModelHost(ModelsHere):
         active = self._models.get(pointer.active or "")
         if active is not None and pointer.active != self.serves and active.is_indexed:
             self._serve(str(pointer.active), active)
+
+    def _begun_anew(self, model: _Model) -> _Model:
+        """A model with its encoder alone; its index goes, and is opened again once it is ready.
+
+        It was complete before the model was retired, and lacks what was written since.
+        """
+        anew = _Model(model.loaded, model.closing)
+        self._make_second(anew)
+        model.closing = AsyncExitStack()  # who writes needs the encoder at any time
+        self._leave(model)
+        return anew
 
     async def _open(
         self, settings: Settings, *, begin: bool, folder: ModelFolder | None = None
@@ -247,12 +258,10 @@ class ModelHost(ModelsHere):
         return name if name in self._models else None
 
     def _make_second(self, model: _Model) -> None:
-        """Let the model of the settings be the other one: it is not the one that was promoted."""
+        """Give a model that does not answer files of its own."""
         loaded = model.loaded
         model.folder = self._folders.new(loaded.manifest.model_version)
-        settings = self._beside(loaded.settings.bundle, model.folder.path)
-        snapshots = snapshots_of(settings, loaded.manifest)
-        model.loaded = replace(loaded, settings=settings, snapshots=snapshots)
+        model.loaded = loaded.with_files(self._beside(loaded.settings.bundle, model.folder.path))
 
     def _beside(self, bundle: Path, folder: Path) -> Settings:
         """Settings of a model that is opened beside another one: with files of its own.
@@ -277,7 +286,7 @@ class ModelHost(ModelsHere):
             if model.folder is not None:
                 await asyncio.to_thread(model.folder.make)
             graph = self._open_graph(self._shared_now, model.loaded, model.duties, None)
-            model.services = await model.closing.enter_async_context(graph)
+            model.services = await model.graph.enter_async_context(graph)
         except Exception as error:  # noqa: BLE001 - the other one serves on; this is tried again
             trace = None if isinstance(error, OSError) else error  # such as a full disk
             name = model.loaded.manifest.model_version
@@ -323,6 +332,7 @@ class ModelHost(ModelsHere):
             model.opening.cancel()
             await asyncio.gather(model.opening, return_exceptions=True)
         await model.duties.end()  # jobs are given back while there is all that they work with
+        await model.graph.aclose()
         await model.closing.aclose()
         if model.folder is not None:
             await asyncio.to_thread(model.folder.remove)
