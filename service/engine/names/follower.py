@@ -85,8 +85,9 @@ class Names:
             file, self.file = self.file, None
             if file is not None:
                 await asyncio.to_thread(file.close)  # after what threads search for
-        if self._lock is not None:
-            os.close(self._lock)
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     @property
     def incomplete_because(self) -> str | None:
