@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from model_export.contract.bundle import Manifest
+from service.bootstrap.find import NAMES
 from service.bootstrap.models.duties import Duties
 from service.bootstrap.models.folders import ModelFolder, ModelFolders
 from service.bootstrap.models.loading import LoadedModel, load
 from service.bootstrap.models.shared import Shared
 from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.names.follower import remove_unused
 from service.engine.work.lanes import Lanes
 from service.errors import ModelMismatch, ServiceError
 from service.features.models.bundles import FoundBundle
@@ -317,8 +319,11 @@ class ModelHost(ModelsHere):
                 await asyncio.sleep(_LEAVE_S)
             finally:
                 await self._close(model)
-                # It would lack what is written until its model comes back.
+                # It would lack what is written until its model comes back, and names would miss
+                # erasures.
                 await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
+                if model.folder is None:
+                    await asyncio.to_thread(remove_unused, self._settings.data_dir / NAMES)
 
         self._start(leave(), "a model leaves")
 

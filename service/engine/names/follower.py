@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from service.engine.names.file import Change, NamesFile, Progress
+from service.engine.names.file import Change, NamesFile, Progress, remove_file
 from service.engine.names.grams import Texts, texts_of
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import loads
@@ -271,6 +271,20 @@ class Names:
         async with self._moved:
             self.sequence = sequence
             self._moved.notify_all()
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the files that no process has open; call it in a thread."""
+    for path in folder.glob("*.sqlite"):
+        try:
+            fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if try_lock(fd):
+                    remove_file(path)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            _log.warning("%s can't be removed: %s", path, error)
 
 
 def _texts(profile: bytes) -> Texts:

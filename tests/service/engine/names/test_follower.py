@@ -14,7 +14,7 @@ from redis.asyncio import Redis
 
 from service.engine.names.file import Change, NamesFile, Progress
 from service.engine.names.finder import Finder, Place
-from service.engine.names.follower import Names
+from service.engine.names.follower import Names, remove_unused
 from service.engine.work.lanes import Lanes
 from service.errors import NotYetVisible
 from service.settings import Work
@@ -160,6 +160,14 @@ def test_processes_of_one_data_folder_have_files_of_their_own(tmp_path: Path) ->
                 assert await made.found(first, "luna", last) == ["one", "two"]
                 assert await made.found(second, "luna", last) == ["one", "two"]
             assert len(list(made.folder.glob("*.sqlite"))) == 2
+            async with made.names() as first:  # what nobody has open may be removed
+                assert await made.found(first, "luna", last) == ["one", "two"]
+                remove_unused(made.folder)
+                assert len(list(made.folder.glob("*.sqlite"))) == 1
+                last = await write(made.store, [upsert("three", "luna")])
+                assert await made.found(first, "luna", last) == ["one", "three", "two"]
+            remove_unused(made.folder)
+            assert list(made.folder.glob("*.sqlite*")) == []
 
     asyncio.run(scenario())
 

@@ -1,5 +1,6 @@
 """Folders for the files of models beside the first one: nothing is left of a killed process."""
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -7,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from service.bootstrap.models import switching
 from service.bootstrap.models.folders import ModelFolders
 from tests.bundles import TOPICS
-from tests.service.conftest import Serve
-from tests.service.features.models.test_life_cycle import NEXT
+from tests.service.conftest import Serve, put
+from tests.service.features.models.test_life_cycle import FIRST, NEXT, backfilled, opened
 from tests.service.features.models.test_life_cycle import folder as folder
 from tests.service.process import Service, error_line, is_free, run, wait_until
 from tests.service.valkey import Server
@@ -114,8 +116,11 @@ def second_folders(data_dir: Path) -> set[Path]:
 
 
 def has_names(path: Path) -> bool:
-    files = [*path.glob("names/*.sqlite*")]
-    return any(SECRET.encode()[:3] in file.read_bytes() for file in files)
+    found = False
+    for file in path.glob("names/*.sqlite*"):
+        with contextlib.suppress(FileNotFoundError):
+            found |= SECRET.encode()[:3] in file.read_bytes()
+    return found
 
 
 @pytest.mark.slow
@@ -135,6 +140,24 @@ def test_a_killed_service_leaves_no_names_behind(serve: Serve, folder: Path) -> 
     assert left.is_dir()
     serve(**variables)
     assert not left.exists()
+
+
+def test_names_of_a_retired_model_are_not_kept(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody would remove from them who is erased."""
+    monkeypatch.setattr(switching, "_LEAVE_S", 0.0)
+    with opened(folder, tmp_path / "data") as client:
+        put(client, "s", name=f"{SECRET}0", bio=TOPICS["cooking"])
+        wait_until(lambda: has_names(tmp_path / "data"), "names are on the disk")
+        backfilled(client)
+        client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+        (second,) = second_folders(tmp_path / "data")
+        wait_until(lambda: has_names(second), "those of the next one too")
+        client.post(f"/v1/models/{FIRST}:retire").raise_for_status()
+        wait_until(lambda: not has_names(tmp_path / "data"), "the first one's are removed")
+        found = client.get("/v1/streamers", params={"q": SECRET})
+        assert [each["streamer_id"] for each in found.json()["streamers"]] == ["s"]
 
 
 @pytest.mark.slow
