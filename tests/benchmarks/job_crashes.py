@@ -20,6 +20,12 @@ from tests.reliability.job_crashes import (
     rebuild_round,
     similar_export_round,
 )
+from tests.reliability.product_job_crashes import (
+    backfill_round,
+    case_round,
+    layout_round,
+    list_round,
+)
 
 _ROUNDS = {
     "import": import_round,
@@ -27,6 +33,10 @@ _ROUNDS = {
     "similar_export": similar_export_round,
     "rebuild": rebuild_round,
     "duplicates": duplicates_round,
+    "cases": case_round,
+    "list": list_round,
+    "layout": layout_round,
+    "model_backfill": backfill_round,
 }
 
 

@@ -1,4 +1,4 @@
-"""Jobs of each kind whose service, store or both are killed (kill -9) meanwhile.
+"""Jobs whose service, store or both are killed (kill -9) meanwhile.
 
 A round begins a job, kills what it is told to as often as it is told to, each time further on, and
 starts the service again. In the end everything was done, once: the store has counted one write for
@@ -42,15 +42,15 @@ def import_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: i
     with ExitStack() as running:
         service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
         path = upload(service.wait_until_ready().client, content.encode())
-        reached = _further(victims, kills, seed)
-        service = _killed(running, service, bundle, path, victims, kills, reached)
+        moments = further(victims, kills, seed)
+        service = killed(running, service, bundle, path, victims, kills, moments)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         result = job["result"]
         assert (result["lines"], result["created"], result["refused"]) == (lines + 1, lines, 1)
         assert (result["updated"], result["unchanged"]) == (0, 0)
         assert result["sequence"] == lines
-        wait_until(lambda: _store_sequence(service) == lines, "no write came besides")
+        wait_until(lambda: store_sequence(service) == lines, "no write came besides")
         assert {i: s["profile"] for i, s in service.streamers().items()} == {
             profile(i)["streamer_id"]: profile(i) for i in range(lines)
         }
@@ -66,8 +66,8 @@ def export_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: i
         client = service.wait_until_ready().client
         assert ended(client, upload(client, content.encode()))["result"]["refused"] == 0
         path = submitted(client.post("/v1/jobs/exports", json={}))
-        reached = _further(victims, kills, seed)
-        service = _killed(running, service, bundle, path, victims, kills, reached)
+        moments = further(victims, kills, seed)
+        service = killed(running, service, bundle, path, victims, kills, moments)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         found = lines_of(service.client.get(path + "/result"))
@@ -86,8 +86,8 @@ def similar_export_round(bundle: Path, data_dir: Path, victims: str, kills: int,
         expected = lines_of(client.post("/v1/similar/export", json=question))
         headers = {"Prefer": "respond-async"}
         path = submitted(client.post("/v1/similar/export", json=question, headers=headers))
-        begun = _begun(victims, kills, seed, 0.01)
-        service = _killed(running, service, bundle, path, victims, kills, begun)
+        moments = begun(victims, kills, seed, 0.01)
+        service = killed(running, service, bundle, path, victims, kills, moments)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         *found, last = lines_of(service.client.get(path + "/result"))
@@ -103,8 +103,8 @@ def duplicates_round(bundle: Path, data_dir: Path, victims: str, kills: int, see
         service.wait_until_ready().bulk([_copy(i) for i in range(COPIES)])
         path = submitted(service.client.post("/v1/duplicates:rebuild"))
         service.bulk([_copy(i) for i in range(COPIES, COPIES + 40)])
-        begun = _begun(victims, kills, seed)
-        service = _killed(running, service, bundle, path, victims, kills, begun)
+        moments = begun(victims, kills, seed)
+        service = killed(running, service, bundle, path, victims, kills, moments)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         late = {name: value for name, value in _copy(0).items() if name != "streamer_id"}
@@ -153,15 +153,15 @@ def rebuild_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: 
         client = service.wait_until_ready().client
         assert ended(client, upload(client, content.encode()))["result"]["created"] == REBUILT
         path = submitted(client.post("/v1/index:rebuild"))
-        service = _killed(
-            running, service, bundle, path, victims, kills, _begun(victims, kills, seed)
+        service = killed(
+            running, service, bundle, path, victims, kills, begun(victims, kills, seed)
         )
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         result = job["result"]
         assert (result["streamers"], result["skipped"]) == (REBUILT, 0)
         assert result["replica"] == job["place"]
-        assert _store_sequence(service) == REBUILT
+        assert store_sequence(service) == REBUILT
         indexed = lines_of(service.client.get("/v1/index"))
         assert {line["streamer_id"]: line["version"] for line in indexed} == {
             streamer_id: s["version"] for streamer_id, s in service.streamers().items()
@@ -172,7 +172,7 @@ def rebuild_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: 
     return job["attempts"]
 
 
-def _begun(victims: str, kills: int, seed: int, longest_s: float = 0.1) -> Callable[[int], Reached]:
+def begun(victims: str, kills: int, seed: int, longest_s: float = 0.1) -> Callable[[int], Reached]:
     """Each time in another attempt, a while after it began; for jobs that tell little."""
     choices = random.Random(f"{victims}-{kills}-{seed}")
 
@@ -186,18 +186,20 @@ def _begun(victims: str, kills: int, seed: int, longest_s: float = 0.1) -> Calla
     return reached
 
 
-def _further(victims: str, kills: int, seed: int) -> Callable[[int], Reached]:
-    """Each time further on."""
+def further(
+    victims: str, kills: int, seed: int, step: int = LINES_A_KILL
+) -> Callable[[int], Reached]:
+    """Each time further on, by `step`."""
     choices = random.Random(f"{victims}-{kills}-{seed}")
 
     def reached(i: int) -> Reached:
-        at = LINES_A_KILL * i + choices.randrange(LINES_A_KILL)
+        at = step * i + choices.randrange(step)
         return lambda job: job["progress"]["done"] >= at or job["state"] in FINISHED
 
     return reached
 
 
-def _killed(
+def killed(
     running: ExitStack,
     service: Service,
     bundle: Path,
@@ -205,8 +207,12 @@ def _killed(
     victims: str,
     kills: int,
     reached: Callable[[int], Reached],
+    **settings: Any,
 ) -> Service:
-    """Kill so often, whenever the job has reached a point; the service that runs then."""
+    """Kill so often, whenever the job has reached a point; the service that runs then.
+
+    It was and is started with `settings` beside `OPTIONS`.
+    """
     for i in range(kills):
         when(service.client, path, reached(i))
         store = service.store
@@ -217,10 +223,12 @@ def _killed(
             continue
         service.kill()
         wait_until(lambda: is_free(service.data_dir), "the folder is free")  # noqa: B023
-        service = running.enter_context(Service(bundle, service.data_dir, **OPTIONS))
+        service = running.enter_context(
+            Service(bundle, service.data_dir, **{**OPTIONS, **settings})
+        )
         service.wait_until_ready()
     return service
 
 
-def _store_sequence(service: Service) -> int:
+def store_sequence(service: Service) -> int:
     return service.client.get("/readyz").json()["store_sequence"]

@@ -15,6 +15,12 @@ from tests.reliability.job_crashes import (
     rebuild_round,
     similar_export_round,
 )
+from tests.reliability.product_job_crashes import (
+    backfill_round,
+    case_round,
+    layout_round,
+    list_round,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +39,12 @@ Round = Callable[[Path, Path, str, int, int], int]
         (duplicates_round, "service"),
         (duplicates_round, "store"),
         (duplicates_round, "service and store"),
+        (case_round, "service and store"),
+        (list_round, "service"),
+        (list_round, "store"),
+        (layout_round, "store"),  # test_durability kills the service in a fit
+        (backfill_round, "service"),
+        (backfill_round, "store"),
     ],
 )
 def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:

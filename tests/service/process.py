@@ -172,8 +172,9 @@ class Service:
     def store(self) -> psutil.Process:
         """The process of the embedded store that runs now, or that ran last."""
         children = psutil.Process(self.process.pid).children() if self.is_running else []
-        if children:
-            (self._store,) = children
+        stores = [child for child in children if child.name().endswith("-server")]
+        if stores:
+            (self._store,) = stores
         assert self._store is not None
         return self._store
 

@@ -34,14 +34,14 @@ from service.features.cases.shown import (
     difference_fields,
     entry_fields,
 )
-from service.features.jobs.accepting import ACCEPTED
-from service.features.jobs.shown import job_out
+from service.features.jobs.accepting import ACCEPTED, deferred
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.etag import ExpectedVersions
+from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked
@@ -52,7 +52,7 @@ _CHANGE = (*STORE, StoreFull, CaseNotFound, IfMatchNeeded, CaseChanged)
 _LATER: dict[int | str, dict[str, Any]] = {
     202: {
         **ACCEPTED,
-        "description": "It takes more than a second, or another replica does it: a job goes on.",
+        "description": "It takes long, another replica does it, or a job is preferred.",
     }
 }
 _ALL = ExpandIn()
@@ -62,10 +62,9 @@ def _actor(caller: Caller) -> Actor:
     return Actor(caller.key_id, caller.name)
 
 
-def _ran(ran: Ran | Job, response: Response) -> RanOut | JSONResponse:
+def _ran(ran: Ran | Job, response: Response, *, is_preferred: bool) -> RanOut | JSONResponse:
     if isinstance(ran, Job):
-        job = job_out(ran).model_dump(mode="json")
-        return JSONResponse(job, 202, {"Location": f"/v1/jobs/{ran.job_id}"})
+        return deferred(ran, is_preferred=is_preferred)
     tag(response, ran.kept.revision)
     fields = {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}
     return RanOut.model_validate(fields)
@@ -109,13 +108,15 @@ async def expand_case(
     case_id: CaseIdPath,
     expected: ExpectedVersions,
     response: Response,
+    prefers_async: PrefersAsync,
     body: Checked[ExpandIn] = _ALL,
 ) -> RanOut | JSONResponse:
     """Walks over edges of evidence, the surest first, until nothing or no budget is left.
 
     What hundreds of streamers show, such as an agency's handle, makes no edge. An expansion that
     takes more than a second goes on as a job, whose result has the differences; so does one that
-    was asked of a replica which does not keep the candidates of all streamers.
+    was asked of a replica which does not keep the candidates of all streamers, and any with
+    `Prefer: respond-async`.
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
@@ -127,7 +128,8 @@ async def expand_case(
         body.budget,
         body.filter.model_dump(mode="json", exclude_defaults=True),
     )
-    return _ran(await cases.expand(case_id, query, expected, _actor(caller)), response)
+    ran = await cases.expand(case_id, query, expected, _actor(caller), later=prefers_async)
+    return _ran(ran, response, is_preferred=prefers_async)
 
 
 @router.post(
@@ -146,6 +148,7 @@ async def rerun_case(
     case_id: CaseIdPath,
     expected: ExpectedVersions,
     response: Response,
+    prefers_async: PrefersAsync,
 ) -> RanOut | JSONResponse:
     """Who joined, who left, who is shown otherwise, each with its cause.
 
@@ -153,7 +156,8 @@ async def rerun_case(
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
-    return _ran(await cases.rerun(case_id, expected, _actor(caller)), response)
+    ran = await cases.rerun(case_id, expected, _actor(caller), later=prefers_async)
+    return _ran(ran, response, is_preferred=prefers_async)
 
 
 @router.post(

@@ -68,8 +68,17 @@ class Runs:
         self._jobs = jobs
         self._corpus_is = corpus_is
 
-    async def soon(self, kept: Kept, query: Query | None, kind: EventKind, who: Actor) -> Ran | Job:
+    async def soon(
+        self, kept: Kept, query: Query | None, kind: EventKind, who: Actor, *, later: bool
+    ) -> Ran | Job:
         """Expand a case by a question, None = as before; as a job where that is needed.
+
+        Args:
+            kept: the case.
+            query: what to look for.
+            kind: of the event that tells of it.
+            who: asks.
+            later: a job is preferred in any case.
 
         Raises:
             CaseChanged: it was changed meanwhile.
@@ -77,7 +86,7 @@ class Runs:
             Unavailable: the store does not answer, or too much work waits.
         """
         corpus_is = await self._corpus_is()
-        if corpus_is != "elsewhere":
+        if corpus_is != "elsewhere" and not later:
             try:
                 async with asyncio.timeout(AT_ONCE_S):
                     expanded = await self._expanded(kept, query, Lane.HEAVY)

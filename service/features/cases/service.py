@@ -125,18 +125,26 @@ class Cases:
         return Shown(kept, members, verdicts, following if following < run.members else None)
 
     async def expand(
-        self, case_id: str, query: Query, expected: Sequence[int], who: Actor
+        self,
+        case_id: str,
+        query: Query,
+        expected: Sequence[int],
+        who: Actor,
+        *,
+        later: bool = False,
     ) -> Ran | Job:
-        """Expand a case anew; what takes longer than a second goes on as a job.
+        """Expand a case anew; what takes longer than a second, or is for `later`, is a job's.
 
         Raises:
             CaseNotFound: there is none.
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
             Unavailable: the store does not answer, or too much work waits.
         """
-        return await self._run(case_id, query, "expanded", expected, who)
+        return await self._run(case_id, query, "expanded", expected, who, later)
 
-    async def rerun(self, case_id: str, expected: Sequence[int], who: Actor) -> Ran | Job:
+    async def rerun(
+        self, case_id: str, expected: Sequence[int], who: Actor, *, later: bool = False
+    ) -> Ran | Job:
         """Expand a case as before; where nothing changed, nothing is written.
 
         Raises:
@@ -144,7 +152,7 @@ class Cases:
             NotReady: it was expanded with the candidates of all streamers, and none has them now.
             CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
         """
-        return await self._run(case_id, None, "rerun", expected, who)
+        return await self._run(case_id, None, "rerun", expected, who, later)
 
     async def decide(
         self,
@@ -258,11 +266,12 @@ class Cases:
         kind: EventKind,
         expected: Sequence[int],
         who: Actor,
+        later: bool,
     ) -> Ran | Job:
         kept = await self._expected(case_id, expected)
         if query is None and kept.case.run is None:
             raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
-        return await self._runs.soon(kept, query, kind, who)
+        return await self._runs.soon(kept, query, kind, who, later=later)
 
     @staticmethod
     def _without_run(case: Case, done: Event) -> Case:

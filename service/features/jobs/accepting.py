@@ -47,10 +47,10 @@ def accepted(job: Job, response: Response, *, is_preferred: bool = False) -> Job
     return job_out(job)
 
 
-def deferred(job: Job) -> JSONResponse:
+def deferred(job: Job, *, is_preferred: bool = True) -> JSONResponse:
     """The answer in place of a longer one."""
     response = JSONResponse(job_out(job).model_dump(mode="json"), 202)
-    accepted(job, response, is_preferred=True)
+    accepted(job, response, is_preferred=is_preferred)
     return response
 
 

@@ -334,6 +334,23 @@ def test_an_expansion_that_takes_long_goes_on_as_a_job(
     assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
 
 
+def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    for action, shown_as in (("expand", "expanded"), ("rerun", "expanded")):
+        headers = {
+            "If-Match": f'"{shown(client, case)["revision"]}"',
+            "Prefer": "respond-async",
+        }
+        answer = client.post(f"/v1/cases/{case['case_id']}:{action}", headers=headers)
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["Preference-Applied"] == "respond-async"
+        job = ended(client, answer.headers["Location"])
+        assert job["state"] == "succeeded"
+        assert job["result"]["run"]["members"] == 4
+        assert events(client, case)[-1]["kind"] == shown_as
+
+
 def events(client: TestClient, case: dict[str, Any]) -> list[dict[str, Any]]:
     return client.get(f"/v1/cases/{case['case_id']}/events").raise_for_status().json()["events"]
 
