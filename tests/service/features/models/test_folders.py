@@ -167,7 +167,7 @@ def test_services_that_share_a_data_folder_keep_theirs(
     (tmp_path / "server").mkdir()
     server = Server(tmp_path / "server")
     server.start()
-    variables = {"REDIS_URL": server.url, "STREAMER_MODELS__FOLDER": str(folder)}
+    variables: dict[str, Any] = {"REDIS_URL": server.url, "STREAMER_MODELS__FOLDER": str(folder)}
 
     def started() -> Service:
         return Service(bundle, tmp_path / "data", **variables)
