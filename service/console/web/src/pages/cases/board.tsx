@@ -31,7 +31,7 @@ function told({ joined_total, left_total, changed_total }: Differences): string 
 export function Board({ id }: { id: string }) {
   const path = { case_id: id };
   const cursor = place.value.params.get("members");
-  const { value, failure, again } = useAsked(`${id} ${cursor}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`${id} ${cursor}`, (signal) => {
     const query = { limit: MOST_MEMBERS, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/cases/{case_id}", { params: { path, query }, signal }));
   });
@@ -40,7 +40,7 @@ export function Board({ id }: { id: string }) {
   const [differences, setDifferences] = useState<Differences | null>(null);
   const [jobId, setJobId] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, forget, acting } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
   const job = useFollowing(jobId, (end) => {
     setJobId(null);
     setFailed(whyFailed(end));
@@ -63,7 +63,7 @@ export function Board({ id }: { id: string }) {
         const done = await work();
         if (done) say(done);
       } finally {
-        again();
+        await renew();
       }
     });
   const expand = (how: "expand" | "rerun"): Promise<void> =>
@@ -126,22 +126,18 @@ export function Board({ id }: { id: string }) {
         {t("case.seeds")}: <Words value={value.seeds.join(", ")} />
       </p>
       <div class="toolbar judging">
-        <button
-          type="button"
-          class="primary"
-          disabled={isBusy}
-          onClick={() => void expand("expand")}
-        >
+        <button {...press(() => expand("expand"))} class="primary" disabled={jobId !== null}>
           {t("case.expand")}
         </button>
         {value.run && (
-          <button type="button" disabled={isBusy} onClick={() => void expand("rerun")}>
+          <button {...press(() => expand("rerun"))} disabled={jobId !== null}>
             {t("case.rerun")}
           </button>
         )}
         <Deciding
           who={members[at]?.streamer_id}
-          isActing={isBusy}
+          isOff={jobId !== null}
+          press={press}
           decide={decide}
           focusMember={() => focus(at)}
         />

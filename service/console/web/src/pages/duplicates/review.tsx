@@ -1,10 +1,11 @@
 /** One group: its pairs two columns at a time, judged by keys. */
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, Failure } from "../../api/client";
+import { api, ask } from "../../api/client";
 import { named, number, t, type Text } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
+import { useActing } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
@@ -27,9 +28,8 @@ export function Review({ groupId }: { groupId: string }) {
   const [given, setGiven] = useState<ReadonlyMap<string, Verdict | null>>(new Map());
   const [steps, setSteps] = useState<Step[]>([]);
   const [chosen, setChosen] = useState<number | null>(null);
-  const [wrong, setWrong] = useState<Failure | null>(null);
   const [overruled, setOverruled] = useState<string[]>([]);
-  const [sending, setSending] = useState(false);
+  const { act, wrong, acting, press } = useActing();
 
   const pairs = value?.pairs ?? [];
   const verdictOf = (pair: Edge): Verdict | undefined => {
@@ -40,18 +40,6 @@ export function Review({ groupId }: { groupId: string }) {
   const at = chosen ?? next;
   const pair = pairs[at];
 
-  const act = async (work: () => Promise<void>): Promise<void> => {
-    if (sending) return;
-    setSending(true);
-    setWrong(null);
-    try {
-      await work();
-    } catch (error) {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
-    } finally {
-      setSending(false);
-    }
-  };
   const give = (verdict: Verdict): Promise<void> =>
     act(async () => {
       if (!pair) return;
@@ -99,11 +87,9 @@ export function Review({ groupId }: { groupId: string }) {
           VERDICTS.map(([verdict, key, text]) => (
             <button
               key={verdict}
-              type="button"
+              {...press(() => give(verdict))}
               class={`verdict-button ${verdict}`}
               aria-pressed={verdictOf(pair) === verdict}
-              disabled={sending}
-              onClick={() => void give(verdict)}
             >
               {t(text)} <kbd>{key}</kbd>
             </button>
@@ -116,7 +102,7 @@ export function Review({ groupId }: { groupId: string }) {
         <button
           type="button"
           class="plain"
-          disabled={!steps.length || sending}
+          disabled={!steps.length || acting}
           onClick={() => void undo()}
         >
           {t("dup.undo")} <kbd>z</kbd>
