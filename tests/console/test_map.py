@@ -78,6 +78,25 @@ def test_a_map_is_made_coloured_and_has_nothing_that_axe_finds(
     assert not {scheme: some for scheme, some in found.items() if some}
 
 
+def test_a_fit_that_fails_says_why_and_may_be_tried_again(map_page: Page, service: Service) -> None:
+    page = map_page
+    folder = service.data_dir / "layouts"
+    folder.write_bytes(b"")  # in the way of its files
+    again = page.get_by_role("button", name="Make it anew")
+    again.click()
+    expect(page.get_by_role("alert")).to_contain_text("Make room", timeout=FIT_MS)
+    expect(again).to_be_enabled()
+    folder.unlink()
+    again.click()
+    expect(page.get_by_role("status").get_by_text("The map is being made")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(again).to_be_disabled()
+    (newest, *_) = service.client.get("/v1/jobs").json()["jobs"]
+    assert newest["kind"] == "layout"
+    service.client.post(f"/v1/jobs/{newest['job_id']}:cancel").raise_for_status()
+    expect(again).to_be_enabled(timeout=FIT_MS)
+
+
 def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) -> None:
     page, count = map_page, placed(service)
     page.get_by_role("button", name="Draw a line around").click()

@@ -12,7 +12,6 @@ export const mapEn = {
   "map.fit.again": "Make it anew",
   "map.fitted": "Laid out by {n} streamers, {time}",
   "map.fitting": "The map is being made …",
-  "map.fitting.eta": "The map is being made: {eta} s left",
   "map.at": "Show a streamer",
   "map.around": "Around {id}",
   "map.colours": "Colour by",

@@ -13,7 +13,6 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.fit.again": "重新生成",
   "map.fitted": "依据 {n} 位主播排布，{time}",
   "map.fitting": "正在生成地图…",
-  "map.fitting.eta": "正在生成地图：还需 {eta} 秒",
   "map.at": "显示一位主播",
   "map.around": "{id} 周围",
   "map.colours": "着色依据",
