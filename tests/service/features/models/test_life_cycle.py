@@ -29,8 +29,9 @@ def folder(bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def opened(folder: Path, data_dir: Path) -> TestClient:
-    settings = Settings(bundle=folder / "first", data_dir=data_dir, models=Models(folder=folder))
+def opened(folder: Path, data_dir: Path, **more: Any) -> TestClient:
+    known = {"bundle": folder / "first", "data_dir": data_dir, "models": Models(folder=folder)}
+    settings = Settings.model_validate({**known, **more})
     return TestClient(create_app(settings), base_url="http://localhost")
 
 

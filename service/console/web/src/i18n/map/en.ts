@@ -32,6 +32,8 @@ export const mapEn = {
   "map.found.first": "These are the {n} nearest to the middle; zoom in for others.",
   "map.show": "Show {id} on the map",
   "map.similar": "Find similar ones",
+  "map.save": "Save a list of similar ones",
+  "map.save.title": "A list of streamers like the {n} nearest to the middle",
   "map.exclude": "Find without these",
   "map.no.webgl": "This browser can't draw the map: it has no WebGL2. The list works without it.",
 } as const;

@@ -33,6 +33,8 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.found.first": "这是离中心最近的 {n} 位；放大可看其他。",
   "map.show": "在地图上显示 {id}",
   "map.similar": "查找相似的",
+  "map.save": "保存相似主播名单",
+  "map.save.title": "与最靠近中心的 {n} 位相似的主播名单",
   "map.exclude": "查找时排除这些",
   "map.no.webgl": "此浏览器没有 WebGL2，无法绘制地图。列表仍可使用。",
 };
