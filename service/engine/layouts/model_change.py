@@ -126,5 +126,6 @@ def _read(
 
 
 def _of(block: SlotBlock, places: NDArray[np.intp]) -> SlotBlock:
-    ids = [block.ids[place] for place in places.tolist()]
+    kept: list[int] = places.tolist()
+    ids = [block.ids[place] for place in kept]
     return SlotBlock(block.slots[places], block.versions[places], block.embeddings[places], ids)
