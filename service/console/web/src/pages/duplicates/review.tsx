@@ -3,11 +3,13 @@ import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { named, number, t, type Text } from "../../i18n";
+import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
 import { useActing } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
+import { useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Side } from "../compare/page";
 import { judge, nameOf, review, takeBack, type Edge, type Group, type Verdict } from "./pairs";
@@ -39,6 +41,7 @@ export function Review({ groupId }: { groupId: string }) {
   const next = pairs.findIndex((pair) => !verdictOf(pair));
   const at = chosen ?? next;
   const pair = pairs[at];
+  const rating = useRating(pair ? { positive: [pair.a] } : null, pair ? [pair.b] : []);
 
   const give = (verdict: Verdict): Promise<void> =>
     act(async () => {
@@ -94,6 +97,7 @@ export function Review({ groupId }: { groupId: string }) {
               {t(text)} <kbd>{key}</kbd>
             </button>
           ))}
+        {pair && <RatingSwitch rating={rating} />}
         {pair && (
           <button type="button" class="plain" onClick={() => move(1)}>
             {t("dup.skip")} <kbd>j</kbd>
@@ -112,6 +116,12 @@ export function Review({ groupId }: { groupId: string }) {
       {overruled.length > 0 && (
         <p class="notice" role="status">
           {t("dup.overrules", { pairs: overruled.join(", ") })}
+        </p>
+      )}
+      {pair && <RatingNotice rating={rating} current={pair.b} />}
+      {pair && isRated(rating) && (
+        <p>
+          {t("rate.pair", { a: pair.a, b: pair.b })} <RatingChoice rating={rating} id={pair.b} />
         </p>
       )}
       {pair ? (

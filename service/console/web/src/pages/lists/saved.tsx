@@ -145,7 +145,11 @@ export function SavedList({ name }: { name: string }) {
               {t("list.new.only")}
             </label>
           )}
-          <Rows rows={rows} isCompared={answer.provenance.previous_run !== null} />
+          <Rows
+            rows={rows}
+            question={value.question}
+            isCompared={answer.provenance.previous_run !== null}
+          />
         </>
       )}
       <Runs runs={value.runs} />
