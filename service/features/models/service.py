@@ -88,7 +88,7 @@ class Models:
 
         Raises:
             InvalidRequest: there is none, or it can't take the place of the one that serves.
-            ModelStateConflict: another model is being backfilled; or the version was another bundle.
+            ModelStateConflict: another one is being backfilled; the version was another bundle.
         """
         pointer = await self._store.pointer()
         found = await asyncio.to_thread(self._follower.folder.find, folder)
