@@ -48,6 +48,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingBefore       409   no generation was served before
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── KeyTextNotKept      409   the text of an API key was shown to an earlier request
 │   ├── TooManyWebhooks     409   there are as many as there may be
 │   ├── TooManyWatchlists   409   no more watchlists or seeds are kept
 │   ├── NothingToUndo       409   a case has no change that can be taken back
@@ -110,11 +111,14 @@ from service.errors.jobs import JobStateConflict as JobStateConflict
 from service.errors.jobs import ResultNotHere as ResultNotHere
 from service.errors.jobs import SpoolFull as SpoolFull
 from service.errors.jobs import TooManyJobs as TooManyJobs
+from service.errors.keys import HostNotAllowed as HostNotAllowed
 from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
 from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
 from service.errors.keys import KeyNotFound as KeyNotFound
+from service.errors.keys import KeyTextNotKept as KeyTextNotKept
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
+from service.errors.keys import OriginNotAllowed as OriginNotAllowed
 from service.errors.keys import RateLimited as RateLimited
 from service.errors.layouts import LayoutNotFitted as LayoutNotFitted
 from service.errors.layouts import LayoutNotFound as LayoutNotFound
@@ -203,13 +207,6 @@ class Unauthorized(RequestError):
     example = "send the API key as 'Authorization: Bearer <key>'"
 
 
-class OriginNotAllowed(RequestError):
-    """Without an API key only pages of this service may ask it, and `Origin` is another one."""
-
-    status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
-    example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
-
-
 class NoSuchPath(RequestError):
     """There is nothing at this path; `/openapi.json` lists all paths."""
 
@@ -264,13 +261,6 @@ class UnsupportedMediaType(RequestError):
 
     status, code, title = 415, "unsupported_media_type", "The content type is not supported"
     example = "send the body with Content-Type: application/json; it came as 'text/plain'"
-
-
-class HostNotAllowed(RequestError):
-    """Without an API key the service answers to names of this machine, and `Host` is another."""
-
-    status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
-    example = "Host is 'example.org': call it as localhost, or set STREAMER_API_KEY"
 
 
 class HeaderTooLarge(RequestError):
