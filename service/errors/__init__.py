@@ -61,6 +61,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── CaseChanged         412   somebody changed the case since it was read
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── RangeNotSatisfiable 416   the file of a job ends before the part that is asked for
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
@@ -108,6 +109,7 @@ from service.errors.jobs import JobGivenUp as JobGivenUp
 from service.errors.jobs import JobNotFound as JobNotFound
 from service.errors.jobs import JobRestored as JobRestored
 from service.errors.jobs import JobStateConflict as JobStateConflict
+from service.errors.jobs import RangeNotSatisfiable as RangeNotSatisfiable
 from service.errors.jobs import ResultNotHere as ResultNotHere
 from service.errors.jobs import SpoolFull as SpoolFull
 from service.errors.jobs import TooManyJobs as TooManyJobs
@@ -156,8 +158,8 @@ class InvalidRequest(RequestError):
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """A single wrong field, by its JSON pointer."""
-        return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+        """A single wrong field, by its JSON pointer; empty = the body."""
+        return cls(f"{pointer or 'body'}: {detail}", [FieldError(pointer, detail)])
 
     @classmethod
     def of_parameter(cls, name: str, detail: str) -> Self:
