@@ -118,7 +118,7 @@ async def open_services(
             Registry(opened.store.documents),
             BundleFolder(settings.models.folder, settings.variant, settings.dim),
             host,
-            f"{await asyncio.to_thread(name_of, settings.data_dir)}-{secrets.token_hex(2)}",
+            f"{await asyncio.to_thread(name_of, settings.data_dir)}-{secrets.token_hex(4)}",
         )
         shared = await open_shared(settings, opened, lanes, models, stack, tracer)
         stack.push_async_callback(host.stop)

@@ -11,6 +11,8 @@ from service.features.find.service import Find
 from service.settings import Settings
 from service.store.base import StreamerStore
 
+NAMES = "names"
+"""The folder of files of names, below the data folder."""
 _LOOK_S = 0.2
 
 
@@ -32,7 +34,7 @@ class FindParts:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
                 await asyncio.sleep(_LOOK_S)
 
-        folder = settings.data_dir / "names"
+        folder = settings.data_dir / NAMES
         self.names = Names(store, lanes, folder, ready, lambda: follower.head)
         timeout_ms = settings.limits.visible_timeout_ms
         self.find = Find(Finder(self.names, lanes), follower, timeout_ms)

@@ -76,7 +76,14 @@ from service.features.models.schemas import (
 )
 from service.features.operations.schemas import HealthOut
 from service.features.outreach.schemas import OutreachOut, OutreachPage
-from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
+from service.features.ratings.schemas import (
+    MineOut,
+    MyRatingOut,
+    RatedOut,
+    RatingIn,
+    RatingOut,
+    RatingPage,
+)
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -214,8 +221,10 @@ __all__ = [
     "Live",
     "Media",
     "MemberOut",
+    "MineOut",
     "ModelVersionOut",
     "ModelVersionsOut",
+    "MyRatingOut",
     "NearDuplicateOut",
     "NeighbourOut",
     "OnMapOut",

@@ -8,9 +8,8 @@ A row is a streamer. `profile` is its profile as JSON; `embedding`, `id_embeddin
 
 import json
 import os
-import secrets
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -19,7 +18,6 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.errors import ServiceError
 from service.files.parquet_rows import ENCODED
-from service.files.spool import sync_folder
 
 FORMAT = 1
 GROUP_ROWS = 4096
@@ -116,6 +114,7 @@ class EncodedWriter:
         """Close the file as it is."""
         with suppress(Exception):  # it is removed, whatever its end would be
             self._file.close()
+        self._file.is_open = False  # so that the garbage collector does not try it again
 
     def _flush(self) -> None:
         if self._rows:
@@ -163,24 +162,3 @@ def kept(path: Path, wanted: About) -> About | None:
     if found is None:
         raise NotEncoded(f"{path} was not written by `encode`: give another file by --out")
     return found if found.is_of(wanted) else None
-
-
-@contextmanager
-def whole_file(path: Path) -> Generator[Path, None, None]:
-    """A path to write to; what was written is at `path` afterwards, on disk, whole or not at all.
-
-    Two writers of one path do not disturb each other: the last one's file stays.
-
-    Raises:
-        OSError: it can't be written there.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    try:
-        yield draft
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
-        sync_folder(path.parent)
-    finally:
-        draft.unlink(missing_ok=True)

@@ -57,12 +57,19 @@ class TextWriter:
     def __init__(self, path: Path) -> None:
         """Begin a new file."""
         self._base = sqlite3.connect(path, isolation_level=None)
+        try:
+            self._begin()
+        except sqlite3.Error:
+            self._base.close()
+            raise
+        self.count = 0
+
+    def _begin(self) -> None:
         self._base.execute("PRAGMA journal_mode=OFF")
         self._base.execute("PRAGMA synchronous=OFF")  # the file is synced as a whole
         self._base.execute("CREATE TABLE about (text TEXT)")
         self._base.execute("CREATE TABLE vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID")
         self._base.execute("BEGIN")
-        self.count = 0
 
     def missing(self, keys: Iterable[bytes]) -> set[bytes]:
         """Those of some keys that have no vector yet."""

@@ -248,6 +248,10 @@ class SpaceStore(Protocol):
         """Tell which generations a replica has in memory, by space."""
         ...
 
+    async def forget_replica(self, replica: str) -> None:
+        """Forget a replica, which stops."""
+        ...
+
     async def replicas(self, seen_within_s: float) -> dict[str, Mapping[str, Sequence[str]]]:
         """What replicas have in memory, of those that told it so lately."""
         ...

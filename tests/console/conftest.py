@@ -27,10 +27,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="package")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+def serving(folder: Path) -> Iterator[Service]:
     """Knows `STREAMERS`, and answers to `KEY`."""
-    folder = tmp_path_factory.mktemp("console")
     write_bundle(folder / "bundle")
     with Service(folder / "bundle", folder / "data", STREAMER_API_KEY=KEY) as running:
         running.wait_until_ready()
@@ -38,6 +36,11 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         lines = running.bulk(STREAMERS)
         assert {line["outcome"] for line in lines} == {"created"}
         yield running
+
+
+@pytest.fixture(scope="package")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from serving(tmp_path_factory.mktemp("console"))
 
 
 @pytest.fixture(scope="package")

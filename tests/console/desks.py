@@ -54,6 +54,15 @@ def at(page: Page, service: Service, place: str = "") -> Page:
     return page
 
 
+def click_again(page: Page, target: Locator) -> None:
+    """Make the second click of a double click, on what is there by then."""
+    box = target.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down(click_count=2)
+    page.mouse.up(click_count=2)
+
+
 def tab_to(page: Page, target: Locator, key: str = "Tab", most: int = 150) -> None:
     """Press Tab, or another key, until something has the focus, which has to be seen."""
     target.wait_for()

@@ -60,6 +60,7 @@ def test_axe_finds_nothing(
         open_at(page, service, place)
         if text:
             expect(page.get_by_text(text).first).to_be_visible()
+        expect(page.locator("main h1").first).to_be_attached()  # of the page, once it is loaded
         expect(page.locator(".loading")).to_have_count(0)
         found[place] = violations(page, *rules)
     page.keyboard.press("?")
@@ -75,6 +76,7 @@ def test_nothing_is_wider_than_a_phone(signed_in: Page, service: Service) -> Non
         open_at(page, service, place)
         if text:
             expect(page.get_by_text(text).first).to_be_visible()
+        expect(page.locator("main h1").first).to_be_attached()  # of the page, once it is loaded
         expect(page.locator(".loading")).to_have_count(0)
         wide[place] = page.evaluate("document.documentElement.scrollWidth")
     assert {place: width for place, width in wide.items() if width > PHONE["width"]} == {}

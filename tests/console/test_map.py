@@ -78,6 +78,25 @@ def test_a_map_is_made_coloured_and_has_nothing_that_axe_finds(
     assert not {scheme: some for scheme, some in found.items() if some}
 
 
+def test_a_fit_that_fails_says_why_and_may_be_tried_again(map_page: Page, service: Service) -> None:
+    page = map_page
+    folder = service.data_dir / "layouts"
+    folder.write_bytes(b"")  # in the way of its files
+    again = page.get_by_role("button", name="Make it anew")
+    again.click()
+    expect(page.get_by_role("alert")).to_contain_text("Make room", timeout=FIT_MS)
+    expect(again).to_be_enabled()
+    folder.unlink()
+    again.click()
+    expect(page.get_by_role("status").get_by_text("The map is being made")).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(again).to_be_disabled()
+    (newest, *_) = service.client.get("/v1/jobs").json()["jobs"]
+    assert newest["kind"] == "layout"
+    service.client.post(f"/v1/jobs/{newest['job_id']}:cancel").raise_for_status()
+    expect(again).to_be_enabled(timeout=FIT_MS)
+
+
 def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) -> None:
     page, count = map_page, placed(service)
     page.get_by_role("button", name="Draw a line around").click()
@@ -102,6 +121,31 @@ def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) 
     expect(chosen.get_by_role("link", name="Watch for more")).to_be_visible()
     chosen.get_by_role("link", name="Find similar ones").click()
     expect(page.get_by_role("heading", name="Nobody matches")).to_be_visible()  # all are seeds
+
+
+def test_a_list_is_saved_of_those_like_the_chosen_ones(map_page: Page, service: Service) -> None:
+    page = map_page
+    open_at(page, service, "#/map?at=cooking-01")
+    around = page.get_by_role("region", name="Around cooking-01")
+    expect(around.get_by_text("cooking-01", exact=True)).to_be_visible()
+    asked = {"streamer_id": "cooking-01", "radius": 800, "limit": 100}
+    found = service.client.post("/v1/layouts/current:select", json=asked).json()["streamers"]
+    around.get_by_role("button", name="Save a list of similar ones").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"like the {len(found)} nearest to the middle")
+    dialog.get_by_label("Name of the list").fill("from-the-map")
+    dialog.get_by_label("Title, for people").fill("Kitchens")
+    dialog.get_by_label("How many, up to 10,000").fill("5")
+    dialog.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("navigation", name="Saved lists")).to_contain_text("Kitchens")
+    assert "list=from-the-map" in page.url
+    kept = service.client.get("/v1/lists/from-the-map").raise_for_status().json()
+    seeds = {one["streamer_id"] for one in kept["question"]["positive"]}
+    assert seeds == {one["streamer_id"] for one in found}
+    assert kept["question"]["k"] == 5
+    rows = service.client.post("/v1/lists/from-the-map:run").raise_for_status().json()["rows"]
+    assert rows
+    assert not seeds & {row["streamer_id"] for row in rows}
 
 
 def test_the_list_and_the_keys_do_without_a_mouse(map_page: Page, service: Service) -> None:

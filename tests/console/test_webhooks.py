@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 
 from tests.bundles import write_bundle
 from tests.console.conftest import KEY
-from tests.console.desks import at
+from tests.console.desks import at, click_again
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
 from tests.service.features.webhooks.receiver import Receiver, receiving
@@ -91,6 +91,10 @@ def test_dead_letters_are_seen_and_sent_again(
     page.get_by_role("button", name="Close").click()
     page.get_by_role("button", name="Turn off").click()
     expect(page.get_by_text("Nothing is sent: it was turned off")).to_be_visible()
+    click_again(page, page.get_by_role("button", name="Turn on"))
+    page.get_by_role("link", name="Delivered").click()
+    with page.expect_response("**/deliveries?*"):  # it is sent behind all other questions
+        page.get_by_role("button", name="Look again").click()
     assert not only(sending)["enabled"]
     page.get_by_role("button", name="Turn on").click()
     expect(page.get_by_role("button", name="Turn off")).to_be_visible()

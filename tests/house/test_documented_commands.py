@@ -32,7 +32,7 @@ from training.tasks.recipes import find_recipe
 ADDRESS = "http://127.0.0.1:8000"
 CATEGORIES = ("service", "stopped", "parse")
 PROSE = ("json", "text")
-RUN_S = 120
+RUN_S = 300
 WITH_COMMANDS = [page for page in PAGES if any(f.language not in PROSE for f in fences(page))]
 # As the demo's model: much less can be promised than 0.9.
 CAREFUL = Calibration(

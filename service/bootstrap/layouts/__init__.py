@@ -1,9 +1,11 @@
 """Wires the map: its layouts in the store, what keeps it up to date, and the job that fits."""
 
 import asyncio
+import contextlib
 
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
+from service.errors import NotYetVisible
 from service.features.jobs.service import Jobs
 from service.features.layouts.counts import LayoutCounts
 from service.features.layouts.following import LayoutFollower
@@ -15,6 +17,8 @@ from service.store.duplicates import GroupStore
 from service.store.redis.backup import ArchivedStore
 
 _LOOK_S = 0.2
+_CATCH_UP_MS = 10_000
+"""Then it is asked again where the log ends: the store may be an older one by now."""
 
 
 class LayoutParts:
@@ -42,10 +46,16 @@ class LayoutParts:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
                 await asyncio.sleep(_LOOK_S)
 
+        async def caught_up() -> None:
+            while True:
+                until = (await store.position()).sequence
+                with contextlib.suppress(NotYetVisible):
+                    return await follower.wait_for(until, _CATCH_UP_MS)
+
         self.stored = StoredLayouts(store.documents, lanes)
         self.follower = LayoutFollower(self.stored, follower, version, lanes)
         folder = settings.data_dir / "layouts"
-        self.jobs = LayoutJobs(self.stored, self.follower, ready, version, lanes, folder)
+        self.jobs = LayoutJobs(self.stored, self.follower, ready, caught_up, version, lanes, folder)
         self.counts = LayoutCounts(self.follower)
         self._groups, self._lanes = groups, lanes
 

@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.established import Established
@@ -32,7 +33,7 @@ class LoadedModel:
         established: streamers that it lists.
         towers: of single pieces.
         pipeline: from profiles to vectors.
-        empty: makes an empty index.
+        index_in: makes an empty index with its files in a folder; None: it has none.
         snapshots: of its index.
         searches: runs searches of its index.
     """
@@ -45,7 +46,7 @@ class LoadedModel:
     established: Established | None
     towers: TowerPool
     pipeline: EncodingPipeline
-    empty: Callable[[], VectorIndex]
+    index_in: Callable[[Path | None], VectorIndex]
     snapshots: Snapshots
     searches: SearchPool
 
@@ -53,6 +54,14 @@ class LoadedModel:
     def known_ids(self) -> Collection[str]:
         """Ids of the streamers that the bundle lists."""
         return self.established.ids if self.established else ()
+
+    def empty(self) -> VectorIndex:
+        """An empty index."""
+        return self.index_in(self.settings.data_dir if self.settings.redis_url is None else None)
+
+    def with_files(self, settings: Settings) -> "LoadedModel":
+        """The model with its index and what is saved of it in the data folder of `settings`."""
+        return replace(self, settings=settings, snapshots=snapshots_of(settings, self.manifest))
 
 
 async def load(
@@ -73,18 +82,18 @@ async def load(
     bundle, manifest, encoder, towers = await asyncio.to_thread(load_model, settings)
     check_index(settings.index, manifest.dim)
     evidence = await asyncio.to_thread(Evidence, bundle)
-    established, device = bundle.established(), index_device(settings)
-    folder = settings.data_dir if settings.redis_url is None else None
+    established = await asyncio.to_thread(bundle.established)
+    device = index_device(settings)
     known_ids = established.ids if established else ()
     searches = SearchPool(lanes)
-    empty = partial(new_index, manifest, known_ids, settings.index, device, folder, searches)
-    snapshots = snapshots_of(settings, manifest)
-    if begin:
-        snapshots.begin(empty)  # meanwhile the store reads its log
+    index_in = partial(new_index, manifest, known_ids, settings.index, device, work=searches)
     work = tower_pool_of(towers, settings, lanes)
     reader = reader_of(bundle, work, lanes, settings, stack)
-    return LoadedModel(
+    loaded = LoadedModel(
         *(settings, bundle, manifest, encoder.device, evidence, established, work),
         pipeline_of(reader, encoder, manifest.model_version, settings, lanes),
-        *(empty, snapshots, searches),
+        *(index_in, snapshots_of(settings, manifest), searches),
     )
+    if begin:
+        loaded.snapshots.begin(loaded.empty)  # meanwhile the store reads its log
+    return loaded

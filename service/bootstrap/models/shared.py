@@ -62,6 +62,7 @@ class Shared:
             store,
             self.kept_models,
             self.models,
+            self.lanes,
             keep_bytes=self.settings.media.keep_bytes,
             timeout_s=self.settings.models.switch_timeout_s,
         )

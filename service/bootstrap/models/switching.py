@@ -2,8 +2,6 @@
 
 import asyncio
 import logging
-import shutil
-import tempfile
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -11,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from model_export.contract.bundle import Manifest
-from service.bootstrap.index import snapshots_of
+from service.bootstrap.find import NAMES
 from service.bootstrap.models.duties import Duties
+from service.bootstrap.models.folders import ModelFolder, ModelFolders
 from service.bootstrap.models.loading import LoadedModel, load
 from service.bootstrap.models.shared import Shared
 from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.names.follower import remove_unused
 from service.engine.work.lanes import Lanes
-from service.errors import ServiceError
+from service.errors import ModelMismatch, ServiceError
 from service.features.models.bundles import FoundBundle
 from service.features.models.following import ModelsHere
 from service.index.maintenance import Maintained
@@ -29,7 +29,11 @@ _log = logging.getLogger(__name__)
 _LEAVE_S = 60.0
 """Questions that began before a model was retired have ended by then."""
 _AGAIN_S = 10.0
-_FOLDER = "models"
+_FOLDER = "second-models"
+"""Below the data folder; nobody keeps bundles there, which would be taken for what was left."""
+_THERE_AND_BACK = 4
+"""Changes of the pointer, at least, from a target that is ready to the same one that was retired
+and is ready again."""
 
 OpenGraph = Callable[
     [Shared, LoadedModel, Duties, Callable[[str], None] | None],
@@ -39,14 +43,25 @@ OpenGraph = Callable[
 
 @dataclass(eq=False)
 class _Model:
-    """A model that is open, and its services once they are."""
+    """A model that is open, and its services once they are.
+
+    `folder` is of its files; None for the data folder. `closing` closes its encoder, `graph` its
+    services.
+    """
 
     loaded: LoadedModel
     closing: AsyncExitStack
+    folder: ModelFolder | None = None
+    graph: AsyncExitStack = field(default_factory=AsyncExitStack)
     duties: Duties = field(default_factory=Duties)
     services: Services | None = None
     opening: "asyncio.Task[None] | None" = None
     is_prepared: bool = False
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it has an index, complete or not."""
+        return self.services is not None or self.opening is not None
 
     @property
     def is_indexed(self) -> bool:
@@ -83,8 +98,10 @@ class ModelHost(ModelsHere):
         self._open_graph = open_graph
         self._shared: Shared | None = None
         self._models: dict[str, _Model] = {}
+        self._folders = ModelFolders(settings.data_dir / _FOLDER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing = asyncio.Lock()
+        self._settled = 0
 
     @property
     def manifest(self) -> Manifest:
@@ -108,10 +125,7 @@ class ModelHost(ModelsHere):
             StartupError: the settings ask for what the bundle has not.
             BundleError: the bundle can't be trusted.
         """
-        known = self._settings
-        if known.redis_url is None:  # the folder is this process's own: a killed one left them
-            await asyncio.to_thread(shutil.rmtree, known.data_dir / _FOLDER, ignore_errors=True)
-        return await self._open(known, begin=True)
+        return await self._open(self._settings, begin=True)
 
     async def start(self, shared: Shared, tell: Callable[[str], None]) -> Services:
         """Answer by the model that is active, or by the first one on a store that knows no other.
@@ -120,17 +134,16 @@ class ModelHost(ModelsHere):
             StartupError: that can't be.
         """
         self._shared = shared
+        await asyncio.to_thread(self._folders.sweep)
         (first,) = self._models
         pointer = await shared.kept_models.pointer()
-        name = first
-        if pointer.active not in (None, first) and not self._settings.reencode:
-            name = await self._open_active(str(pointer.active)) or first
-        if name != first:
-            _log.warning("model %s was promoted, it answers in place of %s", name, first)
-            self._models[first].loaded = await self._as_second(self._models[first].loaded)
+        name = await self._first_to_serve(first, pointer)
         model = self._models[name]
+        if name == pointer.active:  # nothing is encoded again, whoever promotes another one now
+            settings = model.loaded.settings.model_copy(update={"reencode": False})
+            model.loaded = replace(model.loaded, settings=settings)
         graph = self._open_graph(shared, model.loaded, model.duties, tell)
-        model.services = shared.switch.current = await model.closing.enter_async_context(graph)
+        model.services = shared.switch.current = await model.graph.enter_async_context(graph)
         self.serves = name
         await shared.models.refresh()
         model.duties.begin()
@@ -150,32 +163,79 @@ class ModelHost(ModelsHere):
 
     async def open(self, bundle: FoundBundle) -> None:
         """Load a model's encoder; see `ModelsHere.open`."""
-        settings = self._beside(bundle.path, await self._folder(bundle.manifest))
-        await self._open(settings, begin=False)
+        folder = self._folders.new(bundle.manifest.model_version)
+        await self._open(self._beside(bundle.path, folder.path), begin=False, folder=folder)
 
     async def settle(self, pointer: ModelPointer) -> None:
         """Open and close indexes, and answer by another model; see `ModelsHere.settle`."""
         kept = {pointer.active, pointer.target, self.serves}
-        for name in self._models.keys() - kept:
-            self._leave(self._models.pop(name))
+        may_have_missed = pointer.revision - self._settled >= _THERE_AND_BACK
+        self._settled = pointer.revision
+        for name, model in list(self._models.items()):
+            is_backfilled = name == pointer.target and pointer.state != "ready"
+            if name not in kept:
+                self._leave(self._models.pop(name))
+            elif model.is_begun and name != self.serves and (is_backfilled or may_have_missed):
+                self._models[name] = self._begun_anew(model)
         ready = [pointer.active, pointer.target if pointer.state == "ready" else None]
         for name in ready:
             model = self._models.get(name or "")
-            if model is not None and model.services is None and model.opening is None:
+            if model is not None and not model.is_begun:
                 model.opening = asyncio.create_task(self._open_services(model))
         active = self._models.get(pointer.active or "")
         if active is not None and pointer.active != self.serves and active.is_indexed:
             self._serve(str(pointer.active), active)
 
-    async def _open(self, settings: Settings, *, begin: bool) -> LoadedModel:
+    def _begun_anew(self, model: _Model) -> _Model:
+        """A model with its encoder alone; its index goes, and is opened again once it is ready.
+
+        It was complete before the model was retired, and lacks what was written since.
+        """
+        anew = _Model(model.loaded, model.closing)
+        self._make_second(anew)
+        model.closing = AsyncExitStack()  # who writes needs the encoder at any time
+        self._leave(model)
+        return anew
+
+    async def _open(
+        self, settings: Settings, *, begin: bool, folder: ModelFolder | None = None
+    ) -> LoadedModel:
         closing = AsyncExitStack()
         try:
             loaded = await load(settings, self._lanes, closing, begin=begin)
         except BaseException:
             await closing.aclose()
             raise
-        self._models[loaded.manifest.model_version] = _Model(loaded, closing)
+        self._models[loaded.manifest.model_version] = _Model(loaded, closing, folder)
         return loaded
+
+    async def _first_to_serve(self, first: str, pointer: ModelPointer) -> str:
+        """The model that answers from the start on; it is loaded.
+
+        Raises:
+            ModelMismatch: it can't be loaded here, and the settings' model is kept beside it.
+        """
+        active, is_kept = pointer.active, pointer.target == first
+        if active in (None, first) or (self._settings.reencode and not is_kept):
+            return first
+        name = await self._open_active(str(active))
+        if name is None and is_kept:  # to encode all again would undo the promotion for everybody
+            raise ModelMismatch(
+                f"model {active} was promoted over {first}, which is kept beside it, and the "
+                f"bundle of {active} can't be used here: put it back below "
+                "STREAMER_MODELS__FOLDER, or start with --bundle and its folder"
+            )
+        if name is None:
+            return first
+        if self._settings.reencode:
+            _log.warning(
+                "--reencode (STREAMER_REENCODE) is ignored: model %s of the settings is kept "
+                "beside the active one; roll back to it, or retire it and start again",
+                first,
+            )
+        _log.warning("model %s was promoted, it answers in place of %s", name, first)
+        self._make_second(self._models[first])
+        return name
 
     @property
     def _shared_now(self) -> Shared:
@@ -199,20 +259,11 @@ class ModelHost(ModelsHere):
         await self._open(self._settings.model_copy(update={"bundle": found.path}), begin=False)
         return name if name in self._models else None
 
-    async def _as_second(self, loaded: LoadedModel) -> LoadedModel:
-        """The model of the settings, which another one was promoted before."""
-        settings = self._beside(loaded.settings.bundle, await self._folder(loaded.manifest))
-        return replace(loaded, settings=settings, snapshots=snapshots_of(settings, loaded.manifest))
-
-    async def _folder(self, manifest: Manifest) -> Path:
-        """A new folder for the files of a model; it goes with the model."""
-        folder = self._settings.data_dir / _FOLDER
-
-        def make() -> Path:
-            folder.mkdir(parents=True, exist_ok=True)
-            return Path(tempfile.mkdtemp(prefix=f"{manifest.model_version}-", dir=folder))
-
-        return await asyncio.to_thread(make)
+    def _make_second(self, model: _Model) -> None:
+        """Give a model that does not answer files of its own."""
+        loaded = model.loaded
+        model.folder = self._folders.new(loaded.manifest.model_version)
+        model.loaded = loaded.with_files(self._beside(loaded.settings.bundle, model.folder.path))
 
     def _beside(self, bundle: Path, folder: Path) -> Settings:
         """Settings of a model that is opened beside another one: with files of its own.
@@ -234,10 +285,14 @@ class ModelHost(ModelsHere):
 
     async def _open_services(self, model: _Model) -> None:
         try:
+            if model.folder is not None:
+                await asyncio.to_thread(model.folder.make)
             graph = self._open_graph(self._shared_now, model.loaded, model.duties, None)
-            model.services = await model.closing.enter_async_context(graph)
-        except Exception:  # noqa: BLE001 - the other model serves on, and this one is tried again
-            _log.exception("model %s can't be opened", model.loaded.manifest.model_version)
+            model.services = await model.graph.enter_async_context(graph)
+        except Exception as error:  # noqa: BLE001 - the other one serves on; this is tried again
+            trace = None if isinstance(error, OSError) else error  # such as a full disk
+            name = model.loaded.manifest.model_version
+            _log.error("model %s can't be opened: %s", name, error, exc_info=trace)
             await asyncio.sleep(_AGAIN_S)
             model.opening = None
 
@@ -264,8 +319,11 @@ class ModelHost(ModelsHere):
                 await asyncio.sleep(_LEAVE_S)
             finally:
                 await self._close(model)
-                # It would lack what is written until its model comes back.
+                # It would lack what is written until its model comes back, and names would miss
+                # erasures.
                 await asyncio.to_thread(model.loaded.snapshots.discard, "its model is retired")
+                if model.folder is None:
+                    await asyncio.to_thread(remove_unused, self._settings.data_dir / NAMES)
 
         self._start(leave(), "a model leaves")
 
@@ -279,7 +337,7 @@ class ModelHost(ModelsHere):
             model.opening.cancel()
             await asyncio.gather(model.opening, return_exceptions=True)
         await model.duties.end()  # jobs are given back while there is all that they work with
+        await model.graph.aclose()
         await model.closing.aclose()
-        folder = model.loaded.settings.data_dir
-        if folder != self._settings.data_dir:
-            await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
+        if model.folder is not None:
+            await asyncio.to_thread(model.folder.remove)

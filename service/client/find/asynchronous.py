@@ -11,6 +11,7 @@ from service.client.models import (
     FacetsOut,
     FindOut,
     FoundOut,
+    MineOut,
     RatedOut,
     RatingIn,
     RatingOut,
@@ -91,6 +92,16 @@ class AsyncRatings:
         """Take this key's rating back; what it was."""
         call = calls.take_rating_back(question_id, streamer_id)
         return await self._transport.call(call, deadline_s)
+
+    async def mine(
+        self,
+        question: Mapping[str, Any],
+        streamer_ids: Sequence[str],
+        *,
+        deadline_s: float | None = None,
+    ) -> MineOut:
+        """What this key said of up to 1,000 streamers for a question."""
+        return await self._transport.call(calls.my_ratings(question, streamer_ids), deadline_s)
 
     async def page(
         self,

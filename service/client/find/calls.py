@@ -11,6 +11,7 @@ from service.client.models import (
     FacetsOut,
     FilterIn,
     FindOut,
+    MineOut,
     RatedOut,
     RatingIn,
     RatingOut,
@@ -53,6 +54,12 @@ def take_rating_back(question_id: str, streamer_id: str) -> Call[RatingOut]:
     """`DELETE /v1/ratings`."""
     params = params_of(question_id=question_id, streamer_id=streamer_id)
     return Call("DELETE", "/v1/ratings", reader_of(RatingOut), params=params)
+
+
+def my_ratings(question: Mapping[str, Any], streamer_ids: Sequence[str]) -> Call[MineOut]:
+    """`POST /v1/ratings:mine`."""
+    content = to_json({"question": question, "streamer_ids": list(streamer_ids)})
+    return Call("POST", "/v1/ratings:mine", reader_of(MineOut), content=content, headers=_JSON)
 
 
 def page_of_ratings(question_id: str | None, limit: int, cursor: str | None) -> Call[RatingPage]:

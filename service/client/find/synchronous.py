@@ -13,6 +13,7 @@ from service.client.models import (
     FacetsOut,
     FindOut,
     FoundOut,
+    MineOut,
     RatedOut,
     RatingIn,
     RatingOut,
@@ -93,6 +94,16 @@ class Ratings:
         """Take this key's rating back; what it was."""
         call = calls.take_rating_back(question_id, streamer_id)
         return self._transport.call(call, deadline_s)
+
+    def mine(
+        self,
+        question: Mapping[str, Any],
+        streamer_ids: Sequence[str],
+        *,
+        deadline_s: float | None = None,
+    ) -> MineOut:
+        """What this key said of up to 1,000 streamers for a question."""
+        return self._transport.call(calls.my_ratings(question, streamer_ids), deadline_s)
 
     def page(
         self,

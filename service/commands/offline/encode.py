@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -12,7 +13,7 @@ from model_export.contract.errors import ContractError
 from model_export.contract.variants import VARIANTS
 from service.bootstrap.model import bundle_of, opened_pipeline, opened_towers, text_towers
 from service.commands.answers import answer
-from service.commands.arguments import using, whole_number
+from service.commands.arguments import UnusablePath, using, whole_number
 from service.commands.progress import Progress
 from service.errors import ServiceError, in_one_line
 from service.features.transfers.encoded import about_model
@@ -53,7 +54,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--rejects",
         type=Path,
-        help="file for rows that can't be encoded, with the reasons (default: OUT.rejects.ndjson)",
+        help="file for rows that can't be encoded, with the reasons (default: OUT.rejects.ndjson); "
+        "one of an earlier run to OUT is replaced, anything else stays",
     )
     texts = parser.add_mutually_exclusive_group()
     texts.add_argument(
@@ -91,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
     """Encode, unless that is done; 1 when the input can't be read or the output not written."""
     begin = time.monotonic()
     rejects: Path = args.rejects or args.out.with_name(f"{args.out.name}.rejects.ndjson")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # drafts are removed then
     try:
         given: dict[str, Any] = {"work": _WORK, "encoding": _ENCODING}
         for name in ("bundle", "dim", "variant"):
@@ -103,6 +106,9 @@ def run(args: argparse.Namespace) -> int:
     except (ContractError, ServiceError, OSError) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("stopped: nothing is kept; run the same command again", file=sys.stderr)
+        return 130
     took_s = time.monotonic() - begin
     fields: dict[str, Any] = {
         "path": args.out,
@@ -129,6 +135,9 @@ def run(args: argparse.Namespace) -> int:
 def _encode(args: argparse.Namespace, settings: Settings, rejects: Path) -> tuple[About, bool]:
     """The metadata of the file, and whether it was there already."""
     source: Path = args.source
+    for option, other in (("--in", source), ("--out", args.out)):
+        if rejects.resolve() == other.resolve():
+            raise UnusablePath(f"--rejects {rejects} is the file of {option}: give another")
     with using("--in", source, _FORMS):
         rows = part_rows(source, args.part)
         about = about_model(bundle_of(settings)[1], str(args.part), rows.sha256())

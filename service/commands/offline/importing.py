@@ -5,9 +5,9 @@ again continues where it was cut off.
 """
 
 import argparse
-import asyncio
 import json
 import secrets
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -16,8 +16,8 @@ from typing import Any
 
 import httpx
 
-from service.client import AsyncClient, ClientError, JobFailed, Patience
-from service.client.models import ImportResultOut, JobOut
+from service.client import Client, ClientError, Patience
+from service.client.models import ImportResultOut
 from service.commands.answers import answer
 from service.commands.arguments import (
     UnusableKey,
@@ -36,6 +36,7 @@ _BLOCK_BYTES = 1 << 20
 _READ_S = 120
 """For the answer to an upload, which comes once it is on disk."""
 _PATIENCE = Patience(deadline_s=120, attempts=12, longest_pause_s=16)
+_JOBS = "python -m service jobs"
 _COUNTS = ("lines", "created", "updated", "unchanged", "refused", "without_content")
 
 
@@ -61,16 +62,17 @@ def run(args: argparse.Namespace) -> int:
     """Import the files one after the other; 1 when one can't be, or a row of it is refused."""
     begin = time.monotonic()
     results: dict[str, ImportResultOut] = {}
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to say then
     try:
         for file in args.files:
             if not args.by_path:
                 _check(file)
-        asyncio.run(_import(args, api_key(), results))
+        _import(args, api_key(), results)
     except (ClientError, UnusableKey, UnusablePath, _Failed) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print("stopped; run the same command again to continue", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(f"stopped: {stop or 'run the same command again to continue'}", file=sys.stderr)
         return 130
     took_s = time.monotonic() - begin
     totals = {name: sum(getattr(r, name) for r in results.values()) for name in _COUNTS}
@@ -97,25 +99,49 @@ def _check(file: Path) -> None:
             )
 
 
-async def _import(
-    args: argparse.Namespace, key: str | None, results: dict[str, ImportResultOut]
-) -> None:
+def _import(args: argparse.Namespace, key: str | None, results: dict[str, ImportResultOut]) -> None:
+    """Import the files; an interruption says what goes on in the service.
+
+    Without asyncio: there, Ctrl-C would wait for the end of an upload, and lose its job.
+    """
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    async with AsyncClient(args.url, key, patience=_PATIENCE) as client:
+    with Client(args.url, key, patience=_PATIENCE) as client:
         for file in args.files:
-            with Progress(f"import {file.name}", "streamers") as progress:
+            job_id: str | None = None
+            try:
+                job_id = (_named if args.by_path else _uploaded)(file, args.url, headers)
+                print(f"{file}: job {job_id}", file=sys.stderr, flush=True)
+                results[str(file)] = _waited(client, file, job_id)
+            except ClientError as error:
+                more = f"; {_goes_on(job_id, args.url)}" if job_id and error.is_passing else ""
+                raise _Failed(f"{file}: {error}{more}") from error
+            except KeyboardInterrupt:
+                raise KeyboardInterrupt(f"{file} {_left(job_id, args.url)}") from None
 
-                def tell(job: JobOut, progress: Progress = progress) -> None:
-                    progress.to(job.progress.done, job.progress.total or 0)
 
-                job_id = await asyncio.to_thread(
-                    _named if args.by_path else _uploaded, file, args.url, headers
-                )
-                try:
-                    found = await client.imports.wait(job_id, on_progress=tell)
-                except JobFailed as error:
-                    raise _Failed(f"{file}: {error}") from error
-                results[str(file)] = found
+def _waited(client: Client, file: Path, job_id: str) -> ImportResultOut:
+    with Progress(f"import {file.name}", "streamers") as progress:
+        return client.imports.wait(
+            job_id, on_progress=lambda job: progress.to(job.progress.done, job.progress.total or 0)
+        )
+
+
+def _left(job_id: str | None, url: str) -> str:
+    """What became of a file whose import was interrupted."""
+    if job_id is not None:
+        return f"is not imported yet; {_goes_on(job_id, url)}"
+    return (
+        f"was being sent; if all of it had arrived, `{_JOBS} list --url {url}` shows its job, "
+        "which goes on; run the same command again to continue"
+    )
+
+
+def _goes_on(job_id: str, url: str) -> str:
+    return (
+        f"the job {job_id} goes on in the service: follow it by `{_JOBS} watch {job_id} --url "
+        f"{url}`, end it by `{_JOBS} cancel {job_id} --url {url}`; run the same command again to "
+        "continue"
+    )
 
 
 def _uploaded(file: Path, url: str, headers: dict[str, str]) -> str:

@@ -92,6 +92,9 @@ def _add_question(parser: argparse.ArgumentParser) -> None:
     spread.add_argument(
         "--mmr", type=float, metavar="LAMBDA", help="variety: 1 = relevance alone, 0 = variety"
     )
+    spread.add_argument(
+        "--dpp", type=float, metavar="LAMBDA", help="likewise, unlike all rows before together"
+    )
     add("--group-by", metavar="FIELD", help="rows with the same value together")
     add("--field", action="append", metavar="FIELD", help="(name, category, followers)")
     add("--explain", choices=("short", "full"), help="why, in words; full: the reasons as well")
@@ -187,8 +190,9 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
     excluded["outreach_since"] = args.outreach_since
     if any(value not in (None, []) for value in excluded.values()):
         given["exclude"] = excluded
-    if args.mmr is not None:
-        given["diversify"] = {"method": "mmr", "lambda": args.mmr}
+    for method in ("mmr", "dpp"):
+        if (share := getattr(args, method)) is not None:
+            given["diversify"] = {"method": method, "lambda": share}
     if args.stop_at is not None or args.mark_at is not None:
         precision = args.stop_at if args.mark_at is None else args.mark_at
         given["stop"] = {"at_precision": precision, "mark_only": args.mark_at is not None}

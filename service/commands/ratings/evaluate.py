@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="of `interleave`: credit its two strategies by ratings, and ask no service",
     )
     parser.add_argument(
+        "--min-rated",
+        type=whole_number(1),
+        default=1,
+        metavar="N",
+        help="leave out questions that fewer streamers are rated for, such as of reviews (1)",
+    )
+    parser.add_argument(
         "--min-coverage",
         type=_share,
         default=0.8,
@@ -101,7 +108,11 @@ def _run(client: Client, args: argparse.Namespace) -> int:
                 if args.against_url is not None:
                     other = stack.enter_context(Client(args.against_url, api_key()))
                 systems.append(System(other, args.against or args.strategy))
-            evaluation = _asked(systems, rated, args.k, limits)
+            enough = {n: r for n, r in rated.items() if len(r.ratings) >= args.min_rated}
+            evaluation = _asked(systems, enough, args.k, limits)
+            if left_out := len(rated) - len(enough):
+                note = f"{left_out} questions have fewer than {args.min_rated} rated streamers"
+                evaluation = replace(evaluation, notes=[*evaluation.notes, note])
     answer(args, evaluation.fields(), lambda: _show(evaluation))
     if evaluation.refused is not None:
         print(f"no verdict: {evaluation.refused}", file=sys.stderr)

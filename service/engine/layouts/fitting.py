@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import io
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,10 @@ class LibraryMissing(Exception):
     """UMAP can't be imported; the message says what to install."""
 
 
+class FilesFailed(Exception):
+    """A file between the processes can't be written or read; the message is the system's."""
+
+
 async def fit(
     folder: Path,
     vectors: NDArray[np.float32],
@@ -55,6 +59,7 @@ async def fit(
 
     Raises:
         LibraryMissing: UMAP is not installed.
+        FilesFailed: as when the disk is full.
         WorkersLost: the process was ended, as by a limit of memory.
     """
     await asyncio.to_thread(write, folder, vectors, start)
@@ -68,15 +73,20 @@ async def fit(
     finally:
         fitting.cancel()
         workers.close()
-    return await asyncio.to_thread(np.load, folder / PLACES)
+    return await asyncio.to_thread(_places, folder)
 
 
 def write(folder: Path, vectors: NDArray[np.float32], start: NDArray[np.float32] | None) -> None:
-    """Write what `fit_files` reads; the folder is made."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    np.save(folder / _VECTORS, vectors)
-    if start is not None:
-        np.save(folder / _START, start)
+    """Write what `fit_files` reads; the folder is made.
+
+    Raises:
+        FilesFailed: it can't be written.
+    """
+    with _of_files():
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        np.save(folder / _VECTORS, vectors)
+        if start is not None:
+            np.save(folder / _START, start)
 
 
 def fit_files(folder: Path) -> None:
@@ -84,8 +94,9 @@ def fit_files(folder: Path) -> None:
 
     Raises:
         LibraryMissing: UMAP is not installed.
+        FilesFailed: as when the disk is full.
     """
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), _of_files():
         warnings.simplefilter("ignore")  # such as that there is no index to place others by
         _fit_files(folder)
 
@@ -151,9 +162,22 @@ def _note(folder: Path, share: float) -> None:
 
 
 def _progress(folder: Path) -> float:
-    with contextlib.suppress(FileNotFoundError):
+    with _of_files(), contextlib.suppress(FileNotFoundError):
         return float((folder / _PROGRESS).read_text(encoding="ascii"))
     return 0.0
+
+
+def _places(folder: Path) -> NDArray[np.float32]:
+    with _of_files():
+        return np.load(folder / PLACES)
+
+
+@contextlib.contextmanager
+def _of_files() -> Generator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise FilesFailed(str(error)) from error
 
 
 def _nothing() -> None:

@@ -11,6 +11,9 @@ from service.index.slots import Slotted
 
 _AT_ONCE = 128
 """Streamers that are placed before others have their turn."""
+_BLOCK = 1 << 16
+"""Places that are looked at before others have their turn."""
+_TOP_BITS = 4
 _SCATTER = np.uint32(2_654_435_761)
 """An odd number near 2**32 over the golden ratio: multiples of it lie apart (Knuth, TAOCP 6.4)."""
 
@@ -25,6 +28,18 @@ class Points(NamedTuple):
 
     slots: NDArray[np.uint32]
     places: NDArray[np.uint16]
+
+
+class Within(NamedTuple):
+    """Who is in a part of the map.
+
+    Attributes:
+        total: how many are in it.
+        nearest: those nearest to its middle.
+    """
+
+    total: int
+    nearest: Points
 
 
 class Circle(NamedTuple):
@@ -126,25 +141,51 @@ class LayoutMap:
             self._counts = begin + done, len(lacking) - done
 
     def points(self) -> Generator[None, None, Points]:
-        """Everyone who is placed."""
+        """Everyone who is placed, in an order that is spread over the whole map."""
+        slots, places = yield from self._everyone()
+        keys = slots * _SCATTER  # modulo 2**32
+        tops = keys >> np.uint32(32 - _TOP_BITS)
+        order: list[NDArray[np.intp]] = []
+        for top in range(1 << _TOP_BITS):  # one after the other, since a sort does not pause
+            yield
+            rows = np.flatnonzero(tops == top)
+            order.append(rows[np.argsort(keys[rows])])
+        yield
+        slots = slots[np.concatenate(order)]
+        yield
+        return Points(slots, places[slots])
+
+    def within(self, shape: Shape, most: int) -> Generator[None, None, Within]:
+        """Who is in a part of the map, the `most` who are nearest to its middle; copies by slot.
+
+        Only these are sorted, a block at a time.
+        """
+        slots, places = yield from self._everyone()
+        centre, total = np.array(shape.centre), 0
+        found, squares = np.zeros(0, np.uint32), np.zeros(0)
+        for start in range(0, len(slots), _BLOCK):
+            some = slots[start : start + _BLOCK]
+            there = places[some].astype(np.float64)  # (C, 2)
+            held = np.flatnonzero((yield from shape.holds(there)))
+            yield
+            total += len(held)
+            found = np.concatenate([found, some[held]])
+            squares = np.concatenate([squares, ((there[held] - centre) ** 2).sum(1)])
+            near = _smallest(squares, most)
+            found, squares = found[near], squares[near]
+        yield
+        return Within(total, Points(found, places[found]))
+
+    def _everyone(
+        self,
+    ) -> Generator[None, None, tuple[NDArray[np.uint32], NDArray[np.uint16]]]:
+        """Slots of everyone who is placed, ascending (N,), and the places by slot (slots, 2)."""
         live, places, versions = self.index.live_slots(), self._places, self._versions
         yield
         slots = live.slots[: int(np.searchsorted(live.slots, len(versions)))]
         slots = slots[versions[slots] == live.versions[: len(slots)]]
         yield
-        slots = slots[np.argsort(slots * _SCATTER)]  # modulo 2**32
-        yield
-        return Points(slots, places[slots])
-
-    def within(self, shape: Shape) -> Generator[None, None, Points]:
-        """Who is in a part of the map, those nearest to its middle first."""
-        points = yield from self.points()
-        places = points.places.astype(np.float64)
-        held = np.flatnonzero((yield from shape.holds(places)))
-        far = ((places[held] - np.array(shape.centre)) ** 2).sum(1)
-        yield
-        order = held[np.lexsort((points.slots[held], far))]
-        return Points(points.slots[order], points.places[order])
+        return slots, places
 
     def place_of(self, streamer_id: str) -> tuple[int, int] | None:
         """Where a streamer is; None of who is not on the map."""
@@ -163,3 +204,11 @@ class LayoutMap:
             more = max(slots, len(self._versions) * 3 // 2) - len(self._versions)
             self._places = np.concatenate([self._places, np.zeros((more, 2), np.uint16)])
             self._versions = np.concatenate([self._versions, np.zeros(more, np.int64)])
+
+
+def _smallest(numbers: NDArray[np.float64], most: int) -> NDArray[np.intp]:
+    """Rows of the smallest `most` numbers (n,) in their order; equal ones stay as they are."""
+    rows = np.arange(len(numbers))
+    if len(numbers) > most:
+        rows = np.flatnonzero(numbers <= np.partition(numbers, most - 1)[most - 1])
+    return rows[np.argsort(numbers[rows], kind="stable")][:most]

@@ -63,6 +63,12 @@ class Match(NamedTuple):
     streamer_id: str
 
 
+def remove_file(path: Path) -> None:
+    """Remove a file of names that nobody has open."""
+    for suffix in ("", "-wal", "-shm"):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+
+
 class NamesFile:
     """One file. One thread at a time may write; others search meanwhile."""
 
@@ -101,8 +107,7 @@ class NamesFile:
 
     def remove(self) -> None:
         """Remove the file, which is closed."""
-        for suffix in ("", "-wal", "-shm"):
-            self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+        remove_file(self._path)
 
     # Writing
 

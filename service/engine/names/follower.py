@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from service.engine.names.file import Change, NamesFile, Progress
+from service.engine.names.file import Change, NamesFile, Progress, remove_file
 from service.engine.names.grams import Texts, texts_of
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import loads
@@ -84,9 +84,10 @@ class Names:
         async with self._writing:  # a step that a thread is at
             file, self.file = self.file, None
             if file is not None:
-                file.close()
-        if self._lock is not None:
-            os.close(self._lock)
+                await asyncio.to_thread(file.close)  # after what threads search for
+        lock, self._lock = self._lock, None
+        if lock is not None:
+            os.close(lock)
 
     @property
     def incomplete_because(self) -> str | None:
@@ -249,9 +250,9 @@ class Names:
             file, self.file = self.file, None
             if file is None:
                 return
-            file.close()
+            await asyncio.to_thread(file.close)
             if not isinstance(error, sqlite3.OperationalError):
-                file.remove()
+                await asyncio.to_thread(file.remove)
                 self.sequence, self._reading = 0, "their file was damaged"
 
     async def _purge(self, file: NamesFile) -> None:
@@ -270,6 +271,20 @@ class Names:
         async with self._moved:
             self.sequence = sequence
             self._moved.notify_all()
+
+
+def remove_unused(folder: Path) -> None:
+    """Remove the files that no process has open; call it in a thread."""
+    for path in folder.glob("*.sqlite"):
+        try:
+            fd = os.open(path.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                if try_lock(fd):
+                    remove_file(path)
+            finally:
+                os.close(fd)
+        except OSError as error:
+            _log.warning("%s can't be removed: %s", path, error)
 
 
 def _texts(profile: bytes) -> Texts:

@@ -22,6 +22,8 @@ MOST_NAMES = 16
 """Attributes of all users of a generation."""
 MOST_TEXTS = 65_535
 """Different texts and truths of one attribute: filters are for what many users share."""
+MOST_TEXT_BYTES = 16 << 20
+"""Of the different texts of all attributes of a generation, in UTF-8: a chunk may hold them all."""
 MOST_NUMBER = 1 << 53
 """Larger whole numbers could not be told apart."""
 _LEVEL = 1
@@ -30,7 +32,7 @@ _PREFIX = "attributes."
 
 
 class TooManyValues(ValueError):
-    """There are more attributes, or texts of one, than are kept; the message names it."""
+    """There are more attributes, or texts, than are kept; the message names the attribute."""
 
 
 class _Column:
@@ -41,12 +43,14 @@ class _Column:
         self.codes = array("H")
         self.numbers = array("d")
 
-    def put(self, name: str, row: int, value: Scalar) -> None:
+    def put(self, name: str, row: int, value: Scalar) -> int:
+        """Take in a value; how many bytes a text has that nobody before had."""
         if isinstance(value, int | float) and not isinstance(value, bool):
             self.numbers.extend([np.nan] * (row - len(self.numbers)))
             self.numbers.append(value)
-            return
-        code = self.values.setdefault(value, len(self.values) + 1)
+            return 0
+        known = len(self.values)
+        code = self.values.setdefault(value, known + 1)
         if code > MOST_TEXTS:
             raise TooManyValues(
                 f"the attribute {name!r} has more than {MOST_TEXTS} different texts: filters are "
@@ -54,6 +58,7 @@ class _Column:
             )
         self.codes.extend([0] * (row - len(self.codes)))
         self.codes.append(code)
+        return len(value.encode()) if code > known and isinstance(value, str) else 0
 
     def part(self, begin: int, end: int) -> dict[str, Any]:
         codes = np.zeros(end - begin, np.uint16)
@@ -75,6 +80,7 @@ class AttributesRead:
     def __init__(self) -> None:
         """Of nobody."""
         self._columns: dict[str, _Column] = {}
+        self._text_bytes = 0
 
     @property
     def names(self) -> list[str]:
@@ -96,7 +102,13 @@ class AttributesRead:
                         f"{', '.join(self._columns)}: leave out what nobody filters by"
                     )
                 column = self._columns[name] = _Column()
-            column.put(name, row, value)
+            self._text_bytes += column.put(name, row, value)
+            if self._text_bytes > MOST_TEXT_BYTES:
+                raise TooManyValues(
+                    f"the attribute {name!r} brings the different texts of all attributes to more "
+                    f"than {MOST_TEXT_BYTES >> 20} MiB: filters are for what many users share, "
+                    "leave it out or shorten its texts"
+                )
 
     def packed(self, begin: int, end: int) -> bytes:
         """Attributes of some users as one chunk."""

@@ -38,6 +38,8 @@ _NO_CORPUS = (
 )
 Allowed = Callable[[Mapping[str, object], Sequence[str]], Awaitable[list[bool]]]
 """Whom a filter, as JSON has it, lets through of some streamers."""
+Told = Callable[[int, int], Awaitable[None]]
+"""Hears how many profiles were visited, of how many at most."""
 Evaluated = Callable[[], Awaitable[int]]
 """The last write that candidates take into account, after all that were acknowledged before."""
 
@@ -89,9 +91,21 @@ class Expander:
         self._model_version = model_version
 
     async def expand(
-        self, case: Case, verdicts: Mapping[str, VerdictRecord], query: Query, lane: Lane
+        self,
+        case: Case,
+        verdicts: Mapping[str, VerdictRecord],
+        query: Query,
+        lane: Lane,
+        told: Told | None = None,
     ) -> Expanded:
         """Walk from the seeds and the confirmed.
+
+        Args:
+            case: as it is.
+            verdicts: of it.
+            query: how far.
+            lane: of the work.
+            told: hears of each step.
 
         Raises:
             Unavailable: the store does not answer, or too much work waits.
@@ -114,6 +128,8 @@ class Expander:
             # In a case of thousands a surer path makes many others surer: that takes a while.
             take = partial(walk.take, names, [edge.link for edge in edges])
             await self._lanes.run(take, lane)
+            if told is not None:
+                await told(len(walk.visited), query.budget)
         kept = [known[pair] for pair in walk.links]
         visited = sorted(walk.visited)
         stored = await self._digests(visited)

@@ -1,5 +1,6 @@
 """Expansions that take long, as jobs."""
 
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,9 @@ from service.features.cases.running import Runs
 from service.features.cases.shown import case_fields, difference_fields
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
+
+TOLD_S = 1.0
+"""Progress is recorded that often."""
 
 
 class CaseJobs(Kind):
@@ -26,5 +30,13 @@ class CaseJobs(Kind):
         """Expand; a job that was interrupted begins anew, and writes what it finds once."""
         assert self._runs is not None
         runs, asked, place = self._runs, job.input, job.job.place
-        ran = await persist(lambda: runs.of_job(asked, place))
+        done, due = job.job.done, 0.0
+
+        async def told(visited: int, most: int) -> None:
+            nonlocal done, due
+            if visited > done and time.monotonic() >= due:
+                await job.advance({}, visited, most)
+                done, due = visited, time.monotonic() + TOLD_S
+
+        ran = await persist(lambda: runs.of_job(asked, place, told))
         return {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}

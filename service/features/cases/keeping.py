@@ -3,6 +3,7 @@
 cases                 one document a case
 cases:CASE            a document for each verdict, by streamer; its log is that of the case
 cases:CASE:RUN        what a run found: members in parts, copies of profiles, what was looked at
+case_jobs             a document a case: the job that was queued last to expand it
 case_runs             names each run that is kept, from before it is written: whoever erases a
                       profile finds those of processes that died, too
 """
@@ -32,7 +33,7 @@ from service.features.cases.records import (
 )
 from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
 
-CASES, RUNS = "cases", "case_runs"
+CASES, RUNS, JOBS = "cases", "case_runs", "case_jobs"
 MEMBERS_IN_A_PART = 50
 _LOOKED_AT_IN_A_PART = 2000
 _COPIES_AT_ONCE = 100
@@ -126,6 +127,15 @@ class KeptCases:
             raise changed(conflict.found) from conflict
         return Kept(case, revision)
 
+    async def last_job(self, case_id: str) -> str | None:
+        """Id of the job that was queued last to expand a case; it may be over, or forgotten."""
+        (found,) = await self._documents.get(JOBS, [case_id])
+        return None if found is None else json.loads(found.body)
+
+    async def name_job(self, case_id: str, job_id: str) -> None:
+        """Remember a job that expands a case."""
+        await self._documents.change([Put(JOBS, case_id, json.dumps(job_id).encode())])
+
     async def delete(self, case: Case, expected: int) -> None:
         """Delete a case with all that it has.
 
@@ -133,7 +143,8 @@ class KeptCases:
             CaseChanged: it is not at the revision `expected`.
         """
         try:
-            await self._documents.change([Put(CASES, case.case_id, None, expected)])
+            forgotten = Put(JOBS, case.case_id, None)
+            await self._documents.change([Put(CASES, case.case_id, None, expected), forgotten])
         except RevisionConflict as conflict:
             raise changed(conflict.found) from conflict
         await self.tidy(replace(case, run=None, before=None))

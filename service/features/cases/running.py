@@ -8,9 +8,9 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import NotReady
+from service.errors import JobNotFound, NotReady
 from service.features.cases.differences import Found, differences
-from service.features.cases.expanding import Expanded, Expander
+from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
 from service.features.cases.records import (
     RUN,
@@ -23,7 +23,7 @@ from service.features.cases.records import (
     Run,
 )
 from service.features.jobs.service import Jobs
-from service.store.jobs import ANYWHERE, Job
+from service.store.jobs import ANYWHERE, FINISHED, Job
 
 Result = TypeVar("Result")
 KIND = "cases"
@@ -97,10 +97,23 @@ class Runs:
         case_id = kept.case.case_id
         asked = {"case_id": case_id, "query": query and asdict(query), **who._asdict()}
         place = ANYWHERE if corpus_is == "nowhere" else WITH_CORPUS
-        return await self._jobs.start(KIND, asked, place=place)
+        job = await self._jobs.start(KIND, asked, place=place)
+        await self._kept.name_job(case_id, job.job_id)
+        return job
 
-    async def of_job(self, asked: Mapping[str, Any], place: str) -> Ran:
-        """What a job does at its place; it takes the case as it is now.
+    async def under_way(self, case_id: str) -> str | None:
+        """Id of the job that expands a case now, or waits to; of several the one asked for last."""
+        job_id = await self._kept.last_job(case_id)
+        if job_id is None:
+            return None
+        try:
+            job = await self._jobs.get(job_id)
+        except JobNotFound:
+            return None
+        return None if job.state in FINISHED else job_id
+
+    async def of_job(self, asked: Mapping[str, Any], place: str, told: Told | None = None) -> Ran:
+        """What a job does at its place, where `told` hears of it; it takes the case as it is now.
 
         Raises:
             CaseChanged: it was changed meanwhile.
@@ -110,7 +123,7 @@ class Runs:
         query = None if given is None else _QUERY.validate_python(given)
         kind: EventKind = "expanded" if query is not None else "rerun"
         kept = await self._kept.get(str(asked["case_id"]))
-        expanded = await self._expanded(kept, query, Lane.BULK)
+        expanded = await self._expanded(kept, query, Lane.BULK, told)
         if place == WITH_CORPUS:
             _need_all(expanded)
         return await self._keep(kept, expanded, kind, Actor(asked["key_id"], asked["key_name"]))
@@ -119,7 +132,9 @@ class Runs:
         """What a call comes to, off the event loop."""
         return await self._expander.in_thread(call)
 
-    async def _expanded(self, kept: Kept, query: Query | None, lane: Lane) -> Expanded:
+    async def _expanded(
+        self, kept: Kept, query: Query | None, lane: Lane, told: Told | None = None
+    ) -> Expanded:
         """A run that is not kept yet.
 
         Raises:
@@ -128,9 +143,9 @@ class Runs:
         case = kept.case
         verdicts = await self._kept.all_verdicts(case.case_id)
         if query is not None:
-            return await self._expander.expand(case, verdicts, query, lane)
+            return await self._expander.expand(case, verdicts, query, lane, told)
         assert case.run is not None
-        expanded = await self._expander.expand(case, verdicts, case.run.query, lane)
+        expanded = await self._expander.expand(case, verdicts, case.run.query, lane, told)
         if case.run.incomplete_because is None:  # or it would tell of changes that are none
             _need_all(expanded)
         return expanded

@@ -247,6 +247,7 @@ class CaseDetailOut(CaseOut):
             "returned": 1,
             "total_known": 2,
             "next_cursor": None,
+            "job_id": None,
         }
     )
 
@@ -255,6 +256,13 @@ class CaseDetailOut(CaseOut):
     returned: Annotated[int, Field(description="Members on this page.")]
     total_known: Annotated[int, Field(description="Members that the expansion found.")]
     next_cursor: NextCursor
+    job_id: Annotated[
+        str | None,
+        Field(
+            description="Of the expansion that is queued or running, whoever asked for it; "
+            "`GET /v1/jobs/{job_id}` follows it. null: there is none."
+        ),
+    ]
 
 
 class DifferenceOut(Response):

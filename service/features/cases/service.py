@@ -44,12 +44,14 @@ class Shown:
         members: the surest first.
         verdicts: of these members.
         next_place: of the member after them; None on the last page.
+        job_id: of the expansion that is queued or running; None if there is none.
     """
 
     kept: Kept
     members: Sequence[Member] = ()
     verdicts: Mapping[str, VerdictRecord] | None = None
     next_place: int | None = None
+    job_id: str | None = None
 
 
 class Cases:
@@ -113,16 +115,20 @@ class Cases:
             CaseNotFound: there is none.
             CursorExpired: the case shows another run by now.
         """
+        # Before the case: a job that ends in between is told as running, and looked at once more.
+        job_id = await self._runs.under_way(case_id)
         kept = await self.kept.get(case_id)
         run = kept.case.run
         if run_id is not None and (run is None or run.run_id != run_id):
             raise CursorExpired("the case was expanded again meanwhile; read it anew")
         if run is None:
-            return Shown(kept, (), {})
+            return Shown(kept, (), {}, job_id=job_id)
         members = await self.kept.members(case_id, run, start, limit)
         verdicts = await self.kept.verdicts(case_id, [each.streamer_id for each in members])
         following = start + len(members)
-        return Shown(kept, members, verdicts, following if following < run.members else None)
+        return Shown(
+            kept, members, verdicts, following if following < run.members else None, job_id
+        )
 
     async def expand(
         self,

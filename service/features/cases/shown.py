@@ -60,6 +60,7 @@ def detail_fields(shown: Shown, cursor: str | None) -> dict[str, Any]:
         "returned": len(members),
         "total_known": 0 if run is None else run.members,
         "next_cursor": cursor,
+        "job_id": shown.job_id,
     }
 
 

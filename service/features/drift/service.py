@@ -73,7 +73,7 @@ def find_drift(
         tell(place + 1, len(MODALITIES) + 1)
     rows = np.flatnonzero(sample.usable)
     if _enough(sample, rows):
-        vectors, labels = sample.embedding[rows].astype(np.float64), sample.is_late[rows]
+        vectors, labels = sample.embedding[rows], sample.is_late[rows]
         tested = classifier_auc(vectors, labels, rng)
         found.append(_together(sample, rows, EMBEDDING, "classifier", tested, 0.5))
         tested, expected = neighbour_mixing(vectors, labels, rng), expected_mixing(labels)

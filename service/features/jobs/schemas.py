@@ -62,7 +62,7 @@ class JobOut(Response):
         str,
         Field(
             description="import, export, similar_export, list, index_rebuild, duplicates, "
-            "model_backfill."
+            "cases, watchlists, layout, model_backfill."
         ),
     ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]

@@ -29,7 +29,7 @@ from service.features.layouts.service import GROUPS, Drawing, Layouts, Selected
 from service.features.layouts.storing import LayoutRecord
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
-from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units, inputs_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
@@ -154,9 +154,10 @@ async def select_on_layout(
 ) -> SelectedOut:
     """By a polygon, a circle, or a streamer. Copies lie on one point: a circle of radius 0 has all.
 
-    Several replicas place a streamer at the same point, so it does not matter which one answers.
+    Replicas place by the same streamers, so it does not matter which one answers.
     """
-    charges.reach("search", hits_units(body.limit))
+    corners = len(body.polygon or ())  # each is a pass over who is beside it
+    charges.reach("search", hits_units(body.limit) + inputs_units(max(1, corners), 0))
     if body.streamer_id is not None:
         found = await layouts.around(body.streamer_id, body.radius, body.limit)
     elif body.near is not None:

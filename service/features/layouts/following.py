@@ -9,7 +9,7 @@ from service.engine.layouts.map import LayoutMap
 from service.engine.replica.follower import Follower
 from service.engine.work.background import Background
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import ServiceError
+from service.errors import NotReady, ServiceError
 from service.features.layouts.storing import LayoutGone, LayoutRecord, StoredLayouts
 from service.index.slots import Slotted
 
@@ -22,7 +22,7 @@ class LayoutFollower:
     """Serves the current layout; whoever is written is on the map a second or two later.
 
     Everyone is placed by the anchors, so every replica has the same map, and nothing of it has to
-    be kept but these.
+    be kept but these. They are read once: one that is erased is only missing from the next start.
 
     Attributes:
         record: the layout that is to be served; None before the first one.
@@ -124,7 +124,17 @@ class LayoutFollower:
         return None
 
     async def _placer_of(self, record: LayoutRecord) -> Placer:
+        """What places by a layout.
+
+        Raises:
+            NotReady: nobody is left by whom it could.
+        """
         if self._placer is None or self._placer[0] != record.layout_id:
             anchors = await self._layouts.load(record)
+            if anchors is None:
+                raise NotReady(
+                    "everyone that the layout was fitted on was erased: fit another one by "
+                    "POST /v1/layouts:fit"
+                )
             self._placer = record.layout_id, await asyncio.to_thread(Placer, anchors)
         return self._placer[1]

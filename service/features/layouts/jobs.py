@@ -4,7 +4,8 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import Awaitable, Callable, Generator, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.layouts.anchors import MOST_ANCHORS, Anchors, Frame, Placer, keys_of
-from service.engine.layouts.fitting import FEWEST, LibraryMissing, fit
+from service.engine.layouts.fitting import FEWEST, FilesFailed, LibraryMissing, fit
 from service.engine.layouts.registering import registered
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.workers import WorkersLost
@@ -27,6 +28,8 @@ KIND = "layout"
 _LOOK_S = 0.5
 _KEYS_AT_ONCE = 512
 _ROWS_AT_ONCE = 256
+_ROUNDING = 1e-3
+"""Of a component: what 16-bit numbers and another batch of the encoder can't tell apart."""
 
 
 class Sample(NamedTuple):
@@ -58,6 +61,7 @@ class LayoutJobs(Kind):
         layouts: StoredLayouts,
         follower: LayoutFollower,
         ready: Callable[[], Awaitable[None]],
+        caught_up: Callable[[], Awaitable[None]],
         model_version: str,
         lanes: Lanes,
         folder: Path,
@@ -68,6 +72,7 @@ class LayoutJobs(Kind):
             layouts: in the store.
             follower: of this replica's map.
             ready: returns when the index is complete.
+            caught_up: returns when it has all that was written before the call.
             model_version: of its vectors.
             lanes: where streamers are read.
             folder: for temporary files; nobody else uses it.
@@ -75,6 +80,7 @@ class LayoutJobs(Kind):
         self._layouts = layouts
         self._follower = follower
         self._ready = ready
+        self._caught_up = caught_up
         self._model_version = model_version
         self._lanes = lanes
         self._folder = folder
@@ -135,6 +141,12 @@ class LayoutJobs(Kind):
             places = await fit(folder, sample.vectors, start, tell)
         except LibraryMissing as error:
             raise LayoutNotFitted(str(error)) from error
+        except FilesFailed as error:
+            raise LayoutNotFitted(
+                f"files of the fit can't be written or read in {folder} ({error}): it needs some "
+                f"{_files_mib(sample)} MiB there. Make room, or let the service's user write "
+                "there, and retry the job"
+            ) from error
         except WorkersLost as error:
             raise LayoutNotFitted(
                 "the process that fits was ended, perhaps for lack of memory: it takes about "
@@ -143,12 +155,23 @@ class LayoutJobs(Kind):
         finally:
             await asyncio.to_thread(self._clear)
         record, anchors = self._made(sample, places, before, known, time.perf_counter() - begin)
-        # Whoever was erased meanwhile is not written.
-        here = [slot is not None for slot in await asyncio.to_thread(index.slots_of, sample.ids)]
-        anchors = Anchors(
-            anchors.keys[here], anchors.vectors[here], anchors.places[here], anchors.frame
-        )
-        return await persist(lambda: self._layouts.put(record, anchors))
+        still_there = partial(self._still_there, sample)
+        kept, stored = await persist(lambda: self._layouts.put(record, anchors, still_there))
+        if stored < FEWEST:
+            raise LayoutNotFitted(
+                f"only {stored} of {count} streamers were not deleted or changed while the layout "
+                f"was fitted on them, {FEWEST} are needed: fit it again"
+            )
+        return kept
+
+    async def _still_there(self, sample: Sample, rows: slice) -> NDArray[np.bool_]:
+        """Which rows of a sample are stored with the same vector at this moment.
+
+        Who has another one may have been erased, and written anew, since the sample was taken.
+        """
+        await self._caught_up()
+        looking = still_alike(self._follower.indexed(), sample.ids[rows], sample.vectors[rows])
+        return await self._lanes.run_in_slices(looking, Lane.BULK)
 
     def _made(
         self,
@@ -223,6 +246,28 @@ def sampled(index: Slotted, most: int = MOST_ANCHORS) -> Generator[None, None, S
     return Sample([ids[row] for row in order.tolist()], keys[order], made[order])
 
 
+def still_alike(
+    index: Slotted, ids: Sequence[str], vectors: NDArray[np.float32]
+) -> Generator[None, None, NDArray[np.bool_]]:
+    """Which streamers an index has with the same vectors (B, D); pauses every few milliseconds."""
+    alike = np.zeros(len(ids), np.bool_)
+    row_of = {name: row for row, name in enumerate(ids)}
+    for start in range(0, len(ids), _ROWS_AT_ONCE):
+        slots = index.slots_of(ids[start : start + _ROWS_AT_ONCE])
+        block = index.read_slots(np.array([s for s in slots if s is not None], np.uint32))
+        for name, embedding in zip(block.ids, block.embeddings, strict=True):
+            row = row_of.get(name)  # None: the slot was given to another one meanwhile
+            if row is not None:
+                alike[row] = np.abs(embedding - vectors[row]).max() <= _ROUNDING
+        yield
+    return alike
+
+
 def _needed_mib(sample: Sample) -> int:
     """Measured: 400 MiB of the process itself, and twice the vectors with 2 KiB of each one."""
     return 400 + (2 * sample.vectors.nbytes + 2048 * len(sample.ids) >> 20)
+
+
+def _files_mib(sample: Sample) -> int:
+    """The vectors, and where each begins and ends."""
+    return 1 + (sample.vectors.nbytes + 16 * len(sample.ids) >> 20)

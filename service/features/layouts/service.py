@@ -31,6 +31,8 @@ MOST_GROUPS = 240
 BLOCK = 1 << 16
 """Points of a block, but for the last one."""
 _MOST_MEMBERS = 10_000
+_GROUPS_AT_ONCE, _MEMBERS_AT_ONCE = 5, 1000
+"""Of one answer of the store, which the event loop takes in at once."""
 _HEAD = struct.Struct("<4sI")
 
 
@@ -151,20 +153,19 @@ class Layouts:
         return Drawing(size, _parts(head, points, colours.codes))
 
     async def select(self, shape: Shape, limit: int, layout_id: str | None = None) -> Selected:
-        """Who is in a part of the map, the first `limit` of them by name.
+        """Who is in a part of the map, the `limit` of them who are nearest to its middle.
 
         Raises:
             LayoutNotFound: nothing was fitted yet, or `layout_id` is not served (any more).
             NotReady, Overloaded: as `draw`.
         """
         served = self._served(layout_id)
-        found = await self._lanes.run_in_slices(served.within(shape), Lane.HEAVY)
-        first = found.slots[:limit]
-        ids = await self._lanes.run(partial(served.index.ids_in, first), Lane.HEAVY)
+        total, found = await self._lanes.run_in_slices(served.within(shape, limit), Lane.HEAVY)
+        ids = await self._lanes.run(partial(served.index.ids_in, found.slots), Lane.HEAVY)
         rows = await served.index.get(ids)
-        places: list[list[int]] = found.places[:limit].tolist()
+        places: list[list[int]] = found.places.tolist()
         shown = [(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None]
-        return Selected(served.layout_id, shape.centre, len(found.slots), shown)
+        return Selected(served.layout_id, shape.centre, total, shown)
 
     async def around(self, streamer_id: str, radius: float, limit: int) -> Selected:
         """Who is near a streamer on the map.
@@ -209,19 +210,42 @@ class Layouts:
     async def _by_group(self, served: LayoutMap) -> _Colours:
         """The largest groups of duplicates."""
         groups, _ = await self._groups.page("size", "", MOST_GROUPS)
-        found = await self._groups.members_of([g.group_id for g in groups], _MOST_MEMBERS)
-        held: list[list[int]] = []
-        for members, _ in found:
-            slots = await self._lanes.run(partial(served.index.slots_of, members), Lane.HEAVY)
-            held.append([slot for slot in slots if slot is not None])
-        codes = np.zeros(max((max(slots, default=-1) for slots in held), default=-1) + 1, np.uint8)
-        for code, slots in enumerate(held, start=1):
-            codes[slots] = code
+        held: list[NDArray[np.uint32]] = []
+        for start in range(0, len(groups), _GROUPS_AT_ONCE):
+            ids = [group.group_id for group in groups[start : start + _GROUPS_AT_ONCE]]
+            found = await self._groups.members_of(ids, _MEMBERS_AT_ONCE)
+            for group_id, (members, _) in zip(ids, found, strict=True):
+                held.append(await self._slots_in(served, group_id, members))
+        codes = await self._lanes.run_in_slices(_coded(held), Lane.HEAVY)
         classes = [
             _shown(ValueClass(group.group_id, None, None, len(slots)))
             for group, slots in zip(groups, held, strict=True)
         ]
         return _Colours(classes, codes)
+
+    async def _slots_in(
+        self, served: LayoutMap, group_id: str, members: Sequence[str]
+    ) -> NDArray[np.uint32]:
+        """Slots of a group, whose first members are known; the others are read by pages."""
+        found: list[NDArray[np.uint32]] = [np.zeros(0, np.uint32)]
+        left = _MOST_MEMBERS
+        while True:
+            slots = await self._lanes.run(partial(served.index.slots_of, members), Lane.HEAVY)
+            found.append(np.array([slot for slot in slots if slot is not None], np.uint32))
+            left -= len(members)
+            if len(members) < _MEMBERS_AT_ONCE or left <= 0:
+                break
+            members = await self._groups.members(group_id, members[-1], _MEMBERS_AT_ONCE)
+        return np.concatenate(found)
+
+
+def _coded(held: Sequence[NDArray[np.uint32]]) -> Generator[None, None, NDArray[np.uint8]]:
+    """Codes by slot: 1 + the place of the class that has it; pauses after each class."""
+    codes = np.zeros(max((int(slots.max(initial=0)) + 1 for slots in held), default=0), np.uint8)
+    for code, slots in enumerate(held, start=1):
+        codes[slots] = code
+        yield
+    return codes
 
 
 def _shown(one: ValueClass) -> dict[str, Any]:

@@ -1,13 +1,16 @@
 """Layouts in the store: a record each, and their anchors in parts.
 
-They are documents, so they are in backups. Ids are kept as hashes, which erasure removes.
+They are documents, so they are in backups. Ids are kept as hashes, which erasure removes. It also
+writes each record anew, and a part is only stored with the revision that the record had before it
+was asked who is still there: so nobody is stored who was erased, whenever that was.
 """
 
 import asyncio
 import base64
+import contextlib
 import json
 from bisect import bisect_right
-from collections.abc import Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Self
 
@@ -25,6 +28,7 @@ CURRENT = "current"
 """The document that names the layout which is served."""
 _PART_BYTES = 1 << 19
 _LAYOUTS_AT_ONCE = 100
+StillThere = Callable[[slice], Awaitable[NDArray[np.bool_]]]
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,8 @@ class LayoutRecord:
         fitted: on how many streamers.
         took_s: the fit.
         frame: what a map shows of it.
-        first_keys: of its parts.
+        first_keys: where its parts begin: 0, then between two keys, so that none of them is left
+            here of who is erased.
         registration: how well it lies on the one before; None of the first one.
     """
 
@@ -89,33 +94,51 @@ class StoredLayouts:
         (found,) = await self._documents.get(COLLECTION, [layout_id])
         return None if found is None else LayoutRecord.of_json(found.body)
 
-    async def put(self, record: LayoutRecord, anchors: Anchors) -> LayoutRecord:
-        """Write a layout that is not served yet; the record with its parts.
+    async def put(
+        self, record: LayoutRecord, anchors: Anchors, still_there: StillThere
+    ) -> tuple[LayoutRecord, int]:
+        """Write a layout that is not served yet.
+
+        Args:
+            record: of it, without its parts.
+            anchors: of it.
+            still_there: tells which of some rows of them may be stored: those that nobody had
+                erased when it was called.
+
+        Returns:
+            The record with its parts, and how many anchors they have.
 
         Raises:
             StoreFull: disk or memory is full.
         """
         size = max(1, _PART_BYTES // (2 * anchors.vectors.shape[1] + 16))
-        starts = range(0, len(anchors.keys), size)
-        first_keys: list[int] = anchors.keys[::size].tolist()
-        kept = replace(record, first_keys=first_keys)
-        await self._documents.change([Put(COLLECTION, kept.layout_id, kept.to_json())])
-        for number, start in enumerate(starts):
-            packing = _packed(anchors, slice(start, start + size))
-            body = await self._lanes.run_in_slices(packing, Lane.BULK)
-            await self._documents.change([Put(_parts_of(kept), _name(number), body)])
-        return kept
+        kept = replace(record, first_keys=_bounds(anchors.keys, size))
+        text, stored, number = kept.to_json(), 0, 0
+        (revision,) = await self._documents.change([Put(COLLECTION, kept.layout_id, text)])
+        while number < len(kept.first_keys):
+            part = slice(number * size, (number + 1) * size)
+            rows = number * size + np.flatnonzero(await still_there(part))
+            body = await self._lanes.run_in_slices(_packed(anchors, rows), Lane.BULK)
+            made = Put(_parts_of(kept), _name(number), body)
+            same = Put(COLLECTION, kept.layout_id, text, revision)
+            try:
+                _, revision = await self._documents.change([made, same])
+            except RevisionConflict as conflict:  # somebody was erased
+                revision = conflict.found
+                continue
+            stored, number = stored + len(rows), number + 1
+        return kept, stored
 
     async def publish(self, record: LayoutRecord) -> None:
         """Have a layout served from now on, and remove all others; once more does no harm."""
         await self._documents.change([Put(COLLECTION, CURRENT, record.to_json())])
-        found = await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE)
-        for layout_id in {one.document_id for one in found} - {CURRENT, record.layout_id}:
-            await self._documents.drop(f"{COLLECTION}:{layout_id}")
-            await self._documents.change([Put(COLLECTION, layout_id, None)])
+        async for one in self._all():
+            if one.layout_id != record.layout_id:
+                await self._documents.drop(_parts_of(one))
+                await self._documents.change([Put(COLLECTION, one.layout_id, None)])
 
-    async def load(self, record: LayoutRecord) -> Anchors:
-        """The anchors of a layout.
+    async def load(self, record: LayoutRecord) -> Anchors | None:
+        """The anchors of a layout; None when everyone that it was fitted on was erased.
 
         Raises:
             LayoutGone: it is not there any more.
@@ -126,7 +149,11 @@ class StoredLayouts:
             (found,) = await self._documents.get(_parts_of(record), [_name(number)])
             if found is None:
                 raise LayoutGone(record.layout_id)
-            parts.append(await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK))
+            part = await self._lanes.run_in_slices(_unpacked(found.body), Lane.BULK)
+            if len(part[0]):
+                parts.append(part)
+        if not parts:
+            return None
         return Anchors(
             np.concatenate([keys for keys, _, _ in parts]),
             np.concatenate([vectors for _, vectors, _ in parts]),
@@ -135,13 +162,32 @@ class StoredLayouts:
         )
 
     async def erase(self, streamer_id: str) -> None:
-        """Remove the anchor that a streamer is, from all layouts."""
+        """Remove the anchor that a streamer is, from all layouts; it is not stored any more."""
         key = int(keys_of([streamer_id])[0])
-        for one in await self._documents.page(COLLECTION, None, _LAYOUTS_AT_ONCE):
-            record = LayoutRecord.of_json(one.body)
+        async for record in self._all():
+            await self._renew(record.layout_id)  # first: see above
             number = bisect_right(record.first_keys, key) - 1
-            if one.document_id != CURRENT and number >= 0:
-                await self._erase(record, _name(number), key)
+            await self._erase(record, _name(number), key)
+
+    async def _all(self) -> AsyncGenerator[LayoutRecord, None]:
+        """All layouts, published or not."""
+        after: str | None = None
+        while found := await self._documents.page(COLLECTION, after, _LAYOUTS_AT_ONCE):
+            for one in found:
+                if one.document_id != CURRENT:
+                    yield LayoutRecord.of_json(one.body)
+            after = found[-1].document_id
+
+    async def _renew(self, layout_id: str) -> None:
+        """Give a record another revision."""
+        while True:
+            (found,) = await self._documents.get(COLLECTION, [layout_id])
+            if found is None:
+                return
+            same = Put(COLLECTION, layout_id, found.body, found.revision)
+            with contextlib.suppress(RevisionConflict):
+                await self._documents.change([same])
+                return
 
     async def _erase(self, record: LayoutRecord, name: str, key: int) -> None:
         while True:
@@ -153,9 +199,7 @@ class StoredLayouts:
             others = np.flatnonzero(part[0] != key)
             if len(others) == len(part[0]):
                 return
-            keys, vectors, places = part
-            left = Anchors(keys[others], vectors[others], places[others], record.frame)
-            packing = _packed(left, slice(None))
+            packing = _packed(Anchors(*part, record.frame), others)
             body = await asyncio.to_thread(run_to_end, packing)
             try:
                 await self._documents.change([Put(_parts_of(record), name, body, found.revision)])
@@ -167,6 +211,13 @@ class StoredLayouts:
 _Part = tuple[NDArray[np.uint64], NDArray[np.float16], NDArray[np.float32]]
 
 
+def _bounds(keys: NDArray[np.uint64], size: int) -> list[int]:
+    """Where parts of ascending keys begin: each bound is above the last key of the part before."""
+    firsts: list[int] = keys[size::size].tolist()
+    lasts: list[int] = keys[size - 1 :: size].tolist()
+    return [0, *((last + first) // 2 + 1 for last, first in zip(lasts, firsts, strict=False))]
+
+
 def _parts_of(record: LayoutRecord) -> str:
     return f"{COLLECTION}:{record.layout_id}"
 
@@ -175,7 +226,7 @@ def _name(number: int) -> str:
     return f"{number:06d}"
 
 
-def _packed(anchors: Anchors, rows: slice) -> Generator[None, None, bytes]:
+def _packed(anchors: Anchors, rows: NDArray[np.intp]) -> Generator[None, None, bytes]:
     body: dict[str, Any] = {"dim": anchors.vectors.shape[1]}
     for name, column in (
         ("keys", anchors.keys[rows].astype("<u8")),

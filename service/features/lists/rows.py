@@ -8,8 +8,9 @@ import numpy as np
 
 from service.engine.evidence.shared_content import Shared
 from service.engine.scoring.precision import precision_from
+from service.engine.scoring.variety import determinantal, marginally_relevant
 from service.features.lists.schemas import ListQuestionIn
-from service.features.lists.selecting import Chosen, Value, marginally_relevant, values_of
+from service.features.lists.selecting import Chosen, Value, values_of
 from service.features.lists.wording import changed, in_words
 from service.features.similar.asking import Asked
 from service.features.similar.explain import Reasons, Side
@@ -88,7 +89,7 @@ class Work:
         groups: of duplicates, by id.
         taken: of groups, whether a seed or an excluded streamer is in them.
         bound: a field, and most rows with one value of it.
-        relevance: its share in maximal marginal relevance.
+        relevance: its share against variety; None: the best are chosen.
     """
 
     def __init__(self, asked: Asked, body: ListQuestionIn) -> None:
@@ -112,12 +113,15 @@ class Work:
 
 
 def varied(work: Work, usable: Sequence[Hit]) -> Generator[None, None, list[int]]:
-    """Places of candidates by maximal marginal relevance."""
+    """Places of candidates that are relevant and unlike each other."""
     vectors = np.stack([work.embedding(hit.streamer_id) for hit in usable])  # (N, D)
     yield
     scores = np.array([hit.score for hit in usable], np.float32)  # (N,)
     share = 1.0 if work.relevance is None else work.relevance
-    return (yield from marginally_relevant(scores, vectors, work.body.k, share))
+    wanted = work.body.diversify
+    is_process = wanted is not None and wanted.method == "dpp"
+    choose = determinantal if is_process else marginally_relevant
+    return (yield from choose(scores, vectors, work.body.k, share))
 
 
 def pairs_of(work: Work, ids: Sequence[str]) -> Generator[None, None, list[tuple[Side, Side]]]:

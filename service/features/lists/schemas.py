@@ -63,7 +63,7 @@ class ExcludeIn(Request):
 
 
 class DiversifyIn(Request):
-    """Variety: a bound for each value of a field, or maximal marginal relevance."""
+    """Variety: a bound for each value of a field, or rows that are unlike each other."""
 
     by: FieldName | None = None
     max_per_value: Annotated[
@@ -76,8 +76,12 @@ class DiversifyIn(Request):
         ),
     ] = None
     method: Annotated[
-        Literal["mmr"] | None,
-        Field(description="Each next row is near the seeds and unlike the rows before."),
+        Literal["mmr", "dpp"] | None,
+        Field(
+            description="Each next row is near the seeds and unlike the rows before. mmr: unlike "
+            "the nearest of them (maximal marginal relevance). dpp: unlike what all of them cover "
+            "together (determinantal point process); spreads more at the same lambda."
+        ),
     ] = None
     relevance: Annotated[
         float | None,
@@ -86,7 +90,7 @@ class DiversifyIn(Request):
             ge=0,
             le=1,
             allow_inf_nan=False,
-            description="Of `mmr`. 1: relevance alone, the list as it is without; 0: variety "
+            description="Of `method`. 1: relevance alone, the list as it is without; 0: variety "
             "alone.",
         ),
     ] = None

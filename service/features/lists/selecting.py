@@ -1,11 +1,8 @@
-"""Which candidates are rows: copies, bounds of values, and variety."""
+"""Which candidates are rows: copies, and bounds of values."""
 
 from collections import Counter
-from collections.abc import Generator, Mapping, Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.index.base import Hit
 
@@ -93,32 +90,4 @@ def choose(
             continue
         had.update(mine)
         chosen.rows.append(candidate)
-    return chosen
-
-
-def marginally_relevant(
-    scores: NDArray[np.float32], vectors: NDArray[np.float32], k: int, relevance: float
-) -> Generator[None, None, list[int]]:
-    """Places of `k` candidates by maximal marginal relevance, in slices.
-
-    Each next one has the highest `relevance * score - (1 - relevance) * nearest`, where `nearest`
-    is the highest cosine with those before it (Carbonell and Goldstein 1998, "The use of MMR,
-    diversity-based reranking"); the first is the best by score.
-
-    Args:
-        scores: of the candidates (N,).
-        vectors: of the candidates (N, D), of unit length.
-        k: how many are chosen.
-        relevance: from 0, variety alone, to 1, score alone.
-    """
-    left = np.ones(len(scores), bool)
-    nearest = np.full(len(scores), -1.0, np.float32)
-    chosen: list[int] = []
-    while len(chosen) < min(k, len(scores)):
-        worth = scores if not chosen else relevance * scores - (1 - relevance) * nearest
-        best = int(np.where(left, worth, -np.inf).argmax())
-        left[best] = False
-        chosen.append(best)
-        np.maximum(nearest, vectors @ vectors[best], out=nearest)
-        yield
     return chosen

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -11,8 +11,10 @@ from pydantic import ValidationError
 
 from model_export.contract.errors import first_problem
 from model_export.contract.streamer import StreamerProfile
-from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import InvalidRequest, ModelNotEverywhere, ModelStateConflict, ServiceError
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.models.following import ModelFollower
@@ -37,6 +39,7 @@ class BackfillJobs(Kind):
         store: StreamerStore,
         models: ModelStore,
         follower: ModelFollower,
+        lanes: Lanes,
         *,
         keep_bytes: bool,
         timeout_s: float,
@@ -47,12 +50,14 @@ class BackfillJobs(Kind):
             store: of the streamers.
             models: takes the vectors.
             follower: what this replica holds.
+            lanes: where profiles are read.
             keep_bytes: as of writes.
             timeout_s: how long replicas have to load the model.
         """
         self._store = store
         self._models = models
         self._follower = follower
+        self._lanes = lanes
         self._keep_bytes = keep_bytes
         self._timeout_s = timeout_s
 
@@ -64,17 +69,23 @@ class BackfillJobs(Kind):
         if pipeline is None:
             raise missing_on(model, [self._follower.replica], "its encoder is not loaded")
         after, done = job.checkpoint.get("after", ""), job.job.done
+        if pointer.state == "ready":
+            return {"model_version": model, "streamers": done}
+        since = await self._since(pointer)
+        if job.checkpoint.get("since") != since:
+            # The model was retired meanwhile, and writes were not encoded for it.
+            after, done = "", 0
+            await job.advance({"after": after, "since": since}, done)
         total = await persist(self._store.count)
         while ids := await persist(partial(self._store.list_ids, after, _CHUNK)):
             for part in await persist(partial(self._store.chunks, ids)):
                 began = time.monotonic()
-                await self._encode(job, pipeline, part, done)
+                await self._encode(job, pipeline, part, done, since)
                 after, done = part[-1], done + len(part)
                 if pace:
                     await asyncio.sleep(began + len(part) / pace - time.monotonic())
             total = max(total, done)
-        if pointer.state != "ready":
-            await self._moved(pointer, replace(pointer, state="ready"))
+        await self._moved(pointer, replace(pointer, state="ready"))
         return {"model_version": model, "streamers": done}
 
     async def _begun(self, model: str) -> ModelPointer:
@@ -85,7 +96,7 @@ class BackfillJobs(Kind):
         deadline = time.monotonic() + self._timeout_s
         while pointer.state == "preparing":
             await persist(self._follower.refresh)
-            replicas = await persist(self._models.replicas)
+            replicas = await persist(self._follower.replicas)
             missing = [name for name, held in replicas.items() if model not in held["encodes"]]
             if not missing:
                 return await self._moved(pointer, replace(pointer, state="backfilling"))
@@ -96,6 +107,10 @@ class BackfillJobs(Kind):
         await persist(self._follower.refresh)
         return pointer
 
+    async def _since(self, pointer: ModelPointer) -> str:
+        """Names the time since which each write is encoded for the target, until it is retired."""
+        return f"{(await persist(self._store.position)).epoch}:{pointer.revision}"
+
     async def _moved(self, before: ModelPointer, after: ModelPointer) -> ModelPointer:
         moved = await persist(lambda: self._models.move(before, after))
         now = moved or await persist(self._models.pointer)
@@ -104,26 +119,44 @@ class BackfillJobs(Kind):
         return now
 
     async def _encode(
-        self, job: RunningJob, pipeline: EncodingPipeline, ids: Sequence[str], done: int
+        self,
+        job: RunningJob,
+        pipeline: EncodingPipeline,
+        ids: Sequence[str],
+        done: int,
+        since: str,
     ) -> None:
+        model, lanes = pipeline.model_version, self._lanes
         records = [each for each in await persist(lambda: self._store.get(ids)) if each is not None]
-        items = [_to_read(record, pipeline.model_version) for record in records]
+        items = await persist(lambda: lanes.run_in_slices(_read(records, model), Lane.BULK))
         encoded = await persist(lambda: pipeline.encode_many(items))
-        vectors: list[SecondVectors] = []
-        for record, each in zip(records, encoded, strict=True):
-            if isinstance(each, ServiceError):
-                raise _unreadable(record, pipeline.model_version, each.detail) from each
-            second = record_of(each, pipeline.model_version, keep_bytes=self._keep_bytes)
-            vectors.append(SecondVectors(second, record.version))
+        vectors = await persist(
+            lambda: lanes.run_in_slices(self._made(records, encoded, model), Lane.BULK)
+        )
         try:
             await job.advance_with(
                 lambda step: self._models.add(vectors, step),
-                {"after": ids[-1]},
+                {"after": ids[-1], "since": since},
                 after=done,
                 done=done + len(ids),
             )
         except NotTheTarget as error:
             raise ModelStateConflict(f"{error}: backfill it again") from error
+
+    def _made(
+        self,
+        records: Sequence[Record],
+        encoded: Sequence[EncodedProfile | ServiceError],
+        model: str,
+    ) -> Generator[None, None, list[SecondVectors]]:
+        made: list[SecondVectors] = []
+        for record, each in zip(records, encoded, strict=True):
+            if isinstance(each, ServiceError):
+                raise _unreadable(record, model, each.detail) from each
+            second = record_of(each, model, keep_bytes=self._keep_bytes)
+            made.append(SecondVectors(second, record.version))
+            yield
+        return made
 
 
 def missing_on(model: str, replicas: Sequence[str], why: str) -> ModelNotEverywhere:
@@ -133,11 +166,24 @@ def missing_on(model: str, replicas: Sequence[str], why: str) -> ModelNotEverywh
     )
 
 
+def _read(records: Sequence[Record], model: str) -> Generator[None, None, list[ToRead]]:
+    items: list[ToRead] = []
+    for record in records:
+        items.append(_to_read(record, model))
+        yield
+    return items
+
+
 def _to_read(record: Record, model: str) -> ToRead:
     try:
-        profile = StreamerProfile.model_validate_json(record.profile)
+        if len(record.profile) < LARGE_BYTES:
+            profile = StreamerProfile.model_validate_json(record.profile)
+        else:
+            profile = StreamerProfile.model_validate(loads(record.profile.decode()))
     except ValidationError as error:
         raise _unreadable(record, model, first_problem(error)) from error
+    except (ValueError, RecursionError) as error:  # of `loads`
+        raise _unreadable(record, model, str(error)) from error
     return ToRead(profile, tower_vectors=record.tower_vectors, stored=record.profile)
 
 

@@ -1,12 +1,16 @@
 """Bundles below the folder of models: found, verified, compared with the model that serves."""
 
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from model_export.contract.bundle import MANIFEST, Bundle, Manifest
 from model_export.contract.errors import ContractError
 from service.errors import InvalidRequest
+
+Files = frozenset[tuple[str, int, int, int]]
+"""Of each file its path, its size, and when it and its place in the folder changed."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,22 @@ class BundleFolder:
                 "/folder", f"is not a bundle that can serve: {error}"
             ) from error
         return FoundBundle(path, manifest, hashlib.sha256(raw).hexdigest())
+
+    def files(self, name: str) -> Files | None:
+        """The files of a bundle, none of which is read; None if that can't be told.
+
+        As long as they are the same, `find` has nothing new to say, unless it could not read them.
+        """
+        try:
+            found: set[tuple[str, int, int, int]] = set()
+            for folder, _, files in os.walk(self._path_of(name)):
+                for file in files:
+                    path = os.path.join(folder, file)
+                    kept = os.stat(path)
+                    found.add((path, kept.st_size, kept.st_mtime_ns, kept.st_ctime_ns))
+            return frozenset(found)
+        except (InvalidRequest, OSError):
+            return None
 
     def _path_of(self, name: str) -> Path:
         if self._folder is None:

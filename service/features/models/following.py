@@ -4,15 +4,16 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from model_export.contract.bundle import Manifest
 from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.replica.presence import Presence
 from service.engine.work.background import Background
 from service.errors import ServiceError, StoreFull
-from service.features.models.bundles import BundleFolder, FoundBundle
+from service.features.models.bundles import BundleFolder, Files, FoundBundle
 from service.features.models.records import RegisteredModel, Registry
 from service.features.streamers.both_models import OtherModel
 from service.store.models.base import ModelPointer, ModelStore
@@ -20,7 +21,7 @@ from service.store.models.base import ModelPointer, ModelStore
 _log = logging.getLogger(__name__)
 POLL_S = 0.2
 """Between two looks at the pointer: a promotion reaches every replica within a second."""
-_NOTE_S = 1.0
+_TELL_S = 1.0
 _AGAIN_S = 10.0
 """After a bundle that was missing or wrong."""
 
@@ -64,12 +65,21 @@ class ModelsHere(Protocol):
 
 @dataclass
 class _Checked:
-    """What was found of a registered bundle, and when it is looked for again."""
+    """What was found of a registered bundle, and when it is looked for again.
+
+    Attributes:
+        sha256: as it is registered.
+        bundle: it, once its files were verified.
+        problem: why it can't be used; empty if it can.
+        again_at: when that is looked at again.
+        files: that were verified, or not; None where these say nothing about another look.
+    """
 
     sha256: str
     bundle: FoundBundle | None = None
     problem: str = ""
-    again_at: float = field(default=float("inf"))
+    again_at: float = float("inf")
+    files: Files | None = None
 
 
 class ModelFollower:
@@ -107,16 +117,19 @@ class ModelFollower:
         self._checked: dict[str, _Checked] = {}
         self._refreshing = asyncio.Lock()
         self._background = Background("models")
-        self._noted_at = 0.0
-        self._noted: Mapping[str, Any] = {}
+        self._presence = Presence(store, replica)
+        self._presence_background = Background("models-presence")
 
     def start(self) -> None:
-        """Look now and then."""
-        self._background.start(self._run())
+        """Look now and then, and tell all the time: to load a model may take long."""
+        self._background.start(_again(self.refresh, POLL_S))
+        self._presence_background.start(_again(self._tell, _TELL_S))
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Follow no more; no other replica waits for this one then."""
+        await self._presence.leave()
         await self._background.stop()
+        await self._presence_background.stop()
 
     def encoder(self, model_version: str) -> EncodingPipeline | None:
         """Encodes for a model, if it is loaded here."""
@@ -130,13 +143,21 @@ class ModelFollower:
         """The model that a write pipeline of `model_version` encodes for as well."""
         return OtherModelHeld(self, model_version)
 
+    async def replicas(self) -> Mapping[str, Mapping[str, Any]]:
+        """What replicas hold, by name: this one at the moment, others as they told it lately.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        return {**await self._store.replicas(), self.replica: self.held}
+
     @property
     def held(self) -> Mapping[str, Any]:
         """What is told to the other replicas."""
         problems = {name: each.problem for name, each in self._checked.items() if each.problem}
         return {
             "serves": self._here.serves,
-            "bundles": {n: e.sha256 for n, e in self._checked.items() if e.bundle is not None},
+            "bundles": {n: e.sha256 for n, e in self._checked.items() if not e.problem},
             "problems": problems,
             "encodes": sorted(self._here.encoders),
             "indexed": sorted(self._here.indexed),
@@ -154,22 +175,12 @@ class ModelFollower:
             await self._check(registered)
             await self._load()
             await self._here.settle(self.pointer)
-            now = time.monotonic()
-            held = self.held
-            if held != self._noted or now - self._noted_at >= _NOTE_S:
-                with contextlib.suppress(StoreFull):  # told later; questions need no room
-                    await self._store.note_replica(self.replica, held)
-                    self._noted, self._noted_at = held, now
+        if self.held != self._presence.told:
+            await self._tell()
 
-    async def _run(self) -> None:
-        while True:
-            await asyncio.sleep(POLL_S)
-            try:
-                await self.refresh()
-            except ServiceError:
-                pass  # the store's health tells it
-            except Exception as error:  # noqa: BLE001 - soon it is asked again
-                _log.warning("models can't be followed: %s", error)
+    async def _tell(self) -> None:
+        with contextlib.suppress(StoreFull):  # told later; questions need no room
+            await self._presence.tell(lambda: self.held)
 
     async def _check(self, registered: Mapping[str, RegisteredModel]) -> None:
         """Find out which bundles are here, once for each registration."""
@@ -177,26 +188,36 @@ class ModelFollower:
             del self._checked[name]
         for name, model in registered.items():
             known = self._checked.get(name)
-            is_new = known is None or known.sha256 != model.sha256
-            if is_new or (known is not None and time.monotonic() >= known.again_at):
+            if known is None or known.sha256 != model.sha256:
                 self._checked[name] = await self._found(model)
+            elif time.monotonic() >= known.again_at:
+                self._checked[name] = await self._found(model, known)
 
-    async def _found(self, model: RegisteredModel) -> _Checked:
+    async def _found(self, model: RegisteredModel, before: _Checked | None = None) -> _Checked:
+        """What is found now; files that are as `before` are not read again."""
         again_at = time.monotonic() + _AGAIN_S
+        files = await asyncio.to_thread(self.folder.files, model.folder)
+        if before is not None and files is not None and files == before.files:
+            if before.bundle is None:
+                return replace(before, again_at=again_at)
+            return _Checked(model.sha256, before.bundle, files=files)  # to be loaded again
         try:
             found = await asyncio.to_thread(self.folder.find, model.folder)
         except ServiceError as error:
-            return _Checked(model.sha256, problem=error.detail, again_at=again_at)
+            files = None if _is_of_reading(error) else files
+            return _Checked(model.sha256, None, error.detail, again_at, files)
         if found.sha256 != model.sha256:
             problem = f"the bundle in {model.folder} is another one than was registered"
-            return _Checked(model.sha256, problem=problem, again_at=again_at)
-        return _Checked(model.sha256, found)
+            return _Checked(model.sha256, None, problem, again_at, files)
+        return _Checked(model.sha256, found, files=files)
 
     async def _load(self) -> None:
         """Have encoders of the models that writes are encoded for."""
         for name in (self.pointer.active, self.pointer.target):
             checked = None if name is None else self._checked.get(name)
             if checked is None or checked.bundle is None or name in self._here.encoders:
+                continue
+            if checked.problem:  # it could not be loaded a moment ago
                 continue
             try:
                 await self._here.open(checked.bundle)
@@ -205,7 +226,25 @@ class ModelFollower:
                 _log.warning("model %s can't be loaded", name, exc_info=error)
                 problem = f"it can't be loaded: {error}"
                 again_at = time.monotonic() + _AGAIN_S
-                self._checked[str(name)] = _Checked(checked.sha256, None, problem, again_at)
+                self._checked[str(name)] = replace(checked, problem=problem, again_at=again_at)
+
+
+async def _again(call: Callable[[], Awaitable[None]], every_s: float) -> None:
+    while True:
+        await asyncio.sleep(every_s)
+        try:
+            await call()
+        except ServiceError:
+            pass  # the store's health tells it
+        except Exception as error:  # noqa: BLE001 - soon it is asked again
+            _log.warning("models can't be followed: %s", error)
+
+
+def _is_of_reading(error: BaseException | None) -> bool:
+    """Whether files could not be read, which passes without a change of theirs."""
+    while error is not None and not isinstance(error, OSError):
+        error = error.__cause__
+    return error is not None
 
 
 class OtherModelHeld(OtherModel):

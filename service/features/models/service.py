@@ -67,7 +67,7 @@ class Models:
     async def all(self) -> Sequence[ShownModel]:
         """All that are registered, and the one that serves; in order of their registration."""
         registered, pointer = await self._registry.all(), await self._store.pointer()
-        replicas = await self._store.replicas()
+        replicas = await self._follower.replicas()
         names = sorted(registered, key=lambda name: registered[name].registered_at)
         names += [n for n in (pointer.active, pointer.target) if n and n not in registered]
         return [await self._shown(n, registered.get(n), pointer, replicas) for n in names]
@@ -81,7 +81,7 @@ class Models:
         record, pointer = await self._registry.get(model_version), await self._store.pointer()
         if record is None and model_version not in (pointer.active, pointer.target):
             raise await self._unknown(model_version)
-        return await self._shown(model_version, record, pointer, await self._store.replicas())
+        return await self._shown(model_version, record, pointer, await self._follower.replicas())
 
     async def register(self, folder: str, key_id: str) -> ShownModel:
         """Register the bundle of a folder; once more, where it was registered.
@@ -204,7 +204,8 @@ class Models:
         record = await self._registry.get(pointer.target)
         if record is not None and not record.served:
             raise ModelStateConflict(
-                f"model {pointer.target!r} has not served yet: there is nothing to roll back to"
+                f"model {pointer.target!r} has not served yet: there is nothing to roll back to; "
+                f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
         await self._swap(pointer)
         return await self.get(pointer.target)
@@ -230,34 +231,34 @@ class Models:
             raise ModelStateConflict("the model was changed by others meanwhile: look again")
         if job is not None and job.state in ("queued", "running"):
             await self._jobs.cancel(job.job_id)
-        await self._registry.update(model_version, retired=True, served=False)
+        await self._registry.update(model_version, retired=True, served=False, job_id="")
         await self._follower.refresh()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
     async def _swap(self, pointer: ModelPointer) -> None:
         active, target = str(pointer.active), str(pointer.target)
-        replicas = await self._store.replicas()
+        replicas = await self._follower.replicas()
         missing = [name for name, held in replicas.items() if target not in held["indexed"]]
         if missing:
             why = {str(replicas[name]["problems"].get(target, "")) for name in missing}
             raise missing_on(target, missing, "; ".join(sorted(filter(None, why))))
+        # Before the change, whose answer may get lost: without it there would be no way back.
+        await self._registry.update(active, served=True)
         after = ModelPointer(0, target, active, "ready")
         if await self._store.move(pointer, after) is None:
             now = await self._store.pointer()
             if (now.active, now.target) != (target, active):
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        await self._registry.update(active, served=True)
-        await self._registry.update(target, served=True)
         await self._follower.refresh()
         deadline = time.monotonic() + _SWITCH_S
         while time.monotonic() < deadline:
-            replicas = await self._store.replicas()
+            replicas = await self._follower.replicas()
             if all(held["serves"] == target for held in replicas.values()):
                 return
             await asyncio.sleep(_LOOK_S)
 
     async def _check_everywhere(self, record: RegisteredModel) -> None:
-        replicas = await self._store.replicas()
+        replicas = await self._follower.replicas()
         bundles = {name: held["bundles"] for name, held in replicas.items()}
         wanted, name = record.sha256, record.model_version
         missing = [each for each, held in bundles.items() if held.get(name) != wanted]

@@ -6,7 +6,15 @@ from fastapi import APIRouter, Depends, Query
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import RatingNotFound, StoreFull, StreamerNotFound
-from service.features.ratings.schemas import RatedOut, RatingIn, RatingOut, RatingPage
+from service.features.ratings.schemas import (
+    MineIn,
+    MineOut,
+    MyRatingOut,
+    RatedOut,
+    RatingIn,
+    RatingOut,
+    RatingPage,
+)
 from service.features.ratings.service import Ratings
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
@@ -77,6 +85,27 @@ async def list_ratings(
         ],
         next_cursor=cursor_of(following, listing),
     )
+
+
+@router.post(
+    "/ratings:mine",
+    operation_id="my_ratings",
+    summary="What this key said of some streamers",
+    dependencies=[requires("search")],
+    responses=responses(*BODY, *STORE),
+)
+async def my_ratings(
+    ratings: CurrentRatings, caller: CurrentCaller, charges: CurrentCharges, body: Checked[MineIn]
+) -> MineOut:
+    """For a page that shows hits of a question with the ratings that they have.
+
+    Neither seeds nor streamers need to be stored.
+    """
+    charges.reach("search", hits_units(len(body.streamer_ids)))
+    question = body.question.domain()
+    found = await ratings.of_key(question.question_id, body.streamer_ids, caller.key_id)
+    mine = [MyRatingOut.model_validate(vars(rating)) for rating in found]
+    return MineOut(question_id=question.question_id, ratings=mine)
 
 
 @router.delete(

@@ -61,6 +61,22 @@ class RatingIn(Request):
     note: Annotated[str, Field(max_length=1000, description="For people.")] = ""
 
 
+class MineIn(Request):
+    """Some streamers, and the question that they may have been rated for."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"question": {"positive": ["w0087"]}, "streamer_ids": ["w0412", "w1001"]}]
+        }
+    )
+
+    question: QuestionIn
+    streamer_ids: Annotated[
+        list[StreamerId],
+        Field(min_length=1, max_length=1000, fail_fast=True, description="Such as hits shown."),
+    ]
+
+
 class RatedQuestionOut(Response):
     """The question that was rated for."""
 
@@ -113,3 +129,32 @@ class RatingPage(Response):
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
     ]
+
+
+class MyRatingOut(Response):
+    """What this key said of a streamer."""
+
+    streamer_id: str
+    rating: int
+    note: str
+    at: Annotated[float, Field(description="Seconds since 1970, UTC.")]
+
+
+class MineOut(Response):
+    """What this key said of some streamers for a question; those without a rating are absent."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "question_id": _RATING["question_id"],
+                    "ratings": [
+                        {name: _RATING[name] for name in ("streamer_id", "rating", "note", "at")}
+                    ],
+                }
+            ]
+        }
+    )
+
+    question_id: Annotated[str, Field(description="Of the question, also if nobody is rated.")]
+    ratings: list[MyRatingOut]

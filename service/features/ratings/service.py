@@ -104,6 +104,14 @@ class Ratings:
         await self._documents.change([Put(COLLECTION, name, None)])
         return _rating(before)
 
+    async def of_key(
+        self, question_id: str, streamer_ids: Sequence[str], key_id: str
+    ) -> list[Rating]:
+        """What a key said of some streamers; nothing of those that it did not rate."""
+        names = [_document_id(question_id, name, key_id) for name in dict.fromkeys(streamer_ids)]
+        found = await self._documents.get(COLLECTION, names)
+        return [_rating(document) for document in found if document is not None]
+
     async def page(
         self, question_id: str | None, after: str, limit: int
     ) -> tuple[list[Rating], str | None]:

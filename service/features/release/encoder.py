@@ -13,6 +13,8 @@ from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 
 _CHUNK = 256
+_ENCODED = 4096
+"""Profiles whose other vectors are in memory at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +59,11 @@ class ReleaseEncoder:
 
     def embed(self, features: Sequence[Features]) -> NDArray[np.float32]:
         """Embeddings (N, D) of features, all of them usable."""
-        found = [each.embedding for each in self._encoder.encode(features)]
-        return np.stack(found) if found else np.zeros((0, self._dim), np.float32)
+        found = np.zeros((len(features), self._dim), np.float32)
+        for start in range(0, len(features), _ENCODED):
+            encoded = self._encoder.encode(features[start : start + _ENCODED])
+            found[start : start + _ENCODED] = [each.embedding for each in encoded]
+        return found
 
 
 def golden_vectors(encoder: ReleaseEncoder) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.calibration import Curve, ScoreCalibration
+from model_export.contract.calibration import ScoreCalibration
 from model_export.contract.features import Features, without
 from model_export.contract.pieces import MODALITIES
 from service.engine.evidence.engine import Evidence
@@ -19,6 +19,7 @@ from service.engine.work.lanes import run_to_end
 from service.features.release.encoder import ReleaseEncoder as Encoder
 from service.features.release.encoder import Vectors, golden_vectors
 from service.features.release.held_out import HeldOut
+from service.features.release.pairs import PairScores
 
 Status = Literal["passed", "failed", "not_run"]
 Floats = NDArray[np.float32]
@@ -26,6 +27,8 @@ DEPTH = 20
 """Neighbours that are compared."""
 FEWEST = 20
 """Cases below which a share says too little."""
+BLOCK_PAIRS = 4 << 20
+"""Pairs whose scores are in memory at a time."""
 _STRANGERS = 4000
 
 
@@ -133,7 +136,7 @@ def absent_modalities(
 ) -> list[Gate]:
     """Whether profiles keep their neighbours when one modality is not there."""
     gates: list[Gate] = []
-    before = _nearest(vectors.embedding[: data.queries], vectors, np.arange(data.queries))
+    before = nearest(vectors.embedding[: data.queries], vectors, np.arange(data.queries))
     for modality in MODALITIES:
         name = f"absent:{modality}"
         changed: list[tuple[int, Features]] = []
@@ -148,7 +151,7 @@ def absent_modalities(
             )
             continue
         places = np.array([place for place, _ in changed], np.int64)
-        after = _nearest(encoder.embed([masked for _, masked in changed]), vectors, places)
+        after = nearest(encoder.embed([masked for _, masked in changed]), vectors, places)
         kept = [
             len(np.intersect1d(now, then)) / len(then)
             for now, then in zip(after, before[places], strict=True)
@@ -172,67 +175,35 @@ def ranking(
     usable = vectors.usable & data.known
     rows = data.asked[usable[data.asked]]
     gallery = data.queries + np.flatnonzero(usable[data.queries :])  # as in the calibration
-    found = (vectors.embedding[rows] @ vectors.embedding[gallery].T).ravel()
-    right = data.relevant[rows][:, gallery].ravel()
-    few = min(int(right.sum()), int((~right).sum()))
-    if few < FEWEST:
-        why = f"only {int(right.sum())} of {len(right)} pairs of held-out streamers are relevant"
+    curves = () if calibration is None else calibration.curves
+    pairs = PairScores(curves[0].knots if curves else ())
+    shown = vectors.embedding[gallery]
+    for some in _blocks(rows, len(gallery)):
+        right = data.relevant.rows(some)[:, gallery]
+        pairs.add(vectors.embedding[some] @ shown.T, right)
+    count = pairs.right + pairs.wrong
+    if min(pairs.right, pairs.wrong) < FEWEST:
+        why = f"only {pairs.right} of {count} pairs of held-out streamers are relevant"
         return [
-            _not_run("relevance", limits.relevance, len(right), why),
-            _not_run("calibration", limits.calibration_error, len(right), why),
+            _not_run("relevance", limits.relevance, count, why),
+            _not_run("calibration", limits.calibration_error, count, why),
         ]
-    auc = area_under_curve(found[right], found[~right])
+    auc = pairs.area_under_curve()
     said = f"a relevant streamer scores higher than another one with probability {auc:.3f}"
-    gates = [_judged("relevance", auc, limits.relevance, len(right), auc >= limits.relevance, said)]
-    if calibration is None or not calibration.curves:
+    gates = [_judged("relevance", auc, limits.relevance, count, auc >= limits.relevance, said)]
+    if not curves:
         why = "the bundle has no calibration of the embedding"
-        return [*gates, _not_run("calibration", limits.calibration_error, len(right), why)]
-    error, pairs = calibration_error(calibration.curves[0], found, right)
+        return [*gates, _not_run("calibration", limits.calibration_error, count, why)]
+    error, reached = pairs.calibration_error(FEWEST)
     name, limit = "calibration", limits.calibration_error
-    if pairs < FEWEST:
+    if reached < FEWEST:
         said = (
-            f"only {pairs} of {len(right)} pairs reach the lowest threshold of the calibration, "
-            f"{calibration.curves[0].knots[-1].score:.3f}: scores are not those it was made with"
+            f"only {reached} of {count} pairs reach the lowest threshold of the calibration, "
+            f"{curves[0].knots[-1].score:.3f}: scores are not those it was made with"
         )
-        return [*gates, _judged(name, None, limit, len(right), False, said)]
+        return [*gates, _judged(name, None, limit, count, False, said)]
     said = f"precision promised and precision found differ by {error:.3f} on the mean"
-    return [*gates, _judged(name, error, limit, pairs, error <= limit, said)]
-
-
-def area_under_curve(right: Floats, wrong: Floats) -> float:
-    """Probability that one of `right` is above one of `wrong`, ties half (Mann-Whitney)."""
-    ordered = np.sort(wrong)
-    below = np.searchsorted(ordered, right, "left")
-    upto = np.searchsorted(ordered, right, "right")
-    return float((below + upto).mean() / 2 / len(ordered))
-
-
-def calibration_error(curve: Curve, scores: Floats, right: NDArray[np.bool_]) -> tuple[float, int]:
-    """Mean difference of the precision promised at a threshold and that found from it on.
-
-    The mean is over the thresholds of the curve that `FEWEST` pairs or more reach, each with the
-    weight of the pairs between it and the next higher one.
-
-    Args:
-        curve: thresholds with their precision, by descending score.
-        scores: of pairs (P,).
-        right: whether they are relevant (P,).
-
-    Returns:
-        The difference, and how many pairs reach the lowest threshold.
-    """
-    order = np.argsort(-scores, kind="stable")
-    ordered, hits = scores[order], np.cumsum(right[order])
-    total = weight = 0.0
-    before = reached = 0
-    for knot in curve.knots:
-        reached = int(np.searchsorted(-ordered, -knot.score, "right"))
-        if reached < FEWEST:
-            continue
-        total += (reached - before) * abs(float(hits[reached - 1]) / reached - knot.precision)
-        weight += reached - before
-        before = reached
-    return (total / weight if weight else 0.0), reached
+    return [*gates, _judged(name, error, limit, reached, error <= limit, said)]
 
 
 def _joined(
@@ -249,12 +220,32 @@ def _joined(
     return run_to_end(evidence.compare(sides, ends[:, 0], ends[:, 1])).matches.joined
 
 
-def _nearest(query: Floats, vectors: Vectors, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The `DEPTH` nearest of all streamers (Q, DEPTH), without the one that asks."""
-    scores = query @ vectors.embedding.T  # (Q, N)
-    scores[:, ~vectors.usable] = -np.inf
-    scores[np.arange(len(query)), places] = -np.inf
-    return np.argsort(-scores, axis=1, kind="stable")[:, :DEPTH]
+def _blocks(rows: NDArray[np.int64], others: int) -> list[NDArray[np.int64]]:
+    """Rows in blocks that have about `BLOCK_PAIRS` pairs with so many others."""
+    size = max(1, BLOCK_PAIRS // max(1, others))
+    return [rows[start : start + size] for start in range(0, len(rows), size)]
+
+
+def nearest(query: Floats, vectors: Vectors, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The `DEPTH` nearest of all streamers (Q, DEPTH) in any order, of ties the first ones.
+
+    Args:
+        query: (Q, D), unit vectors.
+        vectors: of all N streamers.
+        places: (Q,), who asks, and is not found.
+    """
+    count = len(vectors.embedding)
+    depth = min(DEPTH, count)
+    found = np.empty((len(query), depth), np.int64)
+    for some in _blocks(np.arange(len(query)), count):
+        scores = query[some] @ vectors.embedding.T  # (b, N)
+        scores[:, ~vectors.usable] = -np.inf
+        scores[np.arange(len(some)), places[some]] = -np.inf
+        least = np.partition(scores, count - depth, axis=1)[:, count - depth]
+        for row, each, lowest in zip(some.tolist(), scores, least, strict=True):
+            above, tied = np.flatnonzero(each > lowest), np.flatnonzero(each == lowest)
+            found[row] = np.concatenate([above, tied[: depth - len(above)]])
+    return found
 
 
 def _found(name: str, found: Sequence[bool], limit: float, what: str) -> Gate:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,14 @@ class Copy:
     disguise: str
 
 
+class Relevance(Protocol):
+    """Who is relevant to whom: so many pairs that they are looked up when they are needed."""
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether each of all streamers is relevant to those at places (b,): (b, N)."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class HeldOut:
     """What a model is tested on: N streamers, of whom the first Q are the queries.
@@ -47,7 +56,7 @@ class HeldOut:
         copies: pairs of streamers that are the same.
         look_alikes: pairs of places of streamers that are not, though they look it.
         known: bool (N,), of whom it is known who is relevant: they have an audience, or a label.
-        relevant: bool (Q, N), whether they have an audience, or a label, in common; None = unknown.
+        relevant: who has an audience, or a label, in common with whom; None = unknown.
         groups: int64 (N,), equal for streamers that are the same.
     """
 
@@ -57,7 +66,7 @@ class HeldOut:
     copies: Sequence[Copy]
     look_alikes: Sequence[tuple[int, int]]
     known: NDArray[np.bool_]
-    relevant: NDArray[np.bool_] | None
+    relevant: Relevance | None
     groups: NDArray[np.int64]
 
 
@@ -97,7 +106,7 @@ def held_out(folder: Path, most: int, seed: int) -> HeldOut:
         [numbers.setdefault(known[i][0] if i in known else f"\0{i}", len(numbers)) for i in ids],
         np.int64,
     )
-    truth = _relevant(folder, ids, len(queries), splits)
+    truth = _relevant(folder, ids, splits)
     return HeldOut(
         [profiles[i] for i in ids],
         len(queries),
@@ -186,38 +195,62 @@ def _look_alikes(
 
 
 def _relevant(
-    folder: Path, ids: Sequence[str], queries: int, splits: Mapping[str, str]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]] | None:
+    folder: Path, ids: Sequence[str], splits: Mapping[str, str]
+) -> tuple[NDArray[np.bool_], Relevance] | None:
     """`known` and `relevant` of `HeldOut`: by related streamers, else by users, else by labels."""
     related = _pairs(folder, "relations", "streamer_id", "related_id")
     related += [(other, one) for one, other in related]
     if related:
-        learned = [(one, other) for one, other in related if splits.get(other) != _HELD_OUT]
-        return _by_audience(learned, ids, queries)
+        audience = _ByAudience(
+            ids, [(one, other) for one, other in related if splits.get(other) != _HELD_OUT]
+        )
+        return audience.known, audience
     views = _pairs(folder, "interactions", "streamer_id", "user_id")
     if views:
-        return _by_audience(views, ids, queries)
+        audience = _ByAudience(ids, views)
+        return audience.known, audience
     labels = dict(_pairs(folder, "labels", "streamer_id", "label"))
     if not labels:
         return None
-    given = np.array([labels.get(i, "") for i in ids])
-    return given != "", (given[:queries, None] == given) & (given[:queries, None] != "")
+    numbers = {"": 0}
+    given = np.array([numbers.setdefault(labels.get(i, ""), len(numbers)) for i in ids])
+    return given != 0, _ByLabel(given)
 
 
-def _by_audience(
-    pairs: Sequence[tuple[str, str]], ids: Sequence[str], queries: int
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    place = {streamer_id: i for i, streamer_id in enumerate(ids)}
-    audience: list[set[str]] = [set() for _ in ids]
-    for streamer_id, user in pairs:
-        if streamer_id in place:
-            audience[place[streamer_id]].add(user)
-    reached: defaultdict[str, list[int]] = defaultdict(list)
-    for i, users in enumerate(audience):
-        for user in users:
-            reached[user].append(i)
-    relevant = np.zeros((queries, len(ids)), np.bool_)
-    for query in range(queries):
-        shared = Counter(i for user in audience[query] for i in reached[user])
-        relevant[query, [i for i, n in shared.items() if n >= MIN_SHARED]] = True
-    return np.array([len(users) >= MIN_SHARED for users in audience], np.bool_), relevant
+class _ByLabel:
+    """Relevant are those of one label, whose number is not 0."""
+
+    def __init__(self, labels: NDArray[np.int64]) -> None:
+        self._labels = labels
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        asked = self._labels[places, None]
+        return (asked == self._labels) & (asked != 0)
+
+
+class _ByAudience:
+    """Relevant are those who share `MIN_SHARED` users, or related streamers."""
+
+    def __init__(self, ids: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
+        place = {streamer_id: i for i, streamer_id in enumerate(ids)}
+        self._audience: list[set[str]] = [set() for _ in ids]
+        for streamer_id, user in pairs:
+            if streamer_id in place:
+                self._audience[place[streamer_id]].add(user)
+        self._reached: defaultdict[str, list[int]] = defaultdict(list)
+        for i, users in enumerate(self._audience):
+            for user in users:
+                self._reached[user].append(i)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Who has an audience (N,)."""
+        return np.array([len(users) >= MIN_SHARED for users in self._audience], np.bool_)
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        relevant = np.zeros((len(places), len(self._audience)), np.bool_)
+        numbers: list[int] = places.tolist()
+        for row, place in zip(relevant, numbers, strict=True):
+            shared = Counter(i for user in self._audience[place] for i in self._reached[user])
+            row[[i for i, n in shared.items() if n >= MIN_SHARED]] = True
+        return relevant

@@ -4,10 +4,11 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from service.engine.replica.presence import Presence
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.spaces.array_file import ArrayFile
 from service.engine.spaces.chunk_codec import DamagedChunk
@@ -76,6 +77,7 @@ class SpaceFollower:
         self._again_at: dict[str, float] = {}
         self._refreshing = asyncio.Lock()
         self._background = Background("spaces")
+        self._presence = Presence(store, self.replica)
 
     @property
     def records(self) -> Mapping[str, SpaceRecord]:
@@ -115,7 +117,8 @@ class SpaceFollower:
         self._background.start(self._run())
 
     async def stop(self) -> None:
-        """Follow no more."""
+        """Follow no more; no promotion waits for this replica then."""
+        await self._presence.leave()
         await self._background.stop()
         tasks = [*self._loading.values(), *self._writing.values()]
         for task in tasks:
@@ -128,10 +131,13 @@ class SpaceFollower:
         Raises:
             StoreUnavailable: it does not answer.
         """
+        await self._presence.tell(self._told)
+
+    def _told(self) -> Mapping[str, Sequence[str]]:
         held: dict[str, list[str]] = {}
         for chunks_id, served in self._held.items():
             held.setdefault(served.generation.space, []).append(chunks_id)
-        await self._store.note_replica(self.replica, held)
+        return held
 
     async def _run(self) -> None:
         noted = 0.0

@@ -1,6 +1,6 @@
 """What becomes of profiles on their way into the store."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model_export.contract.streamer import StreamerProfile
@@ -53,6 +53,13 @@ class Prepared:
     encoded: dict[int, EncodedProfile]
     settled: dict[int, Unchanged | ServiceError]
     compared: dict[int, int]
+
+    def without(self, errors: Mapping[int, ServiceError]) -> "Prepared":
+        """All but some of what is to be written, by place in it: what is wrong with them."""
+        places = list(self.encoded)
+        refused = {places[i]: error for i, error in errors.items()}
+        encoded = {at: item for at, item in self.encoded.items() if at not in refused}
+        return Prepared(encoded, {**self.settled, **refused}, self.compared)
 
 
 @dataclass(frozen=True)

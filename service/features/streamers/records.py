@@ -6,6 +6,7 @@ import time
 from typing import Any, cast
 
 import numpy as np
+from pydantic_core import to_json
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.pipeline import EncodedProfile
@@ -46,6 +47,16 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
         id_embedding=b"" if ids is None else np.asarray(ids, "<f4").tobytes(),
         updated_at=time.time(),
         tower_vectors=item.tower_vectors,
+    )
+
+
+def told_of(record: Record, coverage: float) -> bytes:
+    """What an answer says of a write beside its outcome; kept for as long as it may be repeated."""
+    return b'{"model_version":%b,"status":%b,"coverage":%b,"modalities":%b}' % (
+        to_json(record.model_version),
+        to_json(record.status),
+        to_json(coverage),
+        record.modalities,
     )
 
 

@@ -13,8 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from pydantic_core import to_json
-
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.large_profiles import beside_if_large
 from service.engine.encoding.onnx_encoder import Encoded
@@ -28,7 +26,7 @@ from service.features.dedup.answers import NearDuplicate
 from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
 from service.features.streamers.merge_patch import merge_patch
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
-from service.features.streamers.records import digest_of_profile, record_of
+from service.features.streamers.records import digest_of_profile, record_of, told_of
 from service.features.streamers.repeats import Repeats
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 from service.store.jobs import JobStep
@@ -217,6 +215,7 @@ class WritePipeline:
 
         Raises:
             LeaseLost: somebody else runs the job; nothing was written.
+            NotForBoth: the other model can't read some of them; nothing was written.
             Unavailable: nothing can be stored at the moment.
         """
         done = await self._store_prepared(prepared, {}, step)
@@ -299,6 +298,8 @@ class WritePipeline:
         (done,) = await self._commit(
             [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
         )
+        if isinstance(done, ServiceError):
+            raise done
         return done
 
     async def _commit(
@@ -309,7 +310,7 @@ class WritePipeline:
         *,
         once: Once | None = None,
         step: JobStep | None = None,
-    ) -> list[Acknowledged | Refused]:
+    ) -> list[Acknowledged | Refused | ServiceError]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
             return []
@@ -323,8 +324,8 @@ class WritePipeline:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
         upserts = [Upsert(r, version) for r, version in zip(records, expected, strict=True)]
         if once is not None:
-            once = replace(once, answer=_told(records[0], encoded[0].features.coverage))
-        known = (self._store, self.other_model, self._keep_bytes)
+            once = replace(once, answer=told_of(records[0], encoded[0].features.coverage))
+        known = (self._store, self.other_model, self._lanes, self._keep_bytes)
         outcomes = await write_for_both(*known, upserts, encoded, lane, once, step)
         return [
             Acknowledged(
@@ -373,16 +374,6 @@ class WritePipeline:
                 expected[i] = version
             known.pop(profile.streamer_id, None)  # a later line comes after this one
         return unchanged, expected
-
-
-def _told(record: Record, coverage: float) -> bytes:
-    """What an answer says of a write beside its outcome; kept for as long as it may be repeated."""
-    return b'{"model_version":%b,"status":%b,"coverage":%b,"modalities":%b}' % (
-        to_json(record.model_version),
-        to_json(record.status),
-        to_json(coverage),
-        record.modalities,
-    )
 
 
 def _conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:

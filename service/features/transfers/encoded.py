@@ -87,6 +87,12 @@ def check_header(line: bytes, manifest: Manifest) -> None:
         raise InvalidRequest.of(
             "/encoded", "another release wrote the file: encode it again with this one"
         ) from None
+    except ValueError as error:
+        raise InvalidRequest.of(
+            "/encoded",
+            f"the first line of the file is damaged, or was cut off ({error}): send the file that "
+            "`python -m service encode` wrote, or encode it again",
+        ) from None
     if found is None:
         raise InvalidRequest.of(
             "/encoded",

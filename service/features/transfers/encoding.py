@@ -1,11 +1,10 @@
 """Encoding of a part of a file of profiles, without a service, by what a service encodes with."""
 
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO
 
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
@@ -13,15 +12,15 @@ from service.engine.work.lanes import Lanes
 from service.errors import ServiceError
 from service.features.streamers.lines import LineReader, short_problem
 from service.features.transfers.encoded import row_of
-from service.files.encoded import About, EncodedWriter, whole_file
+from service.files.encoded import About, EncodedWriter, NotEncoded
 from service.files.part_rows import PartRows
+from service.files.whole_file import draft_of, put_in_place, whole_file, writing
 from service.settings import Limits
 
 CHUNK_ROWS, CHUNK_BYTES = 64, 1 << 20
 """Rows that are encoded together; long ones fill a chunk earlier."""
 _GIVEN_CHARS = 1 << 16
 """Of a rejected row, in the file of those."""
-_SPOOLED_BYTES = 1 << 20
 _Chunk = list[tuple[int, bytes]]
 
 
@@ -47,7 +46,8 @@ class PartEncoder:
             source: the rows.
             about: metadata of the file, before any row.
             out: the file; one that is there is replaced.
-            rejects: file of the rows that can't be encoded, with the reasons; removed if all can.
+            rejects: file of the rows that can't be encoded, with the reasons. One that was written
+                beside a file with the name of `out` is replaced, or removed if all rows can be.
             tell: is called with how much of the part is done, and how much it has.
 
         Returns:
@@ -55,23 +55,27 @@ class PartEncoder:
 
         Raises:
             UnreadableInput: the input can't be read.
-            OSError: a file can't be written.
+            NotEncoded: something else is in the place of `rejects`.
+            Unwritable: a file can't be written.
         """
-        with whole_file(out) as draft, _Rejects(rejects, source.unit) as refused:
-            writer = EncodedWriter(draft, about)
+        with _Rejects(rejects, out, source.unit) as refused, whole_file(out) as draft:
+            with writing(out):
+                writer = EncodedWriter(draft, about)
             try:
                 rows = without = 0
                 for chunk in _chunks(source.rows()):
                     for item in await self._encode(chunk, refused):
                         row, size = row_of(item)
-                        writer.add(row, size)
+                        with writing(out):
+                            writer.add(row, size)
                         rows += 1
                         without += item.encoded is None
                     tell(source.done(chunk[-1][0]) + 1, source.total)
                 source.check()
                 counts = {"rows": rows, "without_content": without, "rejected": refused.count}
                 about = about.model_copy(update=counts)
-                writer.finish(about)
+                with writing(out):
+                    writer.finish(about)
             except BaseException:
                 writer.discard()
                 raise
@@ -94,36 +98,63 @@ class PartEncoder:
 
 
 class _Rejects:
-    """The rows that can't be encoded."""
+    """The rows that can't be encoded, in a file that begins with the name of what is encoded."""
 
-    def __init__(self, path: Path, unit: str) -> None:
+    def __init__(self, path: Path, out: Path, unit: str) -> None:
         self._path = path
+        self._out = {"out": out.name}
         self._unit = unit
+        self._lines: BinaryIO | None = None
         self.count = 0
 
     def __enter__(self) -> "_Rejects":
-        self._lines = cast(BinaryIO, tempfile.SpooledTemporaryFile(_SPOOLED_BYTES).__enter__())
+        self._check()
+        self._draft = draft_of(self._path)
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._lines.close()
+        if self._lines is not None:
+            with suppress(OSError):  # the disk is full, and the rest does not matter
+                self._lines.close()
+        self._draft.unlink(missing_ok=True)
 
     def add(self, name: int, streamer_id: str | None, error: ServiceError, given: bytes) -> None:
         """Write down a row, by its name, with what is wrong."""
         known: dict[str, Any] = {} if streamer_id is None else {"streamer_id": streamer_id}
         text = given.decode("utf-8", "replace").rstrip("\r\n")[:_GIVEN_CHARS]
-        entry = {self._unit: name, **known, "error": short_problem(error), "given": text}
-        self._lines.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        row = {self._unit: name, **known, "error": short_problem(error), "given": text}
+        with writing(self._path):
+            if self._lines is None:
+                self._lines = self._draft.open("xb")
+            self._lines.write(_json({**self._out, **row}) + b"\n")
         self.count += 1
 
     def keep(self) -> None:
         """Put the file in its place; without a row, there is none."""
-        if not self.count:
-            self._path.unlink(missing_ok=True)
+        with writing(self._path):
+            if self._lines is None:
+                self._path.unlink(missing_ok=True)
+                return
+            self._lines.close()
+            put_in_place(self._draft, self._path)
+
+    def _check(self) -> None:
+        """Refuse a path at which is something that would be lost; raises `NotEncoded`."""
+        if not self._path.exists():
             return
-        self._lines.seek(0)
-        with whole_file(self._path) as draft, draft.open("wb") as file:
-            shutil.copyfileobj(self._lines, file)
+        begin = _json(self._out)[:-1] + b", "
+        if self._path.is_file():
+            with self._path.open("rb") as file:
+                if file.read(len(begin)) == begin:
+                    return
+        raise NotEncoded(
+            f"{self._path} has no rejected rows of {self._out['out']}, and would be lost: move it "
+            "away, or give another file by --rejects"
+        )
+
+
+def _json(value: dict[str, Any]) -> bytes:
+    return json.dumps(value, ensure_ascii=False).encode(errors="replace")  # of a file's name
 
 
 def _chunks(rows: Iterator[tuple[int, bytes]]) -> Iterator[_Chunk]:

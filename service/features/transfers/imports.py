@@ -8,6 +8,7 @@ counted twice. Profiles that are stored like this already are left alone.
 import asyncio
 from collections.abc import Generator, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InputChanged, InvalidRequest, ServiceError
 from service.features.jobs.runner import Kind, RunningJob, persist
+from service.features.streamers.both_models import NotForBoth
 from service.features.streamers.lines import CHUNK_BYTES, CHUNK_LINES, LineReader, short_problem
 from service.features.streamers.outcomes import Prepared, Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
@@ -231,37 +233,56 @@ class ImportJobs(Kind):
     async def _write(self, job: RunningJob, state: _State, lines: list[bytes], at: int) -> _State:
         """Write a chunk; the state behind it."""
         profiles, refused, prepared = await self._prepare(job, state, lines)
-        numbers, given = list(profiles), list(profiles.values())
-        wrong: dict[int, tuple[str | None, ServiceError]] = {
-            number: (None, error) for number, error in refused.items()
-        }
-        for place, settled in prepared.settled.items():
-            if isinstance(settled, ServiceError):
-                wrong[numbers[place]] = (given[place].streamer_id, settled)
-        room = SHOWN_REFUSED - len(state.refused_lines)
-        after = replace(
-            state,
-            at=at,
-            lines=state.lines + len(lines),
-            unchanged=state.unchanged
-            + sum(isinstance(settled, Unchanged) for settled in prepared.settled.values()),
-            without_content=state.without_content
-            + sum(item.encoded is None for item in prepared.encoded.values()),
-            refused=state.refused + len(wrong),
-            refused_lines=state.refused_lines
-            + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
-        )
+        given = list(profiles.values())
         if prepared.encoded:
             await self._record.note(job, [given[place].streamer_id for place in prepared.encoded])
-            await job.advance_with(
-                lambda step: self._writes.commit(prepared, step),
-                asdict(after),
-                state.lines,
-                after.lines,
-            )
-        else:
-            await job.advance(asdict(after), after.lines)
-        return after
+        while True:
+            after = _behind(state, at, len(lines), profiles, refused, prepared)
+            if not prepared.encoded:
+                await job.advance(asdict(after), after.lines)
+                return after
+            try:
+                await job.advance_with(
+                    partial(self._writes.commit, prepared),
+                    asdict(after),
+                    state.lines,
+                    after.lines,
+                )
+            except NotForBoth as error:  # of what is left nothing is wrong with the next attempt
+                prepared = prepared.without(error.errors)
+            else:
+                return after
+
+
+def _behind(
+    state: _State,
+    at: int,
+    lines: int,
+    profiles: Mapping[int, StreamerProfile],
+    refused: Mapping[int, ServiceError],
+    prepared: Prepared,
+) -> _State:
+    """The state behind a chunk of so many lines, which ends at byte `at`, once it is written."""
+    numbers, given = list(profiles), list(profiles.values())
+    wrong: dict[int, tuple[str | None, ServiceError]] = {
+        number: (None, error) for number, error in refused.items()
+    }
+    for place, settled in prepared.settled.items():
+        if isinstance(settled, ServiceError):
+            wrong[numbers[place]] = (given[place].streamer_id, settled)
+    room = SHOWN_REFUSED - len(state.refused_lines)
+    return replace(
+        state,
+        at=at,
+        lines=state.lines + lines,
+        unchanged=state.unchanged
+        + sum(isinstance(settled, Unchanged) for settled in prepared.settled.values()),
+        without_content=state.without_content
+        + sum(item.encoded is None for item in prepared.encoded.values()),
+        refused=state.refused + len(wrong),
+        refused_lines=state.refused_lines
+        + [_refused(number, *wrong[number]) for number in sorted(wrong)[:room]],
+    )
 
 
 def _refused(number: int, streamer_id: str | None, error: ServiceError) -> dict[str, Any]:

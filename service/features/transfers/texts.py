@@ -14,9 +14,9 @@ from service.engine.encoding.tower_pool import PART, TowerPool
 from service.engine.work.lanes import Lane
 from service.errors import ServiceError
 from service.features.streamers.lines import profile_of
-from service.files.encoded import whole_file
 from service.files.part_rows import Part, PartRows
 from service.files.text_vectors import AboutTexts, TextWriter, part_of
+from service.files.whole_file import whole_file, writing
 from service.settings import Limits
 
 _BATCH = 4 * PART
@@ -51,10 +51,11 @@ class TextEncoder:
 
         Raises:
             UnreadableInput: the input can't be read, or changed meanwhile.
-            OSError: the file can't be written.
+            Unwritable: the file can't be written.
         """
         with whole_file(out) as draft:
-            writer = TextWriter(draft)
+            with writing(out):
+                writer = TextWriter(draft)
             try:
                 for name, line in source.rows():
                     profile = self._profile(line)
@@ -62,13 +63,14 @@ class TextEncoder:
                         self._collect(profile, part)
                     for spec in self._towers:
                         if len(self._waiting[spec.name]) >= _BATCH:
-                            await self._write(spec, writer)
+                            await self._write(spec, writer, out)
                     tell(source.done(name), source.total)
                 for spec in self._towers:
-                    await self._write(spec, writer)
+                    await self._write(spec, writer, out)
                 source.check()
                 about = about.model_copy(update={"texts": writer.count})
-                writer.finish(about)
+                with writing(out):
+                    writer.finish(about)
             except BaseException:
                 writer.discard()
                 raise
@@ -90,13 +92,15 @@ class TextEncoder:
                     if key not in self._waiting[spec.name]:
                         self._waiting[spec.name][key] = payload_of(piece, profile)
 
-    async def _write(self, spec: TowerSpec, writer: TextWriter) -> None:
+    async def _write(self, spec: TowerSpec, writer: TextWriter, out: Path) -> None:
         waiting = self._waiting[spec.name]
-        wanted = writer.missing(waiting)
+        with writing(out):
+            wanted = writer.missing(waiting)
         todo = [(key, payload) for key, payload in waiting.items() if key in wanted]
         waiting.clear()
         for start in range(0, len(todo), PART):
             some = todo[start : start + PART]
             vectors = await self._work.encode(spec.name, [p for _, p in some], Lane.BULK)
             packed = [np.asarray(vector, "<f2").tobytes() for vector in vectors]
-            writer.add(list(zip([key for key, _ in some], packed, strict=True)))
+            with writing(out):
+                writer.add(list(zip([key for key, _ in some], packed, strict=True)))

@@ -18,6 +18,8 @@ LISTS = "watchlists"
 """Collection of lists; its log has the id of each list that was changed."""
 SEEDS = "watchlists:seeds"
 TALLIES = "watchlists:tallies"
+BEYOND = "watchlists:beyond"
+"""Collection of what each list counts in place of raising it."""
 SWEPT = "watchlists:swept"
 Mode = Literal["shadow", "on"]
 
@@ -92,7 +94,7 @@ class Tally:
 
     Attributes:
         version: of the list.
-        beyond: matches that raised no alert, since the list had too many open ones.
+        beyond: distinct matches that raised no alert, since the list had too many open ones.
     """
 
     version: int

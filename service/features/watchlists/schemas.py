@@ -154,9 +154,10 @@ class ListedWatchlistOut(Response):
     beyond: Annotated[
         int,
         Field(
-            description="Matches that raised no alert, since the list had as many open ones as "
-            "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows, about: it matches too many. Ask for a "
-            "higher min_probability, or decide alerts and put the list again."
+            description="Distinct matches that raised no alert, since the list had as many open "
+            "ones as STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows, about: it matches too many. From "
+            "1,000 on it is an estimate (standard error 3%). Ask for a higher min_probability, or "
+            "decide alerts and put the list again."
         ),
     ]
 

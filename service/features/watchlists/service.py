@@ -15,6 +15,7 @@ from service.errors import (
 from service.features.watchlists.alerts.service import Alerts, State
 from service.features.watchlists.cursor import read_matched
 from service.features.watchlists.records import (
+    BEYOND,
     LISTS,
     SEEDS,
     SEEDS_OF,
@@ -75,7 +76,7 @@ class ShownList:
         revision: by which it is changed.
         known: what is stored.
         swept: the sweep that counts; None while one is due or under way.
-        beyond: matches without an alert, since too many were open.
+        beyond: distinct matches without an alert, since too many were open.
         alerts: how many there are, by mode and state.
         seeds: None in a listing.
     """
@@ -191,7 +192,7 @@ class Watchlists:
             total = await self._total(-_size(WATCHLIST.validate_json(found.body)))
             puts = [
                 Put(LISTS, list_id, None, found.revision),
-                *(Put(each, list_id, None) for each in (SEEDS, TALLIES, SWEPT)),
+                *(Put(each, list_id, None) for each in (SEEDS, TALLIES, BEYOND, SWEPT)),
                 total,
             ]
             try:

@@ -75,6 +75,10 @@ class ModelStore(Protocol):
         """Tell what a replica holds."""
         ...
 
+    async def forget_replica(self, replica: str) -> None:
+        """Forget a replica, which stops."""
+        ...
+
     async def replicas(self, seen_within_s: float = SEEN_S) -> dict[str, Mapping[str, Any]]:
         """What replicas hold, of those that told it lately."""
         ...

@@ -10,6 +10,7 @@ _NOTE = """
 -- KEYS  replicas;  ARGV  replica, what it has
 redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
 """
+_FORGET = "redis.call('HDEL', KEYS[1], ARGV[1])"
 _SEEN = """
 -- KEYS  replicas;  ARGV  seconds
 local now, found = tonumber(redis.call('TIME')[1]), {}
@@ -34,6 +35,7 @@ class RedisPresence:
         """Keep it under `key`."""
         self._keys = [key]
         self._note, self._seen = client.script(_NOTE), client.script(_SEEN)
+        self._forget = client.script(_FORGET)
 
     async def note(self, replica: str, held: Mapping[str, Any]) -> None:
         """Tell what a replica has.
@@ -42,6 +44,14 @@ class RedisPresence:
             StoreFull, StoreUnavailable: the store did not take it.
         """
         await self._note(self._keys, [replica, json.dumps(held)])
+
+    async def forget(self, replica: str) -> None:
+        """Forget a replica, which stops.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        await self._forget(self._keys, [replica])
 
     async def seen(self, within_s: float) -> dict[str, Any]:
         """What replicas have, of those that told it in so many seconds.

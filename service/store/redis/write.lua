@@ -133,13 +133,13 @@ for i = 7, #KEYS do
         redis.call('HDEL', record, 'tower_vectors')
       end
       if keeps_second then
-        redis.call('HSET', record, 'next_model_version', second, 'next_embedding', other[1],
-          'next_content', other[2], 'next_facets', other[3], 'next_status', other[4],
-          'next_modalities', other[5], 'next_id_embedding', other[6],
+        redis.call('HSET', record, 'next_model_version', second, 'next_version', sequence,
+          'next_embedding', other[1], 'next_content', other[2], 'next_facets', other[3],
+          'next_status', other[4], 'next_modalities', other[5], 'next_id_embedding', other[6],
           'next_tower_vectors', other[7])
       elseif current ~= '0' and redis.call('HEXISTS', record, 'next_model_version') == 1 then
-        redis.call('HDEL', record, 'next_model_version', 'next_embedding', 'next_content',
-          'next_facets', 'next_status', 'next_modalities', 'next_id_embedding',
+        redis.call('HDEL', record, 'next_model_version', 'next_version', 'next_embedding',
+          'next_content', 'next_facets', 'next_status', 'next_modalities', 'next_id_embedding',
           'next_tower_vectors')
       end
       if current == '0' then

@@ -47,6 +47,9 @@ def test_ratings(service: Service) -> None:
             listed = [one async for one in client.ratings.all(given.question_id, page_size=1)]
             assert [(one.streamer_id, one.rating) for one in listed] == [("hit", 2)]
             assert (await client.ratings.page()).ratings == listed
+            mine = await client.ratings.mine({"positive": ["seed"]}, ["hit", "seed"])
+            assert mine.question_id == given.question_id
+            assert [(one.streamer_id, one.rating) for one in mine.ratings] == [("hit", 2)]
             assert (await client.ratings.delete(given.question_id, "hit")).rating == 2
             with pytest.raises(NotFound):
                 await client.ratings.delete(given.question_id, "hit")

@@ -84,6 +84,10 @@ def test_from_ratings_to_a_verdict(service: Service, tmp_path: Path) -> None:
         assert coverage["mean"] == 1
         assert ndcg["low"] <= ndcg["mean"] <= ndcg["high"] <= 1
         assert told["verdict"].startswith("ndcg@4 is ")
+    most = ("--min-rated", 5, "--json")  # cook0 has a fifth one
+    left = json.loads(run("evaluate-ratings", "-k", 4, *most, "--url", service.url).stdout)
+    assert left["questions"] <= 1
+    assert any("fewer than 5 rated streamers" in note for note in left["notes"])
     thin = run("evaluate-ratings", "-k", 14, "--ratings", file, "--url", service.url)
     assert thin.returncode == 1
     assert "of the hits are judged" in thin.stderr

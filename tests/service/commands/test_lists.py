@@ -117,6 +117,8 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     assert (told[3], told[4], told[5]) == ("1", "s1", "x")
     _, *before = ask(service, "lists", "run", "mine")
     assert before[0][1] == "s1"
+    various = ask(service, "lists", "preview", "s0", "--dpp", 0.5)
+    assert {row[1] for row in various} == {row[1] for row in before} | {"streamer_id"}
     ask(service, "lists", "save", "mine", "s0", "--outreach-since", "2026-01-01")
     file = tmp_path / "new.csv"
     ask(service, "lists", "run", "mine", "--out", file)

@@ -1,13 +1,25 @@
 """`encode` and `import` as a person or a scheduler runs them."""
 
 import json
+import signal
+import socket
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles, write_data
-from tests.service.process import error_line, run
+from tests.service.process import (
+    ROOT,
+    START_S,
+    command,
+    environment,
+    error_line,
+    run,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -38,3 +50,74 @@ def test_parts_are_encoded_and_imported(bundle: Path, serve: Serve, tmp_path: Pa
     assert run(*given).returncode == 0
     failed = error_line(run("import", short, "--url", service.url))
     assert "encode it again with that model's bundle" in failed
+
+
+def interrupt(log: Path, when: Callable[[], bool], *arguments: object) -> str:
+    """What a command says that is interrupted, as by Ctrl-C, in a certain moment."""
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command(*arguments),
+            cwd=ROOT,
+            env=environment(),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    try:
+        wait_until(when, "the moment comes")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(START_S) == 130
+    finally:
+        process.kill()
+        process.wait()
+    before, last = log.read_text().rsplit("stopped: ", 1)
+    assert "Traceback" not in before
+    return last
+
+
+def test_an_interrupted_encode_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+    folder, out, log = tmp_path / "data", tmp_path / "out", tmp_path / "log"
+    source = write_data(folder, ["rubbish\n", *profiles(12_000)]) / "streamers.jsonl"
+    given = ("encode", "--bundle", bundle, "--in", source, "--out", out / "e.parquet")
+    said = interrupt(log, lambda: "encode: " in log.read_text(), *given)
+    assert "nothing is kept; run the same command again" in said
+    assert list(out.iterdir()) == []
+
+
+def encoded(bundle: Path, folder: Path) -> Path:
+    source = write_data(folder / "data", profiles(3)) / "streamers.jsonl"
+    out = folder / "e.parquet"
+    assert run("encode", "--bundle", bundle, "--in", source, "--out", out).returncode == 0
+    return out
+
+
+def test_an_interrupted_import_tells_of_its_job(bundle: Path, serve: Serve, tmp_path: Path) -> None:
+    file, log = encoded(bundle, tmp_path), tmp_path / "log"
+    service = serve(STREAMER_JOBS__AT_ONCE="0")  # so that the job waits
+    given = ("import", file, "--url", service.url)
+    said = interrupt(log, lambda: ": job " in log.read_text(), *given)
+    (job,) = service.client.get("/v1/jobs").json()["jobs"]
+    assert job["state"] == "queued"
+    jobs, rest = "python -m service jobs", f"{job['job_id']} --url {service.url}"
+    assert f"{file} is not imported yet; the job {job['job_id']} goes on in the service" in said
+    assert f"`{jobs} watch {rest}`" in said
+    assert f"`{jobs} cancel {rest}`" in said
+    assert run("jobs", "cancel", *rest.split()).returncode == 0
+    assert service.client.get(f"/v1/jobs/{job['job_id']}").json()["state"] == "cancelled"
+
+
+def test_an_interrupted_upload_tells_where_its_job_would_be(bundle: Path, tmp_path: Path) -> None:
+    file = encoded(bundle, tmp_path)
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # whose answer never comes
+        silent.settimeout(START_S)
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        asked: list[socket.socket] = []
+
+        def is_asked() -> bool:
+            asked.append(silent.accept()[0])
+            return asked[0].recv(25, socket.MSG_WAITALL) == b"POST /v1/jobs/imports?enc"
+
+        said = interrupt(tmp_path / "log", is_asked, "import", file, "--url", url)
+        asked[0].close()
+    assert f"{file} was being sent; if all of it had arrived, " in said
+    assert f"`python -m service jobs list --url {url}` shows its job" in said

@@ -47,6 +47,11 @@ BODIES: dict[str, tuple[str, str, Callable[[], bytes]]] = {
         lambda: filled('{"positive":[{"streamer_id":"s"}],"exclude":{"ids":[', zeros(), "]}}"),
     ),
     "who was written to": ("POST", "/v1/outreach", lambda: filled('{"ids":[', zeros(), "]}")),
+    "who was rated": (
+        "POST",
+        "/v1/ratings:mine",
+        lambda: filled('{"question":{"positive":["s"]},"streamer_ids":[', zeros(), "]}"),
+    ),
     "empty seeds": (
         "POST",
         "/v1/similar/export",

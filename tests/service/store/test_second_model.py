@@ -1,16 +1,22 @@
 """Vectors of a second model beside those that are served, and the pointer that says which serve."""
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from service.errors import ModelChanged
+from service.files.checksummed import ChecksummedFolder
 from service.store.base import Record, Upsert
+from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import JobStep, LeaseLost, NewJob
 from service.store.models.base import ModelPointer, NotTheTarget, SecondVectors
+from service.store.redis.backup import ArchivedStore, records_in
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.models.store import RedisModels
 from service.store.redis.store import RedisStore
+from tests.service.store.conftest import FAST
 from tests.service.store.records import put, read_log, record, scanned, sequence, upsert
 
 pytestmark = pytest.mark.anyio
@@ -34,6 +40,16 @@ async def set_target(store: RedisStore, state: str, model: str = NEXT) -> RedisM
     moved = await models.move(now, ModelPointer(0, now.active, model, state))  # type: ignore[arg-type]
     assert moved is not None
     return models
+
+
+async def put_before(store: RedisStore, streamer_id: str, text: str) -> int:
+    """Write as a release does that knows no second vectors: they are left as they are."""
+    made, written = record(streamer_id, text), (await store.position()).sequence + 1
+    fields = ("embedding", "content", "facets", "profile", "digest", "model_version", "status")
+    pairs = [part for name in fields for part in (name, getattr(made, name))]
+    await store.client.ask("HSET", f"ss:record:{streamer_id}", "version", written, *pairs)
+    await store.client.ask("HSET", "ss:meta", "sequence", written)
+    return written
 
 
 async def running_job(store: RedisStore) -> JobStep:
@@ -145,3 +161,71 @@ async def test_a_third_model_takes_the_place_of_a_retired_one(store: RedisStore)
     for model in (NEXT, THIRD):
         (found,) = await store.of_model(model).get(["a"])
         assert found == replace(by(model, "a", "text"), version=version)
+
+
+async def test_vectors_of_an_older_version_are_not_current(store: RedisStore) -> None:
+    await put(store, "a")
+    models = await set_target(store, "backfilling")
+    await store.write([both("a", "has both"), both("b", "too")])
+    written = await put_before(store, "a", "by the release before")
+    view = store.of_model(NEXT)
+    assert await view.model_versions(["a", "b"]) == [FIRST, NEXT]
+    (found,) = await view.get(["a"])
+    assert found is not None
+    assert found.embedding == record("a", "by the release before").embedding
+    assert {n: e.model_version for n, e in (await scanned(view)).items()} == {"a": FIRST, "b": NEXT}
+    # A backfill does not take them for its own either.
+    made = by(NEXT, "a", "by the release before")
+    assert await models.add([SecondVectors(made, written)], await running_job(store)) == 1
+    (found,) = await view.get(["a"])
+    assert found is not None
+    assert (found.embedding, found.version) == (made.embedding, written)
+    assert await view.model_versions(["a"]) == [NEXT]
+    # With the target they go, all of them.
+    now = await models.pointer()
+    assert await models.move(now, ModelPointer(0, FIRST)) is not None
+    await put(store, "a", "last")
+    left: list[bytes] = await store.client.ask("HKEYS", "ss:record:a")
+    assert [name for name in left if name.startswith(b"next_")] == []
+
+
+async def test_a_third_model_takes_no_vectors_of_an_older_version(store: RedisStore) -> None:
+    """Of the two sets of a record one is older: the other one is what may take the first place."""
+    await put(store, "a")
+    models = await set_target(store, "backfilling")
+    await store.write([both("a", "has both")])
+    written = await put_before(store, "a", "by the release before")
+    now = await models.pointer()
+    assert await models.move(now, ModelPointer(0, NEXT, THIRD, "backfilling")) is not None
+    third = by(THIRD, "a", "by the release before")
+    assert await models.add([SecondVectors(third, written)], await running_job(store)) == 1
+    (found,) = await store.of_model(NEXT).get(["a"])
+    assert found is not None
+    assert found.model_version == FIRST
+    assert found.embedding == record("a", "by the release before").embedding
+
+
+@pytest.mark.parametrize("is_older", [False, True])
+async def test_a_backup_has_what_the_active_model_made(
+    embedded: EmbeddedStore, admin: Any, tmp_path: Path, *, is_older: bool
+) -> None:
+    archived = await ArchivedStore(embedded.url, limits=FAST).open()
+    try:
+        await put(archived, "a")
+        models = await set_target(archived, "backfilling")
+        await archived.write([both("a", "has both")])
+        if is_older:
+            await put_before(archived, "a", "by the release before")
+        now = await models.pointer()
+        assert await models.move(now, ModelPointer(0, NEXT, FIRST, "ready")) is not None
+        await archived.back_up(tmp_path / "copy")
+    finally:
+        await archived.close()
+    ((name, fields),) = records_in(ChecksummedFolder(tmp_path / "copy"))
+    made = record("a", "by the release before") if is_older else by(NEXT, "a", "has both")
+    assert fields is not None
+    assert (name, fields["embedding"], fields["model_version"]) == (
+        "a",
+        made.embedding,
+        made.model_version.encode(),
+    )

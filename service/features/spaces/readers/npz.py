@@ -29,7 +29,9 @@ _KNOWN = (
     f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}, "
     f"{_ATTRIBUTE}NAME"
 )
-_MOST_TEXT_BYTES = 4 * 500
+_MOST_TEXT_CHARS = 500
+_MOST_CODE = 0x10FFFF
+_SURROGATES = 0xD800, 0xDFFF
 _END = struct.Struct("<4s4H2LH")
 _END64_PLACE = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
@@ -208,7 +210,7 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
     rows.check_width(vectors.shape[1], lambda _: vectors.name)
     for start in range(0, ids.shape[0], _ROWS):
         count = min(_ROWS, ids.shape[0] - start)
-        texts = [_text(value) for value in ids.rows(count).tolist()]
+        texts = _texts(ids, start, count)
         given: Sequence[float] | None = None
         if counts is not None:
             given = counts.rows(count).astype(np.float64).tolist()
@@ -216,17 +218,27 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
         def where(row: int, start: int = start) -> str:
             return f"{vectors.name}[{start + row}]"
 
-        rows.append(texts, vectors.rows(count), given, where, _facts(told, count))
+        rows.append(texts, vectors.rows(count), given, where, _facts(told, start, count))
         yield
 
 
-def _facts(told: dict[str, _Array], count: int) -> list[dict[str, Scalar]]:
+def _facts(told: dict[str, _Array], start: int, count: int) -> list[dict[str, Scalar]]:
     """Attributes of the next users."""
     facts: list[dict[str, Scalar]] = [{} for _ in range(count)]
     for name, values in told.items():
-        for fact, value in zip(facts, values.rows(count).tolist(), strict=True):
-            if value not in ("", b"") and value == value:  # not NaN
-                fact[name] = _text(value) if isinstance(value, str | bytes) else value
+        given: list[Scalar] = (
+            [*_texts(values, start, count)]
+            if values.dtype.kind in "US"
+            else values.rows(count).tolist()
+        )
+        for row, (fact, value) in enumerate(zip(facts, given, strict=True), start):
+            if isinstance(value, str) and len(value) > _MOST_TEXT_CHARS:
+                raise InvalidRequest(
+                    f"{values.name}[{row}]: the text has {len(value)} characters; 1 to "
+                    f"{_MOST_TEXT_CHARS} may be: shorten it"
+                )
+            if value != "" and value == value:  # not NaN
+                fact[name] = value
     return facts
 
 
@@ -240,7 +252,9 @@ def _attributes(arrays: dict[str, _Array], ids: _Array) -> dict[str, _Array]:
                 f"{name}: is of shape {values.shape} and type {values.dtype}; it is one text, "
                 "number or truth for each of user_ids"
             )
-        if values.dtype.kind in "US" and not 0 < values.dtype.itemsize <= _MOST_TEXT_BYTES:
+        if values.dtype.kind == "f" and values.dtype.itemsize > 8:
+            raise InvalidRequest(f"{name}: is of type {values.dtype}; write float64")
+        if values.dtype.kind in "US" and not 0 < values.dtype.itemsize <= 4 * _MOST_TEXT_CHARS:
             raise InvalidRequest(f"{name}: a text may have 1 to 500 characters")
         found[name.removeprefix(_ATTRIBUTE)] = values
     return found
@@ -252,5 +266,31 @@ def _one(arrays: dict[str, _Array], name: str) -> _Array:
     return arrays[name]
 
 
-def _text(value: str | bytes) -> str:
-    return value.decode() if isinstance(value, bytes) else value
+def _texts(array: _Array, start: int, count: int) -> list[str]:
+    """The next texts of an array, whose first is in row `start`.
+
+    Raises:
+        InvalidRequest: one is no text; names its row.
+    """
+    rows = array.rows(count)
+    if rows.dtype.kind == "S":
+        texts: list[str] = []
+        for row, value in enumerate(rows.tolist(), start):
+            try:
+                texts.append(value.decode())
+            except UnicodeDecodeError as error:
+                raise InvalidRequest(
+                    f"{array.name}[{row}]: the text is not in UTF-8 ({error.reason}): write "
+                    f"{array.name} as str"
+                ) from error
+        return texts
+    codes = rows.view(np.dtype("u4").newbyteorder(rows.dtype.byteorder)).reshape(count, -1)
+    least, most = _SURROGATES
+    wrong = (codes > _MOST_CODE) | ((codes >= least) & (codes <= most))
+    if wrong.any():
+        row, place = (int(found[0]) for found in np.nonzero(wrong))
+        raise InvalidRequest(
+            f"{array.name}[{start + row}]: the text has the code {int(codes[row, place]):#x}, "
+            "which is no character: leave it out, or write the array anew"
+        )
+    return rows.tolist()

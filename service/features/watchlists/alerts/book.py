@@ -13,8 +13,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from service.features.watchlists.alerts.distinct import DISTINCT, Distinct
 from service.features.watchlists.matching import Found
 from service.features.watchlists.records import (
+    BEYOND,
     LISTS,
     TALLIES,
     TALLY,
@@ -60,7 +62,9 @@ class _Changes:
         number: the last one that was given.
         rooms: open alerts that each list may have besides.
         tallies: of the lists, by id.
+        beyond: matches that these counted, by id; of those that may have no room for more alerts.
         told: lists whose tally is written.
+        counted: those of them that counted more.
         puts: alerts and their entries in indexes.
         events: of those that are delivered.
         raised: how many alerts are new or delivered now.
@@ -69,7 +73,9 @@ class _Changes:
     number: int
     rooms: dict[str, int]
     tallies: dict[str, Tally]
+    beyond: dict[str, Distinct]
     told: set[str] = field(default_factory=set[str])
+    counted: set[str] = field(default_factory=set[str])
     puts: list[Put] = field(default_factory=list[Put])
     events: list[NewEvent] = field(default_factory=list[NewEvent])
     raised: int = 0
@@ -94,7 +100,7 @@ class AlertBook:
         """Raise an alert for each match, unless it was raised before.
 
         Matches of a list that was changed or deleted since are left out. Those of a list with too
-        many open alerts are counted in place of being raised.
+        many open alerts are counted in place of being raised, each once.
 
         Args:
             found: matches.
@@ -134,17 +140,21 @@ class AlertBook:
         """What follows from matches, and all changes that make it so."""
         list_ids = list(dict.fromkeys(each.hit.list_id for each in found))
         if not list_ids:
-            return _Changes(0, {}, {}), []
+            return _Changes(0, {}, {}, {}), []
         # Tallies first: a list that is changed after that changes its tally as well.
         tallies = await self._documents.get(TALLIES, list_ids)
         stored = await self._documents.get(LISTS, list_ids)
         ids = [alert_id_of(each.hit.list_id, each.streamer_id, each.digest) for each in found]
         before = await self._documents.get(ALERTS, ids)
         (last,) = await self._documents.get(NUMBER, [_LAST])
+        rooms = {list_id: await self._room(list_id) for list_id in list_ids}
+        full = [list_id for list_id, room in rooms.items() if room < len(found)]
+        counted = await self._documents.get(BEYOND, full) if full else []
         changes = _Changes(
             0 if last is None else int(json.loads(last.body)["number"]),
-            {list_id: await self._room(list_id) for list_id in list_ids},
+            rooms,
             {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None},
+            {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None},
         )
         lists = {d.document_id: WATCHLIST.validate_json(d.body) for d in stored if d is not None}
         begun = changes.number
@@ -162,6 +172,7 @@ class AlertBook:
             if document is not None and document.document_id in changes.told:
                 body = changes.tallies[document.document_id].dump()
                 puts.append(Put(TALLIES, document.document_id, body, document.revision))
+        puts += [Put(BEYOND, each, changes.beyond[each].dump()) for each in changes.counted]
         return changes, puts
 
     def _take(
@@ -182,9 +193,15 @@ class AlertBook:
             changes.puts += [Put(name, key, None) for name in indexes(list_id, "shadow", "open")]
             alert = replace(alert, number=changes.number + 1, mode="on")
         elif changes.rooms[list_id] <= 0:
-            tally = changes.tallies[list_id]
-            changes.tallies[list_id] = replace(tally, beyond=tally.beyond + 1)
-            changes.told.add(list_id)
+            tally, before = changes.tallies[list_id], changes.beyond.get(list_id)
+            if before is None or before.version != tally.version:
+                before = Distinct(tally.version)
+            after = before.plus(alert_id)
+            if after is not before:
+                changes.beyond[list_id] = after
+                changes.tallies[list_id] = replace(tally, beyond=after.count)
+                changes.told.add(list_id)
+                changes.counted.add(list_id)
             return
         else:
             changes.rooms[list_id] -= 1

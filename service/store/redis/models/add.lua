@@ -23,16 +23,19 @@ end
 
 for i = 3, #KEYS do
   local record = KEYS[i]
-  local now = redis.call('HMGET', record, 'version', 'model_version', 'next_model_version')
-  if now[1] == ARGV[at] and now[2] ~= model and now[3] ~= model then
+  local now = redis.call('HMGET', record, 'version', 'model_version', 'next_model_version',
+    'next_version')
+  -- A release that knows no second vectors leaves them as they are when it writes a record.
+  local second = now[4] == now[1] and now[3]
+  if now[1] == ARGV[at] and now[2] ~= model and second ~= model then
     -- After an earlier change the first fields may be of a model that is served no more.
-    if now[2] ~= known[1] and now[3] == known[1] then
+    if now[2] ~= known[1] and second == known[1] then
       for _, field in ipairs(FIELDS) do
         local value = redis.call('HGET', record, 'next_' .. field)
         redis.call('HSET', record, field, value or '')
       end
     end
-    redis.call('HSET', record, 'next_model_version', model)
+    redis.call('HSET', record, 'next_model_version', model, 'next_version', now[1])
     for j = 1, #FIELDS - 1 do
       redis.call('HSET', record, 'next_' .. FIELDS[j], ARGV[at + j])
     end

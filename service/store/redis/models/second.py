@@ -1,7 +1,9 @@
 """Fields of a record's hash that a second model made: `next_<field>`, beside those of the first.
 
 Which of the two is served is not told by the place but by `model_version` and `next_model_version`:
-a change of the model that serves, and a change back, move nothing.
+a change of the model that serves, and a change back, move nothing. The second ones are those of the
+record only where `next_version` is its version: a release that does not know them writes the first
+ones alone.
 """
 
 from collections.abc import Sequence
@@ -20,7 +22,8 @@ MADE_BY_MODEL: tuple[str, ...] = (
     "id_embedding",
     "tower_vectors",
 )
-_MODEL = "model_version"
+_MODEL, _VERSION = "model_version", "version"
+_SECOND: tuple[str, ...] = (*MADE_BY_MODEL, _MODEL, _VERSION)
 
 
 def made_by_model(record: Record) -> list[Argument]:
@@ -30,19 +33,18 @@ def made_by_model(record: Record) -> list[Argument]:
 
 def wide(names: Sequence[str]) -> list[str]:
     """Names of fields, and after them all that a second model made; for `narrowed`."""
-    return [*names, *(SECOND + name for name in (*MADE_BY_MODEL, _MODEL))]
+    return [*names, *(SECOND + name for name in _SECOND)]
 
 
 def narrowed(row: Sequence[Any], names: Sequence[str], model: str) -> list[Any]:
     """The fields `names` as a model made them, of a row of `wide`.
 
-    Those of the first model, where neither is `model`.
+    Those of the first model, where neither is `model`; `names` has `version` and `model_version`.
     """
     first = list(row[: len(names)])
-    made: tuple[str, ...] = (*MADE_BY_MODEL, _MODEL)
-    second: dict[str, Any] = dict(zip(made, row[len(names) :], strict=True))
-    wanted = model.encode()
-    if second[_MODEL] == wanted and first[names.index(_MODEL)] != wanted:
+    second: dict[str, Any] = dict(zip(_SECOND, row[len(names) :], strict=True))
+    wanted, is_current = model.encode(), second[_VERSION] == first[names.index(_VERSION)]
+    if is_current and second[_MODEL] == wanted and first[names.index(_MODEL)] != wanted:
         for at, name in enumerate(names):
             first[at] = second.get(name, first[at])
     return first
@@ -57,7 +59,7 @@ async def rows_of(
     """
     if model is None or not {_MODEL, *MADE_BY_MODEL} & set(names):
         return await client.ask_all([("HMGET", key, *names) for key in keys])
-    asked = list(names) if _MODEL in names else [*names, _MODEL]
+    asked = [*names, *(name for name in (_MODEL, _VERSION) if name not in names)]
     rows = await client.ask_all([("HMGET", key, *asked) for key in keys])
     at, mine = asked.index(_MODEL), model.encode()
     others = [i for i, row in enumerate(rows) if row[at] not in (None, mine)]

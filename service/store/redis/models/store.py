@@ -84,6 +84,10 @@ class RedisModels:
         """Tell what a replica holds."""
         await self._presence.note(replica, held)
 
+    async def forget_replica(self, replica: str) -> None:
+        """Forget a replica, which stops."""
+        await self._presence.forget(replica)
+
     async def replicas(self, seen_within_s: float = SEEN_S) -> dict[str, Mapping[str, Any]]:
         """What replicas hold, of those that told it lately."""
         return await self._presence.seen(seen_within_s)

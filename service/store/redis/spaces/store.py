@@ -185,6 +185,10 @@ class RedisSpaces:
         """Tell which generations a replica has in memory, by space."""
         await self._presence.note(replica, {space: list(names) for space, names in held.items()})
 
+    async def forget_replica(self, replica: str) -> None:
+        """Forget a replica, which stops."""
+        await self._presence.forget(replica)
+
     async def replicas(self, seen_within_s: float) -> dict[str, Mapping[str, Sequence[str]]]:
         """What replicas have in memory, of those that told it so lately."""
         return await self._presence.seen(seen_within_s)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from service.engine.layouts import fitting
-from service.engine.layouts.fitting import LibraryMissing, fit
+from service.engine.layouts.fitting import FilesFailed, LibraryMissing, fit
 from tests.benchmarks.clustered import clustered
 
 pytestmark = [pytest.mark.slow, pytest.mark.anyio, pytest.mark.timeout(1200)]
@@ -79,3 +79,12 @@ async def test_without_the_library_it_says_what_to_install(
     monkeypatch.syspath_prepend(tmp_path)  # processes that are spawned have the same path
     with pytest.raises(LibraryMissing, match=r"pip install 'similar-streamer\[map\]'"):
         await fit(tmp_path / "files", vectors_of(20), None, teller([]))
+
+
+@pytest.mark.parametrize("full", ["vectors.npy", "start.npy", fitting.PLACES, "progress.draft"])
+async def test_a_full_disk_has_a_reason(tmp_path: Path, full: str) -> None:
+    """Each file in turn is on a device that has no room."""
+    (tmp_path / full).symlink_to("/dev/full")
+    vectors = vectors_of(100)
+    with pytest.raises(FilesFailed, match=r"No space left|requested and \d+ written"):
+        await fit(tmp_path, vectors, vectors[:, :2], teller([]))

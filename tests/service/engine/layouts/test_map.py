@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from service.engine.layouts import STEPS
+from service.engine.layouts import map as layout_map
 from service.engine.layouts.anchors import Anchors, Frame, Placer
 from service.engine.layouts.map import Circle, LayoutMap, Polygon
 from service.engine.work.lanes import run_to_end
@@ -93,13 +94,65 @@ def test_more_streamers_than_before_have_room(known: LayoutMap) -> None:
 def test_a_polygon_holds_what_is_in_it(known: LayoutMap, vectors: np.ndarray) -> None:
     middle = STEPS / 2
     square = Polygon([(0, 0), (middle, 0), (middle, middle), (0, middle)])
-    found = end_of(known.within(square))
-    names = {known.index.ids_in(found.slots)[i] for i in range(len(found.slots))}
+    found = end_of(known.within(square, 400))
+    names = {*known.index.ids_in(found.nearest.slots)}
+    assert found.total == len(names)
     expected = {f"s{i}" for i, v in enumerate(vectors) if v[0] < -0.001 and v[1] < -0.001}
     near = {f"s{i}" for i, v in enumerate(vectors) if abs(v[0]) < 0.01 or abs(v[1]) < 0.01}
     assert expected - near == names - near
-    far = np.linalg.norm(found.places.astype(np.float64) - middle / 2, axis=1)
-    assert (np.diff(far) >= 0).all()  # the nearest to its middle first
+
+
+@pytest.mark.parametrize("block", [1, 7, 64, 1 << 16])
+@pytest.mark.parametrize("most", [1, 5, 50, 399, 400, 5000])
+def test_those_nearest_to_the_middle_come_first_and_copies_by_slot(
+    known: LayoutMap, monkeypatch: pytest.MonkeyPatch, block: int, most: int
+) -> None:
+    """As a sort of everyone has it, whatever is looked at at once."""
+    monkeypatch.setattr(layout_map, "_BLOCK", block)
+    copies = [Upsert(f"s{i}", 2000 + i, *_row_of(known, f"s{i % 20}")) for i in range(100, 200)]
+    asyncio.run(known.index.apply(copies))
+    end_of(known.placing())
+    everyone = end_of(known.points())
+    circle = Circle(30_000, 30_000, 25_000)
+    far = ((everyone.places - np.array(circle.centre)) ** 2).sum(1)
+    held = np.flatnonzero(far <= circle.radius**2)
+    order = held[np.lexsort((everyone.slots[held], far[held]))][:most]
+    found = end_of(known.within(circle, most))
+    assert found.total == len(held) > 50
+    np.testing.assert_array_equal(found.nearest.slots, everyone.slots[order])
+    np.testing.assert_array_equal(found.nearest.places, everyone.places[order])
+
+
+def _row_of(known: LayoutMap, name: str) -> tuple:
+    slots = known.index.slots_of([name])
+    block = known.index.read_slots(np.array(slots, np.uint32))
+    return row(block.embeddings[0], DIM, {})
+
+
+def test_no_more_than_asked_for_and_one_block_are_sorted_at_once(
+    known: LayoutMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layout_map, "_BLOCK", 50)
+    sizes: list[int] = []
+    smallest = layout_map._smallest
+
+    def noting(numbers: np.ndarray, most: int) -> np.ndarray:
+        rows = smallest(numbers, most)
+        sizes.append(len(numbers))
+        assert len(rows) <= most
+        return rows
+
+    monkeypatch.setattr(layout_map, "_smallest", noting)
+    found = end_of(known.within(Circle(0, 0, 3 * STEPS), 10))
+    assert found.total == 400
+    assert len(sizes) == 8
+    assert max(sizes) <= 60
+
+
+def test_points_are_in_an_order_that_is_always_the_same(known: LayoutMap) -> None:
+    slots = end_of(known.points()).slots
+    keys = slots * np.uint32(2_654_435_761)  # modulo 2**32
+    assert (np.diff(keys.astype(np.int64)) > 0).all()
 
 
 def test_a_polygon_that_crosses_itself_follows_the_even_odd_rule() -> None:
@@ -128,6 +181,6 @@ def test_a_circle_of_no_radius_holds_copies(known: LayoutMap, vectors: np.ndarra
     end_of(known.placing())
     place = known.place_of("s3")
     assert place is not None
-    found = end_of(known.within(Circle(*place, 0)))
-    assert {"copy", "s3"} <= {*known.index.ids_in(found.slots)}
-    assert len(found.slots) < 10
+    found = end_of(known.within(Circle(*place, 0), 100))
+    assert {"copy", "s3"} <= {*known.index.ids_in(found.nearest.slots)}
+    assert found.total < 10

@@ -3,15 +3,18 @@
 import asyncio
 import json
 import random
-from collections.abc import AsyncGenerator, Sequence
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
+from service.engine.names.file import Change, NamesFile, Progress
 from service.engine.names.finder import Finder, Place
-from service.engine.names.follower import Names
+from service.engine.names.follower import Names, remove_unused
 from service.engine.work.lanes import Lanes
 from service.errors import NotYetVisible
 from service.settings import Work
@@ -157,6 +160,14 @@ def test_processes_of_one_data_folder_have_files_of_their_own(tmp_path: Path) ->
                 assert await made.found(first, "luna", last) == ["one", "two"]
                 assert await made.found(second, "luna", last) == ["one", "two"]
             assert len(list(made.folder.glob("*.sqlite"))) == 2
+            async with made.names() as first:  # what nobody has open may be removed
+                assert await made.found(first, "luna", last) == ["one", "two"]
+                remove_unused(made.folder)
+                assert len(list(made.folder.glob("*.sqlite"))) == 1
+                last = await write(made.store, [upsert("three", "luna")])
+                assert await made.found(first, "luna", last) == ["one", "three", "two"]
+            remove_unused(made.folder)
+            assert list(made.folder.glob("*.sqlite*")) == []
 
     asyncio.run(scenario())
 
@@ -210,5 +221,86 @@ def test_any_history_ends_equal_to_the_store(tmp_path: Path) -> None:
                         for text in ("luna", "stella", "terra"):
                             expected = sorted(s for s, name in stored.items() if name == text)
                             assert await made.found(names, text, last) == expected
+
+    asyncio.run(scenario())
+
+
+class Searching:
+    """A thread that searches a file for as long as it is wanted."""
+
+    def __init__(self, file: NamesFile) -> None:
+        self._file = file
+        self._is_over, self._is_begun = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._search)
+
+    def _search(self) -> None:
+        with self._file._used():  # as all that threads ask of a file
+            self._is_begun.set()
+            assert self._is_over.wait(60)
+
+    async def begin(self) -> None:
+        self._thread.start()
+        assert await asyncio.to_thread(self._is_begun.wait, 60)
+
+    def end(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+
+async def until_waiting(file: NamesFile) -> None:
+    """Return once somebody closes a file."""
+    async with asyncio.timeout(60):
+        while not file._is_closed:  # noqa: ASYNC110 - it tells nobody
+            await asyncio.sleep(0.001)
+
+
+def test_the_event_loop_goes_on_while_a_file_is_closed(tmp_path: Path) -> None:
+    """Closing waits for whoever searches; that ends when the event loop says so, or never."""
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("s", "luna")])
+            async with made.names() as names:
+                assert await made.found(names, "luna", last) == ["s"]
+                assert names.file is not None
+                searching, file = Searching(names.file), names.file
+                await searching.begin()
+                stopping = asyncio.create_task(names.stop())
+                await until_waiting(file)
+                assert not stopping.done()
+                searching.end()
+                await stopping
+
+    asyncio.run(scenario())
+
+
+def test_the_event_loop_goes_on_while_a_broken_file_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply, broken = NamesFile.apply, list[NamesFile]()
+
+    def failing(
+        file: NamesFile, changes: Sequence[Change], after: Progress
+    ) -> Generator[None, None, None]:
+        if file in broken:
+            raise sqlite3.DatabaseError("database disk image is malformed")
+        return apply(file, changes, after)
+
+    monkeypatch.setattr(NamesFile, "apply", failing)
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("s", "luna")])
+            async with made.names() as names:
+                assert await made.found(names, "luna", last) == ["s"]
+                assert names.file is not None
+                searching, file = Searching(names.file), names.file
+                await searching.begin()
+                broken.append(file)
+                last = await write(made.store, [upsert("t", "luna")])
+                await until_waiting(file)
+                searching.end()
+                assert await made.found(names, "luna", last) == ["s", "t"]
+                assert names.file is not file
 
     asyncio.run(scenario())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from service.engine.spaces.chunk_codec import DamagedChunk
 from service.engine.spaces.user_attributes import (
     MOST_NAMES,
+    MOST_TEXT_BYTES,
     MOST_TEXTS,
     AttributesRead,
     TooManyValues,
@@ -93,6 +94,18 @@ def test_there_are_no_more_than_are_kept() -> None:
         read.put(row, {"name": f"user {row}"})
     with pytest.raises(TooManyValues, match="'name' has more than 65535 different texts"):
         read.put(MOST_TEXTS, {"name": "one more"})
+
+
+def test_all_texts_together_are_bounded_and_fit_into_a_chunk() -> None:
+    read = AttributesRead()
+    count = MOST_TEXT_BYTES // 500
+    for row in range(count):  # characters that take most in a chunk
+        read.put(row, {f"a{row % 2}": f"{row:06}" + "\1" * 494})
+    read.put(count, {"a0": "000000" + "\1" * 494, "a1": True, "a2": 1.5})  # nothing new
+    made = UserAttributes(count + 1)
+    assert made.put(0, read.packed(0, count + 1)) == count + 1
+    with pytest.raises(TooManyValues, match=r"'a1' brings .* more than 16 MiB: .* leave it out"):
+        read.put(count + 1, {"a1": "观" * 500})
 
 
 def test_damaged_chunks() -> None:

@@ -71,8 +71,8 @@ class Large:
 
 
 @asynccontextmanager
-async def large_cases(folder: Path, count: int) -> AsyncGenerator[Large, None]:
-    """So many stored streamers that belong together."""
+async def large_cases(folder: Path, count: int, model: str = MODEL) -> AsyncGenerator[Large, None]:
+    """So many stored streamers that belong together, as a model has them."""
     names = [f"w{i:06}" for i in range(count)]
     lanes = Lanes(Work(threads=2))
     lanes.start()
@@ -81,7 +81,7 @@ async def large_cases(folder: Path, count: int) -> AsyncGenerator[Large, None]:
         try:
             for start in range(0, count, _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
-                await store.write([Upsert(_record(name)) for name in some])
+                await store.write([Upsert(_record(name, model)) for name in some])
 
             async def everybody(_: Mapping[str, object], some: Sequence[str]) -> list[bool]:
                 return [True for _ in some]
@@ -93,7 +93,7 @@ async def large_cases(folder: Path, count: int) -> AsyncGenerator[Large, None]:
                 return "here"
 
             edges = cast(Any, MadeUpEdges(names))
-            expander = Expander(store, edges, everybody, evaluated, lanes, MODEL)
+            expander = Expander(store, edges, everybody, evaluated, lanes, model)
             kept = KeptCases(store.documents, lanes)
             runs = Runs(kept, expander, cast(Any, None), here)
             yield Large(Cases(store, kept, runs), Exports(kept, lanes), names)
@@ -130,7 +130,7 @@ class LoopSteps:
             self.longest_s, before = max(self.longest_s, now - before), now
 
 
-def _record(name: str) -> Record:
+def _record(name: str, model: str) -> Record:
     profile = json.dumps({"streamer_id": name, "bio": f"the account {name} " * 20}).encode()
     return Record(
         streamer_id=name,
@@ -138,7 +138,7 @@ def _record(name: str) -> Record:
         embedding=b"",
         content=b"",
         facets=b"{}",
-        model_version=MODEL,
+        model_version=model,
         profile=profile,
         digest=hashlib.sha256(profile).hexdigest(),
         status="insufficient_content",

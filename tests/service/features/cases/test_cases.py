@@ -11,7 +11,6 @@ from fastapi.testclient import TestClient
 from service.features.cases.keeping import KeptCases
 from tests.service.conftest import put
 from tests.service.features.duplicates.test_duplicates import evaluated
-from tests.service.features.transfers.waiting import ended
 
 WORDS = {
     "ana": "guitar vocal cover concert on the old roof every monday",
@@ -310,45 +309,6 @@ def test_bad_cases_are_refused_by_field(client: TestClient) -> None:
     assert client.get("/v1/cases/case-0000000000000000").json()["code"] == "case_not_found"
     assert client.delete(path, headers=current).status_code == 204
     assert client.get(path).status_code == 404
-
-
-def test_an_expansion_that_takes_long_goes_on_as_a_job(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 0.0)
-    chain(client)
-    case = begin(client, "ana")
-
-    answer = client.post(
-        f"/v1/cases/{case['case_id']}:expand",
-        json={"hops": 2},
-        headers={"If-Match": f'"{case["revision"]}"'},
-    )
-
-    assert answer.status_code == 202, answer.text
-    assert answer.json()["kind"] == "cases"
-    job = ended(client, answer.headers["Location"])
-    assert job["state"] == "succeeded"
-    assert job["result"]["run"]["members"] == 3
-    assert list(members(client, case)) == ["ana", "bo", "cyd"]
-    assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
-
-
-def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:
-    chain(client)
-    case = begin(client, "ana")
-    for action, shown_as in (("expand", "expanded"), ("rerun", "expanded")):
-        headers = {
-            "If-Match": f'"{shown(client, case)["revision"]}"',
-            "Prefer": "respond-async",
-        }
-        answer = client.post(f"/v1/cases/{case['case_id']}:{action}", headers=headers)
-        assert answer.status_code == 202, answer.text
-        assert answer.headers["Preference-Applied"] == "respond-async"
-        job = ended(client, answer.headers["Location"])
-        assert job["state"] == "succeeded"
-        assert job["result"]["run"]["members"] == 4
-        assert events(client, case)[-1]["kind"] == shown_as
 
 
 def events(client: TestClient, case: dict[str, Any]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 import json
 import random
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from service.__main__ import main
 from service.app import create_app
 from service.features.drift import permutations
 from service.features.drift.permutations import (
+    Labellings,
     classifier_auc,
     expected_mixing,
     mean_difference,
+    nearest,
     neighbour_mixing,
 )
 from service.settings import Settings
@@ -165,3 +168,60 @@ def test_statistics_are_those_of_plain_loops() -> None:
     same = late * (late - 1) + (60 - late) * (59 - late)
     assert expected_mixing(labels) == pytest.approx(same / (60 * 59))
     assert classifier_auc(rows, labels, rng).value > 0.8
+
+
+def test_blocks_find_what_all_at_once_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(7)
+    labels = rng.random(301) < 0.4
+    rows = rng.standard_normal((301, 8)) + 0.2 * labels[:, None]
+    units = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def found() -> tuple[Any, ...]:
+        drawn = np.concatenate(
+            [many for _, many in Labellings(labels, np.random.default_rng(1)).blocks()]
+        )
+        tested = [
+            test(values, labels, np.random.default_rng(2))
+            for test, values in (
+                (mean_difference, rows[:, 0]),
+                (classifier_auc, rows),
+                (neighbour_mixing, units),
+            )
+        ]
+        return drawn, np.sort(nearest(units), axis=1), tested
+
+    monkeypatch.setattr(permutations, "BLOCK_ROWS", 1000)
+    drawn, near, tested = found()
+    assert len(drawn) == 2000
+    assert (drawn.sum(1) == labels.sum()).all()
+    cosines = units @ units.T
+    np.fill_diagonal(cosines, -np.inf)
+    assert (near == np.sort(np.argsort(-cosines, axis=1)[:, :10], axis=1)).all()
+    monkeypatch.setattr(permutations, "BLOCK_ROWS", 37)
+    monkeypatch.setattr(permutations, "BLOCK_BYTES", 8 * 301 * 97)
+    parts, near_by_part, tested_by_part = found()
+    assert (parts == drawn).all()
+    assert (near_by_part == near).all()
+    for whole, part in zip(tested, tested_by_part, strict=True):
+        assert part.value == pytest.approx(whole.value, abs=1e-6)
+        assert part.p_value == pytest.approx(whole.p_value, abs=0.002)
+        assert part.scores == pytest.approx(whole.scores, abs=1e-4)
+
+
+def test_memory_grows_with_the_sample_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permutations, "BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(permutations, "BLOCK_ROWS", 64)
+    monkeypatch.setattr(permutations, "PERMUTATIONS", 999)
+    rng = np.random.default_rng(0)
+    labels = np.arange(4000) < 2000
+    rows = rng.standard_normal((4000, 16)).astype(np.float32)
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    tracemalloc.start()
+    try:
+        mean_difference(rows[:, 0].astype(np.float64), labels, rng)
+        classifier_auc(rows, labels, rng)
+        neighbour_mixing(units, labels, rng)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 << 20  # cosines of all pairs have 64 MB, labellings as numbers 32 MB

@@ -3,6 +3,7 @@
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.jobs.schemas import JobOut
 from tests.service.http.test_bad_input import problem
 
 UNKNOWN = "0" * 28
@@ -50,3 +51,10 @@ def test_the_last_event_is_one_that_was_sent(client: TestClient, seen: str) -> N
     headers = {"Last-Event-ID": seen}
     answer = client.get(f"/v1/jobs/{UNKNOWN}/events", headers=headers)
     assert problem(answer, 422, "invalid_request")["errors"][0]["parameter"] == "last-event-id"
+
+
+def test_the_kinds_of_jobs_that_are_told_are_those_that_run(client: TestClient) -> None:
+    told = JobOut.model_fields["kind"].description
+    assert told is not None
+    running = client.app_state["services"].jobs._scopes
+    assert set(told.removesuffix(".").split(", ")) == set(running)

@@ -1,5 +1,6 @@
 """Fits that are killed go on; layouts survive a restart and a backup, and forget the erased."""
 
+import asyncio
 import base64
 import json
 import time
@@ -16,6 +17,7 @@ from redis import Redis
 
 from service.app import create_app
 from service.engine.layouts.anchors import keys_of
+from service.features.layouts import jobs
 from service.settings import Settings
 from tests.bundles import TOPICS
 from tests.service.conftest import Serve, put
@@ -31,6 +33,7 @@ from tests.service.features.layouts.maps import (
     until_placed,
 )
 from tests.service.features.transfers.waiting import submitted
+from tests.service.http.test_bad_input import problem
 from tests.service.process import Service, run, wait_until
 from tests.service.valkey import Server
 
@@ -142,6 +145,77 @@ def test_an_erased_streamer_is_no_anchor_any_more(bundle: Path, tmp_path: Path) 
         assert keys_of([name])[0] not in kept
         assert len(kept) == COUNT - 1
         until_placed(client, COUNT - 1)
+
+
+def test_who_is_erased_while_a_layout_is_fitted_is_no_anchor(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One is erased, another one erased and written anew: neither is as the fit had it."""
+    fit, gone, other = jobs.fit, "music-03", "travel-05"
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        store(client, EACH)
+
+        def erase() -> None:
+            for name in (gone, other):
+                path = f"/v1/streamers/{name}"
+                client.delete(path, params={"erase": "true"}).raise_for_status()
+            put(client, other, **profile_of("cooking", 2))
+
+        async def fit_and_erase(*arguments: Any) -> np.ndarray:
+            places = await fit(*arguments)
+            await asyncio.to_thread(erase)
+            return places
+
+        monkeypatch.setattr(jobs, "fit", fit_and_erase)
+        result = fitted(client)
+        kept = anchors(tmp_path / "data", result["layout_id"])
+        assert not np.isin(keys_of([gone, other]), kept).any()
+        assert len(kept) == COUNT - 2
+        until_placed(client, COUNT - 1)
+
+
+def test_a_layout_of_which_nobody_is_left_says_so_and_another_one_can_be_fitted(
+    serve: Serve,
+) -> None:
+    service = serve()
+    client = service.client
+    store(client, 3)
+    fitted(client)
+    for topic in TOPICS:
+        for i in range(3):
+            path = f"/v1/streamers/{topic}-{i:02}"
+            client.delete(path, params={"erase": "true"}).raise_for_status()
+    assert service.stop() == 0
+    service = serve()
+    client = service.client
+    wait_until(lambda: "was erased" in (state_of(client)["problem"] or ""), "it says so")
+    asked = {"near": {"x": 1, "y": 1}}
+    told = problem(client.post("/v1/layouts/current:select", json=asked), 503, "not_ready")
+    assert "POST /v1/layouts:fit" in told["detail"]
+    store(client, EACH)
+    assert fitted(client)["shared"] == 0
+    until_placed(client, COUNT)
+    assert state_of(client)["problem"] is None
+    assert service.stop() == 0
+    assert "can't be kept up to date" not in service.output
+
+
+def test_files_that_can_not_be_written_fail_the_job_with_a_reason(
+    serve: Serve, tmp_path: Path
+) -> None:
+    service = serve()
+    store(service.client, EACH)
+    folder = tmp_path / "data" / "layouts"
+    folder.write_bytes(b"")  # in the way
+    job = ended(service.client, submitted(service.client.post("/v1/layouts:fit")))
+    assert job["state"] == "failed"
+    assert job["error"]["code"] == "layout_not_fitted"
+    assert str(folder) in job["error"]["detail"]
+    assert "Make room" in job["error"]["detail"]
+    folder.unlink()
+    service.client.post(f"/v1/jobs/{job['job_id']}:retry").raise_for_status()
+    assert ended(service.client, f"/v1/jobs/{job['job_id']}")["state"] == "succeeded"
 
 
 def anchors(data: Path, layout_id: str) -> np.ndarray:

@@ -143,6 +143,7 @@ def test_keys_are_revoked_whatever_else_is_used_up(limited: TestClient) -> None:
 
 PROFILE = {"tags": ["cooking"]}
 VECTOR = {"vector": [1.0] * DIM}
+SELECT = "/v1/layouts/current:select"
 ITEM = {"streamer_id": "x", "tags": ["cooking"]}
 
 
@@ -202,6 +203,9 @@ ITEM = {"streamer_id": "x", "tags": ["cooking"]}
             {"a": {"streamer_id": "a"}, "b": {"profile": PROFILE}},
             {"explain": 6},
         ),
+        ("POST", SELECT, {"near": {"x": 1, "y": 1}, "limit": 101}, {"search": 2}),
+        ("POST", SELECT, {"polygon": [[1, 1], [9, 1], [9, 9]]}, {"search": 1}),
+        ("POST", SELECT, {"polygon": [[i, i % 7] for i in range(500)]}, {"search": 50}),
         ("GET", "/v1/streamers", None, {"streamers:read": 1}),
         ("GET", "/v1/streamers?limit=1000", None, {"streamers:read": 10}),
         ("GET", "/v1/streamers/a", None, {"streamers:read": 1}),

@@ -77,12 +77,13 @@ def test_no_value_has_more_rows_than_it_may(client: TestClient, cooks: list[str]
     assert answer["left_out"]["over_max_per_value"] == 7
 
 
-def test_variety_has_one_polarity(client: TestClient, cooks: list[str]) -> None:
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+def test_variety_has_one_polarity(client: TestClient, cooks: list[str], method: str) -> None:
     plain = ids_of(ask(client, "cook-00", k=6))
 
     def with_lambda(share: float) -> list[str]:
-        method = {"method": "mmr", "lambda": share}
-        return ids_of(ask(client, "cook-00", k=6, diversify=method))
+        wanted = {"method": method, "lambda": share}
+        return ids_of(ask(client, "cook-00", k=6, diversify=wanted))
 
     assert with_lambda(1) == plain
     various = with_lambda(0)
@@ -161,6 +162,8 @@ def test_a_field_that_nobody_has_is_named(client: TestClient, cooks: list[str]) 
         ({"k": 10_001}, "/k"),
         ({"diversify": {"by": "category"}}, "/diversify"),
         ({"diversify": {"method": "mmr", "lambda": 1.5}}, "/diversify/lambda"),
+        ({"diversify": {"method": "dpp", "lambda": -0.5}}, "/diversify/lambda"),
+        ({"diversify": {"method": "dpp"}}, "/diversify"),
         ({"diversify": {"by": "category", "lambda": 0.5}}, "/diversify"),
         ({"explain": "long"}, "/explain"),
         ({"exclude": {"list": "../etc"}}, "/exclude/list"),

@@ -29,8 +29,9 @@ def folder(bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def opened(folder: Path, data_dir: Path) -> TestClient:
-    settings = Settings(bundle=folder / "first", data_dir=data_dir, models=Models(folder=folder))
+def opened(folder: Path, data_dir: Path, **more: Any) -> TestClient:
+    known = {"bundle": folder / "first", "data_dir": data_dir, "models": Models(folder=folder)}
+    settings = Settings.model_validate({**known, **more})
     return TestClient(create_app(settings), base_url="http://localhost")
 
 
@@ -50,6 +51,11 @@ def model(client: TestClient, name: str) -> dict[str, Any]:
     answer = client.get(f"/v1/models/{name}")
     answer.raise_for_status()
     return answer.json()
+
+
+def everywhere(client: TestClient, what: str, name: str) -> bool:
+    """Whether every replica says something of a model."""
+    return all(each[what] for each in model(client, name)["replicas"])
 
 
 def refused(client: TestClient, path: str, **options: Any) -> str:
@@ -83,7 +89,7 @@ def backfilled(client: TestClient, name: str = NEXT, folder: str = "next") -> No
     answer = client.post(f"/v1/models/{name}:backfill")
     assert answer.status_code == 202, answer.text
     wait_until(lambda: model(client, name)["state"] == "ready", "it is backfilled")
-    wait_until(lambda: model(client, name)["replicas"][0]["is_indexed"], "its index is complete")
+    wait_until(lambda: everywhere(client, "is_indexed", name), "its index is complete")
 
 
 def test_there_and_back(client: TestClient) -> None:
@@ -155,7 +161,8 @@ def test_a_model_that_was_promoted_serves_after_a_restart(folder: Path, tmp_path
     with opened(folder, tmp_path / "data") as client:
         wait_until(lambda: client.get("/readyz").status_code == 200, "it is ready")
         assert answers(client) == after
-        wait_until(lambda: model(client, FIRST)["replicas"][0]["is_indexed"], "the other one too")
+        assert len(model(client, FIRST)["replicas"]) == 1  # none is left of the process before
+        wait_until(lambda: everywhere(client, "is_indexed", FIRST), "the other one too")
         client.post("/v1/models:rollback").raise_for_status()
         assert answers(client) == before
 

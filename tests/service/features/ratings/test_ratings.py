@@ -106,10 +106,25 @@ def test_each_key_has_a_rating_of_its_own(bundle: Path, tmp_path: Path) -> None:
         given = rate(client, "hit", 3, positive=["seed"]).json()
         assert (given["before"], given["key_name"]) == (None, "tester")
         which = {name: given[name] for name in ("question_id", "streamer_id")}
+        asked = {"question": {"positive": ["seed"]}, "streamer_ids": ["hit", "seed", "nobody"]}
+        mine = client.post("/v1/ratings:mine", json=asked).json()
+        assert mine["question_id"] == given["question_id"]
+        assert [(one["streamer_id"], one["rating"]) for one in mine["ratings"]] == [("hit", 3)]
         assert client.delete("/v1/ratings", params=which).json()["rating"] == 3
+        assert client.post("/v1/ratings:mine", json=asked).json()["ratings"] == []
         (left,) = client.get("/v1/ratings").json()["ratings"]
         assert left["rating"] == 0
         assert client.delete("/v1/ratings", params=which).status_code == 404
+
+
+def test_whose_ratings_are_asked_for_is_bounded(world: TestClient) -> None:
+    for ids in ([], ["hit"] * 1001, ["a b"]):
+        body = {"question": {"positive": ["seed"]}, "streamer_ids": ids}
+        answer = world.post("/v1/ratings:mine", json=body)
+        assert answer.status_code == 422
+        assert answer.json()["errors"][0]["pointer"].startswith("/streamer_ids")
+    many = {"question": {"positive": ["seed"]}, "streamer_ids": ["hit"] * 1000}
+    assert world.post("/v1/ratings:mine", json=many).json()["ratings"] == []
 
 
 def test_a_deleted_streamer_keeps_its_ratings_and_an_erased_one_does_not(

@@ -3,6 +3,7 @@
 import csv
 import json
 import random
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,11 @@ from model_export.contract.calibration import Calibration, ScoreCalibration
 from model_export.contract.text import label_token, text_tokens
 from model_export.contract.vocabulary import Vocabulary
 from service.__main__ import main
-from service.features.release.encoder import ReleaseEncoder
-from service.features.release.gates import (
-    FEWEST,
-    Thresholds,
-    area_under_curve,
-    calibration_error,
-)
-from service.features.release.held_out import MIN_SHARED, held_out
+from service.features.release import gates
+from service.features.release.encoder import ReleaseEncoder, Vectors
+from service.features.release.gates import FEWEST, Thresholds
+from service.features.release.held_out import MIN_SHARED, HeldOut, held_out
+from service.features.release.pairs import PairScores
 from service.features.release.service import check_release
 from tests.bundles import CALIBRATION, TOPICS, curve, write_bundle, write_manifest
 from tests.service.data_sets import json_line
@@ -136,7 +134,7 @@ def calibration(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibra
     vectors = ReleaseEncoder(Bundle(bundle)).vectors(found.profiles).embedding
     assert found.relevant is not None
     scores = (vectors[: found.queries] @ vectors.T).ravel()
-    right = found.relevant.ravel()
+    right = found.relevant.rows(np.arange(found.queries)).ravel()
     knots = []
     for score in np.quantile(scores, [0.99, 0.9, 0.8, 0.5, 0.2]).tolist():
         precision = float(right[scores >= score].mean())
@@ -230,7 +228,8 @@ def test_audiences_make_streamers_relevant(tmp_path: Path) -> None:
     found = held_out(tmp_path, 1000, seed=0)
     ids = [profile.streamer_id for profile in found.profiles]
     assert found.relevant is not None
-    pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(found.relevant), strict=True)}
+    relevant = found.relevant.rows(np.arange(found.queries))
+    pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(relevant), strict=True)}
     assert {pair for pair in pairs if pair[0] != pair[1]} == {("s0", "s1"), ("s1", "s0")}
     known = {i for i, is_known in zip(ids, found.known.tolist(), strict=True) if is_known}
     assert known == {"s0", "s1", "s3"}
@@ -239,10 +238,14 @@ def test_audiences_make_streamers_relevant(tmp_path: Path) -> None:
 
 def test_area_under_the_curve_counts_ties_half() -> None:
     rng = np.random.default_rng(0)
-    right, wrong = rng.integers(0, 5, 40) * 1.0, rng.integers(0, 4, 30) * 1.0
+    right, wrong = rng.integers(-2, 3, 40) / 2, rng.integers(-2, 2, 30) / 2
     naive = np.mean([(r > w) + 0.5 * (r == w) for r in right for w in wrong])
-    measured = area_under_curve(right.astype(np.float32), wrong.astype(np.float32))
-    assert measured == pytest.approx(naive)
+    pairs = PairScores()
+    scores, truth = np.concatenate([right, wrong]), np.arange(70) < 40
+    for some in np.array_split(rng.permutation(70), 4):
+        pairs.add(scores[some].astype(np.float32), truth[some])
+    assert (pairs.right, pairs.wrong) == (40, 30)
+    assert pairs.area_under_curve() == pytest.approx(naive)
 
 
 def test_calibration_error_is_that_of_a_double_loop() -> None:
@@ -257,6 +260,63 @@ def test_calibration_error_is_that_of_a_double_loop() -> None:
             gaps.append(abs(right[chosen].mean() - knot.precision))
             weights.append(int(chosen.sum()) - before)
             before = int(chosen.sum())
-    error, pairs = calibration_error(promised, scores, right)
+    pairs = PairScores(promised.knots)
+    for some in np.array_split(np.arange(500), 3):
+        pairs.add(scores[some], right[some])
+    error, reached = pairs.calibration_error(FEWEST)
     assert error == pytest.approx(np.average(gaps, weights=weights))
-    assert pairs == before
+    assert reached == before
+
+
+def test_blocks_measure_what_all_at_once_does(
+    data: Path, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = held_out(data, 400, seed=1)
+    encoder = ReleaseEncoder(Bundle(bundle))
+    vectors = encoder.vectors(found.profiles)
+    everyone = np.arange(found.queries)
+    scores = vectors.embedding[everyone] @ vectors.embedding.T
+    scores[:, ~vectors.usable] = -np.inf
+    scores[everyone, everyone] = -np.inf
+    wanted = np.argsort(-scores, axis=1, kind="stable")[:, : gates.DEPTH]
+    limits, measured = Thresholds(), []
+    for block_pairs in (1 << 30, 7 * 400):
+        monkeypatch.setattr(gates, "BLOCK_PAIRS", block_pairs)
+        near = gates.nearest(vectors.embedding[everyone], vectors, everyone)
+        lowest = np.take_along_axis(scores, near, 1).min(1)
+        assert near.shape == wanted.shape
+        assert lowest == pytest.approx(np.take_along_axis(scores, wanted, 1).min(1), abs=1e-6)
+        measured.append(gates.ranking(found, vectors, CALIBRATION.embedding, limits))
+    for whole, part in zip(*measured, strict=True):
+        assert (part.name, part.status, part.cases) == (whole.name, whole.status, whole.cases)
+        assert part.measured == pytest.approx(whole.measured, abs=1e-5)
+
+
+def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gates, "BLOCK_PAIRS", 1 << 18)
+    rng = np.random.default_rng(0)
+    rows = rng.standard_normal((8000, 8)).astype(np.float32)
+    units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    vectors = Vectors([], units, np.ones(8000, np.bool_))
+    queries, zeros = np.arange(2000), np.zeros(8000, np.int64)
+    data = HeldOut([], 2000, queries, [], [], zeros == 0, Topics(rng.integers(0, 9, 8000)), zeros)
+    tracemalloc.start()
+    try:
+        near = gates.nearest(units[queries], vectors, queries)
+        (relevance, _) = gates.ranking(data, vectors, None, Thresholds())
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert near.shape == (2000, gates.DEPTH)
+    assert relevance.cases == 2000 * 6000
+    assert peak < 180 << 20  # bins and their sums; all scores in their order have 256 MiB
+
+
+class Topics:
+    """Relevant are those of one topic."""
+
+    def __init__(self, topics: NDArray[np.int64]) -> None:
+        self._topics = topics
+
+    def rows(self, places: NDArray[np.int64]) -> NDArray[np.bool_]:
+        return self._topics[places, None] == self._topics

@@ -188,6 +188,7 @@ def header(descr: str, shape: str, fortran: bool = False) -> bytes:
 
 
 IDS = npy(["s000", "s001"])
+NO_CHARACTER = struct.pack(">2L", 65, 0x110000)
 USERLESS = {"ids": IDS, "vectors": npy(np.ones((2, 4)))}
 USERS_TOO = {**USERLESS, "user_ids": IDS, "user_vectors": npy(np.ones((2, 4)))}
 
@@ -236,6 +237,34 @@ USERS_TOO = {**USERLESS, "user_ids": IDS, "user_vectors": npy(np.ones((2, 4)))}
         (
             npz_of(**USERS_TOO, **{"user_attributes.x": npy(["a", "b" * 501])}),
             "1 to 500 characters",
+        ),
+        (
+            npz_of(**USERS_TOO, **{"user_attributes.x": npy([b"a", b"b" * 501])}),
+            "user_attributes.x[1]: the text has 501 characters; 1 to 500",
+        ),
+        (
+            npz_of(**USERS_TOO, **{"user_attributes.x": npy([b"a", b"\xff"])}),
+            "user_attributes.x[1]: the text is not in UTF-8",
+        ),
+        (
+            npz_of(**USERS_TOO, **{"user_attributes.x": npy(["a", "\ud800"])}),
+            "user_attributes.x[1]: the text has the code 0xd800, which is no character",
+        ),
+        (
+            npz_of(**USERS_TOO, **{"user_attributes.x": header("'>U1'", "(2,)") + NO_CHARACTER}),
+            "user_attributes.x[1]: the text has the code 0x110000",
+        ),
+        (
+            npz_of(**USERS_TOO, **{"user_attributes.x": npy(np.ones(2, np.longdouble))}),
+            "user_attributes.x: is of type float128; write float64",
+        ),
+        (
+            npz_of(ids=header("'>U1'", "(2,)") + NO_CHARACTER, vectors=npy(np.ones((2, 4)))),
+            "ids[1]: the text has the code 0x110000",
+        ),
+        (
+            npz_of(**USERLESS, user_ids=npy(["a", "\udfff"]), user_vectors=npy(np.ones((2, 4)))),
+            "user_ids[1]: the text has the code 0xdfff",
         ),
         (
             npz_of(**USERS_TOO, **{"user_attributes.x": npy(np.array(["a", 1], object))}),

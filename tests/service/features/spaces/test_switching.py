@@ -3,7 +3,7 @@
 import asyncio
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from service.app import create_app
 from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
 from service.engine.spaces.generation import Generation
+from service.errors import StoreUnavailable
 from service.features.spaces import following
 from service.settings import Settings
 from service.store.redis.spaces.store import RedisSpaces
@@ -37,14 +38,19 @@ Start = Callable[..., TestClient]
 
 
 @pytest.fixture
-def start(bundle: Path, tmp_path: Path) -> Iterator[Start]:
-    """Starts services on one store."""
+def server(tmp_path: Path) -> Iterator[Server]:
     folder = tmp_path / "server"
     folder.mkdir()
     server = Server(folder)
     server.start()
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def start(bundle: Path, tmp_path: Path, server: Server) -> Iterator[Start]:
+    """Starts services on one store."""
     with ExitStack() as running:
-        running.callback(server.kill)
 
         def begin(name: str, **settings: object) -> TestClient:
             known = {"bundle": bundle, "data_dir": tmp_path / name, "redis_url": server.url}
@@ -116,6 +122,55 @@ def test_replicas_switch_together(start: Start) -> None:
     wait_until(lambda: space_of(late)["serving"] == "g0", "a new replica serves it")
     spaces = late.app_state["services"].spaces  # type: ignore[index]
     assert "观众-3" not in spaces.active.get("als").generation.user_ids
+
+
+async def failing() -> None:
+    raise StoreUnavailable("the connection was lost")
+
+
+async def silent() -> None:
+    await asyncio.Event().wait()
+
+
+def test_a_replica_that_stops_is_forgotten(
+    start: Start, server: Server, bundle: Path, tmp_path: Path
+) -> None:
+    """A promotion waited for it, and went on after some time."""
+    one = start("one")
+    spaces = one.app_state["services"].spaces  # type: ignore[index]
+
+    def told() -> set[str]:
+        assert one.portal is not None
+        return set(one.portal.call(spaces._store.replicas, 5.0))
+
+    settings = Settings.model_validate(
+        {"bundle": bundle, "data_dir": tmp_path / "other", "redis_url": server.url}
+    )
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        name = client.app_state["services"].spaces._follower.replica  # type: ignore[index]
+        wait_until(lambda: name in told(), "it tells that it is there")
+    assert name not in told()
+    wait_until(lambda: told() == {spaces._follower.replica}, "the other one is there")
+
+
+@pytest.mark.parametrize("answer", [failing, silent])
+def test_a_store_that_fails_holds_no_stop_up(
+    bundle: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Callable[[], Awaitable[None]],
+) -> None:
+    asked: list[str] = []
+
+    async def forget(self: RedisSpaces, replica: str) -> None:
+        asked.append(replica)
+        await answer()
+
+    monkeypatch.setattr(RedisSpaces, "forget_replica", forget)
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        name = client.app_state["services"].spaces._follower.replica  # type: ignore[index]
+    assert asked == [name]
 
 
 def kept_in_files(client: TestClient) -> int:

@@ -22,6 +22,7 @@ from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_ma
 from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import AlertFollower, Sweeps
 from service.features.watchlists.matching import Matching
+from service.features.watchlists.records import BEYOND
 from service.features.watchlists.seeds import Given, SeedReader
 from service.features.watchlists.service import Maxima, ShownList, Wanted, Watchlists, Writer
 from service.features.watchlists.sweeping import SweepJobs
@@ -82,23 +83,23 @@ class Deployment:
         assert isinstance(outcome, Written)
         return outcome.sequence
 
-    def book(self) -> AlertBook:
-        return AlertBook(self.documents, MODEL, 1000)
+    def book(self, most_open: int = 1000) -> AlertBook:
+        return AlertBook(self.documents, MODEL, most_open)
 
-    def follower(self, owner: str, lease_s: float = 60) -> AlertFollower:
+    def follower(self, owner: str, lease_s: float = 60, most_open: int = 1000) -> AlertFollower:
         lists = WatchedLists(self.documents, self.reader, self.evidence, self.lanes)
         cursor = LogCursor(self.documents, owner, lease_s)
         return AlertFollower(
-            self.store, self.documents, cursor, lists, self.matching, self.book(), MODEL
+            self.store, self.documents, cursor, lists, self.matching, self.book(most_open), MODEL
         )
 
-    def sweeps(self, matching: Matching | None = None) -> SweepJobs:
+    def sweeps(self, matching: Matching | None = None, most_open: int = 1000) -> SweepJobs:
         return SweepJobs(
             self.store,
             self.documents,
             self.reader,
             matching or self.matching,
-            self.book(),
+            self.book(most_open),
             self.evidence,
             self.lanes,
         )
@@ -307,6 +308,33 @@ async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: D
     assert len(await deployment.raised(first.watchlist_id)) == 225
     assert len(await deployment.raised(later[0].watchlist_id)) == 225
     assert (await due_lists(deployment.documents))[1] == {}
+
+
+async def test_a_match_beyond_the_open_alerts_counts_once(deployment: Deployment) -> None:
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+    follower = deployment.follower("a", most_open=2)
+    follower.start()
+    await deployment.reached(follower, 1)
+    written = [await deployment.write(f"x{i}", NOODLES + chr(0x4E00 + i)) for i in range(5)]
+    await deployment.reached(follower, written[-1])
+
+    async def beyond() -> int:
+        return (await deployment.lists.get(made.watchlist_id)).beyond
+
+    assert await beyond() == 3
+    await deployment.sweeps(most_open=2).run(Progress())  # matches the same ones
+    assert await beyond() == 3
+    await deployment.reached(follower, await deployment.write("x5", NOODLES + "五"))
+    assert await beyond() == 4
+    assert len(await deployment.raised(made.watchlist_id)) == 2
+    await follower.stop()
+    await deployment.lists.replace(made.watchlist_id, _wanted([Given("seed")]), WRITER, ())
+    assert await beyond() == 0
+    await deployment.sweeps(most_open=2).run(Progress())
+    assert await beyond() == 4
+    await deployment.lists.delete(made.watchlist_id, ())
+    assert await deployment.documents.count(BEYOND) == 0
 
 
 async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deployment) -> None:

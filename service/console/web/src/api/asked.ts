@@ -8,6 +8,14 @@ export interface Asked<T> {
   failure: Failure | null;
   waiting: boolean;
   again: () => void;
+  /** Asks again, and ends once that is answered or refused. */
+  renew: () => Promise<void>;
+}
+
+/** Who waits for the answer of a round, or of a later one. */
+interface Waiter {
+  round: number;
+  go: () => void;
 }
 
 /**
@@ -24,7 +32,18 @@ export function useAsked<T>(
   const [round, setRound] = useState(0);
   const latest = useRef(answer);
   latest.current = answer;
-  const again = useCallback(() => setRound((n) => n + 1), []);
+  const last = useRef(0);
+  const waiters = useRef<Waiter[]>([]);
+  const again = useCallback(() => setRound(++last.current), []);
+  const renew = useCallback(() => {
+    again();
+    const round = last.current;
+    return new Promise<void>((go) => waiters.current.push({ round, go }));
+  }, []);
+  const settle = (upTo: number): void => {
+    for (const waiter of waiters.current) if (waiter.round <= upTo) waiter.go();
+    waiters.current = waiters.current.filter((waiter) => waiter.round > upTo);
+  };
   const who = key.value;
 
   useEffect(() => {
@@ -32,6 +51,7 @@ export function useAsked<T>(
       setValue(null);
       setFailure(null);
       setWaiting(false);
+      settle(round);
       return;
     }
     const abort = new AbortController();
@@ -43,14 +63,17 @@ export function useAsked<T>(
         setValue(found);
         setFailure(null);
         setWaiting(false);
+        settle(round);
       })
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
-        setFailure(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+        setFailure(Failure.of(error));
         setWaiting(false);
+        settle(round);
       });
     return () => abort.abort();
   }, [question, round, who]);
+  useEffect(() => () => settle(Infinity), []);
 
-  return { value, failure, waiting, again };
+  return { value, failure, waiting, again, renew };
 }

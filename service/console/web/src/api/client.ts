@@ -6,7 +6,10 @@ import type { components, paths } from "./schema";
 export type Schemas = components["schemas"];
 export type Problem = Schemas["Problem"];
 
-/** What the service refused, or that it did not answer (`code` is "unreachable" then). */
+/**
+ * What the service refused. `status` is 0 where that is not it: `code` is "unreachable" where
+ * nothing came, and "unexpected" where the page failed, or could not read what came.
+ */
 export class Failure extends Error {
   readonly status: number;
   readonly code: string;
@@ -20,6 +23,11 @@ export class Failure extends Error {
     this.problem = problem ?? null;
     const seconds = Number(retry);
     this.retryAfterS = retry && Number.isFinite(seconds) ? seconds : null;
+  }
+
+  /** What was thrown; anything else than a failure is "unexpected". */
+  static of(thrown: unknown): Failure {
+    return thrown instanceof Failure ? thrown : new Failure(0, "unexpected", String(thrown));
   }
 }
 
@@ -44,16 +52,20 @@ interface Answer<T> {
   response: Response;
 }
 
-/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure`, or passes an abort on. */
-export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, string>> {
-  let answer: Answer<T>;
+/** What comes from the service; throws a `Failure` if nothing does, and passes other errors on. */
+export async function reach<T>(awaited: Promise<T>): Promise<T> {
   try {
-    answer = await asked;
+    return await awaited;
   } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Failure(0, "unreachable", String(error));
+    // That is what `fetch` and its bodies throw where the network fails.
+    if (error instanceof TypeError) throw new Failure(0, "unreachable", String(error));
+    throw error;
   }
-  const { data, error, response } = answer;
+}
+
+/** The data of an answer, as JSON: no other form is asked for. Throws a `Failure` for a refusal. */
+export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, string>> {
+  const { data, error, response } = await reach(asked);
   if (response.ok) return data as Exclude<T, string>;
   const retry = response.headers.get("Retry-After") ?? undefined;
   if (isProblem(error)) {

@@ -63,6 +63,6 @@ async function read(id: string): Promise<void> {
     const path = { streamer_id: id };
     target.value = await ask(api.GET("/v1/streamers/{streamer_id}", { params: { path } }));
   } catch (error) {
-    target.value = error instanceof Failure ? error : new Failure(0, "unexpected", String(error));
+    target.value = Failure.of(error);
   }
 }

@@ -92,6 +92,8 @@ export const casesEn = {
   "case.verdict": "Verdict",
   "case.edges": "Edges ({n})",
   "case.graph": "Graph of {members} members and {edges} edges; the tables below say the same",
+  "case.graph.part":
+    "The graph has the {n} members of this page, of {all}. {edges} of their edges lead to members of other pages.",
   "case.events": "What happened",
   "alert.title": "Alerts",
   "alert.lists": "Watchlists",

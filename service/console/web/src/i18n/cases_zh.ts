@@ -93,6 +93,8 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "case.verdict": "判定",
   "case.edges": "关联（{n}）",
   "case.graph": "{members} 个成员、{edges} 条关联的图；下方表格内容相同",
+  "case.graph.part":
+    "图中是本页的 {n} 个成员（共 {all} 个），其中 {edges} 条关联通向其他页的成员。",
   "case.events": "经过",
   "alert.title": "告警",
   "alert.lists": "监控名单",

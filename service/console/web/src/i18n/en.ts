@@ -43,6 +43,7 @@ export const en = {
   "problem.rate_limited": "Too many requests with this key",
   "problem.not_found": "That is not there any more",
   "problem.unexpected": "The service had a problem",
+  "problem.page": "The answer could not be shown",
   "problem.later": "Try again in {seconds} s.",
   "problem.request": "Request {id}",
 

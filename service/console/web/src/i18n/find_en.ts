@@ -82,6 +82,22 @@ export const findEn = {
   "find.case.do": "Begin",
   "find.took": "{ms} ms",
 
+  "rate.switch": "Rate",
+  "rate.column": "Fits?",
+  "rate.of": "How well {id} fits",
+  "rate.none": "not rated",
+  "rate.0": "0 does not fit",
+  "rate.1": "1 somewhat",
+  "rate.2": "2 fits",
+  "rate.3": "3 just what was wanted",
+  "rate.how":
+    "Press 0 to 3 on a streamer, or Backspace to take a rating back. A rating is kept with the seeds and filters, and measures models.",
+  "rate.pair": "How well does {b} fit a search for streamers like {a}?",
+  "rate.cannot.seeds":
+    "Nobody can be rated here: ratings belong to questions of stored streamers without weights.",
+  "rate.cannot.many": "Nobody can be rated here: ratings belong to questions of up to {n} seeds.",
+  "keys.rate": "rate a streamer as an answer, while “Rate” is on",
+
   "why.contacts": "both name the contact",
   "why.tags": "both tag",
   "why.titles": "same title",

@@ -84,6 +84,21 @@ export const findZh: Record<keyof typeof findEn, string> = {
   "find.case.do": "立案",
   "find.took": "{ms} 毫秒",
 
+  "rate.switch": "评分",
+  "rate.column": "符合？",
+  "rate.of": "{id} 的符合程度",
+  "rate.none": "未评分",
+  "rate.0": "0 不符合",
+  "rate.1": "1 有些符合",
+  "rate.2": "2 符合",
+  "rate.3": "3 正是所要",
+  "rate.how":
+    "在某个主播上按 0 到 3 评分，按 Backspace 撤回。评分与种子和筛选条件一起保存，用来衡量模型。",
+  "rate.pair": "如果要找像 {a} 的主播，{b} 有多符合？",
+  "rate.cannot.seeds": "这里不能评分：评分只属于以已存主播为种子且不带权重的问题。",
+  "rate.cannot.many": "这里不能评分：评分只属于种子不超过 {n} 个的问题。",
+  "keys.rate": "开启“评分”时，为主播评分",
+
   "why.contacts": "相同联系方式",
   "why.tags": "共同标签",
   "why.titles": "相同标题",

@@ -43,6 +43,7 @@ export const zh: Record<keyof typeof en, string> = {
   "problem.rate_limited": "这个密钥的请求过多",
   "problem.not_found": "内容已不存在",
   "problem.unexpected": "服务出现问题",
+  "problem.page": "无法显示收到的答复",
   "problem.later": "请在 {seconds} 秒后重试。",
   "problem.request": "请求 {id}",
 

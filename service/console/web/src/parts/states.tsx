@@ -21,8 +21,14 @@ export function Empty(props: { title: string; remedy?: string; children?: Compon
   );
 }
 
+/** Nothing came from the service. */
+function isLost(failure: Failure): boolean {
+  return failure.code === "unreachable";
+}
+
 function titleOf(failure: Failure): string {
-  if (failure.status === 0) return t("problem.unreachable");
+  if (isLost(failure)) return t("problem.unreachable");
+  if (failure.status === 0) return t("problem.page");
   if (failure.status === 403) return t("problem.missing_scope");
   if (failure.status === 429) return t("problem.rate_limited");
   if (failure.status === 404) return t("problem.not_found");
@@ -36,7 +42,7 @@ export function Problem(props: {
   children?: ComponentChildren;
 }) {
   const { failure, again } = props;
-  const detail = failure.status === 0 ? t("problem.unreachable.remedy") : failure.message;
+  const detail = isLost(failure) ? t("problem.unreachable.remedy") : failure.message;
   return (
     <div class="problem" role="alert">
       <p class="problem-title">{titleOf(failure)}</p>

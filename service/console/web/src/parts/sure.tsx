@@ -1,6 +1,7 @@
 /** Asks before what can't be taken back is done. */
 import type { ComponentChildren } from "preact";
 import type { Failure } from "../api/client";
+import { isFirst } from "../state/acting";
 import { Dialog } from "./dialog";
 import { Problem } from "./states";
 
@@ -18,7 +19,12 @@ export function Sure(props: {
       title={props.title}
       close={props.close}
       actions={
-        <button type="button" class="danger" disabled={props.isActing} onClick={props.act}>
+        <button
+          type="button"
+          class="danger"
+          disabled={props.isActing}
+          onClick={(event) => isFirst(event) && props.act()}
+        >
           {props.label}
         </button>
       }

@@ -10,6 +10,7 @@ const KEYS: [string[], Text][] = [
   [["z"], "keys.undo"],
   [["x", "n", "u"], "keys.judge"],
   [["y", "n", "u"], "keys.decide"],
+  [["0", "1", "2", "3"], "keys.rate"],
   [["m"], "keys.note"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],

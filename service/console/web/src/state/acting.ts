@@ -8,6 +8,20 @@ export interface Acting {
   /** What failed is told no longer. */
   forget: () => void;
   acting: boolean;
+  /** Attributes of a button whose action uses `act`: it keeps the focus; a double click is one. */
+  press: (action: () => Promise<void>) => Pressed;
+}
+
+interface Pressed {
+  type: "button";
+  "aria-disabled": boolean;
+  onClick: (event: MouseEvent) => void;
+  onKeyDown: (event: KeyboardEvent) => void;
+}
+
+/** Whether a click is not the second one of a double click, which is for what was there before. */
+export function isFirst(event: MouseEvent): boolean {
+  return event.detail < 2;
 }
 
 /** For what a page changes: one change is under way at most, and the last failure is known. */
@@ -23,11 +37,23 @@ export function useActing(): Acting {
     try {
       await work();
     } catch (error) {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+      setWrong(Failure.of(error));
     } finally {
       busy.current = false;
       setActing(false);
     }
   };
-  return { act, wrong, forget: () => setWrong(null), acting };
+  const press = (action: () => Promise<void>): Pressed => ({
+    type: "button",
+    // One that is `disabled` loses the focus, which a dialog could not give back.
+    "aria-disabled": acting,
+    onClick: (event) => {
+      if (isFirst(event)) void action();
+    },
+    // Enter that is held down clicks again and again.
+    onKeyDown: (event) => {
+      if (event.repeat && event.key === "Enter") event.preventDefault();
+    },
+  });
+  return { act, wrong, forget: () => setWrong(null), acting, press };
 }

@@ -1,6 +1,9 @@
-import { useEffect, useRef } from "preact/hooks";
+import { useLayoutEffect, useRef } from "preact/hooks";
 
 export type Keys = Record<string, () => void>;
+
+/** Letters that act once however long they are held down; others move, as arrows do. */
+const ONCE = /^[a-il-z]$/;
 
 /** Whether a key belongs to what has the focus: a field takes letters, a dialog everything. */
 function isTaken(event: KeyboardEvent): boolean {
@@ -18,12 +21,13 @@ function isTaken(event: KeyboardEvent): boolean {
 export function useKeys(keys: Keys): void {
   const latest = useRef(keys);
   latest.current = keys;
-  useEffect(() => {
+  // Before it is painted: keys that follow at once are for what is seen.
+  useLayoutEffect(() => {
     const onKey = (event: KeyboardEvent): void => {
       const act = isTaken(event) ? undefined : latest.current[event.key];
       if (!act) return;
       event.preventDefault();
-      act();
+      if (!event.repeat || !ONCE.test(event.key)) act();
     };
     addEventListener("keydown", onKey);
     return () => removeEventListener("keydown", onKey);

@@ -12,7 +12,6 @@ export const mapEn = {
   "map.fit.again": "Make it anew",
   "map.fitted": "Laid out by {n} streamers, {time}",
   "map.fitting": "The map is being made …",
-  "map.fitting.eta": "The map is being made: {eta} s left",
   "map.at": "Show a streamer",
   "map.around": "Around {id}",
   "map.colours": "Colour by",
@@ -33,6 +32,8 @@ export const mapEn = {
   "map.found.first": "These are the {n} nearest to the middle; zoom in for others.",
   "map.show": "Show {id} on the map",
   "map.similar": "Find similar ones",
+  "map.save": "Save a list of similar ones",
+  "map.save.title": "A list of streamers like the {n} nearest to the middle",
   "map.exclude": "Find without these",
   "map.no.webgl": "This browser can't draw the map: it has no WebGL2. The list works without it.",
 } as const;

@@ -13,7 +13,6 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.fit.again": "重新生成",
   "map.fitted": "依据 {n} 位主播排布，{time}",
   "map.fitting": "正在生成地图…",
-  "map.fitting.eta": "正在生成地图：还需 {eta} 秒",
   "map.at": "显示一位主播",
   "map.around": "{id} 周围",
   "map.colours": "着色依据",
@@ -34,6 +33,8 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.found.first": "这是离中心最近的 {n} 位；放大可看其他。",
   "map.show": "在地图上显示 {id}",
   "map.similar": "查找相似的",
+  "map.save": "保存相似主播名单",
+  "map.save.title": "与最靠近中心的 {n} 位相似的主播名单",
   "map.exclude": "查找时排除这些",
   "map.no.webgl": "此浏览器没有 WebGL2，无法绘制地图。列表仍可使用。",
 };

@@ -4,6 +4,7 @@ import { streamer } from "../../api/profiles";
 import { named, percent, t, time } from "../../i18n";
 import { Name } from "../../parts/profile";
 import { Words } from "../../parts/words";
+import type { Acting } from "../../state/acting";
 import { hrefOf } from "../../state/location";
 
 export type State = Schemas["AlertIn"]["state"];
@@ -12,11 +13,11 @@ export function Alert(props: {
   alert: Schemas["AlertOut"];
   row: number;
   isCurrent: boolean;
-  isActing: boolean;
   choose: () => void;
-  decide: (to: State) => void;
+  /** Attributes of the button that decides. */
+  deciding: (to: State) => ReturnType<Acting["press"]>;
 }) {
-  const { alert, isActing, decide } = props;
+  const { alert, deciding } = props;
   const { streamer_id: id, seed_id: seed } = alert;
   return (
     <li class="alert">
@@ -43,20 +44,16 @@ export function Alert(props: {
       </p>
       <p class="actions">
         {alert.state !== "confirmed" && (
-          <button type="button" disabled={isActing} onClick={() => decide("confirmed")}>
+          <button {...deciding("confirmed")}>
             {t("alert.confirm")} <kbd>y</kbd>
           </button>
         )}
         {alert.state !== "dismissed" && (
-          <button type="button" disabled={isActing} onClick={() => decide("dismissed")}>
+          <button {...deciding("dismissed")}>
             {t("alert.dismiss")} <kbd>n</kbd>
           </button>
         )}
-        {alert.state !== "open" && (
-          <button type="button" disabled={isActing} onClick={() => decide("open")}>
-            {t("alert.reopen")}
-          </button>
-        )}
+        {alert.state !== "open" && <button {...deciding("open")}>{t("alert.reopen")}</button>}
         {seed && (
           <a class="button" href={hrefOf("compare", new URLSearchParams({ a: seed, b: id }))}>
             {t("alert.compare")}

@@ -50,29 +50,36 @@ export default function AlertsPage() {
           </a>
         </nav>
         {list && <OneWatchlist key={list} id={list} round={round} changed={decided} />}
-        <Inbox state={state} mode={mode} decided={decided} />
+        <Inbox key={`${state} ${mode} ${list}`} {...{ state, mode, list, decided }} />
       </section>
     </div>
   );
 }
 
-function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void }) {
-  const { state, mode } = props;
-  const { params } = place.value;
-  const list = params.get("list");
-  const cursor = params.get("cursor");
-  const { value, failure, again } = useAsked(`${state} ${mode} ${list} ${cursor}`, (signal) => {
-    const query = {
-      state,
-      mode,
-      limit: MOST,
-      ...(list && { watchlist_id: list }),
-      ...(cursor && { cursor }),
-    };
-    return ask(api.GET("/v1/alerts", { params: { query }, signal }));
-  });
+/** Made anew for each choice of alerts, so that no key decides on those that were shown before. */
+function Inbox(props: {
+  state: State;
+  mode: "on" | "shadow";
+  list: string | null;
+  decided: () => void;
+}) {
+  const { state, mode, list } = props;
+  const cursor = place.value.params.get("cursor");
+  const { value, failure, again, renew } = useAsked(
+    `${state} ${mode} ${list} ${cursor}`,
+    (signal) => {
+      const query = {
+        state,
+        mode,
+        limit: MOST,
+        ...(list && { watchlist_id: list }),
+        ...(cursor && { cursor }),
+      };
+      return ask(api.GET("/v1/alerts", { params: { query }, signal }));
+    },
+  );
   const [current, setCurrent] = useState(0);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, press } = useActing();
   const alerts = value?.alerts ?? [];
   const at = Math.min(current, Math.max(alerts.length - 1, 0));
   const focus = (row: number): void =>
@@ -87,8 +94,8 @@ function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void
         await ask(api.PUT("/v1/alerts/{alert_id}", { params: { path, header }, body }));
         say(t("alert.decided", { id: alert.streamer_id, state: t(`alert.state.${to}`) }));
       } finally {
-        again();
         props.decided();
+        await renew();
       }
     });
   const lookAgain = (): void => {
@@ -125,9 +132,8 @@ function Inbox(props: { state: State; mode: "on" | "shadow"; decided: () => void
               alert={alert}
               row={row}
               isCurrent={row === at}
-              isActing={acting}
               choose={() => setCurrent(row)}
-              decide={(to) => void decide(alert, to)}
+              deciding={(to) => press(() => decide(alert, to))}
             />
           ))}
         </ol>

@@ -8,7 +8,7 @@ import { Name } from "../../parts/profile";
 import { Loading, Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { Words } from "../../parts/words";
-import { useActing } from "../../state/acting";
+import { isFirst, useActing } from "../../state/acting";
 import { changed, go, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
@@ -91,7 +91,12 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
         <Seeds name="negative" label={t("watch.negative")} seeds={negative} set={setNegative} />
         <Choices {...{ probability, setProbability, mode, setMode }} />
         <p class="actions">
-          <button type="submit" class="primary" disabled={acting || !positive.length}>
+          <button
+            type="submit"
+            class="primary"
+            disabled={acting || !positive.length}
+            onClick={(event) => isFirst(event) || event.preventDefault()}
+          >
             {t("watch.save")}
           </button>
           <button type="button" class="danger" disabled={acting} onClick={() => setSure(true)}>

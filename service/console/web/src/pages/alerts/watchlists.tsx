@@ -21,7 +21,7 @@ export function Watchlists(props: { round: number; changed: () => void }) {
     const query = { limit: 50, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/watchlists", { params: { query }, signal }));
   });
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, press } = useActing();
   const turn = (list: Listed): Promise<void> =>
     act(async () => {
       const path = { watchlist_id: list.watchlist_id };
@@ -68,7 +68,7 @@ export function Watchlists(props: { round: number; changed: () => void }) {
             {list.beyond > 0 && (
               <p class="notice">{t("alert.beyond", { n: number(list.beyond) })}</p>
             )}
-            <button type="button" class="plain" disabled={acting} onClick={() => void turn(list)}>
+            <button {...press(() => turn(list))} class="plain">
               {t(list.mode === "on" ? "alert.turn.shadow" : "alert.turn.on")}
               <span class="unseen"> {list.name}</span>
             </button>

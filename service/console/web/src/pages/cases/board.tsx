@@ -5,12 +5,14 @@ import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
 import { NextPage } from "../../parts/next_page";
+import { RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { useActing } from "../../state/acting";
 import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { place } from "../../state/location";
+import { useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Closing } from "./closing";
 import { Deciding } from "./deciding";
@@ -31,24 +33,29 @@ function told({ joined_total, left_total, changed_total }: Differences): string 
 export function Board({ id }: { id: string }) {
   const path = { case_id: id };
   const cursor = place.value.params.get("members");
-  const { value, failure, again } = useAsked(`${id} ${cursor}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`${id} ${cursor}`, (signal) => {
     const query = { limit: MOST_MEMBERS, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/cases/{case_id}", { params: { path, query }, signal }));
   });
   const [current, setCurrent] = useState(0);
   const [edge, setEdge] = useState<Edge | null>(null);
   const [differences, setDifferences] = useState<Differences | null>(null);
-  const [jobId, setJobId] = useState<string | null>(null);
+  const [started, setStarted] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, forget, acting } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
+  // Also one that somebody else began, or this page before it was loaded anew.
+  const jobId = started ?? value?.job_id ?? null;
   const job = useFollowing(jobId, (end) => {
-    setJobId(null);
+    setStarted(null);
     setFailed(whyFailed(end));
     if (!(end instanceof Failure) && end.result) show(end.result["differences"] as Differences);
     again();
   });
 
   const members = value?.members ?? [];
+  const seeds = value?.seeds ?? [];
+  const others = members.map((each) => each.streamer_id).filter((name) => !seeds.includes(name));
+  const rating = useRating({ positive: seeds }, others);
   const at = Math.min(current, Math.max(members.length - 1, 0));
   const params = { path, header: { "if-match": `"${value?.revision}"` } };
   const show = (found: Differences): void => {
@@ -63,7 +70,7 @@ export function Board({ id }: { id: string }) {
         const done = await work();
         if (done) say(done);
       } finally {
-        again();
+        await renew();
       }
     });
   const expand = (how: "expand" | "rerun"): Promise<void> =>
@@ -73,7 +80,7 @@ export function Board({ id }: { id: string }) {
           ? await ask(api.POST("/v1/cases/{case_id}:expand", { params }))
           : await ask(api.POST("/v1/cases/{case_id}:rerun", { params }));
       if ("job_id" in ran) {
-        setJobId(ran.job_id);
+        setStarted(ran.job_id);
         return t("case.expanding");
       }
       show(ran.differences);
@@ -126,22 +133,18 @@ export function Board({ id }: { id: string }) {
         {t("case.seeds")}: <Words value={value.seeds.join(", ")} />
       </p>
       <div class="toolbar judging">
-        <button
-          type="button"
-          class="primary"
-          disabled={isBusy}
-          onClick={() => void expand("expand")}
-        >
+        <button {...press(() => expand("expand"))} class="primary" disabled={jobId !== null}>
           {t("case.expand")}
         </button>
         {value.run && (
-          <button type="button" disabled={isBusy} onClick={() => void expand("rerun")}>
+          <button {...press(() => expand("rerun"))} disabled={jobId !== null}>
             {t("case.rerun")}
           </button>
         )}
         <Deciding
           who={members[at]?.streamer_id}
-          isActing={isBusy}
+          isOff={jobId !== null}
+          press={press}
           decide={decide}
           focusMember={() => focus(at)}
         />
@@ -149,6 +152,7 @@ export function Board({ id }: { id: string }) {
           {t("dup.undo")} <kbd>z</kbd>
         </button>
         <span class="spring" />
+        <RatingSwitch rating={rating} />
         <Closing id={id} title={value.title} revision={value.revision} />
       </div>
       {(failure ?? wrong) && <Problem failure={(failure ?? wrong)!} again={lookAgain} />}
@@ -170,11 +174,22 @@ export function Board({ id }: { id: string }) {
           <Graph
             members={members}
             edges={value.edges}
+            total={value.total_known}
             current={at}
             choose={setEdge}
             chooseMember={setCurrent}
           />
-          <Members members={members} current={at} setCurrent={setCurrent} />
+          <RatingNotice
+            rating={rating}
+            current={others.find((name) => name === members[at]?.streamer_id)}
+          />
+          <Members
+            members={members}
+            current={at}
+            setCurrent={setCurrent}
+            rating={rating}
+            seeds={seeds}
+          />
           <NextPage next={value.next_cursor} name="members" />
           <Edges edges={value.edges} chosen={edge} choose={setEdge} />
           {edge && <Evidence edge={edge} close={() => setEdge(null)} />}

@@ -1,12 +1,14 @@
 /** Verdicts on the member that is chosen, each with a note if there is one. */
 import { useState } from "preact/hooks";
 import { t } from "../../i18n";
+import type { Acting } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { VERDICTS, type Verdict } from "./members";
 
 export function Deciding(props: {
   who: string | undefined;
-  isActing: boolean;
+  isOff: boolean;
+  press: Acting["press"];
   /** Whether it was taken; otherwise the note stays. */
   decide: (verdict: Verdict, note: string) => Promise<boolean>;
   focusMember: () => void;
@@ -26,9 +28,8 @@ export function Deciding(props: {
       {VERDICTS.map(([verdict, key]) => (
         <button
           key={verdict}
-          type="button"
-          disabled={props.isActing || !props.who}
-          onClick={() => void decide(verdict)}
+          {...props.press(() => decide(verdict))}
+          disabled={props.isOff || !props.who}
         >
           {t(`case.${verdict}`)} <kbd>{key}</kbd>
         </button>

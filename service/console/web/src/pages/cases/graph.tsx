@@ -1,6 +1,6 @@
 /** Members in circles by their hops; the tables beside it say the same. */
 import { useState } from "preact/hooks";
-import { t } from "../../i18n";
+import { number, t } from "../../i18n";
 import type { Edge } from "./board";
 import type { Member } from "./members";
 
@@ -38,6 +38,8 @@ function placed(members: readonly Member[]): Map<string, Point> {
 export function Graph(props: {
   members: Member[];
   edges: Edge[];
+  /** Members of the whole case: they come in pages, and those of one page are drawn. */
+  total: number;
   current: number;
   choose: (edge: Edge) => void;
   chooseMember: (row: number) => void;
@@ -45,8 +47,19 @@ export function Graph(props: {
   const furthest = Math.max(...props.members.map((member) => member.hop));
   const [most, setMost] = useState<number | null>(null);
   const shown = props.members.filter((member) => most === null || member.hop <= most);
+  const here = new Set(props.members.map((member) => member.streamer_id));
+  const leading = props.edges.filter((edge) => !here.has(edge.a) || !here.has(edge.b));
   return (
     <>
+      {props.members.length < props.total && (
+        <p class="notice">
+          {t("case.graph.part", {
+            n: number(props.members.length),
+            all: number(props.total),
+            edges: number(leading.length),
+          })}
+        </p>
+      )}
       {furthest > 1 && (
         <label>
           {t("case.hops")}{" "}

@@ -3,7 +3,10 @@ import { streamer } from "../../api/profiles";
 import type { Schemas } from "../../api/client";
 import { percent, t } from "../../i18n";
 import { Name } from "../../parts/profile";
+import { isRated, RatingChoice } from "../../rating/shown";
 import { Words } from "../../parts/words";
+
+import type { RatingOf } from "../../rating/given";
 
 /** As an answer has it, whose pairs are read as lists. */
 export type Member = Omit<Schemas["CaseMemberOut"], "weakest_link" | "leaves_if"> & {
@@ -19,6 +22,9 @@ export const VERDICTS = [
 export function Members(props: {
   members: Member[];
   current: number;
+  /** Of members as answers to the case's seeds, who are none themselves. */
+  rating: RatingOf;
+  seeds: string[];
   setCurrent: (row: number) => void;
 }) {
   return (
@@ -40,6 +46,7 @@ export function Members(props: {
             {t("case.weakest")}
           </th>
           <th scope="col">{t("case.verdict")}</th>
+          {isRated(props.rating) && <th scope="col">{t("rate.column")}</th>}
         </tr>
       </thead>
       <tbody>
@@ -74,6 +81,13 @@ export function Members(props: {
                 </span>
               )}
             </td>
+            {isRated(props.rating) && (
+              <td>
+                {props.seeds.includes(member.streamer_id) || (
+                  <RatingChoice rating={props.rating} id={member.streamer_id} />
+                )}
+              </td>
+            )}
           </tr>
         ))}
       </tbody>

@@ -1,12 +1,15 @@
 /** One group: its pairs two columns at a time, judged by keys. */
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, Failure } from "../../api/client";
+import { api, ask } from "../../api/client";
 import { named, number, t, type Text } from "../../i18n";
+import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
+import { useActing } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
+import { useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Side } from "../compare/page";
 import { judge, nameOf, review, takeBack, type Edge, type Group, type Verdict } from "./pairs";
@@ -27,9 +30,8 @@ export function Review({ groupId }: { groupId: string }) {
   const [given, setGiven] = useState<ReadonlyMap<string, Verdict | null>>(new Map());
   const [steps, setSteps] = useState<Step[]>([]);
   const [chosen, setChosen] = useState<number | null>(null);
-  const [wrong, setWrong] = useState<Failure | null>(null);
   const [overruled, setOverruled] = useState<string[]>([]);
-  const [sending, setSending] = useState(false);
+  const { act, wrong, acting, press } = useActing();
 
   const pairs = value?.pairs ?? [];
   const verdictOf = (pair: Edge): Verdict | undefined => {
@@ -39,19 +41,8 @@ export function Review({ groupId }: { groupId: string }) {
   const next = pairs.findIndex((pair) => !verdictOf(pair));
   const at = chosen ?? next;
   const pair = pairs[at];
+  const rating = useRating(pair ? { positive: [pair.a] } : null, pair ? [pair.b] : []);
 
-  const act = async (work: () => Promise<void>): Promise<void> => {
-    if (sending) return;
-    setSending(true);
-    setWrong(null);
-    try {
-      await work();
-    } catch (error) {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
-    } finally {
-      setSending(false);
-    }
-  };
   const give = (verdict: Verdict): Promise<void> =>
     act(async () => {
       if (!pair) return;
@@ -99,15 +90,14 @@ export function Review({ groupId }: { groupId: string }) {
           VERDICTS.map(([verdict, key, text]) => (
             <button
               key={verdict}
-              type="button"
+              {...press(() => give(verdict))}
               class={`verdict-button ${verdict}`}
               aria-pressed={verdictOf(pair) === verdict}
-              disabled={sending}
-              onClick={() => void give(verdict)}
             >
               {t(text)} <kbd>{key}</kbd>
             </button>
           ))}
+        {pair && <RatingSwitch rating={rating} />}
         {pair && (
           <button type="button" class="plain" onClick={() => move(1)}>
             {t("dup.skip")} <kbd>j</kbd>
@@ -116,7 +106,7 @@ export function Review({ groupId }: { groupId: string }) {
         <button
           type="button"
           class="plain"
-          disabled={!steps.length || sending}
+          disabled={!steps.length || acting}
           onClick={() => void undo()}
         >
           {t("dup.undo")} <kbd>z</kbd>
@@ -126,6 +116,12 @@ export function Review({ groupId }: { groupId: string }) {
       {overruled.length > 0 && (
         <p class="notice" role="status">
           {t("dup.overrules", { pairs: overruled.join(", ") })}
+        </p>
+      )}
+      {pair && <RatingNotice rating={rating} current={pair.b} />}
+      {pair && isRated(rating) && (
+        <p>
+          {t("rate.pair", { a: pair.a, b: pair.b })} <RatingChoice rating={rating} id={pair.b} />
         </p>
       )}
       {pair ? (

@@ -3,9 +3,11 @@ import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import type { Failure } from "../../api/client";
 import { number, t } from "../../i18n";
+import { RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { useKeys } from "../../state/keyboard";
 import { changed, go, place } from "../../state/location";
+import { ratedOf, useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Filters } from "./filters";
 import { Panel } from "./panel";
@@ -23,6 +25,8 @@ export function FindPage() {
   const asked = question.like.length ? JSON.stringify(bodyOf(question, null)) : null;
   const { value: found, failure, waiting, again } = useAsked(asked, (s) => find(question, s));
   const hits = found?.rows ?? [];
+  const ids = hits.map((hit) => hit.streamer_id);
+  const rating = useRating(ratedOf(bodyOf(question, null)), ids);
 
   useEffect(() => setCurrent(-1), [asked]);
   const open = (id: string | null): void => go("find", changed({ open: id }), true);
@@ -49,7 +53,7 @@ export function FindPage() {
     z: undo,
   });
 
-  const chosen = hits.map((hit) => hit.streamer_id).filter((id) => selected.has(id));
+  const chosen = ids.filter((id) => selected.has(id));
   return (
     <div class={opened ? "find with-panel" : "find"}>
       <div class="list">
@@ -64,6 +68,7 @@ export function FindPage() {
               <span>{t("find.results", { n: number(hits.length) })}</span>
               <span class="quiet">{t("find.took", { ms: found.took_ms.toFixed(0) })}</span>
               <span class="spring" />
+              <RatingSwitch rating={rating} />
               <Shelf question={question} found={found} chosen={chosen} exclude={exclude} />
             </div>
             {question.exclude.length > 0 && (
@@ -75,12 +80,14 @@ export function FindPage() {
               </p>
             )}
             <Warnings found={found} />
+            <RatingNotice rating={rating} current={opened ?? ids[current]} />
             {hits.length ? (
               <Results
                 hits={hits}
                 current={current}
                 opened={opened}
                 selected={selected}
+                rating={rating}
                 select={(ids, on) => {
                   const next = new Set(selected);
                   for (const id of ids) on ? next.add(id) : next.delete(id);

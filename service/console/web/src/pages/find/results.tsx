@@ -1,6 +1,8 @@
 /** The list: rank, streamer, score, precision, why. */
 import { percent, t } from "../../i18n";
+import { isRated, RatingChoice } from "../../rating/shown";
 import { Words } from "../../parts/words";
+import type { RatingOf } from "../../rating/given";
 import type { Hit } from "./question";
 import { ReasonsLine } from "./reasons";
 
@@ -11,6 +13,7 @@ interface Props {
   current: number;
   opened: string | null;
   selected: ReadonlySet<string>;
+  rating: RatingOf;
   select: (ids: string[], on: boolean) => void;
   open: (id: string, row: number) => void;
 }
@@ -59,6 +62,7 @@ export function Results(props: Props) {
           <th scope="col" class="number">
             {t("find.right")}
           </th>
+          {isRated(props.rating) && <th scope="col">{t("rate.column")}</th>}
           <th scope="col" class="wide">
             {t("find.kind")}
           </th>
@@ -69,7 +73,7 @@ export function Results(props: Props) {
         {hits.map((hit, row) => [
           row === end && (
             <tr key="end" class="end">
-              <td colSpan={7}>{t("find.ends")}</td>
+              <td colSpan={isRated(props.rating) ? 8 : 7}>{t("find.ends")}</td>
             </tr>
           ),
           <Row key={hit.streamer_id} hit={hit} row={row} list={props} />,
@@ -116,6 +120,11 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
           percent(hit.precision)
         )}
       </td>
+      {isRated(list.rating) && (
+        <td>
+          <RatingChoice rating={list.rating} id={id} />
+        </td>
+      )}
       <td class="wide">
         {category && <Words value={category} />}{" "}
         {language && (

@@ -70,7 +70,9 @@ export function Shelf(props: {
   );
 }
 
-function SaveList(props: {
+/** Saves a question as a list, and opens that. */
+export function SaveList(props: {
+  heading?: string;
   question: Question;
   chosen: string[];
   isExplained: boolean;
@@ -89,7 +91,7 @@ function SaveList(props: {
       go("lists", new URLSearchParams({ list: name }));
     });
   return (
-    <Dialog title={t("find.save.title")} close={props.close}>
+    <Dialog title={props.heading ?? t("find.save.title")} close={props.close}>
       <form
         class="dialog-form"
         onSubmit={(event) => {

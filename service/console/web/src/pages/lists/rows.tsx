@@ -1,9 +1,12 @@
-/** The rows of a run, with their reasons in words; of long runs, some at a time. */
+/** The rows of a run, with their reasons in words, and how well they fit; of long runs, some at a time. */
 import { useState } from "preact/hooks";
 import type { Schemas } from "../../api/client";
 import { number, percent, t } from "../../i18n";
+import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Words } from "../../parts/words";
+import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
+import { ratedOf, useRating, type RatingOf } from "../../rating/given";
 
 type Row = Schemas["ListRowOut"];
 const AT_ONCE = 500;
@@ -13,11 +16,36 @@ function textOf(row: Row, field: string): string {
   return typeof value === "string" ? value : "";
 }
 
-export function Rows({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
+interface Props {
+  rows: Row[];
+  question: Schemas["ListQuestionIn"];
+  isCompared: boolean;
+}
+
+export function Rows({ rows, question, isCompared }: Props) {
   const [shown, setShown] = useState(AT_ONCE);
+  const [current, setCurrent] = useState(-1);
+  const here = rows.slice(0, shown);
+  const ids = here.map((row) => row.streamer_id);
+  const rating = useRating(ratedOf(question), ids);
+  const move = (step: number): void => {
+    const row = Math.min(Math.max(current + step, 0), here.length - 1);
+    document.querySelector<HTMLElement>(`[data-row="${row}"]`)?.focus();
+  };
+  useKeys({ j: () => move(1), k: () => move(-1) });
   return (
     <>
-      <Table rows={rows.slice(0, shown)} isCompared={isCompared} />
+      <p class="actions">
+        <RatingSwitch rating={rating} />
+      </p>
+      <RatingNotice rating={rating} current={ids[current]} />
+      <Table
+        rows={here}
+        isCompared={isCompared}
+        rating={rating}
+        current={current}
+        setCurrent={setCurrent}
+      />
       {shown < rows.length && (
         <p class="actions">
           <button type="button" onClick={() => setShown(shown + AT_ONCE)}>
@@ -29,7 +57,14 @@ export function Rows({ rows, isCompared }: { rows: Row[]; isCompared: boolean })
   );
 }
 
-function Table({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
+function Table(props: {
+  rows: Row[];
+  isCompared: boolean;
+  rating: RatingOf;
+  current: number;
+  setCurrent: (row: number) => void;
+}) {
+  const { rows, isCompared, rating } = props;
   return (
     <table class="results">
       <caption class="unseen">{t("list.found", { n: rows.length })}</caption>
@@ -45,6 +80,7 @@ function Table({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
           <th scope="col" class="number">
             {t("find.right")}
           </th>
+          {isRated(rating) && <th scope="col">{t("rate.column")}</th>}
           <th scope="col" class="wide">
             {t("find.kind")}
           </th>
@@ -52,11 +88,15 @@ function Table({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
         </tr>
       </thead>
       <tbody>
-        {rows.map((row) => (
-          <tr key={row.streamer_id}>
+        {rows.map((row, place) => (
+          <tr key={row.streamer_id} class={place === props.current ? "current" : ""}>
             <td class="number rank quiet">{row.rank}</td>
             <th scope="row">
-              <a href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}>
+              <a
+                href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}
+                data-row={place}
+                onFocus={() => props.setCurrent(place)}
+              >
                 <Words value={textOf(row, "name") || row.streamer_id} />
               </a>{" "}
               <span class="id quiet">{row.streamer_id}</span>{" "}
@@ -64,6 +104,11 @@ function Table({ rows, isCompared }: { rows: Row[]; isCompared: boolean }) {
             </th>
             <td class="number">{row.score.toFixed(3)}</td>
             <td class="number">{row.precision === null ? "–" : percent(row.precision)}</td>
+            {isRated(rating) && (
+              <td>
+                <RatingChoice rating={rating} id={row.streamer_id} />
+              </td>
+            )}
             <td class="wide">
               <Words value={textOf(row, "category")} />
             </td>

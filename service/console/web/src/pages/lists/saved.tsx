@@ -27,7 +27,7 @@ interface Later {
 
 export function SavedList({ name }: { name: string }) {
   const params = { path: { list_name: name } };
-  const { value, failure, again } = useAsked(name, (signal) =>
+  const { value, failure, again, renew } = useAsked(name, (signal) =>
     ask(api.GET("/v1/lists/{list_name}", { params, signal })),
   );
   const [answer, setAnswer] = useState<Answer | null>(null);
@@ -36,7 +36,7 @@ export function SavedList({ name }: { name: string }) {
   const [sure, setSure] = useState(false);
   const [later, setLater] = useState<Later | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, acting, press } = useActing();
   const job = useFollowing(later?.jobId ?? null, (end) => {
     const { jobId, format } = later!;
     setLater(null);
@@ -59,7 +59,7 @@ export function SavedList({ name }: { name: string }) {
       const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
       if ("rows" in found) {
         setAnswer(found);
-        again();
+        await renew();
       } else setLater({ jobId: (found as Schemas["JobOut"]).job_id, format: "json" });
     });
   /** Of the same question; no run is kept of it. */
@@ -81,12 +81,11 @@ export function SavedList({ name }: { name: string }) {
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
       go("lists");
     });
-  useKeys({ r: () => void run() });
+  useKeys({ r: () => void (later === null && run()) });
 
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
-  const isBusy = acting || later !== null;
   return (
     <>
       <h2>
@@ -97,13 +96,13 @@ export function SavedList({ name }: { name: string }) {
         {t("list.asks", { n: number(value.question.k ?? 200) })}
       </p>
       <div class="toolbar">
-        <button type="button" class="primary" disabled={isBusy} onClick={() => void run()}>
+        <button {...press(run)} class="primary" disabled={later !== null}>
           {t("list.run")} <kbd>r</kbd>
         </button>
-        <button type="button" disabled={isBusy} onClick={() => void save("xlsx")}>
+        <button {...press(() => save("xlsx"))} disabled={later !== null}>
           {t("list.xlsx")}
         </button>
-        <button type="button" disabled={isBusy} onClick={() => void save("csv")}>
+        <button {...press(() => save("csv"))} disabled={later !== null}>
           {t("find.download")}
         </button>
         <button type="button" disabled={!rows.length} onClick={() => setWriting(true)}>
@@ -146,7 +145,11 @@ export function SavedList({ name }: { name: string }) {
               {t("list.new.only")}
             </label>
           )}
-          <Rows rows={rows} isCompared={answer.provenance.previous_run !== null} />
+          <Rows
+            rows={rows}
+            question={value.question}
+            isCompared={answer.provenance.previous_run !== null}
+          />
         </>
       )}
       <Runs runs={value.runs} />

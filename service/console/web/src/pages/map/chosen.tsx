@@ -5,13 +5,16 @@ import { number, t } from "../../i18n";
 import { download } from "../../parts/download";
 import { Words } from "../../parts/words";
 import { hrefOf } from "../../state/location";
-import { BeginCase, MOST_SEEDS } from "../find/shelf";
+import { questionOf } from "../find/question";
+import { BeginCase, MOST_SEEDS, SaveList } from "../find/shelf";
 import type { Place } from "./points";
 
 export type Selected = Schemas["SelectedOut"];
 /** Who is listed, and in the file. */
 export const MOST_CHOSEN = 1000;
 const MOST_SHOWN = 100;
+/** Of a list, unless another number is given. */
+const ROWS = "200";
 
 export function Chosen(props: {
   found: Selected;
@@ -80,7 +83,7 @@ function csvOf(found: Selected): Blob {
 }
 
 function Actions({ found, ids }: { found: Selected; ids: string[] }) {
-  const [isAsking, setAsking] = useState(false);
+  const [asking, setAsking] = useState<"list" | "case" | null>(null);
   const seeds = ids.slice(0, MOST_SEEDS);
   const link = (page: string, name: string, some: readonly string[]): string =>
     hrefOf(page, new URLSearchParams({ [name]: some.join() }));
@@ -92,7 +95,10 @@ function Actions({ found, ids }: { found: Selected; ids: string[] }) {
       <a class="button" href={link("find", "exclude", ids)}>
         {t("map.exclude")}
       </a>
-      <button type="button" onClick={() => setAsking(true)}>
+      <button type="button" onClick={() => setAsking("list")}>
+        {t("map.save")}
+      </button>
+      <button type="button" onClick={() => setAsking("case")}>
         {t("find.case")}
       </button>
       <a class="button" href={link("alerts", "watch", seeds)}>
@@ -101,7 +107,16 @@ function Actions({ found, ids }: { found: Selected; ids: string[] }) {
       <button type="button" onClick={() => download("map.csv", csvOf(found))}>
         {t("find.download")}
       </button>
-      {isAsking && <BeginCase seeds={seeds} close={() => setAsking(false)} />}
+      {asking === "list" && (
+        <SaveList
+          heading={t("map.save.title", { n: seeds.length })}
+          question={questionOf(new URLSearchParams({ like: seeds.join(), k: ROWS }))}
+          chosen={[]}
+          isExplained={false}
+          close={() => setAsking(null)}
+        />
+      )}
+      {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
     </div>
   );
 }

@@ -1,43 +1,30 @@
 /** The state of the layout: how old it is, and the job that fits another one. */
-import { useEffect, useState } from "preact/hooks";
-import { api, ask, type Schemas } from "../../api/client";
+import { useState } from "preact/hooks";
+import { api, ask, type Failure, type Schemas } from "../../api/client";
 import { number, t, time } from "../../i18n";
+import { JobProgress } from "../../parts/job_progress";
 import { Empty, Problem } from "../../parts/states";
 import { useActing } from "../../state/acting";
+import { useFollowing, whyFailed } from "../../state/following";
 
 export type State = Schemas["LayoutsOut"];
-type Job = Schemas["JobOut"];
-const EVERY_MS = 1000;
-
-function isGoingOn(job: Job): boolean {
-  return job.state === "queued" || job.state === "running";
-}
 
 /** `done`: another layout was fitted. */
 export function LayoutState({ state, done }: { state: State; done: () => void }) {
-  const [job, setJob] = useState<Job | null>(null);
+  const [jobId, setJobId] = useState<string | null>(null);
+  const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, acting } = useActing();
+  const job = useFollowing(jobId, (end) => {
+    const failure = whyFailed(end);
+    setJobId(null);
+    setFailed(failure);
+    if (!failure) done();
+  });
   const fit = (): Promise<void> =>
-    act(async () => setJob(await ask(api.POST("/v1/layouts:fit", {}))));
-  const jobId = job && isGoingOn(job) ? job.job_id : null;
-  useEffect(() => {
-    if (!jobId) return;
-    const abort = new AbortController();
-    const params = { path: { job_id: jobId } };
-    const timer = setInterval(() => {
-      ask(api.GET("/v1/jobs/{job_id}", { params, signal: abort.signal })).then(
-        (now) => {
-          setJob(now);
-          if (now.state === "succeeded") done();
-        },
-        () => undefined, // it is asked again
-      );
-    }, EVERY_MS);
-    return () => {
-      clearInterval(timer);
-      abort.abort();
-    };
-  }, [jobId]);
+    act(async () => {
+      setFailed(null);
+      setJobId((await ask(api.POST("/v1/layouts:fit", {}))).job_id);
+    });
   const { current } = state;
   const button = (
     <button type="button" disabled={acting || jobId !== null} onClick={() => void fit()}>
@@ -58,27 +45,14 @@ export function LayoutState({ state, done }: { state: State; done: () => void })
           {button}
         </Empty>
       )}
-      {job && <Progress job={job} />}
+      {job && (
+        <p class="map-state" role="status">
+          {t("map.fitting")} <JobProgress job={job} />
+        </p>
+      )}
       {state.problem && <p class="notice words">{state.problem}</p>}
+      {failed && <Problem failure={failed} />}
       {wrong && <Problem failure={wrong} />}
     </>
-  );
-}
-
-function Progress({ job }: { job: Job }) {
-  const { done, total, eta_s } = job.progress;
-  if (job.error) {
-    return (
-      <p class="notice words" role="alert">
-        {job.error.detail}
-      </p>
-    );
-  }
-  if (!isGoingOn(job)) return null;
-  return (
-    <p class="map-state" role="status">
-      <progress max={total ?? 1} value={done} aria-label={t("run.progress")} />{" "}
-      {eta_s === null ? t("map.fitting") : t("map.fitting.eta", { eta: Math.ceil(eta_s) })}
-    </p>
   );
 }

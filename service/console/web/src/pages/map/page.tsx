@@ -48,7 +48,7 @@ function useCloud(colour: string | null) {
       setLoaded(coming.loaded);
     }).catch((error: unknown) => {
       if (abort.signal.aborted) return;
-      setFailure(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+      setFailure(Failure.of(error));
     });
     return () => abort.abort();
   }, [colour, round]);

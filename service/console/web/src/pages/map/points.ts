@@ -1,5 +1,5 @@
 /** The points of the map, as they come: any part from the beginning is spread over all of it. */
-import { api, ask } from "../../api/client";
+import { api, ask, reach } from "../../api/client";
 
 export const STEPS = 65534;
 
@@ -48,7 +48,7 @@ class Source {
 
   async take(size: number): Promise<Uint8Array<ArrayBuffer>> {
     while (this.size < size) {
-      const { value, done } = await this.reader.read();
+      const { value, done } = await reach(this.reader.read());
       if (done) throw new Error("the map ended before all of it was here");
       this.parts.push(value);
       this.size += value.length;

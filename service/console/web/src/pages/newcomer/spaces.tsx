@@ -1,25 +1,24 @@
 /** Spaces that the recommender handed over: generations with their checks, promoted, rolled back. */
-import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, Failure, type Schemas } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { named, number, t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
+import { Table } from "../../parts/table";
+import { useActing, type Acting } from "../../state/acting";
 
 type Space = Schemas["SpaceOut"];
 type Generation = Schemas["GenerationOut"];
-type Act = (work: Promise<unknown>) => void;
 
 export function Spaces() {
-  const { value, failure, again } = useAsked("spaces", (signal) =>
+  const { value, failure, again, renew } = useAsked("spaces", (signal) =>
     ask(api.GET("/v1/spaces", { signal })),
   );
-  const [wrong, setWrong] = useState<Failure | null>(null);
-  const act: Act = (work) => {
-    setWrong(null);
-    work.then(again, (error: unknown) => {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+  const { act, wrong, press } = useActing();
+  const change = (work: () => Promise<unknown>): Promise<void> =>
+    act(async () => {
+      await work();
+      await renew();
     });
-  };
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   if (!value.spaces.length) {
@@ -29,14 +28,28 @@ export function Spaces() {
     <>
       {wrong && <Problem failure={wrong} />}
       {value.spaces.map((space) => (
-        <One key={space.space} space={space} act={act} />
+        <One key={space.space} space={space} press={press} change={change} />
       ))}
     </>
   );
 }
 
-function One({ space, act }: { space: Space; act: Act }) {
-  const path = { space: space.space };
+function One(props: {
+  space: Space;
+  press: Acting["press"];
+  change: (work: () => Promise<unknown>) => Promise<void>;
+}) {
+  const { space, press, change } = props;
+  const rollBack = (): Promise<void> =>
+    change(() => {
+      const params = { path: { space: space.space } };
+      return ask(api.POST("/v1/spaces/{space}:rollback", { params }));
+    });
+  const promote = (generation: string): Promise<void> =>
+    change(() => {
+      const params = { path: { space: space.space, generation } };
+      return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
+    });
   return (
     <section aria-label={space.space}>
       <h2>{space.space}</h2>
@@ -44,67 +57,44 @@ function One({ space, act }: { space: Space; act: Act }) {
       {space.problem && <p class="problem">{t("space.problem", { why: space.problem })}</p>}
       {space.previous && (
         <p class="actions">
-          <button
-            type="button"
-            onClick={() => act(ask(api.POST("/v1/spaces/{space}:rollback", { params: { path } })))}
-          >
-            {t("space.back", { generation: space.previous })}
-          </button>
+          <button {...press(rollBack)}>{t("space.back", { generation: space.previous })}</button>
         </p>
       )}
-      <table>
-        <caption class="unseen">{space.space}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{t("space.generation")}</th>
-            <th scope="col">{t("run.state")}</th>
-            <th scope="col" class="wide">
-              {t("space.age")}
+      <Table
+        name={space.space}
+        columns={[
+          t("space.generation"),
+          t("run.state"),
+          [t("space.age"), "wide"],
+          [t("space.counts"), "number wide"],
+          t("space.checks"),
+        ]}
+      >
+        {space.generations.map((generation) => (
+          <tr key={generation.generation}>
+            <th scope="row" class="words">
+              {generation.generation}
             </th>
-            <th scope="col" class="number wide">
-              {t("space.counts")}
-            </th>
-            <th scope="col">{t("space.checks")}</th>
-            <th scope="col">
-              <span class="unseen">{t("app.more")}</span>
-            </th>
+            <td>{t(`space.state.${generation.state}`)}</td>
+            <td class="wide">{time(generation.created_at)}</td>
+            <td class="number wide">
+              {number(generation.counts.streamers)}, {number(generation.counts.users)}
+            </td>
+            <td>
+              <Checks generation={generation} />
+            </td>
+            <td>
+              {(generation.state === "checked" || generation.state === "previous") && (
+                <button {...press(() => promote(generation.generation))}>
+                  {t("space.promote")}
+                </button>
+              )}
+            </td>
           </tr>
-        </thead>
-        <tbody>
-          {space.generations.map((generation) => (
-            <tr key={generation.generation}>
-              <th scope="row" class="words">
-                {generation.generation}
-              </th>
-              <td>{t(`space.state.${generation.state}`)}</td>
-              <td class="wide">{time(generation.created_at)}</td>
-              <td class="number wide">
-                {number(generation.counts.streamers)}, {number(generation.counts.users)}
-              </td>
-              <td>
-                <Checks generation={generation} />
-              </td>
-              <td>
-                {(generation.state === "checked" || generation.state === "previous") && (
-                  <button
-                    type="button"
-                    onClick={() => act(promote(space.space, generation.generation))}
-                  >
-                    {t("space.promote")}
-                  </button>
-                )}
-              </td>
-            </tr>
-          ))}
-        </tbody>
-      </table>
+        ))}
+      </Table>
     </section>
   );
-}
-
-function promote(space: string, generation: string): Promise<unknown> {
-  const params = { path: { space, generation } };
-  return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
 }
 
 /** Failed checks and those that only inform; what passed is told in a word. */

@@ -1,6 +1,6 @@
 import { useEffect } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { Failure, type Schemas } from "../../api/client";
+import { Failure, reach, type Schemas } from "../../api/client";
 import { number, percent, t, time } from "../../i18n";
 import { Loading, Problem } from "../../parts/states";
 import { Lag } from "./lag";
@@ -11,13 +11,7 @@ const EVERY_MS = 5000;
 
 /** The probe's answer is the same whether it says yes or no. */
 async function read(signal: AbortSignal): Promise<State> {
-  let answer: Response;
-  try {
-    answer = await fetch("/readyz", { signal, credentials: "omit" });
-  } catch (error) {
-    if (signal.aborted) throw error;
-    throw new Failure(0, "unreachable", String(error));
-  }
+  const answer = await reach(fetch("/readyz", { signal, credentials: "omit" }));
   const said: unknown = await answer.json().catch(() => null);
   if (typeof said === "object" && said !== null && "index_rows" in said) return said as State;
   throw new Failure(answer.status, "unexpected", answer.statusText);

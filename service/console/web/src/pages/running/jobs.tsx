@@ -1,10 +1,12 @@
-import { useEffect, useState } from "preact/hooks";
+import { useEffect } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, Failure } from "../../api/client";
+import { api, ask } from "../../api/client";
 import { named, t, time } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
 import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
+import { Table } from "../../parts/table";
+import { useActing, type Acting } from "../../state/acting";
 import { isGoingOn, type Job } from "../../state/following";
 import { place } from "../../state/location";
 
@@ -12,8 +14,7 @@ const EVERY_MS = 2000;
 
 export function Jobs() {
   const cursor = place.value.params.get("cursor");
-  const [wrong, setWrong] = useState<Failure | null>(null);
-  const { value, failure, again } = useAsked(`jobs ${cursor}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`jobs ${cursor}`, (signal) => {
     const query = { limit: 50, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/jobs", { params: { query }, signal }));
   });
@@ -23,12 +24,12 @@ export function Jobs() {
     const timer = setInterval(() => document.visibilityState === "visible" && again(), EVERY_MS);
     return () => clearInterval(timer);
   }, [isBusy, again]);
-  const act = (work: Promise<unknown>): void => {
-    setWrong(null);
-    work.then(again, (error: unknown) => {
-      setWrong(error instanceof Failure ? error : new Failure(0, "unexpected", String(error)));
+  const { act, wrong, press } = useActing();
+  const change = (work: () => Promise<unknown>): Promise<void> =>
+    act(async () => {
+      await work();
+      await renew();
     });
-  };
   if (failure) return <Problem failure={failure} again={again} />;
   if (!value) return <Loading />;
   if (!value.jobs.length) {
@@ -37,35 +38,36 @@ export function Jobs() {
   return (
     <>
       {wrong && <Problem failure={wrong} />}
-      <table>
-        <caption class="unseen">{t("run.jobs")}</caption>
-        <thead>
-          <tr>
-            <th scope="col">{t("run.kind")}</th>
-            <th scope="col">{t("run.state")}</th>
-            <th scope="col">{t("run.progress")}</th>
-            <th scope="col">{t("run.created")}</th>
-            <th scope="col" class="wide">
-              {t("run.job")}
-            </th>
-            <th scope="col">
-              <span class="unseen">{t("app.more")}</span>
-            </th>
-          </tr>
-        </thead>
-        <tbody>
-          {value.jobs.map((job) => (
-            <Row key={job.job_id} job={job} act={act} />
-          ))}
-        </tbody>
-      </table>
+      <Table
+        name={t("run.jobs")}
+        columns={[
+          t("run.kind"),
+          t("run.state"),
+          t("run.progress"),
+          t("run.created"),
+          [t("run.job"), "wide"],
+        ]}
+      >
+        {value.jobs.map((job) => (
+          <Row key={job.job_id} job={job} press={press} change={change} />
+        ))}
+      </Table>
       <NextPage next={value.next_cursor} />
     </>
   );
 }
 
-function Row({ job, act }: { job: Job; act: (work: Promise<unknown>) => void }) {
+function Row(props: {
+  job: Job;
+  press: Acting["press"];
+  change: (work: () => Promise<unknown>) => Promise<void>;
+}) {
+  const { job, press, change } = props;
   const params = { path: { job_id: job.job_id } };
+  const cancel = (): Promise<void> =>
+    change(() => ask(api.POST("/v1/jobs/{job_id}:cancel", { params })));
+  const retry = (): Promise<void> =>
+    change(() => ask(api.POST("/v1/jobs/{job_id}:retry", { params })));
   return (
     <tr>
       <th scope="row">{named("run.kind", job.kind)}</th>
@@ -79,21 +81,9 @@ function Row({ job, act }: { job: Job; act: (work: Promise<unknown>) => void }) 
       <td>{time(job.created_at)}</td>
       <td class="id quiet wide">{job.job_id}</td>
       <td>
-        {isGoingOn(job) && !job.cancelling && (
-          <button
-            type="button"
-            onClick={() => act(ask(api.POST("/v1/jobs/{job_id}:cancel", { params })))}
-          >
-            {t("run.cancel")}
-          </button>
-        )}
+        {isGoingOn(job) && !job.cancelling && <button {...press(cancel)}>{t("run.cancel")}</button>}
         {(job.state === "failed" || job.state === "cancelled") && (
-          <button
-            type="button"
-            onClick={() => act(ask(api.POST("/v1/jobs/{job_id}:retry", { params })))}
-          >
-            {t("run.retry")}
-          </button>
+          <button {...press(retry)}>{t("run.retry")}</button>
         )}
       </td>
     </tr>

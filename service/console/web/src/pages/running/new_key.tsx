@@ -1,7 +1,9 @@
 /** A new key: with the scopes of a team's role, or with scopes of its own. */
 import { useState } from "preact/hooks";
-import type { Schemas } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { t } from "../../i18n";
+import { Problem } from "../../parts/states";
+import { useActing } from "../../state/acting";
 
 type Body = Schemas["KeyIn"];
 type Scope = NonNullable<Body["scopes"]>[number];
@@ -20,23 +22,29 @@ const SCOPES: Record<Scope, true> = {
 };
 const OWN = "own";
 
-export function NewKey({ create }: { create: (body: Body) => void }) {
+export function NewKey({ made }: { made: (issued: Schemas["IssuedKeyOut"]) => void }) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<(typeof ROLES)[number] | typeof OWN>("operations");
   const [scopes, setScopes] = useState<ReadonlySet<Scope>>(new Set());
   const [until, setUntil] = useState("");
+  const { act, wrong, acting } = useActing();
   const isOwn = role === OWN;
+  const create = (): Promise<void> =>
+    act(async () => {
+      const body = {
+        name,
+        ...(isOwn ? { scopes: [...scopes] } : { role }),
+        ...(until && { expires_at: new Date(until).toISOString() }),
+      };
+      made(await ask(api.POST("/v1/keys", { body })));
+      setName("");
+    });
   return (
     <form
       class="new-key"
       onSubmit={(event) => {
         event.preventDefault();
-        create({
-          name,
-          ...(isOwn ? { scopes: [...scopes] } : { role }),
-          ...(until && { expires_at: new Date(until).toISOString() }),
-        });
-        setName("");
+        void create();
       }}
     >
       <label>
@@ -66,7 +74,7 @@ export function NewKey({ create }: { create: (body: Body) => void }) {
         {t("run.key.expires")}{" "}
         <input type="date" value={until} onInput={(event) => setUntil(event.currentTarget.value)} />
       </label>
-      <button type="submit" disabled={isOwn && !scopes.size}>
+      <button type="submit" aria-disabled={acting} disabled={isOwn && !scopes.size}>
         {t("run.key.create")}
       </button>
       {isOwn && (
@@ -89,6 +97,7 @@ export function NewKey({ create }: { create: (body: Body) => void }) {
           ))}
         </fieldset>
       )}
+      {wrong && <Problem failure={wrong} />}
     </form>
   );
 }

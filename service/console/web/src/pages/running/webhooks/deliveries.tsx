@@ -4,6 +4,7 @@ import { api, ask, type Schemas } from "../../../api/client";
 import { number, t, time } from "../../../i18n";
 import { NextPage } from "../../../parts/next_page";
 import { Empty, Loading, Problem } from "../../../parts/states";
+import { Table } from "../../../parts/table";
 import { Words } from "../../../parts/words";
 import { useActing } from "../../../state/acting";
 import { changed, hrefOf, place } from "../../../state/location";
@@ -22,12 +23,12 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
   const cursor = params.get("cursor");
   const path = { webhook_id: hook.webhook_id };
   const question = `${state} ${cursor} ${hook.due} ${hook.dead} ${hook.delivered}`;
-  const { value, failure, again } = useAsked(question, (signal) => {
+  const { value, failure, again, renew } = useAsked(question, (signal) => {
     const query = { state, limit: MOST, ...(cursor && { cursor }) };
     const to = { path, query };
     return ask(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: to, signal }));
   });
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, press } = useActing();
   const replay = (delivery_ids?: string[]): Promise<void> =>
     act(async () => {
       const body = { ...(delivery_ids && { delivery_ids }) };
@@ -36,7 +37,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       );
       say(t("hook.replayed", { n: number(replayed) }));
       props.changed();
-      again();
+      await renew();
     });
   return (
     <section aria-label={t("hook.messages")}>
@@ -63,7 +64,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       </nav>
       {state === "dead" && hook.dead > 0 && (
         <p class="actions">
-          <button type="button" disabled={acting} onClick={() => void replay()}>
+          <button {...press(() => replay())}>
             {t("hook.replay.all", { n: number(hook.dead) })}
           </button>
         </p>
@@ -73,52 +74,35 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
       {!value && !failure && <Loading />}
       {value && !value.deliveries.length && <Empty title={t(`hook.${state}.none`)} />}
       {value && value.deliveries.length > 0 && (
-        <table>
-          <caption class="unseen">{t("hook.messages")}</caption>
-          <thead>
-            <tr>
-              <th scope="col">{t("run.when")}</th>
-              <th scope="col">{t("run.what")}</th>
-              <th scope="col" class="number">
-                {t("hook.attempts")}
+        <Table
+          name={t("hook.messages")}
+          columns={[t("run.when"), t("run.what"), [t("hook.attempts"), "number"], t("hook.last")]}
+        >
+          {value.deliveries.map((one) => (
+            <tr key={one.delivery_id}>
+              <td>{time(one.event_at)}</td>
+              <th scope="row" class="words">
+                {one.kind} <span class="id quiet wide">{one.event_id}</span>
               </th>
-              <th scope="col">{t("hook.last")}</th>
-              <th scope="col">
-                <span class="unseen">{t("app.more")}</span>
-              </th>
+              <td class="number">{number(one.attempts)}</td>
+              <td>
+                {one.last_at !== null && time(one.last_at)} {one.last_status}{" "}
+                <Words value={one.last_error ?? ""} />
+                {one.next_at !== null && (
+                  <span class="quiet"> {t("hook.next", { time: time(one.next_at) })}</span>
+                )}
+              </td>
+              <td>
+                {state === "dead" && (
+                  <button {...press(() => replay([one.delivery_id]))}>
+                    {t("hook.replay")}
+                    <span class="unseen"> {one.event_id}</span>
+                  </button>
+                )}
+              </td>
             </tr>
-          </thead>
-          <tbody>
-            {value.deliveries.map((one) => (
-              <tr key={one.delivery_id}>
-                <td>{time(one.event_at)}</td>
-                <th scope="row" class="words">
-                  {one.kind} <span class="id quiet wide">{one.event_id}</span>
-                </th>
-                <td class="number">{number(one.attempts)}</td>
-                <td>
-                  {one.last_at !== null && time(one.last_at)} {one.last_status}{" "}
-                  <Words value={one.last_error ?? ""} />
-                  {one.next_at !== null && (
-                    <span class="quiet"> {t("hook.next", { time: time(one.next_at) })}</span>
-                  )}
-                </td>
-                <td>
-                  {state === "dead" && (
-                    <button
-                      type="button"
-                      disabled={acting}
-                      onClick={() => void replay([one.delivery_id])}
-                    >
-                      {t("hook.replay")}
-                      <span class="unseen"> {one.event_id}</span>
-                    </button>
-                  )}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+          ))}
+        </Table>
       )}
       <NextPage next={value?.next_cursor} />
     </section>

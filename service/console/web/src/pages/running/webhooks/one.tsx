@@ -16,19 +16,19 @@ type Hook = Schemas["WebhookOut"];
 
 export function OneWebhook({ id }: { id: string }) {
   const params = { path: { webhook_id: id } };
-  const { value, failure, again } = useAsked(id, (signal) =>
+  const { value, failure, again, renew } = useAsked(id, (signal) =>
     ask(api.GET("/v1/webhooks/{webhook_id}", { params, signal })),
   );
   const [secret, setSecret] = useState<string | null>(null);
   const [asking, setAsking] = useState<"rotate" | "delete" | null>(null);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, acting, press } = useActing();
   /** What somebody else did meanwhile is shown, as is what was done. */
   const change = (work: () => Promise<void>): Promise<void> =>
     act(async () => {
       try {
         await work();
       } finally {
-        again();
+        await renew();
       }
     });
   const header = { "if-match": `"${value?.version}"` };
@@ -82,12 +82,10 @@ export function OneWebhook({ id }: { id: string }) {
         <Words value={value.url} />
       </h2>
       <div class="toolbar">
-        <button type="button" disabled={acting} onClick={() => void turn(!value.enabled)}>
+        <button {...press(() => turn(!value.enabled))}>
           {t(value.enabled ? "hook.turn.off" : "hook.turn.on")}
         </button>
-        <button type="button" disabled={acting} onClick={() => void ping()}>
-          {t("hook.ping")}
-        </button>
+        <button {...press(ping)}>{t("hook.ping")}</button>
         <button type="button" disabled={acting} onClick={() => setAsking("rotate")}>
           {t("hook.rotate")}
         </button>

@@ -1,0 +1,86 @@
+"""Expansions of cases as jobs: which one a case names, how far it is, and what comes of it."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.features.cases.running import Ran, Runs
+from tests.service.features.cases.test_cases import begin, chain, events, members, shown
+from tests.service.features.transfers.waiting import ended
+
+
+def test_an_expansion_that_takes_long_goes_on_as_a_job(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 0.0)
+    monkeypatch.setattr("service.features.cases.jobs.TOLD_S", 0.0)
+    chain(client)
+    case = begin(client, "ana")
+
+    answer = client.post(
+        f"/v1/cases/{case['case_id']}:expand",
+        json={"hops": 2},
+        headers={"If-Match": f'"{case["revision"]}"'},
+    )
+
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["kind"] == "cases"
+    job = ended(client, answer.headers["Location"])
+    assert job["state"] == "succeeded"
+    assert job["result"]["run"]["members"] == 3
+    assert 3 <= job["progress"]["done"] <= job["progress"]["total"] == 1000
+    assert list(members(client, case)) == ["ana", "bo", "cyd"]
+    assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
+
+
+def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    for action, shown_as in (("expand", "expanded"), ("rerun", "expanded")):
+        headers = {
+            "If-Match": f'"{shown(client, case)["revision"]}"',
+            "Prefer": "respond-async",
+        }
+        answer = client.post(f"/v1/cases/{case['case_id']}:{action}", headers=headers)
+        assert answer.status_code == 202, answer.text
+        assert answer.headers["Preference-Applied"] == "respond-async"
+        job = ended(client, answer.headers["Location"])
+        assert job["state"] == "succeeded"
+        assert job["result"]["run"]["members"] == 4
+        assert events(client, case)[-1]["kind"] == shown_as
+
+
+def test_a_case_names_the_job_that_expands_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    going, of_job = asyncio.Event(), Runs.of_job
+
+    async def held(*arguments: Any) -> Ran:
+        await going.wait()
+        return await of_job(*arguments)
+
+    monkeypatch.setattr(Runs, "of_job", held)
+    chain(client)
+    case = begin(client, "ana")
+    assert shown(client, case)["job_id"] is None
+    path = f"/v1/cases/{case['case_id']}"
+    headers = {"If-Match": f'"{case["revision"]}"', "Prefer": "respond-async"}
+    jobs: list[str] = []
+    for _ in range(2):
+        job = client.post(f"{path}:expand", headers=headers).json()
+        jobs.append(job["job_id"])
+        assert shown(client, case)["job_id"] == jobs[-1]
+    client.post(f"/v1/jobs/{jobs[1]}:cancel").raise_for_status()
+    ended(client, f"/v1/jobs/{jobs[1]}")
+    assert shown(client, case)["job_id"] is None  # the other one goes on, unseen
+    assert client.portal is not None
+    client.portal.call(going.set)
+    ended(client, f"/v1/jobs/{jobs[0]}")
+    now = shown(client, case)
+    assert (now["job_id"], now["total_known"]) == (None, 4)
+    headers = {"If-Match": f'"{now["revision"]}"'}
+    client.delete(path, headers=headers).raise_for_status()
+    documents = client.app_state["services"].cases.kept._documents
+    assert client.portal.call(documents.get, "case_jobs", [case["case_id"]]) == [None]

@@ -1,0 +1,123 @@
+"""Colours by groups of duplicates, in a real store: all members, and never many at once."""
+
+import json
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from service.engine.layouts.anchors import Anchors, Frame, Placer
+from service.engine.layouts.map import LayoutMap
+from service.engine.work.lanes import Lanes, run_to_end
+from service.features.layouts import service as layouts
+from service.features.layouts.following import LayoutFollower
+from service.features.layouts.service import GROUPS, Layouts
+from service.features.layouts.storing import StoredLayouts
+from service.index.base import Upsert
+from service.index.faiss.index import FaissIndex
+from service.store.duplicates import Commit, GroupChange, GroupRecord
+from service.store.redis.documents.store import RedisDocuments
+from service.store.redis.duplicates.groups import RedisGroups
+from service.store.redis.duplicates.judgements import RedisJudgements
+from service.store.redis.events.feed import RedisEvents
+from service.store.redis.store import RedisStore
+from tests.service.index.faiss.records import row, unit
+
+pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+DIM = 4
+SIZES = {"dup-a": 25, "dup-b": 20, "dup-c": 19, "dup-d": 7, "dup-e": 2}
+
+
+class Counted(RedisGroups):
+    """Groups of a real store, which notes how many members each answer has."""
+
+    def __init__(self, store: RedisStore) -> None:
+        client = store.client
+        super().__init__(client, RedisJudgements(client), RedisEvents(client))
+        self.answers: list[int] = []
+
+    async def members(self, group_id: str, after: str, limit: int) -> list[str]:
+        found = await super().members(group_id, after, limit)
+        self.answers.append(len(found))
+        return found
+
+    async def members_of(self, group_ids: Sequence[str], most: int) -> list[tuple[list[str], int]]:
+        found = await super().members_of(group_ids, most)
+        self.answers.append(sum(len(members) for members, _ in found))
+        return found
+
+
+@pytest.fixture
+async def groups(store: RedisStore) -> Counted:
+    """Groups of these sizes; the first members of each are `dup-a-00`, …."""
+    made = Counted(store)
+    token = await made.claim("one", 60)
+    assert token is not None
+    changes = [
+        GroupChange(
+            None,
+            GroupRecord(group_id, "live", size, f"{group_id}-00", 1.0, 1.0),
+            joined=[f"{group_id}-{i:02}" for i in range(size)],
+        )
+        for group_id, size in SIZES.items()
+    ]
+    await made.commit(token, 1, Commit(groups=changes))
+    return made
+
+
+@pytest.fixture
+async def drawing(store: RedisStore, groups: Counted, lanes: Lanes) -> Layouts:
+    """Use-cases over a map of all members but the last one of each group, and ten others."""
+    names = [f"{g}-{i:02}" for g, size in SIZES.items() for i in range(size - 1)]
+    names += [f"other-{i}" for i in range(10)]
+    vectors = unit(np.random.default_rng(0), len(names), DIM)
+    index = FaissIndex(DIM, DIM)
+    rows = zip(names, vectors, strict=True)
+    await index.apply([Upsert(n, i, *row(v, DIM, {})) for i, (n, v) in enumerate(rows, 1)])
+    keys = np.arange(len(names), dtype=np.uint64)
+    known = Anchors(keys, vectors.astype(np.float16), vectors[:, :2], Frame(-1, -1, 2))
+    served = LayoutMap("layout", Placer(known), index)
+    run_to_end(served.placing())
+    kept = StoredLayouts(RedisDocuments(store.client), lanes)
+    follower = LayoutFollower(kept, None, "model", lanes)  # type: ignore[arg-type]
+    follower.served = served
+    return Layouts(None, follower, groups, lanes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 6, 1000])
+@pytest.mark.parametrize("groups_at_once", [1, 2, 5])
+async def test_all_members_have_their_colour_and_few_are_read_at_once(
+    drawing: Layouts,
+    groups: Counted,
+    monkeypatch: pytest.MonkeyPatch,
+    at_once: int,
+    groups_at_once: int,
+) -> None:
+    monkeypatch.setattr(layouts, "_MEMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr(layouts, "_GROUPS_AT_ONCE", groups_at_once)
+    drawn = await drawing.draw(GROUPS)
+    content = b"".join(drawn.parts)
+    size = int.from_bytes(content[4:8], "little")
+    head = json.loads(content[8 : 8 + size])
+    classes = {one["value"]: one["count"] for one in head["classes"]}
+    assert classes == {group_id: members - 1 for group_id, members in SIZES.items()}
+    codes = np.frombuffer(content, "u1", offset=8 + size + 4 * head["count"])
+    assert np.bincount(codes).tolist() == [10, *classes.values()]
+    assert max(groups.answers) <= at_once * groups_at_once
+
+
+def test_an_answer_is_small_enough_for_the_event_loop() -> None:
+    """Some microseconds each, of the 20 ms that it may be kept."""
+    assert layouts._GROUPS_AT_ONCE * layouts._MEMBERS_AT_ONCE <= 5000
+
+
+async def test_of_a_huge_group_the_first_members_are_told(
+    drawing: Layouts, groups: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(layouts, "_MEMBERS_AT_ONCE", 5)
+    monkeypatch.setattr(layouts, "_MOST_MEMBERS", 10)
+    content = b"".join((await drawing.draw(GROUPS)).parts)
+    size = int.from_bytes(content[4:8], "little")
+    classes = json.loads(content[8 : 8 + size])["classes"]
+    assert [one["count"] for one in classes] == [10, 10, 10, 6, 1]
+    assert len(groups.answers) == 1 + 4  # the first ones of all, then one more page of four

@@ -1,0 +1,156 @@
+"""`encode` without room, and where other files are in its way; encoded files that are damaged."""
+
+import gc
+import json
+import os
+import resource
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.__main__ import main
+from tests.service.data_sets import NDJSON, json_line, profile
+from tests.service.features.transfers.waiting import ended, submitted
+
+Encode = Callable[..., int]
+BAD = "rubbish " * 100 + "\n"
+
+
+@pytest.fixture
+def encode(bundle: Path, tmp_path: Path) -> Encode:
+    """Encodes lines to `e.parquet`; the exit status."""
+
+    def run(
+        lines: list[str], *options: object, model: Path = bundle, most_bytes: int | None = None
+    ) -> int:
+        source = tmp_path / "in.jsonl"
+        source.write_text("".join(lines), encoding="utf-8")
+        given = ["--bundle", model, "--in", source, "--out", tmp_path / "e.parquet", *options]
+        with nullcontext() if most_bytes is None else files_of_at_most(most_bytes):
+            return main(["encode", *map(str, given)])
+
+    return run
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Longer files can't be written, as with a quota (Python ignores the signal that comes)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def only_error(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was said, which is one line and no traceback, also when all is thrown away."""
+    gc.collect()
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if not x.startswith("encode")]
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("size", [0, 2, 500, 20_000])
+def test_a_full_disk_is_said_and_leaves_the_file_before(
+    tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str], size: int
+) -> None:
+    assert encode([json_line(profile(0))]) == 0
+    before = (tmp_path / "e.parquet").read_bytes()
+    capsys.readouterr()
+    assert encode([json_line(profile(i)) for i in range(300)], most_bytes=size) == 1
+    said = only_error(capsys)
+    assert f"{tmp_path / 'e.parquet'} can't be written (File too large)" in said
+    assert "make room in its folder or choose another, then run the command again" in said
+    assert names(tmp_path) == ["e.parquet", "in.jsonl"]
+    assert (tmp_path / "e.parquet").read_bytes() == before
+
+
+def test_a_disk_that_is_full_of_rejects(
+    tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert encode([json_line(profile(0)), *[BAD] * 100], most_bytes=20_000) == 1
+    rejects = tmp_path / "e.parquet.rejects.ndjson"
+    assert f"{rejects} can't be written (File too large)" in only_error(capsys)
+    assert names(tmp_path) == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("size", [0, 20_000])
+def test_a_disk_that_is_full_of_texts(
+    tmp_path: Path,
+    media_bundle: Path,
+    encode: Encode,
+    capsys: pytest.CaptureFixture[str],
+    size: int,
+) -> None:
+    lines = [json_line({"streamer_id": f"s{i}", "bio": f"I play {i}"}) for i in range(2000)]
+    assert encode(lines, "--texts-only", model=media_bundle, most_bytes=size) == 1
+    assert f"{tmp_path / 'e.parquet'} can't be written (" in only_error(capsys)
+    assert names(tmp_path) == ["in.jsonl"]
+
+
+@pytest.mark.parametrize("rejected", [0, 1])
+def test_rejects_take_no_room_in_the_temporary_folder(
+    tmp_path: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch, rejected: int
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    count = 2000 * rejected
+    assert encode([json_line(profile(0)), *[BAD] * count]) == 0
+    found = tmp_path / "e.parquet.rejects.ndjson"
+    assert found.exists() == bool(rejected)
+    if rejected:
+        assert found.stat().st_size > 1 << 20
+        rows = [json.loads(line) for line in found.read_text("utf-8").splitlines()]
+        assert len(rows) == count
+        assert {(row["out"], row["given"]) for row in rows} == {("e.parquet", BAD.rstrip("\n"))}
+
+
+def test_a_file_that_is_no_rejects_of_this_output_is_left_alone(
+    tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str]
+) -> None:
+    notes, empty, other, pipe = (tmp_path / name for name in ("notes", "empty", "other", "pipe"))
+    notes.write_text("of mine")
+    empty.touch()
+    os.mkfifo(pipe)
+    other.write_bytes(b'{"out": "e.parquet.old", "byte": 0, "error": {}, "given": "x"}\n')
+    lines = [json_line(profile(0)), BAD]
+    for path in (notes, empty, other, tmp_path, pipe):
+        for some in (lines, lines[:1]):  # one rejected row, and none
+            before = path.read_bytes() if path.is_file() else b""
+            assert encode(some, "--rejects", path) == 1
+            said = only_error(capsys)
+            assert f"{path} has no rejected rows of e.parquet, and would be lost" in said
+            assert "give another file by --rejects" in said
+            assert path.exists()
+            assert not path.is_file() or path.read_bytes() == before
+    for option, path in (("--in", tmp_path / "in.jsonl"), ("--out", tmp_path / "e.parquet")):
+        assert encode(lines, "--rejects", path) == 1
+        assert f"--rejects {path} is the file of {option}" in only_error(capsys)
+    assert names(tmp_path) == ["empty", "in.jsonl", "notes", "other"]
+    mine = tmp_path / "mine.ndjson"
+    for some, is_there in ((lines, True), ([BAD, *lines], True), (lines[:1], False)):
+        assert encode(some, "--rejects", mine) == 0
+        assert mine.exists() == is_there
+
+
+@pytest.mark.parametrize(
+    "header", ["nope}", "{", '"\\ud800"}', "1} x", "[" * 5000], ids=lambda text: text[:9]
+)
+def test_a_header_that_is_no_json_is_refused(client: TestClient, header: str) -> None:
+    content = f'{{"similar_streamer":{header}\n{json_line(profile(0))}'
+    answer = client.post(
+        "/v1/jobs/imports", content=content, headers=NDJSON, params={"encoded": "true"}
+    )
+    job = ended(client, submitted(answer))
+    assert (job["state"], job["error"]["code"]) == ("failed", "invalid_request")
+    (error,) = job["error"]["errors"]
+    assert error["pointer"] == "/encoded"
+    assert "the first line of the file is damaged, or was cut off" in error["detail"]
