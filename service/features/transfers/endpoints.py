@@ -217,7 +217,7 @@ def _refused(request: Request, path: Path) -> Response | None:
         return None
     shown, size = cut(given, _SHOWN_CHARS), path.stat().st_size
     is_range = _RANGE.fullmatch(given) is not None
-    found = re.findall(r"(\d+)-(\d*)", given) if is_range else []
+    found: list[tuple[str, str]] = re.findall(r"(\d+)-(\d*)", given) if is_range else []
     bounds = [(int(begin), int(end or size)) for begin, end in found]
     if not is_range or any(end < begin < size for begin, end in bounds):
         raise MalformedRequest(f"range must be as 'bytes=1000-' or 'bytes=0-999', not {shown!r}")
