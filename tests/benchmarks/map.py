@@ -108,7 +108,7 @@ def serve(rows: int, port: int) -> None:
             "generated", time.time(), "test-0", len(anchors.keys), 0.0, anchors.frame, []
         )
         follower.served, follower.problem = known, None
-        layouts = Layouts(unused, follower, unused, lanes)
+        layouts = Layouts(unused, follower, unused, unused, lanes)
         yield {"services": SimpleNamespace(layouts=layouts)}
         lanes.stop()
 

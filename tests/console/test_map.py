@@ -78,6 +78,20 @@ def test_a_map_is_made_coloured_and_has_nothing_that_axe_finds(
     assert not {scheme: some for scheme, some in found.items() if some}
 
 
+def test_without_another_model_the_page_says_what_its_changes_need(map_page: Page) -> None:
+    page = map_page
+    page.provoked.append("422")  # pyright: ignore[reportAttributeAccessIssue]
+    colours = page.get_by_role("combobox", name="Colour by")
+    colours.select_option("change from the other model")
+    expect(page.get_by_role("alert")).to_contain_text("needs another model in this replica")
+    expect(page.get_by_text("1: nothing of that is left")).to_be_visible()
+    assert violations(page) == []
+    colours.select_option("language")
+    expect(page.get_by_role("alert")).to_have_count(0)
+    legend = page.get_by_role("region", name="Colour by")
+    expect(legend.get_by_role("button", name="zh")).to_be_visible()
+
+
 def test_a_fit_that_fails_says_why_and_may_be_tried_again(map_page: Page, service: Service) -> None:
     page = map_page
     folder = service.data_dir / "layouts"

@@ -7,6 +7,7 @@ from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import NotYetVisible
 from service.features.jobs.service import Jobs
+from service.features.layouts.changing import Beside, ModelChanges
 from service.features.layouts.counts import LayoutCounts
 from service.features.layouts.following import LayoutFollower
 from service.features.layouts.jobs import LayoutJobs
@@ -38,8 +39,9 @@ class LayoutParts:
         serving: Serving,
         lanes: Lanes,
         settings: Settings,
+        beside: Beside,
     ) -> None:
-        """Nothing is read yet."""
+        """Nothing is read yet; `beside` tells of the other model."""
         follower, version = serving.follower, serving.model_version
 
         async def ready() -> None:
@@ -58,7 +60,8 @@ class LayoutParts:
         self.jobs = LayoutJobs(self.stored, self.follower, ready, caught_up, version, lanes, folder)
         self.counts = LayoutCounts(self.follower)
         self._groups, self._lanes = groups, lanes
+        self._changes = ModelChanges(beside, lanes)
 
     def open(self, jobs: Jobs) -> Layouts:
         """The use-cases, which queue fits by `jobs`."""
-        return Layouts(jobs, self.follower, self._groups, self._lanes)
+        return Layouts(jobs, self.follower, self._groups, self._changes, self._lanes)

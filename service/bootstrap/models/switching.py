@@ -20,6 +20,7 @@ from service.engine.work.lanes import Lanes
 from service.errors import ModelMismatch, ServiceError
 from service.features.models.bundles import FoundBundle
 from service.features.models.following import ModelsHere
+from service.index.base import VectorIndex
 from service.index.maintenance import Maintained
 from service.services import Services
 from service.settings import Settings
@@ -117,6 +118,15 @@ class ModelHost(ModelsHere):
     def indexed(self) -> Sequence[str]:
         """Models whose index has everything."""
         return [name for name, model in self._models.items() if model.is_indexed]
+
+    @property
+    def indexes(self) -> Mapping[str, VectorIndex | None]:
+        """Of models that are open; None of those that lack something."""
+        found: dict[str, VectorIndex | None] = {}
+        for name, model in self._models.items():
+            services = model.services if model.is_indexed else None
+            found[name] = services and services.operations.serving.follower.index
+        return found
 
     async def open_first(self) -> LoadedModel:
         """Load the bundle of the settings.

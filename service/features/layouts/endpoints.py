@@ -17,6 +17,7 @@ from service.errors import (
 )
 from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.schemas import QUEUED, JobOut
+from service.features.layouts.changing import MODEL_CHANGE
 from service.features.layouts.jobs import KIND
 from service.features.layouts.schemas import (
     LayoutOut,
@@ -126,8 +127,10 @@ async def get_layout_points(
             min_length=1,
             max_length=80,
             description="The field whose values are told: category, language, tags, an attribute; "
-            f"or `{GROUPS}`, which needs the scope `duplicates`. Of a field its 12 most frequent "
-            "values, of numbers five ranges, of groups the 240 largest.",
+            f"`{GROUPS}`, which needs the scope `duplicates`; or `{MODEL_CHANGE}`: how far each "
+            "moved among the others between the served model and another one in this replica. Of "
+            "a field its 12 most frequent values, of numbers five ranges, of groups the 240 "
+            "largest.",
             openapi_examples={"category": {"value": "category"}},
         ),
     ] = None,

@@ -14,6 +14,7 @@ from service.engine.layouts.map import Circle, LayoutMap, Points, Shape
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import LayoutNotFound, NotReady, StreamerNotFound
 from service.features.jobs.service import Jobs
+from service.features.layouts.changing import MODEL_CHANGE, ModelChanges
 from service.features.layouts.following import LayoutFollower
 from service.features.layouts.jobs import KIND
 from service.features.layouts.storing import LayoutRecord
@@ -93,7 +94,12 @@ class Layouts:
     """The map of the corpus, as this replica has it."""
 
     def __init__(
-        self, jobs: Jobs, follower: LayoutFollower, groups: GroupStore, lanes: Lanes
+        self,
+        jobs: Jobs,
+        follower: LayoutFollower,
+        groups: GroupStore,
+        changes: ModelChanges,
+        lanes: Lanes,
     ) -> None:
         """Serve what `follower` serves.
 
@@ -101,11 +107,13 @@ class Layouts:
             jobs: where fits are queued.
             follower: of the current layout.
             groups: of duplicates, for colours.
+            changes: from another model, likewise.
             lanes: where the work is done.
         """
         self._jobs = jobs
         self._follower = follower
         self._groups = groups
+        self._changes = changes
         self._lanes = lanes
 
     async def fit(self, once: Once | None) -> Job:
@@ -127,11 +135,13 @@ class Layouts:
         """All points, with the class of each in one field.
 
         Args:
-            colour: a field as in filters, `duplicate_group`, or None for no classes.
+            colour: a field as in filters, `duplicate_group`, `model_change`, or None for no
+                classes.
 
         Raises:
             LayoutNotFound: nothing was fitted yet.
-            NotReady: this replica has no map yet.
+            NotReady: this replica has no map yet, or not all that the colours are made of.
+            InvalidRequest: colours can't be made of `model_change`.
             Overloaded: too much work waits.
         """
         served = self._served(None)
@@ -203,6 +213,9 @@ class Layouts:
             return _Colours((), np.zeros(0, np.uint8))
         if colour == GROUPS:
             return await self._by_group(served)
+        if colour == MODEL_CHANGE:
+            classes, codes = await self._changes.classes(served.index)
+            return _Colours([_shown(one) for one in classes], codes)
         classify = partial(served.index.value_classes, colour, MOST_CLASSES)
         classes, codes = await self._lanes.run(classify, Lane.HEAVY)
         return _Colours([_shown(one) for one in classes], codes)

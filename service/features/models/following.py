@@ -16,6 +16,7 @@ from service.errors import ServiceError, StoreFull
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
 from service.features.models.records import RegisteredModel, Registry
 from service.features.streamers.both_models import OtherModel
+from service.index.base import VectorIndex
 from service.store.models.base import ModelPointer, ModelStore
 
 _log = logging.getLogger(__name__)
@@ -48,6 +49,11 @@ class ModelsHere(Protocol):
     @property
     def indexed(self) -> Sequence[str]:
         """Models whose index has everything, so that they may answer at once."""
+        ...
+
+    @property
+    def indexes(self) -> Mapping[str, VectorIndex | None]:
+        """Of models that are open, by version; None of those that lack something."""
         ...
 
     async def open(self, bundle: FoundBundle) -> None:
@@ -134,6 +140,10 @@ class ModelFollower:
     def encoder(self, model_version: str) -> EncodingPipeline | None:
         """Encodes for a model, if it is loaded here."""
         return self._here.encoders.get(model_version)
+
+    def index_beside(self, model_version: str) -> tuple[str, VectorIndex | None] | None:
+        """Another model that is open here, and its index if it has everything; None without one."""
+        return next((o for o in self._here.indexes.items() if o[0] != model_version), None)
 
     def served_manifest(self) -> Manifest:
         """Of the model that answers here."""

@@ -1,4 +1,4 @@
-"""Colours by groups of duplicates, in a real store: all members, and never many at once."""
+"""Colours by groups of duplicates, in a real store, and by what another model changed."""
 
 import json
 from collections.abc import Sequence
@@ -9,11 +9,13 @@ import pytest
 from service.engine.layouts.anchors import Anchors, Frame, Placer
 from service.engine.layouts.map import LayoutMap
 from service.engine.work.lanes import Lanes, run_to_end
+from service.errors import InvalidRequest, NotReady
 from service.features.layouts import service as layouts
+from service.features.layouts.changing import MODEL_CHANGE, ModelChanges
 from service.features.layouts.following import LayoutFollower
 from service.features.layouts.service import GROUPS, Layouts
 from service.features.layouts.storing import StoredLayouts
-from service.index.base import Upsert
+from service.index.base import Upsert, VectorIndex
 from service.index.faiss.index import FaissIndex
 from service.store.duplicates import Commit, GroupChange, GroupRecord
 from service.store.redis.documents.store import RedisDocuments
@@ -66,7 +68,18 @@ async def groups(store: RedisStore) -> Counted:
 
 
 @pytest.fixture
-async def drawing(store: RedisStore, groups: Counted, lanes: Lanes) -> Layouts:
+def other_model() -> list[tuple[str, VectorIndex | None]]:
+    """The other model that the replica holds, if a test puts one there."""
+    return []
+
+
+@pytest.fixture
+async def drawing(
+    store: RedisStore,
+    groups: Counted,
+    lanes: Lanes,
+    other_model: list[tuple[str, VectorIndex | None]],
+) -> Layouts:
     """Use-cases over a map of all members but the last one of each group, and ten others."""
     names = [f"{g}-{i:02}" for g, size in SIZES.items() for i in range(size - 1)]
     names += [f"other-{i}" for i in range(10)]
@@ -81,7 +94,8 @@ async def drawing(store: RedisStore, groups: Counted, lanes: Lanes) -> Layouts:
     kept = StoredLayouts(RedisDocuments(store.client), lanes)
     follower = LayoutFollower(kept, None, "model", lanes)  # type: ignore[arg-type]
     follower.served = served
-    return Layouts(None, follower, groups, lanes)  # type: ignore[arg-type]
+    changes = ModelChanges(lambda: next(iter(other_model), None), lanes)
+    return Layouts(None, follower, groups, changes, lanes)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("at_once", [1, 2, 5, 6, 1000])
@@ -121,3 +135,40 @@ async def test_of_a_huge_group_the_first_members_are_told(
     classes = json.loads(content[8 : 8 + size])["classes"]
     assert [one["count"] for one in classes] == [10, 10, 10, 6, 1]
     assert len(groups.answers) == 1 + 4  # the first ones of all, then one more page of four
+
+
+async def test_five_ranges_of_what_another_model_changed(
+    drawing: Layouts, other_model: list[tuple[str, VectorIndex | None]]
+) -> None:
+    with pytest.raises(InvalidRequest, match="needs another model in this replica"):
+        await drawing.draw(MODEL_CHANGE)
+    other_model[:] = [("next", None)]
+    with pytest.raises(NotReady, match="index of the model next is not complete"):
+        await drawing.draw(MODEL_CHANGE)
+    served = drawing._follower.served
+    assert served is not None
+    live = served.index.live_slots()
+    block = served.index.read_slots(live.slots)
+    rng = np.random.default_rng(1)
+    turn = np.linalg.qr(rng.standard_normal((DIM, DIM)))[0]
+    noise = rng.standard_normal(block.embeddings.shape) * rng.uniform(0, 0.8, (len(live.slots), 1))
+    moved = (block.embeddings @ turn + noise).astype(np.float32)
+    moved /= np.linalg.norm(moved, axis=1, keepdims=True)
+    few, all_ = FaissIndex(DIM, DIM), FaissIndex(DIM, DIM)
+    for count, index in ((20, few), (len(moved), all_)):
+        of = zip(block.ids[:count], moved[:count], block.versions[:count].tolist(), strict=True)
+        await index.apply([Upsert(name, at, *row(v, DIM, {})) for name, v, at in of])
+    other_model[:] = [("few", few)]
+    with pytest.raises(InvalidRequest, match=r"needs 32 streamers .* and there are 20"):
+        await drawing.draw(MODEL_CHANGE)
+    other_model[:] = [("next", all_)]
+    for _ in range(2):  # the second time nothing is left to be looked at
+        content = b"".join((await drawing.draw(MODEL_CHANGE)).parts)
+        size = int.from_bytes(content[4:8], "little")
+        head = json.loads(content[8 : 8 + size])
+        classes = head["classes"]
+        assert [one["lte"] for one in classes[:-1]] == [one["gte"] for one in classes[1:]]
+        assert sum(one["count"] for one in classes) == head["count"] == len(moved)
+        assert max(one["count"] for one in classes) <= len(moved) / 5 + 2
+        codes = np.frombuffer(content, "u1", offset=8 + size + 4 * head["count"])
+        assert np.bincount(codes).tolist() == [0, *(one["count"] for one in classes)]

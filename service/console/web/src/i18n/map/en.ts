@@ -17,6 +17,9 @@ export const mapEn = {
   "map.colours": "Colour by",
   "map.colours.none": "nothing",
   "map.colours.groups": "groups of duplicates",
+  "map.colours.change": "change from the other model",
+  "map.colours.change.how":
+    "0: it lies among the others as under the other model. 1: nothing of that is left.",
   "map.others": "all others",
   "map.more": "and {n} more",
   "map.tools": "Tools of the map",

@@ -18,6 +18,8 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.colours": "着色依据",
   "map.colours.none": "无",
   "map.colours.groups": "重复组",
+  "map.colours.change": "与另一模型相比的变化",
+  "map.colours.change.how": "0：在其他主播中的位置与另一模型相同；1：完全不同。",
   "map.others": "其他",
   "map.more": "另有 {n} 个",
   "map.tools": "地图工具",

@@ -6,6 +6,7 @@ import type { Cloud, ValueClass } from "./points";
 
 const MOST_SHOWN = 12;
 export const GROUPS = "duplicate_group";
+const MODEL_CHANGE = "model_change";
 const FIELDS = ["category", "language"];
 
 function nameOf(one: ValueClass): string {
@@ -33,8 +34,9 @@ export function Legend(props: {
         >
           <option value="">{t("map.colours.none")}</option>
           <option value={GROUPS}>{t("map.colours.groups")}</option>
+          <option value={MODEL_CHANGE}>{t("map.colours.change")}</option>
           {fields
-            .filter((field) => field !== GROUPS)
+            .filter((field) => field !== GROUPS && field !== MODEL_CHANGE)
             .map((field) => (
               <option value={field} key={field}>
                 {field}
@@ -42,6 +44,7 @@ export function Legend(props: {
             ))}
         </select>
       </label>
+      {colour === MODEL_CHANGE && <p class="quiet">{t("map.colours.change.how")}</p>}
       <ul>
         {classes.slice(0, MOST_SHOWN).map((one, i) => (
           <li key={nameOf(one)}>
