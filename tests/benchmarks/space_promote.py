@@ -7,11 +7,13 @@ handed over while the first one serves, and then rolled back.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -84,19 +86,18 @@ def main() -> None:
     parser.add_argument("--dim", type=int, default=64)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "stored")
     args = parser.parse_args()
-    bundle, data = prepared(args.folder, args.streamers)
+    bundle, kept = prepared(args.folder, args.streamers)
     needed = 4 * args.dim * (args.streamers + args.users)
-    with (
-        Service(bundle, data, STREAMER_SPACES__PROMOTE_TIMEOUT_S="1200") as service,
-        tempfile.TemporaryDirectory() as folder,
-    ):
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        # A copy: generations that serve can't be deleted, and would count as memory from before.
+        data = shutil.copytree(kept, folder / "data")
+        service = stack.enter_context(
+            Service(bundle, data, STREAMER_SPACES__PROMOTE_TIMEOUT_S="1200")
+        )
         wait_until(service.is_ready, "the index is complete", 900)
-        for space in service.client.get("/v1/spaces").json()["spaces"]:
-            for generation in space["generations"]:
-                path = f"/v1/spaces/{space['space']}/generations/{generation['generation']}"
-                service.client.delete(path)
         memory = Memory(service.process.pid)
-        archive = Path(folder) / "hand-over.npz"
+        archive = folder / "hand-over.npz"
         for seed in range(2):
             hand_over(archive, args.streamers, args.users, args.dim, seed)
             begin, ended = time.perf_counter(), list[float]()

@@ -109,6 +109,7 @@ def test_a_fit_that_fails_says_why_and_may_be_tried_again(map_page: Page, servic
     assert newest["kind"] == "layout"
     service.client.post(f"/v1/jobs/{newest['job_id']}:cancel").raise_for_status()
     expect(again).to_be_enabled(timeout=FIT_MS)
+    expect(page.get_by_role("alert")).to_contain_text("The job was cancelled")
 
 
 def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) -> None:

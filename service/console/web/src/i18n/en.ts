@@ -44,6 +44,8 @@ export const en = {
   "problem.not_found": "That is not there any more",
   "problem.unexpected": "The service had a problem",
   "problem.page": "The answer could not be shown",
+  "problem.cancelled": "The job was cancelled",
+  "problem.cancelled.remedy": "It was ended before it was done, and can be begun again.",
   "problem.later": "Try again in {seconds} s.",
   "problem.request": "Request {id}",
 

@@ -44,6 +44,8 @@ export const zh: Record<keyof typeof en, string> = {
   "problem.not_found": "内容已不存在",
   "problem.unexpected": "服务出现问题",
   "problem.page": "无法显示收到的答复",
+  "problem.cancelled": "任务已被取消",
+  "problem.cancelled.remedy": "任务在完成前被取消，可以重新开始。",
   "problem.later": "请在 {seconds} 秒后重试。",
   "problem.request": "请求 {id}",
 

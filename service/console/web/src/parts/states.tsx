@@ -26,9 +26,15 @@ function isLost(failure: Failure): boolean {
   return failure.code === "unreachable";
 }
 
+function detailOf(failure: Failure): string {
+  if (isLost(failure)) return t("problem.unreachable.remedy");
+  return failure.code === "cancelled" ? t("problem.cancelled.remedy") : failure.message;
+}
+
 function titleOf(failure: Failure): string {
   if (isLost(failure)) return t("problem.unreachable");
   if (failure.status === 0) return t("problem.page");
+  if (failure.code === "cancelled") return t("problem.cancelled");
   if (failure.status === 403) return t("problem.missing_scope");
   if (failure.status === 429) return t("problem.rate_limited");
   if (failure.status === 404) return t("problem.not_found");
@@ -42,12 +48,11 @@ export function Problem(props: {
   children?: ComponentChildren;
 }) {
   const { failure, again } = props;
-  const detail = isLost(failure) ? t("problem.unreachable.remedy") : failure.message;
   return (
     <div class="problem" role="alert">
       <p class="problem-title">{titleOf(failure)}</p>
       <p>
-        <bdi class="words">{detail}</bdi>
+        <bdi class="words">{detailOf(failure)}</bdi>
       </p>
       {failure.retryAfterS !== null && (
         <p>{t("problem.later", { seconds: Math.ceil(failure.retryAfterS) })}</p>
