@@ -159,6 +159,8 @@ class ModelFollower:
         Raises:
             StoreUnavailable: the store does not answer.
         """
+        if self.held != self._presence.told:  # what is shown here is what others are told
+            await self._tell()
         return {**await self._store.replicas(), self.replica: self.held}
 
     @property

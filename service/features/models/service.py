@@ -88,7 +88,7 @@ class Models:
 
         Raises:
             InvalidRequest: there is none, or it can't take the place of the one that serves.
-            ModelStateConflict: another model is being backfilled.
+            ModelStateConflict: another model is being backfilled; or the version was another bundle.
         """
         pointer = await self._store.pointer()
         found = await asyncio.to_thread(self._follower.folder.find, folder)
@@ -100,10 +100,11 @@ class Models:
         check_compatible(manifest, self._follower.served_manifest())
         before = await self._registry.get(name)
         is_kept = name in (pointer.active, pointer.target)
-        if before is not None and is_kept and before.sha256 != found.sha256:
+        if before is not None and before.sha256 != found.sha256 and (is_kept or before.retired):
+            was = f"is {pointer.state or 'active'}" if is_kept else "was kept before"
             raise ModelStateConflict(
-                f"model {name!r} is {pointer.state or 'active'} as another bundle: export the new "
-                "one under another version"
+                f"model {name!r} {was} as another bundle, whose vectors a replica may have: export "
+                "the new one under another version"
             )
         record = RegisteredModel(
             name,

@@ -198,6 +198,18 @@ def test_what_can_not_be_done_says_why(client: TestClient, folder: Path) -> None
     assert "is active already" in refused(client, f"/v1/models/{NEXT}:promote")
 
 
+def test_a_version_that_was_kept_stays_the_bundle_that_it_was(
+    client: TestClient, folder: Path
+) -> None:
+    backfilled(client)
+    write_bundle(folder / "again", seed=1, calibration=None)
+    other = {"json": {"folder": "again"}}
+    assert "is ready as another bundle" in refused(client, "/v1/models", **other)
+    client.post(f"/v1/models/{NEXT}:retire").raise_for_status()
+    assert "was kept before as another bundle" in refused(client, "/v1/models", **other)
+    client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+
+
 def of_other_width(folder: Path) -> None:
     write_bundle(folder, seed=2, content_dim=64)
 

@@ -67,6 +67,11 @@ def seen(client: TestClient) -> list[str]:
     return [each["replica"] for each in model(client, FIRST)["replicas"]]
 
 
+def indexed(client: TestClient) -> dict[str, bool]:
+    """Which replicas have the first model's index, as one of them says."""
+    return {each["replica"]: each["is_indexed"] for each in model(client, FIRST)["replicas"]}
+
+
 async def failing() -> None:
     raise StoreUnavailable("the connection was lost")
 
@@ -111,6 +116,24 @@ def no_index(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
         yield may_open
     finally:
         may_open.set()
+
+
+def test_what_a_replica_shows_of_itself_the_others_know(
+    bundles: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("POLL_S", "_TELL_S"):  # nothing is told but where somebody asks
+        monkeypatch.setattr(f"service.features.models.following.{name}", 3600)
+    with (
+        beside(bundles, tmp_path / "one", server) as one,
+        beside(bundles, tmp_path / "other", server) as other,
+    ):
+        mine = one.app_state["services"].models._follower  # type: ignore[index]
+        before = type(mine).held.fget
+        held = {**before(mine), "indexed": ["another"]}
+        changed = property(lambda self: held if self is mine else before(self))
+        monkeypatch.setattr(type(mine), "held", changed)
+        assert not indexed(one)[name_of(one)]
+        assert not indexed(other)[name_of(one)]
 
 
 def test_a_replica_that_stops_is_forgotten(bundles: Path, tmp_path: Path, server: Server) -> None:
