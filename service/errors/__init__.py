@@ -48,6 +48,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingBefore       409   no generation was served before
 │   ├── HandOverUnderWay    409   another hand-over of the space is being received
 │   ├── LastAdminKey        409   no other API key has the scope admin
+│   ├── KeyTextNotKept      409   the text of an API key was shown to an earlier request
 │   ├── TooManyWebhooks     409   there are as many as there may be
 │   ├── TooManyWatchlists   409   no more watchlists or seeds are kept
 │   ├── NothingToUndo       409   a case has no change that can be taken back
@@ -60,6 +61,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── CaseChanged         412   somebody changed the case since it was read
 │   ├── BodyTooLarge        413
 │   ├── UnsupportedMediaType 415  the body is declared as something else than it has to be
+│   ├── RangeNotSatisfiable 416   the file of a job ends before the part that is asked for
 │   ├── HostNotAllowed      421   keyless, and called by a name that is not this machine's
 │   ├── IfMatchNeeded       428   a change of a case has to say which state it is of
 │   └── HeaderTooLarge      431
@@ -107,14 +109,18 @@ from service.errors.jobs import JobGivenUp as JobGivenUp
 from service.errors.jobs import JobNotFound as JobNotFound
 from service.errors.jobs import JobRestored as JobRestored
 from service.errors.jobs import JobStateConflict as JobStateConflict
+from service.errors.jobs import RangeNotSatisfiable as RangeNotSatisfiable
 from service.errors.jobs import ResultNotHere as ResultNotHere
 from service.errors.jobs import SpoolFull as SpoolFull
 from service.errors.jobs import TooManyJobs as TooManyJobs
+from service.errors.keys import HostNotAllowed as HostNotAllowed
 from service.errors.keys import IdempotencyKeyInUse as IdempotencyKeyInUse
 from service.errors.keys import IdempotencyKeyReused as IdempotencyKeyReused
 from service.errors.keys import KeyNotFound as KeyNotFound
+from service.errors.keys import KeyTextNotKept as KeyTextNotKept
 from service.errors.keys import LastAdminKey as LastAdminKey
 from service.errors.keys import MissingScope as MissingScope
+from service.errors.keys import OriginNotAllowed as OriginNotAllowed
 from service.errors.keys import RateLimited as RateLimited
 from service.errors.layouts import LayoutNotFitted as LayoutNotFitted
 from service.errors.layouts import LayoutNotFound as LayoutNotFound
@@ -152,8 +158,8 @@ class InvalidRequest(RequestError):
 
     @classmethod
     def of(cls, pointer: str, detail: str) -> Self:
-        """A single wrong field, by its JSON pointer."""
-        return cls(f"{pointer}: {detail}", [FieldError(pointer, detail)])
+        """A single wrong field, by its JSON pointer; empty = the body."""
+        return cls(f"{pointer or 'body'}: {detail}", [FieldError(pointer, detail)])
 
     @classmethod
     def of_parameter(cls, name: str, detail: str) -> Self:
@@ -201,13 +207,6 @@ class Unauthorized(RequestError):
 
     status, code, title = 401, "unauthorized", "An API key is needed"
     example = "send the API key as 'Authorization: Bearer <key>'"
-
-
-class OriginNotAllowed(RequestError):
-    """Without an API key only pages of this service may ask it, and `Origin` is another one."""
-
-    status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
-    example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
 
 
 class NoSuchPath(RequestError):
@@ -264,13 +263,6 @@ class UnsupportedMediaType(RequestError):
 
     status, code, title = 415, "unsupported_media_type", "The content type is not supported"
     example = "send the body with Content-Type: application/json; it came as 'text/plain'"
-
-
-class HostNotAllowed(RequestError):
-    """Without an API key the service answers to names of this machine, and `Host` is another."""
-
-    status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
-    example = "Host is 'example.org': call it as localhost, or set STREAMER_API_KEY"
 
 
 class HeaderTooLarge(RequestError):

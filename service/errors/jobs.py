@@ -44,6 +44,13 @@ class JobRestored(RequestError):
     )
 
 
+class RangeNotSatisfiable(RequestError):
+    """The file ends before the part that `Range` asks for; `Content-Range` has its length."""
+
+    status, code, title = 416, "range_not_satisfiable", "The file has no such part"
+    example = "the file has 2882841 bytes, and 'bytes=99999999-' begins behind them"
+
+
 class SpoolFull(Unavailable):
     """The files of jobs take all the room that they may have; older ones go in time."""
 

@@ -1,6 +1,20 @@
-"""Errors of API keys, and of the keys that name a write."""
+"""Errors of API keys, of callers without one, and of the keys that name a write."""
 
 from service.errors.base import RequestError, Unavailable
+
+
+class OriginNotAllowed(RequestError):
+    """Without an API key only pages of this service may ask it, and `Origin` is another one."""
+
+    status, code, title = 403, "origin_not_allowed", "The origin of the page is not allowed"
+    example = "Origin is 'https://example.org': add its name to STREAMER_SERVER__HOSTS"
+
+
+class HostNotAllowed(RequestError):
+    """Without an API key the service answers to names of this machine, and `Host` is another."""
+
+    status, code, title = 421, "host_not_allowed", "The host name is not this machine's"
+    example = "Host is 'example.org': call it as localhost, or set STREAMER_API_KEY"
 
 
 class MissingScope(RequestError):
@@ -37,6 +51,16 @@ class LastAdminKey(RequestError):
     example = (
         "no key but '3f9c1a2b7d04' has the scope admin: without it nobody could change keys over "
         "HTTP; create another admin first, or revoke this key"
+    )
+
+
+class KeyTextNotKept(RequestError):
+    """An earlier request with this `Idempotency-Key` was shown the text of the key."""
+
+    status, code, title = 409, "key_text_not_kept", "The text of the key was shown before"
+    example = (
+        "an earlier request with this Idempotency-Key gave the key 3f9c1a2b7d04 its text, which "
+        "was shown then and is not kept; rotate the key with another Idempotency-Key, or revoke it"
     )
 
 

@@ -23,6 +23,7 @@ class KeyRecord:
         previous_digest: of the key before the last rotation.
         previous_until: from then on that one is refused.
         limits: rate limits that are not those of the settings, in units by scope; 0 = none.
+        request: key and fingerprint of the `Once` that gave it its text; empty = of none.
     """
 
     key_id: str
@@ -35,6 +36,7 @@ class KeyRecord:
     previous_digest: str | None = None
     previous_until: float | None = None
     limits: dict[str, int] = field(default_factory=dict[str, int])
+    request: str = ""
 
     @classmethod
     def of_json(cls, text: bytes) -> Self:

@@ -23,6 +23,8 @@ AS_THEY_STAND = (
     ("create_key", 201),
 )
 """Operations that answer this with what the page writes into their fields."""
+OF_LINES = ("write_streamers", "import_streamers", "place_newcomers", "hand_over_generation")
+"""Operations whose example is lines of JSON, each a line."""
 BY_LINK = (
     ("create_case", "get_case", "case_id"),
     ("export_streamers", "get_job", "job_id"),
@@ -65,6 +67,16 @@ def execute(operation: Locator) -> int:
 def test_examples_are_answered_as_they_stand(docs: Page) -> None:
     answered = {name: execute(begin(docs, name)) for name, _ in AS_THEY_STAND}
     assert answered == dict(AS_THEY_STAND)
+
+
+@pytest.mark.parametrize("name", OF_LINES)
+def test_examples_of_lines_are_sent_as_lines(docs: Page, name: str) -> None:
+    body = OPERATIONS[name]["requestBody"]["content"]["application/x-ndjson"]
+    (example,) = body["examples"].values()
+    opened = begin(docs, name)
+    with docs.expect_request(lambda request: request.method in ("POST", "PUT")) as sent:
+        assert execute(opened) in (200, 201, 202)
+    assert sent.value.post_data == example["value"]
 
 
 def test_ids_are_filled_in_from_what_is_there(docs: Page) -> None:

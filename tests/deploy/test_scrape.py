@@ -101,6 +101,10 @@ def use(service: Service) -> None:
         assert client.get(path).status_code == status
     later = {"positive": [{"streamer_id": "s1"}], "after_sequence": 10**9}
     assert client.post("/v1/similar", json=later).status_code == 503
+    vectors = [{"kind": "streamer", "id": f"s{i}", "vector": [0.1 * i, 1]} for i in range(3)]
+    lines = "".join(json_line(vector) for vector in vectors)
+    space = "/v1/spaces/als-64/generations/one?promote=true"
+    assert client.put(space, content=lines, headers=NDJSON).status_code == 201
     line = json_line({"streamer_id": "imported", "bio": "music"})
     assert client.post("/v1/jobs/imports", content=line, headers=NDJSON).status_code == 202
 
@@ -108,6 +112,8 @@ def use(service: Service) -> None:
         return 'streamer_job_seconds_count{kind="import"' in client.get("/metrics").text
 
     wait_until(is_done, "a job is done")
+    for name in ("streamer_space_behind{", "streamer_watchlists_sequence "):
+        wait_until(lambda name=name: f"\n{name}" in client.get("/metrics").text, name)
 
 
 @pytest.fixture(scope="module")

@@ -136,10 +136,11 @@ def held(name: str, number: int) -> Call[RunDetailOut]:
 
 
 def record_outreach(ids: Sequence[str], at: float | None, note: str) -> Call[OutreachOut]:
-    """`POST /v1/outreach`; what is recorded twice is no other."""
+    """`POST /v1/outreach`: sent again with its key, it records nothing else."""
     fields: dict[str, Any] = {"ids": list(ids), "note": note}
     content = to_json(fields if at is None else {**fields, "at": at})
-    return Call("POST", "/v1/outreach", reader_of(OutreachOut), content=content, headers=_JSON)
+    headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    return Call("POST", "/v1/outreach", reader_of(OutreachOut), content=content, headers=headers)
 
 
 def page_of_outreach(

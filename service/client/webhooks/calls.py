@@ -1,5 +1,6 @@
 """Requests of webhooks."""
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, Literal
 from urllib.parse import quote
@@ -30,10 +31,11 @@ def _expecting(version: int | None) -> dict[str, str]:
 
 
 def create(url: str, kinds: Sequence[str], description: str) -> Call[WebhookWithSecretOut]:
-    """`POST /v1/webhooks`."""
+    """`POST /v1/webhooks`: sent again with its key, it makes no other one."""
     content = to_json({"url": url, "kinds": list(kinds), "description": description})
     read = reader_of(WebhookWithSecretOut)
-    return Call("POST", "/v1/webhooks", read, content=content, headers=_JSON, is_repeatable=False)
+    headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    return Call("POST", "/v1/webhooks", read, content=content, headers=headers)
 
 
 def page(limit: int, cursor: str | None) -> Call[WebhookPage]:

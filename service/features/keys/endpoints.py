@@ -4,7 +4,14 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.errors import InvalidRequest, KeyNotFound, LastAdminKey, StoreFull
+from service.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    KeyNotFound,
+    KeyTextNotKept,
+    LastAdminKey,
+    StoreFull,
+)
 from service.features.keys.key_text import ID_PATTERN
 from service.features.keys.schemas import (
     IssuedKeyOut,
@@ -22,6 +29,7 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
@@ -38,6 +46,7 @@ KeyIdPath = Annotated[
 ]
 _LISTING = "keys"
 _WRITE = (*STORE, StoreFull)
+_SHOWN = (KeyTextNotKept, IdempotencyKeyReused)
 _BY_DEFAULT = RotateIn()
 
 
@@ -57,16 +66,20 @@ def _issued(issued: Issued, response: Response) -> IssuedKeyOut:
     summary="Create a key",
     dependencies=[requires("admin")],
     status_code=201,
-    responses=responses(*BODY, *_WRITE),
+    responses=responses(*BODY, *_WRITE, *_SHOWN),
 )
 async def create_key(
     keys: CurrentKeys,
     caller: CurrentCaller,
     audit: CurrentAudit,
     body: Checked[KeyIn],
+    once: OnceByKey,
     response: Response,
 ) -> IssuedKeyOut:
     """The key is shown this once; the store keeps its SHA-256.
+
+    Sent again with the same `Idempotency-Key` it makes no other one: the answer is then 409, and
+    names the key.
 
     The first key of a service that had none ends its answering without a key, so it has to be one
     that can make others.
@@ -79,7 +92,8 @@ async def create_key(
             "without a key, and nobody could make another",
         )
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    issued = await keys.create(body.name, body.role, body.scopes or (), expires_at, body.limits)
+    own = body.scopes or ()
+    issued = await keys.create(body.name, body.role, own, expires_at, body.limits, once)
     audit.about([issued.record.key_id])
     return _issued(issued, response)
 
@@ -152,14 +166,19 @@ async def revoke_key(keys: CurrentKeys, key_id: KeyIdPath) -> RevokedOut:
     operation_id="rotate_key",
     summary="Give a key another text",
     dependencies=[requires("admin")],
-    responses=responses(*BODY, *_WRITE, KeyNotFound),
+    responses=responses(*BODY, *_WRITE, KeyNotFound, *_SHOWN),
 )
 async def rotate_key(
     keys: CurrentKeys,
     key_id: KeyIdPath,
+    once: OnceByKey,
     response: Response,
     body: Checked[RotateIn] = _BY_DEFAULT,
 ) -> IssuedKeyOut:
-    """The new text is shown this once; the one before can be used for the time of grace."""
+    """The new text is shown this once; the one before can be used for the time of grace.
+
+    Sent again with the same `Idempotency-Key` it changes nothing, and the answer is 409: a second
+    rotation would end the text that is in use.
+    """
     expires_at = None if body.expires_at is None else body.expires_at.timestamp()
-    return _issued(await keys.rotate(key_id, body.grace_s, expires_at), response)
+    return _issued(await keys.rotate(key_id, body.grace_s, expires_at, once), response)

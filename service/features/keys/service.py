@@ -5,10 +5,18 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
-from service.errors import InvalidRequest, KeyNotFound, LastAdminKey, StoreUnavailable
-from service.features.keys.key_text import digest_of, new_id, new_key
+from service.errors import (
+    IdempotencyKeyReused,
+    InvalidRequest,
+    KeyNotFound,
+    KeyTextNotKept,
+    LastAdminKey,
+    StoreUnavailable,
+)
+from service.features.keys.key_text import digest_of, id_of, new_id, new_key
 from service.scopes import LimitedScope, scopes_of
 from service.store.keys import KeyRecord, KeyStore
+from service.store.once import Once
 
 
 @dataclass(frozen=True)
@@ -75,6 +83,20 @@ class Changes:
         return replace(record, **changed)
 
 
+def _name_of(once: Once | None) -> str:
+    return "" if once is None else once.key + once.fingerprint
+
+
+def _was_shown(record: KeyRecord, once: Once) -> NoReturn:
+    if record.request.startswith(once.key) and record.request != _name_of(once):
+        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+    raise KeyTextNotKept(
+        "an earlier request with this Idempotency-Key gave the key "
+        f"{record.key_id} its text, which was shown then and is not kept; rotate the key with "
+        "another Idempotency-Key, or revoke it"
+    )
+
+
 async def _nothing() -> None:
     """The `refresh` of who holds no keys in memory."""
 
@@ -110,16 +132,19 @@ class Keys:
         scopes: Collection[str] = (),
         expires_at: float | None = None,
         limits: Mapping[LimitedScope, int] | None = None,
+        once: Once | None = None,
     ) -> Issued:
         """Make a key with a role or with scopes, and with rate limits of its own where it has any.
 
         Raises:
             InvalidRequest: it would have expired already.
+            KeyTextNotKept: the same request made it before.
+            IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable, StoreFull: the store can't take it.
         """
         now = self._now()
         self._check_expiry(expires_at, now)
-        key_id = new_id()
+        key_id = new_id() if once is None else id_of(once.key)
         key = new_key(key_id)
         own = tuple(sorted(set(scopes)))
         record = KeyRecord(
@@ -131,28 +156,43 @@ class Keys:
             expires_at,
             digest_of(key),
             limits={**limits} if limits else {},
+            request=_name_of(once),
         )
-        if not await self._store.replace(key_id, b"", record.to_json()):
-            return await self.create(name, role, scopes, expires_at, limits)  # the id is taken
+        while not await self._store.replace(key_id, b"", record.to_json()):
+            if once is None:  # the id is taken
+                return await self.create(name, role, scopes, expires_at, limits)
+            if stored := await self._store.get(key_id):
+                _was_shown(KeyRecord.of_json(stored), once)
         await self._known_here()
         return Issued(key, record)
 
-    async def rotate(self, key_id: str, grace_s: float, expires_at: float | None = None) -> Issued:
+    async def rotate(
+        self,
+        key_id: str,
+        grace_s: float,
+        expires_at: float | None = None,
+        once: Once | None = None,
+    ) -> Issued:
         """Give a key another text; the one before can be used for a while.
 
         Args:
             key_id: of the key.
             grace_s: seconds for which the text before can be used. That before it ends at once.
             expires_at: of the key from now on; None = as it was.
+            once: names the request: sent again, it would end the text that is in use.
 
         Raises:
             KeyNotFound: there is none.
             InvalidRequest: it would have expired already.
+            KeyTextNotKept: the same request gave the key its text before.
+            IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable, StoreFull: the store can't take it.
         """
         key, now = new_key(key_id), self._now()
         while stored := await self._store.get(key_id):
             before = KeyRecord.of_json(stored)
+            if once is not None and before.request.startswith(once.key):
+                _was_shown(before, once)
             until = expires_at or before.expires_at
             self._check_expiry(until, now)
             record = replace(
@@ -161,6 +201,7 @@ class Keys:
                 expires_at=until,
                 previous_digest=before.digest if grace_s else None,
                 previous_until=now + grace_s if grace_s else None,
+                request=_name_of(once),
             )
             if await self._store.replace(key_id, stored, record.to_json()):
                 await self._known_here()

@@ -5,7 +5,13 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Path, Query
 
 from model_export.contract.streamer import ID_PATTERN
-from service.errors import OutreachNotFound, StoreFull, StreamerNotFound, TooManyRecords
+from service.errors import (
+    IdempotencyKeyReused,
+    OutreachNotFound,
+    StoreFull,
+    StreamerNotFound,
+    TooManyRecords,
+)
 from service.features.outreach.schemas import (
     LATEST,
     OUTREACH_PATTERN,
@@ -21,6 +27,7 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
@@ -36,7 +43,9 @@ _LISTING = "outreach"
     summary="Record who was written to",
     status_code=201,
     dependencies=[requires("streamers:write")],
-    responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound, TooManyRecords),
+    responses=responses(
+        *BODY, *STORE, StoreFull, StreamerNotFound, TooManyRecords, IdempotencyKeyReused
+    ),
 )
 async def record_outreach(
     outreach: CurrentOutreach,
@@ -44,6 +53,7 @@ async def record_outreach(
     charges: CurrentCharges,
     audit: CurrentAudit,
     body: Checked[OutreachIn],
+    once: OnceByKey,
 ) -> OutreachOut:
     """Lists leave them out by `exclude.outreach_since`; who recorded it comes from the key.
 
@@ -52,7 +62,8 @@ async def record_outreach(
     """
     charges.reach("streamers:write", hits_units(len(body.ids)))
     audit.about(body.ids, len(body.ids), action="record outreach")
-    made = await outreach.record(body.ids, body.at, body.note, caller.key_id, caller.name)
+    who = caller.key_id, caller.name
+    made = await outreach.record(body.ids, body.at, body.note, *who, once)
     return OutreachOut.model_validate(made)
 
 

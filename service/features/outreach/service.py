@@ -10,11 +10,19 @@ from dataclasses import asdict, dataclass, replace
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lanes
-from service.errors import FieldError, OutreachNotFound, StreamerNotFound, TooManyRecords
+from service.errors import (
+    FieldError,
+    IdempotencyKeyReused,
+    OutreachNotFound,
+    StreamerNotFound,
+    TooManyRecords,
+)
 from service.store.base import StreamerStore
 from service.store.documents import Append, Document, DocumentStore, Put, RevisionConflict
+from service.store.once import Once
 
-COLLECTION = "outreach"
+COLLECTION, REQUESTS = "outreach", "outreach:requests"
+"""Records by their ids, and the id of a record by the name of the request that made it."""
 MOST_RECORDS = 20_000
 _AT_ONCE = 100
 """Records read together: each may have 10,000 ids."""
@@ -36,6 +44,7 @@ class OutreachRecord:
         key_id: of who says so.
         key_name: likewise.
         recorded_at: when it was recorded.
+        request: key and fingerprint of the `Once` that recorded it; empty: it had none.
     """
 
     outreach_id: str
@@ -45,6 +54,7 @@ class OutreachRecord:
     key_id: str
     key_name: str
     recorded_at: float
+    request: tuple[str, ...] = ()
 
 
 _RECORD = TypeAdapter(OutreachRecord)
@@ -82,15 +92,24 @@ class Outreach:
         self._reading = asyncio.Lock()
 
     async def record(
-        self, ids: Sequence[str], at: float | None, note: str, key_id: str, key_name: str
+        self,
+        ids: Sequence[str],
+        at: float | None,
+        note: str,
+        key_id: str,
+        key_name: str,
+        once: Once | None = None,
     ) -> OutreachRecord:
         """Record that streamers were written to; on disk when this returns.
 
         Raises:
+            IdempotencyKeyReused: another request has the name of this one.
             StreamerNotFound: names those that are not stored; nothing is recorded then.
             TooManyRecords: so many are kept already.
             StoreUnavailable: the store does not answer.
         """
+        if once is not None and (before := await self._made_before(once)) is not None:
+            return before
         ids = tuple(dict.fromkeys(ids))
         known = await self._streamers.digests(ids)
         missing = [
@@ -110,9 +129,31 @@ class Outreach:
         now = self._now()
         outreach_id = f"{int(now * 1000):012x}{secrets.token_hex(8)}"
         when = now if at is None else at
-        made = OutreachRecord(outreach_id, ids, when, note, key_id, key_name, now)
-        await self._change(outreach_id, await self._lanes.run(lambda: _body(made)), 0)
+        request = () if once is None else (once.key, once.fingerprint)
+        made = OutreachRecord(outreach_id, ids, when, note, key_id, key_name, now, request)
+        puts = [Put(COLLECTION, outreach_id, await self._lanes.run(lambda: _body(made)), 0)]
+        if once is not None:
+            puts.append(Put(REQUESTS, once.key, json.dumps({"made": outreach_id}).encode(), 0))
+        try:
+            await self._documents.change(puts, [_told(outreach_id)])
+        except RevisionConflict:  # the same request came twice at once
+            if once is None or (before := await self._made_before(once)) is None:
+                raise
+            return before
         return made
+
+    async def _made_before(self, once: Once) -> OutreachRecord | None:
+        """What an earlier request with this name recorded; None if there is none."""
+        (named,) = await self._documents.get(REQUESTS, [once.key])
+        if named is None:
+            return None
+        (found,) = await self._documents.get(COLLECTION, [json.loads(named.body)["made"]])
+        if found is None:  # it is being deleted
+            return None
+        record = await self._lanes.run(lambda: _record(found))
+        if record.request != (once.key, once.fingerprint):
+            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        return record
 
     async def page(
         self, after: str, limit: int, streamer_id: str | None = None, since: float | None = None
@@ -159,18 +200,14 @@ class Outreach:
         (found,) = await self._documents.get(COLLECTION, [outreach_id])
         if found is None:
             raise OutreachNotFound(f"there is no record of outreach {outreach_id!r}")
-        await self._change(outreach_id, None, None)
-        return _record(found)
+        record = _record(found)
+        await self._documents.change(_forgotten(record), [_told(outreach_id)])
+        return record
 
     async def written_to(self, since: float) -> Iterator[Sequence[str]]:
         """Ids of everybody who was written to at that time or later, a record at a time."""
         await self._catch_up()
         return (ids for at, ids in list(self._known.values()) if at >= since)
-
-    async def _change(self, outreach_id: str, body: bytes | None, expected: int | None) -> None:
-        await self._documents.change(
-            [Put(COLLECTION, outreach_id, body, expected)], [_told(outreach_id)]
-        )
 
     async def _catch_up(self) -> None:
         """Read what was recorded and deleted since the last time.
@@ -212,16 +249,24 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
             while document is not None and quoted in document.body:
                 record = _record(document)
                 ids = tuple(one for one in record.ids if one != streamer_id)
-                body = _body(replace(record, ids=ids)) if ids else None
                 name, revision = document.document_id, document.revision
+                puts = _forgotten(record, revision)
+                if ids:
+                    puts = [Put(COLLECTION, name, _body(replace(record, ids=ids)), revision)]
                 try:
-                    await documents.change([Put(COLLECTION, name, body, revision)], [_told(name)])
+                    await documents.change(puts, [_told(name)])
                 except RevisionConflict:
                     (document,) = await documents.get(COLLECTION, [name])
                     continue
                 forgotten += len(ids) < len(record.ids)
                 break
     return forgotten
+
+
+def _forgotten(record: OutreachRecord, revision: int | None = None) -> list[Put]:
+    """What deletes a record, and the name of the request that made it."""
+    record_itself = Put(COLLECTION, record.outreach_id, None, revision)
+    return [record_itself, *(Put(REQUESTS, key, None) for key in record.request[:1])]
 
 
 def _told(outreach_id: str) -> Append:

@@ -1,10 +1,12 @@
 """`/v1/jobs/imports` and `/v1/jobs/exports`: many streamers in and out, as jobs."""
 
 import hashlib
+import re
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -14,7 +16,9 @@ from service.errors import (
     JobNotFound,
     JobStateConflict,
     MalformedBody,
+    MalformedRequest,
     NoSuchPath,
+    RangeNotSatisfiable,
     ResultNotHere,
     SpoolFull,
     TooManyJobs,
@@ -30,7 +34,7 @@ from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
-from service.http.documents import BODY, STORE, responses
+from service.http.documents import BODY, MEDIA_TYPE, STORE, cut, problem_of, responses
 from service.http.headers.idempotency import OnceByKey, UploadByKey
 from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
@@ -47,6 +51,9 @@ from service.http.problems import Checked, invalid
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
+_PART = r"(?:\d{1,18}-\d{0,18}|-\d{1,18})"
+_RANGE = re.compile(rf"bytes\s*=\s*{_PART}(?:\s*,\s*{_PART})*\s*", re.IGNORECASE)
+_SHOWN_CHARS = 100
 _KEYS = (IdempotencyKeyReused,)
 _FORMATS = {
     "ndjson": (NDJSON, "jsonl"),
@@ -174,14 +181,48 @@ async def export_streamers(
     dependencies=[requires("streamers:read")],
     summary="Download what an export, or a job that made a list, wrote",
     response_class=NdjsonResponse,
-    responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, ResultNotHere)
+    responses=responses(
+        *STORE,
+        NoSuchPath,
+        JobNotFound,
+        JobStateConflict,
+        ResultNotHere,
+        MalformedRequest,
+        RangeNotSatisfiable,
+    )
     | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
 )
-async def get_result(transfers: CurrentTransfers, job_id: JobIdPath) -> FileResponse:
+async def get_result(transfers: CurrentTransfers, job_id: JobIdPath, request: Request) -> Response:
     """The file, which is kept for as long as the job; parts of it by `Range`.
 
     Exports are NDJSON; a list is in the format that was asked for.
     """
     path, form = await transfers.result(job_id)
+    if (refused := _refused(request, path)) is not None:
+        return refused
     media_type, ending = _FORMATS[form]
     return FileResponse(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
+
+
+def _refused(request: Request, path: Path) -> Response | None:
+    """The problem document for a part that the file does not have.
+
+    What sends the file would refuse it in plain text.
+
+    Raises:
+        MalformedRequest: it is no range of bytes.
+    """
+    given = request.headers.get("range")
+    if given is None or "if-range" in request.headers:
+        return None
+    shown, size = cut(given, _SHOWN_CHARS), path.stat().st_size
+    is_range = _RANGE.fullmatch(given) is not None
+    found: list[tuple[str, str]] = re.findall(r"(\d+)-(\d*)", given) if is_range else []
+    bounds = [(int(begin), int(end or size)) for begin, end in found]
+    if not is_range or any(end < begin < size for begin, end in bounds):
+        raise MalformedRequest(f"range must be as 'bytes=1000-' or 'bytes=0-999', not {shown!r}")
+    if size and all(begin < size for begin, _ in bounds):
+        return None
+    error = RangeNotSatisfiable(f"the file has {size} bytes, and {shown!r} begins behind them")
+    headers = {"Content-Range": f"bytes */{size}"}
+    return JSONResponse(problem_of(error), error.status, headers, media_type=MEDIA_TYPE)

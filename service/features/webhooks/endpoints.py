@@ -4,7 +4,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Query, Response
 
-from service.errors import StoreFull, TooManyWebhooks, VersionConflict, WebhookNotFound
+from service.errors import (
+    IdempotencyKeyReused,
+    StoreFull,
+    TooManyWebhooks,
+    VersionConflict,
+    WebhookNotFound,
+)
 from service.features.webhooks.records import Delivery
 from service.features.webhooks.schemas import (
     ID_PATTERN,
@@ -30,6 +36,7 @@ from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
+from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
@@ -92,13 +99,14 @@ def _delivery_out(delivery: Delivery) -> DeliveryOut:
     summary="Send events to another service",
     dependencies=[requires("admin")],
     status_code=201,
-    responses=responses(*BODY, *_WRITE, TooManyWebhooks),
+    responses=responses(*BODY, *_WRITE, TooManyWebhooks, IdempotencyKeyReused),
 )
 async def create_webhook(
     webhooks: CurrentWebhooks,
     caller: CurrentCaller,
     audit: CurrentAudit,
     body: Checked[WebhookIn],
+    once: OnceByKey,
     response: Response,
 ) -> WebhookWithSecretOut:
     """Each event from now on is posted as Standard Webhooks says; the secret is shown this once.
@@ -108,7 +116,9 @@ async def create_webhook(
     GET /v1/events). A target that answers 410 is disabled (`webhook.disabled`). Events that leave
     the feed before they can be sent are counted (`webhook.missed`).
     """
-    shown, secret = await webhooks.create(body.url, body.kinds, body.description, caller.key_id)
+    shown, secret = await webhooks.create(
+        body.url, body.kinds, body.description, caller.key_id, once
+    )
     audit.about([shown.endpoint.webhook_id])
     return _with_secret(shown, secret, response)
 

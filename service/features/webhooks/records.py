@@ -52,6 +52,7 @@ class Endpoint(BaseModel):
         created_at: seconds since 1970.
         created_by: id of the key.
         replays: how often dead letters were made due again.
+        request: fingerprint of the request that made it, where an `Idempotency-Key` named it.
     """
 
     webhook_id: str
@@ -65,6 +66,7 @@ class Endpoint(BaseModel):
     created_at: float
     created_by: str
     replays: int = 0
+    request: str = ""
 
     def keys(self, now: float) -> list[str]:
         """The secrets that sign now."""

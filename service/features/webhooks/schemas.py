@@ -135,7 +135,7 @@ class ReplayIn(Request):
     """Which dead letters are sent again."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"delivery_ids": [EXAMPLE_DELIVERY]}, {}]}
+        json_schema_extra={"examples": [{}, {"delivery_ids": [EXAMPLE_DELIVERY]}]}
     )
 
     delivery_ids: Annotated[

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.errors import (
+    IdempotencyKeyReused,
     InvalidRequest,
     TooManyWebhooks,
     VersionConflict,
@@ -34,7 +35,10 @@ from service.features.webhooks.worker import Means
 from service.store.base import ANY_STORED
 from service.store.documents import Document, Put, RevisionConflict
 from service.store.events import FeedPlace
+from service.store.once import Once
 
+_DIGITS = 16
+"""Of the id of an endpoint."""
 _OWN = "webhook"
 """Events of webhooks themselves: sent by webhooks, each failure would make another."""
 
@@ -67,20 +71,29 @@ class Webhooks:
         self._wake = wake
 
     async def create(
-        self, url: str, kinds: Sequence[str], description: str, key_id: str
+        self,
+        url: str,
+        kinds: Sequence[str],
+        description: str,
+        key_id: str,
+        once: Once | None = None,
     ) -> tuple[Shown, str]:
         """Send events of some kinds to a target from now on; and the secret.
 
         Raises:
             InvalidRequest: the target may not be asked, or a kind is none.
+            IdempotencyKeyReused: another request has the name of this one.
             TooManyWebhooks: there are as many as there may be.
         """
+        webhook_id = f"wh-{secrets.token_hex(_DIGITS // 2) if once is None else once.key[:_DIGITS]}"
+        if once is not None and (made := await self._made_before(webhook_id, once)) is not None:
+            return made
         _check(kinds)
         await self._targets.check(self._targets.parsed(url))
         if await self._documents.count(ENDPOINTS) >= MOST_ENDPOINTS:
             raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; delete one first")
         begins = place_of(await self._means.events.newest())
-        webhook_id, secret = f"wh-{secrets.token_hex(8)}", new_secret()
+        secret = new_secret()
         endpoint = Endpoint(
             webhook_id=webhook_id,
             url=url,
@@ -92,16 +105,31 @@ class Webhooks:
             begins=begins,
             created_at=self._means.now(),
             created_by=key_id,
+            request="" if once is None else once.fingerprint,
         )
         state = State(place=begins)
-        revision, _ = await self._documents.change(
-            [
-                Put(ENDPOINTS, webhook_id, bytes_of(endpoint), 0),
-                Put(STATES, webhook_id, bytes_of(state), 0),
-            ]
-        )
+        puts = [
+            Put(ENDPOINTS, webhook_id, bytes_of(endpoint), 0),
+            Put(STATES, webhook_id, bytes_of(state), 0),
+        ]
+        try:
+            revision, _ = await self._documents.change(puts)
+        except RevisionConflict:  # the same request came twice at once
+            if once is None or (made := await self._made_before(webhook_id, once)) is None:
+                raise
+            return made
         self._wake()
         return Shown(endpoint, revision, state, 0, 0), secret
+
+    async def _made_before(self, webhook_id: str, once: Once) -> tuple[Shown, str] | None:
+        """What an earlier request with this name made; None if there is none."""
+        (found,) = await self._documents.get(ENDPOINTS, [webhook_id])
+        if found is None:
+            return None
+        shown = await self._shown(found)
+        if shown.endpoint.request != once.fingerprint:
+            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        return shown, shown.endpoint.secrets[0].text
 
     async def page(self, after: str, limit: int) -> tuple[list[Shown], str | None]:
         """Endpoints by id, and the id that the next page comes after; None on the last one."""

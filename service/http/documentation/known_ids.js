@@ -1,5 +1,6 @@
 // Swagger UI, but "Try it out" fills in ids that only this service knows: where a link of the
-// document says which list has them, the first one of that list is shown in its field.
+// document says which list has them, the first one of that list is shown in its field. And examples
+// of lines of JSON stay lines: Swagger UI takes them for JSON, and would send them as one string.
 "use strict";
 {
   const FIRST = { limit: 1 };
@@ -55,9 +56,19 @@
     },
   });
 
+  const lines = () => ({
+    afterLoad() {
+      const sampled = this.fn.getSampleSchema;
+      this.fn.getSampleSchema = (schema, type, options, example) =>
+        String(type).includes("ndjson") && typeof example === "string"
+          ? example
+          : sampled(schema, type, options, example);
+    },
+  });
+
   const bundle = window.SwaggerUIBundle;
   window.SwaggerUIBundle = Object.assign(
-    (options) => bundle({ ...options, plugins: [...(options.plugins ?? []), knownIds] }),
+    (options) => bundle({ ...options, plugins: [...(options.plugins ?? []), knownIds, lines] }),
     bundle,
   );
 }

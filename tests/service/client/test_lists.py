@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from service.client import AsyncClient, Client, Conflict, Invalid, NotFound
+from service.client import AsyncClient, Client, Conflict, Invalid, NotFound, Patience
 from service.client.models import ListQuestionIn, SeedIn
+from tests.reliability.fault_proxy import FaultProxy
 from tests.service.process import Service
 
 QUESTION = {"positive": [{"streamer_id": "s0"}], "k": 100, "explain": "short"}
@@ -23,6 +24,18 @@ def stored(client: Client) -> Iterator[list[str]]:
         client.lists.delete(saved.name)
     for record in list(client.outreach.all(page_size=1)):
         client.outreach.delete(record.outreach_id)
+
+
+def test_a_record_whose_answer_was_lost_is_made_once(service: Service, client: Client) -> None:
+    client.put("s0", {"tags": ["cooking"]})
+    patience = Patience(deadline_s=120, first_pause_s=0.01, longest_pause_s=0.2)
+    with FaultProxy(int(service.url.rpartition(":")[2]), rb"POST /v1/outreach") as proxy:
+        proxy.cut_after_commit(2)
+        with Client(f"http://127.0.0.1:{proxy.port}", patience=patience) as there:
+            made = there.outreach.record(["s0"], note="mail")
+        assert proxy.commits_cut == 2
+    assert list(client.outreach.all()) == [made]
+    client.outreach.delete(made.outreach_id)
 
 
 def test_a_list_from_preview_to_the_next_run(client: Client, stored: list[str]) -> None:

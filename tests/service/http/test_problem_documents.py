@@ -7,7 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service import errors
-from service.errors import ServiceError, StartupError, catalogue
+from service.errors import InvalidRequest, ServiceError, StartupError, catalogue
 from service.features.cases.examples import EXAMPLE_CASE
 from service.features.duplicates.schemas import EXAMPLE_GROUP
 from service.features.jobs.schemas import EXAMPLE_ID as EXAMPLE_JOB
@@ -47,6 +47,10 @@ def test_a_code_is_complete(code: str) -> None:
     example = Strict.model_validate(example_of(kind))
     assert example.detail == kind.example
     assert example.type == f"/errors#{code}"
+
+
+def test_an_error_of_the_whole_body_says_so() -> None:
+    assert str(InvalidRequest.of("", "needs one of them")) == "body: needs one of them"
 
 
 def test_no_two_codes_share_a_title() -> None:

@@ -33,6 +33,32 @@ def test_a_key_is_shown_once(guarded: TestClient) -> None:
     assert guarded.get("/v1/streamers", headers=bearer(made["key"])).status_code == 200
 
 
+def test_a_key_is_made_once_by_the_name_of_its_request(guarded: TestClient) -> None:
+    body, headers = {"name": "once", "scopes": ["streamers:read"]}, {"Idempotency-Key": '"k-1"'}
+    made = guarded.post("/v1/keys", json=body, headers=headers).json()
+    again = guarded.post("/v1/keys", json=body, headers=headers)
+    said = problem(again, 409, "key_text_not_kept")
+    assert made["key_id"] in said["detail"]
+    assert made["key"] not in again.text
+    other = guarded.post("/v1/keys", json={**body, "name": "other"}, headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+    assert [key["name"] for key in _all(guarded)].count("once") == 1
+    assert guarded.get("/v1/streamers", headers=bearer(made["key"])).status_code == 200
+
+
+def test_a_rotation_that_is_sent_again_leaves_the_text_in_use(guarded: TestClient) -> None:
+    first = create(guarded, scopes=["streamers:read"])
+    path, headers = f"/v1/keys/{first['key_id']}:rotate", {"Idempotency-Key": '"r-1"'}
+    second = guarded.post(path, headers=headers).json()
+    problem(guarded.post(path, headers=headers), 409, "key_text_not_kept")
+    problem(guarded.post(path, json={"grace_s": 1}, headers=headers), 422, "idempotency_key_reused")
+    for key in (first["key"], second["key"]):
+        assert guarded.get("/v1/streamers", headers=bearer(key)).status_code == 200
+    third = guarded.post(path, headers={"Idempotency-Key": '"r-2"'}).json()
+    for key, status in ((first["key"], 401), (second["key"], 200), (third["key"], 200)):
+        assert guarded.get("/v1/streamers", headers=bearer(key)).status_code == status
+
+
 def _all(client: TestClient) -> list[dict]:
     found, cursor = [], {}
     while True:

@@ -16,6 +16,7 @@ from service.features.outreach.service import Outreach, forget
 from service.settings import Work
 from service.store.documents import Document
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.once import Once
 from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import put
 from tests.service.http.test_bad_input import problem
@@ -67,6 +68,47 @@ def test_records_say_who_and_when_and_are_found_by_streamer_and_time(client: Tes
     assert listed(client, streamer_id="s2") == all_[1:2]
     gone = client.delete(f"/v1/outreach/{all_[0]}")
     problem(gone, 404, "outreach_not_found")
+
+
+def test_a_request_is_recorded_once_by_its_key(client: TestClient) -> None:
+    put(client, "s1", tags=["cooking"])
+    headers, body = {"Idempotency-Key": '"mail-1"'}, {"ids": ["s1"], "note": "first mail"}
+    first, again = (client.post("/v1/outreach", json=body, headers=headers) for _ in range(2))
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json()
+    made = first.json()["outreach_id"]
+    assert listed(client) == [made]
+    other = client.post("/v1/outreach", json={**body, "note": "second"}, headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+    client.delete(f"/v1/outreach/{made}").raise_for_status()
+    assert client.post("/v1/outreach", json=body, headers=headers).json()["outreach_id"] != made
+
+
+@pytest.mark.slow
+def test_a_request_that_comes_at_once_to_several_is_recorded_once(tmp_path: Path) -> None:
+    once = Once("a" * 32, "b" * 32)
+
+    async def play() -> None:
+        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
+        await embedded.start()
+        lanes.start()
+        try:
+            store = await ArchivedStore(embedded.url).open()
+            await store.write([upsert("s1")])
+            replicas = [Outreach(store, store.documents, lanes) for _ in range(5)]
+            made = await asyncio.gather(
+                *(one.record(["s1"], 1.0, "", "key", "name", once) for one in replicas)
+            )
+            assert len({record.outreach_id for record in made}) == 1
+            assert await store.documents.count("outreach") == 1
+            assert await forget(store.documents, "s1") == 1
+            assert await store.documents.count("outreach:requests") == 0
+            await store.close()
+        finally:
+            lanes.stop()
+            await embedded.stop()
+
+    asyncio.run(play())
 
 
 def test_who_is_not_stored_is_named_and_nothing_is_recorded(client: TestClient) -> None:

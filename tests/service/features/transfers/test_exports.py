@@ -45,6 +45,13 @@ def test_everybody_is_exported_as_written(client: TestClient) -> None:
     assert path.removeprefix("/v1/jobs/") in answer.headers["content-disposition"]
     part = client.get(path + "/result", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, answer.content[:10])
+    length = len(answer.content)
+    behind = client.get(path + "/result", headers={"Range": f"bytes={length}-"})
+    problem(behind, 416, "range_not_satisfiable")
+    assert behind.headers["content-range"] == f"bytes */{length}"
+    for ranges in ("bytes", "lines=0-1", "bytes=9-3", "bytes=" + "9" * 5000 + "-"):
+        refused = client.get(path + "/result", headers={"Range": ranges})
+        problem(refused, 400, "malformed_request")
 
 
 @pytest.mark.parametrize(

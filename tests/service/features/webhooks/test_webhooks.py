@@ -14,6 +14,7 @@ from service.features.webhooks import retries
 from tests.service.conftest import put
 from tests.service.features.webhooks.conftest import create
 from tests.service.features.webhooks.receiver import Received, Receiver, receiving
+from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
 
 
@@ -55,6 +56,20 @@ def test_events_arrive_signed_and_in_order(client: TestClient, receiver: Receive
     wait_until(lambda: webhook(client, made)["delivered"] == 11, "all are noted")
     assert len(listed(client, made, "delivered")) == 11
     assert webhook(client, made)["due"] == 0
+
+
+def test_a_webhook_is_made_once_by_its_key(client: TestClient, receiver: Receiver) -> None:
+    headers, body = (
+        {"Idempotency-Key": '"hook-1"'},
+        {"url": receiver.url("/once"), "kinds": ["streamer.*"]},
+    )
+    first, again = (client.post("/v1/webhooks", json=body, headers=headers) for _ in range(2))
+    assert first.status_code == again.status_code == 201
+    assert {**first.json(), "due": 0} == {**again.json(), "due": 0}
+    other = client.post("/v1/webhooks", json={**body, "url": receiver.url("/2")}, headers=headers)
+    problem(other, 422, "idempotency_key_reused")
+    found = client.get("/v1/webhooks").json()["webhooks"]
+    assert len([each for each in found if each["url"] == body["url"]]) == 1
 
 
 def test_what_fails_is_tried_again_and_others_pass_by(
