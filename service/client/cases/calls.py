@@ -1,5 +1,6 @@
 """Requests of cases."""
 
+import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import quote
@@ -37,10 +38,11 @@ def _if_match(revision: int) -> dict[str, str]:
 
 
 def create(title: str, seeds: Sequence[str], exclude: Sequence[str]) -> Call[CaseOut]:
-    """`POST /v1/cases`."""
+    """`POST /v1/cases`: sent again with its key, it begins no other one."""
     content = to_json({"title": title, "seeds": list(seeds), "exclude": list(exclude)})
     read = reader_of(CaseOut)
-    return Call("POST", "/v1/cases", read, content=content, headers=_JSON, is_repeatable=False)
+    headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    return Call("POST", "/v1/cases", read, content=content, headers=headers)
 
 
 def page(limit: int, cursor: str | None) -> Call[CasePage]:

@@ -69,14 +69,13 @@ def delete(webhook_id: str, version: int | None) -> Call[WebhookDeletedOut]:
 
 
 def rotate(webhook_id: str, grace_s: float) -> Call[WebhookWithSecretOut]:
-    """`POST /v1/webhooks/{webhook_id}:rotate`."""
+    """`POST /v1/webhooks/{webhook_id}:rotate`: sent again with its key, it gives no other one."""
     return Call(
         "POST",
         _at(webhook_id, ":rotate"),
         reader_of(WebhookWithSecretOut),
         content=to_json({"grace_s": grace_s}),
-        headers=_JSON,
-        is_repeatable=False,
+        headers=_JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'},
     )
 
 

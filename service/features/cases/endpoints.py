@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from service.errors import (
     CaseChanged,
     CaseNotFound,
+    IdempotencyKeyReused,
     IfMatchNeeded,
     NothingToUndo,
     NotInCase,
@@ -41,6 +42,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.etag import ExpectedVersions
+from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
@@ -76,18 +78,20 @@ def _ran(ran: Ran | Job, response: Response, *, is_preferred: bool) -> RanOut | 
     summary="Begin a case",
     dependencies=[requires("cases")],
     status_code=201,
-    responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound) | {201: ETAG},
+    responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound, IdempotencyKeyReused)
+    | {201: ETAG},
 )
 async def create_case(
     cases: CurrentCases,
     caller: CurrentCaller,
     audit: CurrentAudit,
     body: Checked[CaseIn],
+    once: OnceByKey,
     response: Response,
 ) -> CaseOut:
     """From seeds that are stored; it has no members before it is expanded."""
     audit.about(body.seeds)
-    kept = await cases.create(body.title, body.seeds, body.exclude, _actor(caller))
+    kept = await cases.create(body.title, body.seeds, body.exclude, _actor(caller), once)
     tag(response, kept.revision)
     return CaseOut.model_validate(case_fields(kept))
 

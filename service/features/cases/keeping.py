@@ -32,9 +32,12 @@ from service.features.cases.records import (
     VerdictRecord,
 )
 from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
+from service.store.once import Once
 
 CASES, RUNS, JOBS = "cases", "case_runs", "case_jobs"
 MEMBERS_IN_A_PART = 50
+_DIGITS = 16
+"""Of the id of a case."""
 _LOOKED_AT_IN_A_PART = 2000
 _COPIES_AT_ONCE = 100
 _RUNS_AT_ONCE = 100
@@ -51,9 +54,9 @@ class Kept(NamedTuple):
     revision: int
 
 
-def new_id() -> str:
-    """An id for a case."""
-    return f"case-{secrets.token_hex(8)}"
+def new_id(once: Once | None = None) -> str:
+    """An id for a case: the same one for the same request."""
+    return f"case-{secrets.token_hex(_DIGITS // 2) if once is None else once.key[:_DIGITS]}"
 
 
 def of_case(case_id: str) -> str:

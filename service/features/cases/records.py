@@ -92,6 +92,7 @@ class Case:
         before: the run before, which `:undo` shows again.
         events: number of the last event.
         undoable: number of the event that `:undo` takes back; 0 = there is none.
+        request: fingerprint of the request that made it, where an `Idempotency-Key` named it.
     """
 
     case_id: str
@@ -105,6 +106,7 @@ class Case:
     before: Run | None = None
     events: int = 0
     undoable: int = 0
+    request: str = ""
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import TypeVar
 
 from service.errors import (
+    CaseChanged,
+    CaseNotFound,
     CursorExpired,
     FieldError,
+    IdempotencyKeyReused,
     IfMatchNeeded,
     InvalidRequest,
     NothingToUndo,
@@ -31,6 +34,7 @@ from service.features.cases.running import Ran, Runs
 from service.store.base import StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
+from service.store.once import Once
 
 Result = TypeVar("Result")
 
@@ -64,14 +68,22 @@ class Cases:
         self.kept = kept
 
     async def create(
-        self, title: str, seeds: Sequence[str], exclude: Sequence[str], who: Actor
+        self,
+        title: str,
+        seeds: Sequence[str],
+        exclude: Sequence[str],
+        who: Actor,
+        once: Once | None = None,
     ) -> Kept:
-        """Begin a case.
+        """Begin a case; the one that was begun already, where the same request comes again.
 
         Raises:
+            IdempotencyKeyReused: another request has the name of this one.
             InvalidRequest: a seed comes twice, or is excluded.
             StreamerNotFound: names the seeds that are not stored.
         """
+        if once is not None and (before := await self._begun(once)) is not None:
+            return before
         wrong = [
             FieldError(f"/seeds/{i}", f"{name!r} is excluded as well: leave it out of one of both")
             for i, name in enumerate(seeds)
@@ -92,11 +104,16 @@ class Cases:
         if missing:
             raise StreamerNotFound("; ".join(error.detail for error in missing[:20]), missing)
         case = Case(
-            new_id(), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *who,
-            events=1,
+            new_id(once), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *who,
+            events=1, request="" if once is None else once.fingerprint,
         )  # fmt: skip
         new = {"title": title, "seeds": list(seeds), "exclude": list(case.exclude)}
-        return await self.kept.change(case, 0, Event("created", *who, None, new))
+        try:
+            return await self.kept.change(case, 0, Event("created", *who, None, new))
+        except CaseChanged:  # the same request came twice at once
+            if once is None or (before := await self._begun(once)) is None:
+                raise
+            return before
 
     async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
         """Cases, and what continues them."""
@@ -253,6 +270,16 @@ class Cases:
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""
         return await self._runs.in_thread(call)
+
+    async def _begun(self, once: Once) -> Kept | None:
+        """What an earlier request with this name began; None if there is none."""
+        try:
+            kept = await self.kept.get(new_id(once))
+        except CaseNotFound:
+            return None
+        if kept.case.request != once.fingerprint:
+            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        return kept
 
     async def _expected(self, case_id: str, expected: Sequence[int]) -> Kept:
         kept = await self.kept.get(case_id)

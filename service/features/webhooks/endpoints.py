@@ -199,16 +199,17 @@ async def delete_webhook(
     operation_id="rotate_webhook_secret",
     summary="Give a webhook another secret",
     dependencies=[requires("admin")],
-    responses=responses(*BODY, *_WRITE, WebhookNotFound),
+    responses=responses(*BODY, *_WRITE, WebhookNotFound, IdempotencyKeyReused),
 )
 async def rotate_webhook_secret(
     webhooks: CurrentWebhooks,
     webhook_id: WebhookIdPath,
+    once: OnceByKey,
     response: Response,
     body: Checked[RotateSecretIn] = _ROTATE_BY_DEFAULT,
 ) -> WebhookWithSecretOut:
     """The new secret is shown this once; messages are signed with both for the time of grace."""
-    return _with_secret(*await webhooks.rotate(webhook_id, body.grace_s), response)
+    return _with_secret(*await webhooks.rotate(webhook_id, body.grace_s, once), response)
 
 
 @router.post(

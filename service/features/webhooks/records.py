@@ -53,6 +53,7 @@ class Endpoint(BaseModel):
         created_by: id of the key.
         replays: how often dead letters were made due again.
         request: fingerprint of the request that made it, where an `Idempotency-Key` named it.
+        rotation: key and fingerprint of the one that gave it its secret, likewise.
     """
 
     webhook_id: str
@@ -67,6 +68,7 @@ class Endpoint(BaseModel):
     created_by: str
     replays: int = 0
     request: str = ""
+    rotation: str = ""
 
     def keys(self, now: float) -> list[str]:
         """The secrets that sign now."""

@@ -175,19 +175,29 @@ class Webhooks:
 
         return await self._changed(webhook_id, change, versions)
 
-    async def rotate(self, webhook_id: str, grace_s: float) -> tuple[Shown, str]:
+    async def rotate(
+        self, webhook_id: str, grace_s: float, once: Once | None = None
+    ) -> tuple[Shown, str]:
         """Give an endpoint another secret; the one before signs too for a while.
 
         Raises:
             WebhookNotFound: there is none.
+            IdempotencyKeyReused: another request has the name of this one.
         """
         secret, now = new_secret(), self._means.now()
+        rotation = "" if once is None else once.key + once.fingerprint
 
         def change(before: Endpoint) -> Endpoint:
+            if once is not None and before.rotation.startswith(once.key):
+                if before.rotation != rotation:
+                    raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+                return before
             kept = [Secret(text=before.secrets[0].text, until=now + grace_s)] if grace_s else []
-            return before.model_copy(update={"secrets": [Secret(text=secret), *kept]})
+            secrets = [Secret(text=secret), *kept]
+            return before.model_copy(update={"secrets": secrets, "rotation": rotation})
 
-        return await self._changed(webhook_id, change), secret
+        shown = await self._changed(webhook_id, change)
+        return shown, shown.endpoint.secrets[0].text
 
     async def delete(self, webhook_id: str, versions: Sequence[int]) -> None:
         """Remove an endpoint with all that waits for it.

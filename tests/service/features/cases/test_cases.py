@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.features.cases.keeping import KeptCases
+from service.errors import CaseNotFound
+from service.features.cases.keeping import Kept, KeptCases
 from tests.service.conftest import put
 from tests.service.features.duplicates.test_duplicates import evaluated
 
@@ -309,6 +310,39 @@ def test_bad_cases_are_refused_by_field(client: TestClient) -> None:
     assert client.get("/v1/cases/case-0000000000000000").json()["code"] == "case_not_found"
     assert client.delete(path, headers=current).status_code == 204
     assert client.get(path).status_code == 404
+
+
+def test_a_case_is_begun_once_by_its_key(client: TestClient) -> None:
+    chain(client)
+    headers, body = {"Idempotency-Key": '"case-1"'}, {"title": "once", "seeds": ["ana"]}
+    first, again = (client.post("/v1/cases", json=body, headers=headers) for _ in range(2))
+    assert (first.status_code, first.json()) == (again.status_code, again.json())
+    assert again.headers["ETag"] == first.headers["ETag"]
+    act(client, first.json(), "expand")
+    after = client.post("/v1/cases", json=body, headers=headers).json()
+    assert (after["case_id"], after["run"]["members"]) == (first.json()["case_id"], 4)
+    other = client.post("/v1/cases", json={**body, "seeds": ["bo"]}, headers=headers)
+    assert (other.status_code, other.json()["code"]) == (422, "idempotency_key_reused")
+    assert client.post("/v1/cases", json=body).json()["case_id"] != after["case_id"]
+
+
+def test_a_case_that_is_begun_twice_at_once_is_one(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    headers, body = {"Idempotency-Key": '"case-2"'}, {"title": "once", "seeds": ["ana"]}
+    first = client.post("/v1/cases", json=body, headers=headers).json()
+    get, missed = KeptCases.get, ["once"]
+
+    async def late(self: KeptCases, case_id: str) -> Kept:
+        """The other request wrote it after this one had looked."""
+        if missed:
+            raise CaseNotFound(missed.pop())
+        return await get(self, case_id)
+
+    monkeypatch.setattr(KeptCases, "get", late)
+    assert client.post("/v1/cases", json=body, headers=headers).json() == first
+    assert not missed
 
 
 def events(client: TestClient, case: dict[str, Any]) -> list[dict[str, Any]]:

@@ -72,6 +72,17 @@ def test_a_webhook_is_made_once_by_its_key(client: TestClient, receiver: Receive
     assert len([each for each in found if each["url"] == body["url"]]) == 1
 
 
+def test_a_secret_is_rotated_once_by_its_key(client: TestClient, receiver: Receiver) -> None:
+    body = {"url": receiver.url("/turned"), "kinds": ["streamer.*"]}
+    made = client.post("/v1/webhooks", json=body).json()
+    path, headers = f"/v1/webhooks/{made['webhook_id']}:rotate", {"Idempotency-Key": '"turn-1"'}
+    first, again = (client.post(path, json={"grace_s": 600}, headers=headers) for _ in range(2))
+    assert first.json()["secret"] == again.json()["secret"] != made["secret"]
+    problem(client.post(path, json={"grace_s": 1}, headers=headers), 422, "idempotency_key_reused")
+    other = client.post(path, headers={"Idempotency-Key": '"turn-2"'}).json()
+    assert other["secret"] != first.json()["secret"]
+
+
 def test_what_fails_is_tried_again_and_others_pass_by(
     client: TestClient, receiver: Receiver
 ) -> None:
