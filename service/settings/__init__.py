@@ -191,7 +191,7 @@ class Media(Group):
 class Jobs(Group):
     """Imports and exports: long work that goes on after a restart."""
 
-    at_once: Annotated[int, Field(ge=0, le=16)] = 1
+    at_once: Annotated[int, Field(ge=0, le=16)] = 2
     """Jobs that this process runs at once; 0 = it takes jobs and leaves them to other replicas with
     the same spool."""
     max_queued: Annotated[int, Field(ge=1, le=1000)] = 100
