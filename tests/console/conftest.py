@@ -80,7 +80,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
 
     def note(message: Any) -> None:
         if message.type in ("error", "warning"):
-            errors.append(message.text)
+            errors.append(f"{message.text} ({message.location['url']})")
 
     opened.on("console", note)
     opened.on("pageerror", lambda error: errors.append(str(error)))

@@ -1,5 +1,5 @@
 /** Which entries of the audit log are shown; the URL has it. */
-import { useEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { t } from "../../i18n";
 import { changed, go, place } from "../../state/location";
 
@@ -29,7 +29,8 @@ function momentOf(text: string): string {
 export function AuditFilter() {
   const { params } = place.value;
   const [fields, setFields] = useState(fieldsOf(params));
-  useEffect(() => setFields(fieldsOf(params)), [params]);
+  // Before it is painted: what is typed right after is not taken back.
+  useLayoutEffect(() => setFields(fieldsOf(params)), [params]);
   const input = (name: keyof Fields, type: "text" | "datetime-local") => (
     <label>
       {t(`run.audit.${name}`)}{" "}
@@ -39,7 +40,10 @@ export function AuditFilter() {
         maxLength={128}
         spellcheck={false}
         value={fields[name]}
-        onInput={(event) => setFields({ ...fields, [name]: event.currentTarget.value })}
+        onInput={(event) => {
+          const { value } = event.currentTarget;
+          setFields((before) => ({ ...before, [name]: value }));
+        }}
       />
     </label>
   );
