@@ -19,9 +19,12 @@ RING: dict[str, Any] = {
 
 @pytest.fixture
 def ring(service: Service) -> Iterator[None]:
-    """Whom a list watches, and nobody of it when the test ends."""
+    """Whom a list watches, and nobody of it and no open alert when the test ends."""
     service.client.put("/v1/streamers/amber-0", json=RING).raise_for_status()
     yield
+    for alert in service.client.get("/v1/alerts", params={"state": "open"}).json()["alerts"]:
+        path = f"/v1/alerts/{alert['alert_id']}"
+        service.client.put(path, json={"state": "dismissed"}).raise_for_status()
     for name in ("amber-0", "amber-1", "amber-2"):
         service.client.delete(f"/v1/streamers/{name}")
 
