@@ -14,6 +14,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.bundles import DIM, write_bundle
 from tests.service.process import Service
+from tests.service.valkey import Server
 
 Serve = Callable[..., Service]
 
@@ -46,6 +47,17 @@ def silent_store() -> Iterator[str]:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         yield f"redis://127.0.0.1:{silent.getsockname()[1]}"
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """A store of its own, which several services may share."""
+    folder = tmp_path / "server"
+    folder.mkdir()
+    server = Server(folder)
+    server.start()
+    yield server
+    server.kill()
 
 
 @pytest.fixture

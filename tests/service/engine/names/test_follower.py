@@ -247,6 +247,16 @@ class Searching:
         self._thread.join()
 
 
+async def searched(made: Parts, names: Names) -> tuple[Searching, NamesFile]:
+    """Begin a search of the file that is open, which finds "luna" by now."""
+    last = await write(made.store, [upsert("s", "luna")])
+    assert await made.found(names, "luna", last) == ["s"]
+    assert names.file is not None
+    searching = Searching(names.file)
+    await searching.begin()
+    return searching, names.file
+
+
 async def until_waiting(file: NamesFile) -> None:
     """Return once somebody closes a file."""
     async with asyncio.timeout(60):
@@ -258,18 +268,13 @@ def test_the_event_loop_goes_on_while_a_file_is_closed(tmp_path: Path) -> None:
     """Closing waits for whoever searches; that ends when the event loop says so, or never."""
 
     async def scenario() -> None:
-        async with parts(tmp_path) as made:
-            last = await write(made.store, [upsert("s", "luna")])
-            async with made.names() as names:
-                assert await made.found(names, "luna", last) == ["s"]
-                assert names.file is not None
-                searching, file = Searching(names.file), names.file
-                await searching.begin()
-                stopping = asyncio.create_task(names.stop())
-                await until_waiting(file)
-                assert not stopping.done()
-                searching.end()
-                await stopping
+        async with parts(tmp_path) as made, made.names() as names:
+            searching, file = await searched(made, names)
+            stopping = asyncio.create_task(names.stop())
+            await until_waiting(file)
+            assert not stopping.done()
+            searching.end()
+            await stopping
 
     asyncio.run(scenario())
 
@@ -289,18 +294,13 @@ def test_the_event_loop_goes_on_while_a_broken_file_is_replaced(
     monkeypatch.setattr(NamesFile, "apply", failing)
 
     async def scenario() -> None:
-        async with parts(tmp_path) as made:
-            last = await write(made.store, [upsert("s", "luna")])
-            async with made.names() as names:
-                assert await made.found(names, "luna", last) == ["s"]
-                assert names.file is not None
-                searching, file = Searching(names.file), names.file
-                await searching.begin()
-                broken.append(file)
-                last = await write(made.store, [upsert("t", "luna")])
-                await until_waiting(file)
-                searching.end()
-                assert await made.found(names, "luna", last) == ["s", "t"]
-                assert names.file is not file
+        async with parts(tmp_path) as made, made.names() as names:
+            searching, file = await searched(made, names)
+            broken.append(file)
+            last = await write(made.store, [upsert("t", "luna")])
+            await until_waiting(file)
+            searching.end()
+            assert await made.found(names, "luna", last) == ["s", "t"]
+            assert names.file is not file
 
     asyncio.run(scenario())

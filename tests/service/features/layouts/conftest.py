@@ -1,7 +1,6 @@
 """A real store for layouts, groups and their use-cases, emptied between tests."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
@@ -10,18 +9,6 @@ from service.engine.work.lanes import Lanes
 from service.settings import Work
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def embedded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStore]:
-    folder: Path = tmp_path_factory.mktemp("embedded") / "store"
-    async with EmbeddedStore(folder) as running:
-        yield running
 
 
 @pytest.fixture

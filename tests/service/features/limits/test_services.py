@@ -25,16 +25,6 @@ Start = Callable[[str], TestClient]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = Server(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def start(bundle: Path, server: Server, tmp_path: Path) -> Iterator[Start]:
     """Starts services on one store."""
     with ExitStack() as running:

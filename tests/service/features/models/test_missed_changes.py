@@ -97,18 +97,23 @@ def found(client: TestClient) -> dict[str, Any]:
     }
 
 
+def retired_unseen(client: TestClient, absences: Absences) -> None:
+    """Keep the next model, and retire it while the other replica is away."""
+    fill(client)
+    begun(client)
+    until_ready(client)
+    wait_until(everywhere(client, "is_indexed"), "both have its index")
+    absences.leave()
+    client.post(f"/v1/models/{NEXT}:retire").raise_for_status()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("back", ["while it is backfilled", "when it is ready again"])
 def test_its_index_is_complete_when_the_model_comes_back(
     replicas: list[TestClient], absences: Absences, back: str
 ) -> None:
     one, other = replicas
-    fill(one)
-    begun(one)
-    until_ready(one)
-    wait_until(everywhere(one, "is_indexed"), "both have its index")
-    absences.leave()
-    one.post(f"/v1/models/{NEXT}:retire").raise_for_status()
+    retired_unseen(one, absences)
     # Of what is written now, the index that the other replica has kept takes in nothing.
     put(one, "s05", name="changed", bio=TOPICS["travel"])
     put(one, "new", name="new", bio=TOPICS["travel"])
@@ -143,12 +148,7 @@ def test_writes_that_meet_it_are_not_refused(
     replicas: list[TestClient], absences: Absences
 ) -> None:
     one, other = replicas
-    fill(one)
-    begun(one)
-    until_ready(one)
-    wait_until(everywhere(one, "is_indexed"), "both have its index")
-    absences.leave()
-    one.post(f"/v1/models/{NEXT}:retire").raise_for_status()
+    retired_unseen(one, absences)
     begun(one, streamers_per_s=10)
     absences.is_away = False
     for number in range(50):  # some of them while the encoder is loaded anew

@@ -41,16 +41,6 @@ def bundles(bundle: Path, tmp_path: Path) -> Path:
     return tmp_path / "models"
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = Server(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
 def beside(bundles: Path, data_dir: Path, server: Server) -> TestClient:
     """One of several replicas."""
     known = {"bundle": bundles / "first", "data_dir": data_dir, "redis_url": server.url}

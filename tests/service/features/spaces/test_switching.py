@@ -38,16 +38,6 @@ Start = Callable[..., TestClient]
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    folder = tmp_path / "server"
-    folder.mkdir()
-    server = Server(folder)
-    server.start()
-    yield server
-    server.kill()
-
-
-@pytest.fixture
 def start(bundle: Path, tmp_path: Path, server: Server) -> Iterator[Start]:
     """Starts services on one store."""
     with ExitStack() as running:

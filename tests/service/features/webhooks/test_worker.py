@@ -5,7 +5,6 @@ import contextlib
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -39,18 +38,6 @@ from tests.service.features.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
 LOCAL = Settings.model_validate({"private_networks": "127.0.0.0/8", "timeout_ms": 1000})
-
-
-@pytest.fixture(scope="module")
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-async def embedded(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[EmbeddedStore]:
-    folder: Path = tmp_path_factory.mktemp("embedded") / "store"
-    async with EmbeddedStore(folder) as running:
-        yield running
 
 
 class World:
