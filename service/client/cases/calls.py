@@ -37,12 +37,15 @@ def _if_match(revision: int) -> dict[str, str]:
     return {"If-Match": f'"{revision}"'}
 
 
+def _once() -> dict[str, str]:
+    return {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+
+
 def create(title: str, seeds: Sequence[str], exclude: Sequence[str]) -> Call[CaseOut]:
     """`POST /v1/cases`: sent again with its key, it begins no other one."""
     content = to_json({"title": title, "seeds": list(seeds), "exclude": list(exclude)})
     read = reader_of(CaseOut)
-    headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
-    return Call("POST", "/v1/cases", read, content=content, headers=headers)
+    return Call("POST", "/v1/cases", read, content=content, headers=_JSON | _once())
 
 
 def page(limit: int, cursor: str | None) -> Call[CasePage]:
@@ -67,7 +70,7 @@ def expand(
         _path(case_id, ":expand"),
         _RAN.validate_json,
         content=to_json(asked),
-        headers={**_JSON, **_if_match(revision)},
+        headers={**_JSON, **_if_match(revision), **_once()},
         statuses=_AT_ONCE_OR_LATER,
     )
 
@@ -78,7 +81,7 @@ def rerun(case_id: str, revision: int) -> Call[RanOut | JobOut]:
         "POST",
         _path(case_id, ":rerun"),
         _RAN.validate_json,
-        headers=_if_match(revision),
+        headers={**_if_match(revision), **_once()},
         statuses=_AT_ONCE_OR_LATER,
     )
 

@@ -102,7 +102,7 @@ async def create_case(
     summary="Expand a case from its seeds and confirmed members",
     dependencies=[requires("cases")],
     response_model=RanOut,
-    responses=responses(*BODY, *_CHANGE, TooManyJobs) | _LATER | {200: ETAG},
+    responses=responses(*BODY, *_CHANGE, TooManyJobs, IdempotencyKeyReused) | _LATER | {200: ETAG},
 )
 async def expand_case(
     cases: CurrentCases,
@@ -113,6 +113,7 @@ async def expand_case(
     expected: ExpectedVersions,
     response: Response,
     prefers_async: PrefersAsync,
+    once: OnceByKey,
     body: Checked[ExpandIn] = _ALL,
 ) -> RanOut | JSONResponse:
     """Walks over edges of evidence, the surest first, until nothing or no budget is left.
@@ -120,7 +121,7 @@ async def expand_case(
     What hundreds of streamers show, such as an agency's handle, makes no edge. An expansion that
     takes more than a second goes on as a job, whose result has the differences; so does one that
     was asked of a replica which does not keep the candidates of all streamers, and any with
-    `Prefer: respond-async`.
+    `Prefer: respond-async`. With an Idempotency-Key, a request that is sent again gets its job.
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
@@ -132,7 +133,9 @@ async def expand_case(
         body.budget,
         body.filter.model_dump(mode="json", exclude_defaults=True),
     )
-    ran = await cases.expand(case_id, query, expected, _actor(caller), later=prefers_async)
+    ran = await cases.expand(
+        case_id, query, expected, _actor(caller), later=prefers_async, once=once
+    )
     return _ran(ran, response, is_preferred=prefers_async)
 
 
@@ -142,7 +145,9 @@ async def expand_case(
     summary="Expand a case as before, and tell what changed",
     dependencies=[requires("cases")],
     response_model=RanOut,
-    responses=responses(*_CHANGE, NotReady, TooManyJobs) | _LATER | {200: ETAG},
+    responses=responses(*_CHANGE, NotReady, TooManyJobs, IdempotencyKeyReused)
+    | _LATER
+    | {200: ETAG},
 )
 async def rerun_case(
     cases: CurrentCases,
@@ -153,6 +158,7 @@ async def rerun_case(
     expected: ExpectedVersions,
     response: Response,
     prefers_async: PrefersAsync,
+    once: OnceByKey,
 ) -> RanOut | JSONResponse:
     """Who joined, who left, who is shown otherwise, each with its cause.
 
@@ -160,7 +166,7 @@ async def rerun_case(
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
-    ran = await cases.rerun(case_id, expected, _actor(caller), later=prefers_async)
+    ran = await cases.rerun(case_id, expected, _actor(caller), later=prefers_async, once=once)
     return _ran(ran, response, is_preferred=prefers_async)
 
 

@@ -4,6 +4,7 @@ cases                 one document a case
 cases:CASE            a document for each verdict, by streamer; its log is that of the case
 cases:CASE:RUN        what a run found: members in parts, copies of profiles, what was looked at
 case_jobs             a document a case: the job that was queued last to expand it
+case_requests         a document a named request: the case that it began
 case_runs             names each run that is kept, from before it is written: whoever erases a
                       profile finds those of processes that died, too
 """
@@ -32,12 +33,10 @@ from service.features.cases.records import (
     VerdictRecord,
 )
 from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
-from service.store.once import Once
+from service.store.once import Requests
 
-CASES, RUNS, JOBS = "cases", "case_runs", "case_jobs"
+CASES, RUNS, JOBS, REQUESTS = "cases", "case_runs", "case_jobs", "case_requests"
 MEMBERS_IN_A_PART = 50
-_DIGITS = 16
-"""Of the id of a case."""
 _LOOKED_AT_IN_A_PART = 2000
 _COPIES_AT_ONCE = 100
 _RUNS_AT_ONCE = 100
@@ -54,9 +53,9 @@ class Kept(NamedTuple):
     revision: int
 
 
-def new_id(once: Once | None = None) -> str:
-    """An id for a case: the same one for the same request."""
-    return f"case-{secrets.token_hex(_DIGITS // 2) if once is None else once.key[:_DIGITS]}"
+def new_id() -> str:
+    """An id for a case."""
+    return f"case-{secrets.token_hex(8)}"
 
 
 def of_case(case_id: str) -> str:
@@ -70,10 +69,15 @@ def of_run(case_id: str, run_id: str) -> str:
 
 
 class KeptCases:
-    """Reads and writes cases. All methods raise StoreUnavailable when there is no answer."""
+    """Reads and writes cases. All methods raise StoreUnavailable when there is no answer.
+
+    Attributes:
+        requests: that began cases.
+    """
 
     def __init__(self, documents: DocumentStore, lanes: Lanes) -> None:
         """Keep them in `documents`; what takes time to read or write is done in `lanes`."""
+        self.requests = Requests(documents, REQUESTS)
         self._documents = documents
         self._lanes = lanes
 
@@ -101,6 +105,7 @@ class KeptCases:
         event: Event,
         verdicts: Mapping[str, VerdictRecord | None] | None = None,
         run: Put | None = None,
+        more: Sequence[Put] = (),
     ) -> Kept:
         """Write a case, its event, and verdicts (None = there is none any more) in one step.
 
@@ -110,13 +115,14 @@ class KeptCases:
             event: that changes it.
             verdicts: that change.
             run: what `write_run` returned, of a run that the case shows from now on.
+            more: changes of other documents.
 
         Raises:
             CaseChanged: it is not at the revision `expected`, or somebody took the run for
                 forgotten; nothing was written.
         """
         collection = of_case(case.case_id)
-        puts = [Put(CASES, case.case_id, CASE.dump_json(case), expected)]
+        puts = [Put(CASES, case.case_id, CASE.dump_json(case), expected), *more]
         for name, verdict in (verdicts or {}).items():
             puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
         if run is not None:
@@ -146,8 +152,8 @@ class KeptCases:
             CaseChanged: it is not at the revision `expected`.
         """
         try:
-            forgotten = Put(JOBS, case.case_id, None)
-            await self._documents.change([Put(CASES, case.case_id, None, expected), forgotten])
+            gone = [Put(CASES, case.case_id, None, expected), Put(JOBS, case.case_id, None)]
+            await self._documents.change([*gone, *self.requests.forgetting(case.request)])
         except RevisionConflict as conflict:
             raise changed(conflict.found) from conflict
         await self.tidy(replace(case, run=None, before=None))

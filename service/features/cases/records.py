@@ -92,7 +92,7 @@ class Case:
         before: the run before, which `:undo` shows again.
         events: number of the last event.
         undoable: number of the event that `:undo` takes back; 0 = there is none.
-        request: fingerprint of the request that made it, where an `Idempotency-Key` named it.
+        request: that made it, where an `Idempotency-Key` named it.
     """
 
     case_id: str

@@ -1,6 +1,7 @@
 """Runs of cases: at once or as a job, where the candidates of all streamers are, and kept."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -8,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import JobNotFound, NotReady
+from service.errors import CaseChanged, JobNotFound, NotReady
 from service.features.cases.differences import Found, differences
 from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
@@ -24,11 +25,14 @@ from service.features.cases.records import (
 )
 from service.features.jobs.service import Jobs
 from service.store.jobs import ANYWHERE, FINISHED, Job
+from service.store.once import Once
 
 Result = TypeVar("Result")
 KIND = "cases"
 WITH_CORPUS = "corpus"
 """Place of jobs that need the candidates of all streamers: whoever keeps them has it."""
+_TRIES = 3
+"""Of a job whose case others change meanwhile."""
 AT_ONCE_S = 1.0
 """An expansion that takes longer goes on as a job."""
 _QUERY = TypeAdapter(Query)
@@ -69,7 +73,14 @@ class Runs:
         self._corpus_is = corpus_is
 
     async def soon(
-        self, kept: Kept, query: Query | None, kind: EventKind, who: Actor, *, later: bool
+        self,
+        kept: Kept,
+        query: Query | None,
+        kind: EventKind,
+        who: Actor,
+        *,
+        later: bool,
+        once: Once | None = None,
     ) -> Ran | Job:
         """Expand a case by a question, None = as before; as a job where that is needed.
 
@@ -79,6 +90,7 @@ class Runs:
             kind: of the event that tells of it.
             who: asks.
             later: a job is preferred in any case.
+            once: names the request, which queues one job however often it is sent.
 
         Raises:
             CaseChanged: it was changed meanwhile.
@@ -97,7 +109,7 @@ class Runs:
         case_id = kept.case.case_id
         asked = {"case_id": case_id, "query": query and asdict(query), **who._asdict()}
         place = ANYWHERE if corpus_is == "nowhere" else WITH_CORPUS
-        job = await self._jobs.start(KIND, asked, place=place)
+        job = await self._jobs.start(KIND, asked, place=place, once=once)
         await self._kept.name_job(case_id, job.job_id)
         return job
 
@@ -115,10 +127,18 @@ class Runs:
     async def of_job(self, asked: Mapping[str, Any], place: str, told: Told | None = None) -> Ran:
         """What a job does at its place, where `told` hears of it; it takes the case as it is now.
 
+        A case that was changed meanwhile is expanded once more, as it is then.
+
         Raises:
-            CaseChanged: it was changed meanwhile.
+            CaseChanged: it was changed again and again.
             NotReady: the place has the candidates of all streamers no more; or as `_expanded`.
         """
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(CaseChanged):
+                return await self._as_it_is(asked, place, told)
+        return await self._as_it_is(asked, place, told)
+
+    async def _as_it_is(self, asked: Mapping[str, Any], place: str, told: Told | None) -> Ran:
         given = asked["query"]
         query = None if given is None else _QUERY.validate_python(given)
         kind: EventKind = "expanded" if query is not None else "rerun"

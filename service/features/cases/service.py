@@ -10,7 +10,6 @@ from service.errors import (
     CaseNotFound,
     CursorExpired,
     FieldError,
-    IdempotencyKeyReused,
     IfMatchNeeded,
     InvalidRequest,
     NothingToUndo,
@@ -34,7 +33,7 @@ from service.features.cases.running import Ran, Runs
 from service.store.base import StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
-from service.store.once import Once
+from service.store.once import Made, Once
 
 Result = TypeVar("Result")
 
@@ -82,7 +81,8 @@ class Cases:
             InvalidRequest: a seed comes twice, or is excluded.
             StreamerNotFound: names the seeds that are not stored.
         """
-        if once is not None and (before := await self._begun(once)) is not None:
+        made = await self.kept.requests.made(once)
+        if once is not None and (before := await self._begun(once, made)) is not None:
             return before
         wrong = [
             FieldError(f"/seeds/{i}", f"{name!r} is excluded as well: leave it out of one of both")
@@ -104,14 +104,16 @@ class Cases:
         if missing:
             raise StreamerNotFound("; ".join(error.detail for error in missing[:20]), missing)
         case = Case(
-            new_id(once), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *who,
-            events=1, request="" if once is None else once.fingerprint,
+            new_id(), title, tuple(seeds), tuple(dict.fromkeys(exclude)), time.time(), *who,
+            events=1, request="" if once is None else once.request,
         )  # fmt: skip
         new = {"title": title, "seeds": list(seeds), "exclude": list(case.exclude)}
+        noted = self.kept.requests.making(once, case.case_id, made)
         try:
-            return await self.kept.change(case, 0, Event("created", *who, None, new))
+            return await self.kept.change(case, 0, Event("created", *who, None, new), more=noted)
         except CaseChanged:  # the same request came twice at once
-            if once is None or (before := await self._begun(once)) is None:
+            made = await self.kept.requests.made(once)
+            if once is None or (before := await self._begun(once, made)) is None:
                 raise
             return before
 
@@ -155,6 +157,7 @@ class Cases:
         who: Actor,
         *,
         later: bool = False,
+        once: Once | None = None,
     ) -> Ran | Job:
         """Expand a case anew; what takes longer than a second, or is for `later`, is a job's.
 
@@ -163,10 +166,16 @@ class Cases:
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
             Unavailable: the store does not answer, or too much work waits.
         """
-        return await self._run(case_id, query, "expanded", expected, who, later)
+        return await self._run(case_id, query, "expanded", expected, who, later, once)
 
     async def rerun(
-        self, case_id: str, expected: Sequence[int], who: Actor, *, later: bool = False
+        self,
+        case_id: str,
+        expected: Sequence[int],
+        who: Actor,
+        *,
+        later: bool = False,
+        once: Once | None = None,
     ) -> Ran | Job:
         """Expand a case as before; where nothing changed, nothing is written.
 
@@ -175,7 +184,7 @@ class Cases:
             NotReady: it was expanded with the candidates of all streamers, and none has them now.
             CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
         """
-        return await self._run(case_id, None, "rerun", expected, who, later)
+        return await self._run(case_id, None, "rerun", expected, who, later, once)
 
     async def decide(
         self,
@@ -271,14 +280,15 @@ class Cases:
         """What a call comes to, off the event loop."""
         return await self._runs.in_thread(call)
 
-    async def _begun(self, once: Once) -> Kept | None:
+    async def _begun(self, once: Once, made: Made) -> Kept | None:
         """What an earlier request with this name began; None if there is none."""
+        if not made.made_id:
+            return None
         try:
-            kept = await self.kept.get(new_id(once))
+            kept = await self.kept.get(made.made_id)
         except CaseNotFound:
             return None
-        if kept.case.request != once.fingerprint:
-            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        once.check(kept.case.request)
         return kept
 
     async def _expected(self, case_id: str, expected: Sequence[int]) -> Kept:
@@ -300,11 +310,12 @@ class Cases:
         expected: Sequence[int],
         who: Actor,
         later: bool,
+        once: Once | None,
     ) -> Ran | Job:
         kept = await self._expected(case_id, expected)
         if query is None and kept.case.run is None:
             raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
-        return await self._runs.soon(kept, query, kind, who, later=later)
+        return await self._runs.soon(kept, query, kind, who, later=later, once=once)
 
     @staticmethod
     def _without_run(case: Case, done: Event) -> Case:

@@ -63,7 +63,9 @@ class BundleFolder:
         """
         try:
             found: set[tuple[str, int, int, int]] = set()
-            for folder, _, files in os.walk(self._path_of(name)):
+            for folder, inner, files in os.walk(self._path_of(name)):
+                if any(os.path.islink(os.path.join(folder, each)) for each in inner):
+                    return None  # what lies there is not walked through
                 for file in files:
                     path = os.path.join(folder, file)
                     kept = os.stat(path)

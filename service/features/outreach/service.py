@@ -12,14 +12,13 @@ from pydantic import TypeAdapter
 from service.engine.work.lanes import Lanes
 from service.errors import (
     FieldError,
-    IdempotencyKeyReused,
     OutreachNotFound,
     StreamerNotFound,
     TooManyRecords,
 )
 from service.store.base import StreamerStore
 from service.store.documents import Append, Document, DocumentStore, Put, RevisionConflict
-from service.store.once import Once
+from service.store.once import Made, Once, Requests
 
 COLLECTION, REQUESTS = "outreach", "outreach:requests"
 """Records by their ids, and the id of a record by the name of the request that made it."""
@@ -44,7 +43,7 @@ class OutreachRecord:
         key_id: of who says so.
         key_name: likewise.
         recorded_at: when it was recorded.
-        request: key and fingerprint of the `Once` that recorded it; empty: it had none.
+        request: that recorded it, where an `Idempotency-Key` named it.
     """
 
     outreach_id: str
@@ -54,7 +53,7 @@ class OutreachRecord:
     key_id: str
     key_name: str
     recorded_at: float
-    request: tuple[str, ...] = ()
+    request: str = ""
 
 
 _RECORD = TypeAdapter(OutreachRecord)
@@ -86,6 +85,7 @@ class Outreach:
         self._streamers = streamers
         self._documents = documents
         self._lanes = lanes
+        self._requests = Requests(documents, REQUESTS)
         self._now = now
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
         self._upto = 0
@@ -108,7 +108,8 @@ class Outreach:
             TooManyRecords: so many are kept already.
             StoreUnavailable: the store does not answer.
         """
-        if once is not None and (before := await self._made_before(once)) is not None:
+        noted = await self._requests.made(once)
+        if once is not None and (before := await self._made_before(once, noted)) is not None:
             return before
         ids = tuple(dict.fromkeys(ids))
         known = await self._streamers.digests(ids)
@@ -129,30 +130,26 @@ class Outreach:
         now = self._now()
         outreach_id = f"{int(now * 1000):012x}{secrets.token_hex(8)}"
         when = now if at is None else at
-        request = () if once is None else (once.key, once.fingerprint)
+        request = "" if once is None else once.request
         made = OutreachRecord(outreach_id, ids, when, note, key_id, key_name, now, request)
         puts = [Put(COLLECTION, outreach_id, await self._lanes.run(lambda: _body(made)), 0)]
-        if once is not None:
-            puts.append(Put(REQUESTS, once.key, json.dumps({"made": outreach_id}).encode(), 0))
+        puts += self._requests.making(once, outreach_id, noted)
         try:
             await self._documents.change(puts, [_told(outreach_id)])
         except RevisionConflict:  # the same request came twice at once
-            if once is None or (before := await self._made_before(once)) is None:
+            noted = await self._requests.made(once)
+            if once is None or (before := await self._made_before(once, noted)) is None:
                 raise
             return before
         return made
 
-    async def _made_before(self, once: Once) -> OutreachRecord | None:
+    async def _made_before(self, once: Once, noted: Made) -> OutreachRecord | None:
         """What an earlier request with this name recorded; None if there is none."""
-        (named,) = await self._documents.get(REQUESTS, [once.key])
-        if named is None:
-            return None
-        (found,) = await self._documents.get(COLLECTION, [json.loads(named.body)["made"]])
-        if found is None:  # it is being deleted
+        (found,) = await self._documents.get(COLLECTION, [noted.made_id])
+        if found is None:
             return None
         record = await self._lanes.run(lambda: _record(found))
-        if record.request != (once.key, once.fingerprint):
-            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        once.check(record.request)
         return record
 
     async def page(
@@ -201,7 +198,7 @@ class Outreach:
         if found is None:
             raise OutreachNotFound(f"there is no record of outreach {outreach_id!r}")
         record = _record(found)
-        await self._documents.change(_forgotten(record), [_told(outreach_id)])
+        await self._documents.change(_forgotten(self._requests, record), [_told(outreach_id)])
         return record
 
     async def written_to(self, since: float) -> Iterator[Sequence[str]]:
@@ -241,6 +238,7 @@ class Outreach:
 
 async def forget(documents: DocumentStore, streamer_id: str) -> int:
     """Take a streamer out of all records, for its erasure; how many had it."""
+    requests = Requests(documents, REQUESTS)
     forgotten, after, quoted = 0, None, json.dumps(streamer_id).encode()
     while found := await documents.page(COLLECTION, after, _PAGE_RECORDS):
         after = found[-1].document_id
@@ -250,7 +248,7 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
                 record = _record(document)
                 ids = tuple(one for one in record.ids if one != streamer_id)
                 name, revision = document.document_id, document.revision
-                puts = _forgotten(record, revision)
+                puts = _forgotten(requests, record, revision)
                 if ids:
                     puts = [Put(COLLECTION, name, _body(replace(record, ids=ids)), revision)]
                 try:
@@ -263,10 +261,12 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
     return forgotten
 
 
-def _forgotten(record: OutreachRecord, revision: int | None = None) -> list[Put]:
+def _forgotten(
+    requests: Requests, record: OutreachRecord, revision: int | None = None
+) -> list[Put]:
     """What deletes a record, and the name of the request that made it."""
     record_itself = Put(COLLECTION, record.outreach_id, None, revision)
-    return [record_itself, *(Put(REQUESTS, key, None) for key in record.request[:1])]
+    return [record_itself, *requests.forgetting(record.request)]
 
 
 def _told(outreach_id: str) -> Append:

@@ -58,7 +58,10 @@ class RatingIn(Request):
             description="0: does not fit. 1: somewhat. 2: fits. 3: just what was wanted.",
         ),
     ]
-    note: Annotated[str, Field(max_length=1000, description="For people.")] = ""
+    note: Annotated[
+        str | None,
+        Field(max_length=1000, description="For people; without it, that of the rating before."),
+    ] = None
 
 
 class MineIn(Request):
@@ -73,7 +76,7 @@ class MineIn(Request):
     question: QuestionIn
     streamer_ids: Annotated[
         list[StreamerId],
-        Field(min_length=1, max_length=1000, fail_fast=True, description="Such as hits shown."),
+        Field(min_length=1, max_length=500, fail_fast=True, description="Such as hits shown."),
     ]
 
 

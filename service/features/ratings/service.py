@@ -58,13 +58,13 @@ class Ratings:
         question: Question,
         streamer_id: str,
         rating: int,
-        note: str,
+        note: str | None,
         key_id: str,
         key_name: str,
     ) -> tuple[Rating, int | None]:
         """Rate a streamer for a question, in place of what this key said before.
 
-        It is on disk when this returns.
+        It is on disk when this returns. Without a note, that of the rating before stays.
 
         Returns:
             The rating, and the one before; None if there was none.
@@ -74,6 +74,11 @@ class Ratings:
             StoreUnavailable, StoreFull: nothing is known to be kept.
         """
         await self._check(question, streamer_id)
+        name = _document_id(question.question_id, streamer_id, key_id)
+        (stored,) = await self._documents.get(COLLECTION, [name])
+        before = None if stored is None else _rating(stored)
+        if note is None:
+            note = "" if before is None else before.note
         given = Rating(
             question.question_id,
             question.fields(),
@@ -84,10 +89,9 @@ class Ratings:
             key_name,
             time.time(),
         )
-        (before,) = await self._documents.get(COLLECTION, [given.document_id])
         body = json.dumps(asdict(given), ensure_ascii=False).encode()
-        await self._documents.change([Put(COLLECTION, given.document_id, body)])
-        return given, None if before is None else _rating(before).rating
+        await self._documents.change([Put(COLLECTION, name, body)])
+        return given, None if before is None else before.rating
 
     async def take_back(self, question_id: str, streamer_id: str, key_id: str) -> Rating:
         """Remove what a key said of a streamer; what it was.

@@ -217,8 +217,13 @@ def _refused(request: Request, path: Path) -> Response | None:
         return None
     shown, size = cut(given, _SHOWN_CHARS), path.stat().st_size
     is_range = _RANGE.fullmatch(given) is not None
-    found: list[tuple[str, str]] = re.findall(r"(\d+)-(\d*)", given) if is_range else []
-    bounds = [(int(begin), int(end or size)) for begin, end in found]
+    found: list[tuple[str, str]] = re.findall(r"(\d*)-(\d*)", given) if is_range else []
+    # Without a begin, so many last bytes are meant.
+    begins = [int(begin) if begin else size - min(int(end), size) for begin, end in found]
+    bounds = [
+        (first, int(end or size) if begin else size)
+        for first, (begin, end) in zip(begins, found, strict=True)
+    ]
     if not is_range or any(end < begin < size for begin, end in bounds):
         raise MalformedRequest(f"range must be as 'bytes=1000-' or 'bytes=0-999', not {shown!r}")
     if size and all(begin < size for begin, _ in bounds):

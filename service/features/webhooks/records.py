@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from service.store.events import FeedPlace
 
-ENDPOINTS, STATES = "webhooks", "webhooks:state"
+ENDPOINTS, STATES, REQUESTS = "webhooks", "webhooks:state", "webhooks:requests"
 MOST_ENDPOINTS = 50
 MOST_DUE = 500
 """Of one endpoint; the rest waits in the feed."""
@@ -52,8 +52,8 @@ class Endpoint(BaseModel):
         created_at: seconds since 1970.
         created_by: id of the key.
         replays: how often dead letters were made due again.
-        request: fingerprint of the request that made it, where an `Idempotency-Key` named it.
-        rotation: key and fingerprint of the one that gave it its secret, likewise.
+        request: that made it, where an `Idempotency-Key` named it.
+        rotation: the request that gave it its secret, likewise.
     """
 
     webhook_id: str

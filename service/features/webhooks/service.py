@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from service.errors import (
-    IdempotencyKeyReused,
     InvalidRequest,
     TooManyWebhooks,
     VersionConflict,
@@ -17,6 +16,7 @@ from service.features.webhooks.records import (
     ENDPOINTS,
     MOST_DEAD,
     MOST_ENDPOINTS,
+    REQUESTS,
     STATES,
     Delivery,
     DeliveryState,
@@ -35,10 +35,8 @@ from service.features.webhooks.worker import Means
 from service.store.base import ANY_STORED
 from service.store.documents import Document, Put, RevisionConflict
 from service.store.events import FeedPlace
-from service.store.once import Once
+from service.store.once import Made, Once, Requests
 
-_DIGITS = 16
-"""Of the id of an endpoint."""
 _OWN = "webhook"
 """Events of webhooks themselves: sent by webhooks, each failure would make another."""
 
@@ -69,6 +67,7 @@ class Webhooks:
         self._documents = means.documents
         self._targets = targets
         self._wake = wake
+        self._requests = Requests(means.documents, REQUESTS)
 
     async def create(
         self,
@@ -85,15 +84,15 @@ class Webhooks:
             IdempotencyKeyReused: another request has the name of this one.
             TooManyWebhooks: there are as many as there may be.
         """
-        webhook_id = f"wh-{secrets.token_hex(_DIGITS // 2) if once is None else once.key[:_DIGITS]}"
-        if once is not None and (made := await self._made_before(webhook_id, once)) is not None:
+        noted = await self._requests.made(once)
+        if once is not None and (made := await self._made_before(once, noted)) is not None:
             return made
         _check(kinds)
         await self._targets.check(self._targets.parsed(url))
         if await self._documents.count(ENDPOINTS) >= MOST_ENDPOINTS:
             raise TooManyWebhooks(f"there are {MOST_ENDPOINTS} webhooks already; delete one first")
         begins = place_of(await self._means.events.newest())
-        secret = new_secret()
+        webhook_id, secret = f"wh-{secrets.token_hex(8)}", new_secret()
         endpoint = Endpoint(
             webhook_id=webhook_id,
             url=url,
@@ -105,30 +104,31 @@ class Webhooks:
             begins=begins,
             created_at=self._means.now(),
             created_by=key_id,
-            request="" if once is None else once.fingerprint,
+            request="" if once is None else once.request,
         )
         state = State(place=begins)
         puts = [
             Put(ENDPOINTS, webhook_id, bytes_of(endpoint), 0),
             Put(STATES, webhook_id, bytes_of(state), 0),
+            *self._requests.making(once, webhook_id, noted),
         ]
         try:
-            revision, _ = await self._documents.change(puts)
+            revision, *_ = await self._documents.change(puts)
         except RevisionConflict:  # the same request came twice at once
-            if once is None or (made := await self._made_before(webhook_id, once)) is None:
+            noted = await self._requests.made(once)
+            if once is None or (made := await self._made_before(once, noted)) is None:
                 raise
             return made
         self._wake()
         return Shown(endpoint, revision, state, 0, 0), secret
 
-    async def _made_before(self, webhook_id: str, once: Once) -> tuple[Shown, str] | None:
+    async def _made_before(self, once: Once, noted: Made) -> tuple[Shown, str] | None:
         """What an earlier request with this name made; None if there is none."""
-        (found,) = await self._documents.get(ENDPOINTS, [webhook_id])
+        (found,) = await self._documents.get(ENDPOINTS, [noted.made_id])
         if found is None:
             return None
         shown = await self._shown(found)
-        if shown.endpoint.request != once.fingerprint:
-            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+        once.check(shown.endpoint.request)
         return shown, shown.endpoint.secrets[0].text
 
     async def page(self, after: str, limit: int) -> tuple[list[Shown], str | None]:
@@ -185,12 +185,11 @@ class Webhooks:
             IdempotencyKeyReused: another request has the name of this one.
         """
         secret, now = new_secret(), self._means.now()
-        rotation = "" if once is None else once.key + once.fingerprint
+        rotation = "" if once is None else once.request
 
         def change(before: Endpoint) -> Endpoint:
             if once is not None and before.rotation.startswith(once.key):
-                if before.rotation != rotation:
-                    raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+                once.check(before.rotation)
                 return before
             kept = [Secret(text=before.secrets[0].text, until=now + grace_s)] if grace_s else []
             secrets = [Secret(text=secret), *kept]
@@ -208,9 +207,11 @@ class Webhooks:
         while True:
             found = await self._stored(webhook_id)
             _check_version(found, versions)
+            request = Endpoint.model_validate_json(found.body).request
             gone = [
                 Put(ENDPOINTS, webhook_id, None, found.revision),
                 Put(STATES, webhook_id, None),
+                *self._requests.forgetting(request),
             ]
             try:
                 await self._documents.change(gone)
@@ -301,7 +302,10 @@ class Webhooks:
         while True:
             found = await self._stored(webhook_id)
             _check_version(found, versions)
-            after = change(Endpoint.model_validate_json(found.body))
+            before = Endpoint.model_validate_json(found.body)
+            after = change(before)
+            if after == before:
+                return await self._shown(found)
             try:
                 (revision,) = await self._documents.change(
                     [Put(ENDPOINTS, webhook_id, bytes_of(after), found.revision)]

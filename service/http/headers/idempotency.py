@@ -16,21 +16,21 @@ from pydantic import WithJsonSchema
 from service.engine.work.lanes import Lanes
 from service.engine.work.large_json import LARGE_BYTES
 from service.errors import FieldError, MalformedRequest
-from service.store.once import Once
+from service.store.once import KEY_DIGITS, Once
 
 NAME = "idempotency-key"
 REPLAYED = "Idempotency-Replayed"
 """Header of an answer that an earlier request with the same key got already."""
 _KEY = re.compile(r'"([ !#-\[\]-~]{1,255})"|([A-Za-z0-9._~:+/=-]{1,255})')
 _SCHEMA = {"type": "string", "pattern": f"^({_KEY.pattern})$", "maxLength": 257}
-_DIGITS = 32
 
 
 _Key = Annotated[
     Annotated[str, WithJsonSchema(_SCHEMA)] | None,
     Header(
-        description="Names this write, for 24 hours: sent again with the same key, the request "
-        "writes nothing and gets the first answer. Of your choice, unique among your writes; "
+        description="Names this write, for 24 hours (a thing that it makes, for as long as that is "
+        "there): sent again with the same key, the request writes nothing and gets the first "
+        "answer, or that thing as it is now. Of your choice, unique among your writes; "
         'up to 255 characters in quotes, `"8e03978e-40d5-43dd-bc93-6894a57f9324"`.',
         examples=['"8e03978e-40d5-43dd-bc93-6894a57f9324"'],
     ),
@@ -96,4 +96,4 @@ def _digest(*parts: bytes) -> str:
     digest = hashlib.sha256()
     for part in parts:
         digest.update(part)
-    return digest.hexdigest()[:_DIGITS]
+    return digest.hexdigest()[:KEY_DIGITS]

@@ -1,11 +1,14 @@
 """Expansions of cases as jobs: which one a case names, how far it is, and what comes of it."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.cases.keeping import Kept
+from service.features.cases.records import Event, VerdictRecord
 from service.features.cases.running import Ran, Runs
 from tests.service.features.cases.test_cases import begin, chain, events, members, shown
 from tests.service.features.transfers.waiting import ended
@@ -33,6 +36,47 @@ def test_an_expansion_that_takes_long_goes_on_as_a_job(
     assert 3 <= job["progress"]["done"] <= job["progress"]["total"] == 1000
     assert list(members(client, case)) == ["ana", "bo", "cyd"]
     assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
+
+
+def test_one_job_for_an_expansion_that_is_sent_again(client: TestClient) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    headers = {
+        "If-Match": f'"{case["revision"]}"',
+        "Prefer": "respond-async",
+        "Idempotency-Key": '"expand-1"',
+    }
+    path = f"/v1/cases/{case['case_id']}:expand"
+    first, again = (client.post(path, headers=headers) for _ in range(2))
+    assert first.status_code == again.status_code == 202, again.text
+    assert first.json()["job_id"] == again.json()["job_id"]
+    assert ended(client, first.headers["Location"])["state"] == "succeeded"
+    assert [event["kind"] for event in events(client, case)] == ["created", "expanded"]
+
+
+def test_a_job_takes_what_was_decided_meanwhile(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    keep, cleared = Runs._keep, ["cyd"]
+
+    async def late(self: Runs, kept: Kept, *more: Any) -> Ran:
+        """Somebody decides after the case was expanded, and before that is kept."""
+        for name in [cleared.pop()] if cleared else []:
+            event = Event("verdict", "k", "desk", None, None, name)
+            verdict = VerdictRecord("cleared", "", "k", "desk", 0.0)
+            after = replace(kept.case, events=kept.case.events + 1)
+            await self._kept.change(after, kept.revision, event, {name: verdict})
+        return await keep(self, kept, *more)
+
+    monkeypatch.setattr(Runs, "_keep", late)
+    headers = {"If-Match": f'"{case["revision"]}"', "Prefer": "respond-async"}
+    answer = client.post(f"/v1/cases/{case['case_id']}:expand", headers=headers)
+    job = ended(client, answer.headers["Location"])
+    assert job["state"] == "succeeded", job
+    assert list(members(client, case)) == ["ana", "bo"]
+    assert [e["kind"] for e in events(client, case)] == ["created", "verdict", "expanded"]
 
 
 def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:

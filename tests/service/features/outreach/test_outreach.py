@@ -14,7 +14,7 @@ from service.errors import OutreachNotFound
 from service.features.outreach import service as outreach
 from service.features.outreach.service import Outreach, forget
 from service.settings import Work
-from service.store.documents import Document
+from service.store.documents import Document, Put
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.once import Once
 from service.store.redis.backup import ArchivedStore
@@ -101,6 +101,11 @@ def test_a_request_that_comes_at_once_to_several_is_recorded_once(tmp_path: Path
             )
             assert len({record.outreach_id for record in made}) == 1
             assert await store.documents.count("outreach") == 1
+            # An older release deletes the record, and not what its request made.
+            await store.documents.change([Put("outreach", made[0].outreach_id, None)])
+            (later,) = [await replicas[0].record(["s1"], 1.0, "", "key", "name", once)]
+            assert later == await replicas[1].record(["s1"], 1.0, "", "key", "name", once)
+            assert later.outreach_id != made[0].outreach_id
             assert await forget(store.documents, "s1") == 1
             assert await store.documents.count("outreach:requests") == 0
             await store.close()

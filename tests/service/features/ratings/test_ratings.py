@@ -50,6 +50,15 @@ def test_a_rating_is_given_replaced_listed_and_taken_back(world: TestClient) -> 
     assert (gone.status_code, gone.json()["code"]) == (404, "rating_not_found")
 
 
+def test_a_note_stays_until_there_is_another(world: TestClient) -> None:
+    def given(**more: str) -> str:
+        body = {"question": {"positive": ["seed"]}, "streamer_id": "hit", "rating": 1, **more}
+        return world.put("/v1/ratings", json=body).raise_for_status().json()["note"]
+
+    notes = [given(), given(note="too loud"), given(), given(note="")]
+    assert notes == ["", "too loud", "too loud", ""]
+
+
 def test_pages_of_ratings(world: TestClient) -> None:
     wanted = {"must": [{"field": "tags", "any": ["music"]}]}
     for name in ("hit", "miss", "other"):
@@ -118,12 +127,12 @@ def test_each_key_has_a_rating_of_its_own(bundle: Path, tmp_path: Path) -> None:
 
 
 def test_whose_ratings_are_asked_for_is_bounded(world: TestClient) -> None:
-    for ids in ([], ["hit"] * 1001, ["a b"]):
+    for ids in ([], ["hit"] * 501, ["a b"]):
         body = {"question": {"positive": ["seed"]}, "streamer_ids": ids}
         answer = world.post("/v1/ratings:mine", json=body)
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["pointer"].startswith("/streamer_ids")
-    many = {"question": {"positive": ["seed"]}, "streamer_ids": ["hit"] * 1000}
+    many = {"question": {"positive": ["seed"]}, "streamer_ids": ["hit"] * 500}
     assert world.post("/v1/ratings:mine", json=many).json()["ratings"] == []
 
 

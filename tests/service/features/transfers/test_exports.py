@@ -46,6 +46,10 @@ def test_everybody_is_exported_as_written(client: TestClient) -> None:
     part = client.get(path + "/result", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, answer.content[:10])
     length = len(answer.content)
+    last = client.get(path + "/result", headers={"Range": "bytes=-5"})
+    assert (last.status_code, len(last.content)) == (206, 5)
+    none = client.get(path + "/result", headers={"Range": "bytes=-0"})
+    problem(none, 416, "range_not_satisfiable")
     behind = client.get(path + "/result", headers={"Range": f"bytes={length}-"})
     problem(behind, 416, "range_not_satisfiable")
     assert behind.headers["content-range"] == f"bytes */{length}"

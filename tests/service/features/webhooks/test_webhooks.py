@@ -78,6 +78,7 @@ def test_a_secret_is_rotated_once_by_its_key(client: TestClient, receiver: Recei
     path, headers = f"/v1/webhooks/{made['webhook_id']}:rotate", {"Idempotency-Key": '"turn-1"'}
     first, again = (client.post(path, json={"grace_s": 600}, headers=headers) for _ in range(2))
     assert first.json()["secret"] == again.json()["secret"] != made["secret"]
+    assert again.headers["etag"] == first.headers["etag"]
     problem(client.post(path, json={"grace_s": 1}, headers=headers), 422, "idempotency_key_reused")
     other = client.post(path, headers={"Idempotency-Key": '"turn-2"'}).json()
     assert other["secret"] != first.json()["secret"]

@@ -10,7 +10,7 @@ export type Rated = Schemas["RatingIn"]["question"];
 export const RATINGS = [0, 1, 2, 3] as const;
 export type Rating = (typeof RATINGS)[number];
 
-const MOST_AT_ONCE = 1000;
+const MOST_AT_ONCE = 500;
 const MOST_SEEDS = 20;
 
 export interface RatingOf {
@@ -90,7 +90,7 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
       const query = { question_id: mine!.questionId, streamer_id: id };
       await ask(api.DELETE("/v1/ratings", { params: { query } }));
     } else {
-      const body = { question: question!, streamer_id: id, rating, note: "" };
+      const body = { question: question!, streamer_id: id, rating };
       await ask(api.PUT("/v1/ratings", { body }));
     }
     setGiven((all) => new Map(all).set(name(id), rating));
