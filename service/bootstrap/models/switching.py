@@ -47,7 +47,7 @@ class _Model:
     """A model that is open, and its services once they are.
 
     `folder` is of its files; None for the data folder. `closing` closes its encoder, `graph` its
-    services.
+    services. `is_behind`: writes were not encoded for it since it was begun.
     """
 
     loaded: LoadedModel
@@ -58,6 +58,7 @@ class _Model:
     services: Services | None = None
     opening: "asyncio.Task[None] | None" = None
     is_prepared: bool = False
+    is_behind: bool = False
 
     @property
     def is_begun(self) -> bool:
@@ -182,10 +183,14 @@ class ModelHost(ModelsHere):
         may_have_missed = pointer.revision - self._settled >= _THERE_AND_BACK
         self._settled = pointer.revision
         for name, model in list(self._models.items()):
-            is_backfilled = name == pointer.target and pointer.state != "ready"
             if name not in kept:
                 self._leave(self._models.pop(name))
-            elif model.is_begun and name != self.serves and (is_backfilled or may_have_missed):
+                continue
+            # Also of the one that serves on here, after it was retired elsewhere.
+            is_ready = name == pointer.target and pointer.state == "ready"
+            if model.is_begun and pointer.active is not None:
+                model.is_behind |= name != pointer.active and not is_ready
+            if model.is_begun and name != self.serves and (model.is_behind or may_have_missed):
                 self._models[name] = self._begun_anew(model)
         ready = [pointer.active, pointer.target if pointer.state == "ready" else None]
         for name in ready:

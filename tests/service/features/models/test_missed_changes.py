@@ -1,14 +1,17 @@
 """A replica that was away while a model was retired, and that finds it again."""
 
+import asyncio
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.bootstrap.models.switching import ModelHost
+from service.bootstrap.models.switching import ModelHost, _Model
+from service.settings import Settings
 from service.store.models.base import ModelPointer
 from tests.bundles import TOPICS
 from tests.service.conftest import put
@@ -158,3 +161,33 @@ def test_writes_that_meet_it_are_not_refused(
     one.post(f"/v1/models/{NEXT}:promote").raise_for_status()
     wait_until(lambda: found(other)["model"] == NEXT, "the other one answers by it")
     assert sum(name.startswith("w") for name in found(other)) == 50
+
+
+@pytest.mark.parametrize("missed", [True, False])
+def test_who_serves_on_after_it_was_retired_begins_anew_when_it_is_replaced(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missed: bool
+) -> None:
+    began: list[str] = []
+
+    def anew(self: ModelHost, model: Any) -> Any:
+        began.append(model.services)
+        return model
+
+    monkeypatch.setattr(ModelHost, "_begun_anew", anew)
+    host = ModelHost(Settings(bundle=bundle, data_dir=tmp_path), cast(Any, None), cast(Any, None))
+    host._models["a"] = _Model(cast(Any, None), AsyncExitStack(), services=cast(Any, "a"))
+    host.serves = "a"
+    kept = ModelPointer(1, "b", "a", "ready")
+
+    async def looks() -> None:
+        """Of a replica on which b has no index yet."""
+        await host.settle(kept)
+        if missed:
+            await host.settle(ModelPointer(2, "b"))
+        await host.settle(replace(kept, revision=3))
+        assert began == []
+        host.serves = "b"
+        await host.settle(replace(kept, revision=3))
+
+    asyncio.run(looks())
+    assert began == (["a"] if missed else [])
