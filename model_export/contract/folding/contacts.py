@@ -259,7 +259,9 @@ _FILLED = re.compile(_FILL)
 @cache
 def _announcements() -> list[tuple[Platform, Announcement]]:
     """How each platform is announced."""
-    return [(platform, each) for platform in PLATFORMS for each in announcements(platform, f"({_FILL})")]
+    return [
+        (platform, each) for platform in PLATFORMS for each in announcements(platform, f"({_FILL})")
+    ]
 
 
 def _announced(
