@@ -119,12 +119,12 @@ def test_the_copy_of_whoever_is_erased_while_it_is_written_does_not_stay(
     write = cast(Any, kept)._write
     erased: list[str] = []
 
-    async def and_erase_before(puts: Sequence[Any]) -> None:
+    async def and_erase_before(puts: Sequence[Any], claim: Any) -> None:
         copied = [each for each in puts if each.document_id == "p:bo" and b"profile" in each.body]
         if copied and not erased:
             erased.append("bo")
             await services.erasure.erase("bo", None)  # sees no copy yet
-        await write(puts)
+        await write(puts, claim)
 
     monkeypatch.setattr(kept, "_write", and_erase_before)
     case = act(client, begin(client, "ana"), "expand", hops=1)
