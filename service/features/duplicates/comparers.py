@@ -48,6 +48,11 @@ class Comparer(Protocol):
     """Decides which pairs are duplicates."""
 
     @property
+    def rules(self) -> str:
+        """Names the rules by which it decides: others may join other pairs."""
+        ...
+
+    @property
     def strong_weight(self) -> float:
         """From this weight on, one edge alone holds two parts of a group together."""
         ...
