@@ -13,7 +13,8 @@ Places = NDArray[np.int64]
 _PAIRS_AT_ONCE = 512
 """So few that what is made of them stays in the processor's cache."""
 _MOST_MARKED = 256
-"""Sides whose keys are marked at a time."""
+"""Sides whose keys are marked at a time; fewer of a list with many different keys."""
+_MOST_MARKS = 1 << 22
 _PLACE_BITS = 28
 _ROOM = 2
 """Slots for each key, or up to twice as many."""
@@ -99,15 +100,15 @@ class KeySets:
         size, width = len(one), len(self._channels)
         bits = np.zeros((size, width), np.float32)
         count, rare = np.zeros((size, width), np.int64), np.zeros((size, width), np.int64)
-        marks = np.zeros(min(_MOST_MARKED, len(self._counts)) * self._distinct, np.bool_)
+        most = max(min(_MOST_MARKED, _MOST_MARKS // max(self._distinct, 1)), 1)
+        marks = np.zeros(min(most, len(self._counts)) * self._distinct, np.bool_)
         for start in range(0, size, _PAIRS_AT_ONCE):
             part = slice(start, start + _PAIRS_AT_ONCE)
             marked, which = np.unique(one[part], return_inverse=True)
-            for begin in range(0, len(marked), _MOST_MARKED):
-                rows = np.flatnonzero((which >= begin) & (which < begin + _MOST_MARKED))
-                some = marked[begin : begin + _MOST_MARKED]
+            for begin in range(0, len(marked), most):
+                rows = np.flatnonzero((which >= begin) & (which < begin + most))
                 pairs = which[rows] - begin, other[part][rows]
-                cells, found = self._shared(marks, some, *pairs)
+                cells, found = self._shared(marks, marked[begin : begin + most], *pairs)
                 rows += start
                 shape = len(rows), width
                 for table, weights in (

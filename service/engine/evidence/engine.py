@@ -1,6 +1,5 @@
 """The evidence of one model: its parameters, applied to profiles."""
 
-import hashlib
 from collections.abc import Collection, Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
 
@@ -59,8 +58,7 @@ class Evidence:
         matcher: weighs levels.
         uninformative: boilerplate, which is no evidence.
         worth: bits of keys.
-        rules: names what pairs are joined by: what profiles are folded and compared by, and the
-            parameters.
+        rules: what profiles are folded and compared by, whatever the parameters.
         warning: why the parameters may not fit; None where they do.
     """
 
@@ -83,8 +81,7 @@ class Evidence:
         self.matcher = Matcher(parameters)
         self.uninformative: Set[str] = vocabulary.uninformative
         self.worth = parameters.frequencies.table()
-        digest = hashlib.sha256(parameters.model_dump_json().encode()).hexdigest()
-        self.rules = f"evidence {EVIDENCE_VERSION}, folding {FOLDING_VERSION}, {digest[:16]}"
+        self.rules = f"evidence {EVIDENCE_VERSION}, folding {FOLDING_VERSION}"
 
     def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""

@@ -49,7 +49,10 @@ class Comparer(Protocol):
 
     @property
     def rules(self) -> str:
-        """Names the rules by which it decides: others may join other pairs."""
+        """Names what is compared and how: groups that were made by other rules are made anew.
+
+        Another model is no other rule, since a promotion and its rollback let groups stay.
+        """
         ...
 
     @property

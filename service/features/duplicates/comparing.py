@@ -50,7 +50,7 @@ class EvidenceComparer:
 
     @property
     def rules(self) -> str:
-        """The version of the evidence, and a hash of its parameters; see `Comparer.rules`."""
+        """Versions of evidence and folding; see `Comparer.rules`."""
         return self._evidence.rules
 
     @property

@@ -87,7 +87,7 @@ def test_chances_are_splinks_where_there_are_many_pairs() -> None:
     pairs = 4000
     name = "category_language"
     default = packaged().channels[name]
-    # What differs takes half a bit at most, and stronger agreement never weighs less: so it is here.
+    # As it must be: what differs takes half a bit at most, stronger agreement never weighs less.
     of_same, of_others = (0.5, 0.3, 0.2), (0.4, 0.34, 0.26)
     levels = np.concatenate([rng.choice(3, pairs, p=p) for p in (of_same, of_others)])
     levels[rng.random(2 * pairs) < 0.1] = ABSENT

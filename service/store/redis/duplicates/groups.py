@@ -1,7 +1,7 @@
 """Groups of duplicates on Valkey or Redis; a script makes every change of them.
 
-ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence, mark;
-                            rules
+ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence,
+                            mark; rules
 ss:duplicates:groups        hash: JSON of a `GroupRecord` by group id, for ever
 ss:duplicates:of            hash: group id by streamer
 ss:duplicates:members:<id>  sorted set, each with score 0: streamers of a group

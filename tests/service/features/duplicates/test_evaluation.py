@@ -213,7 +213,7 @@ async def test_who_lost_the_lease_writes_nothing(corpora: Corpora) -> None:
 
 
 async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) -> None:
-    """As those of another folding, or of other parameters of evidence."""
+    """As those of another folding are."""
 
     async def followed(threshold: float) -> list[bool]:
         """Who follows the log by a threshold: whether all were compared when it began."""
@@ -238,7 +238,7 @@ async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) 
         )
         follower.start()
         async with asyncio.timeout(60):
-            while not compared or await corpora.groups.rules() != comparer.rules:
+            while not compared or await corpora.groups.rules() != comparer.rules:  # noqa: ASYNC110
                 await asyncio.sleep(0.02)
         await follower.stop()
         return compared
