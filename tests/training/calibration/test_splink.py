@@ -36,7 +36,8 @@ def linker(levels: Levels, channels: Mapping[str, ChannelParameters], prior: flo
     for column, (name, known) in enumerate(channels.items()):
         shown = levels[:, column].repeat(2)
         records[name] = pa.array(shown, mask=shown == ABSENT)
-        told = [levels_of.CustomLevel(f"{name}_r = {i}") for i in range(len(known.m) - 1)]
+        told: list[Any] = []
+        told += [levels_of.CustomLevel(f"{name}_r = {i}") for i in range(len(known.m) - 1)]
         told.append(levels_of.ElseLevel())
         for level, m, u in zip(told, known.m, known.u, strict=True):
             level.configure(m_probability=m, u_probability=u)
