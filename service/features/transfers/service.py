@@ -167,8 +167,7 @@ class Transfers(LongRequests):
             )
         if job.state != "succeeded":
             raise JobStateConflict(f"the job is {job.state}: only one that succeeded has a result")
-        # Of an export of profiles `streamers:read` is enough, which the route asks for.
-        own = () if job.kind == EXPORT else (self._jobs.scope_of(job.kind),)
+        own = [self._jobs.scope_of(job.kind)]
         scopes: Collection[Scope] = json.loads(job.input).get("scopes", own)
         path = self._spool.result(job_id, job.token)
         if job.place != self._spool.place:

@@ -88,12 +88,12 @@ def test_what_a_job_wrote_needs_the_scopes_of_its_question(with_keys: TestClient
     explained = {**seeds, "k": 3, "explain": "short"}
     saved = with_keys.put("/v1/lists/mine", json={"title": "x", "question": explained})
     assert saved.is_success, saved.text
-    for path, body, allowed in (
-        (EXPORT, {**seeds, "min_score": -1}, (403, 200, 200)),
-        ("/v1/lists:preview", {**seeds, "k": 3}, (403, 200, 200)),
-        ("/v1/lists:preview", explained, (403, 403, 200)),
-        ("/v1/lists/mine:run", {}, (403, 403, 200)),
-        ("/v1/jobs/exports", {}, (200, 200, 200)),
+    for path, body, allowed, may_cancel in (
+        (EXPORT, {**seeds, "min_score": -1}, (403, 200, 200), (False, True, True)),
+        ("/v1/lists:preview", {**seeds, "k": 3}, (403, 200, 200), (False, True, True)),
+        ("/v1/lists:preview", explained, (403, 403, 200), (False, True, True)),
+        ("/v1/lists/mine:run", {}, (403, 403, 200), (False, True, True)),
+        ("/v1/jobs/exports", {}, (200, 200, 200), (True, True, True)),
     ):
         job = submitted(with_keys.post(path, json=body, headers=ASYNC))
         assert ended(with_keys, job)["state"] == "succeeded"
@@ -101,6 +101,10 @@ def test_what_a_job_wrote_needs_the_scopes_of_its_question(with_keys: TestClient
         assert tuple(answer.status_code for answer in answers) == allowed, path
         for answer in answers:
             assert answer.status_code == 200 or answer.json()["code"] == "missing_scope"
+        # Whoever may begin such a job may cancel it; this one has ended.
+        cancels = [with_keys.post(job + ":cancel", headers=k) for k in (reads, searches, writes)]
+        found = [answer.status_code for answer in cancels]
+        assert found == [409 if may else 403 for may in may_cancel], path
 
 
 @pytest.fixture
