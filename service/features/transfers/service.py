@@ -32,7 +32,7 @@ from service.store.once import Once
 UPLOADS_AT_ONCE = 8
 
 
-class ResultFile(NamedTuple):
+class WrittenFile(NamedTuple):
     """What a job wrote.
 
     Attributes:
@@ -152,7 +152,7 @@ class Transfers(LongRequests):
         given = {"question": asked, "key_id": key_id, "scopes": sorted(scopes)}
         return await self._submit(new_id(), kind, given, once)
 
-    async def result(self, job_id: str) -> ResultFile:
+    async def result(self, job_id: str) -> WrittenFile:
         """What a job wrote.
 
         Raises:
@@ -177,7 +177,7 @@ class Transfers(LongRequests):
             )
         if not await asyncio.to_thread(path.is_file):
             raise ResultNotHere("the file was removed from the spool: export again")
-        return ResultFile(path, json.loads(job.result).get("format", "ndjson"), scopes)
+        return WrittenFile(path, json.loads(job.result).get("format", "ndjson"), scopes)
 
     async def _submit(
         self, job_id: str, kind: str, asked: Mapping[str, Any], once: Once | None
