@@ -22,7 +22,8 @@ from tests.reliability.product_job_crashes import (
     list_round,
 )
 
-pytestmark = pytest.mark.slow
+# Two fits of a layout compile their loops anew, which takes minutes of a busy core.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
 
 Round = Callable[[Path, Path, str, int, int], int]
 
