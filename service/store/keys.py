@@ -9,6 +9,9 @@ from pydantic import TypeAdapter
 
 from service.store.once import Once
 
+READ_AT_ONCE = 200
+"""Records that are read without giving others a turn: some milliseconds."""
+
 
 @dataclass(frozen=True)
 class KeyRecord:
