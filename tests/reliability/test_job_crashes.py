@@ -22,8 +22,7 @@ from tests.reliability.product_job_crashes import (
     list_round,
 )
 
-# Two fits of a layout compile their loops anew, which takes minutes of a busy core.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a map is fitted twice, say
 
 Round = Callable[[Path, Path, str, int, int], int]
 
