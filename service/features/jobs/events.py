@@ -100,8 +100,8 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
 
         It needs the scopes of `GET /v1/jobs/{job_id}`.
         """
-        job = await jobs.get(job_id)
         seen = _revision_of(last_event_id)
+        job = await jobs.get(job_id)
         if seen > job.revision:  # of another job, or of what a restore has undone
             seen = 0
         own = jobs.scope_of(job.kind)
