@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.settings import Settings
 from tests.bundles import DIM, write_bundle
+from tests.service import process
 from tests.service.process import Service
 from tests.service.valkey import Server
 
@@ -30,6 +31,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def authority() -> trustme.CA:
     """Signs certificates for any name; nobody else trusts it."""
     return trustme.CA()
+
+
+@pytest.fixture
+def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are started as a person starts them, and are no forks of another one."""
+    monkeypatch.setattr(process, "parent_for", lambda _: None)
 
 
 @pytest.fixture

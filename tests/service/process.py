@@ -1,6 +1,8 @@
 """The service as a process of its own, as a person starts it."""
 
+import atexit
 import fcntl
+import functools
 import json
 import os
 import re
@@ -9,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,8 +19,8 @@ import httpx
 import psutil
 
 from tests.service.data_sets import NDJSON, json_line
+from tests.service.forking import ROOT, Forked, Parent
 
-ROOT = Path(__file__).parents[2]
 START_S = 60
 STOP_S = 30
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
@@ -35,16 +37,52 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "service", *map(str, arguments)]
 
 
+@functools.cache
+def _parent() -> Parent:
+    parent = Parent(environment())
+    atexit.register(parent.close)
+    return parent
+
+
+def parent_for(variables: Mapping[str, str]) -> Parent | None:
+    """Who forks a process with this environment; None: it has to import everything anew.
+
+    As always where no test runs: benchmarks measure what a person starts.
+    """
+    if "PYTEST_CURRENT_TEST" in os.environ and _parent().is_right_for(variables):
+        return _parent()
+    return None
+
+
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the service to its end."""
-    return subprocess.run(
-        command(*arguments),
+    argv, environ = command(*arguments), environment(**variables)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = _start(argv, environ, output.fileno(), errors.fileno())
+        try:
+            status = process.wait(START_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(argv, status, output.read(), errors.read())
+
+
+def _start(
+    argv: list[str], environ: dict[str, str], output: int, errors: int
+) -> subprocess.Popen[bytes] | Forked:
+    """Start a command in a session of its own, so that a Ctrl-C at the tests does not reach it."""
+    if argv[0] == sys.executable and (parent := parent_for(environ)):
+        return parent.start(argv[3:], environ, output, errors)
+    return subprocess.Popen(
+        argv,
         cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-        check=False,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
     )
 
 
@@ -72,12 +110,14 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     return last
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, timeout_s: float = 60, every_s: float = 0.01
+) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -122,17 +162,13 @@ class Service:
         self._client: httpx.Client | None = None
         self._store: psutil.Process | None = None
         arguments = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", port, *options)
+        limited = () if open_files is None else ("prlimit", f"--nofile={open_files}")
         with open(fd, "wb") as output:
-            # In a session of its own, so that a Ctrl-C at the tests does not reach it.
-            limited = () if open_files is None else ("prlimit", f"--nofile={open_files}")
-            self.process = subprocess.Popen(
+            self.process = _start(
                 [*limited, *command(*arguments)],
-                cwd=ROOT,
-                env=environment(**variables),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+                environment(**variables),
+                output.fileno(),
+                output.fileno(),
             )
 
     def __enter__(self) -> Self:
@@ -188,7 +224,7 @@ class Service:
         return answer.status_code == 200 and answer.json()["degraded_because"] is None
 
     def wait_until_ready(self) -> Self:
-        wait_until(self.is_ready, "the service is ready", START_S)
+        wait_until(self.is_ready, "the service is ready", START_S, every_s=0.05)
         return self
 
     def send(self, number: signal.Signals) -> None:
