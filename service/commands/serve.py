@@ -185,7 +185,7 @@ async def _serve(
         _log.info("listening on %s", _url(listener))
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.
-        app = await asyncio.to_thread(import_module, "service.app")
+        app = await asyncio.to_thread(_import_app)
         opening = app.open_services(settings, embedded, lifecycle.tell, tracer)
         services = await stack.enter_async_context(opening)
         lifecycle.serve(app.create_app(settings, services, lifecycle), {"services": services})
@@ -195,6 +195,16 @@ async def _serve(
         gc.set_threshold(5000, 10, 200)
         _tell(settings, services, limit)
         await server.wait_closed()
+
+
+def _import_app() -> Any:
+    """`service.app`, loaded without collections: they take a fifth of that time and find nothing."""
+    gc.disable()
+    try:
+        return import_module("service.app")
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _tell(settings: Settings, services: "Services", connections: int) -> None:
