@@ -111,7 +111,7 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, timeout_s: float = 60, every_s: float = 0.01
+    condition: Callable[[], bool], what: str, timeout_s: float = 60, every_s: float = 0.02
 ) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + timeout_s

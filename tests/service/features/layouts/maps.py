@@ -55,7 +55,7 @@ def ended(client: Client, path: str) -> dict[str, Any]:
         job.update(client.get(path).raise_for_status().json())
         return job["state"] in FINISHED
 
-    wait_until(look, "the fit has ended", FIT_S)
+    wait_until(look, "the fit has ended", FIT_S, every_s=0.2)
     return job
 
 
