@@ -27,7 +27,6 @@ _REQUEST_BYTES = 1 << 17
 _IMPORTED = ("service.app", "service.commands.serve")
 _STARTS_THREADS = "onnxruntime"
 """Which a fork would lose; so each process loads it by itself."""
-_READ_LATE = {"REDIS_URL", "PYTEST_CURRENT_TEST"}
 _NUMBER = struct.Struct("i")
 
 
@@ -82,23 +81,17 @@ class Parent:
     """The process that has imported the service and forks others; it ends with this one."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Start it; others may differ from this environment by settings of the service only."""
-        self._environment = dict(environment)
+        """Start it; what libraries read when they are imported is read from this environment."""
         self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "tests.service.forking", str(theirs.fileno())],
                 cwd=ROOT,
-                env=self._environment,
+                env=environment,
                 stdin=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
             )
-
-    def is_right_for(self, environment: Mapping[str, str]) -> bool:
-        """Whether nothing else differs: what a library reads when it is imported is read."""
-        differing = {name for name, _ in environment.items() ^ self._environment.items()}
-        return all(name.startswith("STREAMER_") or name in _READ_LATE for name in differing)
 
     def start(
         self, arguments: Sequence[str], environment: Mapping[str, str], output: int, errors: int

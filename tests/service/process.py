@@ -2,7 +2,6 @@
 
 import atexit
 import fcntl
-import functools
 import json
 import os
 import re
@@ -23,6 +22,7 @@ from tests.service.forking import ROOT, Forked, Parent
 
 START_S = 60
 STOP_S = 30
+_TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
 
@@ -37,28 +37,45 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "service", *map(str, arguments)]
 
 
-@functools.cache
-def _parent() -> Parent:
-    parent = Parent(environment())
-    atexit.register(parent.close)
-    return parent
+class _Parents:
+    """The process whose forks have the environment of this one."""
+
+    def __init__(self) -> None:
+        self._environment: dict[str, str] = {}
+        self._parent: Parent | None = None
+        atexit.register(self.close)
+
+    def get(self) -> Parent:
+        """It; another one when the environment is another one, as libraries and tests change it."""
+        known = {k: v for k, v in environment().items() if k != _TEST}
+        if self._parent is None or known != self._environment:
+            self.close()
+            self._environment, self._parent = known, Parent(known)
+        return self._parent
+
+    def close(self) -> None:
+        if self._parent is not None:
+            self._parent.close()
+
+
+_parents = _Parents()
 
 
 def parent_for(variables: Mapping[str, str]) -> Parent | None:
-    """Who forks a process with this environment; None: it has to import everything anew.
+    """Who forks a process with these variables; None: it has to import everything anew.
 
-    As always where no test runs: benchmarks measure what a person starts.
+    A fork has read what libraries read when they are imported, so others than the service's are for
+    new processes. Benchmarks measure those as well: a person starts no others.
     """
-    if "PYTEST_CURRENT_TEST" in os.environ and _parent().is_right_for(variables):
-        return _parent()
-    return None
+    are_settings = all(name.startswith("STREAMER_") or name == "REDIS_URL" for name in variables)
+    return _parents.get() if are_settings and _TEST in os.environ else None
 
 
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the service to its end."""
-    argv, environ = command(*arguments), environment(**variables)
+    argv = command(*arguments)
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
-        process = _start(argv, environ, output.fileno(), errors.fileno())
+        process = _start(argv, variables, output.fileno(), errors.fileno())
         try:
             status = process.wait(START_S)
         except subprocess.TimeoutExpired:
@@ -70,10 +87,11 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def _start(
-    argv: list[str], environ: dict[str, str], output: int, errors: int
+    argv: list[str], variables: dict[str, str], output: int, errors: int
 ) -> subprocess.Popen[bytes] | Forked:
     """Start a command in a session of its own, so that a Ctrl-C at the tests does not reach it."""
-    if argv[0] == sys.executable and (parent := parent_for(environ)):
+    environ = environment(**variables)
+    if argv[0] == sys.executable and (parent := parent_for(variables)):
         return parent.start(argv[3:], environ, output, errors)
     return subprocess.Popen(
         argv,
@@ -166,7 +184,7 @@ class Service:
         with open(fd, "wb") as output:
             self.process = _start(
                 [*limited, *command(*arguments)],
-                environment(**variables),
+                variables,
                 output.fileno(),
                 output.fileno(),
             )

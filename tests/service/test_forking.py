@@ -58,7 +58,7 @@ def test_a_command_prints_and_fails_as_in_a_new_process(
 ) -> None:
     asked = ("find", "kitchen", "--url", "http://127.0.0.1:9")
     forked, told = run(*asked), run("--help").stdout
-    assert process.parent_for(process.environment()) is not None
+    assert process.parent_for({}) is not None
     monkeypatch.setattr(process, "parent_for", lambda _: None)
     assert error_line(forked) == error_line(run(*asked))
     assert told == run("--help").stdout
@@ -69,8 +69,17 @@ def test_other_environments_are_those_of_new_processes(tmp_path: Path) -> None:
         run("load", tmp_path, "--url", "http://localhost:9", **hide(tmp_path, "httpx"))
     )
     assert "No module named httpx" in said
-    assert process.parent_for(process.environment(TZ="Asia/Shanghai")) is None
-    assert process.parent_for(process.environment(STREAMER_API_KEY="a-secret")) is not None
+    assert process.parent_for({"TZ": "Asia/Shanghai"}) is None
+
+
+def test_one_parent_forks_all_until_the_environment_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parent = process.parent_for({})
+    assert process.parent_for({"STREAMER_API_KEY": "a-secret"}) is parent
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    assert process.parent_for({}) is not parent
+    assert "--data-dir" in run("serve", "--help").stdout
 
 
 def test_each_command_can_be_imported_alone() -> None:
