@@ -136,7 +136,8 @@ def _serve_requests(requests: socket.socket) -> None:
     os.setsid()
     os.dup2(output, 1)
     os.dup2(errors, 2)
-    os.closerange(3, max(files) + 1)
+    for number in files:
+        os.close(number)
     arguments, environment = json.loads(request)
     sys.argv[1:] = arguments
     os.environ.clear()

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -41,6 +42,7 @@ class _Parents:
     """The process whose forks have the environment of this one."""
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._environment: dict[str, str] = {}
         self._parent: Parent | None = None
         atexit.register(self.close)
@@ -48,10 +50,11 @@ class _Parents:
     def get(self) -> Parent:
         """It; another one when the environment is another one, as libraries and tests change it."""
         known = {k: v for k, v in environment().items() if k != _TEST}
-        if self._parent is None or known != self._environment:
-            self.close()
-            self._environment, self._parent = known, Parent(known)
-        return self._parent
+        with self._lock:
+            if self._parent is None or known != self._environment:
+                self.close()
+                self._environment, self._parent = known, Parent(known)
+            return self._parent
 
     def close(self) -> None:
         if self._parent is not None:
