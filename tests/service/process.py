@@ -23,6 +23,8 @@ from tests.service.forking import ROOT, Forked, Parent
 
 START_S = 60
 STOP_S = 30
+RUN_S = 240
+"""For a command that loads thousands, on a machine that does much else."""
 _TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
@@ -80,7 +82,7 @@ def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str
     with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
         process = _start(argv, variables, output.fileno(), errors.fileno())
         try:
-            status = process.wait(START_S)
+            status = process.wait(RUN_S)
         except subprocess.TimeoutExpired:
             process.kill()
             raise
