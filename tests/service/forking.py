@@ -111,8 +111,13 @@ class Parent:
         self._process.wait()
 
 
-def _serve_requests(requests: socket.socket) -> None:
-    """Fork for each request; returns in what is forked, with its arguments, and ends elsewhere."""
+def _serve_requests(requests: socket.socket, added: Mapping[str, str]) -> None:
+    """Fork for each request; returns in what is forked, with its arguments, and ends elsewhere.
+
+    Args:
+        requests: arguments, environments and descriptors.
+        added: variables that imports set where there are none.
+    """
     while True:
         request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 3)
         if not request:  # who asks is gone
@@ -141,7 +146,7 @@ def _serve_requests(requests: socket.socket) -> None:
     arguments, environment = json.loads(request)
     sys.argv[1:] = arguments
     os.environ.clear()
-    os.environ.update(environment)
+    os.environ.update({**added, **environment})
 
 
 def _put_off(name: str) -> Any:
@@ -158,6 +163,7 @@ def _put_off(name: str) -> Any:
 
 def _main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
+    given = set(os.environ)
     gc.disable()
     loaded_later = _put_off(_STARTS_THREADS)
     for name in _IMPORTED:
@@ -167,7 +173,7 @@ def _main() -> None:
     tasks = os.listdir("/proc/self/task")
     assert len(tasks) == 1, "a process with threads can't be forked"
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
-    _serve_requests(requests)
+    _serve_requests(requests, {k: v for k, v in os.environ.items() if k not in given})
     assert loaded_later.__version__  # loads it, before there are threads that would both do so
     runpy.run_module("service", run_name="__main__", alter_sys=True)
 
