@@ -36,6 +36,7 @@ export const findEn = {
   "find.right": "Precision",
   "find.why": "Why",
   "find.kind": "Category",
+  "find.followers": "Followers",
   "find.ends": "Here similarity ends: below, fewer than half are right",
   "find.unknown": "not promised",
   "find.select": "Select {id}",
@@ -122,7 +123,8 @@ export const findEn = {
   "compare.b": "Second",
   "compare.enter": "Compare",
   "compare.start": "Which two?",
-  "compare.start.remedy": "Enter two ids, or choose “Compare with the seed” in a list.",
+  "compare.start.remedy":
+    "Enter two nicknames or ids, or choose “Compare with the seed” in a list.",
   "compare.same_media": "The same: pictures, sounds or vectors",
   "compare.near_duplicate": "The same: they say nearly the same",
   "compare.same_contact": "The same: one contact",
