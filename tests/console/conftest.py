@@ -15,7 +15,7 @@ from tests.service.process import Service
 KEY = "the-key-of-the-tests"
 STORED = "similar-streamer.key"
 NO_KEY = "the server responded with a status of 401"
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """For what the page shows, on a machine that does much else."""
 NO_CHROMIUM = "no chromium is found: run `make browser`, or leave these out with -m 'not browser'"
 
