@@ -47,6 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     assert executable is not None, NO_CHROMIUM
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         # As root, as in containers, Chromium has no sandbox of its own. The map is drawn by the
         # processor, where there is no other one.
@@ -72,7 +73,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
     The browser itself notes answers that are refusals: a test that provokes some names them in
     `page.provoked`.
     """
-    expect.set_options(timeout=WAIT_MS)
     opened = context.new_page()
     errors: list[str] = []
     provoked: list[str] = []
