@@ -68,6 +68,8 @@ def fitted(client: Client) -> dict[str, Any]:
     """Fit a layout; the job's result."""
     job = ended(client, submitted(client.post("/v1/layouts:fit")))
     assert job["state"] == "succeeded", job
+    whole = job["result"]["fitted"] + job["result"]["streamers"]
+    assert (job["progress"]["done"], job["progress"]["total"]) == (whole, whole)
     return job["result"]
 
 
