@@ -242,7 +242,7 @@ class Replaying:
         values: dict[str, float] = {}
         for name, own in wanted.items():
             direct = max((known.get(pair, 0.0) for pair in own), default=0.0)
-            values[name] = max(direct, _along(paths.get(name, ()), known, query))
+            values[name] = max(direct, along(paths.get(name, ()), known, query))
         return values
 
     async def _paths(self, case: Case, names: Collection[str]) -> dict[str, Sequence[str]]:
@@ -305,7 +305,7 @@ class Replaying:
             pairs = [(i, len(part) + j) for i in range(len(part)) for j in range(len(seeds))]
             found = await persist(lambda: compared(model, [*part, *seeds], pairs, self._lanes))  # noqa: B023
             shape = len(part), len(seeds)
-            values += _best(
+            values += best(
                 found.matches.probabilities.reshape(shape),
                 found.matches.weights.reshape(shape),
                 len(known.positive),
@@ -322,18 +322,18 @@ class Replaying:
         return found
 
 
-def _best(
+def best(
     probabilities: NDArray[np.float64], weights: NDArray[np.float64], positive: int
 ) -> list[float]:
     """What rows of scores with all seeds (W, S) come to, the wanted ones first (W,)."""
-    best = probabilities[:, :positive].max(1)  # (W,)
+    highest = probabilities[:, :positive].max(1)  # (W,)
     if positive == weights.shape[1]:
-        return best.tolist()
+        return highest.tolist()
     cancelled = weights[:, positive:].max(1) >= weights[:, :positive].max(1)
-    return np.where(cancelled, 0.0, best).tolist()
+    return np.where(cancelled, 0.0, highest).tolist()
 
 
-def _along(path: Sequence[str], known: Mapping[tuple[str, str], float], query: Query) -> float:
+def along(path: Sequence[str], known: Mapping[tuple[str, str], float], query: Query) -> float:
     """Value of a path; 0 of one that a source alone is on."""
     if len(path) < 2:
         return 0.0
