@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,9 +29,10 @@ def test_a_comparison_on_the_command_line(
             assert main(["models", *arguments, "--url", service.url]) == status
             return capsys.readouterr().out
 
-        fill(service.client)
-        rate(service.client)
-        ready(service.client, "bad", BAD)
+        client: Any = service.client
+        fill(client)
+        rate(client)
+        ready(client, "bad", BAD)
         assert main(["models", "promote", BAD, "--url", service.url]) == 1
         assert f"/v1/models/{BAD}:compare" in capsys.readouterr().err
         found = json.loads(ran("compare", BAD, "--sample", "7", "--json", status=1))
