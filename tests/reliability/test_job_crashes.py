@@ -22,7 +22,7 @@ from tests.reliability.product_job_crashes import (
     list_round,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a map is fitted twice, say
 
 Round = Callable[[Path, Path, str, int, int], int]
 

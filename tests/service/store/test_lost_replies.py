@@ -17,7 +17,7 @@ from tests.service.valkey import Server
 
 pytestmark = pytest.mark.anyio
 
-LIMITS = Limits(answer_timeout_s=1.0, follow_block_s=0.2)
+LIMITS = Limits(answer_timeout_s=3.0, follow_block_s=0.2)
 
 
 @pytest.fixture(scope="module")

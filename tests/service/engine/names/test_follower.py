@@ -23,7 +23,7 @@ from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 
-LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
+LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=10.0)
 WAIT_MS = 60_000
 
 

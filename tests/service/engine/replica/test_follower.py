@@ -24,7 +24,7 @@ from tests.service.index.asked import rows_of
 
 DIM = 4
 MODEL = Model("m", DIM, DIM, "fingerprint")
-LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=1.0)
+LIMITS = Limits(log_entries=50, follow_block_s=0.1, connect_timeout_s=10.0)
 
 
 def upsert(streamer_id: str, seed: int = 0) -> Upsert:

@@ -35,7 +35,7 @@ from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve
 from tests.service.process import wait_until
 
-FAST = Limits(connect_timeout_s=0.5, answer_timeout_s=0.5)
+PATIENT = Limits(connect_timeout_s=10.0, answer_timeout_s=10.0)
 COOKING = StreamerProfile(streamer_id="a", tags=["cooking"])
 
 
@@ -74,7 +74,7 @@ async def parts(
         return encoder.encode(features)
 
     async with EmbeddedStore(folder) as embedded:
-        store = Contended(embedded.url, limits=FAST, trouble=embedded.trouble)
+        store = Contended(embedded.url, limits=PATIENT, trouble=embedded.trouble)
         await store.open()
         version = opened.manifest.model_version
         encoding = EncodingPipeline(Reader(opened.featurizer), encode_one, encode_many, version)
