@@ -69,7 +69,8 @@ class DuplicateParts:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
                 await asyncio.sleep(_LOOK_S)
 
+        how = _LEASE_S, comparer.rules
         self.follower = GroupsFollower(
-            store, self.groups, new_evaluation, kept, ready, follower.wait_for, _LEASE_S
+            store, self.groups, new_evaluation, kept, ready, follower.wait_for, *how
         )
-        self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, _LEASE_S)
+        self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, *how)

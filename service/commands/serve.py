@@ -182,7 +182,8 @@ async def _serve(
             lifecycle.traffic.log = stack.enter_context(requests)
         embedded = _begun(settings, stack)
         await stack.enter_async_context(server.listening(listener))
-        _log.info("listening on %s", _url(listener))
+        url = _url(listener)
+        _log.info("listening on %s (it starts: /startupz tells how far it is)", url)
         # Late, so that a wrong argument is answered at once and not after loading ONNX Runtime; in
         # a thread, since the store reads its log meanwhile.
         app = await asyncio.to_thread(import_module, "service.app")
@@ -194,6 +195,7 @@ async def _serve(
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
         _tell(settings, services, limit)
+        _log.info("answering on %s", url)
         await server.wait_closed()
 
 

@@ -78,6 +78,7 @@ class Commit:
         events: that tell of it.
         position: up to where the log is evaluated with it; None = as before.
         judged: the last judgement that is taken in with it; None = as before.
+        rules: by which all streamers are compared with it; None = as before.
     """
 
     edges: Sequence[EdgeRecord] = ()
@@ -86,6 +87,7 @@ class Commit:
     events: Sequence[NewEvent] = ()
     position: Position | None = None
     judged: int | None = None
+    rules: str | None = None
 
 
 @dataclass(frozen=True)
@@ -251,4 +253,8 @@ class GroupStore(Protocol):
 
     async def position(self) -> Position | None:
         """Up to where the log is evaluated; None = nothing is."""
+        ...
+
+    async def rules(self) -> str | None:
+        """By which rules all streamers are compared; None = that is not known."""
         ...

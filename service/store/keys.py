@@ -7,6 +7,11 @@ from typing import NamedTuple, Protocol, Self
 
 from pydantic import TypeAdapter
 
+from service.store.once import Once
+
+READ_AT_ONCE = 200
+"""Records that are read without giving others a turn: some milliseconds."""
+
 
 @dataclass(frozen=True)
 class KeyRecord:
@@ -23,7 +28,6 @@ class KeyRecord:
         previous_digest: of the key before the last rotation.
         previous_until: from then on that one is refused.
         limits: rate limits that are not those of the settings, in units by scope; 0 = none.
-        request: key and fingerprint of the `Once` that gave it its text; empty = of none.
     """
 
     key_id: str
@@ -36,7 +40,6 @@ class KeyRecord:
     previous_digest: str | None = None
     previous_until: float | None = None
     limits: dict[str, int] = field(default_factory=dict[str, int])
-    request: str = ""
 
     @classmethod
     def of_json(cls, text: bytes) -> Self:
@@ -86,7 +89,17 @@ class KeyStore(Protocol):
         """A record as it is stored; empty if there is none."""
         ...
 
-    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
+    async def made(self, once: Once) -> str:
+        """The id of the key that an earlier request with this name made or rotated; empty: none.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        ...
+
+    async def replace(
+        self, key_id: str, before: bytes, after: bytes, mark: str = "", once: Once | None = None
+    ) -> bool:
         """Write a record if the stored one is still `before`; on disk when this returns.
 
         Args:
@@ -94,9 +107,11 @@ class KeyStore(Protocol):
             before: what is stored; empty = nothing.
             after: what is stored then; empty = nothing.
             mark: no key may have changed since the store had it; empty = any may.
+            once: names the request, which `made` knows from then on, for a day.
 
         Returns:
-            False if something else is stored by now; nothing was changed.
+            False if something else is stored by now, or the request was carried out before;
+            nothing was changed.
 
         Raises:
             StoreFull: nothing was changed, since disk or memory is full.

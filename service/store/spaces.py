@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple, Protocol, Self
 from pydantic import TypeAdapter
 
 from service.store.events import NewEvent
+from service.store.once import Once
 
 UPLOAD_LEASE_S = 30.0
 """A hand-over of which nothing is heard for so long is over, and others may begin."""
@@ -146,6 +147,7 @@ class SpaceChange:
         keep: `chunks_id` of chunks that stay from now on, and how many there are.
         drop: `chunks_id` of chunks that go.
         events: told in the same step.
+        once: names the request, which `SpaceStore.was_done` knows from then on, for a day.
     """
 
     space: str
@@ -154,6 +156,7 @@ class SpaceChange:
     keep: tuple[str, int] | None = None
     drop: Sequence[str] = ()
     events: Sequence[NewEvent] = ()
+    once: Once | None = None
 
 
 @dataclass(frozen=True)
@@ -196,11 +199,20 @@ class SpaceStore(Protocol):
         """A record as it is stored; empty if there is none."""
         ...
 
+    async def was_done(self, once: Once) -> bool:
+        """Whether an earlier request with this name changed a space.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        ...
+
     async def change(self, change: SpaceChange) -> bool:
         """Make a change; on disk when this returns.
 
         Returns:
-            False if the record was changed meanwhile; nothing was changed.
+            False if the record was changed meanwhile, or the request was carried out before;
+            nothing was changed.
 
         Raises:
             ChunksLost: what shall be kept is not all there; nothing was changed.

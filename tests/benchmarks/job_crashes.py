@@ -6,10 +6,13 @@ A round is one job that is killed `--kills` times. The exit status is 1 when one
 """
 
 import argparse
+import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+import httpx
 
 from tests.bundles import write_bundle
 from tests.reliability.job_crashes import (
@@ -65,7 +68,7 @@ def _play(folder: Path, kind: str, victims: str, rounds: int, kills: int) -> int
             data_dir = Path(work) / "data"
             try:
                 attempts += _ROUNDS[kind](folder / "bundle", data_dir, victims, kills, seed)
-            except AssertionError as error:
+            except (AssertionError, subprocess.TimeoutExpired, httpx.HTTPError) as error:
                 wrong += 1
                 print(f"{kind}, {victims}, round {seed}: {error}", file=sys.stderr, flush=True)
     print(

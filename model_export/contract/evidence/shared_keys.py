@@ -10,13 +10,14 @@ from model_export.contract.evidence.channels import RARE_BITS, Floats
 from model_export.contract.evidence.keys import Hashes, Worth
 
 Places = NDArray[np.int64]
-Codes = NDArray[np.int64]
-_SHIFT = 32
-"""A code is the number of a set, which is place * channels + channel, and a key below it."""
-_MULTIPLIER = 0x9E3779B97F4A7C15
+_PAIRS_AT_ONCE = 512
+"""So few that what is made of them stays in the processor's cache."""
+_MOST_MARKED = 256
+"""Sides whose keys are marked at a time; fewer of a list with many different keys."""
+_MOST_MARKS = 1 << 22
+_PLACE_BITS = 28
 _ROOM = 2
-"""Slots of a table for each code, or up to twice as many."""
-_EMPTY = -1
+"""Slots for each key, or up to twice as many."""
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
@@ -50,23 +51,34 @@ class KeySets:
         """
         self._channels = list(channels)
         width = len(channels)
-        arrays = [keys.get(name, _NOTHING) for keys in shown for name in channels]
-        sizes = np.fromiter(map(len, arrays), np.int64, len(arrays))
+        column_of = {name: column for column, name in enumerate(channels)}
+        arrays: list[Hashes] = []
+        places: list[int] = []
+        for place, by_channel in enumerate(shown):
+            for name, each in by_channel.items():
+                if (column := column_of.get(name)) is not None:
+                    arrays.append(each)
+                    places.append(place * width + column)
+        lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
         keys = np.concatenate([_NOTHING, *arrays])
-        numbers = np.repeat(np.arange(len(arrays)), sizes)
+        numbers = np.repeat(np.array(places, np.int64), lengths)
         bits = worth(keys)  # (K,)
-        self._sizes = sizes.reshape(-1, width)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)])
+        self._sizes = np.zeros((len(shown), width), np.int64)
+        self._sizes.flat[places] = lengths
+        self._starts = np.zeros(len(shown) * width, np.int64)
+        self._starts[places] = np.cumsum(lengths) - lengths
         self._sums = np.concatenate([[0.0], np.cumsum(bits, dtype=np.float64)])
         self._keys = np.append(keys, np.uint32(0))
         # Most keys are shown by one side alone. Those that share a slot with another may be shared.
         slots = keys & np.uint32(_slots(len(keys)) - 1)
-        shared = np.bincount(slots, minlength=1)[slots] > 1
-        self._codes = numbers[shared] << _SHIFT | keys[shared]
-        self._bits = bits[shared]
-        self._counts = np.bincount(numbers[shared] // width, minlength=len(self._sizes))
+        rows = np.flatnonzero(np.bincount(slots, minlength=1)[slots] > 1)
+        ids, self._distinct = _numbered(keys[rows], numbers[rows] % width, width)
+        rows, self._ids = rows[ids >= 0], ids[ids >= 0]
+        self._columns = numbers[rows] % width
+        self._bits = bits[rows]
+        self._is_rare = self._bits >= RARE_BITS
+        self._counts = np.bincount(numbers[rows] // width, minlength=len(self._sizes))
         self._begins = np.cumsum(self._counts) - self._counts
-        self._table = _Table(self._codes)
 
     def sizes(self, channel: str) -> Places:
         """How many keys each side shows of a channel (N,)."""
@@ -75,7 +87,8 @@ class KeySets:
     def totals(self, channel: str, places: Places, limits: NDArray[np.uint64]) -> Floats:
         """Bits of the keys of a channel up to a limit, of the sides at these places: (P,)."""
         numbers = places * len(self._channels) + self._channels.index(channel)
-        begins, ends = self._starts[numbers], self._starts[numbers + 1]
+        begins = self._starts[numbers]
+        ends = begins + self._sizes.flat[numbers]
         last = self._keys[np.maximum(ends - 1, 0)]
         for row in np.flatnonzero((begins < ends) & (last > limits)).tolist():
             keys = self._keys[begins[row] : ends[row]]
@@ -85,72 +98,82 @@ class KeySets:
     def overlaps(self, one: Places, other: Places) -> dict[str, Overlap]:
         """What different sides, at places (P,) and (P,), share, by channel."""
         size, width = len(one), len(self._channels)
-        swap = self._counts[one] > self._counts[other]
-        fewer, more = np.where(swap, other, one), np.where(swap, one, other)
-        counts = self._counts[fewer]
-        rows = np.repeat(np.arange(size), counts)  # (L,)
-        places = np.arange(len(rows)) + np.repeat(
-            self._begins[fewer] - np.cumsum(counts) + counts, counts
-        )
-        away = (more - fewer) * width << _SHIFT  # to the same channel of the other side
-        codes = self._codes[places]
-        found = np.flatnonzero(self._table.has(codes + away[rows]))
-        rows, codes, bits = rows[found], codes[found], self._bits[places[found]]
-        cells = rows * width + (codes >> _SHIFT) % width
-        cell_count = size * width
-        tables = (
-            np.bincount(cells, bits, cell_count).astype(np.float32),
-            np.bincount(cells, minlength=cell_count),
-            np.bincount(cells[bits >= RARE_BITS], minlength=cell_count),
-        )
-        columns = [table.reshape(size, width).T for table in tables]
+        bits = np.zeros((size, width), np.float32)
+        count, rare = np.zeros((size, width), np.int64), np.zeros((size, width), np.int64)
+        most = max(min(_MOST_MARKED, _MOST_MARKS // max(self._distinct, 1)), 1)
+        marks = np.zeros(min(most, len(self._counts)) * self._distinct, np.bool_)
+        for start in range(0, size, _PAIRS_AT_ONCE):
+            part = slice(start, start + _PAIRS_AT_ONCE)
+            marked, which = np.unique(one[part], return_inverse=True)
+            for begin in range(0, len(marked), most):
+                rows = np.flatnonzero((which >= begin) & (which < begin + most))
+                pairs = which[rows] - begin, other[part][rows]
+                cells, found = self._shared(marks, marked[begin : begin + most], *pairs)
+                rows += start
+                shape = len(rows), width
+                for table, weights in (
+                    (bits, self._bits[found]),
+                    (count, None),
+                    (rare, self._is_rare[found]),
+                ):
+                    table[rows] = np.bincount(cells, weights, len(rows) * width).reshape(shape)
         return {
-            name: Overlap(*(column[place] for column in columns))
+            name: Overlap(bits[:, place], count[:, place], rare[:, place])
             for place, name in enumerate(self._channels)
         }
 
+    def _shared(
+        self, marks: NDArray[np.bool_], marked: Places, which: Places, other: Places
+    ) -> tuple[Places, Places]:
+        """Keys that both sides of pairs show.
 
-class _Table:
-    """A set of distinct codes >= 0, for look-ups of arrays.
+        Args:
+            marks: nothing is marked, before and after.
+            marked: places of one side (M,), whose keys are marked, each in a row of its own.
+            which: of these rows is of each pair (P,).
+            other: places of the other side (P,), whose keys are looked up.
 
-    Levels of a hash table: of codes with one slot the last has it, the others go to the next level,
-    which is smaller. (A binary search of each takes ten times as long.)
+        Returns:
+            Of each shared key, the cell of pair and channel, and its place (S,), (S,).
+        """
+        places, owners = self._keys_of(marked)
+        set_marks = self._ids[places] + (owners * self._distinct)
+        marks[set_marks] = True
+        places, owners = self._keys_of(other)
+        shown = self._ids[places]
+        shown += (which * self._distinct)[owners]
+        found = np.flatnonzero(marks[shown])
+        marks[set_marks] = False
+        places = places[found]
+        return owners[found] * len(self._channels) + self._columns[places], places
+
+    def _keys_of(self, sides: Places) -> tuple[Places, Places]:
+        """Places of the keys of sides at places (S,), and which of these sides each is of."""
+        counts = self._counts[sides]
+        ends = np.cumsum(counts)
+        owners = np.repeat(np.arange(len(sides)), counts)
+        return np.arange(len(owners)) + (self._begins[sides] - ends + counts)[owners], owners
+
+
+def _numbered(keys: Hashes, channels: Places, width: int) -> tuple[Places, int]:
+    """Numbers, from 0, of keys that are shown several times in a channel: (N,), -1 of the others.
+
+    Returns:
+        Also how many different ones there are.
     """
-
-    def __init__(self, codes: Codes) -> None:
-        """Insert all of them."""
-        self._levels: list[tuple[Codes, int]] = []
-        while len(codes):
-            level = np.full(_slots(len(codes)), _EMPTY)
-            number = len(self._levels)
-            slots = _hashed(codes, number, len(level))
-            level[slots] = codes
-            self._levels.append((level, number))
-            codes = codes[level[slots] != codes]
-
-    def has(self, codes: Codes) -> NDArray[np.bool_]:
-        """Whether each is one of them (N,)."""
-        found = np.zeros(len(codes), np.bool_)
-        left: Places | None = None  # whose slots so far are taken by others
-        for level, number in self._levels:
-            wanted = codes if left is None else codes[left]
-            held = level[_hashed(wanted, number, len(level))]
-            same = held == wanted
-            others = np.flatnonzero(~same & (held != _EMPTY))
-            if left is None:
-                found, left = same, others
-            else:
-                found[left[same]] = True
-                left = left[others]
-        return found
+    # One number is sorted for each, with its place below: to sort places takes five times as long.
+    codes = (keys.astype(np.int64) * width + channels) << _PLACE_BITS | np.arange(len(keys))
+    codes.sort()
+    places = codes & ((1 << _PLACE_BITS) - 1)
+    codes >>= _PLACE_BITS
+    is_first = np.diff(codes, prepend=-1) != 0
+    group = np.cumsum(is_first) - 1
+    several = np.diff(np.flatnonzero(is_first), append=len(codes)) > 1
+    number = np.where(several, np.cumsum(several) - 1, -1)
+    ids = np.empty(len(keys), np.int64)
+    ids[places] = number[group]
+    return ids, int(several.sum())
 
 
 def _slots(size: int) -> int:
     return 1 << max(_ROOM * size - 1, 1).bit_length()
-
-
-def _hashed(codes: Codes, level: int, slots: int) -> Places:
-    """Slots of codes (N,), others at each level (multiplicative hashing; Knuth, volume 3, 6.4)."""
-    multiplier = np.uint64((_MULTIPLIER * (2 * level + 1)) & 0xFFFFFFFFFFFFFFFF)
-    shift = np.uint64(64 - (slots - 1).bit_length())
-    return (codes.view(np.uint64) * multiplier >> shift).view(np.int64)

@@ -1,5 +1,6 @@
 """Requests of the life cycle of models."""
 
+import uuid
 from urllib.parse import quote
 
 from pydantic_core import to_json
@@ -72,8 +73,9 @@ def act(name: str, action: str) -> Call[ModelVersionOut]:
 
 
 def roll_back() -> Call[ModelVersionOut]:
-    """`POST /v1/models:rollback`; sent twice, it would undo itself."""
-    return Call("POST", f"{_MODELS}:rollback", reader_of(ModelVersionOut), is_repeatable=False)
+    """`POST /v1/models:rollback`: sent again with its key, it does not undo itself."""
+    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    return Call("POST", f"{_MODELS}:rollback", reader_of(ModelVersionOut), headers=headers)
 
 
 def _at(name: str) -> str:

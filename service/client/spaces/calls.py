@@ -1,5 +1,6 @@
 """Requests of spaces."""
 
+import uuid
 from pathlib import Path
 from urllib.parse import quote
 
@@ -59,8 +60,9 @@ def promote(name: str, generation: str, force: bool) -> Call[SpaceOut]:
 
 
 def roll_back(name: str) -> Call[SpaceOut]:
-    """`POST /v1/spaces/{space}:rollback`."""
-    return Call("POST", f"{_at(name)}:rollback", reader_of(SpaceOut), is_repeatable=False)
+    """`POST /v1/spaces/{space}:rollback`: sent again with its key, it goes back no further."""
+    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
+    return Call("POST", f"{_at(name)}:rollback", reader_of(SpaceOut), headers=headers)
 
 
 def delete(name: str, generation: str) -> Call[None]:

@@ -189,8 +189,12 @@ def _row(key: Listed) -> list[Cell]:
         record.role or " ".join(key.scopes),
         limits or None,
         None if key.last_used_at is None else _day(key.last_used_at),
-        None if record.expires_at is None else _day(record.expires_at),
+        None if record.expires_at is None else _expiry(record.expires_at),
     ]
+
+
+def _expiry(seconds: float) -> str:
+    return f"{_day(seconds)} (expired)" if seconds <= time.time() else _day(seconds)
 
 
 def _rfc3339(seconds: float) -> str:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import (
     CHANNELS,
+    EVIDENCE_VERSION,
     Comparison,
     Levels,
     Matcher,
@@ -57,6 +58,7 @@ class Evidence:
         matcher: weighs levels.
         uninformative: boilerplate, which is no evidence.
         worth: bits of keys.
+        rules: what profiles are folded and compared by, whatever the parameters.
         warning: why the parameters may not fit; None where they do.
     """
 
@@ -79,6 +81,7 @@ class Evidence:
         self.matcher = Matcher(parameters)
         self.uninformative: Set[str] = vocabulary.uninformative
         self.worth = parameters.frequencies.table()
+        self.rules = f"evidence {EVIDENCE_VERSION}, folding {FOLDING_VERSION}"
 
     def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""

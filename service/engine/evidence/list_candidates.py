@@ -1,6 +1,6 @@
 """Which pairs of a list are worth comparing: those that share a rare key, and the nearest."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,8 @@ _CHAIN = 4
 NEAREST = 4
 """By embedding, that each is compared with, whatever the two share."""
 _IN_A_PART = 1200
-_KEYED = ("contacts", "titles", "pictures", "sounds")
+_KEYED = ("contacts", "titles", "pictures", "sounds", VECTOR_KEYS)
+_Shown = Iterable[tuple[int, NDArray[np.uint32]]]
 
 
 def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places, Places]]:
@@ -33,12 +34,14 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     """
     size = len(sides)
     found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    shown = _by_channel(sides)
+    yield
     for channel in _KEYED:
-        found.append(_pairs([side.of(channel) for side in sides], 1))
+        found.append(_shared([_codes(*_joined(shown[channel]), size)], 1))
         yield
-    names = [np.array([] if s.name is None else [s.name], np.uint32) for s in sides]
-    found.append(_pairs(names, 1))
-    found.append(_pairs([side.of(VECTOR_KEYS) for side in sides], 1))
+    named = [(place, side.name) for place, side in enumerate(sides) if side.name is not None]
+    names = np.array([name for _, name in named], np.uint32)
+    found.append(_shared([_codes(names, np.array([p for p, _ in named], np.int64), size)], 1))
     yield
     embedded = [place for place, side in enumerate(sides) if side.embedding is not None]
     known = [side.embedding for side in sides if side.embedding is not None]
@@ -46,7 +49,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         near = yield from near_pairs(np.stack(known), NEAREST)
         places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
-    keys, places = _shown([side.of("text")[:SKETCH] for side in sides])
+    keys, places = _joined((p, each[:SKETCH]) for p, each in shown["text"])
     shared = [np.zeros(0, np.int64)]
     parts = 1 + size // _IN_A_PART  # of a long list, a part of the keys at a time
     for part in range(parts):
@@ -59,9 +62,16 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     return codes // max(size, 1), codes % max(size, 1)
 
 
-def _pairs(sets: Sequence[NDArray[np.uint32]], fewest: int) -> NDArray[np.int64]:
-    """Codes of pairs that share so many keys."""
-    return _shared([_codes(*_shown(sets), len(sets))], fewest)
+def _by_channel(sides: Sequence[Side]) -> dict[str, list[tuple[int, NDArray[np.uint32]]]]:
+    """Keys of each channel of evidence, with the places of the sides that show them."""
+    shown: dict[str, list[tuple[int, NDArray[np.uint32]]]] = {}
+    for channel in ("text", *_KEYED):
+        shown[channel] = []
+    for place, side in enumerate(sides):
+        for channel, keys in side.keys.items():
+            if channel in shown:
+                shown[channel].append((place, keys))
+    return shown
 
 
 def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64]:
@@ -71,10 +81,15 @@ def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64
     return found[starts[np.diff(starts, append=len(found)) >= fewest]]
 
 
-def _shown(sets: Sequence[NDArray[np.uint32]]) -> tuple[NDArray[np.uint32], Places]:
-    """Keys of all sets (K,), and the place of the set that each is of (K,)."""
-    keys = np.concatenate([np.zeros(0, np.uint32), *sets])
-    return keys, np.repeat(np.arange(len(sets)), [len(each) for each in sets])
+def _joined(shown: _Shown) -> tuple[NDArray[np.uint32], Places]:
+    """All keys (K,), and the place of the side that each is of (K,)."""
+    places: list[int] = []
+    arrays = [np.zeros(0, np.uint32)]
+    for place, keys in shown:
+        places.append(place)
+        arrays.append(keys)
+    sizes = [len(keys) for keys in arrays[1:]]
+    return np.concatenate(arrays), np.repeat(np.array(places, np.int64), sizes)
 
 
 def _codes(keys: NDArray[np.uint32], places: Places, size: int) -> NDArray[np.int64]:

@@ -1,7 +1,6 @@
 """Near-duplicates of one streamer among those that are stored: a quick look after each write."""
 
 from collections.abc import Sequence
-from functools import partial
 
 import numpy as np
 
@@ -16,6 +15,7 @@ from service.engine.evidence.engine import Compared, Evidence
 from service.engine.evidence.media_copies import (
     NEAREST_COMPARED,
     SHARED_COPIES,
+    Look,
     count_copies,
     look_in,
 )
@@ -96,19 +96,23 @@ class NearDuplicates:
             Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
         )
         nearest = [hit.streamer_id for hit in found.hits]
-        own = likely = None
-        if profile is not None:
-            own = await self._lanes.run(partial(self._evidence.side, profile, encoded.embedding))
-            asked = asked_keys(own)
-            content = encoded.content.astype(np.float32)
-            entry = Entry(content, encoded.embedding, asked, asked)
-            look = partial(self._candidates.nearest, streamer_id, entry, _LIKELY)
-            likely = await self._lanes.run(look)
-        names = dict.fromkeys([*(likely or ()), *nearest])
-        rows = [row for row in await index.get(list(names)) if row is not None]
-        copies = await self._copies(tower_vectors, nearest[:NEAREST_COMPARED])
-        by_id: dict[str, NearDuplicate] = {}
         content = encoded.content.astype(np.float32)
+
+        def look() -> tuple[Side | None, Sequence[str], Look]:
+            """What is compared, and who is likely: in one turn of a thread, which costs as much."""
+            shown = look_in(tower_vectors)
+            if profile is None:
+                return None, (), shown
+            side = self._evidence.side(profile, encoded.embedding)
+            asked = asked_keys(side)
+            entry = Entry(content, encoded.embedding, asked, asked)
+            return side, self._candidates.nearest(streamer_id, entry, _LIKELY) or (), shown
+
+        own, likely, shown = await self._lanes.run(look)
+        names = dict.fromkeys([*likely, *nearest])
+        rows = [row for row in await index.get(list(names)) if row is not None]
+        copies = await self._copies(shown, nearest[:NEAREST_COMPARED])
+        by_id: dict[str, NearDuplicate] = {}
         for row in rows:
             if row.content is not None:
                 score = min(1.0, float(content @ row.content.astype(np.float32)))
@@ -158,9 +162,8 @@ class NearDuplicates:
                 joined.add(name)
         return joined
 
-    async def _copies(self, tower_vectors: bytes, ids: Sequence[str]) -> dict[str, int]:
-        """How many pictures and sounds these stored streamers share with what is stored here."""
-        own = await self._lanes.run(partial(look_in, tower_vectors))
+    async def _copies(self, own: Look, ids: Sequence[str]) -> dict[str, int]:
+        """How many pictures and sounds these stored streamers share with this one."""
         if not ids or not own.may_share:
             return {}
         stored = await self._stored.tower_vectors(ids)

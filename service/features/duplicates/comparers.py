@@ -48,6 +48,14 @@ class Comparer(Protocol):
     """Decides which pairs are duplicates."""
 
     @property
+    def rules(self) -> str:
+        """Names what is compared and how: groups that were made by other rules are made anew.
+
+        Another model is no other rule, since a promotion and its rollback let groups stay.
+        """
+        ...
+
+    @property
     def strong_weight(self) -> float:
         """From this weight on, one edge alone holds two parts of a group together."""
         ...

@@ -49,6 +49,11 @@ class EvidenceComparer:
         self._folder = folder
 
     @property
+    def rules(self) -> str:
+        """Versions of evidence and folding; see `Comparer.rules`."""
+        return self._evidence.rules
+
+    @property
     def strong_weight(self) -> float:
         """Where the two are almost certainly the same."""
         matcher = self._evidence.matcher

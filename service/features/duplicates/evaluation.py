@@ -174,10 +174,11 @@ class Evaluation:
             await self._write(step)
 
     async def regroup(self, cause: str, position: Position | None) -> None:
-        """Divide everything anew; arguments as of `evaluate`."""
+        """Divide everything anew; arguments as of `evaluate`, a position once all are compared."""
         self.close()
         outcome = await self._in_slices(self._graph.regroup(cause))
-        await self._commit(outcome, cause, Commit(position=position))
+        rules = None if position is None else self._comparer.rules
+        await self._commit(outcome, cause, Commit(position=position, rules=rules))
         self.position = position or self.position
 
     async def judge(self) -> bool:

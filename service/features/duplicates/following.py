@@ -41,6 +41,7 @@ class GroupsFollower:
         ready: Callable[[], Awaitable[None]],
         shown: Callable[[int, int], Awaitable[None]],
         lease_s: float,
+        rules: str,
     ) -> None:
         """Nothing is done before `start`.
 
@@ -52,6 +53,7 @@ class GroupsFollower:
             ready: returns when there is an index to compare by.
             shown: returns when the index has applied a sequence number, with milliseconds to wait.
             lease_s: length of the lease.
+            rules: `Comparer.rules`: groups that were made by others are made anew.
         """
         self._store = store
         self._groups = groups
@@ -60,6 +62,7 @@ class GroupsFollower:
         self._ready = ready
         self._shown = shown
         self._lease_s = lease_s
+        self._rules = rules
         self._owner = secrets.token_hex(8)
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -110,6 +113,9 @@ class GroupsFollower:
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
         """Evaluate until something fails; `holding` raises when the lease is lost."""
         is_new = self._has_gap or await self._groups.position() is None
+        if not is_new and (before := await self._groups.rules()) != self._rules:
+            _log.info("groups of duplicates are made anew by %s, before by %s", self._rules, before)
+            is_new = True
         self.evaluation = evaluation
         await evaluation.open(to_rebuild=is_new)
         self._kept.corpus = evaluation.corpus

@@ -93,6 +93,7 @@ class RebuildJobs(Kind):
         new_evaluation: NewEvaluation,
         ready: Callable[[], Awaitable[None]],
         lease_s: float,
+        rules: str,
     ) -> None:
         """Rebuild what is kept in `groups`.
 
@@ -102,19 +103,24 @@ class RebuildJobs(Kind):
             new_evaluation: for a lease.
             ready: returns when there is an index to compare by.
             lease_s: length of the lease.
+            rules: `Comparer.rules`.
         """
         self._store = store
         self._groups = groups
         self._new_evaluation = new_evaluation
         self._ready = ready
         self._lease_s = lease_s
+        self._rules = rules
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
-        """Rebuild; a job that was interrupted goes on behind the last part that it compared."""
+        """Rebuild; a job that was interrupted goes on behind the last part that it compared.
+
+        Where that was compared by other rules, all are compared again.
+        """
         await self._ready()
-        known = job.checkpoint
+        known = job.checkpoint if job.checkpoint.get("rules") == self._rules else None
         begin = Position(**known["begin"]) if known else await persist(self._store.position)
-        after, done = str(known.get("after", "")), job.job.done
+        after, done = (str(known["after"]), job.job.done) if known else ("", 0)
         total = max(await persist(self._store.count), done)
         cause = f"job {job.job.job_id}"
 
@@ -122,7 +128,8 @@ class RebuildJobs(Kind):
             nonlocal after, done, total
             after, done = last, done + count
             total = max(total, done)
-            await job.advance({"begin": vars(begin), "after": after}, done, total)
+            checkpoint = {"begin": vars(begin), "after": after, "rules": self._rules}
+            await job.advance(checkpoint, done, total)
 
         async def compare() -> int:
             """Go on behind the last part; the number of groups."""

@@ -1,7 +1,7 @@
 """Answers of routes that queue a job: 202 with the job, and where it is."""
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from typing import Annotated, Any
 
 from fastapi import Depends, Response
@@ -11,6 +11,7 @@ from service.features.jobs.schemas import JobOut
 from service.features.jobs.shown import job_out
 from service.http.dependencies import service_named
 from service.http.headers.prefer import APPLIED, RESPOND_ASYNC
+from service.scopes import Scope
 from service.store.jobs import Job
 from service.store.once import Once
 
@@ -85,7 +86,12 @@ class LongRequests(ABC):
 
     @abstractmethod
     async def answer_later(
-        self, kind: str, asked: Mapping[str, Any], key_id: str, once: Once | None
+        self,
+        kind: str,
+        asked: Mapping[str, Any],
+        key_id: str,
+        once: Once | None,
+        scopes: Collection[Scope],
     ) -> Job:
         """Queue a job that writes a long answer to a file.
 
@@ -94,6 +100,7 @@ class LongRequests(ABC):
             asked: the question, for JSON.
             key_id: who asks it.
             once: names the request.
+            scopes: that the question needs, and with it whoever reads the answer.
 
         Raises:
             TooManyJobs: too many jobs are queued or kept.

@@ -95,8 +95,9 @@ async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath
     """A queued job is cancelled at once, a running one within seconds (`cancelling` until then).
 
     What an import wrote stays written. The kind of the job decides which scope it needs, that of
-    the request which begins such a job: `streamers:write` for imports and exports, `search` for
-    `similar_export`, `duplicates` for its rebuild, `admin` for that of the index.
+    the request which begins such a job: `streamers:write` for imports, `streamers:read` for
+    exports, `search` for `similar_export`, `duplicates` for its rebuild, `admin` for that of the
+    index.
     """
     caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
     return job_out(await jobs.cancel(job_id))

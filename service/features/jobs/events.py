@@ -102,6 +102,8 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         """
         seen = _revision_of(last_event_id)
         job = await jobs.get(job_id)
+        if seen > job.revision:  # of another job, or of what a restore has undone
+            seen = 0
         own = jobs.scope_of(job.kind)
         caller.require(READ, own)
         if job.state in FINISHED and job.revision <= seen:

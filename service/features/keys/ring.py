@@ -15,7 +15,7 @@ from service.features.keys.key_text import PREFIX, digest_of, id_in
 from service.features.keys.tokens import Tokens
 from service.http.auth.callers import Caller
 from service.scopes import SCOPES, scopes_of
-from service.store.keys import KeyRecord, KeyStore
+from service.store.keys import READ_AT_ONCE, KeyRecord, KeyStore
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.4
@@ -116,20 +116,23 @@ class StoredKeyRing:
                 return
             changes = await self._store.since(self._mark) if self._mark else None
             if changes is None:
-                self._known = self._read(await self._store.all())
+                self._known = await self._read(await self._store.all())
             else:
                 mark = changes.mark
+                changed = {key_id: text for key_id, text in changes.records.items() if text}
+                read = await self._read(changed)
                 for key_id in changes.records:
                     self._known.pop(key_id, None)
-                self._known |= self._read(
-                    {key_id: text for key_id, text in changes.records.items() if text}
-                )
+                self._known |= read
             self._mark = mark
             self._had_keys = self._had_keys or mark != ""
 
-    def _read(self, stored: Mapping[str, bytes]) -> dict[str, _Known]:
+    async def _read(self, stored: Mapping[str, bytes]) -> dict[str, _Known]:
+        """Read records, as many as there are; requests are answered in between."""
         found: dict[str, _Known] = {}
-        for key_id, text in stored.items():
+        for number, (key_id, text) in enumerate(stored.items(), 1):
+            if number % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
             try:
                 record = KeyRecord.of_json(text)
             except ValueError as error:

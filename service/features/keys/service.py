@@ -1,21 +1,21 @@
 """Use cases of API keys: create, list, rotate, revoke."""
 
+import asyncio
 import time
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NoReturn
 
 from service.errors import (
-    IdempotencyKeyReused,
     InvalidRequest,
     KeyNotFound,
     KeyTextNotKept,
     LastAdminKey,
     StoreUnavailable,
 )
-from service.features.keys.key_text import digest_of, id_of, new_id, new_key
+from service.features.keys.key_text import digest_of, new_id, new_key
 from service.scopes import LimitedScope, scopes_of
-from service.store.keys import KeyRecord, KeyStore
+from service.store.keys import READ_AT_ONCE, KeyRecord, KeyStore
 from service.store.once import Once
 
 
@@ -83,20 +83,6 @@ class Changes:
         return replace(record, **changed)
 
 
-def _name_of(once: Once | None) -> str:
-    return "" if once is None else once.key + once.fingerprint
-
-
-def _was_shown(record: KeyRecord, once: Once) -> NoReturn:
-    if record.request.startswith(once.key) and record.request != _name_of(once):
-        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-    raise KeyTextNotKept(
-        "an earlier request with this Idempotency-Key gave the key "
-        f"{record.key_id} its text, which was shown then and is not kept; rotate the key with "
-        "another Idempotency-Key, or revoke it"
-    )
-
-
 async def _nothing() -> None:
     """The `refresh` of who holds no keys in memory."""
 
@@ -142,29 +128,25 @@ class Keys:
             IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable, StoreFull: the store can't take it.
         """
-        now = self._now()
+        now, own = self._now(), tuple(sorted(set(scopes)))
         self._check_expiry(expires_at, now)
-        key_id = new_id() if once is None else id_of(once.key)
-        key = new_key(key_id)
-        own = tuple(sorted(set(scopes)))
-        record = KeyRecord(
-            key_id,
-            name,
-            role,
-            own,
-            now,
-            expires_at,
-            digest_of(key),
-            limits={**limits} if limits else {},
-            request=_name_of(once),
-        )
-        while not await self._store.replace(key_id, b"", record.to_json()):
-            if once is None:  # the id is taken
-                return await self.create(name, role, scopes, expires_at, limits)
-            if stored := await self._store.get(key_id):
-                _was_shown(KeyRecord.of_json(stored), once)
-        await self._known_here()
-        return Issued(key, record)
+        while True:
+            await self._check_first(once)
+            key_id = new_id()
+            key = new_key(key_id)
+            record = KeyRecord(
+                key_id,
+                name,
+                role,
+                own,
+                now,
+                expires_at,
+                digest_of(key),
+                limits={**limits} if limits else {},
+            )
+            if await self._store.replace(key_id, b"", record.to_json(), once=once):
+                await self._known_here()
+                return Issued(key, record)
 
     async def rotate(
         self,
@@ -189,10 +171,12 @@ class Keys:
             StoreUnavailable, StoreFull: the store can't take it.
         """
         key, now = new_key(key_id), self._now()
-        while stored := await self._store.get(key_id):
+        while True:
+            await self._check_first(once)
+            stored = await self._store.get(key_id)
+            if not stored:
+                _not_found(key_id)
             before = KeyRecord.of_json(stored)
-            if once is not None and before.request.startswith(once.key):
-                _was_shown(before, once)
             until = expires_at or before.expires_at
             self._check_expiry(until, now)
             record = replace(
@@ -201,12 +185,10 @@ class Keys:
                 expires_at=until,
                 previous_digest=before.digest if grace_s else None,
                 previous_until=now + grace_s if grace_s else None,
-                request=_name_of(once),
             )
-            if await self._store.replace(key_id, stored, record.to_json()):
+            if await self._store.replace(key_id, stored, record.to_json(), once=once):
                 await self._known_here()
                 return Issued(key, record)
-        _not_found(key_id)
 
     async def update(self, key_id: str, changes: Changes) -> Listed:
         """Change what a key may, or its name; its text stays.
@@ -250,11 +232,13 @@ class Keys:
         now = self._now()
         others = await self._store.all()
         others.pop(key_id, None)
-        records = (KeyRecord.of_json(text) for text in others.values())
-        return any(
-            _is_admin(record) and (record.expires_at is None or record.expires_at > now)
-            for record in records
-        )
+        for number, text in enumerate(others.values(), 1):
+            if number % READ_AT_ONCE == 0:
+                await asyncio.sleep(0)
+            record = KeyRecord.of_json(text)
+            if _is_admin(record) and (record.expires_at is None or record.expires_at > now):
+                return True
+        return False
 
     async def revoke(self, key_id: str) -> None:
         """Remove a key for good.
@@ -287,6 +271,21 @@ class Keys:
             for key_id, last_used_at in zip(shown, used, strict=True)
         ]
         return listed, shown[-1] if len(ids) > limit else None
+
+    async def _check_first(self, once: Once | None) -> None:
+        """That no request with this name gave a key its text before."""
+        key_id = "" if once is None else await self._store.made(once)
+        if not key_id:
+            return
+        remedy = (
+            "rotate the key with another Idempotency-Key, or revoke it"
+            if await self._store.get(key_id)
+            else "the key was revoked since; make another with another Idempotency-Key"
+        )
+        raise KeyTextNotKept(
+            f"an earlier request with this Idempotency-Key gave the key {key_id} its text, which "
+            f"was shown then and is not kept; {remedy}"
+        )
 
     def _check_expiry(self, expires_at: float | None, now: float) -> None:
         if expires_at is not None and expires_at <= now:

@@ -156,7 +156,7 @@ class LayoutJobs(Kind):
             await asyncio.to_thread(self._clear)
         record, anchors = self._made(sample, places, before, known, time.perf_counter() - begin)
         still_there = partial(self._still_there, sample)
-        kept, stored = await persist(lambda: self._layouts.put(record, anchors, still_there))
+        kept, stored = await self._layouts.put(record, anchors, still_there)
         if stored < FEWEST:
             raise LayoutNotFitted(
                 f"only {stored} of {count} streamers were not deleted or changed while the layout "

@@ -12,6 +12,7 @@ import json
 from bisect import bisect_right
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from pydantic import TypeAdapter
 from service.engine.layouts.anchors import Anchors, Frame, keys_of
 from service.engine.layouts.registering import Registration
 from service.engine.work.lanes import Lane, Lanes, run_to_end
+from service.features.jobs.runner import persist
 from service.store.documents import DocumentStore, Put, RevisionConflict
 
 COLLECTION = "layouts"
@@ -109,25 +111,32 @@ class StoredLayouts:
             The record with its parts, and how many anchors they have.
 
         Raises:
-            StoreFull: disk or memory is full.
+            Unavailable: a trouble did not pass; up to then each part is tried by itself.
         """
         size = max(1, _PART_BYTES // (2 * anchors.vectors.shape[1] + 16))
         kept = replace(record, first_keys=_bounds(anchors.keys, size))
         text, stored, number = kept.to_json(), 0, 0
-        (revision,) = await self._documents.change([Put(COLLECTION, kept.layout_id, text)])
+        begun = [Put(COLLECTION, kept.layout_id, text)]
+        (revision,) = await persist(lambda: self._documents.change(begun))
         while number < len(kept.first_keys):
             part = slice(number * size, (number + 1) * size)
-            rows = number * size + np.flatnonzero(await still_there(part))
-            body = await self._lanes.run_in_slices(_packed(anchors, rows), Lane.BULK)
+            count, body = await persist(partial(self._part, anchors, part, still_there))
             made = Put(_parts_of(kept), _name(number), body)
-            same = Put(COLLECTION, kept.layout_id, text, revision)
+            both = [made, Put(COLLECTION, kept.layout_id, text, revision)]
             try:
-                _, revision = await self._documents.change([made, same])
-            except RevisionConflict as conflict:  # somebody was erased
+                _, revision = await persist(partial(self._documents.change, both))
+            except RevisionConflict as conflict:  # somebody was erased, or the answer was lost
                 revision = conflict.found
                 continue
-            stored, number = stored + len(rows), number + 1
+            stored, number = stored + count, number + 1
         return kept, stored
+
+    async def _part(
+        self, anchors: Anchors, part: slice, still_there: StillThere
+    ) -> tuple[int, bytes]:
+        """How many of some rows may be stored, and what is stored of them."""
+        rows = part.start + np.flatnonzero(await still_there(part))
+        return len(rows), await self._lanes.run_in_slices(_packed(anchors, rows), Lane.BULK)
 
     async def publish(self, record: LayoutRecord) -> None:
         """Have a layout served from now on, and remove all others; once more does no harm."""

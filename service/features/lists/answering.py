@@ -22,6 +22,7 @@ from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import Charges, hits_units, inputs_units
 from service.http.dependencies import service_named
 from service.http.ndjson import NDJSON, line_of
+from service.scopes import Scope
 from service.settings import Limits
 from service.store.once import Once
 
@@ -125,16 +126,17 @@ async def answer_later(
     by: Asker,
     form: Format,
     once: Once | None,
-    question: ListQuestionIn | None = None,
+    question: ListQuestionIn,
     name: str | None = None,
     how: RunIn = RunIn(),  # noqa: B008 (immutable)
 ) -> Response:
-    """A job in place of a list: of a question, or of a saved list.
+    """A job in place of a list: of a question, or of the saved list that has it.
 
     Raises:
         MissingScope: the caller could not read what the job makes.
         TooManyJobs: too many are queued or kept.
     """
     caller.require("streamers:read")
-    asked = asked_by_job(by, form, question, name, how)
-    return deferred(await later.answer_later(KIND, asked, caller.key_id, once))
+    asked = asked_by_job(by, form, question if name is None else None, name, how)
+    scopes: list[Scope] = ["search"] if question.explain is None else ["search", "explain"]
+    return deferred(await later.answer_later(KIND, asked, caller.key_id, once, scopes))

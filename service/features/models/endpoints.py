@@ -210,12 +210,19 @@ async def promote_model(
     operation_id="roll_back_model",
     summary="Answer by the model that was active before",
     dependencies=[requires("admin")],
-    responses=responses(*STORE, StoreFull, ModelStateConflict, ModelNotEverywhere),
+    responses=responses(
+        *STORE, StoreFull, ModelStateConflict, ModelNotEverywhere, IdempotencyKeyReused
+    ),
 )
-async def roll_back_model(models: CurrentModels, audit: CurrentAudit) -> ModelVersionOut:
-    """Its answers are the same as before, with what was written meanwhile."""
+async def roll_back_model(
+    models: CurrentModels, audit: CurrentAudit, once: OnceByKey
+) -> ModelVersionOut:
+    """Its answers are the same as before, with what was written meanwhile.
+
+    Sent again it undoes itself, but with the same Idempotency-Key.
+    """
     audit.about(action="roll back model")
-    return _model_out(await models.roll_back())
+    return _model_out(await models.roll_back(once))
 
 
 @router.post(

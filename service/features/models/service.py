@@ -204,14 +204,19 @@ class Models:
         await self._swap(pointer)
         return replace(await self.get(model_version), warnings=warnings)
 
-    async def roll_back(self) -> ShownModel:
+    async def roll_back(self, once: Once | None = None) -> ShownModel:
         """Answer by the model that is kept beside the active one, as before the promotion.
 
+        `once` names the request: sent again, it would undo itself.
+
         Raises:
+            IdempotencyKeyReused: another request has the name of this one.
             ModelStateConflict: none is kept.
             ModelNotEverywhere: a replica has not its index.
         """
         pointer = await self._store.pointer()
+        if once is not None and await self._store.was_done(once):  # looked at after the pointer
+            return await self.get(str((await self._store.pointer()).active))
         if pointer.target is None or pointer.state != "ready":
             raise ModelStateConflict("no model is kept beside the active one to roll back to")
         record = await self._registry.get(pointer.target)
@@ -220,8 +225,8 @@ class Models:
                 f"model {pointer.target!r} has not served yet: there is nothing to roll back to; "
                 f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
-        await self._swap(pointer)
-        return await self.get(pointer.target)
+        await self._swap(pointer, once)
+        return await self.get(str((await self._store.pointer()).active))
 
     async def retire(self, model_version: str) -> ShownModel:
         """Keep a model no longer beside the active one: writes are encoded for one model again.
@@ -248,7 +253,7 @@ class Models:
         await self._follower.refresh()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
-    async def _swap(self, pointer: ModelPointer) -> None:
+    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> None:
         active, target = str(pointer.active), str(pointer.target)
         replicas = await self._follower.replicas()
         missing = [name for name, held in replicas.items() if target not in held["indexed"]]
@@ -258,10 +263,12 @@ class Models:
         # Before the change, whose answer may get lost: without it there would be no way back.
         await self._registry.update(active, served=True)
         after = ModelPointer(0, target, active, "ready")
-        if await self._store.move(pointer, after) is None:
+        if await self._store.move(pointer, after, once) is None:
             now = await self._store.pointer()
-            if (now.active, now.target) != (target, active):
+            came_twice = once is not None and await self._store.was_done(once)
+            if not came_twice and (now.active, now.target) != (target, active):
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
+            target = str(now.active)
         await self._follower.refresh()
         deadline = time.monotonic() + _SWITCH_S
         while time.monotonic() < deadline:

@@ -12,6 +12,7 @@ from service.errors import (
     GenerationNotFound,
     GenerationRefused,
     HandOverUnderWay,
+    IdempotencyKeyReused,
     MalformedBody,
     NothingBefore,
     NotReady,
@@ -36,6 +37,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import StreamerIdPath, service_named
 from service.http.documents import BODY, STORE, responses
+from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, NPZ, PARQUET, line_of
 from service.http.openapi import RECOMMENDER
@@ -203,12 +205,19 @@ async def promote_generation(
     operation_id="roll_back_space",
     summary="Serve the generation that was served before",
     dependencies=[requires("spaces:write")],
-    responses=responses(*STORE, StoreFull, NotReady, SpaceNotFound, NothingBefore),
+    responses=responses(
+        *STORE, StoreFull, NotReady, SpaceNotFound, NothingBefore, IdempotencyKeyReused
+    ),
 )
-async def roll_back_space(spaces: CurrentSpaces, audit: CurrentAudit, space: SpacePath) -> SpaceOut:
-    """The one that was served stays, and may be promoted again."""
+async def roll_back_space(
+    spaces: CurrentSpaces, audit: CurrentAudit, space: SpacePath, once: OnceByKey
+) -> SpaceOut:
+    """The one that was served stays, and may be promoted again.
+
+    Sent again it goes back one more, but with the same Idempotency-Key.
+    """
     audit.about(action="roll back")
-    return space_out(await spaces.roll_back(space))
+    return space_out(await spaces.roll_back(space, once))
 
 
 @router.delete(

@@ -28,6 +28,7 @@ from service.features.spaces.patient_work import in_a_thread
 from service.features.spaces.receiving import Form, Receiver
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
+from service.store.once import Once
 from service.store.spaces import (
     ErasedRow,
     GenerationRecord,
@@ -153,16 +154,24 @@ class Spaces:
             await self._switch(space, serve, is_news=True)
         return await self.get(space)
 
-    async def roll_back(self, space: str) -> ShownSpace:
+    async def roll_back(self, space: str, once: Once | None = None) -> ShownSpace:
         """Serve the generation that was served before.
 
+        Args:
+            space: of which.
+            once: names the request: sent again, it would go back one more.
+
         Raises:
+            IdempotencyKeyReused: another request has the name of this one.
             SpaceNotFound: there is no such space.
             NothingBefore: none was served before, or it is not kept any more.
             NotReady: this replica can't load it.
             StoreUnavailable: the store does not answer.
         """
-        previous = _previous(await self._read(space))
+        read = await self._read(space)
+        if once is not None and await self._store.was_done(once):  # looked at after the record
+            return await self.get(space)
+        previous = _previous(read)
         await self._prepare(space, previous.generation, force=True)
 
         def serve(known: SpaceRecord) -> SpaceRecord:
@@ -170,7 +179,7 @@ class Spaces:
                 raise Overloaded(f"the space {space!r} is being changed by others; try again")
             return _promoted(known, known.served[:-1], forced=False)
 
-        await self._switch(space, serve, is_news=False)
+        await self._switch(space, serve, is_news=False, once=once)
         return await self.get(space)
 
     async def delete(self, space: str, generation: str) -> None:
@@ -309,18 +318,25 @@ class Spaces:
             await asyncio.sleep(_LOOK_S)
 
     async def _switch(
-        self, space: str, serve: Callable[[SpaceRecord], SpaceRecord], *, is_news: bool
+        self,
+        space: str,
+        serve: Callable[[SpaceRecord], SpaceRecord],
+        *,
+        is_news: bool,
+        once: Once | None = None,
     ) -> None:
         """Move the pointer, and wait until this replica and those that poll have followed."""
         for _ in range(_TRIES):
             text, known = await self._read(space)
+            if once is not None and await self._store.was_done(once):  # it came twice at once
+                return
             after = serve(known)
             new = after.active
             held = None if new is None else self._follower.holds(new.chunks_id)
             events: Sequence[NewEvent] = ()
             if is_news:
                 events = await self._graduations.between(self.active.get(space), held)
-            change = SpaceChange(space, text, after.to_json(), events=events)
+            change = SpaceChange(space, text, after.to_json(), events=events, once=once)
             if await self._store.change(change):
                 await self._follower.refresh()
                 await asyncio.sleep(POLL_S)

@@ -192,12 +192,17 @@ async def export_streamers(
     )
     | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
 )
-async def get_result(transfers: CurrentTransfers, job_id: JobIdPath, request: Request) -> Response:
+async def get_result(
+    transfers: CurrentTransfers, caller: CurrentCaller, job_id: JobIdPath, request: Request
+) -> Response:
     """The file, which is kept for as long as the job; parts of it by `Range`.
 
-    Exports are NDJSON; a list is in the format that was asked for.
+    Exports are NDJSON; a list is in the format that was asked for. Who is similar, and lists, also
+    need the scopes of their question: `search`, and `explain` for reasons.
     """
-    path, form = await transfers.result(job_id)
+    path, form, scopes = await transfers.result(job_id)
+    for scope in scopes:
+        caller.require(scope)
     if (refused := _refused(request, path)) is not None:
         return refused
     media_type, ending = _FORMATS[form]

@@ -23,6 +23,7 @@ from service.files.spool import BLOCK_BYTES, Spool, no_room, sync_folder
 from service.http.schemas import FilterIn
 from service.index.base import Facets
 from service.index.filters import Filter
+from service.scopes import Scope
 from service.store.base import StoredProfile, StreamerStore
 from service.store.jobs import Job, Settled
 
@@ -57,6 +58,8 @@ class _State:
 
 class ExportJobs(Kind):
     """The work of exports."""
+
+    scope: Scope = "streamers:read"
 
     def __init__(
         self,

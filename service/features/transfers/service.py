@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from service.errors import (
     InvalidRequest,
@@ -24,11 +24,26 @@ from service.features.transfers.imports import KIND as IMPORT
 from service.features.transfers.sources import Stamp, find
 from service.files.parquet import MISSING, SUFFIX, is_readable
 from service.files.spool import BLOCK_BYTES, Spool, Upload
+from service.scopes import Scope
 from service.settings import Jobs as JobSettings
 from service.store.jobs import Job, NewJob
 from service.store.once import Once
 
 UPLOADS_AT_ONCE = 8
+
+
+class WrittenFile(NamedTuple):
+    """What a job wrote.
+
+    Attributes:
+        path: of the file.
+        format: of its content.
+        scopes: that its question needs, beside those of the route.
+    """
+
+    path: Path
+    format: str
+    scopes: Collection[Scope]
 
 
 class Transfers(LongRequests):
@@ -126,13 +141,19 @@ class Transfers(LongRequests):
         return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id}, once)
 
     async def answer_later(
-        self, kind: str, asked: Mapping[str, Any], key_id: str, once: Once | None
+        self,
+        kind: str,
+        asked: Mapping[str, Any],
+        key_id: str,
+        once: Once | None,
+        scopes: Collection[Scope],
     ) -> Job:
         """Queue a job that writes a long answer to a file; see `LongRequests.answer_later`."""
-        return await self._submit(new_id(), kind, {"question": asked, "key_id": key_id}, once)
+        given = {"question": asked, "key_id": key_id, "scopes": sorted(scopes)}
+        return await self._submit(new_id(), kind, given, once)
 
-    async def result(self, job_id: str) -> tuple[Path, str]:
-        """The file that a job wrote, and its format.
+    async def result(self, job_id: str) -> WrittenFile:
+        """What a job wrote.
 
         Raises:
             JobNotFound: there is no such job.
@@ -146,6 +167,8 @@ class Transfers(LongRequests):
             )
         if job.state != "succeeded":
             raise JobStateConflict(f"the job is {job.state}: only one that succeeded has a result")
+        own = [self._jobs.scope_of(job.kind)]
+        scopes: Collection[Scope] = json.loads(job.input).get("scopes", own)
         path = self._spool.result(job_id, job.token)
         if job.place != self._spool.place:
             raise ResultNotHere(
@@ -154,7 +177,7 @@ class Transfers(LongRequests):
             )
         if not await asyncio.to_thread(path.is_file):
             raise ResultNotHere("the file was removed from the spool: export again")
-        return path, json.loads(job.result).get("format", "ndjson")
+        return WrittenFile(path, json.loads(job.result).get("format", "ndjson"), scopes)
 
     async def _submit(
         self, job_id: str, kind: str, asked: Mapping[str, Any], once: Once | None

@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from service.store.base import Record
 from service.store.jobs import JobStep
+from service.store.once import Once
 
 TargetState = Literal["preparing", "backfilling", "ready"]
 """Of the target: replicas load it and begin to encode for it; stored streamers are encoded for it
@@ -54,8 +55,21 @@ class ModelStore(Protocol):
         """Which model serves at the moment."""
         ...
 
-    async def move(self, before: ModelPointer, after: ModelPointer) -> ModelPointer | None:
-        """Change the pointer, if it is `before` still; how it is then, None if it was not."""
+    async def was_done(self, once: Once) -> bool:
+        """Whether an earlier request with this name changed the pointer.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        ...
+
+    async def move(
+        self, before: ModelPointer, after: ModelPointer, once: Once | None = None
+    ) -> ModelPointer | None:
+        """Change the pointer, if it is `before` still; how it is then, None if it was not.
+
+        `once` names the request, which `was_done` knows from then on, for a day.
+        """
         ...
 
     async def add(self, vectors: Sequence[SecondVectors], step: JobStep) -> int:

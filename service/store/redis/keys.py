@@ -3,6 +3,7 @@
 ss:keys          hash: JSON of a `KeyRecord` by key id
 ss:keys:used     sorted set: key id by the time of its last use
 ss:keys:changes  list of the last changes, the newest first: "mark after, mark before, key id"
+ss:keys:once:<k> what a request that is carried out once did, for a day: "key id fingerprint"
 ss:meta          hash: keys_mark, drawn at random at each change of a key
 """
 
@@ -10,14 +11,18 @@ import secrets
 from collections.abc import Mapping, Sequence
 
 from service.store.keys import KeyChanges
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 
 KEPT = 1000
 """Changes that are told one by one; who has missed more reads all keys."""
 _REPLACE = """
--- KEYS  keys, uses, meta, changes
+-- KEYS  keys, uses, meta, changes, what the request did before (any key for one without a name)
 -- ARGV  key id, record before, record after (empty: none), new mark, present mark (empty: any),
---       changes to keep
+--       changes to keep, fingerprint of the request (empty: it has no name), seconds to remember it
+if ARGV[7] ~= '' and redis.call('EXISTS', KEYS[5]) == 1 then
+  return 0
+end
 local before = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if before ~= ARGV[2] then
   return 0
@@ -36,6 +41,9 @@ end
 redis.call('HSET', KEYS[3], 'keys_mark', ARGV[4])
 redis.call('LPUSH', KEYS[4], ARGV[4] .. ' ' .. mark .. ' ' .. ARGV[1])
 redis.call('LTRIM', KEYS[4], 0, ARGV[6] - 1)
+if ARGV[7] ~= '' then
+  redis.call('SET', KEYS[5], ARGV[1] .. ' ' .. ARGV[7], 'EX', ARGV[8])
+end
 return 1
 """
 _SINCE = """
@@ -73,6 +81,7 @@ class RedisKeys:
         self._client = client
         self._keys, self._used = f"{prefix}keys", f"{prefix}keys:used"
         self._meta, self._changes = f"{prefix}meta", f"{prefix}keys:changes"
+        self._once = f"{prefix}keys:once:"
         self._replace = client.script(_REPLACE)
         self._since = client.script(_SINCE)
 
@@ -99,11 +108,23 @@ class RedisKeys:
         """A record as it is stored; empty if there is none."""
         return await self._client.ask("HGET", self._keys, key_id) or b""
 
-    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
+    async def made(self, once: Once) -> str:
+        """What an earlier request with this name made or rotated; see `KeyStore.made`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key)
+        key_id, _, fingerprint = (found or b"").decode().partition(" ")
+        if found is not None:
+            once.check(once.key + fingerprint)
+        return key_id
+
+    async def replace(
+        self, key_id: str, before: bytes, after: bytes, mark: str = "", once: Once | None = None
+    ) -> bool:
         """Write a record if the stored one is still `before`; see `KeyStore.replace`."""
-        keys = [self._keys, self._used, self._meta, self._changes]
+        name, fingerprint = ("", "") if once is None else (once.key, once.fingerprint)
+        keys = [self._keys, self._used, self._meta, self._changes, self._once + name]
         new = secrets.token_hex(8)
-        return bool(await self._replace(keys, [key_id, before, after, new, mark, KEPT]))
+        terms = [key_id, before, after, new, mark, KEPT, fingerprint, REMEMBERED_S]
+        return bool(await self._replace(keys, terms))
 
     async def note_used(self, times: Mapping[str, float]) -> None:
         """Record when keys were used; an earlier time than is known changes nothing."""

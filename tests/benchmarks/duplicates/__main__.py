@@ -25,11 +25,14 @@ from tests.benchmarks.duplicates.corpora import (
     real_profiles,
     world_with_rings,
 )
+from tests.benchmarks.duplicates.pairs import Pairs
 from tests.benchmarks.duplicates.scores import Scores, at_precision, best_f1, interval, score
 from tests.service.process import Service
 from training.disguises import KINDS
 
 PRECISION = 0.98
+PAIRS = "pairs"
+"""Beside the adapters: what evidence says of pairs, asked in this process."""
 CHOSEN_ON = 1000
 """Seed on which thresholds are chosen."""
 
@@ -38,7 +41,9 @@ Choice = Callable[[Corpus, Adapter], float]
 
 
 def asked(bundle: Path, ask: str, corpus: Corpus, seed: int, then: Callable[[Adapter], T]) -> T:
-    """Write a corpus into a service of its own, and ask it."""
+    """Write a corpus into a service of its own, and ask it; `pairs` needs none."""
+    if ask == PAIRS:
+        return then(Pairs(bundle, corpus))
     with (
         tempfile.TemporaryDirectory() as folder,
         Service(bundle, Path(folder) / "data") as service,
@@ -55,19 +60,32 @@ def asked(bundle: Path, ask: str, corpus: Corpus, seed: int, then: Callable[[Ada
 def measured(
     bundle: Path, ask: str, make: Callable[[int], Corpus], choice: Choice, seeds: range
 ) -> None:
-    """Choose a threshold on a seed of its own, score the other seeds at it, and print that."""
+    """Choose a threshold on a seed of its own, score the other seeds at it, and print that.
+
+    `pairs` are scored at the bundle's own threshold too.
+    """
     other = make(CHOSEN_ON)
     threshold = asked(bundle, ask, other, CHOSEN_ON, lambda adapter: choice(other, adapter))
+
+    def scored(adapter: Adapter, corpus: Corpus) -> tuple[Scores, tuple[float, Scores] | None]:
+        own = adapter.own_threshold if isinstance(adapter, Pairs) else None
+        at_own = None if own is None else (own, score(corpus, adapter, own))
+        return score(corpus, adapter, threshold), at_own
+
     found = []
     for seed in seeds:
         corpus = make(seed)
-        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold)))
-    report(other.name, threshold, found)
+        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: scored(a, c)))
+    report(other.name, f"threshold {threshold:g} of another seed", [chosen for chosen, _ in found])
+    at_own = [own for _, own in found if own is not None]
+    if at_own:
+        what = f"the bundle's own threshold, {at_own[0][0]:.2f}"
+        report(other.name, what, [scores for _, scores in at_own])
 
 
-def report(name: str, threshold: float, found: list[Scores]) -> None:
+def report(name: str, threshold: str, found: list[Scores]) -> None:
     """Print a corpus's figures."""
-    print(f"\n{name}, threshold {threshold:g} of another seed")
+    print(f"\n{name}, {threshold}")
     for what in ("precision", "recall", "f1"):
         print(f"  {what:<24} {interval(getattr(s.whole, what) for s in found)}")
     if not all(math.isnan(s.look_alikes) for s in found):
@@ -88,7 +106,7 @@ def main() -> int:
         prog="python -m tests.benchmarks.duplicates", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--ask", choices=ADAPTERS, default="dedup")
+    parser.add_argument("--ask", choices=[*ADAPTERS, PAIRS], default="dedup")
     parser.add_argument("--streamers", type=int, default=2000)
     parser.add_argument("--rings", type=float, default=0.05, help="share of accounts in rings")
     parser.add_argument("--copies", type=int, default=25, help="copies in each disguise alone")

@@ -1,16 +1,21 @@
 """`keys`, as a person runs it, with a service running and not."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from service.__main__ import main
 from service.features.keys.key_text import id_in
+from service.features.keys.service import Keys
+from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve
 from tests.service.data_sets import profiles, write_data
 from tests.service.features.keys.conftest import bearer
 from tests.service.process import Service, error_line, load, run, wait_until
+from tests.service.valkey import Server
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +79,28 @@ def test_a_key_is_changed_beside_a_running_service(serve: Serve, tmp_path: Path)
     assert over_http == [{**listed, "last_used_at": over_http[0]["last_used_at"]}]
     assert json.loads(run("keys", "revoke", key_id, "--json", *data).stdout) == {"key_id": key_id}
     assert "there is no key" in error_line(run(*update, "--name", "z"))
+
+
+def test_a_key_that_has_expired_is_listed_as_such(server: Server) -> None:
+    async def create() -> None:
+        store = await RedisStore(server.url).open()
+        keys = Keys(store.keys, now=lambda: 0.0)
+        await keys.create("past", "admin", expires_at=86_400.0)
+        await keys.create(
+            "to come", "admin", expires_at=datetime(2999, 1, 31, tzinfo=UTC).timestamp()
+        )
+        await keys.create("for ever", "admin")
+        await store.close()
+
+    asyncio.run(create())
+    done = run("keys", "list", REDIS_URL=server.url)
+    assert done.returncode == 0, done.stderr
+    _, *rows = [line.split("\t") for line in done.stdout.splitlines()]
+    assert {row[1]: row[5] for row in rows} == {
+        "past": "1970-01-02 00:00Z (expired)",
+        "to come": "2999-01-31 00:00Z",
+        "for ever": "",
+    }
 
 
 def test_load_and_verify_say_which_scope_they_need(serve: Serve, tmp_path: Path) -> None:

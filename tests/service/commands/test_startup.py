@@ -19,7 +19,7 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from service.features.operations.installation import twin_packages
-from tests.bundles import DIM, write_manifest
+from tests.bundles import DIM, write_bundle, write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
@@ -247,6 +247,19 @@ def test_one_of_two_that_start_at_once_gets_the_port(
         assert winner.url == f"http://127.0.0.1:{free_port}"
         assert loser.process.wait(START_S) == 1
         assert loser.output.startswith(f"error: can't listen on 127.0.0.1:{free_port} ")
+
+
+def test_one_that_can_not_start_never_says_that_it_answers(bundle: Path, tmp_path: Path) -> None:
+    with Service(bundle, tmp_path / "data") as service:
+        service.wait_until_ready().put("a", tags=["cooking"])
+        said = f"answering on {service.url}"
+        wait_until(lambda: said in service.output, "it says that it answers")
+    write_bundle(tmp_path / "another", seed=1)
+    with Service(tmp_path / "another", tmp_path / "data") as service:
+        assert service.process.wait(3 * START_S) == 1
+        assert "(it starts: /startupz tells how far it is)" in service.output
+        assert "answering on" not in service.output
+        assert service.output.splitlines()[-1].startswith("error: ")
 
 
 # Data folders

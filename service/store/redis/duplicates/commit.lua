@@ -2,7 +2,8 @@
 --
 -- KEYS  state, events, events' meta, news of judgements, then every key that a command writes
 -- ARGV  token of the lease, number of the step, epoch, sequence and mark of the place ("" each: as
---       before), the last judgement that is taken in ("": none), number of commands,
+--       before), the last judgement that is taken in ("": none), the rules ("": as before),
+--       number of commands,
 --       of each its length and its parts, then of each event its id, kind and data
 -- Returns 1, also when the step was made already, or 0 when the lease is another one's.
 
@@ -16,8 +17,8 @@ if tonumber(known[2] or '0') >= step then
 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local at = 8
-for _ = 1, tonumber(ARGV[7]) do
+local at = 9
+for _ = 1, tonumber(ARGV[8]) do
   local length = tonumber(ARGV[at])
   redis.call(unpack(ARGV, at + 1, at + length))
   at = at + length + 1
@@ -29,6 +30,9 @@ if ARGV[6] ~= '' then
   redis.call('ZREMRANGEBYSCORE', KEYS[4], '-inf', ARGV[6])
 end
 redis.call('HSET', KEYS[1], 'step', ARGV[2])
+if ARGV[7] ~= '' then
+  redis.call('HSET', KEYS[1], 'rules', ARGV[7])
+end
 if ARGV[3] ~= '' then
   redis.call('HSET', KEYS[1], 'epoch', ARGV[3], 'sequence', ARGV[4], 'mark', ARGV[5])
 end

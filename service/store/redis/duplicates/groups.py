@@ -1,6 +1,7 @@
 """Groups of duplicates on Valkey or Redis; a script makes every change of them.
 
-ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence, mark
+ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence,
+                            mark; rules
 ss:duplicates:groups        hash: JSON of a `GroupRecord` by group id, for ever
 ss:duplicates:of            hash: group id by streamer
 ss:duplicates:members:<id>  sorted set, each with score 0: streamers of a group
@@ -126,7 +127,7 @@ class RedisGroups:
         arguments: list[Argument] = [
             *(token, step),
             *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
-            *("" if commit.judged is None else commit.judged, len(commands)),
+            *("" if commit.judged is None else commit.judged, commit.rules or "", len(commands)),
         ]
         for command in commands:
             arguments += [len(command), *command]
@@ -216,6 +217,11 @@ class RedisGroups:
         if epoch is None:
             return None
         return Position(epoch.decode(), int(sequence), (mark or b"").decode())
+
+    async def rules(self) -> str | None:
+        """By which rules all streamers are compared."""
+        found: bytes | None = await self._client.ask("HGET", self._state, "rules")
+        return None if found is None else found.decode()
 
     async def _hash(self, key: str) -> dict[bytes, bytes]:
         """All of a hash, part by part."""

@@ -3,6 +3,7 @@
 ss:meta             hash: model_version (of the active model), target_model, target_state,
                     models_revision
 ss:models:replicas  hash: by replica, when it told what it holds, and that
+ss:models:once:<k>  the request that changed it once, for a day
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +18,7 @@ from service.store.models.base import (
     SecondVectors,
     TargetState,
 )
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.models.second import made_by_model
 from service.store.redis.presence import RedisPresence
@@ -24,9 +26,11 @@ from service.store.redis.presence import RedisPresence
 _ADD = Path(__file__).with_name("add.lua").read_text(encoding="utf-8")
 _FIELDS = ("models_revision", "model_version", "target_model", "target_state")
 _MOVE = """
--- KEYS  meta;  ARGV  revision, active, target, state ("" = none)
+-- KEYS  meta, what the request did before (any key for one without a name)
+-- ARGV  revision, active, target, state ("" = none), request ("" = it has no name), seconds to
+--       remember it
 local now = redis.call('HGET', KEYS[1], 'models_revision') or '0'
-if now ~= ARGV[1] then
+if now ~= ARGV[1] or ARGV[5] ~= '' and redis.call('EXISTS', KEYS[2]) == 1 then
   return 0
 end
 for i, name in ipairs({'model_version', 'target_model', 'target_state'}) do
@@ -35,6 +39,9 @@ for i, name in ipairs({'model_version', 'target_model', 'target_state'}) do
   else
     redis.call('HSET', KEYS[1], name, ARGV[i + 1])
   end
+end
+if ARGV[5] ~= '' then
+  redis.call('SET', KEYS[2], ARGV[5], 'EX', ARGV[6])
 end
 return redis.call('HINCRBY', KEYS[1], 'models_revision', 1)
 """
@@ -48,6 +55,7 @@ class RedisModels:
         self._client = client
         self._meta = f"{prefix}meta"
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
+        self._once = f"{prefix}models:once:"
         self._move, self._add = client.script(_MOVE), client.script(_ADD)
         self._presence = RedisPresence(client, f"{prefix}models:replicas")
 
@@ -57,10 +65,20 @@ class RedisModels:
         revision, active, target, state = (None if f is None else f.decode() for f in found)
         return ModelPointer(int(revision or 0), active, target, cast(TargetState | None, state))
 
-    async def move(self, before: ModelPointer, after: ModelPointer) -> ModelPointer | None:
+    async def was_done(self, once: Once) -> bool:
+        """Whether an earlier request with this name changed it; see `ModelStore.was_done`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key)
+        if found is not None:
+            once.check(found.decode())
+        return found is not None
+
+    async def move(
+        self, before: ModelPointer, after: ModelPointer, once: Once | None = None
+    ) -> ModelPointer | None:
         """Change the pointer, if it is `before` still; see `ModelStore.move`."""
-        wanted = [after.active or "", after.target or "", after.state or ""]
-        if not await self._move([self._meta], [before.revision, *wanted]):
+        name, request = ("", "") if once is None else (once.key, once.request)
+        wanted = [after.active or "", after.target or "", after.state or "", request, REMEMBERED_S]
+        if not await self._move([self._meta, self._once + name], [before.revision, *wanted]):
             return None
         return ModelPointer(before.revision + 1, after.active, after.target, after.state)
 

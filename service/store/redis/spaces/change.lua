@@ -1,7 +1,12 @@
 -- Changes the record of a space.
--- KEYS  records, meta, events, events' meta, chunks to keep (or meta), chunks to drop ...
+-- KEYS  records, meta, events, events' meta, chunks to keep (or meta), what the request did before
+--       (any key for one without a name), chunks to drop ...
 -- ARGV  space, record before (empty: none), record after (empty: none), new mark,
---       number of chunks to keep (0: none), number of events, (id, kind, data) of each
+--       number of chunks to keep (0: none), request (empty: it has no name), seconds to remember it,
+--       number of events, (id, kind, data) of each
+if ARGV[6] ~= '' and redis.call('EXISTS', KEYS[6]) == 1 then
+  return 0
+end
 local before = redis.call('HGET', KEYS[1], ARGV[1]) or ''
 if before ~= ARGV[2] then
   return 0
@@ -11,7 +16,7 @@ if kept > 0 and redis.call('HLEN', KEYS[5]) ~= kept then
   return -1
 end
 -- Removing goes first: it is allowed when memory is full, and what follows it in a script then too.
-for i = 6, #KEYS do
+for i = 7, #KEYS do
   redis.call('UNLINK', KEYS[i])
 end
 if kept > 0 then
@@ -23,10 +28,13 @@ else
   redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
 end
 redis.call('HSET', KEYS[2], 'spaces_mark', ARGV[4])
+if ARGV[6] ~= '' then
+  redis.call('SET', KEYS[6], ARGV[6], 'EX', ARGV[7])
+end
 local time = redis.call('TIME')
 local at = string.format('%.0f', time[1] * 1000 + math.floor(time[2] / 1000))
-for i = 1, tonumber(ARGV[6]) do
-  local first = 4 + 3 * i
+for i = 1, tonumber(ARGV[8]) do
+  local first = 6 + 3 * i
   emit(KEYS[3], KEYS[4], ARGV[first], ARGV[first + 1], ARGV[first + 2], at)
 end
 return 1

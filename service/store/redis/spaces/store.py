@@ -6,6 +6,7 @@ ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it i
 ss:space:upload:<space>      the token of the hand-over that is being received; expires
 ss:space:erased              sorted set: notes of who was erased, by the time of the erasure
 ss:spaces:replicas           hash: by replica, when it told what it has in memory, and that
+ss:spaces:once:<key>         the request that changed a space once, for a day
 ss:meta                      hash: spaces_mark, drawn at random at each change
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.events.feed import EMIT, event_arguments
 from service.store.redis.presence import RedisPresence
@@ -62,7 +64,7 @@ class RedisSpaces:
         self._folder = folder
         self._records, self._meta = f"{prefix}spaces", f"{prefix}meta"
         self._chunk_key, self._upload = f"{prefix}space:chunks:", f"{prefix}space:upload:"
-        self._erased = f"{prefix}space:erased"
+        self._erased, self._once = f"{prefix}space:erased", f"{prefix}spaces:once:"
         self._events = [f"{prefix}events", f"{prefix}events:meta"]
         self._change, self._erase = client.script(_CHANGE), client.script(_ERASE)
         self._take, self._give_back = client.script(_TAKE), client.script(_GIVE_BACK)
@@ -82,6 +84,13 @@ class RedisSpaces:
         """A record as it is stored; empty if there is none."""
         return await self._client.ask("HGET", self._records, space) or b""
 
+    async def was_done(self, once: Once) -> bool:
+        """Whether an earlier request with this name changed a space; see `SpaceStore.was_done`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key)
+        if found is not None:
+            once.check(found.decode())
+        return found is not None
+
     async def change(self, change: SpaceChange) -> bool:
         """Make a change; see `SpaceStore.change`.
 
@@ -94,9 +103,12 @@ class RedisSpaces:
             count = 0
         keys = [self._records, self._meta, *self._events]
         keys.append(self._chunk_key + kept if count else self._meta)
+        once = change.once
+        keys.append(self._once + ("" if once is None else once.key))
         keys += [self._chunk_key + chunks_id for chunks_id in change.drop]
         arguments: list[Argument] = [change.space, change.before, change.after]
-        arguments += [secrets.token_hex(8), count, len(change.events)]
+        arguments += [secrets.token_hex(8), count, "" if once is None else once.request]
+        arguments += [REMEMBERED_S, len(change.events)]
         done = await self._change(keys, [*arguments, *event_arguments(change.events)])
         if done == -1:
             raise ChunksLost(f"of {count} chunks some are gone")

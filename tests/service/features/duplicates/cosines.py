@@ -31,6 +31,11 @@ class ContentComparer:
         self._lanes = lanes
 
     @property
+    def rules(self) -> str:
+        """The threshold."""
+        return f"content {self._threshold}"
+
+    @property
     def strong_weight(self) -> float:
         """Half-way from the threshold to a copy."""
         return (1 + self._threshold) / 2

@@ -1,5 +1,6 @@
 """Groups kept up to date write by write are those of a rebuild, whoever dies meanwhile."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -8,8 +9,10 @@ import numpy as np
 import pytest
 
 from service.engine.candidates.corpus import Corpus
+from service.engine.candidates.kept import KeptCorpus
 from service.engine.work.lanes import Lanes
 from service.features.duplicates.evaluation import Evaluation
+from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.rebuild import rebuild
 from service.index import base
 from service.index.faiss.index import FaissIndex
@@ -86,13 +89,18 @@ class Corpora:
         record = JudgementRecord(a, b, verdict, "", "", "", 0.0)  # type: ignore[arg-type]
         await self.judgements.put(record)
 
+    def comparer(self, threshold: float = THRESHOLD) -> ContentComparer:
+        return ContentComparer(lambda: self.index, threshold, self.lanes)
+
+    def evaluation(self, token: int, comparer: ContentComparer) -> Evaluation:
+        corpus = Corpus(WIDTH, WIDTH)
+        parts = (self.store, self.groups, self.judgements, comparer, corpus, self.lanes)
+        return Evaluation(*parts, token)
+
     async def open(self, owner: str, *, to_rebuild: bool = False) -> Evaluation:
         token = await self.groups.claim(owner, 60, force=True)
         assert token is not None
-        comparer = ContentComparer(lambda: self.index, THRESHOLD, self.lanes)
-        corpus = Corpus(WIDTH, WIDTH)
-        parts = (self.store, self.groups, self.judgements, comparer, corpus, self.lanes)
-        evaluation = Evaluation(*parts, token)
+        evaluation = self.evaluation(token, self.comparer())
         await evaluation.open(to_rebuild=to_rebuild)
         return evaluation
 
@@ -202,3 +210,50 @@ async def test_who_lost_the_lease_writes_nothing(corpora: Corpora) -> None:
     with pytest.raises(NotTheEvaluator):
         await old.evaluate(["later"], "late", Position("epoch", 1))
     assert await corpora.groups.load() == before
+
+
+async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) -> None:
+    """As those of another folding are."""
+
+    async def followed(threshold: float) -> list[bool]:
+        """Who follows the log by a threshold: whether all were compared when it began."""
+        compared: list[bool] = []
+
+        class Noted(ContentComparer):
+            def of_all(self, streamers: int, *, to_compare: bool) -> ContentComparer:
+                compared.append(to_compare)
+                return super().of_all(streamers, to_compare=to_compare)
+
+        async def ready() -> None:
+            """It is."""
+
+        async def shown(sequence: int, wait_ms: int) -> None:
+            """The index has all."""
+
+        comparer = Noted(lambda: corpora.index, threshold, corpora.lanes)
+        kept = KeptCorpus()
+        follower = GroupsFollower(
+            *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
+            *(kept, ready, shown, 60, comparer.rules),
+        )
+        follower.start()
+        async with asyncio.timeout(60):
+            while not compared or await corpora.groups.rules() != comparer.rules:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+        await follower.stop()
+        return compared
+
+    for i in range(60):
+        await corpora.write(f"s{i:02}")
+    before = await corpora.store.position()
+    assert await corpora.groups.rules() is None
+    assert await followed(THRESHOLD) == [True]
+    wide = await corpora.partition()
+    assert await followed(THRESHOLD) == [False]
+    assert await corpora.partition() == wide
+    assert await followed(0.9) == [True]
+    narrow = await corpora.partition()
+    assert narrow != wide
+    assert await followed(THRESHOLD) == [True]
+    assert await corpora.partition() == wide
+    assert await corpora.store.position() == before  # nobody was written

@@ -73,6 +73,40 @@ def test_a_key_that_reads_no_jobs_starts_none(with_keys: TestClient) -> None:
     assert with_keys.get(path, headers=both).status_code == 200
 
 
+def test_what_a_job_wrote_needs_the_scopes_of_its_question(with_keys: TestClient) -> None:
+    def key(*scopes: str) -> dict[str, str]:
+        wanted = {"name": "x", "scopes": list(scopes)}
+        made = with_keys.post("/v1/keys", json=wanted, headers={"Authorization": "Bearer first"})
+        return {"Authorization": f"Bearer {made.json()['key']}"}
+
+    writes = key("streamers:read", "streamers:write", "search", "explain")
+    reads, searches = key("streamers:read"), key("streamers:read", "search")
+    with_keys.headers.update(writes)
+    last = [put(with_keys, f"s{i}", tags=["cooking"]) for i in range(5)][-1]
+    wait_until_visible(with_keys, last)
+    seeds = {"positive": [{"streamer_id": "s0"}]}
+    explained = {**seeds, "k": 3, "explain": "short"}
+    saved = with_keys.put("/v1/lists/mine", json={"title": "x", "question": explained})
+    assert saved.is_success, saved.text
+    for path, body, allowed, may_cancel in (
+        (EXPORT, {**seeds, "min_score": -1}, (403, 200, 200), (False, True, True)),
+        ("/v1/lists:preview", {**seeds, "k": 3}, (403, 200, 200), (False, True, True)),
+        ("/v1/lists:preview", explained, (403, 403, 200), (False, True, True)),
+        ("/v1/lists/mine:run", {}, (403, 403, 200), (False, True, True)),
+        ("/v1/jobs/exports", {}, (200, 200, 200), (True, True, True)),
+    ):
+        job = submitted(with_keys.post(path, json=body, headers=ASYNC))
+        assert ended(with_keys, job)["state"] == "succeeded"
+        answers = [with_keys.get(job + "/result", headers=k) for k in (reads, searches, writes)]
+        assert tuple(answer.status_code for answer in answers) == allowed, path
+        for answer in answers:
+            assert answer.status_code == 200 or answer.json()["code"] == "missing_scope"
+        # Whoever may begin such a job may cancel it; this one has ended.
+        cancels = [with_keys.post(job + ":cancel", headers=k) for k in (reads, searches, writes)]
+        found = [answer.status_code for answer in cancels]
+        assert found == [409 if may else 403 for may in may_cancel], path
+
+
 @pytest.fixture
 def with_keys(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
     given = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}

@@ -58,6 +58,13 @@ def test_events_lead_from_the_beginning_to_the_end(serve: Serve) -> None:
     assert client.get(path + "/events", headers={"Last-Event-ID": str(number)}).status_code == 204
 
 
+def test_the_last_event_of_another_job_hides_nothing(serve: Serve) -> None:
+    client = serve().client
+    path = upload(client, MANY)
+    job = ended(client, path)
+    assert [last for _, last in events_of(client, path, "999999999999999")] == [job]
+
+
 def test_clients_that_never_read(serve: Serve) -> None:
     """They cost their connections, and no others wait for them."""
     service = serve(STREAMER_JOBS__AT_ONCE="0")

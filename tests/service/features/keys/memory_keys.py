@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from service.errors import StoreUnavailable
 from service.store.keys import KeyChanges
+from service.store.once import Once
 
 
 class MemoryKeys:
@@ -19,6 +20,7 @@ class MemoryKeys:
     def __init__(self) -> None:
         self.records: dict[str, bytes] = {}
         self.used: dict[str, float] = {}
+        self.requests: dict[str, tuple[str, str]] = {}
         self.changes = 0
         self.changed: list[str] = []
         self.asked = 0
@@ -48,14 +50,26 @@ class MemoryKeys:
         self._ask()
         return self.records.get(key_id, b"")
 
-    async def replace(self, key_id: str, before: bytes, after: bytes, mark: str = "") -> bool:
+    async def made(self, once: Once) -> str:
         self._ask()
+        key_id, request = self.requests.get(once.key, ("", once.request))
+        once.check(request)
+        return key_id
+
+    async def replace(
+        self, key_id: str, before: bytes, after: bytes, mark: str = "", once: Once | None = None
+    ) -> bool:
+        self._ask()
+        if once is not None and once.key in self.requests:
+            return False
         if self.records.get(key_id, b"") != before or mark not in ("", str(self.changes)):
             return False
         if after:
             self.records[key_id] = after
         else:
             del self.records[key_id]
+        if once is not None:
+            self.requests[once.key] = key_id, once.request
         self.changes += 1
         self.changed.append(key_id)
         return True

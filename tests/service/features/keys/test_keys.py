@@ -4,6 +4,7 @@ import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -44,6 +45,38 @@ def test_a_key_is_made_once_by_the_name_of_its_request(guarded: TestClient) -> N
     problem(other, 422, "idempotency_key_reused")
     assert [key["name"] for key in _all(guarded)].count("once") == 1
     assert guarded.get("/v1/streamers", headers=bearer(made["key"])).status_code == 200
+
+
+def test_a_request_that_comes_late_brings_no_revoked_key_back(guarded: TestClient) -> None:
+    body, headers = {"name": "late", "scopes": ["streamers:read"]}, {"Idempotency-Key": '"k-2"'}
+    made = guarded.post("/v1/keys", json=body, headers=headers).json()
+    guarded.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
+    for _ in range(2):
+        again = guarded.post("/v1/keys", json=body, headers=headers)
+        said = problem(again, 409, "key_text_not_kept")
+        assert f"{made['key_id']} its text" in said["detail"]
+        assert "revoked since" in said["detail"]
+    assert "late" not in [key["name"] for key in _all(guarded)]
+    assert guarded.get("/v1/streamers", headers=bearer(made["key"])).status_code == 401
+    path = f"/v1/keys/{made['key_id']}:rotate"
+    problem(guarded.post(path, headers={"Idempotency-Key": '"r-0"'}), 404, "key_not_found")
+    another = guarded.post("/v1/keys", json=body, headers={"Idempotency-Key": '"k-3"'})
+    assert another.status_code == 201
+    assert another.json()["key_id"] != made["key_id"]
+
+
+def test_every_rotation_is_known_when_it_comes_again(guarded: TestClient) -> None:
+    first = create(guarded, scopes=["streamers:read"])
+    path = f"/v1/keys/{first['key_id']}:rotate"
+
+    def rotate(name: str) -> Any:
+        return guarded.post(path, headers={"Idempotency-Key": f'"{name}"'})
+
+    keys = [rotate(name).raise_for_status().json()["key"] for name in ("one", "two", "three")]
+    for name in ("one", "two", "three"):
+        problem(rotate(name), 409, "key_text_not_kept")
+    for key, status in zip(keys, (401, 200, 200), strict=True):
+        assert guarded.get("/v1/streamers", headers=bearer(key)).status_code == status
 
 
 def test_a_rotation_that_is_sent_again_leaves_the_text_in_use(guarded: TestClient) -> None:

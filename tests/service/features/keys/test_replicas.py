@@ -1,8 +1,10 @@
 """Keys that several services share: revoked on one, refused by all; and a store that is gone."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -55,6 +57,27 @@ def test_a_change_on_one_replica_reaches_the_other(start: Start) -> None:
     wait_until(lambda: status() == 200, "the other replica knows that there is none")
     one.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
     wait_until(lambda: status() == 401, "the other replica refuses the key")
+
+
+def test_a_named_request_makes_one_key_however_many_replicas_get_it(start: Start) -> None:
+    replicas = [start(name, api_key="first") for name in ("one", "other")]
+    body, headers = {"name": "x", "role": "operations"}, bearer("first")
+
+    def ask(i: int) -> Any:
+        named = {**headers, "Idempotency-Key": f'"{i // 4}"'}
+        return replicas[i % 2].post("/v1/keys", json=body, headers=named)
+
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(ask, range(20)))
+    made = [answer.json()["key_id"] for answer in answers if answer.status_code == 201]
+    assert sorted(answer.status_code for answer in answers) == [201] * 5 + [409] * 15
+    page = replicas[0].get("/v1/keys", headers=headers).json()
+    assert sorted(made) == [key["key_id"] for key in page["keys"]]
+    path = f"/v1/keys/{made[0]}:rotate"
+    headers["Idempotency-Key"] = '"turn"'
+    with ThreadPoolExecutor(4) as pool:
+        turned = list(pool.map(lambda i: replicas[i % 2].post(path, headers=headers), range(8)))
+    assert sorted(answer.status_code for answer in turned) == [200] + [409] * 7
 
 
 def test_the_first_key_closes_all_replicas(start: Start) -> None:

@@ -1,7 +1,9 @@
 """Keys in memory: who is known, for how long, and what becomes of it without a store."""
 
+import asyncio
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +12,7 @@ from service.features.keys.key_text import new_key
 from service.features.keys.ring import ADMIN, POLL_S, StoredKeyRing
 from service.features.keys.service import Keys
 from service.scopes import ROLES, SCOPES
+from service.store.keys import READ_AT_ONCE
 from tests.service.features.keys.memory_keys import MemoryKeys
 
 pytestmark = pytest.mark.anyio
@@ -210,6 +213,32 @@ async def test_use_is_noted_now_and_then(
     listed, _ = await keys.page("", 10)
     used = {key.record.key_id: key.last_used_at for key in listed}
     assert used == {issued.record.key_id: clock(), unused.record.key_id: None}
+
+
+async def test_others_have_their_turns_while_ten_thousand_keys_are_read(
+    store: MemoryKeys, ring: StoredKeyRing, keys: Keys
+) -> None:
+    one = await keys.create("export", "recommender")
+    for number in range(10_000):
+        record = replace(one.record, key_id=f"{number:012x}", role="operations")
+        store.records[record.key_id] = record.to_json()
+    turns = 0
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)
+            turns += 1
+
+    running = asyncio.ensure_future(others())
+    store.changes += 1  # past this class, so that all are read
+    await ring.refresh()
+    read = turns
+    assert not await keys.has_admin_beside(one.record.key_id)
+    running.cancel()
+    assert read > 10_000 // READ_AT_ONCE - 2
+    assert turns - read > 10_000 // READ_AT_ONCE - 2
+    assert ring.caller_of(one.key).key_id == one.record.key_id
 
 
 @pytest.mark.parametrize("stored", [b"", b"{}", b"rubbish", b'{"key_id": 7}'])

@@ -9,6 +9,8 @@ import pytest
 
 from service.engine.layouts.anchors import Anchors, Frame, keys_of
 from service.engine.work.lanes import Lanes
+from service.errors import StoreUnavailable
+from service.features.jobs import runner
 from service.features.layouts import storing
 from service.features.layouts.storing import COLLECTION, CURRENT, LayoutRecord, StoredLayouts
 from service.store.documents import Document, Put
@@ -153,6 +155,42 @@ async def erased_amid(
     kept = await plain.get("one")
     assert kept is not None
     assert victim not in kept.first_keys
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+async def test_a_trouble_that_passes_costs_one_part(
+    store: RedisStore, lanes: Lanes, monkeypatch: pytest.MonkeyPatch, is_lost: bool
+) -> None:
+    """Before a call of the store, or in place of the answer of one that was carried out."""
+    monkeypatch.setattr(runner, "_PAUSES_S", (0.0,))
+    asked: list[int] = []
+
+    class Troubled(Hooked):
+        async def change(self, puts: Sequence[Put], *more: Any) -> list[int]:
+            now, self.calls = self.calls, self.calls + 1
+            if now % 3 == 2 and not is_lost:
+                raise StoreUnavailable("the store is gone")
+            revisions = await self._documents.change(puts, *more)
+            if now % 3 == 2:
+                raise StoreUnavailable("the store is gone")
+            return revisions
+
+    documents, known = RedisDocuments(store.client), anchors()
+    live = Live(known)
+
+    async def undisturbed(_: int) -> None: ...
+
+    async def still_there(rows: slice) -> np.ndarray:
+        asked.append(rows.start)
+        return await live.still_there(rows)
+
+    layouts = StoredLayouts(Troubled(documents, undisturbed), lanes)  # type: ignore[arg-type]
+    kept, stored = await layouts.put(record(), known, still_there)
+    assert stored == COUNT
+    assert asked == sorted(asked)
+    assert set(asked) == {part * (COUNT // PARTS) for part in range(PARTS)}
+    assert await held(StoredLayouts(documents, lanes)) == live.keys
+    assert kept == await layouts.get("one")
 
 
 async def test_a_layout_whose_streamers_are_all_erased_is_none(

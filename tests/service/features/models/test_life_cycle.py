@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -165,6 +166,22 @@ def test_a_model_that_was_promoted_serves_after_a_restart(folder: Path, tmp_path
         wait_until(lambda: everywhere(client, "is_indexed", FIRST), "the other one too")
         client.post("/v1/models:rollback").raise_for_status()
         assert answers(client) == before
+
+
+def test_a_way_back_that_is_sent_again_does_not_undo_itself(client: TestClient) -> None:
+    backfilled(client)
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+
+    def ask(_: int) -> Any:
+        return client.post("/v1/models:rollback", headers={"Idempotency-Key": '"back"'})
+
+    with ThreadPoolExecutor(3) as pool:  # at once, then again
+        found = [*pool.map(ask, range(3)), ask(0)]
+    assert [(a.status_code, a.json()["model_version"]) for a in found] == [(200, FIRST)] * 4
+    assert client.get("/readyz").json()["model_version"] == FIRST
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    assert ask(0).json()["model_version"] == NEXT  # the request was carried out before
+    assert client.post("/v1/models:rollback").json()["model_version"] == FIRST
 
 
 def test_paused_it_goes_on_where_it_stood(client: TestClient) -> None:

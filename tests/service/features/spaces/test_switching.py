@@ -4,8 +4,10 @@ import asyncio
 import os
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -88,6 +90,27 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     assert not wrong
     assert seen == {"g0", "g1"}
     assert reads[0] > 50
+
+
+def test_a_way_back_that_is_sent_again_goes_back_no_further(
+    client: TestClient, handed: HandOver
+) -> None:
+    for number in range(3):
+        send(client, f"g{number}", handed.turned(number).npz(), promote="true").raise_for_status()
+
+    def ask(_: int) -> Any:
+        named = {"Idempotency-Key": '"back"'}
+        return client.post("/v1/spaces/als:rollback", headers=named)
+
+    with ThreadPoolExecutor(3) as pool:  # at once, then again
+        answers = [*pool.map(ask, range(3)), ask(0)]
+    assert [(a.status_code, a.json().get("serving")) for a in answers] == [(200, "g1")] * 4, [
+        a.text for a in answers
+    ]
+    named = {"Idempotency-Key": '"back"', "If-Match": '"1"'}
+    other = client.post("/v1/spaces/als:rollback", headers=named)
+    assert problem(other, 422, "idempotency_key_reused")
+    assert roll_back(client).json()["serving"] == "g0"
 
 
 @pytest.mark.slow
