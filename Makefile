@@ -80,8 +80,9 @@ serve: install ## Serve BUNDLE with its state in STATE
 check: lint arch typecheck ## Check an edit in three minutes: style, layers, types, and the tests that are quick
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(ARGS)
 
-test: lint arch typecheck alerts browser ## Check everything that needs no GPU and no Docker
-	@$(MAKE) --no-print-directory --jobs 2 test-shared $(if $(ARGS),,test-schema)
+# What is quick comes first. The checks of types keep one processor busy for minutes, hence beside.
+test: lint arch alerts browser ## Check everything that needs no GPU and no Docker
+	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)
 
 test-shared:
 	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)

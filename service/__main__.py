@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import gc
 import os
 import signal
 import sys
@@ -48,7 +49,7 @@ COMMANDS = {
     "outreach": "record who was written to, so that lists leave them out",
     "cold-start": "ask a running service for the streamers and users near a new streamer",
     "space": "hand over ID-embeddings to a running service, and choose what it serves",
-    "models": "change the model of a running service: register, backfill, promote, roll back",
+    "models": "change the model of a running service: backfill, compare, promote, roll back",
     "dedup": "ask a running service which streamers of a list are near-duplicates",
     "duplicates": "list groups of duplicates of a running service, show one, or rebuild them",
     "compare": "ask a running service whether two streamers are the same, and why",
@@ -140,6 +141,8 @@ EXAMPLES = {
         "list",
         "register 2026-11-27",
         "backfill transfer-plus-a931f7997f06 --pace 500",
+        "compare transfer-plus-a931f7997f06",
+        "flips transfer-plus-a931f7997f06 judgements --limit 20",
         "promote transfer-plus-a931f7997f06",
         "rollback",
     ),
@@ -282,7 +285,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; 0 = fine, 1 = failed with a line that says why, 2 = wrong usage."""
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # numpy reads it once: threads have a core
     given = list(sys.argv[1:] if arguments is None else arguments)
-    args = build_parser(_program(), given[:1]).parse_args(given)
+    gc.disable()  # what is imported is no garbage, and looking for some takes a fifth of the time
+    try:
+        args = build_parser(_program(), given[:1]).parse_args(given)
+    finally:
+        gc.enable()
     try:
         return int(args.run(args))
     except (BrokenPipeError, NotPrinted) as error:

@@ -26,6 +26,7 @@ from service.features.keys import endpoints as keys
 from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
 from service.features.models import endpoints as models
+from service.features.models.comparing import endpoints as comparisons
 from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -103,6 +104,7 @@ def create_app(
         ratings,
         spaces,
         models,
+        comparisons,
         audit,
         health,
         model_card,

@@ -15,6 +15,7 @@ from service.bootstrap.find import FindParts
 from service.bootstrap.jobs import MoreKinds, open_jobs
 from service.bootstrap.layouts import LayoutParts
 from service.bootstrap.lists import lists_of
+from service.bootstrap.models.comparing import ComparingParts, shown_open
 from service.bootstrap.models.duties import Duties
 from service.bootstrap.models.loading import LoadedModel
 from service.bootstrap.models.shared import Shared, open_shared
@@ -56,6 +57,8 @@ from service.features.layouts.jobs import KIND as LAYOUT
 from service.features.lists import jobs as list_jobs
 from service.features.models.backfill import KIND as MODELS
 from service.features.models.bundles import BundleFolder
+from service.features.models.comparing.jobs import KIND as COMPARISONS
+from service.features.models.comparing.open_models import OpenModel
 from service.features.models.following import ModelFollower
 from service.features.models.records import Registry
 from service.features.models.service import Models
@@ -192,6 +195,11 @@ async def _opened_graph(
         watch = WatchlistParts(
             store, serving, evidence, sides, lanes, settings, replica, cases.kept
         )
+        comparing = ComparingParts(
+            shared, store, duplicates.judgements, cases.kept, watch.alerts, ratings
+        )
+        open_model = OpenModel(serving.model_version, evidence, sides, follower, watch.seeds)
+        stack.callback(shown_open(shared, open_model))
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -207,6 +215,7 @@ async def _opened_graph(
                 CASES: cases.jobs,
                 WATCHLISTS: watch.sweeps,
                 MODELS: shared.backfills(store),
+                COMPARISONS: comparing.jobs,
                 LAYOUT: mapped.jobs,
             },
             answers={
@@ -249,7 +258,10 @@ async def _opened_graph(
             layouts=mapped.open(long.jobs),
             ratings=ratings,
             spaces=spaces,
-            models=Models(shared.registry, shared.kept_models, shared.models, long.jobs),
+            models=Models(
+                *(shared.registry, shared.kept_models, shared.models, long.jobs),
+                comparing.open(long.jobs),
+            ),
             switch=shared.switch,
             operations=Operations(
                 *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
@@ -266,7 +278,7 @@ async def _opened_graph(
             erasure=erasure_of(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
                 *(cases.kept.erase, watch.copies.erase),
-                *(spaces.erase_streamer, mapped.stored.erase),
+                *(spaces.erase_streamer, mapped.stored.erase, comparing.reports.erase),
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -275,6 +287,7 @@ async def _opened_graph(
                 counts,
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
+                comparing.counts,
                 feed.counts,
                 finding.counts,
                 mapped.counts,

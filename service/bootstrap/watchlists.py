@@ -43,6 +43,7 @@ class WatchlistParts:
 
     Attributes:
         watchlists, alerts: the use-cases.
+        seeds: of lists, by this model.
         copies: of profiles, which an erasure removes.
         sweeps: the kind of job.
         counts: metrics.
@@ -82,6 +83,7 @@ class WatchlistParts:
             store, documents, cursor, lists, matching, book, model_version
         )
         self._evaluates = known.evaluate
+        self.seeds = reader
         self.alerts = Alerts(documents)
         self.copies = SeedCopies(documents)
         maxima = Maxima(known.max_lists, known.max_seeds)

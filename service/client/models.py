@@ -68,6 +68,12 @@ from service.features.lists.answers import (
     RunOut,
 )
 from service.features.lists.schemas import ListQuestionIn
+from service.features.models.comparing.schemas import (
+    ComparisonOut,
+    FlipOut,
+    FlipPage,
+    GateOut,
+)
 from service.features.models.schemas import (
     ModelVersionOut,
     ModelVersionsOut,
@@ -169,6 +175,7 @@ __all__ = [
     "ColdStartOut",
     "CompareIn",
     "CompareOut",
+    "ComparisonOut",
     "ConditionIn",
     "DecidedOut",
     "DecisionOut",
@@ -192,7 +199,10 @@ __all__ = [
     "FieldProblem",
     "FilterIn",
     "FindOut",
+    "FlipOut",
+    "FlipPage",
     "FoundOut",
+    "GateOut",
     "GenerationOut",
     "GivenOut",
     "GroupDetailOut",

@@ -21,6 +21,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── CaseNotFound        404   there is no such case
 │   ├── NotInCase           404   the streamer is not in the case
 │   ├── ModelNotFound       404   no model of this version is registered
+│   ├── ComparisonNotFound  404   the model was not compared with the active one
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
@@ -41,6 +42,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── InputChanged        409   what a job reads changed while it ran
 │   ├── ModelStateConflict  409   a model is in a state in which that can't be done
 │   ├── ModelNotEverywhere  409   replicas miss the model, or are not ready for it
+│   ├── ModelGateFailed     409   what people decided stands against a promotion
 │   ├── LayoutNotFitted     409   of a job: what fits layouts is missing, or streamers
 │   ├── GenerationExists    409   a generation of a space never changes
 │   ├── GenerationRefused   409   the generation failed its checks
@@ -128,6 +130,8 @@ from service.errors.lists import ListConflict as ListConflict
 from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
+from service.errors.models import ComparisonNotFound as ComparisonNotFound
+from service.errors.models import ModelGateFailed as ModelGateFailed
 from service.errors.models import ModelNotEverywhere as ModelNotEverywhere
 from service.errors.models import ModelNotFound as ModelNotFound
 from service.errors.models import ModelStateConflict as ModelStateConflict

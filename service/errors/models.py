@@ -22,3 +22,20 @@ class ModelNotEverywhere(RequestError):
 
     status, code, title = 409, "model_not_everywhere", "Not every replica has the model"
     example = "model 'transfer-plus-2' is missing on host-1-0f3c9a1b: it has no such folder"
+
+
+class ComparisonNotFound(RequestError):
+    """The model was not compared with the active one, or its report is not kept."""
+
+    status, code, title = 404, "comparison_not_found", "The model was not compared"
+    example = "model 'transfer-plus-2' was not compared; POST …:compare does it once it is ready"
+
+
+class ModelGateFailed(RequestError):
+    """What people decided stands against the model, or was not replayed; `detail` says what."""
+
+    status, code, title = 409, "model_gate_failed", "What people decided stands against the model"
+    example = (
+        "model 'transfer-plus-2' answers otherwise than people decided: judgements: the active "
+        "model agrees with 198 of 200 judgements, the next one with 131: 68 are lost, 1 gained"
+    )

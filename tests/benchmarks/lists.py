@@ -6,22 +6,26 @@ Each round asks for another seed, so that nothing is kept of it: the list with r
 same as a workbook, the bare nearest 200 (the floor), and each answer that a list took before: the
 nearest 200, the profile of each for its fields, and its comparison with the seed for the reason.
 Rounds are interleaved. Then a job makes a workbook of 10,000 rows, while `/livez` tells how
-late the event loop is.
+late the event loop is. With `--page` each round also asks in the console, in Debian's Chromium, and
+measures the time from the question to the painted table.
 """
 
 import argparse
+import contextlib
+import shutil
 import statistics
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shutil import copytree
 from typing import Any
 
 import httpx
 import numpy as np
+from playwright.sync_api import sync_playwright
 
 from tests.benchmarks.stored import name_of, prepared
 from tests.service.process import Service
@@ -75,6 +79,34 @@ def ways(client: httpx.Client) -> dict[str, Callable[[str], int]]:
     return {"list": list_of, "workbook": workbook, "floor": floor, "before": before}
 
 
+_PAINTED = """async (place) => {
+  const frame = () => new Promise(requestAnimationFrame);
+  location.hash = place;
+  do await frame(); while (document.querySelectorAll(".results tbody tr:not(.end)").length < 200);
+  await frame();
+}"""
+
+
+@contextlib.contextmanager
+def console(url: str) -> Iterator[Callable[[str], int]]:
+    """The same question, asked in the console: returns once its 200 rows are painted."""
+    executable = shutil.which("chromium")
+    assert executable is not None, "no chromium is found: run `make browser`"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900}, locale="zh-CN")
+        page.goto(f"{url}/console/")
+
+        def painted(seed: str) -> int:
+            page.evaluate("location.hash = '#/find'")
+            page.locator(".results").wait_for(state="detached")
+            page.evaluate(_PAINTED, f"#/find?like={seed}&k={_ROWS}&copies=no&spread=20")
+            return 1
+
+        yield painted
+        browser.close()
+
+
 def late(url: str, stop: threading.Event) -> list[float]:
     """Milliseconds of requests that the event loop answers by itself."""
     took: list[float] = []
@@ -119,6 +151,7 @@ def main() -> int:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--without-job", action="store_true")
+    parser.add_argument("--page", action="store_true", help="also to the painted table")
     args = parser.parse_args()
     bundle, data = prepared(args.build, args.rows, _TITLES)
     rng = np.random.default_rng(3)
@@ -126,8 +159,13 @@ def main() -> int:
         copy = copytree(data, Path(folder) / "data")
         with Service(bundle, copy, STREAMER_DUPLICATES__EVALUATE="false") as service:
             service.wait_until_ready()
-            with httpx.Client(base_url=service.url, timeout=120) as client:
+            with (
+                httpx.Client(base_url=service.url, timeout=120) as client,
+                console(service.url) if args.page else contextlib.nullcontext() as painted,
+            ):
                 asked = ways(client)
+                if painted is not None:
+                    asked["painted"] = painted
                 took: dict[str, list[float]] = {name: [] for name in asked}
                 requests: dict[str, int] = {}
                 for round_ in range(args.rounds + 1):

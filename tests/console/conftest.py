@@ -15,7 +15,7 @@ from tests.service.process import Service
 KEY = "the-key-of-the-tests"
 STORED = "similar-streamer.key"
 NO_KEY = "the server responded with a status of 401"
-WAIT_MS = 20_000
+WAIT_MS = 60_000
 """For what the page shows, on a machine that does much else."""
 NO_CHROMIUM = "no chromium is found: run `make browser`, or leave these out with -m 'not browser'"
 
@@ -47,6 +47,7 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def browser() -> Iterator[Browser]:
     executable = shutil.which("chromium")
     assert executable is not None, NO_CHROMIUM
+    expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         # As root, as in containers, Chromium has no sandbox of its own. The map is drawn by the
         # processor, where there is no other one.
@@ -72,7 +73,6 @@ def page(context: BrowserContext) -> Iterator[Page]:
     The browser itself notes answers that are refusals: a test that provokes some names them in
     `page.provoked`.
     """
-    expect.set_options(timeout=WAIT_MS)
     opened = context.new_page()
     errors: list[str] = []
     provoked: list[str] = []

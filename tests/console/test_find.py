@@ -177,6 +177,27 @@ def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path
     assert all(name in texts for name in names)
 
 
+def test_followers_are_in_the_table_and_in_its_files(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=10&where=category~is~cooking")
+    expect(rows(page)).to_have_count(10)
+    expect(page.get_by_role("columnheader", name="Followers")).to_be_visible()
+    ids = page.locator(".results .id").all_inner_texts()
+    profile = service.client.get(f"/v1/streamers/{ids[0]}").json()["profile"]
+    followers = profile["attributes"]["followers"]
+    expect(rows(page).first).to_contain_text(f"{followers:,}")
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download CSV").click()
+    table = csv.DictReader(Path(downloading.value.path()).read_text("utf-8-sig").splitlines())
+    first = next(table)
+    assert (first["streamer_id"], first["followers"]) == (ids[0], str(followers))
+    # Nobody says how many follow: no column, and no warning of what the page itself asked for.
+    open_at(page, service, "#/find?like=copy-0&k=10&where=streamer_id~is~copy-1")
+    expect(rows(page)).to_have_count(1)
+    expect(page.get_by_role("columnheader", name="Followers")).to_have_count(0)
+    expect(page.locator(".notice")).to_have_count(0)
+
+
 def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service, "#/find?like=cooking-01&exclude=cooking-02&where=language~is~en")

@@ -40,7 +40,7 @@ PICTURES = {
     "find-dark": Picture(ASKED, "What each part adds", "dark"),
     "find-zh": Picture(ASKED, "各部分的贡献", language="zh"),
     "find-phone": Picture("find?like=kitchen-0&k=50&copies=no", "Where", size=PHONE),
-    "lists": Picture("lists?list=spring-campaign", "Spring campaign"),
+    "lists": Picture("lists?list=spring-campaign&rating=on", "Spring campaign"),
     "case": Picture("cases?case={case}", "Members, the surest first", size=TALL),
     "case-dark": Picture("cases?case={case}", "Members, the surest first", "dark", size=TALL),
     "alerts": Picture("alerts?list={watchlist}", "Amber again"),

@@ -1,11 +1,14 @@
 """A bundle, and services that run as processes of their own."""
 
+import asyncio
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import httpx
 import pytest
 import trustme
 from fastapi.testclient import TestClient
@@ -13,6 +16,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.settings import Settings
 from tests.bundles import DIM, write_bundle
+from tests.service import process
 from tests.service.process import Service
 from tests.service.valkey import Server
 
@@ -30,6 +34,12 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def authority() -> trustme.CA:
     """Signs certificates for any name; nobody else trusts it."""
     return trustme.CA()
+
+
+@pytest.fixture
+def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes are started as a person starts them, and are no forks of another one."""
+    monkeypatch.setattr(process, "parent_for", lambda _: None)
 
 
 @pytest.fixture
@@ -90,11 +100,27 @@ def client(running: TestClient) -> Iterator[TestClient]:
     """A service without streamers."""
     yield running
     while streamers := running.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]:
-        last = 0
-        for streamer in streamers:
-            answer = running.delete(f"/v1/streamers/{streamer['streamer_id']}")
-            last = answer.json()["sequence"]
-        wait_until_visible(running, last)
+        assert running.portal is not None
+        ids = [streamer["streamer_id"] for streamer in streamers]
+        wait_until_visible(running, running.portal.call(_delete, running, ids))
+
+
+async def _delete(running: TestClient, streamer_ids: list[str]) -> int:
+    """Delete some at a time, in the event loop of the service; the last sequence number.
+
+    One after the other, from another thread, would take as long as many a test.
+    """
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        await running.app({**scope, "state": running.app_state.copy()}, receive, send)
+
+    transport, last = httpx.ASGITransport(app), 0
+    async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        paths = [f"/v1/streamers/{quote(streamer_id, safe='')}" for streamer_id in streamer_ids]
+        for i in range(0, len(paths), 8):
+            for answer in await asyncio.gather(*map(client.delete, paths[i : i + 8])):
+                last = max(last, answer.raise_for_status().json()["sequence"])
+    return last
 
 
 def wait_until_visible(client: TestClient, sequence: int) -> None:

@@ -1,5 +1,6 @@
 """The service as a process of its own, as a person starts it."""
 
+import atexit
 import fcntl
 import json
 import os
@@ -8,8 +9,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
@@ -17,10 +19,13 @@ import httpx
 import psutil
 
 from tests.service.data_sets import NDJSON, json_line
+from tests.service.forking import ROOT, Forked, Parent
 
-ROOT = Path(__file__).parents[2]
 START_S = 60
 STOP_S = 30
+RUN_S = 240
+"""For a command that loads thousands, on a machine that does much else."""
+_TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
 
@@ -35,16 +40,72 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "service", *map(str, arguments)]
 
 
+class _Parents:
+    """The process whose forks have the environment of this one."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._environment: dict[str, str] = {}
+        self._parent: Parent | None = None
+        atexit.register(self.close)
+
+    def get(self) -> Parent:
+        """It; another one when the environment is another one, as libraries and tests change it."""
+        known = {k: v for k, v in environment().items() if k != _TEST}
+        with self._lock:
+            if self._parent is None or known != self._environment:
+                self.close()
+                self._environment, self._parent = known, Parent(known)
+            return self._parent
+
+    def close(self) -> None:
+        if self._parent is not None:
+            self._parent.close()
+
+
+_parents = _Parents()
+
+
+def parent_for(variables: Mapping[str, str]) -> Parent | None:
+    """Who forks a process with these variables; None: it has to import everything anew.
+
+    A fork has read what libraries read when they are imported, so others than the service's are for
+    new processes. Benchmarks measure those as well: a person starts no others.
+    """
+    are_settings = all(name.startswith("STREAMER_") or name == "REDIS_URL" for name in variables)
+    return _parents.get() if are_settings and _TEST in os.environ else None
+
+
 def run(*arguments: object, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one command of the service to its end."""
-    return subprocess.run(
-        command(*arguments),
+    argv = command(*arguments)
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        process = _start(argv, variables, output.fileno(), errors.fileno())
+        try:
+            status = process.wait(RUN_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+        output.seek(0)
+        errors.seek(0)
+        return subprocess.CompletedProcess(argv, status, output.read(), errors.read())
+
+
+def _start(
+    argv: list[str], variables: dict[str, str], output: int, errors: int
+) -> subprocess.Popen[bytes] | Forked:
+    """Start a command in a session of its own, so that a Ctrl-C at the tests does not reach it."""
+    environ = environment(**variables)
+    if argv[0] == sys.executable and (parent := parent_for(variables)):
+        return parent.start(argv[3:], environ, output, errors)
+    return subprocess.Popen(
+        argv,
         cwd=ROOT,
-        env=environment(**variables),
-        capture_output=True,
-        text=True,
-        timeout=START_S,
-        check=False,
+        env=environ,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
     )
 
 
@@ -72,12 +133,14 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
     return last
 
 
-def wait_until(condition: Callable[[], bool], what: str, timeout_s: float = 60) -> None:
+def wait_until(
+    condition: Callable[[], bool], what: str, timeout_s: float = 60, every_s: float = 0.02
+) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(0.01)
+        time.sleep(every_s)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -122,17 +185,13 @@ class Service:
         self._client: httpx.Client | None = None
         self._store: psutil.Process | None = None
         arguments = ("serve", "--bundle", bundle, "--data-dir", data_dir, "--port", port, *options)
+        limited = () if open_files is None else ("prlimit", f"--nofile={open_files}")
         with open(fd, "wb") as output:
-            # In a session of its own, so that a Ctrl-C at the tests does not reach it.
-            limited = () if open_files is None else ("prlimit", f"--nofile={open_files}")
-            self.process = subprocess.Popen(
+            self.process = _start(
                 [*limited, *command(*arguments)],
-                cwd=ROOT,
-                env=environment(**variables),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+                variables,
+                output.fileno(),
+                output.fileno(),
             )
 
     def __enter__(self) -> Self:
@@ -188,7 +247,7 @@ class Service:
         return answer.status_code == 200 and answer.json()["degraded_because"] is None
 
     def wait_until_ready(self) -> Self:
-        wait_until(self.is_ready, "the service is ready", START_S)
+        wait_until(self.is_ready, "the service is ready", START_S, every_s=0.05)
         return self
 
     def send(self, number: signal.Signals) -> None:

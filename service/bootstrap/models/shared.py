@@ -10,6 +10,7 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.tokens import Tokens
 from service.features.limits.limiter import SettledRateLimits
 from service.features.models.backfill import BackfillJobs
+from service.features.models.comparing.open_models import OpenModel
 from service.features.models.following import ModelFollower
 from service.features.models.records import Registry
 from service.features.similar.pages import Pages
@@ -38,6 +39,7 @@ class Shared:
         models: what this process holds of them.
         switch: the services of the model that serves.
         copies: forget what files of a model may have of streamers, for each that is open.
+        open_models: with their indexes, those that were opened last at the end.
     """
 
     settings: Settings
@@ -55,6 +57,7 @@ class Shared:
     models: ModelFollower
     switch: Switch
     copies: list[Callable[[], Awaitable[None]]]
+    open_models: list[OpenModel]
 
     def backfills(self, store: StreamerStore) -> BackfillJobs:
         """The kind of job that encodes what `store` holds for the next model."""
@@ -101,5 +104,6 @@ async def open_shared(
         RedisModels(store.client),
         models,
         Switch(),
+        [],
         [],
     )

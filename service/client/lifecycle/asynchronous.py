@@ -1,10 +1,11 @@
 """Models of the client. `generate.py` writes `synchronous.py` from this file."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from typing import Literal
 
 from service.client.async_transport import AsyncTransport
 from service.client.lifecycle import calls
-from service.client.models import JobOut, ModelVersionOut
+from service.client.models import ComparisonOut, FlipOut, JobOut, ModelVersionOut
 
 _SWITCH_S = 60.0
 
@@ -48,9 +49,59 @@ class AsyncModels:
         """Pause the backfill of a model where it stands."""
         return await self._transport.call(calls.act(model, "pause"), deadline_s)
 
-    async def promote(self, model: str, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
-        """Answer by a model that is ready, on all replicas."""
-        return await self._transport.call(calls.act(model, "promote"), deadline_s)
+    async def compare(
+        self, model: str, *, sample: int | None = None, deadline_s: float | None = None
+    ) -> JobOut:
+        """Have what people decided replayed against a model that is ready; the job.
+
+        Args:
+            model: its version.
+            sample: streamers whose neighbours are compared; None = as the service is set.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.compare(model, sample), deadline_s)
+
+    async def comparison(self, model: str, *, deadline_s: float | None = None) -> ComparisonOut:
+        """The report of the last comparison of a model."""
+        return await self._transport.call(calls.comparison(model), deadline_s)
+
+    async def flips(
+        self,
+        model: str,
+        kind: Literal["judgements", "verdicts", "alerts", "ratings"] = "judgements",
+        *,
+        limit: int = 100,
+        deadline_s: float | None = None,
+    ) -> AsyncGenerator[FlipOut, None]:
+        """Decisions of a kind that flip with a model, the lost ones first, page by page.
+
+        Args:
+            model: its version.
+            kind: of the decisions.
+            limit: of a page.
+            deadline_s: of each page.
+        """
+        cursor: str | None = None
+        while True:
+            call = calls.flips(model, kind, cursor, limit)
+            page = await self._transport.call(call, deadline_s)
+            for flip in page.flips:
+                yield flip
+            if page.next_cursor is None:
+                return
+            cursor = page.next_cursor
+
+    async def promote(
+        self, model: str, *, force: bool = False, deadline_s: float = _SWITCH_S
+    ) -> ModelVersionOut:
+        """Answer by a model that is ready, on all replicas.
+
+        Args:
+            model: its version.
+            force: although what people decided stands against it, or was not replayed.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.promote(model, force=force), deadline_s)
 
     async def roll_back(self, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
         """Answer by the model that was active before."""

@@ -6,7 +6,13 @@ from urllib.parse import quote
 from pydantic_core import to_json
 
 from service.client.calls import Call, params_of, reader_of
-from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
+from service.client.models import (
+    ComparisonOut,
+    FlipPage,
+    JobOut,
+    ModelVersionOut,
+    ModelVersionsOut,
+)
 
 _MODELS = "/v1/models"
 
@@ -35,8 +41,33 @@ def backfill(name: str, streamers_per_s: float | None) -> Call[JobOut]:
     return Call("POST", path, reader_of(JobOut), params=params, statuses=statuses)
 
 
+def compare(name: str, sample: int | None) -> Call[JobOut]:
+    """`POST /v1/models/{model_id}:compare`."""
+    path, statuses = f"{_at(name)}:compare", frozenset({202})
+    params = params_of(sample=sample)
+    return Call("POST", path, reader_of(JobOut), params=params, statuses=statuses)
+
+
+def comparison(name: str) -> Call[ComparisonOut]:
+    """`GET /v1/models/{model_id}/comparison`."""
+    return Call("GET", f"{_at(name)}/comparison", reader_of(ComparisonOut))
+
+
+def flips(name: str, kind: str, cursor: str | None, limit: int) -> Call[FlipPage]:
+    """`GET /v1/models/{model_id}/comparison/flips`."""
+    params = params_of(kind=kind, cursor=cursor, limit=limit)
+    return Call("GET", f"{_at(name)}/comparison/flips", reader_of(FlipPage), params=params)
+
+
+def promote(name: str, *, force: bool) -> Call[ModelVersionOut]:
+    """`POST /v1/models/{model_id}:promote`; sent twice, it would be refused."""
+    path, params = f"{_at(name)}:promote", params_of(force=force)
+    reader = reader_of(ModelVersionOut)
+    return Call("POST", path, reader, params=params, is_repeatable=False)
+
+
 def act(name: str, action: str) -> Call[ModelVersionOut]:
-    """`POST /v1/models/{model_id}:ACTION`; a promotion sent twice would be refused."""
+    """`POST /v1/models/{model_id}:ACTION`; sent twice, it may be refused."""
     path = f"{_at(name)}:{action}"
     return Call("POST", path, reader_of(ModelVersionOut), is_repeatable=action == "pause")
 

@@ -15,6 +15,7 @@ from service.errors import StreamerNotFound
 from service.features.cases.keeping import KeptCases
 from service.features.layouts.storing import StoredLayouts
 from service.features.lists.forgetting import forget as forget_lists
+from service.features.models.comparing.keeping import Comparisons
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
 from service.features.spaces.erasing import erase_streamer
@@ -54,6 +55,7 @@ async def _run(args: argparse.Namespace) -> int:
             KeptCases(store.documents, lanes).erase,
             SeedCopies(store.documents).erase,
             StoredLayouts(store.documents, lanes).erase,
+            Comparisons(store.documents).erase,
         )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         outreach = partial(forget, store.documents)

@@ -1,10 +1,12 @@
 """`models`: change the model of a running service without a stop."""
 
 import argparse
+import sys
 from collections.abc import Sequence
 
 from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 from service.commands.answers import Cell, print_rows
+from service.commands.lifecycle import comparing
 from service.commands.questions.asking import add_common, ask
 
 _COLUMNS = ["model", "state", "folder", "done", "total", "eta_s", "replicas", "indexed", "serving"]
@@ -27,7 +29,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--pace", type=_pace, metavar="N", help="at most so many streamers a second"
     )
     add("pause", "pause the backfill of a model", "MODEL")
-    add("promote", "answer by a model that is ready, on all replicas", "MODEL")
+    compare = add("compare", "replay what people decided against a model that is ready", "MODEL")
+    flips = add("flips", "decisions that flip with a model, the lost ones first", "MODEL")
+    comparing.add_arguments(compare, flips)
+    promote = add("promote", "answer by a model that is ready, on all replicas", "MODEL")
+    promote.add_argument(
+        "--force",
+        action="store_true",
+        help="although what people decided stands against it, or was not replayed",
+    )
     add("rollback", "answer by the model that was active before")
     add("retire", "keep a model no longer beside the active one", "MODEL")
     for action in actions.choices.values():
@@ -62,8 +72,16 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.action == "pause":
         return ask(args, lambda client: client.models.pause(args.model), _show_one)
+    if args.action == "compare":
+        return comparing.compare(args)
+    if args.action == "flips":
+        return comparing.flips(args)
     if args.action == "promote":
-        return ask(args, lambda client: client.models.promote(args.model), _show_one)
+        return ask(
+            args,
+            lambda client: client.models.promote(args.model, force=args.force),
+            _show_promoted,
+        )
     if args.action == "rollback":
         return ask(args, lambda client: client.models.roll_back(), _show_one)
     return ask(args, lambda client: client.models.retire(args.model), _show_one)
@@ -91,6 +109,12 @@ def _show(models: Sequence[ModelVersionOut]) -> None:
 
 
 def _show_one(model: ModelVersionOut) -> None:
+    _show([model])
+
+
+def _show_promoted(model: ModelVersionOut) -> None:
+    for warning in model.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     _show([model])
 
 

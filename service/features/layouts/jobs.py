@@ -98,11 +98,13 @@ class LayoutJobs(Kind):
         kept = record
         await persist(lambda: self._layouts.publish(kept))
         await self._placed(job, kept)
-        shared = kept.registration
+        count, shared = index.count, kept.registration
+        done = kept.fitted + count
+        await job.advance({"layout_id": kept.layout_id}, done, done)
         return {
             "layout_id": kept.layout_id,
             "fitted": kept.fitted,
-            "streamers": index.count,
+            "streamers": count,
             "took_s": kept.took_s,
             "shared": 0 if shared is None else shared.shared,
             "residual": None if shared is None else shared.residual,

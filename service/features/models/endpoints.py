@@ -6,6 +6,7 @@ from fastapi import APIRouter, Depends, Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
+    ModelGateFailed,
     ModelNotEverywhere,
     ModelNotFound,
     ModelStateConflict,
@@ -16,6 +17,7 @@ from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.schemas import QUEUED, JobOut
 from service.features.jobs.shown import job_out
 from service.features.models.backfill import KIND
+from service.features.models.comparing.schemas import GateOut
 from service.features.models.schemas import (
     ModelVersionOut,
     ModelVersionsOut,
@@ -74,6 +76,8 @@ def _model_out(shown: ShownModel) -> ModelVersionOut:
         registered_at=record and record.registered_at,
         backfill=shown.job and job_out(shown.job),
         replicas=replicas,
+        gate=shown.gate and GateOut(state=shown.gate.state, reasons=list(shown.gate.reasons)),
+        warnings=list(shown.warnings),
     )
 
 
@@ -177,18 +181,28 @@ async def pause_backfill(
     operation_id="promote_model",
     summary="Answer by a model that is ready, on all replicas",
     dependencies=[requires("admin")],
-    responses=responses(*STORE, StoreFull, ModelNotFound, ModelStateConflict, ModelNotEverywhere),
+    responses=responses(
+        *STORE, StoreFull, ModelNotFound, ModelStateConflict, ModelNotEverywhere, ModelGateFailed
+    ),
 )
 async def promote_model(
-    models: CurrentModels, audit: CurrentAudit, model_id: ModelPath
+    models: CurrentModels,
+    audit: CurrentAudit,
+    model_id: ModelPath,
+    force: Annotated[
+        bool,
+        Query(description="Although what people decided stands against it, or was not replayed."),
+    ] = False,
 ) -> ModelVersionOut:
     """Model, index, thresholds, calibration and parameters of the evidence change at once.
 
-    A question in flight is answered by the model with which it began. The model that was active
-    stays ready, and writes are encoded for both, until it is retired.
+    Refused where decisions of people are stored and `:compare` was not asked, or found that too
+    many of them flip; `warnings` says what could not be checked. A question in flight is answered
+    by the model with which it began. The model that was active stays ready, and writes are encoded
+    for both, until it is retired.
     """
-    audit.about(action="promote model")
-    return _model_out(await models.promote(model_id))
+    audit.about(action="force model promotion" if force else "promote model")
+    return _model_out(await models.promote(model_id, is_forced=force))
 
 
 @router.post(

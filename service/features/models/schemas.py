@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field
 
 from service.features.jobs.schemas import JobOut
+from service.features.models.comparing.schemas import GateOut
 from service.http.schemas import Request, Response, with_nulls
 
 EXAMPLE: dict[str, Any] = {
@@ -26,6 +27,8 @@ EXAMPLE: dict[str, Any] = {
             "serves": True,
         }
     ],
+    "gate": None,
+    "warnings": [],
 }
 
 
@@ -79,6 +82,13 @@ class ModelVersionOut(Response):
     backfill: Annotated[JobOut | None, Field(description="The last one, with pace and time left.")]
     replicas: Annotated[
         list[ReplicaOut], Field(description="Those that were heard of in the last seconds.")
+    ]
+    gate: Annotated[
+        GateOut | None,
+        Field(description="Of a model that is ready: whether what people decided lets it through."),
+    ]
+    warnings: Annotated[
+        list[str], Field(description="Of a promotion: what the gate could not check.")
     ]
 
 

@@ -10,6 +10,7 @@ from service.errors import JobNotFound, ModelNotFound, ModelStateConflict
 from service.features.jobs.service import Jobs
 from service.features.models.backfill import KIND, missing_on
 from service.features.models.bundles import check_compatible
+from service.features.models.comparing.service import Comparing, Verdict
 from service.features.models.following import ModelFollower
 from service.features.models.records import RegisteredModel, Registry
 from service.store.jobs import Job
@@ -32,6 +33,8 @@ class ShownModel:
         record: of its registration; None of a model that only the settings name.
         job: its last backfill, while that is kept.
         replicas: what each replica holds, by name.
+        gate: what it says of a model that is ready; None of others.
+        warnings: what a promotion should be warned of.
     """
 
     model_version: str
@@ -39,6 +42,8 @@ class ShownModel:
     record: RegisteredModel | None
     job: Job | None
     replicas: Mapping[str, Mapping[str, Any]]
+    gate: Verdict | None = None
+    warnings: Sequence[str] = ()
 
 
 class Models:
@@ -50,6 +55,7 @@ class Models:
         store: ModelStore,
         follower: ModelFollower,
         jobs: Jobs,
+        comparing: Comparing,
     ) -> None:
         """Change models.
 
@@ -58,11 +64,13 @@ class Models:
             store: which model serves.
             follower: what this replica holds.
             jobs: where backfills are queued.
+            comparing: the gate of promotions.
         """
         self._registry = registry
         self._store = store
         self._follower = follower
         self._jobs = jobs
+        self.comparing = comparing
 
     async def all(self) -> Sequence[ShownModel]:
         """All that are registered, and the one that serves; in order of their registration."""
@@ -173,12 +181,13 @@ class Models:
         await self._jobs.cancel(job.job_id)
         return await self.get(model_version)
 
-    async def promote(self, model_version: str) -> ShownModel:
+    async def promote(self, model_version: str, *, is_forced: bool = False) -> ShownModel:
         """Answer by a model that is ready, on all replicas.
 
         Raises:
             ModelNotFound: it is not registered.
             ModelStateConflict: it is active already, or not ready.
+            ModelGateFailed: what people decided stands against it, and it is not forced.
             ModelNotEverywhere: a replica has not its index yet, or misses its bundle.
         """
         pointer = await self._store.pointer()
@@ -189,8 +198,11 @@ class Models:
             raise ModelStateConflict(
                 f"model {model_version!r} is {state}: only a model that is ready can be promoted"
             )
+        record = await self._registry.get(model_version)
+        sha256 = "" if record is None else record.sha256
+        warnings = await self.comparing.check(pointer, sha256, is_forced=is_forced)
         await self._swap(pointer)
-        return await self.get(model_version)
+        return replace(await self.get(model_version), warnings=warnings)
 
     async def roll_back(self, once: Once | None = None) -> ShownModel:
         """Answer by the model that is kept beside the active one, as before the promotion.
@@ -307,4 +319,7 @@ class Models:
         elif record is not None and record.retired:
             state = "retired"
         job = None if record is None else await self._job(record)
-        return ShownModel(name, state, record, job, replicas)
+        gate = None
+        if state == "ready":
+            gate = await self.comparing.verdict(pointer, "" if record is None else record.sha256)
+        return ShownModel(name, state, record, job, replicas, gate)

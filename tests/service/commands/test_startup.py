@@ -23,7 +23,7 @@ from tests.bundles import DIM, write_bundle, write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("new_processes")]
 
 
 def refusal(bundle: Path, data_dir: Path, *options: object, **variables: str) -> str:

@@ -28,7 +28,7 @@ from tests.service.process import (
     wait_until,
 )
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("new_processes")]
 
 SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""

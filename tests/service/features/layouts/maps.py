@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tests.bundles import DIM, TOPICS
-from tests.service.conftest import put
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.features.transfers.waiting import FINISHED, submitted
 from tests.service.process import wait_until
 
@@ -30,11 +30,16 @@ def profile_of(topic: str, i: int) -> dict[str, Any]:
 
 def store(client: Client, each: int = 12) -> None:
     """Store so many streamers of each topic; they are in the index when this returns."""
-    last = 0
-    for topic in TOPICS:
-        for i in range(each):
-            last = put(client, f"{topic}-{i:02}", **profile_of(topic, i))
-    until_indexed(client, last)
+    profiles = [
+        {"streamer_id": f"{topic}-{i:02}", **profile_of(topic, i)}
+        for topic in TOPICS
+        for i in range(each)
+    ]
+    lines = "".join(map(json_line, profiles))
+    answer = client.post("/v1/streamers:bulk", content=lines, headers=NDJSON).raise_for_status()
+    written = [json.loads(line) for line in answer.content.split(b"\n") if line]
+    assert [line["streamer_id"] for line in written] == [one["streamer_id"] for one in profiles]
+    until_indexed(client, max(line["sequence"] for line in written))
 
 
 def until_indexed(client: Client, sequence: int) -> None:
@@ -55,7 +60,7 @@ def ended(client: Client, path: str) -> dict[str, Any]:
         job.update(client.get(path).raise_for_status().json())
         return job["state"] in FINISHED
 
-    wait_until(look, "the fit has ended", FIT_S)
+    wait_until(look, "the fit has ended", FIT_S, every_s=0.2)
     return job
 
 
@@ -63,6 +68,8 @@ def fitted(client: Client) -> dict[str, Any]:
     """Fit a layout; the job's result."""
     job = ended(client, submitted(client.post("/v1/layouts:fit")))
     assert job["state"] == "succeeded", job
+    whole = job["result"]["fitted"] + job["result"]["streamers"]
+    assert (job["progress"]["done"], job["progress"]["total"]) == (whole, whole)
     return job["result"]
 
 

@@ -4,19 +4,15 @@ import csv
 import json
 import random
 import tracemalloc
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import pytest
 from numpy.typing import NDArray
-from onnx import numpy_helper
 
-from model_export.contract.bundle import ENCODER, MANIFEST, Bundle, file_entry
+from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Calibration, ScoreCalibration
-from model_export.contract.text import label_token, text_tokens
 from model_export.contract.vocabulary import Vocabulary
 from service.__main__ import main
 from service.features.release import gates
@@ -25,12 +21,12 @@ from service.features.release.gates import FEWEST, Thresholds
 from service.features.release.held_out import MIN_SHARED, HeldOut, held_out
 from service.features.release.pairs import PairScores
 from service.features.release.service import check_release
-from tests.bundles import CALIBRATION, TOPICS, curve, write_bundle, write_manifest
+from tests.bundles import CALIBRATION, TOPICS, curve
+from tests.planted import Table, constant, learned, model, shuffled
 from tests.service.data_sets import json_line
 from training.disguises import copy_of
 from training.teachers import id_embeddings
 
-Table = NDArray[np.float32]
 DISGUISES = ("zero_width", "full_width", "spaced")
 
 
@@ -75,54 +71,6 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     written(folder, "labels", ["streamer_id", "label"], labels)
     written(folder, "splits", ["streamer_id", "split"], splits)
     written(folder, "duplicates", ["streamer_id", "group", "disguise"], duplicates)
-    return folder
-
-
-def learned(table: Table, words: Vocabulary) -> Table:
-    """A table whose words of one topic have similar vectors."""
-    rng = np.random.default_rng(1)
-    number = {token: i for i, token in enumerate(words.tokens, start=1)}
-    for topic, text in TOPICS.items():
-        center = rng.standard_normal(table.shape[1])
-        tokens = {*text_tokens(f"{topic} {text}")}
-        for tag in (topic, *text.split()):
-            tokens.update(label_token("t", tag))
-        for token in tokens & number.keys():
-            table[number[token]] = center + 0.8 * rng.standard_normal(table.shape[1])
-    return table
-
-
-def shuffled(table: Table, words: Vocabulary) -> Table:
-    """As if rows and words had been mixed up after the training."""
-    found, known = learned(table, words), len(words.tokens)
-    found[1 : 1 + known] = found[1 + np.random.default_rng(2).permutation(known)]
-    return found
-
-
-def constant(table: Table, words: Vocabulary) -> Table:
-    """As if the training had collapsed: any profile gets one vector, almost."""
-    table[1 : 1 + len(words.tokens)] += 100
-    return table
-
-
-def model(
-    folder: Path,
-    change: Callable[[Table, Vocabulary], Table],
-    calibration: Calibration | None = CALIBRATION,
-) -> Path:
-    """A bundle, whole and self-consistent, with another table of tokens."""
-    write_bundle(folder, calibration=calibration)
-    words = Bundle(folder).featurizer.vocabulary
-    graph = onnx.load_model_from_string((folder / ENCODER).read_bytes())
-    for tensor in graph.graph.initializer:
-        if tensor.name == "table":
-            table = change(numpy_helper.to_array(tensor).copy(), words)
-            tensor.CopyFrom(numpy_helper.from_array(table.astype(np.float32), "table"))
-    content = graph.SerializeToString()
-    (folder / ENCODER).write_bytes(content)
-    manifest = json.loads((folder / MANIFEST).read_text())
-    manifest["files"][ENCODER] = file_entry(content).model_dump()
-    write_manifest(folder, manifest)
     return folder
 
 

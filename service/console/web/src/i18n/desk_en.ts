@@ -99,7 +99,7 @@ export const deskEn = {
   "run.key.cancel": "Keep it",
   "run.keys.none": "No keys",
   "run.keys.none.remedy":
-    "Without a key the service answers to this machine alone. Create an admin key first.",
+    "The key of the settings is not listed. Without any, the service answers to this machine alone: create an admin key first.",
   "run.when": "When",
   "run.who": "Key",
   "run.what": "What",

@@ -100,7 +100,8 @@ export const deskZh: Record<keyof typeof deskEn, string> = {
   "run.key.rotated": "之前的文本还可使用一天。",
   "run.key.cancel": "保留",
   "run.keys.none": "没有密钥",
-  "run.keys.none.remedy": "没有密钥时服务只回答本机。请先新建管理员密钥。",
+  "run.keys.none.remedy":
+    "设置中的密钥不在此列出。没有任何密钥时服务只回答本机：请先新建管理员密钥。",
   "run.when": "时间",
   "run.who": "密钥",
   "run.what": "操作",

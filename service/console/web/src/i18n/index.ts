@@ -5,6 +5,8 @@ import { casesZh } from "./cases_zh";
 import { deskEn } from "./desk_en";
 import { deskZh } from "./desk_zh";
 import { en } from "./en";
+import { evidenceEn } from "./evidence_en";
+import { evidenceZh } from "./evidence_zh";
 import { findEn } from "./find_en";
 import { findZh } from "./find_zh";
 import { mapEn } from "./map/en";
@@ -14,8 +16,8 @@ import { newcomerZh } from "./newcomer_zh";
 import { zh } from "./zh";
 
 const TEXTS = {
-  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn, ...mapEn },
-  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh, ...mapZh },
+  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn, ...evidenceEn, ...mapEn },
+  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh, ...evidenceZh, ...mapZh },
 };
 export type Text = keyof typeof TEXTS.en;
 

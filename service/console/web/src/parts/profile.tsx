@@ -134,7 +134,7 @@ export function Modalities({ states }: { states: Record<string, string> }) {
     <ul class="modalities">
       {Object.entries(states).map(([name, state]) => (
         <li key={name} class={`modality ${state}`} title={named("state", `${state}.help`)}>
-          {name} <span class="modality-state">{named("state", state)}</span>
+          {named("modality", name)} <span class="modality-state">{named("state", state)}</span>
         </li>
       ))}
     </ul>

@@ -101,17 +101,21 @@ function signed(bits: number): string {
   return bits >= 0.05 ? `+${text}` : text;
 }
 
+/** Which disguises were undone to see that both say the same. */
+export function undone(disguises: readonly string[]): string {
+  const names = disguises.map((one) => named("disguise", one)).join(", ");
+  return t("compare.undone", { names });
+}
+
 function Evidence({ channel }: { channel: Channel }) {
   const state = named("compare", channel.state);
   return (
     <>
       <span class="quiet">
         {state}
-        {channel.level && ` · ${channel.level}`}
+        {channel.level && ` · ${named("level", channel.level)}`}
       </span>
-      {channel.disguises.length > 0 && (
-        <span class="disguise">{t("compare.undone", { names: channel.disguises.join(", ") })}</span>
-      )}
+      {channel.disguises.length > 0 && <span class="disguise">{undone(channel.disguises)}</span>}
       {channel.quotes.slice(0, MOST_QUOTES).map((quote, i) => (
         <div key={i} class="quotes">
           <Quote words={quote.a} source={quote.a_source} />

@@ -12,6 +12,7 @@ const KEYS: [string[], Text][] = [
   [["y", "n", "u"], "keys.decide"],
   [["0", "1", "2", "3"], "keys.rate"],
   [["m"], "keys.note"],
+  [["c"], "keys.fold"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],
   [["l"], "keys.list"],

@@ -42,7 +42,7 @@ export function Board({ id }: { id: string }) {
   const [differences, setDifferences] = useState<Differences | null>(null);
   const [started, setStarted] = useState<string | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
-  const { act, wrong, forget, acting, press } = useActing();
+  const { act, wrong, forget, press } = useActing();
   // Also one that somebody else began, or this page before it was loaded anew.
   const jobId = started ?? value?.job_id ?? null;
   const job = useFollowing(jobId, (end) => {
@@ -123,7 +123,6 @@ export function Board({ id }: { id: string }) {
     return <Problem failure={failure} again={again} />;
   }
   if (!value) return <Loading />;
-  const isBusy = acting || jobId !== null;
   return (
     <>
       <h2>
@@ -148,7 +147,7 @@ export function Board({ id }: { id: string }) {
           decide={decide}
           focusMember={() => focus(at)}
         />
-        <button type="button" class="plain" disabled={isBusy} onClick={() => void undo()}>
+        <button {...press(undo)} class="plain" disabled={jobId !== null}>
           {t("dup.undo")} <kbd>z</kbd>
         </button>
         <span class="spring" />

@@ -8,6 +8,7 @@ import { Profile, Name } from "../../parts/profile";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict, Waterfall } from "../../parts/waterfall";
 import { changed, go, hrefOf, place } from "../../state/location";
+import { StreamerField } from "../find/streamer_field";
 
 export default function ComparePage() {
   const { params } = place.value;
@@ -85,17 +86,15 @@ function Pair(props: { a: string; b: string }) {
           ["b", b, setB],
         ] as const
       ).map(([name, value, set]) => (
-        <label key={name}>
-          {t(`compare.${name}`)}
-          <input
-            data-search={name === "a" ? "" : undefined}
-            required
-            spellcheck={false}
-            maxLength={128}
-            value={value}
-            onInput={(event) => set(event.currentTarget.value)}
-          />
-        </label>
+        <StreamerField
+          key={name}
+          name={name}
+          label={t(`compare.${name}`)}
+          value={value}
+          isSearch={name === "a"}
+          isRequired
+          set={set}
+        />
       ))}
       <button type="submit" class="primary">
         {t("compare.enter")}

@@ -103,12 +103,7 @@ export function Review({ groupId }: { groupId: string }) {
             {t("dup.skip")} <kbd>j</kbd>
           </button>
         )}
-        <button
-          type="button"
-          class="plain"
-          disabled={!steps.length || acting}
-          onClick={() => void undo()}
-        >
+        <button {...press(undo)} class="plain" aria-disabled={!steps.length || acting}>
           {t("dup.undo")} <kbd>z</kbd>
         </button>
       </div>

@@ -5,13 +5,23 @@ import type { Failure } from "../../api/client";
 import { number, t } from "../../i18n";
 import { RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
+import { isFirst } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { changed, go, place } from "../../state/location";
 import { ratedOf, useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Filters } from "./filters";
 import { Panel } from "./panel";
-import { bodyOf, change, COUNTS, find, questionOf, SPREADS, type Found } from "./question";
+import {
+  bodyOf,
+  change,
+  COUNTS,
+  find,
+  questionOf,
+  SPREADS,
+  warningsOf,
+  type Found,
+} from "./question";
 import { Results } from "./results";
 import { Seeds } from "./seeds";
 import { Shelf } from "./shelf";
@@ -74,7 +84,7 @@ export function FindPage() {
             {question.exclude.length > 0 && (
               <p class="notice">
                 {t("find.excluded", { n: question.exclude.length })}{" "}
-                <button type="button" class="plain" onClick={undo}>
+                <button type="button" class="plain" onClick={(event) => isFirst(event) && undo()}>
                   {t("find.exclude.undo")} <kbd>z</kbd>
                 </button>
               </p>
@@ -199,7 +209,7 @@ function Ask({ found }: { found: Found | null }) {
 function Warnings({ found }: { found: Found }) {
   return (
     <>
-      {(found.warnings ?? []).map((warning) => (
+      {warningsOf(found).map((warning) => (
         <p key={warning} class="notice">
           <bdi class="words">{warning}</bdi>
         </p>

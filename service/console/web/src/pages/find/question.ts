@@ -120,7 +120,8 @@ export function filterOf(
   return must.length || must_not.length ? { must, must_not } : null;
 }
 
-const FIELDS = ["name", "category", "language"];
+/** Columns of the table and of its files. */
+const FIELDS = ["name", "category", "language", "followers"];
 
 /** The request; `among`: nobody but these. */
 export function bodyOf(
@@ -151,6 +152,12 @@ export function bodyOf(
     fields: FIELDS,
     language: language.value,
   } as Body;
+}
+
+/** Without those that some column of the page's own choice is empty. */
+export function warningsOf(answer: Answer): string[] {
+  const empty = FIELDS.map((field) => `fields: no streamer of the list has '${field}'`);
+  return answer.warnings.filter((warning) => !empty.includes(warning));
 }
 
 export interface Found extends Answer {

@@ -1,6 +1,7 @@
 /** Why a streamer was found: in a line, and in full. */
 import type { Schemas } from "../../api/client";
 import { named, t } from "../../i18n";
+import { undone } from "../../parts/waterfall";
 import { Words } from "../../parts/words";
 
 export type Reasons = Schemas["ReasonsOut"];
@@ -29,7 +30,7 @@ function mostly(reasons: Reasons): string {
   const parts = contributions(reasons)
     .filter(([, share]) => share > 0)
     .slice(0, 2)
-    .map(([name, share]) => `${name} ${share.toFixed(2)}`);
+    .map(([name, share]) => `${named("modality", name)} ${share.toFixed(2)}`);
   return parts.length ? t("why.mostly", { parts: parts.join(", ") }) : "";
 }
 
@@ -91,7 +92,7 @@ export function ReasonsInFull({ reasons }: { reasons: Reasons }) {
           <ul class="shares">
             {parts.map(([name, share]) => (
               <li key={name}>
-                <span>{name}</span>
+                <span>{named("modality", name)}</span>
                 <span class="share" aria-hidden="true">
                   <span
                     class={`bar ${share < 0 ? "against" : "for"}`}
@@ -115,9 +116,7 @@ function Same({ value }: { value: Shared }) {
   return (
     <>
       <Words value={toldOf(value)} />
-      {disguises.length > 0 && (
-        <span class="disguise">{t("compare.undone", { names: disguises.join(", ") })}</span>
-      )}
+      {disguises.length > 0 && <span class="disguise">{undone(disguises)}</span>}
     </>
   );
 }

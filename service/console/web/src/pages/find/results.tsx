@@ -3,6 +3,7 @@ import { percent, t } from "../../i18n";
 import { isRated, RatingChoice } from "../../rating/shown";
 import { Words } from "../../parts/words";
 import type { RatingOf } from "../../rating/given";
+import { Followers, FollowersHead, haveFollowers } from "./followers";
 import type { Hit } from "./question";
 import { ReasonsLine } from "./reasons";
 
@@ -33,6 +34,7 @@ export function textsOf(hit: Hit): Record<string, string> {
 export function Results(props: Props) {
   const { hits, selected, select } = props;
   const end = endOf(hits);
+  const hasFollowers = haveFollowers(hits);
   const isAll = hits.every((hit) => selected.has(hit.streamer_id));
   return (
     <table class="results">
@@ -66,6 +68,7 @@ export function Results(props: Props) {
           <th scope="col" class="wide">
             {t("find.kind")}
           </th>
+          {hasFollowers && <FollowersHead />}
           <th scope="col">{t("find.why")}</th>
         </tr>
       </thead>
@@ -73,17 +76,26 @@ export function Results(props: Props) {
         {hits.map((hit, row) => [
           row === end && (
             <tr key="end" class="end">
-              <td colSpan={isRated(props.rating) ? 8 : 7}>{t("find.ends")}</td>
+              <td colSpan={7 + Number(isRated(props.rating)) + Number(hasFollowers)}>
+                {t("find.ends")}
+              </td>
             </tr>
           ),
-          <Row key={hit.streamer_id} hit={hit} row={row} list={props} />,
+          <Row
+            key={hit.streamer_id}
+            hit={hit}
+            row={row}
+            list={props}
+            hasFollowers={hasFollowers}
+          />,
         ])}
       </tbody>
     </table>
   );
 }
 
-function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
+function Row(props: { hit: Hit; row: number; list: Props; hasFollowers: boolean }) {
+  const { hit, row, list } = props;
   const id = hit.streamer_id;
   const { name, category, language } = textsOf(hit);
   const classes = [row === list.current && "current", id === list.opened && "opened"];
@@ -133,6 +145,7 @@ function Row({ hit, row, list }: { hit: Hit; row: number; list: Props }) {
           </span>
         )}
       </td>
+      {props.hasFollowers && <Followers row={hit} />}
       <td>
         {hit.reasons ? <ReasonsLine reasons={hit.reasons} /> : <Words value={hit.why ?? ""} />}
         {hit.copies.length > 0 && (

@@ -7,6 +7,7 @@ import { Words } from "../../parts/words";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
 import { ratedOf, useRating, type RatingOf } from "../../rating/given";
+import { Followers, FollowersHead, haveFollowers } from "../find/followers";
 
 type Row = Schemas["ListRowOut"];
 const AT_ONCE = 500;
@@ -65,6 +66,7 @@ function Table(props: {
   setCurrent: (row: number) => void;
 }) {
   const { rows, isCompared, rating } = props;
+  const hasFollowers = haveFollowers(rows);
   return (
     <table class="results">
       <caption class="unseen">{t("list.found", { n: rows.length })}</caption>
@@ -84,6 +86,7 @@ function Table(props: {
           <th scope="col" class="wide">
             {t("find.kind")}
           </th>
+          {hasFollowers && <FollowersHead />}
           <th scope="col">{t("find.why")}</th>
         </tr>
       </thead>
@@ -112,6 +115,7 @@ function Table(props: {
             <td class="wide">
               <Words value={textOf(row, "category")} />
             </td>
+            {hasFollowers && <Followers row={row} />}
             <td>
               <Words value={row.why ?? ""} />
               {row.copies.length > 0 && (

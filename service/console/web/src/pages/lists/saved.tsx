@@ -14,6 +14,7 @@ import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
+import { warningsOf } from "../find/question";
 import { Rows } from "./rows";
 
 type Answer = Schemas["ListAnswerOut"];
@@ -130,7 +131,7 @@ export function SavedList({ name }: { name: string }) {
                 run: answer.provenance.previous_run,
               })}`}
           </p>
-          {answer.warnings.map((warning) => (
+          {warningsOf(answer).map((warning) => (
             <p key={warning} class="notice words">
               {warning}
             </p>

@@ -8,6 +8,7 @@ import { Modalities, Name } from "../../parts/profile";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { changed, go, hrefOf, place } from "../../state/location";
+import { StreamerField } from "../find/streamer_field";
 
 type Placed = Schemas["ColdStartOut"];
 const NEIGHBOURS = 20;
@@ -64,16 +65,18 @@ function Newcomer(props: { id: string; take: (id: string, text: string) => void 
         }
       }}
     >
-      <label>
-        {t("new.id")}{" "}
-        <input
-          data-search=""
-          maxLength={128}
-          spellcheck={false}
-          value={id}
-          onInput={(event) => setId(event.currentTarget.value)}
-        />
-      </label>
+      <StreamerField
+        name="newcomer"
+        label={t("new.id")}
+        value={id}
+        isSearch
+        isRequired={false}
+        set={setId}
+        take={(chosen) => {
+          setText("");
+          props.take(chosen, "");
+        }}
+      />
       <span>{t("new.or")}</span>
       <label class="wider">
         {t("new.profile")}{" "}

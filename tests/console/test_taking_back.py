@@ -1,0 +1,71 @@
+"""Take back: by a double click one thing is taken back, and not the one before it as well."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.console.conftest import open_at, serving
+from tests.console.desks import click_again
+from tests.console.test_cases import case_of
+from tests.console.test_duplicates import group_of_copies, judgements
+from tests.console.test_find import rows
+from tests.console.test_once import look_at_jobs, sent
+from tests.service.process import Service
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    yield from serving(tmp_path_factory.mktemp("taking-back"))
+
+
+def test_one_verdict_is_taken_back_by_a_double_click(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    case_id = case_of(service, "taken back", "copy-0")
+    open_at(page, service, f"#/cases?case={case_id}")
+    members = page.locator(".members tbody tr")
+    expect(members).to_have_count(3)
+    for row in range(2):
+        page.keyboard.press("y")
+        expect(members.nth(row)).to_contain_text("Confirmed")
+        expect(page.get_by_role("button", name="Take back")).to_be_enabled()
+    undone = sent(page, f"/v1/cases/{case_id}:undo")
+    button = page.get_by_role("button", name="Take back")
+    button.click()
+    expect(members.nth(1)).not_to_contain_text("Confirmed")
+    expect(button).to_be_enabled()
+    click_again(page, button)
+    look_at_jobs(page, service)
+    assert len(undone) == 1
+    found = service.client.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
+    assert len(found) == 1
+
+
+def test_one_judgement_is_taken_back_by_a_double_click(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    group = group_of_copies(service)
+    open_at(page, service, f"#/duplicates?group={group}")
+    expect(page.get_by_text("Pair 1 of")).to_be_visible()
+    said = page.get_by_role("status")
+    for key, told in (("x", ": Same"), ("u", ": Unsure")):
+        page.keyboard.press(key)
+        expect(said.filter(has_text=told)).to_be_visible()
+    button = page.get_by_role("button", name="Take back")
+    expect(button).to_be_enabled()
+    button.click()
+    expect(said.filter(has_text="Taken back")).to_be_visible()
+    expect(button).to_be_enabled()
+    click_again(page, button)
+    look_at_jobs(page, service)
+    assert list(judgements(service).values()) == ["same"]
+
+
+def test_one_exclusion_is_taken_back_by_a_double_click(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    open_at(page, service, "#/find?like=cooking-01&k=10&exclude=music-01,music-02")
+    expect(page.get_by_text("2 excluded")).to_be_visible()
+    page.get_by_role("button", name="Undo").dblclick()
+    expect(page.get_by_text("1 excluded")).to_be_visible()
+    expect(rows(page)).to_have_count(10)
+    assert "exclude=music-01" in page.url
+    assert "music-02" not in page.url

@@ -1,0 +1,53 @@
+"""`models compare`, `flips` and `promote` on the command line."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from service.__main__ import main
+from tests.service.features.models.comparing import BAD, FIRST, fill, rate, ready, write_models
+from tests.service.process import Service
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_comparison_on_the_command_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_models(tmp_path / "models")
+    with Service(
+        folder / "first",
+        tmp_path / "data",
+        STREAMER_MODELS__FOLDER=str(folder),
+        STREAMER_MODELS__GATE_FEWEST_QUESTIONS="4",
+    ) as service:
+        service.wait_until_ready()
+
+        def ran(*arguments: str, status: int = 0) -> str:
+            assert main(["models", *arguments, "--url", service.url]) == status
+            return capsys.readouterr().out
+
+        client: Any = service.client
+        fill(client)
+        rate(client)
+        ready(client, "bad", BAD)
+        assert main(["models", "promote", BAD, "--url", service.url]) == 1
+        assert f"/v1/models/{BAD}:compare" in capsys.readouterr().err
+        found = json.loads(ran("compare", BAD, "--sample", "7", "--json", status=1))
+        assert (found["status"], found["neighbours"]["sample"]) == ("failed", 7)
+        lines = ran("compare", BAD, "--last", status=1).splitlines()
+        assert lines[0] == f"{BAD} beside {FIRST}: failed"
+        assert any(line.startswith("ratings\tfailed\t") for line in lines)
+        assert json.loads(ran("compare", BAD, "--last", "--json", status=1)) == found
+        listed = json.loads(ran("flips", BAD, "ratings", "--limit", "2", "--json"))["flips"]
+        assert len(listed) == 2
+        assert len(ran("flips", BAD, "ratings").splitlines()) == 1 + found["flips"]["ratings"]
+        assert main(["models", "promote", BAD, "--force", "--url", service.url]) == 0
+        out, err = capsys.readouterr()
+        assert err.startswith("warning: promoted by force: ratings")
+        assert f"{BAD}\tactive" in out
+        with pytest.raises(SystemExit):
+            main(["models", "compare", BAD, "--sample", "0"])
+        assert "must be from 1 to 10000" in capsys.readouterr().err

@@ -1,0 +1,182 @@
+"""`python -m service …` as a process of its own, forked from one that has imported it already.
+
+Importing the service takes most of a start, and hundreds of processes are started in the tests.
+What is forked has the arguments, environment, output, session and exit status that a new process
+would have; the hash seed is that of all of them.
+"""
+
+import contextlib
+import gc
+import importlib.util
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_REQUEST_BYTES = 1 << 17
+_IMPORTED = ("service.app", "service.commands.serve")
+_STARTS_THREADS = "onnxruntime"
+"""Which a fork would lose; so each process loads it by itself."""
+_NUMBER = struct.Struct("i")
+
+
+class Forked:
+    """What `subprocess.Popen` has of a process, for one whose parent is another process.
+
+    Attributes:
+        pid: its number.
+        returncode: its exit status, or minus the signal that ended it; None: it was running when
+            it was last looked at.
+    """
+
+    def __init__(self, status: int) -> None:
+        """Wait until it began; its parent tells its number and its end by a pipe."""
+        self._status = status
+        self.pid = self._told()
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """Look whether it has ended."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it ends; its exit status.
+
+        Raises:
+            TimeoutExpired: it has not ended within so many seconds.
+        """
+        if self.returncode is None:
+            if not select.select([self._status], [], [], timeout)[0]:
+                raise subprocess.TimeoutExpired("service", timeout or 0)
+            self.returncode = self._told()
+            os.close(self._status)
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
+
+    def _told(self) -> int:
+        told = os.read(self._status, _NUMBER.size)
+        assert told, "the parent of the service is gone"
+        return _NUMBER.unpack(told)[0]
+
+
+class Parent:
+    """The process that has imported the service and forks others; it ends with this one."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start it; what libraries read when they are imported is read from this environment."""
+        self._requests, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "tests.service.forking", str(theirs.fileno())],
+                cwd=ROOT,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], output: int, errors: int
+    ) -> Forked:
+        """Start `python -m service` with arguments, and with descriptors for what it prints."""
+        request = json.dumps([list(arguments), dict(environment)]).encode()
+        ours, theirs = os.pipe()
+        try:
+            socket.send_fds(self._requests, [request], [output, errors, theirs])
+        finally:
+            os.close(theirs)
+        return Forked(ours)
+
+    def close(self) -> None:
+        """End it; those that it forked go on."""
+        self._requests.close()
+        self._process.wait()
+
+
+def _serve_requests(requests: socket.socket, added: Mapping[str, str]) -> None:
+    """Fork for each request; returns in what is forked, with its arguments, and ends elsewhere.
+
+    Args:
+        requests: arguments, environments and descriptors.
+        added: variables that imports set where there are none.
+    """
+    while True:
+        request, files, _, _ = socket.recv_fds(requests, _REQUEST_BYTES, 3)
+        if not request:  # who asks is gone
+            os._exit(0)
+        if os.fork() == 0:
+            break
+        for number in files:
+            os.close(number)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    requests.close()
+    output, errors, told = files
+    pid = os.fork()
+    if pid:
+        os.close(output)
+        os.close(errors)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(told, _NUMBER.pack(pid))
+            status = os.waitpid(pid, 0)[1]
+            os.write(told, _NUMBER.pack(os.waitstatus_to_exitcode(status)))
+        os._exit(0)
+    os.setsid()
+    os.dup2(output, 1)
+    os.dup2(errors, 2)
+    for number in files:
+        os.close(number)
+    arguments, environment = json.loads(request)
+    sys.argv[1:] = arguments
+    os.environ.clear()
+    os.environ.update({**added, **environment})
+
+
+def _put_off(name: str) -> Any:
+    """A module that is loaded when something of it is asked for."""
+    spec = importlib.util.find_spec(name)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader = importlib.util.LazyLoader(spec.loader)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def _main() -> None:
+    requests = socket.socket(fileno=int(sys.argv[1]))
+    given = set(os.environ)
+    gc.disable()
+    loaded_later = _put_off(_STARTS_THREADS)
+    for name in _IMPORTED:
+        import_module(name)
+    gc.freeze()
+    gc.enable()
+    tasks = os.listdir("/proc/self/task")
+    assert len(tasks) == 1, "a process with threads can't be forked"
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
+    _serve_requests(requests, {k: v for k, v in os.environ.items() if k not in given})
+    assert loaded_later.__version__  # loads it, before there are threads that would both do so
+    runpy.run_module("service", run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _main()

@@ -1,0 +1,87 @@
+"""Processes that are forked are as those that a person starts."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.service import process
+from tests.service.conftest import Serve
+from tests.service.process import ROOT, Service, error_line, hide, run
+
+pytestmark = pytest.mark.slow
+FILES = (ROOT / "service" / "commands").rglob("[!_]*.py")
+MODULES = sorted(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in FILES)
+
+ALONE = """
+import importlib, os, sys
+import fastapi, httpx, numpy, redis.asyncio
+for name in sys.argv[1:]:
+    if os.fork() == 0:
+        importlib.import_module(name)
+        os._exit(0)
+    if os.wait()[1]:
+        sys.exit(f"{name} can't be imported alone")
+"""
+
+
+def test_a_service_has_its_settings_a_session_and_a_status(bundle: Path, tmp_path: Path) -> None:
+    with Service(bundle, tmp_path / "data", STREAMER_API_KEY="a-secret") as service:
+        service.wait_until_ready()
+        parent = psutil.Process(service.process.pid).parent()
+        assert parent is not None
+        assert parent.pid != os.getpid()
+        assert os.getsid(service.process.pid) == service.process.pid
+        assert service.client.get("/v1/streamers").status_code == 401
+        assert service.process.poll() is None
+        with pytest.raises(subprocess.TimeoutExpired):
+            service.process.wait(0.01)
+        assert service.stop() == 0
+        assert service.process.poll() == 0
+    assert f"model test-0 of {bundle}" in service.output
+
+
+def test_one_that_is_killed_says_by_what(serve: Serve) -> None:
+    service = serve()
+    service.kill()
+    assert service.process.returncode == -signal.SIGKILL
+    service.kill()  # nobody is there any more
+    assert "a" not in serve().streamers()
+
+
+def test_a_command_prints_and_fails_as_in_a_new_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = ("find", "kitchen", "--url", "http://127.0.0.1:9")
+    forked, told = run(*asked), run("--help").stdout
+    assert process.parent_for({}) is not None
+    monkeypatch.setattr(process, "parent_for", lambda _: None)
+    assert error_line(forked) == error_line(run(*asked))
+    assert told == run("--help").stdout
+
+
+def test_other_environments_are_those_of_new_processes(tmp_path: Path) -> None:
+    said = error_line(
+        run("load", tmp_path, "--url", "http://localhost:9", **hide(tmp_path, "httpx"))
+    )
+    assert "No module named httpx" in said
+    assert process.parent_for({"TZ": "Asia/Shanghai"}) is None
+
+
+def test_one_parent_forks_all_until_the_environment_changes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    parent = process.parent_for({})
+    assert process.parent_for({"STREAMER_API_KEY": "a-secret"}) is parent
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    assert process.parent_for({}) is not parent
+    assert "--data-dir" in run("serve", "--help").stdout
+
+
+def test_each_command_can_be_imported_alone() -> None:
+    """What a fork has imported would hide that two modules import each other."""
+    subprocess.run([sys.executable, "-c", ALONE, *MODULES], cwd=ROOT, check=True)
