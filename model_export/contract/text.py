@@ -76,11 +76,14 @@ def template(text: str) -> str:
     It is equal for `video 12` and `Video #7!`. A text of emoji alone, or with more than two
     numbers, keeps its words, since they may be its whole content.
     """
-    spelt = [word for word in _words_of(text) if not _SYMBOL.fullmatch(word)]
-    numbers = sum(len(_NUMBER.findall(word)) for word in spelt)
+    spelt = whole = canonical(text)
+    if _SYMBOL.search(whole):
+        spelt = " ".join(word for word in _words_of(text) if not _SYMBOL.fullmatch(word))
+    numbers = len(_NUMBER.findall(spelt))
     if not spelt or numbers > _MOST_NUMBERS:
-        return canonical(text)
-    return _NUMBER.sub("0", "".join(spelt))
+        return whole
+    joined = spelt.replace(" ", "")
+    return _NUMBER.sub("0", joined) if numbers else joined
 
 
 def is_empty_talk(text: str) -> bool:

@@ -41,6 +41,20 @@ class Put(NamedTuple):
     expected: int | None = None
 
 
+class Unchanged(NamedTuple):
+    """A document that stays as it is, and without which nothing is changed.
+
+    Attributes:
+        collection: where it is.
+        document_id: its id there.
+        expected: the revision that must be stored; None = any may, but one must.
+    """
+
+    collection: str
+    document_id: str
+    expected: int | None = None
+
+
 class Append(NamedTuple):
     """An entry for the log of a collection; `body` is a JSON object."""
 
@@ -82,7 +96,7 @@ class DocumentStore(Protocol):
 
     async def change(
         self,
-        puts: Sequence[Put],
+        puts: Sequence[Put | Unchanged],
         appends: Sequence[Append] = (),
         events: Sequence[NewEvent] = (),
     ) -> list[int]:
@@ -91,7 +105,7 @@ class DocumentStore(Protocol):
         It is on disk when this returns.
 
         Returns:
-            The new revision of each put; 0 for a deletion.
+            The new revision of each put; 0 for a deletion, and for what is kept.
 
         Raises:
             RevisionConflict: a document has not the revision that was expected.

@@ -41,7 +41,7 @@ def key_of(kind: str, text: str) -> int:
 
 def as_hashes(keys: Iterable[int]) -> Hashes:
     """Distinct keys in ascending order."""
-    return np.unique(np.fromiter(keys, np.uint32))
+    return np.array(sorted(set(keys)), np.uint32)  # of few, much faster than `np.unique`
 
 
 def shingles(folded: str) -> Hashes:

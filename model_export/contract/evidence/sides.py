@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Self
 
 import numpy as np
@@ -9,7 +10,8 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import find_contacts, fold, look_of, phonetic, skeleton
+from model_export.contract.folding import find_contacts, fold, look_of
+from model_export.contract.folding.tables import Codes, tables, translated
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -137,7 +139,17 @@ def sounds_like(text: str) -> str:
     of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for another.
     It has the length of the folded text.
     """
-    return skeleton(phonetic(fold(text).text)).translate(_LOOKS)
+    folded = fold(text).text
+    return folded.translate(_LOOKS) if folded.isascii() else translated(folded, _alike())
+
+
+@cache
+def _alike() -> Codes:
+    """One character for all of one sound or look, as a mapping of all there are."""
+    known = tables()
+    looks = np.arange(len(known.skeleton), dtype=np.uint32)
+    looks[list(_LOOKS)] = list(_LOOKS.values())
+    return looks[known.skeleton[known.phonetic]]
 
 
 def _says_enough(letters: str) -> bool:

@@ -7,7 +7,6 @@ most of what is written.
 import re
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
-from functools import cache
 from typing import NamedTuple
 
 from model_export.contract.folding.platforms import Platform
@@ -40,9 +39,10 @@ class Announcement(NamedTuple):
             text: of which it is asked.
             letters: `letters_in` of the text.
         """
-        return any(each in text for each in self.needles) or any(
-            words <= letters for words in self.latin
-        )
+        for needle in self.needles:  # no `any`: this is asked of each text for all platforms
+            if needle in text:
+                return True
+        return any(words <= letters for words in self.latin) if self.latin else False
 
 
 def letters_in(text: str) -> AbstractSet[str]:
@@ -50,7 +50,6 @@ def letters_in(text: str) -> AbstractSet[str]:
     return frozenset(_LETTERS.findall(text))
 
 
-@cache
 def announcements(platform: Platform, behind: str) -> list[Announcement]:
     """How a platform is announced; `behind` is the pattern of what follows but for sounds."""
     found: list[Announcement] = []

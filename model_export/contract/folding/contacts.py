@@ -13,6 +13,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from functools import cache
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -21,7 +22,7 @@ from model_export.contract.folding.announcements import (
     announcements,
     letters_in,
 )
-from model_export.contract.folding.folded import fold, readable_pass
+from model_export.contract.folding.folded import readable_and_folded
 from model_export.contract.folding.handles import (
     AS_DIGITS,
     FEWEST_IN_A_NUMBER,
@@ -136,11 +137,10 @@ def find_contacts(text: str, most: int = 50) -> list[Contact]:
         text: of a profile, undisguised or not.
         most: contacts; of a text with more the first ones are taken.
     """
-    plain, origins, undone = readable_pass(text)
+    (plain, origins, undone), folded = readable_and_folded(text)
     kept: list[Contact] = []
     for each in _all(plain):
         _keep(kept, _contact(text, each, origins, undone))
-    folded = fold(text)
     seen = skeleton(folded.text)
     readings: list[tuple[str, Sequence[int]]] = []
     if seen != plain:
@@ -207,8 +207,9 @@ def _all(text: str) -> Iterator[_Found]:
 def _told(text: str) -> Iterator[_Found]:
     """Handles behind announcing words, and numbers."""
     sound, letters = phonetic(text), letters_in(text)
-    for platform in PLATFORMS:
-        yield from _announced(platform, text, sound, letters)
+    for platform, each in _announcements():
+        if each.may_match(sound if each.is_sound else text, letters):
+            yield from _announced(platform, each, text, sound)
     yield from _phones(text, letters)
 
 
@@ -255,25 +256,30 @@ def _of_site(host: str, path: str, start: int, end: int) -> _Found:
 _FILLED = re.compile(_FILL)
 
 
+@cache
+def _announcements() -> list[tuple[Platform, Announcement]]:
+    """How each platform is announced."""
+    return [
+        (platform, each) for platform in PLATFORMS for each in announcements(platform, f"({_FILL})")
+    ]
+
+
 def _announced(
-    platform: Platform, text: str, sound: str, letters: AbstractSet[str]
+    platform: Platform, announcement: Announcement, text: str, sound: str
 ) -> Iterator[_Found]:
-    for each in announcements(platform, f"({_FILL})"):
-        is_weak, is_sound, read = each.is_weak, each.is_sound, sound if each.is_sound else text
-        if not each.may_match(read, letters):
-            continue
-        for match in each.pattern.finditer(read):
-            if is_sound:
-                rest = _FILLED.match(text, match.end())
-                fill, end = (rest[0], rest.end()) if rest else ("", match.end())
-            else:
-                fill, end = match[1], match.end()
-            handle = _handle_at(platform, text, end, fill, is_weak)
-            if handle is not None:
-                value, after, disguises = handle
-                if is_sound and match[0] != text[match.start() : match.end()]:
-                    disguises = (*disguises, Disguise.HOMOPHONE)
-                yield _Found(platform.kind, value, match.start(), after, disguises)
+    is_weak, is_sound = announcement.is_weak, announcement.is_sound
+    for match in announcement.pattern.finditer(sound if is_sound else text):
+        if is_sound:
+            rest = _FILLED.match(text, match.end())
+            fill, end = (rest[0], rest.end()) if rest else ("", match.end())
+        else:
+            fill, end = match[1], match.end()
+        handle = _handle_at(platform, text, end, fill, is_weak)
+        if handle is not None:
+            value, after, disguises = handle
+            if is_sound and match[0] != text[match.start() : match.end()]:
+                disguises = (*disguises, Disguise.HOMOPHONE)
+            yield _Found(platform.kind, value, match.start(), after, disguises)
 
 
 def _handle_at(

@@ -27,7 +27,8 @@ _MOST_PASSES = 4
 _LONG = 4096
 """Characters from which arrays are faster than patterns."""
 _CHARACTERS: tuple[Stage, ...] = (visible, plain)
-_STAGES: tuple[Stage, ...] = (unmarked, one_script, chinese, joined, spelt)
+_ONE_BY_ONE: tuple[Stage, ...] = (unmarked, one_script, chinese)
+_WORDS: tuple[Stage, ...] = (joined, spelt)
 # Texts of these characters that need no arrays, which is most of what is written: ASCII, letters of
 # `Tables.inert` of usual scripts, usual punctuation, emoji without a selector.
 _CONTENT = (
@@ -63,28 +64,41 @@ class Folded(NamedTuple):
 
 def fold(text: str) -> Folded:
     """Fold a text; any `str` is accepted, lone surrogates included."""
-    quick = _without_arrays(text)
-    if quick is not None:
-        return Folded(quick, range(len(text)), ())
-    given = _given(text)
-    plainer = _pass(given, _CHARACTERS)
-    before, letters = plainer.codes, _pass(plainer, _STAGES)
+    usual = _usual(text)
+    if usual is not None and not _may_be_disguised(usual):
+        return Folded(usual, range(len(text)), ())
+    plainer = _pass(_given(text), _CHARACTERS)
+    return _settled(text, plainer, _pass(plainer, _ONE_BY_ONE))
+
+
+def readable_and_folded(text: str) -> tuple[Folded, Folded]:
+    """A text with plain characters and scripts, its words as they stand; and folded."""
+    usual = _usual(text)
+    if usual is not None:
+        readable = Folded(usual, range(len(text)), ())
+        return readable, fold(text) if _may_be_disguised(usual) else readable
+    plainer = _pass(_given(text), _CHARACTERS)
+    letters = _pass(plainer, _ONE_BY_ONE)
+    return _answer(letters), _settled(text, plainer, letters)
+
+
+def _settled(text: str, plainer: Letters, letters: Letters) -> Folded:
+    """A text that is folded until nothing changes.
+
+    Args:
+        text: as it is written.
+        plainer: its plain characters.
+        letters: these after `_ONE_BY_ONE`.
+    """
+    before, letters = plainer.codes, _pass(letters, _WORDS)
     for _ in range(_MOST_PASSES):
         # Characters are plain after one pass (a test goes through all of them).
         if np.array_equal(letters.codes, before):
             return _answer(letters)
-        again = _pass(letters.again(), (*_CHARACTERS, *_STAGES))
+        again = _pass(letters.again(), (*_CHARACTERS, *_ONE_BY_ONE, *_WORDS))
         again.undone[:0] = letters.undone
         before, letters = letters.codes, again
     return _answer(_pass(_given(text), _CHARACTERS))
-
-
-def readable_pass(text: str) -> tuple[str, Sequence[int], Sequence[Undone]]:
-    """A text with plain characters and scripts, its words as they stand: origins and undone too."""
-    usual = _usual(text)
-    if usual is not None:
-        return usual, range(len(text)), ()
-    return _answer(_pass(_given(text), (*_CHARACTERS, unmarked, one_script, chinese)))
 
 
 def _usual(text: str) -> str | None:
@@ -101,12 +115,9 @@ def _usual(text: str) -> str | None:
     return lowered if tables().inert.issuperset(lowered) else None
 
 
-def _without_arrays(text: str) -> str | None:
-    """Folded text where only widths and case can differ; None where more may be undone."""
-    usual = _usual(text)
-    if usual is None or _PERHAPS_LEET.search(usual) or _PERHAPS_APART.search(usual):
-        return None
-    return usual
+def _may_be_disguised(usual: str) -> bool:
+    """Whether more than widths and case may be undone of a text of `_usual`."""
+    return bool(_PERHAPS_LEET.search(usual) or _PERHAPS_APART.search(usual))
 
 
 def _given(text: str) -> Letters:

@@ -32,6 +32,11 @@ Kind = Literal[
 """What a contact is on; `phone`, `email` and `url` are themselves, `handle` is a bare @name."""
 
 
+_SIGNS = r"[._·•*~|/\-\u2190-\u2bff\U0001f000-\U0001faff]{1,2}"
+_APART = rf"(?:\s?{_SIGNS}\s?|\s)"
+"""Between two characters of a short word: without it, `微 信` and `V❤X` would announce nothing."""
+
+
 class Platform(NamedTuple):
     """How a platform is announced.
 
@@ -63,9 +68,10 @@ class Platform(NamedTuple):
 PLATFORMS = (
     Platform(
         "wechat",
+        rf"(?:[加+➕⊕＋]\s?)?(?:[微薇徽蔷溦威]|(?<![a-z])v)(?:{_APART}[信芯]|{_SIGNS}x(?![a-z]))|"
         r"微信|薇信|徽信|蔷信|溦信|v信|v芯|威❤|蔷❤|微❤|v❤|wei信|微x|薇x|(?<![a-z])(?:vx|wx|weixin)"
         r"|(?:加|\+|➕|⊕|＋)\s?(?:v|薇|微|威)信?(?![a-z]{1,2}(?![a-z0-9]))|薇(?=\s?[:：号])|(?<![a-z])v(?=\s?[:：号])",
-        needles=("v", "微", "薇", "威", "蔷", "徽信", "溦信", "wx", "wei"),
+        needles=("v", "微", "薇", "威", "蔷", "徽", "溦", "wx", "wei"),
         weak=("薇", "蔷", "卫星"),
         latin=("wechat", "we chat"),
         spoken=("加微信", "微信", "加微"),

@@ -4,7 +4,7 @@ import numpy as np
 
 from model_export.contract.folding.classes import Class
 from model_export.contract.folding.letters import Disguise, Letters, Runs
-from model_export.contract.folding.tables import Codes, Flags, mapped, tables
+from model_export.contract.folding.tables import Codes, Flags, mapped, tables, translated
 
 _RARE = np.array([ord(c) for c in "ԝԁԛһӏԍѕјʟ"], np.uint32)
 """Cyrillic letters that hardly a living language of the internet writes, but for disguise."""
@@ -119,7 +119,7 @@ def phonetic(folded: str) -> str:
     that are equal here and not when folded may be homophones; see the documentation for how many
     honest texts are.
     """
-    return folded.translate(tables().phonetic)
+    return translated(folded, tables().phonetic)
 
 
 def skeleton(folded: str) -> str:
@@ -128,4 +128,4 @@ def skeleton(folded: str) -> str:
     These are skeletons of UTS 39, for comparison alone: Cyrillic and Greek words are changed too.
     It has the length of the folded text.
     """
-    return folded if folded.isascii() else folded.translate(tables().skeleton)
+    return translated(folded, tables().skeleton)

@@ -32,7 +32,14 @@ from service.features.cases.records import (
     Run,
     VerdictRecord,
 )
-from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict
+from service.store.documents import (
+    Append,
+    DocumentStore,
+    Entry,
+    Put,
+    RevisionConflict,
+    Unchanged,
+)
 from service.store.once import Requests
 
 CASES, RUNS, JOBS, REQUESTS = "cases", "case_runs", "case_jobs", "case_requests"
@@ -142,8 +149,10 @@ class KeptCases:
         return None if found is None else json.loads(found.body)
 
     async def name_job(self, case_id: str, job_id: str) -> None:
-        """Remember a job that expands a case."""
-        await self._documents.change([Put(JOBS, case_id, json.dumps(job_id).encode())])
+        """Remember a job that expands a case; nothing of one that was deleted meanwhile."""
+        note = Put(JOBS, case_id, json.dumps(job_id).encode())
+        with contextlib.suppress(RevisionConflict):
+            await self._documents.change([Unchanged(CASES, case_id), note])
 
     async def delete(self, case: Case, expected: int) -> None:
         """Delete a case with all that it has.
@@ -200,9 +209,17 @@ class KeptCases:
 
         Returns:
             What has to be written together with the case: it fails where `tidy` came first.
+
+        Raises:
+            CaseChanged: it was deleted meanwhile, or `tidy` came first; nothing is left behind.
         """
         collection, name = of_run(case_id, run.run_id), f"{case_id}/{run.run_id}"
-        (revision,) = await self._documents.change([Put(RUNS, name, b"{}")])
+        begun = [Unchanged(CASES, case_id), Put(RUNS, name, b"{}")]
+        try:
+            _, revision = await self._documents.change(begun)
+        except RevisionConflict as conflict:
+            raise changed(conflict.found) from conflict
+        claim = Unchanged(RUNS, name, revision)
 
         def parts() -> Generator[None, None, list[Put]]:
             puts: list[Put] = []
@@ -219,13 +236,14 @@ class KeptCases:
                 yield
             return puts
 
-        await self._write(await self._lanes.run_in_slices(parts(), Lane.HEAVY))
+        await self._write(await self._lanes.run_in_slices(parts(), Lane.HEAVY), claim)
         async for some_copies in copies:
             await self._write(
                 [
                     Put(collection, f"{_COPY}{name}", COPY.dump_json(copy))
                     for name, copy in some_copies.items()
-                ]
+                ],
+                claim,
             )
         return Put(RUNS, name, b"{}", revision)
 
@@ -329,27 +347,31 @@ class KeptCases:
 
     async def _erase_in(self, collection: str, streamer_id: str) -> int:
         document_id = f"{_COPY}{streamer_id}"
-        (found,) = await self._documents.get(collection, [document_id])
-        if found is None:
-            return 0
-        copy = COPY.validate_json(found.body)
-        if copy.profile is None:
-            return 0
-        blank = COPY.dump_json(Copy(copy.digest, copy.version, None))
-        await self._documents.change([Put(collection, document_id, blank)])
-        return 1
+        while True:
+            (found,) = await self._documents.get(collection, [document_id])
+            if found is None:
+                return 0
+            copy = COPY.validate_json(found.body)
+            if copy.profile is None:
+                return 0
+            blank = COPY.dump_json(Copy(copy.digest, copy.version, None))
+            with contextlib.suppress(RevisionConflict):  # the run was forgotten meanwhile
+                await self._documents.change([Put(collection, document_id, blank, found.revision)])
+                return 1
 
-    async def _write(self, puts: Sequence[Put]) -> None:
+    async def _write(self, puts: Sequence[Put], claim: Unchanged) -> None:
+        """Write parts of a run, while its claim stands."""
         some: list[Put] = []
         size = 0
-        for put in puts:
-            some.append(put)
-            size += len(put.body or b"")
-            if size > _MOST_BYTES:
-                await self._documents.change(some)
-                some, size = [], 0
-        if some:
-            await self._documents.change(some)
+        try:
+            for place, put in enumerate(puts, 1):
+                some.append(put)
+                size += len(put.body or b"")
+                if size > _MOST_BYTES or place == len(puts):
+                    await self._documents.change([claim, *some])
+                    some, size = [], 0
+        except RevisionConflict as conflict:
+            raise CaseChanged("the case changed meanwhile; read it again") from conflict
 
 
 def changed(found: int) -> CaseChanged:

@@ -10,6 +10,13 @@ POSITIVE: list[tuple[str, str, str]] = [
     ("+v：205✨842🐰326🌸3", "wechat", "2058423263"),
     ("薇❤️21*96|11|79*79", "wechat", "2196117979"),
     ("蔷❤️guu_8866", "wechat", "guu_8866"),
+    ("微 信：moonlake_771", "wechat", "moonlake_771"),
+    ("微.信 moonlake_771", "wechat", "moonlake_771"),
+    ("薇❤信：moonlake_771", "wechat", "moonlake_771"),
+    ("微❤️信❤️号❤️moonlake_771", "wechat", "moonlake_771"),
+    ("加V ❤ 信 moonlake_771", "wechat", "moonlake_771"),
+    ("V❤X moonlake_771", "wechat", "moonlake_771"),
+    ("v.x: moonlake_771", "wechat", "moonlake_771"),
     # in pieces, and by their shape
     ("微信 guu_捌捌六六", "wechat", "guu_8866"),
     ("VX g·u·u·_·8·8·6·6", "wechat", "guu_8866"),
@@ -147,6 +154,10 @@ POSITIVE: list[tuple[str, str, str]] = [
 ]
 
 NEGATIVE: list[str] = [
+    "稍微 信任 goodmorning",
+    "V x jimin_95 forever",
+    "csv.x moonlake_771",
+    "v.xmas moonlake_771",
     "dm for business",
     "contact me",
     "合作愉快 2024",

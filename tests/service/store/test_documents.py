@@ -10,7 +10,7 @@ import pytest
 
 from service.errors import StoreFull
 from service.files.checksummed import Broken, ChecksummedFolder, creating
-from service.store.documents import Append, Document, Put, RevisionConflict
+from service.store.documents import Append, Document, Put, RevisionConflict, Unchanged
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.events import NewEvent
 from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore
@@ -75,6 +75,18 @@ async def test_a_conflict_changes_nothing(
     assert await documents.page("cases", None, 10) == [Document("a", revision, b'{"n":1}')]
     assert await documents.entries("cases", 0, 10) == []
     assert not (await RedisEvents(store.client).page(None, 10)).events
+
+
+async def test_what_has_to_be_there_stays_as_it_is(documents: RedisDocuments) -> None:
+    (revision,) = await documents.change([Put("cases", "a", b'{"n":1}')])
+    for kept in (Unchanged("cases", "a"), Unchanged("cases", "a", revision)):
+        kept_at, _ = await documents.change([kept, Put("jobs", "a", b"{}")])
+        assert kept_at == 0
+    assert await documents.page("cases", None, 10) == [Document("a", revision, b'{"n":1}')]
+    for other in (Unchanged("cases", "b"), Unchanged("cases", "a", revision + 1)):
+        with pytest.raises(RevisionConflict):
+            await documents.change([Put("more", "a", b"{}"), other])
+    assert await documents.count("more") == 0
 
 
 async def test_entries_and_events_come_with_the_change(

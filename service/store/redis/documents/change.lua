@@ -1,7 +1,8 @@
 -- KEYS  collections, revision, stream and meta of the feed, then (documents, ids) of each put, then
 --       the log of each append
--- ARGV  number of puts, then (collection, id, revision expected or '', body or '') of each; number
---       of appends, then (collection, body) of each; then (id, kind, data) of each event
+-- ARGV  number of puts, then (collection, id, revision expected or '', body or '') of each, with
+--       'some' and '=' for what has to be there and stays; number of appends, then (collection,
+--       body) of each; then (id, kind, data) of each event
 local puts = tonumber(ARGV[1])
 local at = 2
 for put = 1, puts do
@@ -9,7 +10,7 @@ for put = 1, puts do
   if expected ~= '' then
     local stored = redis.call('HGET', KEYS[3 + 2 * put], ARGV[at + 1])
     local revision = stored and string.match(stored, '^%d+') or '0'
-    if revision ~= expected then
+    if revision ~= expected and (expected ~= 'some' or revision == '0') then
       return {0, ARGV[at + 1], revision}
     end
   end
@@ -22,7 +23,9 @@ local answer = {1}
 for put = 1, puts do
   local documents, ids = KEYS[3 + 2 * put], KEYS[4 + 2 * put]
   local collection, id, body = ARGV[at], ARGV[at + 1], ARGV[at + 3]
-  if body == '' then
+  if body == '=' then
+    answer[put + 1] = '0'
+  elseif body == '' then
     redis.call('HDEL', documents, id)
     redis.call('ZREM', ids, id)
     answer[put + 1] = '0'

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from service.store.documents import Append, Document, Entry, Put, RevisionConflict
+from service.store.documents import Append, Document, Entry, Put, RevisionConflict, Unchanged
 from service.store.events import NewEvent
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.events.feed import EMIT, RedisEvents, event_arguments
@@ -62,7 +62,7 @@ class RedisDocuments:
 
     async def change(
         self,
-        puts: Sequence[Put],
+        puts: Sequence[Put | Unchanged],
         appends: Sequence[Append] = (),
         events: Sequence[NewEvent] = (),
     ) -> list[int]:
@@ -71,8 +71,9 @@ class RedisDocuments:
         arguments: list[Argument] = [len(puts)]
         for put in puts:
             keys += self._keys.of(put.collection)[:2]
-            expected = "" if put.expected is None else put.expected
-            arguments += [put.collection, put.document_id, expected, put.body or b""]
+            any_one, body = ("some", b"=") if isinstance(put, Unchanged) else ("", put.body or b"")
+            expected = any_one if put.expected is None else put.expected
+            arguments += [put.collection, put.document_id, expected, body]
         arguments.append(len(appends))
         for append in appends:
             keys.append(self._keys.of(append.collection).log)

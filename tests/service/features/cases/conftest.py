@@ -17,3 +17,9 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     settings = Settings(bundle=folder, data_dir=tmp_path_factory.mktemp("data"))
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Expansions are answered at once however slow the machine is; tests of jobs say otherwise."""
+    monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 600)

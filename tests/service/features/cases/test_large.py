@@ -35,8 +35,7 @@ async def exported(large: Large, case_id: str, file_format: Format) -> bytes:
     return b"".join([part async for part in await large.exports.export(case_id, file_format)])
 
 
-async def test_a_case_of_ten_thousand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.features.cases.running.AT_ONCE_S", 600)
+async def test_a_case_of_ten_thousand(tmp_path: Path) -> None:
     async with large_cases(tmp_path, MOST_MEMBERS + 200) as large:
         kept = await large.cases.create("a farm", [large.names[0]], [], WHO)
         case_id = kept.case.case_id

@@ -1,12 +1,14 @@
 """What happens to a case, and to those in it, while a run is written."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
 
-from service.features.cases.keeping import KeptCases
+from service.errors import CaseChanged
+from service.features.cases.keeping import KeptCases, of_run
+from service.features.cases.records import Copy, Run
 from tests.service.conftest import put
 from tests.service.features.cases.test_cases import act, begin, bio, chain, evaluated, shown
 
@@ -56,6 +58,58 @@ def test_a_run_that_was_taken_for_forgotten_is_not_shown(
     assert [m["streamer_id"] for m in shown(client, case)["members"]] == ["ana", "bo"]
 
 
+def test_what_a_run_goes_on_writing_after_it_was_forgotten_does_not_stay(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = begin(client, "ana")
+    assert client.portal is not None
+    stale = client.portal.call(kept.get, case["case_id"]).case
+    begun: list[str] = []
+    write = kept.write_run
+
+    async def of_a_process_that_dies(
+        case_id: str, run: Run, members: Any, copies: Any, seen: Any
+    ) -> Any:
+        begun.append(run.run_id)
+
+        async def and_tidy() -> AsyncGenerator[dict[str, Copy], None]:
+            await kept.tidy(stale)
+            async for part in copies:
+                yield part
+
+        return await write(case_id, run, members, and_tidy(), seen)
+
+    monkeypatch.setattr(kept, "write_run", of_a_process_that_dies)
+    headers = {"If-Match": f'"{case["revision"]}"'}
+    answer = client.post(f"/v1/cases/{case['case_id']}:expand", headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (412, "case_changed")
+    (run_id,) = begun
+    assert client.portal.call(kept._documents.count, of_run(case["case_id"], run_id)) == 0
+    assert client.portal.call(kept.runs, case["case_id"]) == {}
+
+
+def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand")
+    case_id, headers = case["case_id"], {"If-Match": f'"{case["revision"]}"'}
+    assert client.portal is not None
+    run = client.portal.call(kept.get, case_id).case.run
+    assert run is not None
+    client.delete(f"/v1/cases/{case_id}", headers=headers).raise_for_status()
+
+    async def nobody() -> AsyncGenerator[dict[str, Copy], None]:
+        yield {}
+
+    client.portal.call(kept.name_job, case_id, "job-1")
+    assert client.portal.call(kept.last_job, case_id) is None
+    with pytest.raises(CaseChanged, match="deleted"):
+        client.portal.call(kept.write_run, case_id, run, [], nobody(), {"ana": "0"})
+    assert client.portal.call(kept.runs, case_id) == {}
+
+
 def test_the_copy_of_whoever_is_erased_while_it_is_written_does_not_stay(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -65,12 +119,12 @@ def test_the_copy_of_whoever_is_erased_while_it_is_written_does_not_stay(
     write = cast(Any, kept)._write
     erased: list[str] = []
 
-    async def and_erase_before(puts: Sequence[Any]) -> None:
+    async def and_erase_before(puts: Sequence[Any], claim: Any) -> None:
         copied = [each for each in puts if each.document_id == "p:bo" and b"profile" in each.body]
         if copied and not erased:
             erased.append("bo")
             await services.erasure.erase("bo", None)  # sees no copy yet
-        await write(puts)
+        await write(puts, claim)
 
     monkeypatch.setattr(kept, "_write", and_erase_before)
     case = act(client, begin(client, "ana"), "expand", hops=1)
