@@ -133,8 +133,8 @@ def _pass(letters: Letters, stages: Sequence[Stage]) -> Letters:
 
 
 def _answer(letters: Letters) -> Folded:
-    undone = tuple(sorted(set(letters.undone), key=lambda each: (each.start, each.end)))
-    return Folded(text_of(letters.codes), array("i", letters.origins.tobytes()), undone)
+    undone = sorted(set(letters.undone), key=lambda each: (each.start, each.end, each.disguise))
+    return Folded(text_of(letters.codes), array("i", letters.origins.tobytes()), tuple(undone))
 
 
 def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -> str:
