@@ -69,3 +69,17 @@ def test_a_comparison_shows_its_evidence(signed_in: Page, service: Service) -> N
     expect(table.locator("tfoot")).to_contain_text(f"{answer['weight']:.1f}")
     expect(page.locator(".verdict")).to_contain_text("The same")
     expect(page.locator("mark").first).to_be_visible()
+
+
+def test_a_disguise_is_shown_undone(signed_in: Page, service: Service) -> None:
+    page, bio = signed_in, "Fresh bread from grandma's oven every morning at seven"
+    spaced = " ".join("Fresh bread from grandma's oven") + " every morning at seven"
+    service.put("baker-0", bio=bio)
+    service.put("baker-1", bio=spaced)
+    open_at(page, service, "#/compare?a=baker-0&b=baker-1")
+    texts = page.get_by_role("table").locator("tbody tr", has_text="Disguise undone")
+    expect(texts.locator(".quote").nth(1)).to_contain_text("g r a n d m a")
+    expect(texts.locator(".undone")).to_have_count(1)
+    expect(texts.locator(".undone")).to_contain_text("grandma")
+    for name in ("baker-0", "baker-1"):
+        service.client.delete(f"/v1/streamers/{name}").raise_for_status()

@@ -49,6 +49,16 @@ class Quote:
     a_source: str
     b_source: str
 
+    @property
+    def a_undone(self) -> str | None:
+        """Words of a without their disguises; None where they have none."""
+        return _undone(self.a)
+
+    @property
+    def b_undone(self) -> str | None:
+        """Likewise of b."""
+        return _undone(self.b)
+
 
 @dataclass(frozen=True)
 class ChannelEvidence:
@@ -321,6 +331,11 @@ def _media(
 def _unit(piece: Piece) -> "np.ndarray[tuple[int], np.dtype[np.float32]]":
     vector = np.asarray(piece.vector, np.float32)
     return vector / max(float(np.linalg.norm(vector)), 1e-12)
+
+
+def _undone(text: str) -> str | None:
+    folded = fold(text)
+    return folded.text if folded.undone else None
 
 
 def short(text: str) -> str:

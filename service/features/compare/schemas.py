@@ -71,6 +71,11 @@ class QuoteOut(Response):
     b: str
     a_source: Annotated[str, Field(description="Where in a's profile, as videos[0].title.")]
     b_source: str
+    a_undone: Annotated[
+        str | None,
+        Field(description="Words of a without their disguises; null where they have none."),
+    ] = None
+    b_undone: str | None = None
 
 
 class ChannelOut(Response):
@@ -112,6 +117,7 @@ _EXAMPLE: dict[str, Any] = {
                     "b": "H a n d m a d e  nood1es, one recipe every Friday",
                     "a_source": "bio",
                     "b_source": "bio",
+                    "b_undone": "handmade noodles, one recipe every friday",
                 }
             ],
             "disguises": ["spaced", "leetspeak"],

@@ -49,6 +49,8 @@ def test_a_disguised_copy_says_why(client: TestClient) -> None:
     assert text["quotes"][0]["a_source"] == text["quotes"][0]["b_source"] == "bio"
     assert "手工面条" in text["quotes"][0]["a"]
     assert "手 工 麵" in text["quotes"][0]["b"]
+    assert text["quotes"][0]["a_undone"] is None
+    assert "手工面条" in text["quotes"][0]["b_undone"]
     assert {"spaced", "traditional"} <= set(text["disguises"])
     assert channels["contacts"]["state"] == "agrees"
     assert "chef_kz8866" in channels["contacts"]["quotes"][0]["a"]

@@ -153,6 +153,7 @@ export const findEn = {
   "compare.agrees": "agrees",
   "compare.differs": "differs",
   "compare.absent": "not shown by both",
+  "compare.plain": "Without its disguises",
   "compare.undone": "Disguise undone: {names}",
   "compare.inPicture": "(no words)",
   "channel.text": "Text",

@@ -153,6 +153,7 @@ export const findZh: Record<keyof typeof findEn, string> = {
   "compare.agrees": "一致",
   "compare.differs": "不一致",
   "compare.absent": "未同时展示",
+  "compare.plain": "去除伪装后的文字",
   "compare.undone": "已还原伪装：{names}",
   "compare.inPicture": "（无文字）",
   "channel.text": "文本",

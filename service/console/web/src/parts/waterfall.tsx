@@ -118,19 +118,27 @@ function Evidence({ channel }: { channel: Channel }) {
       {channel.disguises.length > 0 && <span class="disguise">{undone(channel.disguises)}</span>}
       {channel.quotes.slice(0, MOST_QUOTES).map((quote, i) => (
         <div key={i} class="quotes">
-          <Quote words={quote.a} source={quote.a_source} />
-          <Quote words={quote.b} source={quote.b_source} />
+          <Quote words={quote.a} source={quote.a_source} undone={quote.a_undone} />
+          <Quote words={quote.b} source={quote.b_source} undone={quote.b_undone} />
         </div>
       ))}
     </>
   );
 }
 
-function Quote({ words, source }: { words: string; source: string }) {
+/** What one side shows; below it what that is without its disguises. */
+function Quote(props: { words: string; source: string; undone: string | null | undefined }) {
   return (
-    <q class="quote" title={source}>
-      {words ? <Words value={words} /> : <span class="quiet">{source}</span>}
-    </q>
+    <span>
+      <q class="quote" title={props.source}>
+        {props.words ? <Words value={props.words} /> : <span class="quiet">{props.source}</span>}
+      </q>
+      {props.undone && (
+        <span class="undone" title={t("compare.plain")}>
+          <Words value={props.undone} />
+        </span>
+      )}
+    </span>
   );
 }
 
