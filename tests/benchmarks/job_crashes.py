@@ -26,6 +26,7 @@ from tests.reliability.job_crashes import (
 from tests.reliability.product_job_crashes import (
     backfill_round,
     case_round,
+    comparison_round,
     layout_round,
     list_round,
 )
@@ -40,6 +41,7 @@ _ROUNDS = {
     "list": list_round,
     "layout": layout_round,
     "model_backfill": backfill_round,
+    "model_comparison": comparison_round,
 }
 
 

@@ -1,13 +1,16 @@
 """Jobs of cases, lists, layouts and models whose service, store or both are killed meanwhile.
 
 As in `job_crashes`: in the end a case has one expansion, a list one run, a map each streamer at one
-place, and a model that was backfilled finds whoever is stored.
+place, a model that was backfilled finds whoever is stored, and a comparison says what it says when
+nobody dies meanwhile.
 """
 
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
+
+from httpx import Client
 
 from tests.bundles import TOPICS, write_bundle, write_bundle_with_evidence
 from tests.reliability.job_crashes import OPTIONS, begun, further, killed
@@ -24,6 +27,7 @@ LISTED = 3000
 PLACED = 12
 """Of each topic."""
 BACKFILLED = 300
+JUDGED = 60
 _LATER = {"Prefer": "respond-async"}
 
 
@@ -128,3 +132,48 @@ def backfill_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed:
         assert service.similar(bio=TOPICS["travel"]) == before == set(service.streamers())
         assert len(before) == BACKFILLED
     return job["attempts"]
+
+
+def comparison_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
+    """One comparison of the next model with the active one; how often it was begun."""
+    folder = bundles_in(data_dir.parent / "models", bundle, partial(write_bundle, seed=1))
+    settings: dict[str, Any] = {"STREAMER_MODELS__FOLDER": str(folder)}
+    with ExitStack() as running:
+        service = running.enter_context(Service(bundle, data_dir, **OPTIONS, **settings))
+        client = service.wait_until_ready().client
+        names = [profile(i)["streamer_id"] for i in range(BACKFILLED)]
+        service.bulk([profile(i) for i in range(BACKFILLED)])
+        for i in range(JUDGED):
+            said = {"verdict": "same" if i % 2 else "different"}
+            body = {"a": names[i], "b": names[i + JUDGED], **said}
+            client.put("/v1/judgements", json=body).raise_for_status()
+        client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+        wait_until(everywhere(service, "has_bundle", 1), "the bundle is known")
+        filled = ended(client, submitted(client.post(f"/v1/models/{NEXT}:backfill")))
+        assert filled["state"] == "succeeded", filled
+        wait_until(everywhere(service, "is_indexed", 1), "its index is complete")
+        path = submitted(client.post(f"/v1/models/{NEXT}:compare", params={"sample": BACKFILLED}))
+        moments = begun(victims, kills, seed, 0.5)
+        service = killed(running, service, bundle, path, victims, kills, moments, **settings)
+        job = ended(service.client, path)
+        assert job["state"] == "succeeded", job
+        found = _compared(service.client)
+        by_kind = {each["kind"]: each for each in found["agreements"]}
+        assert (by_kind["judgements"]["stored"], by_kind["judgements"]["missing"]) == (JUDGED, 0)
+        again = submitted(
+            service.client.post(f"/v1/models/{NEXT}:compare", params={"sample": BACKFILLED})
+        )
+        assert ended(service.client, again)["state"] == "succeeded"
+        assert _compared(service.client) == found
+    return job["attempts"]
+
+
+def _compared(client: Client) -> dict[str, Any]:
+    """The report, without what differs from time to time, and whose decisions are flipped."""
+    path = f"/v1/models/{NEXT}/comparison"
+    report = client.get(path).raise_for_status().json()
+    kept = {name: report[name] for name in ("status", "outcomes", "agreements", "flips")}
+    query = {"kind": "judgements", "limit": 2 * JUDGED}
+    listed = client.get(f"{path}/flips", params=query).raise_for_status().json()["flips"]
+    assert len(listed) == report["flips"]["judgements"]
+    return {**kept, "listed": sorted(each["ids"] for each in listed)}

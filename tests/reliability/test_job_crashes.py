@@ -18,6 +18,7 @@ from tests.reliability.job_crashes import (
 from tests.reliability.product_job_crashes import (
     backfill_round,
     case_round,
+    comparison_round,
     layout_round,
     list_round,
 )
@@ -45,6 +46,7 @@ Round = Callable[[Path, Path, str, int, int], int]
         (layout_round, "store"),  # test_durability kills the service in a fit
         (backfill_round, "service"),
         (backfill_round, "store"),
+        (comparison_round, "service"),
     ],
 )
 def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:
