@@ -152,7 +152,8 @@ async def _opened_graph(
             store, loaded.empty, snapshots.model, snapshots, settings.limits.max_lag_s
         )
         serving = Serving(manifest, loaded.device, pipeline, stored, work, follower, snapshots)
-        sides = StoredSides(store, evidence, lanes, manifest.model_version)
+        version = manifest.model_version
+        sides = StoredSides(store, evidence, lanes, version, folder=settings.data_dir)
         dedup = _dedup(serving, evidence, sides, lanes, settings)
         threshold = manifest.duplicate_threshold.value
         kept = KeptCorpus()

@@ -77,7 +77,8 @@ async def expander(
         lanes.start()
         stack.callback(lanes.stop)
         manifest, evidence = bundle.manifest, Evidence(bundle)
-        sides = StoredSides(store, evidence, lanes, manifest.model_version)
+        version = manifest.model_version
+        sides = StoredSides(store, evidence, lanes, version, folder=Path(folder))
         comparer = EvidenceComparer(evidence, sides, lanes)
         kept = KeptCorpus()
         kept.corpus = Corpus(manifest.content_dim, manifest.dim)
@@ -86,7 +87,9 @@ async def expander(
             after = ids[-1]
             for record in await store.get(ids):
                 if record is not None:
-                    kept.corpus.load(record.streamer_id, comparer.entry_of(record))
+                    entry = comparer.entry_of(record)
+                    kept.corpus.load(record.streamer_id, entry)
+                    comparer.keep(record.streamer_id, entry)
         kept.corpus.settle()
 
         async def nobody(names: Sequence[str]) -> list[list[str]]:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import KEYED, VECTOR_KEYS, Side
-from model_export.contract.evidence.keys import key_of
 
 Packed = NDArray[np.uint32]
 _CHANNELS = (*KEYED, VECTOR_KEYS)
@@ -24,7 +23,7 @@ _BUFFER_BYTES = 1 << 20
 
 
 def pack(side: Side) -> Packed:
-    """All of a side as numbers; of the names of spaces, only hashes."""
+    """All of a side as numbers."""
     sets = [side.of(channel) for channel in _CHANNELS]
     width = 0 if side.embedding is None else len(side.embedding)
     name = (0, 0) if side.name is None else (1, side.name)
@@ -33,7 +32,10 @@ def pack(side: Side) -> Packed:
     if side.embedding is not None:
         parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
     for space, vectors in side.vectors.items():
-        parts.append(np.array([key_of("space", space), *vectors.shape], np.uint32))
+        name_of_space = space.encode()
+        padded = name_of_space + bytes(-len(name_of_space) % 4)
+        parts.append(np.array([len(name_of_space), *vectors.shape], np.uint32))
+        parts.append(np.frombuffer(padded, np.uint32))
         parts.append(np.ascontiguousarray(vectors, np.float32).ravel().view(np.uint32))
     return np.concatenate(parts)
 
@@ -114,9 +116,11 @@ def read_file(descriptor: int) -> Packed:
 def _vectors(numbers: Packed, place: int, spaces: int) -> Mapping[str, NDArray[np.float32]]:
     found: dict[str, NDArray[np.float32]] = {}
     for _ in range(spaces):
-        space, count, width = numbers[place : place + 3].tolist()
+        length, count, width = numbers[place : place + 3].tolist()
         place += 3
-        end = place + count * width
-        found[str(space)] = numbers[place:end].view(np.float32).reshape(count, width)
+        end = place + -(-length // 4)
+        space = numbers[place:end].tobytes()[:length].decode()
+        place, end = end, end + count * width
+        found[space] = numbers[place:end].view(np.float32).reshape(count, width)
         place = end
     return found

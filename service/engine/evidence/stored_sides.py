@@ -1,13 +1,19 @@
-"""Sides of stored streamers: made when first needed, and the ones used last kept in memory."""
+"""Sides of stored streamers: made when first needed, the ones used last kept in memory.
+
+The others are in a file.
+"""
 
 from collections import OrderedDict
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from model_export.contract.evidence import Side
 from model_export.contract.streamer import StreamerProfile
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.packed_sides import Packed, pack
+from service.engine.evidence.spilled_sides import Spilled, SpilledSides
 from service.engine.work.lanes import Lane, Lanes
 from service.store.base import Record, StreamerStore
 
@@ -31,8 +37,18 @@ class StoredSides:
         lanes: Lanes,
         model_version: str,
         max_bytes: int = MAX_BYTES,
+        folder: Path | None = None,
     ) -> None:
-        """Read from `store`; embeddings of other models than `model_version` are left out."""
+        """Read from `store`.
+
+        Args:
+            store: of the streamers.
+            evidence: of the model.
+            lanes: where sides are made.
+            model_version: embeddings of other models are left out.
+            max_bytes: of the sides in memory.
+            folder: of those that are not; None: where temporary files are.
+        """
         self._store = store
         self._evidence = evidence
         self._lanes = lanes
@@ -40,6 +56,7 @@ class StoredSides:
         self._max_bytes = max_bytes
         self._bytes = 0
         self._known: OrderedDict[str, tuple[int, Side, int]] = OrderedDict()
+        self._spilled = SpilledSides(folder)
 
     @property
     def size_bytes(self) -> int:
@@ -62,14 +79,23 @@ class StoredSides:
         """
         found: dict[str, Side] = {}
         missing: list[str] = []
+        in_file: dict[str, int] = {}
         for name, version in zip(ids, versions, strict=True):
             known = self._known.get(name)
             if known is not None and version is not None and known[0] >= version:
                 self._known.move_to_end(name)
                 found[name] = known[1]
-            else:
-                missing.append(name)
-        missing = list(dict.fromkeys(missing))
+                continue
+            missing.append(name)
+            if version is not None and name in self._spilled:
+                in_file[name] = version
+        if in_file:
+            for name, spilled in (
+                await self._lanes.run_in_slices(self._read(in_file), lane)
+            ).items():
+                found[name] = spilled.side
+                self.keep(name, *spilled)
+        missing = [name for name in dict.fromkeys(missing) if name not in found]
         for start in range(0, len(missing), _READ_AT_ONCE):
             records = await self._store.get(missing[start : start + _READ_AT_ONCE])
             stored = [record for record in records if record is not None]
@@ -86,7 +112,15 @@ class StoredSides:
         self._known[streamer_id] = version, side, size
         self._bytes += size
         while self._bytes > self._max_bytes:
-            self._drop(next(iter(self._known)))
+            oldest = next(iter(self._known))
+            version, side, _ = self._known[oldest]
+            if not self._spilled.has(oldest, version):
+                self.spill(oldest, version, pack(side))
+            self._drop(oldest)
+
+    def spill(self, streamer_id: str, version: int, packed: Packed) -> None:
+        """Keep what `pack` made of the side of a version, in a file."""
+        self._spilled.put(streamer_id, version, packed)
 
     def side_of(self, record: Record) -> Side:
         """What is compared of a record, kept or made; call it in a thread."""
@@ -101,6 +135,14 @@ class StoredSides:
     def embedding_of(self, record: Record) -> bytes:
         """The embedding of a record; empty without usable content, or of another model."""
         return record.embedding if record.model_version == self._model_version else b""
+
+    def _read(self, versions: Mapping[str, int]) -> Generator[None, None, dict[str, Spilled]]:
+        found: dict[str, Spilled] = {}
+        for name, version in versions.items():
+            if (spilled := self._spilled.get(name, version)) is not None:
+                found[name] = spilled
+            yield
+        return found
 
     def _made(self, records: Sequence[Record]) -> Generator[None, None, list[Side]]:
         sides: list[Side] = []

@@ -127,6 +127,7 @@ class EvidenceOfAll:
         for record, found in zip(records, await self._whole.read(read), strict=True):
             if self._keeps:
                 self._whole.put(record.streamer_id, found.packed)
+            self._stored.spill(record.streamer_id, record.version, found.packed)
             entries.append(entry_of(record, self._stored, found.keys, found.asked))
         return entries
 

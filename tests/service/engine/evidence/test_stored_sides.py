@@ -1,4 +1,7 @@
-"""Sides of stored streamers are made once, made anew after a write, and bounded in memory."""
+"""Sides of stored streamers are made once, made anew after a write, and bounded in memory.
+
+Those that leave the memory are in a file, where there is one.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -6,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import Side
@@ -14,6 +18,7 @@ from service.engine.evidence.stored_sides import StoredSides
 from service.engine.work.lanes import Lanes
 from service.settings import Work
 from service.store.base import Record, StreamerStore
+from tests.service.engine.evidence.test_packed_sides import assert_same
 
 VECTOR = np.array([0.6, 0.8], "<f4")
 
@@ -81,11 +86,40 @@ def test_each_version_is_read_once(bundle: Path) -> None:
     assert size > 3000
 
 
-def test_the_ones_used_last_are_kept(bundle: Path) -> None:
-    store = Store()
+def many(store: Store) -> dict[str, int | None]:
     for i in range(10):
         store.write(f"s{i}", i, f"number {i} sings old songs until two in the morning")
-    every = {f"s{i}": i for i in range(10)}
-    _, size = asked(store, bundle, every, {"s9": 9, "s0": 0}, max_bytes=5000)
+    return {f"s{i}": i for i in range(10)}
+
+
+def test_those_that_leave_the_memory_are_read_from_a_file(bundle: Path, tmp_path: Path) -> None:
+    store = Store()
+    every = many(store)
+    store.write("s1", 11, "another bio about noodles")
+    (first, again), size = asked(
+        store,
+        bundle,
+        every,
+        {"s9": 9, "s0": 0, "s1": 11, "s2": 12},
+        max_bytes=5000,
+        folder=tmp_path,
+    )
+    assert size <= 5000
+    assert store.read == [*every, "s2"]  # s2 may have another version; of s1 the newest was read
+    assert_same(again[1], first[0])
+    assert_same(again[2], first[1])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_folder_for_files_they_are_made_anew(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = Store()
+    every = many(store)
+    (first, again), size = asked(
+        store, bundle, every, {"s9": 9, "s0": 0}, max_bytes=5000, folder=tmp_path / "gone"
+    )
     assert size <= 5000
     assert store.read == [*every, "s0"]
+    assert_same(again[1], first[0])
+    assert len([one for one in caplog.messages if "made anew" in one]) == 1

@@ -1,0 +1,116 @@
+"""Sides that memory has no room for: read from a file instead of made anew.
+
+To make a side takes a read of the store and a millisecond of a core, to read one some 20 us.
+"""
+
+import errno
+import logging
+import os
+import struct
+import tempfile
+import weakref
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from model_export.contract.evidence import Side
+from service.engine.evidence.packed_sides import Packed, unpack
+
+MAX_BYTES = 1 << 30
+"""Some 500,000 streamers; their names and places take 100 MB of memory."""
+_HEAD = struct.Struct("<qI")
+"""Before a side: the version of its streamer, and how many numbers follow."""
+_log = logging.getLogger(__name__)
+
+
+class Spilled(NamedTuple):
+    """A side, and the version of the streamer that it was made of."""
+
+    version: int
+    side: Side
+
+
+class SpilledSides:
+    """Sides by streamer and version. One thread puts them, any may read.
+
+    They are in two files at most: when one is full, the other, with what was put longest ago,
+    makes room. Files have no name and end with the process. Where one can't be written, nothing is
+    kept any more, and sides are made anew.
+    """
+
+    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+        """None yet; files will be in `folder`, else where temporary files are."""
+        self._folder = folder
+        self._most_bytes = max_bytes // 2
+        self._files: tuple[_File, ...] = ()  # the newest first
+        self._is_off = False
+
+    def __contains__(self, streamer_id: str) -> bool:
+        """Whether some version is there."""
+        return any(streamer_id in file.places for file in self._files)
+
+    def put(self, streamer_id: str, version: int, packed: Packed) -> None:
+        """Write what `pack` made of a side."""
+        if self._is_off:
+            return
+        try:
+            if not self._files or self._files[0].end + packed.nbytes > self._most_bytes:
+                self._files = (_File(self._folder), *self._files[:1])
+            self._files[0].put(streamer_id, version, packed)
+        except OSError as error:
+            self._files, self._is_off = (), True
+            _log.warning("what duplicates are compared by is made anew each time: %s", error)
+
+    def has(self, streamer_id: str, version: int) -> bool:
+        """Whether the side of this version, or of a newer one, is there."""
+        return any(file.version(streamer_id) >= version for file in self._files)
+
+    def get(self, streamer_id: str, version: int) -> Spilled | None:
+        """The side of this version, or of a newer one; None if neither is there."""
+        for file in self._files:
+            if (found := file.get(streamer_id, version)) is not None:
+                return found
+        return None
+
+
+class _File:
+    """Closes itself when nobody reads it any more.
+
+    Attributes:
+        places: of the side that was put last, by streamer; in bytes.
+        end: of what was written, in bytes.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            self._file = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._file)
+        self.places: dict[str, int] = {}
+        self.end = 0
+
+    def put(self, streamer_id: str, version: int, packed: Packed) -> None:
+        written = _HEAD.pack(version, len(packed)) + packed.tobytes()
+        if os.pwrite(self._file, written, self.end) != len(written):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.places[streamer_id] = self.end
+        self.end += len(written)
+
+    def version(self, streamer_id: str) -> int:
+        """Of the side that was put last; -1 without one."""
+        place = self.places.get(streamer_id)
+        return -1 if place is None else self._head(place)[0]
+
+    def get(self, streamer_id: str, version: int) -> Spilled | None:
+        place = self.places.get(streamer_id)
+        if place is None:
+            return None
+        known, count = self._head(place)
+        if known < version:
+            return None
+        numbers = os.pread(self._file, 4 * count, place + _HEAD.size)
+        return Spilled(known, unpack(np.frombuffer(numbers, np.uint32)))
+
+    def _head(self, place: int) -> tuple[int, int]:
+        version, count = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
+        return version, count
