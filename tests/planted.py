@@ -27,7 +27,7 @@ def learned(table: Table, words: Vocabulary) -> Table:
         tokens = {*text_tokens(f"{topic} {text}")}
         for tag in (topic, *text.split()):
             tokens.update(label_token("t", tag))
-        for token in tokens & number.keys():
+        for token in sorted(tokens & number.keys()):
             table[number[token]] = center + 0.8 * rng.standard_normal(table.shape[1])
     return table
 

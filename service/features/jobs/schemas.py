@@ -62,7 +62,7 @@ class JobOut(Response):
         str,
         Field(
             description="import, export, similar_export, list, index_rebuild, duplicates, "
-            "cases, watchlists, layout, model_backfill."
+            "cases, watchlists, layout, model_backfill, model_comparison."
         ),
     ]
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]

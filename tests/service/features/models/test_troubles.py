@@ -16,7 +16,7 @@ from service.features.jobs.service import Jobs
 from service.features.models import backfill, following
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
 from service.store.jobs import Job, JobStep
-from service.store.models.base import ModelPointer, SecondVectors
+from service.store.models.base import SecondVectors
 from service.store.redis.models.store import RedisModels
 from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put
@@ -147,8 +147,8 @@ def test_a_promotion_whose_answer_is_lost_can_be_rolled_back(
     assert f"POST /v1/models/{NEXT}:promote" in why
     move = RedisModels.move
 
-    async def lost(self: RedisModels, before: ModelPointer, after: ModelPointer) -> None:
-        assert await move(self, before, after) is not None
+    async def lost(self: RedisModels, *told: Any) -> None:
+        assert await move(self, *told) is not None
         raise StoreUnavailable("the connection was lost")
 
     with monkeypatch.context() as patched:

@@ -75,10 +75,13 @@ def test_a_job_is_cancelled_and_retried_by_who_may_begin_one(waiting: TestClient
     keys = {
         role: create(waiting, role=role)["key"]
         for role in ("operations", "recommender", "antifraud")
-    } | {"coldstart": create(waiting, scopes=["streamers:read", "coldstart"])["key"]}
+    } | {
+        "coldstart": create(waiting, scopes=["streamers:read", "coldstart"])["key"],
+        "writer": create(waiting, scopes=["streamers:write"])["key"],
+    }
     for begun, may, may_not, scope in (
         (waiting.post(REBUILD), None, "operations", "admin"),
-        (waiting.post("/v1/jobs/exports", json={}), "operations", "antifraud", "streamers:write"),
+        (waiting.post("/v1/jobs/exports", json={}), "antifraud", "writer", "streamers:read"),
         (
             waiting.post("/v1/similar/export", json=question, headers=preferred),
             "antifraud",
