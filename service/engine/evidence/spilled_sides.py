@@ -19,6 +19,9 @@ from service.engine.evidence.packed_sides import Packed, unpack
 
 MAX_BYTES = 1 << 30
 """Some 500,000 streamers; their names and places take 100 MB of memory."""
+LEAST_FREE_BYTES = 256 << 20
+"""Of the disk, which the store writes to as well: with less, files are given back."""
+_LOOK_EVERY_BYTES = 4 << 20
 _HEAD = struct.Struct("<qI")
 """Before a side: the version of its streamer, and how many numbers follow."""
 _log = logging.getLogger(__name__)
@@ -35,14 +38,20 @@ class SpilledSides:
     """Sides by streamer and version. One thread puts them, any may read.
 
     They are in two files at most: when one is full, the other, with what was put longest ago,
-    makes room. Files have no name and end with the process. Where one can't be written, nothing is
-    kept any more, and sides are made anew.
+    makes room. Files have no name and end with the process. Where one can't be written, or the disk
+    is nearly full, nothing is kept any more, and sides are made anew.
     """
 
-    def __init__(self, folder: Path | None = None, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        folder: Path | None = None,
+        max_bytes: int = MAX_BYTES,
+        least_free_bytes: int = LEAST_FREE_BYTES,
+    ) -> None:
         """None yet; files will be in `folder`, else where temporary files are."""
         self._folder = folder
         self._most_bytes = max_bytes // 2
+        self._least_free_bytes = least_free_bytes
         self._files: tuple[_File, ...] = ()  # the newest first
         self._is_off = False
 
@@ -56,7 +65,7 @@ class SpilledSides:
             return
         try:
             if not self._files or self._files[0].end + packed.nbytes > self._most_bytes:
-                self._files = (_File(self._folder), *self._files[:1])
+                self._files = (_File(self._folder, self._least_free_bytes), *self._files[:1])
             self._files[0].put(streamer_id, version, packed)
         except OSError as error:
             self._files, self._is_off = (), True
@@ -82,14 +91,23 @@ class _File:
         end: of what was written, in bytes.
     """
 
-    def __init__(self, folder: Path | None) -> None:
+    def __init__(self, folder: Path | None, least_free_bytes: int) -> None:
+        if folder is not None:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder) as file:
             self._file = os.dup(file.fileno())
         weakref.finalize(self, os.close, self._file)
+        self._least_free_bytes = least_free_bytes
+        self._look_at = 0
         self.places: dict[str, int] = {}
         self.end = 0
 
     def put(self, streamer_id: str, version: int, packed: Packed) -> None:
+        if self.end >= self._look_at:
+            self._look_at = self.end + _LOOK_EVERY_BYTES
+            disk = os.fstatvfs(self._file)
+            if disk.f_bavail * disk.f_frsize < self._least_free_bytes:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         written = _HEAD.pack(version, len(packed)) + packed.tobytes()
         if os.pwrite(self._file, written, self.end) != len(written):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

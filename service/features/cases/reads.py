@@ -24,7 +24,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.openapi import ANTI_FRAUD
 
 router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
@@ -46,9 +46,6 @@ MemberPath = Annotated[
         description="Of a streamer in the case.",
         openapi_examples={"demo": {"value": "w0087"}},
     ),
-]
-Cursor = Annotated[
-    str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
 ]
 ETAG: dict[str, Any] = {
     "headers": {"ETag": {"description": "Of the case.", "schema": {"type": "string"}}}

@@ -22,7 +22,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import StreamerIdPath, service_named
 from service.http.documents import STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
 from service.http.openapi import ANTI_FRAUD
@@ -37,9 +37,6 @@ GroupIdPath = Annotated[
         pattern=GROUP_PATTERN,
         description="Of a group, live or not; GET /v1/duplicates lists the live ones.",
     ),
-]
-Cursor = Annotated[
-    str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
 ]
 _ACCEPTED: dict[str, Any] = ACCEPTED | {
     "content": {"application/json": {"example": with_nulls(QUEUED | {"kind": KIND})}}

@@ -6,7 +6,6 @@ from fastapi import APIRouter, Depends, Query
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import JudgementNotFound, StoreFull, StreamerNotFound
-from service.features.duplicates.endpoints import Cursor
 from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.schemas import (
     GivenOut,
@@ -22,7 +21,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked

@@ -14,7 +14,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import OrOneOf, requires
 from service.http.dependencies import service_named
 from service.http.documents import STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.openapi import RUNNING_IT
 from service.scopes import SCOPES, Scope
 
@@ -53,9 +53,7 @@ register_url_convertor("job", _JobId())
 async def list_jobs(
     jobs: CurrentJobs,
     charges: CurrentCharges,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs on a page.")] = 100,
 ) -> JobPage:
     """The newest first, finished ones too while they are kept (`STREAMER_JOBS__KEEP_S`)."""

@@ -28,7 +28,7 @@ from service.http.auth.callers import KEYLESS, CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
@@ -107,9 +107,7 @@ async def create_key(
 )
 async def list_keys(
     keys: CurrentKeys,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most keys on a page.")] = 100,
 ) -> KeyPage:
     """Without the keys themselves, of which only a SHA-256 is stored."""

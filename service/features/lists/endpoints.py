@@ -49,7 +49,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CurrentLimits
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -127,9 +127,7 @@ async def preview_list(
 async def list_lists(
     lists: CurrentLists,
     charges: CurrentCharges,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=20, description="Most lists on a page.")] = 20,
 ) -> ListPage:
     """In order of their names, without their runs."""

@@ -26,7 +26,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
@@ -92,9 +92,7 @@ async def list_outreach(
         float | None,
         Query(ge=0, lt=LATEST, description="Written to then or later, in seconds since 1970."),
     ] = None,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Most records on a page.")] = 20,
 ) -> OutreachPage:
     """In the order in which they were recorded; each may have up to 10,000 ids."""

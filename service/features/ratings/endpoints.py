@@ -22,7 +22,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
@@ -66,10 +66,7 @@ async def list_ratings(
     question_id: Annotated[
         str | None, Query(pattern=_QUESTION_ID, description="Those of one question.")
     ] = None,
-    cursor: Annotated[
-        str | None,
-        Query(max_length=MOST_CHARS, description="next_cursor of the previous page."),
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most ratings on a page.")] = 100,
 ) -> RatingPage:
     """Those of one question together, of all keys."""

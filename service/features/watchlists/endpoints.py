@@ -35,7 +35,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units, inputs_uni
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, MEDIA, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
@@ -160,9 +160,7 @@ async def create_watchlist(
 async def list_watchlists(
     watchlists: CurrentWatchlists,
     charges: CurrentCharges,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=100, description="Most watchlists on a page.")] = 100,
 ) -> WatchlistPage:
     """In order of their ids, without their seeds."""

@@ -34,7 +34,7 @@ from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
@@ -49,9 +49,6 @@ WebhookIdPath = Annotated[
         pattern=ID_PATTERN,
         description="As POST /v1/webhooks answered; GET lists them.",
     ),
-]
-Cursor = Annotated[
-    str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
 ]
 _WRITE = (*STORE, StoreFull)
 _LISTING = "webhooks"

@@ -1,10 +1,17 @@
 """Opaque cursors: a place in a listing, as text that fits into a URL."""
 
 import base64
+from typing import Annotated
+
+from fastapi import Query
 
 from service.errors import InvalidRequest
 
 MOST_CHARS = 512
+Cursor = Annotated[
+    str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
+]
+"""Parameter of a listing in pages."""
 
 
 def cursor_of(place: str | None, listing: str) -> str | None:

@@ -79,7 +79,7 @@ def test_the_service_does_not_start_with_what_it_can_not_understand(
     bundle: Path, tmp_path: Path
 ) -> None:
     wrong = {**ON, "OTEL_TRACES_SAMPLER": "sometimes"}
-    done = run("serve", "--bundle", bundle, "--data-dir", tmp_path, **wrong)
+    done = run("serve", "--bundle", bundle, "--data-dir", tmp_path, "--port", 0, **wrong)
     assert error_line(done).startswith("error: OTEL_TRACES_SAMPLER='sometimes': ")
 
 

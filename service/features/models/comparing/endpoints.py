@@ -21,7 +21,7 @@ from service.features.models.endpoints import CurrentModels, ModelPath
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.route_scopes import requires
 from service.http.documents import STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
@@ -98,10 +98,7 @@ async def list_flips(
     audit: CurrentAudit,
     model_id: ModelPath,
     kind: Annotated[Kind, Query(description="Of the decisions.")] = "judgements",
-    cursor: Annotated[
-        str | None,
-        Query(max_length=MOST_CHARS, description="next_cursor of the previous page."),
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most flips on a page.")] = 100,
 ) -> FlipPage:
     """The lost ones first, those whose probability changes most before others.

@@ -20,7 +20,7 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import BODY, STORE, responses
-from service.http.headers.cursors import MOST_CHARS, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
@@ -68,9 +68,7 @@ async def list_alerts(
     watchlist_id: Annotated[
         str | None, Query(pattern=WATCHLIST_PATTERN, description="Those of one watchlist.")
     ] = None,
-    cursor: Annotated[
-        str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
-    ] = None,
+    cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most alerts on a page.")] = 100,
 ) -> AlertPage:
     """In the order in which they were raised: keep `next_cursor`, and ask again for newer ones."""

@@ -136,9 +136,9 @@ def test_doctor_tells_of_towers_and_of_what_they_need(
         found = towers(media_bundle, **hidden)
         assert found["status"] == "fail"
         assert f"pip install 'similar-streamer[{extra}]'" in found["detail"]
-        said = error_line(
-            run("serve", "--bundle", media_bundle, "--data-dir", tmp_path / "d", **hidden)
-        )
+        folder = tmp_path / "d"
+        arguments = ("serve", "--bundle", media_bundle, "--data-dir", folder, "--port", 0)
+        said = error_line(run(*arguments, **hidden))
         assert f"pip install 'similar-streamer[{extra}]'" in said
 
 

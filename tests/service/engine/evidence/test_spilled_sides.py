@@ -67,3 +67,20 @@ def test_a_full_disk_ends_it(
     assert not any(name in spilled for name in "abc")
     assert os.strerror(28) in caplog.text
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_last_of_a_disk_is_left_to_the_store(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    disk = os.statvfs(tmp_path)
+    spilled = SpilledSides(tmp_path, least_free_bytes=2 * disk.f_blocks * disk.f_frsize)
+    spilled.put("a", 1, pack(Side({"text": np.array([1], np.uint32)})))
+    assert "a" not in spilled
+    assert "made anew each time" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_folder_is_made(tmp_path: Path) -> None:
+    spilled = SpilledSides(tmp_path / "later" / "data")
+    spilled.put("a", 1, pack(Side({"text": np.array([1], np.uint32)})))
+    assert spilled.has("a", 1)

@@ -116,9 +116,9 @@ def test_without_a_folder_for_files_they_are_made_anew(
 ) -> None:
     store = Store()
     every = many(store)
-    (first, again), size = asked(
-        store, bundle, every, {"s9": 9, "s0": 0}, max_bytes=5000, folder=tmp_path / "gone"
-    )
+    (tmp_path / "no-folder").touch()
+    options = {"max_bytes": 5000, "folder": tmp_path / "no-folder"}
+    (first, again), size = asked(store, bundle, every, {"s9": 9, "s0": 0}, **options)
     assert size <= 5000
     assert store.read == [*every, "s0"]
     assert_same(again[1], first[0])
