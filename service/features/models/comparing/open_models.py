@@ -11,6 +11,7 @@ from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import NotReady
+from service.features.similar.service import Similar
 from service.features.watchlists.seeds import SeedReader
 from service.index.base import VectorIndex
 
@@ -27,6 +28,7 @@ class OpenModel:
         sides: of stored streamers, by its vectors.
         follower: of its index.
         seeds: of watchlists, by its encoder.
+        similar: answers questions by its index.
     """
 
     model_version: str
@@ -34,6 +36,7 @@ class OpenModel:
     sides: StoredSides
     follower: Follower
     seeds: SeedReader
+    similar: Similar
 
     @property
     def index(self) -> VectorIndex:
