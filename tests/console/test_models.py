@@ -61,7 +61,6 @@ def change(page: Page, model: str, what: str, share: str | None = None) -> None:
 
 def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: Service) -> None:
     page, service = signed_in, two_models
-    page.add_init_script(f"sessionStorage.setItem('similar-streamer.key', '{KEY}')")
     open_at(page, service, "#/running?tab=models")
     expect(row(page, FIRST)).to_contain_text("active")
     expect(row(page, NEXT)).to_contain_text("nothing is stored")
@@ -75,10 +74,10 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     expect(report.get_by_role("table", name="Both models")).to_contain_text("p99")
     expect(report.get_by_role("link", name="cooking-01")).to_be_visible()
     assert violations(page) == []
-    page.get_by_role("button", name="Switch to Chinese").click()
+    page.get_by_role("button", name="中文").click()
     expect(page.get_by_role("region", name=f"{NEXT} 的影子报告")).to_contain_text("平均名次变化")
     assert violations(page) == []
-    page.get_by_role("button", name="切换到英文").click()
+    page.get_by_role("button", name="English").click()
     change(page, NEXT, "Canary", "0.1")
     expect(row(page, NEXT)).to_contain_text("canary")
     expect(row(page, NEXT)).to_contain_text("10%")
