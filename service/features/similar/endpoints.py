@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.errors import (
     CursorExpired,
@@ -68,6 +68,19 @@ _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_
 """What the route without a body calls the fields of a question."""
 
 
+async def _names_caller(
+    x_client_id: Annotated[
+        str | None,
+        Header(
+            alias="X-Client-Id",
+            description="Who asks, such as a user or a device; decides who is answered by the "
+            "canary, by default the key does."
+        ),
+    ] = None,
+) -> None:
+    """Documents the header; `LiveQuestions.canary_for` reads it."""
+
+
 def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> SimilarOut:
     return SimilarOut.model_construct(
         hits=[HitOut.model_validate(hit) for hit in answer.hits],
@@ -123,7 +136,7 @@ def _by_parameter() -> Generator[None, None, None]:
     "/streamers/{streamer_id}/similar",
     operation_id="find_similar_to_streamer",
     summary="Find streamers similar to a stored one",
-    dependencies=[requires("search")],
+    dependencies=[requires("search"), Depends(_names_caller)],
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_one(
@@ -184,7 +197,7 @@ async def similar_to_one(
     "/similar",
     operation_id="find_similar",
     summary="Find streamers similar to seeds",
-    dependencies=[requires("search")],
+    dependencies=[requires("search"), Depends(_names_caller)],
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_seeds(

@@ -49,7 +49,7 @@ def place(caller: str, model: str = BAD) -> float:
 
 def chosen(client: TestClient) -> set[str]:
     """Who is answered by the canary."""
-    by = {c: asked(client, SEED, **{"X-Client-Id": c})["model_version"] for c in CALLERS}
+    by = {c: asked(client, SEED, c)["model_version"] for c in CALLERS}
     assert set(by.values()) <= {FIRST, BAD}
     return {caller for caller, model in by.items() if model == BAD}
 
@@ -206,8 +206,8 @@ def test_its_end_reaches_all_replicas_at_once(folder: Path, tmp_path: Path, serv
         ready(one, "bad", BAD)
         canaried(one, BAD, 0.5)
         assert chosen(one) == chosen(other) == {c for c in CALLERS if place(c) < 0.5}
-        assert ids_of(asked(other, SEED, **{"X-Client-Id": min(chosen(one))})) != ids_of(
-            asked(other, SEED, **{"X-Client-Id": min(set(CALLERS) - chosen(one))})
+        assert ids_of(asked(other, SEED, min(chosen(one)))) != ids_of(
+            asked(other, SEED, min(set(CALLERS) - chosen(one)))
         )
         canaried(other, BAD, 0)
         assert chosen(one) == chosen(other) == set()
