@@ -15,9 +15,7 @@ from service.http.auth.callers import KEYLESS, Caller
 from tests.bundles import DIM, TOPICS
 from tests.service.conftest import put
 from tests.service.features.models.comparing import BAD, FIRST, fill, opened, ready, write_models
-from tests.service.features.models.live.asking import asked, canaried, ids_of
-from tests.service.features.models.test_replicas import beside
-from tests.service.valkey import Server
+from tests.service.features.models.live.asking import asked, canaried
 
 CALLERS = [f"client-{i}" for i in range(30)]
 SEED = "cooking-01"
@@ -195,19 +193,3 @@ def test_bad_input(client: TestClient) -> None:
         assert answer.json()["errors"][0]["pointer"] == "/share"
     answer = client.post(f"/v1/models/{FIRST}:canary", json={"share": 0.1})
     assert (answer.status_code, answer.json()["code"]) == (409, "model_state_conflict")
-
-
-def test_its_end_reaches_all_replicas_at_once(folder: Path, tmp_path: Path, server: Server) -> None:
-    with (
-        beside(folder, tmp_path / "one", server) as one,
-        beside(folder, tmp_path / "other", server) as other,
-    ):
-        fill(one)
-        ready(one, "bad", BAD)
-        canaried(one, BAD, 0.5)
-        assert chosen(one) == chosen(other) == {c for c in CALLERS if place(c) < 0.5}
-        assert ids_of(asked(other, SEED, min(chosen(one)))) != ids_of(
-            asked(other, SEED, min(set(CALLERS) - chosen(one)))
-        )
-        canaried(other, BAD, 0)
-        assert chosen(one) == chosen(other) == set()

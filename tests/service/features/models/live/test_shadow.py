@@ -4,7 +4,6 @@ import statistics
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -14,9 +13,7 @@ from tests.bundles import DIM, TOPICS
 from tests.service.conftest import put
 from tests.service.features.models.comparing import FIRST, GOOD, fill, opened, ready, write_models
 from tests.service.features.models.live.asking import asked, ids_of, report, shadowed
-from tests.service.features.models.test_replicas import beside
 from tests.service.process import wait_until
-from tests.service.valkey import Server
 
 SEEDS = [f"{topic}-{i:02}" for topic in TOPICS for i in range(5)]
 PROFILE = {"positive": [{"profile": {"bio": TOPICS["music"]}}], "k": 10}
@@ -160,27 +157,6 @@ def test_it_goes_on_after_a_restart(folder: Path, tmp_path: Path) -> None:
             asked(client, seed)
         found = report(client, GOOD, 7)
         assert (found["compared"], found["replicas"]) == (7, 2)
-
-
-def test_two_replicas_add_to_one_report(folder: Path, tmp_path: Path, server: Server) -> None:
-    with (
-        beside(folder, tmp_path / "one", server) as one,
-        beside(folder, tmp_path / "other", server) as other,
-    ):
-        fill(one)
-        ready(one, "good", GOOD)
-        shadowed(one, GOOD, sample=1)
-        seen: Any = other.get(f"/v1/models/{GOOD}").json()
-        assert seen["shadow_sample"] == 1  # it was told before the answer
-        for seed in SEEDS[:5]:
-            asked(one, seed)
-            asked(other, seed)
-        for client in (one, other):
-            found = report(client, GOOD, 10)
-            assert (found["compared"], found["replicas"]) == (10, 2)
-        shadowed(other, GOOD, sample=0)
-        asked(one, SEEDS[0])
-        assert report(one, GOOD, 10)["sampled"] == 10
 
 
 def test_bad_input(client: TestClient) -> None:
