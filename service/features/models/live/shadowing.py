@@ -135,11 +135,9 @@ class Shadowing:
 
     async def _is_stored(self, name: str) -> bool:
         for model in self._models:
-            try:
-                if await model.index.vector(name) is not None:
-                    return True
-            except NotReady:
-                continue
+            follower = model.follower
+            if follower.is_ready and await follower.index.vector(name) is not None:
+                return True
         return False
 
     def _of(self, live: Live) -> ShadowCounts:
