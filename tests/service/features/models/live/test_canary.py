@@ -59,6 +59,14 @@ def gave_way(client: TestClient, why: str) -> float:
     raise AssertionError(f"{why} is not counted")
 
 
+def is_same(one: Any, other: Any) -> bool:
+    """Whether all of an answer is of one model: the last digits depend on who was encoded too."""
+    scores = [[hit["score"] for hit in each["hits"]] for each in (one, other)]
+    ids = [[hit["streamer_id"] for hit in each["hits"]] for each in (one, other)]
+    is_whole = one["reached"] == other["reached"] and ids[0] == ids[1]
+    return is_whole and scores[0] == pytest.approx(scores[1], abs=1e-5)
+
+
 def test_a_caller_stays_where_the_share_put_it(client: TestClient) -> None:
     assert chosen(client) == set()
     for share in (0.3, 0.6, 1.0, 0.3):
@@ -114,7 +122,7 @@ def test_whoever_asks_all_the_time_gets_whole_answers_of_one_model(client: TestC
         count = 0
         while not is_over.is_set():
             for which, answer in enumerate(answers(caller)):
-                assert answer == known[answer["model_version"]][which]
+                assert is_same(answer, known[answer["model_version"]][which])
                 count += 1
         return count
 
