@@ -44,10 +44,10 @@ export function Models() {
         columns={[
           t("run.model"),
           t("run.state"),
-          t("models.gate"),
+          [t("models.gate"), "wide"],
           [t("models.replicas"), "number wide"],
           [t("models.canary"), "number"],
-          [t("models.shadow"), "number"],
+          [t("models.shadow"), "number wide"],
         ]}
       >
         {value.models.map((model) => (
@@ -101,7 +101,7 @@ function Row({ model, begin }: { model: Model; begin: (change: Change, model: Mo
         {model.folder && <span class="id quiet">{model.folder}</span>}
       </th>
       <td>{named("models.state", model.state)}</td>
-      <td>
+      <td class="wide">
         {gate ? named("models.gate", gate.state) : "–"}
         {gate?.reasons.map((reason) => (
           <span key={reason} class="quiet words">
@@ -112,7 +112,7 @@ function Row({ model, begin }: { model: Model; begin: (change: Change, model: Mo
       </td>
       <td class="number wide">{t("models.of", { n: indexed, all: replicas.length })}</td>
       <td class="number">{share(model.canary_share)}</td>
-      <td class="number">{share(model.shadow_sample)}</td>
+      <td class="number wide">{share(model.shadow_sample)}</td>
       <td class="actions">
         {isReady && <a href={hrefOf("running", report)}>{t("models.report")}</a>}
         {changes.map((change) => (

@@ -124,8 +124,12 @@ function Changes({ found }: { found: Found }) {
               </a>
             </th>
             <td class="number">{percent(change.overlap)}</td>
-            <td class="id words">{change.active.join(" ")}</td>
-            <td class="id words">{change.shadow.join(" ")}</td>
+            <td>
+              <span class="id words">{change.active.join(" ")}</span>
+            </td>
+            <td>
+              <span class="id words">{change.shadow.join(" ")}</span>
+            </td>
           </tr>
         ))}
       </tbody>
