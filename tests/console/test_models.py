@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.bundles import write_bundle
 from tests.console.conftest import KEY, open_at
 from tests.console.profiles import STREAMERS
-from tests.console.test_looks import violations
+from tests.console.test_looks import PHONE, violations
 from tests.service.process import Service, wait_until
 
 FIRST, NEXT = "test-0", "test-1"
@@ -73,6 +73,8 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     expect(report.get_by_role("table", name="Both models")).to_contain_text("p99")
     expect(report.get_by_role("link", name="cooking-01")).to_be_visible()
     assert violations(page) == []
+    page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_role("button", name="中文").click()
     expect(page.get_by_role("region", name=f"{NEXT} 的影子报告")).to_contain_text("平均名次变化")
     assert violations(page) == []

@@ -40,7 +40,7 @@ class OpenModel:
     similar: Similar
 
     def check_index(self) -> None:
-        """See that its index is complete.
+        """Check that its index is complete.
 
         Raises:
             NotReady: it lacks something.

@@ -31,7 +31,7 @@ class Moments:
         self.squares += value * value
 
     def merge(self, other: "Moments") -> None:
-        """Those of others too."""
+        """Add what another process has counted."""
         self.count += other.count
         self.total += other.total
         self.squares += other.squares
@@ -63,7 +63,7 @@ class Times:
         self.counts[min(place, _BUCKETS - 1)] += 1
 
     def merge(self, other: "Times") -> None:
-        """Those of others too."""
+        """Add what another process has counted."""
         self.counts = [a + b for a, b in zip(self.counts, other.counts, strict=True)]
 
     def quantile(self, share: float) -> float | None:
@@ -95,14 +95,14 @@ class Hubs:
         self._shrink()
 
     def merge(self, other: "Hubs") -> None:
-        """Those of others too (Agarwal et al. 2012, mergeable summaries)."""
+        """Add what another process has counted (Agarwal et al. 2012, mergeable summaries)."""
         for name, count in other.counts.items():
             self.counts[name] = self.counts.get(name, 0) + count
         self.missed += other.missed
         self._shrink()
 
     def most(self, count: int) -> list[tuple[str, int]]:
-        """Those in most answers, the most frequent first."""
+        """Streamers that are in most answers, the most frequent first."""
         return sorted(self.counts.items(), key=lambda each: (-each[1], each[0]))[:count]
 
     def _shrink(self) -> None:
@@ -144,7 +144,7 @@ class Answers:
         self.hubs.add(ids)
 
     def merge(self, other: "Answers") -> None:
-        """Those of others too."""
+        """Add what another process has counted."""
         self.answered += other.answered
         self.empty += other.empty
         self.hits += other.hits
