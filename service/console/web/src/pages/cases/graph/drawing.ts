@@ -1,11 +1,10 @@
 /** A graph on a canvas, which mouse and fingers move. */
 import cytoscape, { type Core, type ElementDefinition } from "cytoscape";
-import type { Place } from "./places";
+import { extentOf, type Place, type Places } from "./places";
 import { looksOn } from "./looks";
 
 /** Where an element has this id, the library adds no style sheet, which the page's policy refuses. */
 const STYLE_ID = "__________cytoscape_stylesheet";
-const PADDING_PX = 24;
 const STEP = 1.3;
 const NEAREST = 1.2;
 
@@ -22,7 +21,10 @@ export interface Hands {
 export class GraphDrawing {
   readonly #graph: Core;
   readonly #box: HTMLElement;
+  #places: Places = new Map();
+  #chosen: { node: string | null; line: string | null } = { node: null, line: null };
   #naming = 0;
+  #adding = 0;
 
   constructor(box: HTMLElement, hands: Hands) {
     if (!document.getElementById(STYLE_ID)) {
@@ -57,26 +59,33 @@ export class GraphDrawing {
   }
 
   /** Draws these, each where `placesOf` has it; what was drawn before moves there. */
-  show(elements: ElementDefinition[], placesOf: (aspect: number) => Map<string, Place>): void {
+  show(elements: ElementDefinition[], placesOf: (aspect: number) => Places): void {
     const graph = this.#graph;
     const before = new Set(graph.elements().map((one) => one.id()));
     const isSame =
       before.size === elements.length && elements.every(({ data }) => before.has(data.id ?? ""));
+    cancelAnimationFrame(this.#adding);
     if (isSame) {
       graph.json({ elements });
       return;
     }
-    const places = placesOf(graph.width() / graph.height());
+    this.#places = placesOf(graph.width() / graph.height());
     const placed = elements.map((one) => {
-      const position = places.get(one.data.id ?? "");
+      const position = this.#places.get(one.data.id ?? "");
       return position && !before.has(one.data.id ?? "") ? { ...one, position } : one;
     });
-    graph.json({ elements: placed });
-    graph.batch(() => {
-      for (const [id, place] of places) {
-        if (before.has(id)) graph.getElementById(id).position(place);
-      }
-    });
+    if (before.size) {
+      graph.json({ elements: placed });
+      // Not in a batch: boxes follow from where members are.
+      graph.nodes(".member").positions((node) => this.#places.get(node.id()) as Place);
+    } else {
+      // The first frame has members, the second the lines: neither takes long.
+      graph.add(placed.filter(({ data }) => !("source" in data)));
+      this.#adding = requestAnimationFrame(() => {
+        graph.add(placed.filter(({ data }) => "source" in data));
+        this.#marked();
+      });
+    }
     this.fit();
   }
 
@@ -93,8 +102,15 @@ export class GraphDrawing {
     );
   }
 
+  /** Who and which line is chosen. */
   mark(node: string | null, line: string | null): void {
+    this.#chosen = { node, line };
+    this.#marked();
+  }
+
+  #marked(): void {
     const graph = this.#graph;
+    const { node, line } = this.#chosen;
     graph.batch(() => {
       graph.elements(".current, .chosen, .near").removeClass("current chosen near");
       if (node !== null) {
@@ -117,11 +133,18 @@ export class GraphDrawing {
     graph.zoom({ level: graph.zoom() * STEP ** step, renderedPosition: middle });
   }
 
+  /** Shows all of it. */
   fit(): void {
     const graph = this.#graph;
-    graph.fit(undefined, PADDING_PX);
-    if (graph.zoom() > NEAREST) graph.zoom(NEAREST);
-    graph.center();
+    const { left, right, top, bottom } = extentOf(this.#places);
+    const [width, height] = [graph.width(), graph.height()];
+    const most = Math.min(width / (right - left), height / (bottom - top), NEAREST);
+    const zoom = Math.max(most, graph.minZoom());
+    const pan = {
+      x: width / 2 - (zoom * (left + right)) / 2,
+      y: height / 2 - (zoom * (top + bottom)) / 2,
+    };
+    graph.viewport({ zoom, pan });
   }
 
   /** One finger moves the page, two move the graph. */
@@ -131,6 +154,7 @@ export class GraphDrawing {
 
   stop(): void {
     cancelAnimationFrame(this.#naming);
+    cancelAnimationFrame(this.#adding);
     this.#graph.destroy();
   }
 }

@@ -36,7 +36,7 @@ export function looksOn(element: HTMLElement): StylesheetJson {
         "text-valign": "bottom",
         "text-margin-y": 4,
         "text-wrap": "ellipsis",
-        "text-max-width": "100px",
+        "text-max-width": "124px",
         "text-outline-width": 2.5,
         "text-outline-color": colour.raised,
         "text-events": "yes",

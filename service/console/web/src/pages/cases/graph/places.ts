@@ -5,6 +5,7 @@ export interface Place {
   x: number;
   y: number;
 }
+export type Places = ReadonlyMap<string, Place>;
 interface Size {
   width: number;
   height: number;
@@ -15,21 +16,17 @@ interface Box extends Size {
 }
 
 /** Of a member and the name below it. */
-const TILE: Size = { width: 108, height: 62 };
+const TILE: Size = { width: 128, height: 62 };
 const NAME_BELOW_PX = 14;
 const GAP_PX = 6;
 const FRAME_PX = 12;
-const STEP_PX = 14;
+const STEP_PX = 18;
 const ASPECT_INSIDE = 1.4;
 
 /**
  * @param aspect width of the whole, by its height
  */
-export function placesOf(
-  branches: Branches,
-  folded: ReadonlySet<string>,
-  aspect: number,
-): Map<string, Place> {
+export function placesOf(branches: Branches, folded: ReadonlySet<string>, aspect: number): Places {
   const boxOf = (id: string, wide: number): Box => {
     const own = { ...TILE, places: new Map([[nodeOf(id), { x: 0, y: -NAME_BELOW_PX }]]) };
     const next = folded.has(id) ? [] : (branches.get(id)?.next ?? []);
@@ -45,15 +42,29 @@ export function placesOf(
   ).places;
 }
 
+/** Of all that is drawn, with names and frames. */
+export function extentOf(places: Places): Record<"left" | "right" | "top" | "bottom", number> {
+  const [xs, ys] = [[...places.values()].map(({ x }) => x), [...places.values()].map(({ y }) => y)];
+  return {
+    left: Math.min(...xs) - TILE.width / 2 - FRAME_PX,
+    right: Math.max(...xs) + TILE.width / 2 + FRAME_PX,
+    top: Math.min(...ys) - TILE.height / 2 - FRAME_PX + NAME_BELOW_PX,
+    bottom: Math.max(...ys) + TILE.height / 2 + FRAME_PX + NAME_BELOW_PX,
+  };
+}
+
 /** The first in the middle, and each other one as near to it as there is room. */
 function around(boxes: readonly Box[], aspect: number): Box {
   const taken: (Place & Size)[] = [];
+  // Where there was no room for one of this size, there is none for the next.
+  const full = new Map<string, number>();
   for (const { width, height } of boxes) {
-    for (const place of outwards(aspect)) {
+    const size = `${width} ${height}`;
+    for (const { ring, ...place } of outwards(aspect, full.get(size) ?? 0)) {
       const one = { ...place, width, height };
-      // Neighbours are often those that came last.
-      if (taken.findLast((other) => overlap(one, other))) continue;
+      if (taken.some((other) => overlap(one, other))) continue;
       taken.push(one);
+      full.set(size, ring);
       break;
     }
   }
@@ -80,14 +91,13 @@ function overlap(one: Place & Size, other: Place & Size): boolean {
 }
 
 /** Places on ellipses around the middle, without end. */
-function* outwards(aspect: number): Generator<Place> {
-  yield { x: 0, y: 0 };
-  for (let ring = 1; ; ring += 1) {
-    const count = Math.ceil(2 * Math.PI * ring);
+function* outwards(aspect: number, from: number): Generator<Place & { ring: number }> {
+  for (let ring = from; ; ring += 1) {
+    const count = Math.max(1, Math.ceil(2 * Math.PI * ring));
+    const radius = ring * STEP_PX;
     for (let i = 0; i < count; i += 1) {
       const angle = (2 * Math.PI * i) / count;
-      const radius = ring * STEP_PX;
-      yield { x: aspect * radius * Math.cos(angle), y: radius * Math.sin(angle) };
+      yield { ring, x: aspect * radius * Math.cos(angle), y: radius * Math.sin(angle) };
     }
   }
 }
