@@ -127,7 +127,7 @@ export function drawnOf(
   }));
   return {
     elements: [...boxes, ...nodes, ...lines],
-    members: shown.filter((stop) => stop.row !== null).length,
+    members: shown.length,
     edges: surest,
   };
 }

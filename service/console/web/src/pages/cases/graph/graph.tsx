@@ -6,13 +6,42 @@ import { useKeys } from "../../../state/keyboard";
 import { theme } from "../../../state/preferences";
 import type { Edge } from "../board";
 import type { Member } from "../members";
-import { branchesOf, drawnOf, lineOf, nodeOf, standingFor, type Stop } from "./branches";
+import {
+  branchesOf,
+  drawnOf,
+  lineOf,
+  nodeOf,
+  standingFor,
+  type Branches,
+  type Stop,
+} from "./branches";
 import { GraphDrawing } from "./drawing";
 import { Legend, Resting, type Rest } from "./legend";
 import { placesOf } from "./places";
 
 const LETTERS = 16;
 const DARK = "(prefers-color-scheme: dark)";
+
+/** Of a page with more, branches are folded at first: names of so many can be read. */
+const MOST_UNFOLDED = 60;
+
+interface Folding {
+  /** null: as the size of the page has it. */
+  all: boolean | null;
+  except: ReadonlySet<string>;
+}
+
+function isBranch(stop: Stop): boolean {
+  return stop.behind > 0 && stop.hop > 0;
+}
+
+function foldedOf(branches: Branches, { all, except }: Folding): ReadonlySet<string> {
+  const isFolded = all ?? branches.size > MOST_UNFOLDED;
+  const stops = [...branches.values()].filter(
+    (stop) => (isFolded && isBranch(stop)) !== except.has(stop.id),
+  );
+  return new Set(stops.map((stop) => stop.id));
+}
 
 /** Marks that pile up are cut with what they are on. */
 function nameOf(id: string): string {
@@ -33,15 +62,16 @@ export default function Graph(props: {
   const { members, edges, chosen } = props;
   const box = useRef<HTMLDivElement>(null);
   const drawing = useRef<GraphDrawing | null>(null);
-  const [folded, setFolded] = useState<ReadonlySet<string>>(new Set<string>());
+  const [folding, setFolding] = useState<Folding>({ all: null, except: new Set() });
   const [rest, setRest] = useState<Rest>({ id: null, line: null });
   const branches = useMemo(() => branchesOf(members), [members]);
+  const folded = useMemo(() => foldedOf(branches, folding), [branches, folding]);
   const drawn = useMemo(() => drawnOf(branches, edges, folded), [branches, edges, folded]);
   const fold = (stop: Stop | undefined): void => {
     if (!stop?.behind) return;
-    const next = new Set(folded);
-    if (!next.delete(stop.id)) next.add(stop.id);
-    setFolded(next);
+    const except = new Set(folding.except);
+    if (!except.delete(stop.id)) except.add(stop.id);
+    setFolding({ ...folding, except });
   };
   const latest = useRef({ branches, drawn, fold, props });
   latest.current = { branches, drawn, fold, props };
@@ -97,7 +127,7 @@ export default function Graph(props: {
     "-": () => zoom(-1),
     f: fit,
   });
-  const leading = [...branches.values()].filter((stop) => stop.behind && stop.hop > 0);
+  const leading = [...branches.values()].filter(isBranch);
   const isFolded = current !== undefined && folded.has(current.id);
   const here = new Set(members.map((member) => member.streamer_id));
   const away = edges.filter((edge) => !here.has(edge.a) || !here.has(edge.b));
@@ -123,13 +153,10 @@ export default function Graph(props: {
         </button>
         {leading.length > 1 && (
           <>
-            <button
-              type="button"
-              onClick={() => setFolded(new Set(leading.map((stop) => stop.id)))}
-            >
+            <button type="button" onClick={() => setFolding({ all: true, except: new Set() })}>
               {t("case.fold.all")}
             </button>
-            <button type="button" onClick={() => setFolded(new Set())}>
+            <button type="button" onClick={() => setFolding({ all: false, except: new Set() })}>
               {t("case.unfold.all")}
             </button>
           </>
