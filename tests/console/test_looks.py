@@ -29,7 +29,7 @@ PLACES = {
     "#/running?tab=jobs": "",
     "#/running?tab=keys": "New key",
     "#/running?tab=webhooks": "New webhook",
-    "#/running?tab=audit": "/v1/streamers:bulk",
+    "#/running?tab=audit": "Download NDJSON",
     "#/running?tab=events": "",
     "#/nothing": "This page does not exist",
 }
