@@ -63,6 +63,7 @@ from model_export.contract.evidence.sides import (
 __all__ = [
     "ABSENT",
     "CHANNELS",
+    "CHANNELS_OF_KEYS",
     "DIRECT",
     "EVIDENCE",
     "EVIDENCE_VERSION",
