@@ -45,7 +45,7 @@ def unpack(numbers: Packed, place: int = 0) -> Side:
     place += _HEAD
     end = place + sum(sizes)
     embedding = numbers[end : end + width].view(np.float32) if width else None
-    vectors = _vectors(numbers, end + width, spaces) if spaces else {}
+    vectors = _vectors(numbers, end + width, spaces)
     known = name if has_name else None
     return Side.joined(numbers[place:end], tuple(sizes), known, limit, vectors, embedding)
 

@@ -28,8 +28,9 @@ def sides(evidence: Evidence) -> list[Side]:
     found: list[Side] = []
     for profile in generate(90, 3, ring_share=0.3).profiles:
         read = StreamerProfile.model_validate_json(json.dumps(profile, ensure_ascii=False))
-        vector = rng.standard_normal(8).astype(np.float32)
-        found.append(evidence.side(read, vector / np.linalg.norm(vector)))
+        vector = rng.standard_normal(8)
+        unit = (vector / np.linalg.norm(vector)).astype(np.float32)
+        found.append(evidence.side(read, unit))
     return found
 
 
