@@ -74,7 +74,7 @@ async def _names_caller(
         Header(
             alias="X-Client-Id",
             description="Who asks, such as a user or a device; decides who is answered by the "
-            "canary, by default the key does."
+            "canary, by default the key does.",
         ),
     ] = None,
 ) -> None:
