@@ -6,7 +6,9 @@ from typing import Any
 from tests.bundles import TOPICS
 from tests.service.features.models.comparing import BAD, FIRST, fill, ready, write_models
 from tests.service.features.models.live.asking import asked, canaried, report, shadowed
+from tests.service.features.models.test_life_cycle import everywhere
 from tests.service.features.models.test_replicas import beside
+from tests.service.process import wait_until
 from tests.service.valkey import Server
 
 SEEDS = [f"{topic}-01" for topic in TOPICS]
@@ -19,6 +21,8 @@ def test_both_do_as_one_is_told(tmp_path: Path, server: Server) -> None:
         beside(folder, tmp_path / "other", server) as other,
     ):
         fill(one)
+        one.post("/v1/models", json={"folder": "bad"}).raise_for_status()
+        wait_until(lambda: everywhere(one, "has_bundle", BAD), "both have found it")
         ready(one, "bad", BAD)
         shadowed(one, BAD, sample=1)
         seen: Any = other.get(f"/v1/models/{BAD}").json()
