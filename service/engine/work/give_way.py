@@ -1,24 +1,34 @@
-"""Long work on the event loop lets whoever waits for an answer go first."""
+"""Long work lets whoever waits for an answer go first, on the event loop and in threads."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import time
+from collections.abc import AsyncGenerator, Callable
 
 _STEP_S, _STEPS = 0.001, 2
+_TIMES = 3
+"""So many times as long as slices took they wait while somebody asks: a quarter of the time is left
+to them, however many ask."""
+_LONGEST_S = 0.05
 
 
 class GiveWay:
-    """Called between two pieces of long work on the event loop.
+    """Called between two pieces of long work.
 
     A question goes through the event loop several times, and each time would wait for the piece
-    that has just begun.
+    that has just begun. In a thread it gives Python's lock away for each array, and would get it
+    back from a thread that computes in Python only when the interpreter takes it from that one.
 
     Attributes:
-        is_asked: whether somebody waits for an answer.
+        is_asked: whether somebody waits for an answer; any thread may call it.
     """
 
-    def __init__(self) -> None:
-        """Nobody asks, as far as is known."""
+    def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
+        """Nobody asks, as far as is known; `now` tells the time in seconds."""
         self.is_asked: Callable[[], bool] = lambda: False
+        self._now = now
+        self._one = asyncio.Lock()
+        self._due = 0.0
 
     async def __call__(self) -> None:
         """Let others have their turn; while somebody waits for an answer, for two milliseconds."""
@@ -27,3 +37,23 @@ class GiveWay:
             if not self.is_asked():
                 return
             await asyncio.sleep(_STEP_S)
+
+    @contextlib.asynccontextmanager
+    async def slice(self) -> AsyncGenerator[bool, None]:
+        """Around a slice of work in a thread: while somebody asks, one at a time, after a pause.
+
+        Yields:
+            Whether somebody asks still, so that the slice should be short.
+        """
+        if not self.is_asked():
+            yield False
+            return
+        async with self._one:
+            while (is_asked := self.is_asked()) and self._now() < self._due:
+                await asyncio.sleep(_STEP_S)
+            begin = self._now()
+            try:
+                yield is_asked
+            finally:
+                end = self._now()
+                self._due = end + min(_TIMES * (end - begin), _LONGEST_S)

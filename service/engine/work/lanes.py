@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from service.engine.work.batch_spans import BatchSpans
@@ -28,6 +29,8 @@ Result = TypeVar("Result")
 
 SLICE_S = 0.02
 """How long heavy and bulk work keeps a thread at a time."""
+_SHORT_S = 0.004
+"""How long a slice of bulk work keeps a thread while somebody waits for an answer."""
 _PATIENCE_S = 0.25
 _LATEST = 0.2
 """Weight of the latest batch in the smoothed cost of an item."""
@@ -216,22 +219,34 @@ class Lanes:
     ) -> Result:
         """What a generator returns; whenever it ran for `SLICE_S` others have their turn.
 
+        Bulk work ends its slice as soon as somebody waits for an answer, and goes on when nobody
+        does, or in short slices with pauses between them.
+
         Raises:
             Overloaded: as `Queue.submit_all`.
             Exception: whatever it raises.
         """
 
-        def run_slice() -> list[Result]:
-            until = time.perf_counter() + SLICE_S
+        def run_slice(slice_s: float, *, ends_early: bool) -> list[Result]:
+            until = time.perf_counter() + slice_s
             try:
-                while time.perf_counter() < until:
+                while True:
                     next(work)
+                    if time.perf_counter() >= until or (ends_early and self.give_way.is_asked()):
+                        return []
             except StopIteration as end:
                 return [end.value]
-            return []
 
-        while not (returned := await self.run(run_slice, lane)):
-            pass
+        returned: list[Result] = []
+        while not returned:
+            if lane is not Lane.BULK:
+                call = partial(run_slice, SLICE_S, ends_early=False)
+                returned = await self.run(call, lane)
+                continue
+            async with self.give_way.slice() as is_asked:
+                slice_s = _SHORT_S if is_asked else SLICE_S
+                call = partial(run_slice, slice_s, ends_early=not is_asked)
+                returned = await self.run(call, lane)
         return returned[0]
 
     def wait_s(self, lane: Lane) -> float:
