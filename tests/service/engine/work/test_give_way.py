@@ -75,13 +75,17 @@ def test_slices_have_a_quarter_of_the_time_while_somebody_asks() -> None:
 
 
 def test_slices_go_on_once_nobody_asks_any_more() -> None:
-    asked = [False, True, True]
+    passed_s = 0.0
+    asked = [False, True, True, True, True]
 
     async def run() -> None:
-        give_way = GiveWay(lambda: 0.0 if asked else 1.0)
-        give_way.is_asked = lambda: asked.pop()
-        give_way._due = 0.5
+        nonlocal passed_s
+        give_way = GiveWay(lambda: passed_s)
+        give_way.is_asked = asked.pop
         async with give_way.slice() as is_short:
+            assert is_short
+            passed_s += 0.01
+        async with give_way.slice() as is_short:  # the time does not go on: nothing is due
             assert not is_short
 
     asyncio.run(run())
