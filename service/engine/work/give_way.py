@@ -6,10 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 _STEP_S, _STEPS = 0.001, 2
-_TIMES = 3
-"""So many times as long as slices took they wait while somebody asks: a quarter of the time is left
-to them, however many ask."""
-_LONGEST_S = 0.05
+_LONGEST_PAUSE_S = 0.02
+"""After a slice that took as long or longer: while somebody asks, half of the time is left to
+slices, so that who follows the log does not fall so far behind that all has to be done anew."""
 
 
 class GiveWay:
@@ -42,6 +41,8 @@ class GiveWay:
     async def slice(self) -> AsyncGenerator[bool, None]:
         """Around a slice of work in a thread: while somebody asks, one at a time, after a pause.
 
+        The pause is as long as the slice before took.
+
         Yields:
             Whether somebody asks still, so that the slice should be short.
         """
@@ -56,4 +57,4 @@ class GiveWay:
                 yield is_asked
             finally:
                 end = self._now()
-                self._due = end + min(_TIMES * (end - begin), _LONGEST_S)
+                self._due = end + min(end - begin, _LONGEST_PAUSE_S)

@@ -53,7 +53,7 @@ def test_it_goes_on_after_a_while_whoever_waits() -> None:
     assert 1 < len(asked) < 10
 
 
-def test_slices_have_a_quarter_of_the_time_while_somebody_asks() -> None:
+def test_slices_have_half_of_the_time_while_somebody_asks() -> None:
     passed_s = 0.0
 
     def is_asked() -> bool:
@@ -71,7 +71,7 @@ def test_slices_have_a_quarter_of_the_time_while_somebody_asks() -> None:
                 passed_s += 0.004
 
     asyncio.run(run())
-    assert 4 * 4 * 0.004 <= passed_s < 8 * 4 * 0.004
+    assert 9 * 0.004 <= passed_s < 2 * 9 * 0.004
 
 
 def test_slices_go_on_once_nobody_asks_any_more() -> None:
