@@ -30,7 +30,7 @@ Result = TypeVar("Result")
 SLICE_S = 0.02
 """How long heavy and bulk work keeps a thread at a time."""
 _SHORT_S = 0.004
-"""How long a slice of bulk work keeps a thread while somebody waits for an answer."""
+"""How long a slice of bulk work computes that begins while somebody waits for an answer."""
 _PATIENCE_S = 0.25
 _LATEST = 0.2
 """Weight of the latest batch in the smoothed cost of an item."""
@@ -227,12 +227,14 @@ class Lanes:
             Exception: whatever it raises.
         """
 
-        def run_slice(slice_s: float, *, ends_early: bool) -> list[Result]:
-            until = time.perf_counter() + slice_s
+        def run_slice(least_s: float) -> list[Result]:
+            begin, until = time.thread_time(), time.perf_counter() + SLICE_S
             try:
                 while True:
                     next(work)
-                    if time.perf_counter() >= until or (ends_early and self.give_way.is_asked()):
+                    if time.perf_counter() >= until:
+                        return []
+                    if time.thread_time() - begin >= least_s and self.give_way.is_asked():
                         return []
             except StopIteration as end:
                 return [end.value]
@@ -240,13 +242,11 @@ class Lanes:
         returned: list[Result] = []
         while not returned:
             if lane is not Lane.BULK:
-                call = partial(run_slice, SLICE_S, ends_early=False)
-                returned = await self.run(call, lane)
+                returned = await self.run(partial(run_slice, math.inf), lane)
                 continue
             async with self.give_way.slice() as is_asked:
-                slice_s = _SHORT_S if is_asked else SLICE_S
-                call = partial(run_slice, slice_s, ends_early=not is_asked)
-                returned = await self.run(call, lane)
+                least_s = _SHORT_S if is_asked else 0.0
+                returned = await self.run(partial(run_slice, least_s), lane)
         return returned[0]
 
     def wait_s(self, lane: Lane) -> float:
