@@ -50,7 +50,8 @@ class GiveWay:
             yield False
             return
         async with self._one:
-            while (is_asked := self.is_asked()) and self._now() < self._due:
+            # No event tells of the last request that ends: each of thousands would set it.
+            while (is_asked := self.is_asked()) and self._now() < self._due:  # noqa: ASYNC110
                 await asyncio.sleep(_STEP_S)
             begin = self._now()
             try:
