@@ -6,9 +6,9 @@ import time
 from collections.abc import AsyncGenerator, Callable
 
 _STEP_S, _STEPS = 0.001, 2
-_LONGEST_PAUSE_S = 0.02
-"""After a slice that took as long or longer: while somebody asks, half of the time is left to
-slices, so that who follows the log does not fall so far behind that all has to be done anew."""
+_PAUSE_S = 0.004
+"""Between slices while somebody asks. As long as a short slice, so that half of the time is left to
+them: who follows the log and falls too far behind has to do all anew."""
 
 
 class GiveWay:
@@ -41,21 +41,17 @@ class GiveWay:
     async def slice(self) -> AsyncGenerator[bool, None]:
         """Around a slice of work in a thread: while somebody asks, one at a time, after a pause.
 
-        The pause is as long as the slice before took.
-
         Yields:
             Whether somebody asks still, so that the slice should be short.
         """
-        if not self.is_asked():
-            yield False
-            return
-        async with self._one:
-            # No event tells of the last request that ends: each of thousands would set it.
-            while (is_asked := self.is_asked()) and self._now() < self._due:  # noqa: ASYNC110
-                await asyncio.sleep(_STEP_S)
-            begin = self._now()
-            try:
+        try:
+            if not self.is_asked():
+                yield False
+                return
+            async with self._one:
+                # No event tells of the last request that ends: each of thousands would set it.
+                while (is_asked := self.is_asked()) and self._now() < self._due:  # noqa: ASYNC110
+                    await asyncio.sleep(_STEP_S)
                 yield is_asked
-            finally:
-                end = self._now()
-                self._due = end + min(end - begin, _LONGEST_PAUSE_S)
+        finally:
+            self._due = self._now() + _PAUSE_S
