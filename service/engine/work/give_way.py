@@ -39,7 +39,7 @@ class GiveWay:
 
     @contextlib.asynccontextmanager
     async def slice(self) -> AsyncGenerator[bool, None]:
-        """Around a slice of work in a thread: while somebody asks, one at a time, after a pause.
+        """Hold a slice of work in a thread: while somebody asks, one at a time, after a pause.
 
         Yields:
             Whether somebody asks still, so that the slice should be short.
