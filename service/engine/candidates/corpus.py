@@ -8,7 +8,7 @@ profiles.
 
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
@@ -130,8 +130,10 @@ class Corpus:
 
     def candidates(
         self, streamer_ids: Sequence[str], asked: Sequence[NDArray[np.uint32]]
-    ) -> list[set[str]]:
-        """Who may be a duplicate of each of some streamers, itself left out.
+    ) -> Generator[None, None, list[set[str]]]:
+        """Who may be a duplicate of each of some streamers, itself left out; pauses for each.
+
+        Some may be named needlessly where others are put or removed meanwhile.
 
         Args:
             streamer_ids: streamers that are there.
@@ -139,16 +141,21 @@ class Corpus:
         """
         with self._lock:
             rows = [self.row(name) for name in streamer_ids]
-            found = [set(chain.from_iterable(self._by_keys(keys))) for keys in asked]
-            for codes, k, farthest in self._sources:
-                for some, near in zip(
-                    found, self._near(codes, codes.get(rows), k, farthest), strict=True
-                ):
-                    some.update(near)
-            return [
-                self._named(other for other in others if other != row)
-                for row, others in zip(rows, found, strict=True)
-            ]
+        found: list[set[int]] = []
+        for keys in asked:
+            with self._lock:
+                found.append(set(chain.from_iterable(self._by_keys(keys))))
+            yield
+        for codes, k, farthest in self._sources:
+            with self._lock:
+                near_all = self._near(codes, codes.get(rows), k, farthest)
+            for some, near in zip(found, near_all, strict=True):
+                some.update(near)
+            yield
+        return [
+            self._named(other for other in others if other != row)
+            for row, others in zip(rows, found, strict=True)
+        ]
 
     def counts(self, keys: NDArray[np.uint32]) -> NDArray[np.int64]:
         """How many streamers have each of these keys (K,), about: some that had it count too."""
