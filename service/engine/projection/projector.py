@@ -35,7 +35,7 @@ from service.store.documents import RevisionConflict
 _log = logging.getLogger(__name__)
 _AT_ONCE = 1000
 """Rows of one insertion."""
-_BEAT_S, _TEND_S, _AGAIN_S = 0.5, 5.0, 1.0
+_BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
 _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
 _FEW_ROWS = 5000
@@ -190,7 +190,9 @@ class Projector:
             return "it is of another history of the store"
         if record.sequence > head.sequence:
             return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
-        return await self._base.connection.call(record.collection, Collection.problem)
+        return await self._base.connection.call(
+            record.collection, lambda c: c.problem(record.number)
+        )
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
@@ -201,7 +203,7 @@ class Projector:
         await self._lease.change(
             lambda record: replace(record, building=name, retired=(*before.retired, *left))
         )
-        await call(name, Collection.create)
+        number = await call(name, Collection.create)
         place, rows = await self._store.position(), 0
         check = RecordCheck(self._model)
         async for entries in self._store.scan():
@@ -225,6 +227,7 @@ class Projector:
             changed = replace(
                 record,
                 collection=name,
+                number=number,
                 building="",
                 retired=(*record.retired, *served),
                 epoch=place.epoch,
@@ -285,7 +288,8 @@ class Projector:
         audit_at = since + self._pace.margin_s
         while True:
             await asyncio.sleep(_TEND_S)
-            problem = await call(name, Collection.problem)
+            number = self._lease.record.number
+            problem = await call(name, lambda c, number=number: c.problem(number))
             if problem is not None:
                 raise CollectionLost(problem)
             garbage = self._base.take_garbage(self._lease.record.settled)

@@ -17,6 +17,7 @@ class Projection:
     Attributes:
         owner: the process that writes it, as long as it gives signs of life; empty for none.
         collection: the name that serves; empty while none does.
+        number: by which Milvus knows it.
         epoch, sequence, mark: place in the store's log up to which it was written.
         settled: place up to which everyone sees it.
         building: the name of one that is being built; empty for none.
@@ -26,6 +27,7 @@ class Projection:
 
     owner: str = ""
     collection: str = ""
+    number: int = 0
     epoch: str = ""
     sequence: int = 0
     mark: str = ""

@@ -9,7 +9,6 @@ from service.engine.projection.record import Projection, Projections
 from service.engine.replica.follower import Follower
 from service.errors import ServiceError, Unavailable
 from service.index.milvus.base import MilvusBase, Served
-from service.index.milvus.collection import Collection
 
 _log = logging.getLogger(__name__)
 _LOOK_S, _PROBE_S = 0.25, 2.0
@@ -69,7 +68,7 @@ class CollectionWatch:
             if not self._writes():
                 self._base.take_garbage(record.settled)
             await self._base.serve(Served(record.collection, record.settled))
-            trouble = await self._probe(record.collection)
+            trouble = await self._probe(record)
         if trouble != self._base.trouble and trouble is not None:
             _log.warning("questions can't be answered: %s", trouble)
         self._base.trouble = trouble
@@ -91,14 +90,16 @@ class CollectionWatch:
             )
         return None
 
-    async def _probe(self, collection: str) -> str | None:
+    async def _probe(self, record: Projection) -> str | None:
         """Why it can't be searched; it is searched now and then, and always while it can't be."""
-        name, at = self._probed
-        if name == collection and self._base.trouble is None and time.monotonic() < at + _PROBE_S:
+        (name, at), served = self._probed, record.collection
+        if name == served and self._base.trouble is None and time.monotonic() < at + _PROBE_S:
             return None
         try:
-            await self._base.connection.call(collection, Collection.probe)
+            problem = await self._base.connection.call(served, lambda c: c.probe(record.number))
         except ServiceError as error:
             return error.detail
-        self._probed = collection, time.monotonic()
+        if problem is not None:
+            return f"Milvus collection {served}: {problem}; it is built anew"
+        self._probed = served, time.monotonic()
         return None

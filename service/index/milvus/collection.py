@@ -87,8 +87,8 @@ class Collection:
         self._shape = shape
         self._timeout_s = timeout_s
 
-    def create(self) -> None:
-        """Make it, empty and loaded."""
+    def create(self) -> int:
+        """Make it, empty and loaded; the number by which Milvus knows it."""
         schema = cast(Any, MilvusClient).create_schema(
             auto_id=False,
             enable_dynamic_field=False,
@@ -111,12 +111,20 @@ class Collection:
         self._client.create_collection(
             self._name, schema=schema, index_params=index, timeout=self._timeout_s
         )
+        known = self._client.describe_collection(self._name, timeout=self._timeout_s)
+        return int(known["collection_id"])
 
-    def problem(self) -> str | None:
-        """Why it is not what `create` makes, for people; None where it is."""
+    def problem(self, number: int) -> str | None:
+        """Why it is not what `create` made, for people; None where it is.
+
+        Args:
+            number: what `create` returned.
+        """
         if not self._client.has_collection(self._name, timeout=self._timeout_s):
             return "it was dropped"
         known = self._client.describe_collection(self._name, timeout=self._timeout_s)
+        if known["collection_id"] != number:
+            return "it was dropped, and another one has its name"
         if known.get("description") != _DESCRIPTION + self._shape.model_version:
             return "it is of another model or layout"
         fields = {field["name"]: field for field in known["fields"]}
@@ -205,8 +213,11 @@ class Collection:
         )
         return [_found(hits, with_embeddings) for hits in found]
 
-    def probe(self) -> None:
-        """Search it, as of now: that alone tells that it can be searched."""
+    def probe(self, number: int) -> str | None:
+        """Why it can't be searched, or `problem`; searching it alone tells that it can be."""
+        problem = self.problem(number)
+        if problem is not None:
+            return problem
         vector = np.zeros((1, self._shape.dim), np.float32)
         vector[0, 0] = 1
         self._client.search(
@@ -218,6 +229,7 @@ class Collection:
             consistency_level="Strong",
             timeout=self._timeout_s,
         )
+        return None
 
 
 def _found(hits: Any, with_embeddings: bool) -> Found:

@@ -65,10 +65,10 @@ class MilvusServer:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listening.bind(("127.0.0.1", self._port))
             listening.listen()
-            inside = [sys.executable, RELAY, str(listening.fileno()), str(self._inner_port)]
+            relay = [sys.executable, RELAY, str(listening.fileno()), str(self._inner_port)]
+            server = [binaries / "milvus", "run", "standalone"]
             self._process = subprocess.Popen(
-                ["unshare", "--map-root-user", "--net", *inside, binaries / "milvus", "run"]
-                + ["standalone"],
+                ["unshare", "--map-root-user", "--net", *relay, *server],
                 cwd=self._folder,
                 env=os.environ
                 | {

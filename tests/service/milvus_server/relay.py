@@ -30,7 +30,6 @@ async def _relay(descriptor: int, port: int, command: list[str]) -> int:
             return
         await asyncio.gather(_copy(reader, inner_writer), _copy(inner_reader, writer))
 
-    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     server = await asyncio.start_server(accept, sock=socket.socket(fileno=descriptor))
     async with server:
         process = await asyncio.create_subprocess_exec(*command)
@@ -38,4 +37,5 @@ async def _relay(descriptor: int, port: int, command: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    subprocess.run(["ip", "link", "set", "lo", "up"], check=True)
     sys.exit(asyncio.run(_relay(int(sys.argv[1]), int(sys.argv[2]), sys.argv[3:])))
