@@ -15,7 +15,7 @@ from service.engine.projection.watch import CollectionWatch
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.errors import StartupError
-from service.index.milvus.base import MilvusBase, OverlayBounds
+from service.index.milvus.base import Bounds, MilvusBase
 from service.index.milvus.collection import MOST_HITS, Shape
 from service.index.milvus.connection import Connection
 from service.index.milvus.index import MilvusIndex
@@ -74,7 +74,7 @@ class MilvusParts:
         secret = token.get_secret_value() if token else ""
         connection = Connection(uri.get_secret_value(), secret, shape, known.timeout_s)
         stack.callback(connection.close)
-        base = MilvusBase(connection, shape, OverlayBounds(known.overlay_rows))
+        base = MilvusBase(connection, shape, Bounds(known.overlay_rows, settings.index.floor))
         return cls(base, established)
 
     def index(self, work: Work, folder: Path | None) -> MilvusIndex:

@@ -29,7 +29,7 @@ from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.collection import Collection
 from service.index.milvus.connection import CollectionLost
-from service.store.base import LogGap, StreamerStore
+from service.store.base import INCOMPLETE, LogGap, StreamerStore
 from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
@@ -114,10 +114,12 @@ class Projector:
     async def _run(self) -> None:
         while True:
             try:
-                if await self._lease.claim():
+                if await self._is_kept() and await self._lease.claim():
                     await self._lead()
             except RevisionConflict:
                 _log.info("another process writes the collection")
+            except _NotKept:
+                _log.info("model %s is kept no more", self._model.version)
             except (CollectionLost, LogGap) as error:
                 self._rebuild = str(error)
             except Unavailable as error:
@@ -129,6 +131,12 @@ class Projector:
                     _log.exception("the collection can't be written")
                 self._failure = repr(error)
             await asyncio.sleep(_AGAIN_S)
+
+    async def _is_kept(self) -> bool:
+        """Whether everything that is written has this model's vectors."""
+        active, target = await self._store.kept_models()
+        mine = self._model.version
+        return active in (None, mine, INCOMPLETE + mine) or target == mine
 
     async def _lead(self) -> None:
         """Write until something fails."""
@@ -259,10 +267,14 @@ class Projector:
             await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
-        record, check = self._lease.record, RecordCheck(self._model)
+        record, check, mine = self._lease.record, RecordCheck(self._model), self._model.version
         feed = self._store.follow(record.sequence, record.epoch, record.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
+                if any(e.entry and e.entry.model_version not in ("", mine) for e in entries):
+                    # What the collection lacks may come without the log: it is built anew then.
+                    await self._lease.change(lambda record: replace(record, epoch=""))
+                    raise _NotKept
                 newest = {entry.streamer_id: entry for entry in entries}
                 rows = [
                     upsert_of(each.entry)
@@ -312,6 +324,10 @@ class Projector:
                         record, retired=tuple(r for r in record.retired if r not in dropped)
                     )
                 )
+
+
+class _NotKept(Exception):
+    """The log has entries without this model's vectors."""
 
 
 async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:

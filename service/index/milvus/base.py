@@ -46,15 +46,17 @@ class Attachable(Protocol):
 
 
 @dataclass(frozen=True)
-class OverlayBounds:
-    """Bounds of what is kept beside the collection.
+class Bounds:
+    """When a collection is not enough.
 
     Attributes:
         most_rows: more than so many newer versions are not kept; then nothing is answered.
-        name: the setting, for people.
+        floor: one that finds a smaller share of the nearest is asked exactly.
+        name: the setting of `most_rows`, for people.
     """
 
     most_rows: int
+    floor: float = 0.95
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
 
 
@@ -64,15 +66,15 @@ class MilvusBase:
     Attributes:
         connection: to the server.
         shape: of the model's collections.
-        overlay: bounds of what is kept beside the collection.
+        bounds: when the collection is not enough.
         trouble: why questions can't be answered, for people; None while they can.
     """
 
-    def __init__(self, connection: Connection, shape: Shape, overlay: OverlayBounds) -> None:
+    def __init__(self, connection: Connection, shape: Shape, bounds: Bounds) -> None:
         """Nothing is served yet."""
         self.connection = connection
         self.shape = shape
-        self.overlay = overlay
+        self.bounds = bounds
         self._source: VectorSource | None = None
         self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
         self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
@@ -113,7 +115,7 @@ class MilvusBase:
 
     def note_superseded(self, version: int, by: int) -> None:
         """A version is garbage once the one that replaced it is settled."""
-        if len(self._superseded) < self.overlay.most_rows:  # the audit finds the others
+        if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
             self._superseded[version] = by
 
     def take_garbage(self, settled: int) -> list[int]:

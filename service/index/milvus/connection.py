@@ -93,6 +93,10 @@ class Connection:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, self._called, name, ask)
 
+    def search_now(self, asked: Asked, vectors: NDArray[np.float32]) -> list[Found]:
+        """The nearest of vectors (Q, D), from any thread, which waits; raises as `call`."""
+        return self._called(asked.collection, lambda c: _searched(c, asked, vectors))
+
     async def search(self, asked: Asked, vectors: NDArray[np.float32]) -> list[Found]:
         """The nearest of vectors (Q, D), together with others that wait for the same.
 
@@ -128,17 +132,8 @@ class Connection:
     async def _answer(self, asked: Asked, several: list[_Waiting]) -> None:
         vectors = np.concatenate([each.vectors for each in several])  # (Q, D)
 
-        def search(collection: Collection) -> list[Found]:
-            return collection.search(
-                vectors,
-                asked.limit,
-                asked.expression,
-                exact=asked.exact,
-                with_embeddings=asked.with_embeddings,
-            )
-
         try:
-            found = await self.call(asked.collection, search)
+            found = await self.call(asked.collection, lambda c: _searched(c, asked, vectors))
             if len(found) != len(vectors):
                 raise IndexUnavailable("Milvus answered fewer questions than it was asked")
             for each in several:
@@ -174,6 +169,16 @@ class Connection:
                     raise
                 self._client = client
             return self._client
+
+
+def _searched(collection: Collection, asked: Asked, vectors: NDArray[np.float32]) -> list[Found]:
+    return collection.search(
+        vectors,
+        asked.limit,
+        asked.expression,
+        exact=asked.exact,
+        with_embeddings=asked.with_embeddings,
+    )
 
 
 def _check_version(text: str) -> None:

@@ -29,6 +29,7 @@ from service.index.milvus.collection import MOST_HITS, Found
 from service.index.milvus.connection import Asked
 from service.index.milvus.directory import Directory
 from service.index.milvus.merging import Probes, base_of, best, probes_of
+from service.index.milvus.monitor import MilvusMonitor
 from service.index.milvus.overlay import Overlay
 from service.index.milvus.tokens import expression, without
 from service.index.query import Query
@@ -90,6 +91,7 @@ class MilvusIndex:
         self._attached: _Attached | None = None
         self._coming: Overlay | None = None  # of another collection
         self._work = work or Inline()
+        self._monitor = MilvusMonitor(base.connection, base.bounds.floor)
         base.add(self)
 
     @property
@@ -99,7 +101,10 @@ class MilvusIndex:
 
     def state(self) -> IndexState:
         """How it answers at the moment."""
-        return IndexState(_KIND, self.overlay_rows, None, None)
+        monitor = self._monitor
+        return IndexState(
+            _KIND, self.overlay_rows, None, monitor.refused, served_recall=monitor.recall
+        )
 
     @property
     def overlay_rows(self) -> int:
@@ -123,7 +128,7 @@ class MilvusIndex:
             self._coming.apply(change)
         if self._attached is not None:
             self._attached.overlay.apply(change)
-            if self._attached.overlay.versions > self._base.overlay.most_rows:
+            if self._attached.overlay.versions > self._base.bounds.most_rows:
                 self._attached = None
 
     async def adopt(self, served: Served) -> None:
@@ -143,7 +148,7 @@ class MilvusIndex:
     async def _filled(self, settled: int) -> Overlay | None:
         """An overlay with every version above `settled`; None where there is no room for them."""
         lacking = self._directory.newer_than(settled)
-        if len(lacking) > self._base.overlay.most_rows // 2:
+        if len(lacking) > self._base.bounds.most_rows // 2:
             return None
         overlay = self._coming = Overlay(self._base.shape.dim, self._established, settled)
         try:
@@ -164,7 +169,7 @@ class MilvusIndex:
     def _asked(self) -> _Attached:
         self._base.check()
         if self._attached is None:
-            bounds = self._base.overlay
+            bounds = self._base.bounds
             raise NotReady(
                 f"more than {bounds.most_rows // 2} new streamers are not in Milvus yet; they will "
                 f"be, or raise {bounds.name}"
@@ -227,8 +232,11 @@ class MilvusIndex:
             Overloaded: too many questions wait already, or the deadline passed.
         """
         part = await self._answer(query, query.k)
+        if query.is_plain and self._attached is not None:
+            self._monitor.offer(self._attached.served.collection, query)
         hits = best(part.scores, query.k)
-        return SearchResult(hits, part.reached, not query.is_plain, part.unknown_fields)
+        exact = not query.is_plain or self._monitor.refused is not None
+        return SearchResult(hits, part.reached, exact, part.unknown_fields)
 
     async def matches(self, query: Query) -> Matches:
         """Everyone who reaches the query's `min_score`; see `VectorIndex.matches`, and `search`."""
@@ -240,7 +248,8 @@ class MilvusIndex:
         return Matches([hit.streamer_id for hit in hits], scores, part.unknown_fields)
 
     async def _answer(self, query: Query, k: int | None) -> _Part:
-        probes, exact = probes_of(query), not query.is_plain
+        probes = probes_of(query)
+        exact = not query.is_plain or self._monitor.refused is not None
         wanted = expression(query.filter, established_only=query.established_only)
         limit = min((k or MOST_HITS // _DEEPER) + _SPARE + len(query.exclude), MOST_HITS)
         left_out: set[int] = set()
@@ -334,7 +343,8 @@ class MilvusIndex:
             time.sleep(0.05)
 
     def check_recall(self) -> None:
-        """Nothing yet: questions are compared with exact ones by the benchmarks alone."""
+        """Compare a plain answer with the exact one; see `Maintained`."""
+        self._monitor.check()
 
 
 def _newest(overlay: Overlay, query: Query, k: int | None) -> tuple[dict[str, float], int]:

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+import pytest
 import yaml
-from milvus import MilvusServerConfig, _initialize_data_files
 from pymilvus import MilvusClient
 from pymilvus.exceptions import MilvusException
 
 from tests.service.process import wait_until
 
+milvus = pytest.importorskip("milvus", reason="there is no package for this platform")
 RELAY = Path(__file__).with_name("relay.py")
 START_S = 180
 _UNPACKED = Path(tempfile.gettempdir()) / f"milvus-2.3.5-{os.getuid()}"
@@ -43,8 +44,8 @@ class MilvusServer:
         _UNPACKED.mkdir(exist_ok=True)
         with (_UNPACKED / "lock").open("w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            _initialize_data_files(str(_UNPACKED))
-        config = MilvusServerConfig(data_dir=str(folder))
+            milvus._initialize_data_files(str(_UNPACKED))
+        config = milvus.MilvusServerConfig(data_dir=str(folder))
         config.resolve()
         path = folder / "configs" / "milvus.yaml"
         known: dict[str, Any] = yaml.safe_load(path.read_text())
@@ -89,7 +90,8 @@ class MilvusServer:
         wait_until(self._is_searchable, "Milvus can be searched", START_S, every_s=0.2)
         return self
 
-    def client(self) -> MilvusClient:
+    def client(self) -> Any:
+        """A client; its methods are typed as coroutines or not, whichever they are."""
         return MilvusClient(self.uri, timeout=5)
 
     def _is_searchable(self) -> bool:

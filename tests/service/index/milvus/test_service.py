@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pymilvus import MilvusClient
 from redis import Redis
 
 from service.engine.projection.record import COLLECTION
@@ -22,7 +21,7 @@ LONG_S = 180
 Start = Callable[..., Service]
 
 
-def variables(milvus: MilvusServer, **more: Any) -> dict[str, str]:
+def variables(milvus: MilvusServer, **more: Any) -> dict[str, Any]:
     return {
         "STREAMER_INDEX__BACKEND": "milvus",
         "STREAMER_MILVUS_URI": milvus.uri,
@@ -132,7 +131,7 @@ def question(**options: Any) -> dict[str, Any]:
     return {"positive": [{"profile": {"tags": ["cooking"]}}], **options}
 
 
-def create_other(client: MilvusClient, name: str, dim: int) -> None:
+def create_other(client: Any, name: str, dim: int) -> None:
     """A collection of that name with the same fields."""
     known = Shape("by hand", dim, 64, 64)
     Collection(client, name, known, timeout_s=30).create()
@@ -159,15 +158,15 @@ def test_a_place_ahead_of_the_store(start: Start, milvus: MilvusServer, server: 
     wait_until_settled(service)
     service.stop()
     with Redis.from_url(server.url) as redis:
-        (key,) = [k for k in redis.keys(f"*{COLLECTION}*") if redis.type(k) == b"hash"]
-        alter(redis, key)
+        alter(redis)
     service = start(REDIS_URL=server.url)
     assert "ahead of the store" in service.output
     assert service.similar(tags=["cooking"]) == everyone
 
 
-def alter(redis: Redis, key: bytes) -> None:
+def alter(redis: Any) -> None:
     """Let the record of the collection be ahead."""
+    (key,) = [k for k in redis.keys(f"*{COLLECTION}*") if redis.type(k) == b"hash"]
     for field, value in redis.hgetall(key).items():
         start = value.find(b"{")
         record = json.loads(value[start:])

@@ -10,7 +10,7 @@ import numpy as np
 from service.engine.projection.projector import new_name
 from service.index.base import Change, Remove, SearchResult, Upsert
 from service.index.faiss.index import FaissIndex
-from service.index.milvus.base import MilvusBase, OverlayBounds, Served
+from service.index.milvus.base import Bounds, MilvusBase, Served
 from service.index.milvus.collection import Collection, Shape
 from service.index.milvus.connection import Connection
 from service.index.milvus.index import MilvusIndex
@@ -39,12 +39,16 @@ class Twins:
     """Both indexes, an event loop, and the newest version number."""
 
     def __init__(
-        self, uri: str, established: frozenset[str] = frozenset(), most_rows: int = 50_000
+        self,
+        uri: str,
+        established: frozenset[str] = frozenset(),
+        most_rows: int = 50_000,
+        probes: int = 64,
     ) -> None:
         self.runner = asyncio.Runner()
-        shape = Shape("contract", DIM, lists=64, probes=64)
+        shape = Shape("contract", DIM, lists=64, probes=probes)
         self.connection = Connection(uri, "", shape, timeout_s=30)
-        self.base = MilvusBase(self.connection, shape, OverlayBounds(most_rows))
+        self.base = MilvusBase(self.connection, shape, Bounds(most_rows))
         self.stored, self.established = Stored(), established
         self.base.read_from(self.stored)
         self.faiss = FaissIndex(DIM, CONTENT_DIM, established)
@@ -78,9 +82,12 @@ class Twins:
         del self.stored.newest[name]
         self.apply(Remove(name, self.version))
 
-    def apply(self, change: Change) -> None:
-        self.run(self.faiss.apply([change]))
-        self.run(self.milvus.apply([change]))
+    def apply(self, *changes: Change) -> None:
+        async def both() -> None:
+            await self.faiss.apply(changes)
+            await self.milvus.apply(changes)
+
+        self.run(both())
 
     def project(self) -> None:
         """Write everything to the collection; it does not settle."""
