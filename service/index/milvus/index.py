@@ -162,9 +162,9 @@ class MilvusIndex:
         return overlay
 
     @property
-    def is_attached(self) -> bool:
-        """Whether it has a collection to ask."""
-        return self._attached is not None
+    def may_answer(self) -> bool:
+        """Whether it has a collection to ask, which answers."""
+        return self._attached is not None and self._base.trouble is None
 
     def _asked(self) -> _Attached:
         self._base.check()
@@ -334,12 +334,12 @@ class MilvusIndex:
         return overlay + hits * _MS_PER_CHECK + _filter_ms(query.filter)
 
     def is_due(self) -> bool:
-        """Whether it has no collection yet: `rebuild` waits for one."""
-        return not self.is_attached
+        """Whether it has no collection that answers: `rebuild` waits for one."""
+        return not self.may_answer
 
     def rebuild(self, is_stopped: Callable[[], bool]) -> None:
         """Wait until it may answer: the projector builds the collection; see `Maintained`."""
-        while not self.is_attached and not is_stopped():
+        while not self.may_answer and not is_stopped():
             time.sleep(0.05)
 
     def check_recall(self) -> None:

@@ -16,7 +16,7 @@ from tests.service.index.faiss.records import unit
 from tests.service.index.milvus.twins import DIM, Twins, facets, populate
 from tests.service.milvus_server import MilvusServer
 
-pytestmark = [pytest.mark.milvus, pytest.mark.slow, pytest.mark.xdist_group("milvus")]
+pytestmark = [pytest.mark.milvus, pytest.mark.slow, pytest.mark.timeout(900)]
 COUNT = 1200
 
 
