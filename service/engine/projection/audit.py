@@ -1,5 +1,6 @@
 """Compares a collection with the index: what is missing is inserted, what is too much deleted."""
 
+import asyncio
 import logging
 from collections.abc import Collection as Sized
 
@@ -42,7 +43,8 @@ async def audited(
     index, place = complete
     assert isinstance(index, MilvusIndex)
     until = min(record.settled, place.sequence)
-    known = [version for version in index.versions() if version <= until]
+    versions = await asyncio.to_thread(index.versions)
+    known: list[int] = versions[versions <= until].tolist()
     missing, garbage, above = set[int](), set[int](), 0
     while above < until:
         ahead = known[:_AT_ONCE]
@@ -55,7 +57,7 @@ async def audited(
         missing |= set(ahead) - found
         garbage |= extra
         known, above = known[_AT_ONCE:], up_to
-    now = dict(index.newest()) if missing or garbage else {}
+    now = await asyncio.to_thread(index.ids_of, missing | garbage)
     missing &= now.keys()
     garbage -= now.keys()
     if garbage:

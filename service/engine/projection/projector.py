@@ -13,7 +13,7 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Collection as Sized
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -35,6 +35,7 @@ from service.store.documents import RevisionConflict
 _log = logging.getLogger(__name__)
 _AT_ONCE = 1000
 """Rows of one insertion."""
+_BYTES_AT_ONCE = 8 << 20
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
 _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
@@ -286,8 +287,7 @@ class Projector:
                 self._written.append((time.monotonic(), entries[-1].sequence))
 
     async def _insert(self, name: str, rows: Sequence[Upsert]) -> None:
-        for start in range(0, len(rows), _AT_ONCE):
-            some = rows[start : start + _AT_ONCE]
+        for some in _parts(rows):
             await self._base.connection.call(
                 name, lambda c, some=some: c.insert(some, self._established)
             )
@@ -341,6 +341,20 @@ async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parts(rows: Sequence[Upsert]) -> Iterator[Sequence[Upsert]]:
+    """Rows in insertions that Milvus takes; tokens are longer than the facets that they tell."""
+    part, size = list[Upsert](), 0
+    for row in rows:
+        bytes_of_row = len(row.embedding) + 4 * len(row.facets)
+        if part and (len(part) == _AT_ONCE or size + bytes_of_row > _BYTES_AT_ONCE):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += bytes_of_row
+    if part:
+        yield part
 
 
 def new_name(model_version: str) -> str:

@@ -3,7 +3,7 @@
 import weakref
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from service.errors import NotReady
 from service.index.base import Upsert
@@ -11,8 +11,7 @@ from service.index.milvus.collection import Shape
 from service.index.milvus.connection import Connection
 
 
-@dataclass(frozen=True)
-class Served:
+class Served(NamedTuple):
     """What a question asks, taken once when it begins.
 
     Attributes:

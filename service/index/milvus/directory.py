@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from service.index.base import Change, Remove, StoredVector, Upsert
 from service.index.facets import FacetCounts
@@ -63,16 +64,19 @@ class Directory:
             slot = self._rows.slot_of.get(streamer_id)
             return 0 if slot is None else int(self._rows.columns.versions[slot])
 
-    def newer_than(self, version: int) -> list[tuple[int, str]]:
-        """Versions and ids of streamers that have a vector, in order of their versions."""
+    def versions(self, above: int = 0) -> NDArray[np.int64]:
+        """Newest versions of streamers that have a vector, ascending."""
+        with self._rows.lock:
+            versions = self._rows.columns.versions[slots_of(self._rows.live)]  # a copy
+        return np.sort(versions[versions > above])
+
+    def ids_of(self, versions: Collection[int]) -> dict[int, str]:
+        """Streamers whose newest version is one of these and has a vector, by the version."""
         rows = self._rows
         with rows.lock:
             slots = slots_of(rows.live)
-            slots = slots[rows.columns.versions[slots] > version]
-            slots = slots[np.argsort(rows.columns.versions[slots])]
-            versions: list[int] = rows.columns.versions[slots].tolist()
-            places: list[int] = slots.tolist()
-            return [(version, rows.ids[at]) for version, at in zip(versions, places, strict=True)]
+            found = slots[np.isin(rows.columns.versions[slots], np.array([*versions], np.int64))]
+            return {int(rows.columns.versions[slot]): rows.ids[slot] for slot in found.tolist()}
 
     def check(self, query: Query, versions: Iterable[int], ids: Iterable[str]) -> Checked:
         """Which entities, by their versions and ids, may be in the answer of a query."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from service.errors import InvalidRequest, NotReady, Overloaded
@@ -41,6 +42,7 @@ _DEEPER = 4
 _MOST_ROUNDS = 16
 _CHANGES_PER_TURN = 50
 _READ_AT_ONCE = 500
+_VERSIONS_PER_TURN = 500
 _MS_PER_CHECK, _MS_PER_NAME, _MS_OF_FACETS = 0.0005, 0.0005, 10.0
 _KIND = "milvus IVF_FLAT"
 
@@ -141,20 +143,30 @@ class MilvusIndex:
         ):
             overlay = await self._filled(served.settled)
             self._attached = None if overlay is None else _Attached(served, overlay)
-        elif served.settled > mine.served.settled:
-            self._attached = _Attached(served, mine.overlay)  # whoever merges now does it again
-            mine.overlay.trim(served.settled)
+        else:
+            await self._trim(served.settled, mine)
+
+    async def _trim(self, settled: int, mine: _Attached) -> None:
+        """Let settled versions leave the overlay, some at a time."""
+        at = mine.served.settled
+        while at < settled and self._attached is not None:
+            at = min(at + _VERSIONS_PER_TURN, settled) if mine.overlay.versions else settled
+            # Before rows go: whoever merges meanwhile does it again.
+            self._attached = _Attached(mine.served._replace(settled=at), mine.overlay)
+            mine.overlay.trim(at)
+            await asyncio.sleep(0)
 
     async def _filled(self, settled: int) -> Overlay | None:
         """An overlay with every version above `settled`; None where there is no room for them."""
-        lacking = self._directory.newer_than(settled)
+        lacking = self._directory.versions(settled)
         if len(lacking) > self._base.bounds.most_rows // 2:
             return None
         overlay = self._coming = Overlay(self._base.shape.dim, self._established, settled)
         try:
-            for start in range(0, len(lacking), _READ_AT_ONCE):
-                names = [name for _, name in lacking[start : start + _READ_AT_ONCE]]
-                for entry in await self._base.source.entries(names):
+            ids = [*self._directory.ids_of(lacking.tolist()).values()]
+            for start in range(0, len(ids), _READ_AT_ONCE):
+                some = ids[start : start + _READ_AT_ONCE]
+                for entry in await self._base.source.entries(some):
                     if entry is not None and self._directory.version(entry.streamer_id):
                         overlay.apply(entry)
         finally:
@@ -176,13 +188,13 @@ class MilvusIndex:
             )
         return self._attached
 
-    def versions(self) -> list[int]:
-        """The newest version of each streamer that has a vector, ascending."""
-        return [version for version, _ in self._directory.newer_than(0)]
+    def versions(self) -> NDArray[np.int64]:
+        """The newest version of each streamer that has a vector, ascending; for any thread."""
+        return self._directory.versions()
 
-    def newest(self) -> list[tuple[int, str]]:
-        """These with the streamers' ids."""
-        return self._directory.newer_than(0)
+    def ids_of(self, versions: Collection[int]) -> dict[int, str]:
+        """Streamers whose newest version is one of these, by the version; for any thread."""
+        return self._directory.ids_of(versions)
 
     async def vector(self, streamer_id: str) -> StoredVector | None:
         """The vector of one streamer, from the store; None if it is unknown."""
