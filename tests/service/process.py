@@ -161,6 +161,15 @@ def is_free(data_dir: Path) -> bool:
     return True
 
 
+def _is_store(process: psutil.Process) -> bool:
+    """Whether it is a store that runs; one that is killed is nobody's child at any moment."""
+    try:
+        is_alive = process.status() != psutil.STATUS_ZOMBIE
+        return is_alive and process.name().endswith("-server")
+    except psutil.NoSuchProcess:
+        return False
+
+
 class Service:
     """`python -m service serve`; ended, and with it its store, on leaving.
 
@@ -231,7 +240,7 @@ class Service:
     def store(self) -> psutil.Process:
         """The process of the embedded store that runs now, or that ran last."""
         children = psutil.Process(self.process.pid).children() if self.is_running else []
-        stores = [child for child in children if child.name().endswith("-server")]
+        stores = [child for child in children if _is_store(child)]
         if stores:
             (self._store,) = stores
         assert self._store is not None

@@ -93,14 +93,14 @@ async def compare_neighbours(
         round(float(np.quantile(shared, 0.1)), 6),
         round(float(np.mean(moved)), 6) if moved else 0.0,
         round(sum(first[:1] == second[:1] for first, second in pairs) / len(ids), 6),
-        _answering(before, both.active),
-        _answering(after, both.target),
+        _answering(before, (await both.active.index()).count),
+        _answering(after, (await both.target.index()).count),
         [ChangedNeighbours(name, round(overlap, 6)) for overlap, name in changed if overlap < 1],
     )
 
 
 async def _vector(model: OpenModel, name: str) -> NDArray[np.float32] | None:
-    stored = await model.index.vector(name)
+    stored = await (await model.index()).vector(name)
     return None if stored is None else stored.embedding
 
 
@@ -108,7 +108,7 @@ async def _ask(
     model: OpenModel, name: str, vector: NDArray[np.float32], asked: _Asked, lanes: Lanes
 ) -> None:
     await give_way(lanes)
-    spec, index = ScoringSpec.nearest(vector), model.index
+    spec, index = ScoringSpec.nearest(vector), await model.index()
     began = time.perf_counter()
     found = await persist(lambda: index.search(Query(spec, K, exclude=(name,))))
     asked.ms.append((time.perf_counter() - began) * 1000)
@@ -123,7 +123,7 @@ async def _ask(
     asked.found.append(len(nearest & {*hits}) / max(len(nearest), 1))
 
 
-def _answering(asked: _Asked, model: OpenModel) -> Answering:
+def _answering(asked: _Asked, stored: int) -> Answering:
     counts = Counter(name for answer in asked.answers for name in answer)
     most = max(counts.values(), default=0)
     median, high = np.quantile(asked.ms, [0.5, 0.95]).tolist()
@@ -131,7 +131,7 @@ def _answering(asked: _Asked, model: OpenModel) -> Answering:
         round(median, 3),
         round(high, 3),
         round(most / len(asked.answers), 6),
-        round(skewness(list(counts.values()), max(model.index.count, len(counts))), 6),
+        round(skewness(list(counts.values()), max(stored, len(counts))), 6),
         round(float(np.mean(asked.found)), 6),
     )
 

@@ -11,6 +11,7 @@ from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import NotReady
+from service.features.jobs.runner import persist
 from service.features.watchlists.seeds import SeedReader
 from service.index.base import VectorIndex
 
@@ -35,9 +36,8 @@ class OpenModel:
     follower: Follower
     seeds: SeedReader
 
-    @property
-    def index(self) -> VectorIndex:
-        """Its index.
+    def check_index(self) -> None:
+        """See that its index is complete.
 
         Raises:
             NotReady: it lacks something.
@@ -45,7 +45,19 @@ class OpenModel:
         behind = self.follower.behind_because
         if behind is not None:
             raise NotReady(f"the index of model {self.model_version!r}: {behind}", _RETRY_S)
-        return self.follower.index
+
+    async def index(self) -> VectorIndex:
+        """Its index, once it is complete.
+
+        Raises:
+            Unavailable: it still is not after about 40 s.
+        """
+
+        async def complete() -> VectorIndex:
+            self.check_index()
+            return self.follower.index
+
+        return await persist(complete)
 
     @property
     def joins_from(self) -> float:
@@ -75,7 +87,7 @@ def found_in(models: Sequence[OpenModel], active: str, target: str) -> Both:
         raise NotReady(f"model {missing[0]!r} is not open on this replica yet", _RETRY_S)
     both = Both(known[active], known[target])
     for each in (both.active, both.target):
-        _ = each.index
+        each.check_index()
     return both
 
 

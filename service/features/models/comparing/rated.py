@@ -130,11 +130,11 @@ async def _of_question(
     specs: list[ScoringSpec] = []
     vectors: list[Mapping[str, np.ndarray]] = []
     for model in (both.active, both.target):
-        spec = await _spec(model.index, question)
+        index = await model.index()
+        spec = await _spec(index, question)
         if spec is None:
             return None
         specs.append(spec)
-        index = model.index
         allowed = await persist(lambda: index.let_through(others, wanted))  # noqa: B023
         others = [name for name, is_let in zip(others, allowed, strict=True) if is_let]
         vectors.append(await _vectors(index, [*means, *others]))
@@ -174,7 +174,8 @@ async def _hits(
 ) -> list[str]:
     await give_way(lanes)
     query = Query(spec, K, exclude=seeds, filter=wanted)
-    found = await persist(lambda: model.index.search(query))
+    index = await model.index()
+    found = await persist(lambda: index.search(query))
     return [hit.streamer_id for hit in found.hits]
 
 

@@ -1,5 +1,6 @@
 """The gate on what people decided: a good model passes, broken ones are stopped."""
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.replica.follower import Follower
 from tests.service.features.models.comparing import (
     BAD,
     COPIES,
@@ -188,12 +190,22 @@ def test_a_comparison_says_nothing_of_another_moment(folder: Path, tmp_path: Pat
         assert model(client, GOOD)["gate"]["state"] == "not_compared"
 
 
-def test_again_it_finds_the_same_and_forgets_who_is_erased(client: TestClient) -> None:
+def test_again_it_finds_the_same_and_forgets_who_is_erased(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     judge(client)
     rate(client)
     ready(client, "bad", BAD)
     first, listed = compared(client, BAD), flips(client, BAD, "ratings")
-    again = compared(client, BAD)
+    asked = itertools.count()
+
+    def behind_for(_follower: Follower, _longer_than_s: float) -> str | None:
+        return "the store is gone" if next(asked) in {20, 40, 60} else None
+
+    with monkeypatch.context() as troubled:  # the work waits until that is over
+        troubled.setattr(Follower, "behind_for", behind_for)
+        again = compared(client, BAD)
+    assert next(asked) > 60
     for each in (first, again):
         for name in ("at", "job_id"):
             each.pop(name)
