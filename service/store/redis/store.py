@@ -250,9 +250,8 @@ class RedisStore:
 
     async def model_versions(self, ids: Sequence[str]) -> list[str | None]:
         """Model versions by id, None where there is no record."""
-        return [
-            found and found.decode() for (found,) in await self._fields(ids, ("model_version",))
-        ]
+        rows = await self._fields(ids, ("model_version",))
+        return [found and found.decode() for (found,) in rows]
 
     async def chunks(self, ids: Sequence[str], max_bytes: int = CHUNK_BYTES) -> list[list[str]]:
         """Ids in parts, in order, by the size of their records; see `StreamerStore.chunks`."""
@@ -289,8 +288,8 @@ class RedisStore:
     async def position(self) -> Position:
         """Where the log ends now."""
         began = time.monotonic()
-        seconds, micros = await self._client.ask("TIME")
-        self._ahead_ms = seconds * 1000 + micros / 1000 - began * 1000
+        seconds, microseconds = await self._client.ask("TIME")
+        self._ahead_ms = seconds * 1000 + microseconds / 1000 - began * 1000
         return await self._position(self._client)
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
@@ -344,8 +343,7 @@ class RedisStore:
         await set_model(self._client, self._meta, version)
 
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-        keys = [self._record + i for i in ids]
-        return await rows_of(self._client, keys, names, self._model)
+        return await rows_of(self._client, [self._record + i for i in ids], names, self._model)
 
     async def _position(self, client: RedisClient) -> Position:
         """The epoch names a history that never goes back.
