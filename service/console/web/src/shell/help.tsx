@@ -13,6 +13,7 @@ const KEYS: [string[], Text][] = [
   [["0", "1", "2", "3"], "keys.rate"],
   [["m"], "keys.note"],
   [["c"], "keys.fold"],
+  [["+", "-", "f"], "keys.graph"],
   [["y", "n"], "keys.alerts"],
   [["r"], "keys.run"],
   [["l"], "keys.list"],

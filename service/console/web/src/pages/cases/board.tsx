@@ -1,4 +1,5 @@
 /** One case: members and their edges as a graph and as tables, verdicts by keys, what happened. */
+import { lazy, Suspense } from "preact/compat";
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
@@ -19,10 +20,12 @@ import { Deciding } from "./deciding";
 import { DifferencesTable, isEmpty, type Differences } from "./differences";
 import { Edges, Evidence } from "./edges";
 import { Events } from "./events";
-import { Graph } from "./graph";
 import { Members, type Verdict } from "./members";
 
 const MOST_MEMBERS = 100;
+/** What draws it is large: it comes while the case is read. */
+const coming = import("./graph/graph");
+const Graph = lazy(() => coming);
 export type Edge = Schemas["CaseEdgeOut"];
 
 function told({ joined_total, left_total, changed_total }: Differences): string {
@@ -170,14 +173,18 @@ export function Board({ id }: { id: string }) {
           <p class="quiet">
             {t("case.found", { n: number(value.returned), all: number(value.total_known) })}
           </p>
-          <Graph
-            members={members}
-            edges={value.edges}
-            total={value.total_known}
-            current={at}
-            choose={setEdge}
-            chooseMember={setCurrent}
-          />
+          <Suspense fallback={<div class="graph" aria-busy="true" />}>
+            <Graph
+              members={members}
+              edges={value.edges}
+              total={value.total_known}
+              current={at}
+              chosen={edge}
+              choose={setEdge}
+              chooseMember={setCurrent}
+            />
+          </Suspense>
+          {edge && <Evidence edge={edge} close={() => setEdge(null)} />}
           <RatingNotice
             rating={rating}
             current={others.find((name) => name === members[at]?.streamer_id)}
@@ -191,7 +198,6 @@ export function Board({ id }: { id: string }) {
           />
           <NextPage next={value.next_cursor} name="members" />
           <Edges edges={value.edges} chosen={edge} choose={setEdge} />
-          {edge && <Evidence edge={edge} close={() => setEdge(null)} />}
         </>
       ) : (
         <Empty title={t("case.empty")} remedy={t("case.empty.remedy")} />
