@@ -78,6 +78,12 @@ def sent(path: Path, ended: list[float]) -> Iterator[bytes]:
     ended.append(time.perf_counter())
 
 
+def evaluated(service: Service) -> bool:
+    """Whether groups of duplicates are up to date."""
+    answer = service.client.get("/v1/duplicates", params={"limit": 1})
+    return answer.is_success and answer.json()["evaluated_sequence"] is not None
+
+
 def main() -> None:
     """Measure, and print a line for each generation."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,6 +102,8 @@ def main() -> None:
             Service(bundle, data, STREAMER_SPACES__PROMOTE_TIMEOUT_S="1200")
         )
         wait_until(service.is_ready, "the index is complete", 900)
+        # What goes on after a start takes memory of its own.
+        wait_until(lambda: evaluated(service), "everybody is compared for duplicates", 3600)
         memory = Memory(service.process.pid)
         archive = folder / "hand-over.npz"
         for seed in range(2):

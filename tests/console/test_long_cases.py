@@ -98,7 +98,7 @@ def test_a_case_of_ten_thousand_members(
 
         page.mouse.move(400, 500)
         page.mouse.wheel(0, 3000)
-        page.wait_for_function("scrollY > 1000")
+        page.wait_for_function("() => scrollY > 1000")
         for key in ("j", "k") * 10:
             page.keyboard.press(key)
         expect(page.locator(".members .name").first).to_be_focused()

@@ -29,10 +29,12 @@ PLACES = {
     "#/running?tab=jobs": "",
     "#/running?tab=keys": "New key",
     "#/running?tab=webhooks": "New webhook",
-    "#/running?tab=audit": "/v1/streamers:bulk",
+    "#/running?tab=audit": "Download NDJSON",
     "#/running?tab=events": "",
     "#/nothing": "This page does not exist",
 }
+NARROW = """[...document.querySelectorAll('.profile dd')]
+  .filter((one) => one.offsetWidth < 100).map((one) => one.textContent)"""
 PHONE = {"width": 390, "height": 844}
 
 
@@ -79,6 +81,8 @@ def test_nothing_is_wider_than_a_phone(signed_in: Page, service: Service) -> Non
         expect(page.locator("main h1").first).to_be_attached()  # of the page, once it is loaded
         expect(page.locator(".loading")).to_have_count(0)
         wide[place] = page.evaluate("document.documentElement.scrollWidth")
+        # What names a thing, beside it, leaves it room for words.
+        assert page.evaluate(NARROW) == [], place
     assert {place: width for place, width in wide.items() if width > PHONE["width"]} == {}
 
 

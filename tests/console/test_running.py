@@ -109,8 +109,13 @@ def test_without_a_key_it_asks_for_one(page: Page, service: Service) -> None:
 
 
 def test_what_was_asked_and_what_happened(signed_in: Page, service: Service) -> None:
+    service.put("audited-1", name="Audited")
+    service.client.delete("/v1/streamers/audited-1").raise_for_status()
     open_at(signed_in, service, "#/running?tab=audit")
-    expect(signed_in.get_by_role("table")).to_contain_text("/v1/streamers:bulk")
+    about = signed_in.locator("tbody tr", has_text="audited-1").locator("th")
+    expect(about).to_have_text(  # the newest first
+        ["DELETE /v1/streamers/{streamer_id}", "PUT /v1/streamers/{streamer_id}"]
+    )
     signed_in.get_by_role("link", name="Events").click()
     expect(signed_in.get_by_role("heading", name="Events")).to_be_visible()
 

@@ -45,6 +45,7 @@ from model_export.contract.evidence.parameters import (
     evidence_of,
 )
 from model_export.contract.evidence.sides import (
+    CHANNELS_OF_KEYS,
     KEYED,
     VECTOR_KEYS,
     Side,
@@ -62,6 +63,7 @@ from model_export.contract.evidence.sides import (
 __all__ = [
     "ABSENT",
     "CHANNELS",
+    "CHANNELS_OF_KEYS",
     "DIRECT",
     "EVIDENCE",
     "EVIDENCE_VERSION",

@@ -4,7 +4,7 @@ Pairs are compared in blocks of arrays. Only keys that two sides of the list sho
 that a pair with nothing in common costs next to nothing.
 """
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import channels as ch
 from model_export.contract.evidence.channels import ABSENT, CHANNELS, Floats, Levels
 from model_export.contract.evidence.keys import Worth
-from model_export.contract.evidence.shared_keys import KeySets, Places
+from model_export.contract.evidence.shared_keys import KeySets, Overlap, Places
 from model_export.contract.evidence.shared_vectors import vector_sets
 from model_export.contract.evidence.sides import ALL, KEYED, Side
 
@@ -27,7 +27,11 @@ class Comparison:
 
     def __init__(self, sides: Sequence[Side], worth: Worth) -> None:
         """Compare `sides`, whose keys are worth bits."""
-        self._sets = KeySets([side.keys for side in sides], KEYED, worth)
+        width = len(KEYED)
+        sizes = np.array([side.sizes for side in sides], np.int64).reshape(-1, width + 1)
+        counts: list[int] = sizes[:, :width].sum(1).tolist()
+        keys = [side.flat[:count] for side, count in zip(sides, counts, strict=True)]
+        self._sets = KeySets(keys, np.ascontiguousarray(sizes[:, :width]), KEYED, worth)
         unnamed = -1
         self._names = np.array([unnamed if s.name is None else s.name for s in sides], np.int64)
         self._name_bits = worth(np.maximum(self._names, 0).astype(np.uint32))
@@ -40,7 +44,11 @@ class Comparison:
             self._embeddings[self._embedded] = np.stack(known)  # (N, D)
 
     def levels(
-        self, one: Places, other: Places, copies: Mapping[str, Places] | None = None
+        self,
+        one: Places,
+        other: Places,
+        copies: Mapping[str, Places] | None = None,
+        goes_on: Callable[[slice, Levels], NDArray[np.bool_]] | None = None,
     ) -> Generator[None, None, Levels]:
         """The level that each channel gives to each pair (P, channels), `ABSENT` for none.
 
@@ -51,45 +59,70 @@ class Comparison:
             other: places of the other side (P,).
             copies: `pictures` and `sounds`: how many of a pair are copies by their thumbnails and
                 fingerprints (P,), -1 where either side has none or they were not compared.
+            goes_on: which pairs of a block are compared by all channels, by the levels of those
+                of `DIRECT`; the others have no level for the rest. All are by default.
         """
         parts = [np.zeros((0, len(CHANNELS)), np.int8)]
         for start in range(0, len(one), BLOCK_PAIRS):
             part = slice(start, start + BLOCK_PAIRS)
             seen = {kind: counts[part] for kind, counts in (copies or {}).items()}
-            parts.append(self._block(one[part], other[part], seen))
+            pairs = one[part], other[part]
+            found = self._sets.overlaps(*pairs)
+            table = np.full((len(pairs[0]), len(CHANNELS)), ABSENT, np.int8)
+            self._compare_content(table, *pairs, found, seen)
+            if goes_on is None:
+                self._compare_rest(table, *pairs, found)
+            else:
+                rows = np.flatnonzero(goes_on(part, table))
+                of_rows = {name: overlap.at(rows) for name, overlap in found.items()}
+                some = table[rows]
+                self._compare_rest(some, pairs[0][rows], pairs[1][rows], of_rows)
+                table[rows] = some
+            parts.append(table)
             yield
         return np.concatenate(parts)
 
-    def _block(self, one: Places, other: Places, copies: Mapping[str, Places]) -> Levels:
-        table = np.full((len(one), len(CHANNELS)), ABSENT, np.int8)
-
-        def put(name: str, levels: Levels, known: NDArray[np.bool_]) -> None:
-            table[:, _COLUMN[name]] = np.where(known, levels, ABSENT)
-
-        def shown(name: str) -> NDArray[np.bool_]:
-            sizes = self._sets.sizes(name)
-            return (sizes[one] > 0) & (sizes[other] > 0)
-
-        found = self._sets.overlaps(one, other)
-        put("text", self._text(one, other, found["text"].bits), shown("text"))
-        put("names", self._name(one, other, found["names"].count), shown("names"))
-        contacts = found["contacts"]
-        put("contacts", ch.contact_levels(contacts.rare, contacts.bits), shown("contacts"))
+    def _compare_content(
+        self,
+        table: Levels,
+        one: Places,
+        other: Places,
+        found: Mapping[str, Overlap],
+        copies: Mapping[str, Places],
+    ) -> None:
+        """Fill in the channels of `DIRECT`."""
+        text = self._text(one, other, found["text"].bits)
+        _put(table, "text", text, self._both_show("text", one, other))
+        contacts = ch.contact_levels(found["contacts"].rare, found["contacts"].bits)
+        _put(table, "contacts", contacts, self._both_show("contacts", one, other))
         titles = self._sets.sizes("titles")
         fewest = np.minimum(titles[one], titles[other])
-        put("titles", ch.title_levels(found["titles"].rare, fewest), shown("titles"))
-        put("tags", ch.tag_levels(found["tags"].bits), shown("tags"))
-        labels = "category_language"
-        put(labels, ch.category_levels(found[labels].bits), shown(labels))
+        _put(table, "titles", ch.title_levels(found["titles"].rare, fewest), fewest > 0)
         for kind in ("pictures", "sounds"):
             seen = copies.get(kind, np.full(len(one), -1))
             shared = np.maximum(found[kind].count, seen)
             # Other files may show the same: without thumbnails of both, only equal ones tell.
-            put(kind, ch.count_levels(shared), (seen >= 0) | (shared > 0))
-        put("vectors", *self._same_vectors(one, other))
+            _put(table, kind, ch.count_levels(shared), (seen >= 0) | (shared > 0))
+        _put(table, "vectors", *self._same_vectors(one, other))
+
+    def _compare_rest(
+        self, table: Levels, one: Places, other: Places, found: Mapping[str, Overlap]
+    ) -> None:
+        """Fill in the channels that compare what many accounts share."""
+        names = self._name(one, other, found["names"].count)
+        _put(table, "names", names, self._both_show("names", one, other))
+        tags = ch.tag_levels(found["tags"].bits)
+        _put(table, "tags", tags, self._both_show("tags", one, other))
+        labels = "category_language"
+        levels = ch.category_levels(found[labels].bits)
+        _put(table, labels, levels, self._both_show(labels, one, other))
         cosines = np.einsum("pd,pd->p", self._embeddings[one], self._embeddings[other])
-        put("embedding", ch.embedding_levels(cosines), self._embedded[one] & self._embedded[other])
-        return table
+        is_known = self._embedded[one] & self._embedded[other]
+        _put(table, "embedding", ch.embedding_levels(cosines), is_known)
+
+    def _both_show(self, channel: str, one: Places, other: Places) -> NDArray[np.bool_]:
+        shows = self._sets.sizes(channel) > 0
+        return shows[one] & shows[other]
 
     def _text(self, one: Places, other: Places, bits: Floats) -> Levels:
         limits = np.minimum(self._limits[one], self._limits[other])
@@ -112,3 +145,8 @@ class Comparison:
             known |= vectors.has[one] & vectors.has[other]
             counts += vectors.same(one, other, SAME_VECTOR)
         return ch.count_levels(counts), known
+
+
+def _put(table: Levels, channel: str, levels: Levels, known: NDArray[np.bool_]) -> None:
+    """Fill in a column of a table (P, channels)."""
+    table[:, _COLUMN[channel]] = np.where(known, levels, ABSENT)

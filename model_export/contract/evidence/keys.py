@@ -26,8 +26,8 @@ _SHORT, _LONG = 3, 5
 """Letters of a shingle with, and without, a letter beyond ASCII: `the` says less than 今天好."""
 _MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
-_UPPER = 16
-"""Bits of a key by which its worth is looked up."""
+_SLOT_BITS = np.uint32((1 << 18) - 1)
+"""Of a key, by which its worth is looked up."""
 _END = "\0"
 """Between two texts; no text has one among its letters."""
 _BETWEEN = re.compile(r"[\W_]+")
@@ -143,28 +143,33 @@ class Frequencies(Part):
 
 
 class Worth:
-    """Bits of keys, by their upper half: few of the listed ones have the same."""
+    """Bits of keys, in a hash table: few of the listed ones share a slot."""
 
     def __init__(self, keys: Hashes, bits: NDArray[np.float32], unknown_bits: float) -> None:
         """Keys are ascending (K,), with their bits (K,)."""
         self._keys = np.append(keys, np.uint32(0))
-        self._bits = bits
+        self._bits = np.append(bits, np.float32(unknown_bits))
         self._unknown = np.float32(unknown_bits)
-        limits = np.arange((1 << _UPPER) + 1, dtype=np.uint64) << np.uint64(32 - _UPPER)
-        self._starts = np.searchsorted(keys, limits).astype(np.int32)
+        slots, places = keys & _SLOT_BITS, np.arange(len(keys), dtype=np.int32)
+        self._place = np.full(int(_SLOT_BITS) + 1, len(keys), np.int32)
+        self._place[slots] = places  # the last of each slot
+        others = np.flatnonzero(self._place[slots] != places)
+        self._is_shared = np.zeros(len(self._place), np.bool_)
+        self._is_shared[slots[others]] = True
+        self._others, self._others_bits = keys[others], bits[others]
 
     def __call__(self, keys: Hashes) -> NDArray[np.float32]:
         """Bits of each key (N,)."""
-        found = np.full(len(keys), self._unknown)
-        upper = keys >> np.uint32(32 - _UPPER)
-        places, ends = self._starts[upper], self._starts[1:][upper]
-        left = np.flatnonzero(places < ends)
-        while len(left):
-            at = places[left]
-            same = self._keys[at] == keys[left]
-            found[left[same]] = self._bits[at[same]]
-            places[left] += 1
-            left = left[~same & (places[left] < ends[left])]
+        slots = keys & _SLOT_BITS
+        places = self._place[slots]
+        is_found = self._keys[places] == keys
+        found = np.where(is_found, self._bits[places], self._unknown)
+        left = np.flatnonzero(self._is_shared[slots] & ~is_found)
+        if len(left):
+            at = np.searchsorted(self._others, keys[left])
+            at[at == len(self._others)] = 0
+            listed = self._others[at] == keys[left]
+            found[left[listed]] = self._others_bits[at[listed]]
         return found
 
 

@@ -1,6 +1,6 @@
 """Keys that the sides of pairs share: all channels of many pairs by a few look-ups in arrays."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,49 +35,49 @@ class Overlap:
     count: Places
     rare: Places
 
+    def at(self, rows: Places) -> "Overlap":
+        """That of some of the pairs."""
+        return Overlap(self.bits[rows], self.count[rows], self.rare[rows])
+
 
 class KeySets:
     """The keys that the sides of a list show, by channel."""
 
     def __init__(
-        self, shown: Sequence[Mapping[str, Hashes]], channels: Sequence[str], worth: Worth
+        self, keys: Sequence[Hashes], sizes: Places, channels: Sequence[str], worth: Worth
     ) -> None:
         """Index the keys of N sides.
 
         Args:
-            shown: by each side, the ascending keys of channels.
-            channels: that are indexed.
+            keys: of each side, those of all channels, one channel after the other, ascending.
+            sizes: how many keys each side shows of each channel (N, channels).
+            channels: their names.
             worth: bits of the keys.
         """
         self._channels = list(channels)
         width = len(channels)
-        column_of = {name: column for column, name in enumerate(channels)}
-        arrays: list[Hashes] = []
-        places: list[int] = []
-        for place, by_channel in enumerate(shown):
-            for name, each in by_channel.items():
-                if (column := column_of.get(name)) is not None:
-                    arrays.append(each)
-                    places.append(place * width + column)
-        lengths = np.fromiter(map(len, arrays), np.int64, len(arrays))
-        keys = np.concatenate([_NOTHING, *arrays])
-        numbers = np.repeat(np.array(places, np.int64), lengths)
-        bits = worth(keys)  # (K,)
-        self._sizes = np.zeros((len(shown), width), np.int64)
-        self._sizes.flat[places] = lengths
-        self._starts = np.zeros(len(shown) * width, np.int64)
-        self._starts[places] = np.cumsum(lengths) - lengths
-        self._sums = np.concatenate([[0.0], np.cumsum(bits, dtype=np.float64)])
-        self._keys = np.append(keys, np.uint32(0))
+        every = np.concatenate([_NOTHING, *keys])  # (K,)
+        bits = worth(every)  # (K,)
+        self._sizes = sizes
+        lengths = sizes.reshape(-1)
+        self._starts = np.cumsum(lengths) - lengths
+        self._sums = np.zeros(len(every) + 1)
+        np.cumsum(bits, out=self._sums[1:])
+        self._keys = np.append(every, np.uint32(0))
         # Most keys are shown by one side alone. Those that share a slot with another may be shared.
-        slots = keys & np.uint32(_slots(len(keys)) - 1)
-        rows = np.flatnonzero(np.bincount(slots, minlength=1)[slots] > 1)
-        ids, self._distinct = _numbered(keys[rows], numbers[rows] % width, width)
-        rows, self._ids = rows[ids >= 0], ids[ids >= 0]
-        self._columns = numbers[rows] % width
+        slots = every & np.uint32(_slots(len(every)) - 1)
+        rows = np.flatnonzero((np.bincount(slots, minlength=1) > 1)[slots])
+        numbers = np.repeat(np.arange(len(lengths)), lengths)[rows]
+        owners = numbers // width
+        columns = numbers - owners * width
+        ids, self._distinct = _numbered(every[rows], columns, width)
+        shared = np.flatnonzero(ids >= 0)
+        rows, owners = rows[shared], owners[shared]
+        self._ids = ids[shared]
+        self._columns = columns[shared]
         self._bits = bits[rows]
         self._is_rare = self._bits >= RARE_BITS
-        self._counts = np.bincount(numbers[rows] // width, minlength=len(self._sizes))
+        self._counts = np.bincount(owners, minlength=len(sizes))
         self._begins = np.cumsum(self._counts) - self._counts
 
     def sizes(self, channel: str) -> Places:
@@ -136,23 +136,25 @@ class KeySets:
         Returns:
             Of each shared key, the cell of pair and channel, and its place (S,), (S,).
         """
-        places, owners = self._keys_of(marked)
-        set_marks = self._ids[places] + (owners * self._distinct)
+        places, counts = self._keys_of(marked)
+        set_marks = self._ids[places]
+        set_marks += np.repeat(np.arange(len(marked)) * self._distinct, counts)
         marks[set_marks] = True
-        places, owners = self._keys_of(other)
+        places, counts = self._keys_of(other)
         shown = self._ids[places]
-        shown += (which * self._distinct)[owners]
+        shown += np.repeat(which * self._distinct, counts)
         found = np.flatnonzero(marks[shown])
         marks[set_marks] = False
         places = places[found]
-        return owners[found] * len(self._channels) + self._columns[places], places
+        owners = np.searchsorted(np.cumsum(counts), found, side="right")
+        return owners * len(self._channels) + self._columns[places], places
 
     def _keys_of(self, sides: Places) -> tuple[Places, Places]:
-        """Places of the keys of sides at places (S,), and which of these sides each is of."""
+        """Places of the keys of sides at places (S,), one side after the other, and their sizes."""
         counts = self._counts[sides]
-        ends = np.cumsum(counts)
-        owners = np.repeat(np.arange(len(sides)), counts)
-        return np.arange(len(owners)) + (self._begins[sides] - ends + counts)[owners], owners
+        places = np.repeat(self._begins[sides] - np.cumsum(counts) + counts, counts)
+        places += np.arange(len(places))
+        return places, counts
 
 
 def _numbered(keys: Hashes, channels: Places, width: int) -> tuple[Places, int]:

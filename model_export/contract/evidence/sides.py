@@ -1,7 +1,6 @@
 """What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
 
 from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Self
 
@@ -29,46 +28,91 @@ VECTOR_KEYS = "vector_keys"
 """Beside the keys of channels, those by which sides with nearly equal vectors are found."""
 KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pictures", "sounds")
 """Channels whose content is a set of keys."""
+CHANNELS_OF_KEYS = (*KEYED, VECTOR_KEYS)
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
 _SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
-@dataclass(frozen=True, eq=False)
 class Side:
-    """What is compared of a profile.
+    """What is compared of a profile. Nothing of it changes.
 
     Attributes:
-        keys: of each channel in `KEYED`, ascending; nothing for a channel that it does not show.
+        flat: keys of all channels of `CHANNELS_OF_KEYS`, one after the other, each ascending (K,).
+        sizes: how many of them each of these channels has.
         name: key of the folded name; None without one.
         limit: largest shingle that was kept.
         vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
         embedding: (D,), unit length; None without usable content.
     """
 
-    keys: Mapping[str, Hashes]
-    name: int | None = None
-    limit: int = ALL
-    vectors: Mapping[str, NDArray[np.float32]] = field(
-        default_factory=dict[str, NDArray[np.float32]]
-    )
-    embedding: NDArray[np.float32] | None = None
+    __slots__ = ("embedding", "flat", "limit", "name", "sizes", "vectors")
+
+    def __init__(
+        self,
+        keys: Mapping[str, Hashes],
+        name: int | None = None,
+        limit: int = ALL,
+        vectors: Mapping[str, NDArray[np.float32]] | None = None,
+        embedding: NDArray[np.float32] | None = None,
+    ) -> None:
+        """Put together the ascending keys of channels; those it does not show may be missing."""
+        shown = [keys.get(channel, _NOTHING) for channel in CHANNELS_OF_KEYS]
+        self._fill(np.concatenate(shown), tuple(map(len, shown)), name, limit, vectors, embedding)
+
+    @classmethod
+    def joined(
+        cls,
+        flat: Hashes,
+        sizes: tuple[int, ...],
+        name: int | None,
+        limit: int,
+        vectors: Mapping[str, NDArray[np.float32]],
+        embedding: NDArray[np.float32] | None,
+    ) -> Self:
+        """Of keys that are one array already."""
+        side = cls.__new__(cls)
+        side._fill(flat, sizes, name, limit, vectors, embedding)
+        return side
+
+    def _fill(
+        self,
+        flat: Hashes,
+        sizes: tuple[int, ...],
+        name: int | None,
+        limit: int,
+        vectors: Mapping[str, NDArray[np.float32]] | None,
+        embedding: NDArray[np.float32] | None,
+    ) -> None:
+        self.flat = flat
+        self.sizes = sizes
+        self.name = name
+        self.limit = limit
+        self.vectors = vectors or {}
+        self.embedding = embedding
+
+    @property
+    def keys(self) -> dict[str, Hashes]:
+        """Keys of each channel that it shows."""
+        return {
+            channel: self.of(channel)
+            for channel, size in zip(CHANNELS_OF_KEYS, self.sizes, strict=True)
+            if size
+        }
 
     def of(self, channel: str) -> Hashes:
         """Keys of a channel."""
-        return self.keys.get(channel, _NOTHING)
-
-    def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
-        """With an embedding (D,)."""
-        return replace(self, embedding=embedding)
+        place = CHANNELS_OF_KEYS.index(channel)
+        start = sum(self.sizes[:place])
+        return self.flat[start : start + self.sizes[place]]
 
     @property
     def size_bytes(self) -> int:
         """Memory of its arrays."""
-        held = [*self.keys.values(), *self.vectors.values()]
         embedding = 0 if self.embedding is None else self.embedding.nbytes
-        return sum(array.nbytes for array in held) + embedding
+        vectors = sum(array.nbytes for array in self.vectors.values())
+        return self.flat.nbytes + vectors + embedding
 
 
 def side_of(
@@ -109,7 +153,7 @@ def side_of(
     vectors = _vectors(pieces)
     keys[VECTOR_KEYS] = _vector_keys(vectors)
     return Side(
-        {channel: found for channel, found in keys.items() if len(found)},
+        keys,
         key_of("name", name) if name else None,
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,

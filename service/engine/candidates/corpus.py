@@ -8,7 +8,7 @@ profiles.
 
 import threading
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, zip_longest
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import Side
+from service.engine.candidates.numbers_by_name import NumbersByName
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
 
@@ -68,7 +69,7 @@ class Corpus:
         self._postings = Postings()
         self._ids: list[str | None] = []
         self._versions = array("q")
-        self._row_of: dict[str, int] = {}
+        self._row_of = NumbersByName(self._ids.__getitem__)
         self._free: list[int] = []
         self._lock = threading.Lock()
 
@@ -78,11 +79,18 @@ class Corpus:
 
     def __contains__(self, streamer_id: str) -> bool:
         """Whether a streamer is there, with usable content or without."""
-        return streamer_id in self._row_of
+        return self._row_of.get(streamer_id) is not None
 
     def row(self, streamer_id: str) -> int:
-        """The number of a streamer that is there, which it keeps until it is removed."""
-        return self._row_of[streamer_id]
+        """The number of a streamer, which it keeps until it is removed.
+
+        Raises:
+            KeyError: it is not there.
+        """
+        row = self._row_of.get(streamer_id)
+        if row is None:
+            raise KeyError(streamer_id)
+        return row
 
     def version(self, streamer_id: str) -> int | None:
         """The version of a streamer that was taken in last; None if it is not there."""
@@ -112,7 +120,7 @@ class Corpus:
     def remove(self, streamer_id: str) -> None:
         """Forget a streamer."""
         with self._lock:
-            row = self._row_of.pop(streamer_id, None)
+            row = self._row_of.pop(streamer_id)
             if row is not None:
                 self._ids[row] = None
                 self._free.append(row)
@@ -122,25 +130,32 @@ class Corpus:
 
     def candidates(
         self, streamer_ids: Sequence[str], asked: Sequence[NDArray[np.uint32]]
-    ) -> list[set[str]]:
-        """Who may be a duplicate of each of some streamers, itself left out.
+    ) -> Generator[None, None, list[set[str]]]:
+        """Who may be a duplicate of each of some streamers, itself left out; pauses for each.
+
+        Some may be named needlessly where others are put or removed meanwhile.
 
         Args:
             streamer_ids: streamers that are there.
             asked: `Entry.asked` of each.
         """
         with self._lock:
-            rows = [self._row_of[name] for name in streamer_ids]
-            found = [set(chain.from_iterable(self._by_keys(keys))) for keys in asked]
-            for codes, k, farthest in self._sources:
-                for some, near in zip(
-                    found, self._near(codes, codes.get(rows), k, farthest), strict=True
-                ):
-                    some.update(near)
-            return [
-                self._named(other for other in others if other != row)
-                for row, others in zip(rows, found, strict=True)
-            ]
+            rows = [self.row(name) for name in streamer_ids]
+        found: list[set[int]] = []
+        for keys in asked:
+            with self._lock:
+                found.append(set(chain.from_iterable(self._by_keys(keys))))
+            yield
+        for codes, k, farthest in self._sources:
+            with self._lock:
+                near_all = self._near(codes, codes.get(rows), k, farthest)
+            for some, near in zip(found, near_all, strict=True):
+                some.update(near)
+            yield
+        return [
+            self._named(other for other in others if other != row)
+            for row, others in zip(rows, found, strict=True)
+        ]
 
     def counts(self, keys: NDArray[np.uint32]) -> NDArray[np.int64]:
         """How many streamers have each of these keys (K,), about: some that had it count too."""
@@ -172,7 +187,7 @@ class Corpus:
             row = len(self._ids)
             self._ids.append(streamer_id)
             self._versions.append(0)
-        self._row_of[streamer_id] = row
+        self._row_of.put(streamer_id, row)
         return row
 
     def _set(self, row: int, entry: Entry) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Generator, Mapping, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -94,6 +95,7 @@ class Evidence:
         other: Places,
         copies: Mapping[str, Places] | None = None,
         masked: Collection[str] = (),
+        told: NDArray[np.bool_] | None = None,
     ) -> Generator[None, None, Compared]:
         """Compare pairs of a list; a generator that pauses every few milliseconds.
 
@@ -103,6 +105,8 @@ class Evidence:
             other: places of the other side (P,).
             copies: `pictures` and `sounds`: see `Comparison.levels`.
             masked: channels that are left out.
+            told: of which pairs the weight is wanted though they are not the same (P,), all by
+                default. Of the others it is less than the whole where no content speaks for them.
         """
         nothing = np.zeros((0, len(CHANNELS)), np.int8)
         parts = [Compared(nothing, self.matcher.match(nothing, masked))]
@@ -116,10 +120,18 @@ class Evidence:
             comparison = Comparison([sides[place] for place in _listed(places)], self.worth)
             yield
             ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
-            levels = yield from comparison.levels(*ends, seen)
+            goes_on = None if told is None else partial(self._goes_on, told[part], masked)
+            levels = yield from comparison.levels(*ends, seen, goes_on)
             parts.append(Compared(levels, self.matcher.match(levels, masked)))
             yield
         return _joined(parts)
+
+    def _goes_on(
+        self, told: NDArray[np.bool_], masked: Collection[str], block: slice, levels: Levels
+    ) -> NDArray[np.bool_]:
+        """Pairs of a block that are told or may be the same: some content speaks for them."""
+        contributions = self.matcher.contributions(levels, masked)
+        return told[block] | self.matcher.has_direct(contributions)
 
 
 def _joined(parts: Sequence[Compared]) -> Compared:

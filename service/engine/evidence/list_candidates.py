@@ -1,11 +1,11 @@
 """Which pairs of a list are worth comparing: those that share a rare key, and the nearest."""
 
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import VECTOR_KEYS, Side
+from model_export.contract.evidence import CHANNELS_OF_KEYS, VECTOR_KEYS, Side
 from service.engine.evidence.media_copies import near_pairs
 
 Places = NDArray[np.int64]
@@ -21,7 +21,11 @@ NEAREST = 4
 """By embedding, that each is compared with, whatever the two share."""
 _IN_A_PART = 1200
 _KEYED = ("contacts", "titles", "pictures", "sounds", VECTOR_KEYS)
-_Shown = Iterable[tuple[int, NDArray[np.uint32]]]
+_IS_KEYED = np.array([channel in _KEYED for channel in CHANNELS_OF_KEYS])
+_TEXT = CHANNELS_OF_KEYS.index("text")  # the first
+_KEY_BITS = 32
+_PLACE_BITS = 27
+"""With the 32 bits of a key and 4 for its channel, one number is sorted."""
 
 
 def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places, Places]]:
@@ -34,14 +38,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     """
     size = len(sides)
     found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
-    shown = _by_channel(sides)
-    yield
-    for channel in _KEYED:
-        found.append(_shared([_codes(*_joined(shown[channel]), size)], 1))
-        yield
-    named = [(place, side.name) for place, side in enumerate(sides) if side.name is not None]
-    names = np.array([name for _, name in named], np.uint32)
-    found.append(_shared([_codes(names, np.array([p for p, _ in named], np.int64), size)], 1))
+    found.append(_shared([_codes(*_labelled(sides), size)], 1))
     yield
     embedded = [place for place, side in enumerate(sides) if side.embedding is not None]
     known = [side.embedding for side in sides if side.embedding is not None]
@@ -49,11 +46,13 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         near = yield from near_pairs(np.stack(known), NEAREST)
         places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
-    keys, places = _joined((p, each[:SKETCH]) for p, each in shown["text"])
+    samples = [side.flat[: min(side.sizes[_TEXT], SKETCH)] for side in sides]
+    keys = np.concatenate([np.zeros(0, np.uint32), *samples]).astype(np.int64)
+    places = np.repeat(np.arange(size), np.fromiter(map(len, samples), np.int64, size))
     shared = [np.zeros(0, np.int64)]
     parts = 1 + size // _IN_A_PART  # of a long list, a part of the keys at a time
     for part in range(parts):
-        chosen = keys % np.uint32(parts) == part
+        chosen = keys % parts == part
         shared.append(_codes(keys[chosen], places[chosen], size))
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
@@ -62,16 +61,24 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     return codes // max(size, 1), codes % max(size, 1)
 
 
-def _by_channel(sides: Sequence[Side]) -> dict[str, list[tuple[int, NDArray[np.uint32]]]]:
-    """Keys of each channel of evidence, with the places of the sides that show them."""
-    shown: dict[str, list[tuple[int, NDArray[np.uint32]]]] = {}
-    for channel in ("text", *_KEYED):
-        shown[channel] = []
-    for place, side in enumerate(sides):
-        for channel, keys in side.keys.items():
-            if channel in shown:
-                shown[channel].append((place, keys))
-    return shown
+def _labelled(sides: Sequence[Side]) -> tuple[NDArray[np.int64], Places]:
+    """Keys of `_KEYED` channels and of names, a number with that of the channel (K,).
+
+    Returns:
+        Also the place of the side that each is of (K,).
+    """
+    width = len(CHANNELS_OF_KEYS)
+    sizes = np.array([side.sizes for side in sides], np.int64).reshape(-1, width)[:, _TEXT + 1 :]
+    keys = [side.flat[side.sizes[_TEXT] :] for side in sides]
+    every = np.concatenate([np.zeros(0, np.uint32), *keys])  # (K,)
+    numbers = np.repeat(np.arange(sizes.size), sizes.reshape(-1))
+    places = numbers // (width - 1)
+    columns = numbers - places * (width - 1) + _TEXT + 1
+    chosen = np.flatnonzero(_IS_KEYED[columns])
+    labelled = every[chosen] | columns[chosen] << _KEY_BITS
+    named = [(place, side.name) for place, side in enumerate(sides) if side.name is not None]
+    owners, names = np.array(named, np.int64).reshape(-1, 2).T
+    return np.append(labelled, names), np.append(places[chosen], owners)
 
 
 def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64]:
@@ -81,30 +88,22 @@ def _shared(codes: Sequence[NDArray[np.int64]], fewest: int) -> NDArray[np.int64
     return found[starts[np.diff(starts, append=len(found)) >= fewest]]
 
 
-def _joined(shown: _Shown) -> tuple[NDArray[np.uint32], Places]:
-    """All keys (K,), and the place of the side that each is of (K,)."""
-    places: list[int] = []
-    arrays = [np.zeros(0, np.uint32)]
-    for place, keys in shown:
-        places.append(place)
-        arrays.append(keys)
-    sizes = [len(keys) for keys in arrays[1:]]
-    return np.concatenate(arrays), np.repeat(np.array(places, np.int64), sizes)
-
-
-def _codes(keys: NDArray[np.uint32], places: Places, size: int) -> NDArray[np.int64]:
+def _codes(keys: NDArray[np.int64], places: Places, size: int) -> NDArray[np.int64]:
     """Codes, lower place times `size` plus the higher one, of each pair and key that it shares."""
     # Most keys are shown once. Those that share a slot with another one are sorted.
-    slots = keys & np.uint32((1 << (2 * len(keys)).bit_length()) - 1)
-    several = np.bincount(slots, minlength=1)[slots] > 1
-    codes = np.sort(keys[several].astype(np.int64) << 32 | places[several])
-    places = codes & 0xFFFFFFFF  # ascending within a key
-    starts = np.flatnonzero(np.diff(codes >> 32, prepend=-1))
+    slots = keys & ((1 << (2 * len(keys)).bit_length()) - 1)
+    several = np.flatnonzero((np.bincount(slots, minlength=1) > 1)[slots])
+    codes = np.sort(keys[several] << _PLACE_BITS | places[several])
+    places = codes & ((1 << _PLACE_BITS) - 1)  # ascending within a key
+    starts = np.flatnonzero(np.diff(codes >> _PLACE_BITS, prepend=-1))
     sizes = np.diff(starts, append=len(codes))
     reach = np.repeat(np.where(sizes > MOST_PAIRED, _CHAIN, sizes - 1), sizes)
     left = np.repeat(starts + sizes, sizes) - np.arange(len(codes)) - 1
-    found: list[NDArray[np.int64]] = []
-    for step in range(1, int(np.minimum(reach, left).max(initial=0)) + 1):
-        rows = np.flatnonzero((reach >= step) & (left >= step))
+    most = np.minimum(reach, left)
+    found: list[NDArray[np.int64]] = [np.zeros(0, np.int64)]
+    rows, step = np.flatnonzero(most > 0), 1
+    while len(rows):
         found.append(places[rows] * size + places[rows + step])
-    return np.concatenate([np.zeros(0, np.int64), *found])
+        step += 1
+        rows = rows[most[rows] >= step]
+    return np.concatenate(found)

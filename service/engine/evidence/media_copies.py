@@ -284,7 +284,10 @@ def near_pairs(
         cosines = vectors[start : start + _BLOCK_ROWS] @ vectors.T  # (<= block, N)
         places = np.arange(len(cosines))
         cosines[places, start + places] = -np.inf
-        nearest = np.argpartition(cosines, size - near, axis=1)[:, size - near :]
+        nearest = np.empty((len(cosines), near), np.int64)
+        for rank in range(near):  # for so few, a quarter of the time of `np.argpartition`
+            nearest[:, rank] = cosines.argmax(axis=1)
+            cosines[places, nearest[:, rank]] = -np.inf
         rows = start + places[:, None]
         found = np.minimum(rows, nearest) * size + np.maximum(rows, nearest)
         codes.append(found.reshape(-1))

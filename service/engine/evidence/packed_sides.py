@@ -13,22 +13,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import KEYED, VECTOR_KEYS, Side
+from model_export.contract.evidence import CHANNELS_OF_KEYS, Side
 
 Packed = NDArray[np.uint32]
-_CHANNELS = (*KEYED, VECTOR_KEYS)
-_HEAD = len(_CHANNELS) + 5
+_HEAD = len(CHANNELS_OF_KEYS) + 5
 """Numbers before the keys: sizes of the channels, name known, name, limit, width, vectors."""
 _BUFFER_BYTES = 1 << 20
 
 
 def pack(side: Side) -> Packed:
     """All of a side as numbers."""
-    sets = [side.of(channel) for channel in _CHANNELS]
     width = 0 if side.embedding is None else len(side.embedding)
     name = (0, 0) if side.name is None else (1, side.name)
-    head = [*map(len, sets), *name, side.limit, width, len(side.vectors)]
-    parts = [np.array(head, np.uint32), *sets]
+    head = [*side.sizes, *name, side.limit, width, len(side.vectors)]
+    parts = [np.array(head, np.uint32), side.flat]
     if side.embedding is not None:
         parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
     for space, vectors in side.vectors.items():
@@ -45,14 +43,11 @@ def unpack(numbers: Packed, place: int = 0) -> Side:
     head: list[int] = numbers[place : place + _HEAD].tolist()
     *sizes, has_name, name, limit, width, spaces = head
     place += _HEAD
-    keys: dict[str, NDArray[np.uint32]] = {}
-    for channel, size in zip(_CHANNELS, sizes, strict=True):
-        if size:
-            keys[channel] = numbers[place : place + size]
-            place += size
-    embedding = numbers[place : place + width].view(np.float32) if width else None
-    vectors = _vectors(numbers, place + width, spaces)
-    return Side(keys, name if has_name else None, limit, vectors, embedding)
+    end = place + sum(sizes)
+    embedding = numbers[end : end + width].view(np.float32) if width else None
+    vectors = _vectors(numbers, end + width, spaces)
+    known = name if has_name else None
+    return Side.joined(numbers[place:end], tuple(sizes), known, limit, vectors, embedding)
 
 
 class PackedSides:

@@ -9,21 +9,26 @@ import os
 import struct
 import tempfile
 import weakref
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from model_export.contract.evidence import Side
+from service.engine.candidates.numbers_by_name import NumbersByName
 from service.engine.evidence.packed_sides import Packed, unpack
 
 MAX_BYTES = 1 << 30
-"""Some 500,000 streamers; their names and places take 100 MB of memory."""
+"""Some 500,000 streamers; their places take 10 MB of memory."""
 LEAST_FREE_BYTES = 256 << 20
 """Of the disk, which the store writes to as well: with less, files are given back."""
 _LOOK_EVERY_BYTES = 4 << 20
-_HEAD = struct.Struct("<qI")
-"""Before a side: the version of its streamer, and how many numbers follow."""
+_HEAD = struct.Struct("<qII")
+"""Before a side: the version of its streamer, how many bytes its name has and how many numbers the
+side. The name follows, and zeros up to a multiple of four bytes."""
+_NAME_BYTES = 240
+"""That are read together with the head: of nearly every name, all."""
 _log = logging.getLogger(__name__)
 
 
@@ -57,7 +62,7 @@ class SpilledSides:
 
     def __contains__(self, streamer_id: str) -> bool:
         """Whether some version is there."""
-        return any(streamer_id in file.places for file in self._files)
+        return any(streamer_id in file for file in self._files)
 
     def put(self, streamer_id: str, version: int, packed: Packed) -> None:
         """Write what `pack` made of a side."""
@@ -83,11 +88,26 @@ class SpilledSides:
         return None
 
 
+class _Head(NamedTuple):
+    """What is known of a side in a file.
+
+    Attributes:
+        version: of the streamer.
+        name: of the streamer.
+        begin: where the side begins, in bytes.
+        size: of the side, in bytes.
+    """
+
+    version: int
+    name: str
+    begin: int
+    size: int
+
+
 class _File:
     """Closes itself when nobody reads it any more.
 
     Attributes:
-        places: of the side that was put last, by streamer; in bytes.
         end: of what was written, in bytes.
     """
 
@@ -99,8 +119,14 @@ class _File:
         weakref.finalize(self, os.close, self._file)
         self._least_free_bytes = least_free_bytes
         self._look_at = 0
-        self.places: dict[str, int] = {}
+        # Of the side that was put last, in numbers of four bytes. No method of its own is kept
+        # there: a file that refers to itself would not be closed at once.
+        self._places = NumbersByName(partial(_name_at, self._file))
         self.end = 0
+
+    def __contains__(self, streamer_id: str) -> bool:
+        """Whether some version is there."""
+        return self._places.get(streamer_id) is not None
 
     def put(self, streamer_id: str, version: int, packed: Packed) -> None:
         if self.end >= self._look_at:
@@ -108,27 +134,40 @@ class _File:
             disk = os.fstatvfs(self._file)
             if disk.f_bavail * disk.f_frsize < self._least_free_bytes:
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        written = _HEAD.pack(version, len(packed)) + packed.tobytes()
+        name = streamer_id.encode()
+        head = _HEAD.pack(version, len(name), len(packed)) + name + bytes(-len(name) % 4)
+        written = head + packed.tobytes()
         if os.pwrite(self._file, written, self.end) != len(written):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.places[streamer_id] = self.end
+        self._places.put(streamer_id, self.end // 4)
         self.end += len(written)
 
     def version(self, streamer_id: str) -> int:
         """Of the side that was put last; -1 without one."""
-        place = self.places.get(streamer_id)
-        return -1 if place is None else self._head(place)[0]
+        place = self._places.get(streamer_id)
+        return -1 if place is None else _head(self._file, place).version
 
     def get(self, streamer_id: str, version: int) -> Spilled | None:
-        place = self.places.get(streamer_id)
+        place = self._places.get(streamer_id)
         if place is None:
             return None
-        known, count = self._head(place)
-        if known < version:
+        head = _head(self._file, place)
+        if head.version < version:
             return None
-        numbers = os.pread(self._file, 4 * count, place + _HEAD.size)
-        return Spilled(known, unpack(np.frombuffer(numbers, np.uint32)))
+        numbers = os.pread(self._file, head.size, head.begin)
+        return Spilled(head.version, unpack(np.frombuffer(numbers, np.uint32)))
 
-    def _head(self, place: int) -> tuple[int, int]:
-        version, count = _HEAD.unpack(os.pread(self._file, _HEAD.size, place))
-        return version, count
+
+def _name_at(file: int, place: int) -> str:
+    return _head(file, place).name
+
+
+def _head(file: int, place: int) -> _Head:
+    begin = 4 * place
+    read = os.pread(file, _HEAD.size + _NAME_BYTES, begin)
+    version, length, count = _HEAD.unpack_from(read)
+    begin += _HEAD.size
+    name = read[_HEAD.size : _HEAD.size + length]
+    if length > _NAME_BYTES:
+        name = os.pread(file, length, begin)
+    return _Head(version, name.decode(), begin + length + -length % 4, 4 * count)

@@ -166,7 +166,8 @@ def joined_in(
     parts: list[Joined] = []
     for start in range(0, len(one), PART_PAIRS):
         part = slice(start, start + PART_PAIRS)
-        compared = yield from evidence.compare(sides, one[part], other[part])
+        told = np.zeros(len(one[part]), np.bool_)
+        compared = yield from evidence.compare(sides, one[part], other[part], told=told)
         matches, rows = compared.matches, np.flatnonzero(compared.matches.joined)
         parts.append(
             Joined(

@@ -93,14 +93,15 @@ class Looking:
         if corpus is None:
             return await self._near(names)
 
-        def look() -> list[list[str]]:
+        def look() -> Generator[None, None, list[list[str]]]:
             asked = {name: asked_keys(self._known[name]) for name in names if name in self._known}
             there = [name for name in asked if name in corpus]
             keys = [_without_strong_hubs(asked[name], corpus) for name in there]
-            found = dict(zip(there, corpus.candidates(there, keys), strict=True))
+            near = yield from corpus.candidates(there, keys)
+            found = dict(zip(there, near, strict=True))
             return [sorted(found.get(name, ())) for name in names]
 
-        return await self._lanes.run(look, self._lane)
+        return await self._lanes.run_in_slices(look(), self._lane)
 
     async def compare(self, pairs: Sequence[Pair], least: float) -> list[EvidenceEdge]:
         """Those of the pairs whose probability is `least` or more, of streamers that are stored.

@@ -5,7 +5,6 @@ accounts. How many streamers of the corpus have a key tells a hub, whatever trai
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,6 +56,4 @@ def without_hubs(
 
 def _with(side: Side, channel: str, kept: Keys) -> Side:
     keys = {**side.keys, channel: kept}
-    if not len(kept):
-        del keys[channel]
-    return replace(side, keys=keys)
+    return Side(keys, side.name, side.limit, side.vectors, side.embedding)

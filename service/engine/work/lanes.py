@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
 from enum import IntEnum
+from functools import partial
 from typing import Any, Generic, TypeVar, cast
 
 from service.engine.work.batch_spans import BatchSpans
@@ -28,6 +29,8 @@ Result = TypeVar("Result")
 
 SLICE_S = 0.02
 """How long heavy and bulk work keeps a thread at a time."""
+_SHORT_S = 0.004
+"""How long a slice of bulk work computes that begins while somebody waits for an answer."""
 _PATIENCE_S = 0.25
 _LATEST = 0.2
 """Weight of the latest batch in the smoothed cost of an item."""
@@ -216,22 +219,34 @@ class Lanes:
     ) -> Result:
         """What a generator returns; whenever it ran for `SLICE_S` others have their turn.
 
+        Bulk work ends its slice as soon as somebody waits for an answer, and goes on when nobody
+        does, or in short slices with pauses between them.
+
         Raises:
             Overloaded: as `Queue.submit_all`.
             Exception: whatever it raises.
         """
 
-        def run_slice() -> list[Result]:
-            until = time.perf_counter() + SLICE_S
+        def run_slice(least_s: float) -> list[Result]:
+            begin, until = time.thread_time(), time.perf_counter() + SLICE_S
             try:
-                while time.perf_counter() < until:
+                while True:
                     next(work)
+                    if time.perf_counter() >= until:
+                        return []
+                    if time.thread_time() - begin >= least_s and self.give_way.is_asked():
+                        return []
             except StopIteration as end:
                 return [end.value]
-            return []
 
-        while not (returned := await self.run(run_slice, lane)):
-            pass
+        returned: list[Result] = []
+        while not returned:
+            if lane is not Lane.BULK:
+                returned = await self.run(partial(run_slice, math.inf), lane)
+                continue
+            async with self.give_way.slice() as is_asked:
+                least_s = _SHORT_S if is_asked else 0.0
+                returned = await self.run(partial(run_slice, least_s), lane)
         return returned[0]
 
     def wait_s(self, lane: Lane) -> float:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import InvalidRequest
 from service.features.audit.schemas import EXAMPLE, AuditEntryOut, AuditLineOut, AuditPage
-from service.features.audit.service import AuditPages, Wanted
+from service.features.audit.service import AuditPages, Order, Wanted
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import service_named
 from service.http.documents import responses
@@ -75,12 +75,15 @@ async def read_audit(
         str | None, Query(max_length=128, description="next_cursor of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most entries on a page.")] = 100,
+    order: Annotated[
+        Order, Query(description="Which come first; each process's own stay together.")
+    ] = "oldest",
 ) -> AuditPage:
     """Entries of this replica alone: others have their own files.
 
     The newest tenth of a second may be missing. Read on later with `from`.
     """
-    found = await pages.page(wanted, cursor, limit)
+    found = await pages.page(wanted, cursor, limit, order=order)
     return AuditPage(
         entries=[
             AuditEntryOut.model_validate({**fields, "chain": chain})

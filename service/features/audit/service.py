@@ -4,10 +4,11 @@ import asyncio
 import base64
 import binascii
 import contextlib
+import os
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InvalidRequest, Overloaded
@@ -17,6 +18,9 @@ _PART_BYTES = 4 << 20
 """So much is read for one page, and at once of an export."""
 _PART_LINES = 10_000
 _PAUSES_S = (1.0, 2.0, 5.0, 12.0)
+_BLOCK_BYTES = 1 << 16
+Order = Literal["oldest", "newest"]
+"""Which entries come first."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +52,11 @@ class Wanted:
 
 @dataclass(frozen=True)
 class _Place:
-    """Where reading goes on: a file by its name, and a byte in it."""
+    """Where reading goes on: a file by its name, a byte in it, and which way."""
 
     name: str = ""
     offset: int = 0
+    order: Order = "oldest"
 
 
 @dataclass(frozen=True)
@@ -71,18 +76,25 @@ class AuditPages:
         self._lanes = lanes
 
     async def page(
-        self, wanted: Wanted, cursor: str | None, limit: int, lane: Lane = Lane.HEAVY
+        self,
+        wanted: Wanted,
+        cursor: str | None,
+        limit: int,
+        lane: Lane = Lane.HEAVY,
+        order: Order = "oldest",
     ) -> Found:
-        """Up to `limit` entries, chain by chain, in the order in which they were written.
+        """Up to `limit` entries, chain by chain, in the order in which they were written, or back.
 
         Returns:
             (chain, line without its end, fields) of each; few or none where much was passed over.
 
         Raises:
-            InvalidRequest: the cursor is none of this log.
+            InvalidRequest: the cursor is none of this log in this order.
             Overloaded: too much other work is waiting.
         """
-        place = _Place() if cursor is None else _place_of(cursor)
+        place = _Place(order=order) if cursor is None else _place_of(cursor)
+        if place.order != order:
+            raise InvalidRequest.of_parameter("cursor", f"is one of order={place.order}: keep it")
         return await self._lanes.run_in_slices(self._page(wanted, place, limit), lane)
 
     async def export(self, wanted: Wanted) -> AsyncGenerator[list[bytes], None]:
@@ -112,21 +124,15 @@ class AuditPages:
         """Read a page in steps of a line."""
         lines: list[tuple[str, bytes, dict[str, Any]]] = []
         left = _PART_BYTES
+        read = _lines_from if place.order == "oldest" else _lines_before
         for file in self._files(wanted, place):
-            offset = place.offset if file.path.name == place.name else 0
-            try:
-                part = file.path.open("rb")
-            except FileNotFoundError:
-                continue  # it was old enough
-            with part:
-                part.seek(offset)
-                for raw in part:
-                    if not raw.endswith(b"\n"):
-                        break  # it is being written
+            offset = place.offset if file.path.name == place.name else None
+            with contextlib.suppress(FileNotFoundError):  # it was old enough
+                for start, raw in read(file.path, offset):
                     if len(lines) == limit or left <= 0:
-                        return Found(lines, _cursor_of(_Place(file.path.name, offset)))
+                        at = start if place.order == "oldest" else start + len(raw)
+                        return Found(lines, _cursor_of(_Place(file.path.name, at, place.order)))
                     yield
-                    offset += len(raw)
                     left -= len(raw)
                     line = Line.of(raw[:-1])
                     if line is not None and wanted.has(line.fields):
@@ -135,8 +141,12 @@ class AuditPages:
 
     def _files(self, wanted: Wanted, place: _Place) -> Iterator[ChainFile]:
         """Files that may have entries from a place on."""
-        for file in files_in(self._folder):
-            if file.path.name < place.name:
+        files = files_in(self._folder)
+        if place.order == "newest":
+            files.reverse()
+        for file in files:
+            passed = file.path.name > place.name
+            if place.name and file.path.name != place.name and passed == (place.order == "newest"):
                 continue
             try:
                 is_older = wanted.since is not None and file.path.stat().st_mtime < wanted.since
@@ -146,17 +156,51 @@ class AuditPages:
                 yield file
 
 
+def _lines_from(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]:
+    """Lines with their ends, and where each begins, from a byte on, where a line begins."""
+    start = offset or 0
+    with path.open("rb") as part:
+        part.seek(start)
+        for raw in part:
+            if not raw.endswith(b"\n"):
+                return  # it is being written
+            yield start, raw
+            start += len(raw)
+
+
+def _lines_before(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]:
+    """Lines with their ends, and where each begins, before a byte, where a line ends: back."""
+    with path.open("rb") as part:
+        start = part.seek(0, os.SEEK_END) if offset is None else offset
+        rest = b""
+        while start > 0:
+            size = min(_BLOCK_BYTES, start)
+            start -= size
+            part.seek(start)
+            lines = (part.read(size) + rest).splitlines(keepends=True)
+            # The first one may begin in the block before.
+            rest = lines[0] if start else b""
+            end = start + sum(map(len, lines))
+            for raw in reversed(lines[1:] if start else lines):
+                end -= len(raw)
+                if raw.endswith(b"\n"):  # or it is being written
+                    yield end, raw
+
+
 def _cursor_of(place: _Place) -> str:
-    return base64.urlsafe_b64encode(f"{place.name}:{place.offset}".encode()).decode()
+    back = ":newest" if place.order == "newest" else ""
+    return base64.urlsafe_b64encode(f"{place.name}:{place.offset}{back}".encode()).decode()
 
 
 def _place_of(cursor: str) -> _Place:
     try:
         text = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode()
-        name, _, offset = text.partition(":")
-        if ChainFile.of(Path(name)) is None or "/" in name or not offset.isdecimal():
+        name, _, at = text.partition(":")
+        offset, _, order = at.partition(":")
+        is_name = ChainFile.of(Path(name)) is not None and "/" not in name
+        if not is_name or not offset.isdecimal() or order not in ("", "newest"):
             raise ValueError(text)
-        return _Place(name, int(offset))
+        return _Place(name, int(offset), "newest" if order else "oldest")
     except (binascii.Error, ValueError):
         raise InvalidRequest.of_parameter(
             "cursor", "is not a cursor that this service gave"

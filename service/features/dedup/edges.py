@@ -20,8 +20,8 @@ class Edges:
 
     Attributes:
         one, other: places of each pair (E,).
-        weights: bits (E,).
-        probabilities: that the two are the same (E,).
+        weights: bits (E,); of pairs that nobody joins, not of all channels.
+        probabilities: that the two are the same (E,); likewise.
         verdicts: places in `contract.evidence.VERDICTS` (E,).
         joined: whether evidence joins the two (E,).
         strongest: the edge of each place that says most, -1 for none (N,).
@@ -57,10 +57,11 @@ def compare_list(
     one, other = codes // size, codes % size
     copies = np.full(len(codes), -1)
     copies[np.searchsorted(codes, media)] = list(shared.values())
+    is_told = np.isin(codes, np.concatenate([sketched, media]))
     yield
-    compared = yield from evidence.compare(sides, one, other, {"pictures": copies})
+    compared = yield from evidence.compare(sides, one, other, {"pictures": copies}, told=is_told)
     matches = compared.matches
-    counted = np.flatnonzero(matches.joined | np.isin(codes, np.concatenate([sketched, media])))
+    counted = np.flatnonzero(matches.joined | is_told)
     order = counted[np.lexsort((matches.weights[counted], matches.joined[counted]))]
     strongest = np.full(size, -1, np.int64)
     strongest[one[order]] = order  # of several the last one stays

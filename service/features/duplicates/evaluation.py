@@ -257,10 +257,8 @@ class Evaluation:
     async def _near(
         self, names: Sequence[str], asked_of: Callable[[str], NDArray[np.uint32]]
     ) -> list[set[str]]:
-        def look() -> list[set[str]]:
-            return self._corpus.candidates(names, [asked_of(name) for name in names])
-
-        return await persist(lambda: self._lanes.run(look, Lane.BULK))
+        asked = [asked_of(name) for name in names]
+        return await self._in_slices(self._corpus.candidates(names, asked))
 
     async def _compared(
         self,

@@ -65,6 +65,8 @@ class Matching:
             ModelChanged: a streamer was encoded for another model.
             Unavailable: the store does not answer, or too much work waits already.
         """
+        if not matcher.lists:  # nobody has to be read
+            return Matched([], None)
         found: list[Found] = []
         times: list[float] = []
         for start in range(0, len(ids), AT_ONCE):

@@ -28,12 +28,10 @@ def every_pair(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 @given(SIDES, st.integers(0, 2**32 - 1))
 def test_shared_keys(sides: Sequence[tuple[frozenset[int], ...]], limit: int) -> None:
     names = ("text", "names", "tags")
-    shown = [
-        {name: as_hashes(keys) for name, keys in zip(names, side, strict=True) if keys}
-        for side in sides
-    ]
+    keys = [np.concatenate([as_hashes(some) for some in side]) for side in sides]
+    sizes = np.array([[len(some) for some in side] for side in sides])
     worth = WORTH.table()
-    sets = KeySets(shown, names, worth)
+    sets = KeySets(keys, sizes, names, worth)
     one, other = every_pair(len(sides))
     one, other = one[one != other], other[one != other]
     found = sets.overlaps(one, other)

@@ -37,7 +37,7 @@ class OpenModel:
     seeds: SeedReader
 
     def check_index(self) -> None:
-        """See that its index is complete.
+        """Check that its index is complete.
 
         Raises:
             NotReady: it lacks something.

@@ -51,3 +51,42 @@ def test_it_goes_on_after_a_while_whoever_waits() -> None:
     give_way.is_asked = is_asked
     turns(give_way)
     assert 1 < len(asked) < 10
+
+
+def test_slices_have_half_of_the_time_while_somebody_asks() -> None:
+    passed_s = 0.0
+
+    def is_asked() -> bool:
+        nonlocal passed_s
+        passed_s += 0.001
+        return True
+
+    async def run() -> None:
+        nonlocal passed_s
+        give_way = GiveWay(lambda: passed_s)
+        give_way.is_asked = is_asked
+        for _ in range(5):
+            async with give_way.slice() as is_short:
+                assert is_short
+                passed_s += 0.004
+
+    asyncio.run(run())
+    assert 9 * 0.004 <= passed_s < 2 * 9 * 0.004
+
+
+def test_slices_go_on_once_nobody_asks_any_more() -> None:
+    passed_s = 0.0
+    asked = [False, True, True, True, True]
+
+    async def run() -> None:
+        nonlocal passed_s
+        give_way = GiveWay(lambda: passed_s)
+        give_way.is_asked = asked.pop
+        async with give_way.slice() as is_short:
+            assert is_short
+            passed_s += 0.01
+        async with give_way.slice() as is_short:  # the time does not go on: nothing is due
+            assert not is_short
+
+    asyncio.run(run())
+    assert asked == []

@@ -308,6 +308,50 @@ def test_slices_give_others_their_turn_and_return_the_end() -> None:
     assert run_to_end(counted()) == 7
 
 
+def test_a_slice_of_bulk_work_ends_when_somebody_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine.work.lanes.SLICE_S", WAIT_S)
+
+    async def scenario(lanes: Lanes) -> None:
+        def slices_of(lane: Lane) -> Generator[None, None, int]:
+            before = lanes.counts[lane].taken
+            yield
+            lanes.give_way.is_asked = lambda: True
+            yield
+            return lanes.counts[lane].taken - before
+
+        assert await lanes.run_in_slices(slices_of(Lane.BULK), Lane.BULK) == 1
+        lanes.give_way.is_asked = lambda: False
+        assert await lanes.run_in_slices(slices_of(Lane.HEAVY), Lane.HEAVY) == 0
+
+    with_lanes(scenario)
+
+
+def test_one_slice_of_bulk_work_at_a_time_while_somebody_asks() -> None:
+    async def scenario(lanes: Lanes) -> None:
+        lanes.give_way.is_asked = lambda: True
+        hold = Hold()
+
+        def work() -> Generator[None, None, str]:
+            hold()
+            yield
+            return "end"
+
+        def other() -> Generator[None, None, str]:
+            yield
+            return "end"
+
+        first = asyncio.create_task(lanes.run_in_slices(work(), Lane.BULK))
+        await hold.begun()
+        second = asyncio.create_task(lanes.run_in_slices(other(), Lane.BULK))
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert lanes.counts[Lane.BULK].taken + lanes.waiting(Lane.BULK) == 1
+        hold.end()
+        assert await asyncio.gather(first, second) == ["end", "end"]
+
+    with_lanes(scenario, threads=3)
+
+
 def test_stopping_gives_everyone_a_result() -> None:
     async def scenario() -> None:
         lanes, hold = Lanes(Work(threads=2)), Hold()

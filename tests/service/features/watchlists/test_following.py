@@ -14,6 +14,7 @@ from model_export.contract.bundle import Bundle
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.watchlists.matcher import Matcher
 from service.engine.work.lanes import Lanes
 from service.features.jobs.runner import RunningJob
 from service.features.watchlists.alerts.book import AlertBook
@@ -28,7 +29,7 @@ from service.features.watchlists.service import Maxima, ShownList, Wanted, Watch
 from service.features.watchlists.sweeping import SweepJobs
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.settings import Work
-from service.store.base import Position, Record, Upsert, Written
+from service.store.base import Position, Record, StreamerStore, Upsert, Written
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import Job
 from service.store.redis.backup import ArchivedStore
@@ -367,3 +368,11 @@ async def test_the_place_in_the_log_is_kept_without_alerts_too(deployment: Deplo
         while (place := await stored()) is None or place.sequence < last:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
     await follower.stop()
+
+
+async def test_nobody_is_read_where_there_is_no_list(deployment: Deployment) -> None:
+    nowhere = cast(StreamerStore, None)
+    sides = StoredSides(nowhere, deployment.evidence, deployment.lanes, MODEL)
+    matching = Matching(nowhere, sides, deployment.lanes, MODEL)
+    matched = await matching.matches(["somebody"], Matcher(deployment.evidence))
+    assert not matched.found

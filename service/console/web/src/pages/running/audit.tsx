@@ -1,4 +1,4 @@
-/** The audit log: who asked or changed what, by key, streamer and time; as a page and as a file. */
+/** The audit log, the newest first: who asked or changed what, by key, streamer and time; as a page and as a file. */
 import { useAsked } from "../../api/asked";
 import { api, ask, askForFile, type Schemas } from "../../api/client";
 import { t, time } from "../../i18n";
@@ -18,7 +18,8 @@ export function Audit() {
   const wanted = wantedOf(params);
   const asked = `audit ${JSON.stringify(wanted)} ${cursor}`;
   const { value, failure, again } = useAsked(asked, (signal) => {
-    const query = { ...wanted, limit: 100, ...(cursor && { cursor }) };
+    const newest = { order: "newest", limit: 100 } as const;
+    const query = { ...wanted, ...newest, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/audit", { params: { query }, signal }));
   });
   const { act, wrong, acting } = useActing();

@@ -162,15 +162,17 @@ export default function Graph(props: {
           </>
         )}
         <span class="spring" />
-        <button type="button" aria-label={t("case.graph.nearer")} onClick={() => zoom(1)}>
-          <kbd>+</kbd>
-        </button>
-        <button type="button" aria-label={t("case.graph.further")} onClick={() => zoom(-1)}>
-          <kbd>-</kbd>
-        </button>
-        <button type="button" onClick={fit}>
-          {t("case.graph.fit")} <kbd>f</kbd>
-        </button>
+        <span class="choices">
+          <button type="button" aria-label={t("case.graph.nearer")} onClick={() => zoom(1)}>
+            <kbd>+</kbd>
+          </button>
+          <button type="button" aria-label={t("case.graph.further")} onClick={() => zoom(-1)}>
+            <kbd>-</kbd>
+          </button>
+          <button type="button" onClick={fit}>
+            {t("case.graph.fit")} <kbd>f</kbd>
+          </button>
+        </span>
       </p>
       <div
         class="graph-frame"
