@@ -17,3 +17,10 @@ def test_the_first_load_is_small() -> None:
     assert sum(sizes.values()) <= FIRST_LOAD_BYTES, sizes
     assert "style=" not in page
     assert "<script>" not in page
+
+
+def test_the_licences_of_what_the_page_is_made_of_go_with_it() -> None:
+    texts = (BUILT / "licenses.txt").read_text(encoding="utf-8")
+    names = set(re.findall(r"(?m)^## (\S+) - ", texts))
+    assert {"preact", "openapi-fetch", "cytoscape"} <= names
+    assert texts.count("Permission is hereby granted") >= len(names)

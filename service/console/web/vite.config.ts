@@ -29,6 +29,7 @@ export default defineConfig({
     assetsInlineLimit: 0,
     modulePreload: { polyfill: false },
     reportCompressedSize: false,
+    license: { fileName: "licenses.txt" },
   },
   plugins: [precompress()],
   server: { proxy: { "/v1": SERVICE, "/readyz": SERVICE, "/metrics": SERVICE } },
