@@ -37,7 +37,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser pictures demo serve check test test-shared test-schema test-service test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,14 +85,17 @@ test: lint arch alerts browser ## Check everything that needs no GPU and no Dock
 	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)
 
 test-shared:
-	$(BIN)/python -m pytest -m "not gpu" $(SHARED) --ignore $(SCHEMA) $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) --ignore $(SCHEMA) $(ARGS)
 
 test-schema:
 	$(BIN)/python -m pytest -p no:cacheprovider $(SCHEMA)
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
-	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu" $(SHARED) tests/contract tests/service $(ARGS)
+	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu and not milvus" $(SHARED) tests/contract tests/service $(ARGS)
+
+test-milvus: install ## Test the index in Milvus; a server comes as a package, and runs in a network namespace
+	$(BIN)/python -m pytest -m milvus $(ARGS)
 
 test-gpu: $(GPU_VENV)/.installed ## Test what needs an NVIDIA GPU
 	$(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS)

@@ -172,6 +172,8 @@ async def _opened_graph(
             await settle_model(store, manifest.model_version, writes, settings, tell)
         follower.start()
         stack.push_async_callback(follower.stop)
+        if milvus := loaded.milvus:
+            milvus.start(store, store.documents, snapshots.model, follower, settings, stack)
         maintenance = IndexMaintenance(follower, snapshots)
         maintenance.start()
         stack.push_async_callback(maintenance.stop)
@@ -267,7 +269,7 @@ async def _opened_graph(
             switch=shared.switch,
             operations=Operations(
                 *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
-                audit.trouble,
+                *(audit.trouble, lambda: milvus and milvus.base.trouble),
             ),
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,

@@ -1,7 +1,9 @@
 """Makes the index that the settings name, and what saves it."""
 
+import contextlib
 from collections.abc import Collection
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_export.contract.bundle import Manifest
 from service.engine.replica.snapshots import Model, Schedule, Snapshots
@@ -15,6 +17,9 @@ from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from service.index.work import Work
 from service.settings import Index, Settings
+
+if TYPE_CHECKING:
+    from service.bootstrap.milvus import MilvusParts
 
 
 def new_index(
@@ -36,6 +41,27 @@ def new_index(
         device=device,
         work=work,
     )
+
+
+def milvus_parts(
+    settings: Settings,
+    manifest: Manifest,
+    established: Collection[str],
+    stack: contextlib.AsyncExitStack,
+) -> "MilvusParts":
+    """The parts of an index in Milvus; `stack` closes them.
+
+    Raises:
+        StartupError: its client is not installed, or the settings don't fit.
+    """
+    try:
+        from service.bootstrap.milvus import MilvusParts  # with a client that others don't need
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"STREAMER_INDEX__BACKEND=milvus needs the package {error.name}: "
+            "pip install 'similar-streamer[milvus]'"
+        ) from error
+    return MilvusParts.of(settings, manifest, established, stack)
 
 
 def index_device(settings: Settings) -> Device:

@@ -82,6 +82,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── Stopping            503   the process ends
 │   ├── TooManyConnections  503
 │   ├── NotReady            503   starting, or rebuilding the index
+│   ├── IndexUnavailable    503   Milvus, which has the index, does not answer
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
     ├── FolderInUse               another service owns the data folder
@@ -132,6 +133,7 @@ from service.errors.lists import ListNotFound as ListNotFound
 from service.errors.lists import OutreachNotFound as OutreachNotFound
 from service.errors.lists import TooManyRecords as TooManyRecords
 from service.errors.models import ComparisonNotFound as ComparisonNotFound
+from service.errors.models import IndexUnavailable as IndexUnavailable
 from service.errors.models import ModelGateFailed as ModelGateFailed
 from service.errors.models import ModelNotEverywhere as ModelNotEverywhere
 from service.errors.models import ModelNotFound as ModelNotFound

@@ -1,6 +1,6 @@
 """Errors of the life cycle of models."""
 
-from service.errors.base import RequestError
+from service.errors.base import RequestError, Unavailable
 
 
 class ModelNotFound(RequestError):
@@ -46,3 +46,10 @@ class ModelGateFailed(RequestError):
         "model 'transfer-plus-2' answers otherwise than people decided: judgements: the active "
         "model agrees with 198 of 200 judgements, the next one with 131: 68 are lost, 1 gained"
     )
+
+
+class IndexUnavailable(Unavailable):
+    """Milvus, which has the index, does not answer; nothing is answered without it."""
+
+    code, title = "index_unavailable", "The index does not answer"
+    example = "Milvus does not answer: connection refused"

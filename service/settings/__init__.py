@@ -127,6 +127,9 @@ class Paging(Group):
 class Index(Group):
     """How the nearest streamers are found."""
 
+    backend: Literal["faiss", "milvus"] = "faiss"
+    """`faiss`: the whole index is in this process. `milvus`: vectors are in Milvus
+    (`STREAMER_MILVUS_URI`), and the settings of FAISS below are not read."""
     kind: Annotated[str, Field(min_length=1, max_length=200)] = "auto"
     """`auto`, `exact` (every search scans all rows), or a FAISS factory string such as
     `IVF1024,SQfp16` or `HNSW32`."""
@@ -148,6 +151,28 @@ class Index(Group):
     """Writes since the last snapshot after which the next one is due."""
     snapshot_from_rows: Annotated[int, Field(ge=0)] = 20_000
     """Below so many streamers there is no snapshot: reading the store takes as long."""
+
+
+class Milvus(Group):
+    """Milvus as the index (`STREAMER_INDEX__BACKEND=milvus`)."""
+
+    lists: Annotated[int, Field(ge=1, le=65_536)] = 1024
+    """Inverted lists of each segment's index (IVF_FLAT, `nlist`); a change takes effect in the next
+    collection."""
+    probes: Annotated[int, Field(ge=1, le=65_536)] = 64
+    """Lists that a plain search looks into (`nprobe`); exact and filtered ones look into all."""
+    timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
+    """Time for one call of Milvus. Questions that it does not answer are answered with 503."""
+    margin_s: Annotated[float, Field(ge=6, le=3600)] = 20
+    """What was written to Milvus is also kept in memory for so long. More than `timeout_s` plus
+    Milvus's `common.gracefulTime` (5 s), twice over."""
+    lease_s: Annotated[float, Field(ge=1, le=600)] = 10
+    """A process that writes the log to Milvus and gives no sign for so many seconds is replaced."""
+    audit_s: Annotated[float, Field(ge=10)] = 600
+    """How often the whole collection is compared with what is stored, and repaired."""
+    overlay_rows: Annotated[int, Field(ge=1000)] = 200_000
+    """Most versions of streamers that are kept in memory until Milvus shows them; beyond,
+    questions get 503 until it does."""
 
 
 class Towers(Group):
@@ -266,6 +291,13 @@ class Settings(BaseSettings):
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
     """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`."""
+    milvus_uri: Annotated[
+        SecretStr | None,
+        Field(validation_alias=AliasChoices("milvus_uri", "MILVUS_URI", "STREAMER_MILVUS_URI")),
+    ] = None
+    """Where Milvus is, such as `http://milvus:19530`; for `STREAMER_INDEX__BACKEND=milvus`."""
+    milvus_token: SecretStr | None = None
+    """`user:password` of Milvus, or its API key."""
     device: Literal["cpu", "gpu"] = "cpu"
     """`gpu` encodes and searches on an NVIDIA GPU, and refuses to start where ONNX Runtime or FAISS
     would fall back to the CPU. Not yet run on a GPU."""
@@ -287,6 +319,7 @@ class Settings(BaseSettings):
     work: Work = Work()
     encoding: Encoding = Encoding()
     index: Index = Index()
+    milvus: Milvus = Milvus()
     paging: Paging = Paging()
     towers: Towers = Towers()
     media: Media = Media()

@@ -216,6 +216,10 @@ class StreamerStore(Protocol):
         """Records by id, None where there is none."""
         ...
 
+    async def entries(self, ids: Sequence[str]) -> list[IndexEntry | None]:
+        """What indexes hold of records by id, None where there is none."""
+        ...
+
     async def profiles(self, ids: Sequence[str]) -> list[StoredProfile | None]:
         """Profiles by id, None where there is none; `chunks` tells how many are few enough."""
         ...

@@ -36,7 +36,11 @@ def register(service: Service, replicas: int) -> None:
 
 
 def test_there_and_back_under_load(replicas: Replicas, server: Server, folder: Path) -> None:
-    services = replicas(*[server.url] * 2, STREAMER_MODELS__FOLDER=str(folder))
+    there_and_back(replicas(*[server.url] * 2, STREAMER_MODELS__FOLDER=str(folder)))
+
+
+def there_and_back(services: list[Service]) -> None:
+    """Change the model of two services that hold nothing yet, and change it back."""
     one, other = services
     fill(one)
     wait_until(lambda: len(one.similar(bio="soup")) > 0, "it is indexed")

@@ -6,10 +6,17 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_export.contract.bundle import Bundle, Manifest
 from model_export.contract.established import Established
-from service.bootstrap.index import check_index, index_device, new_index, snapshots_of
+from service.bootstrap.index import (
+    check_index,
+    index_device,
+    milvus_parts,
+    new_index,
+    snapshots_of,
+)
 from service.bootstrap.model import load_model, pipeline_of, reader_of, tower_pool_of
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.tower_pool import TowerPool
@@ -19,6 +26,9 @@ from service.engine.work.lanes import Lanes
 from service.engine.work.search_pool import SearchPool
 from service.index.base import VectorIndex
 from service.settings import Settings
+
+if TYPE_CHECKING:  # its client takes half a second to import, and need not be installed
+    from service.bootstrap.milvus import MilvusParts
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +46,7 @@ class LoadedModel:
         index_in: makes an empty index with its files in a folder; None: it has none.
         snapshots: of its index.
         searches: runs searches of its index.
+        milvus: the parts of an index in Milvus; None of one in this process.
     """
 
     settings: Settings
@@ -49,6 +60,7 @@ class LoadedModel:
     index_in: Callable[[Path | None], VectorIndex]
     snapshots: Snapshots
     searches: SearchPool
+    milvus: "MilvusParts | None" = None
 
     @property
     def known_ids(self) -> Collection[str]:
@@ -86,13 +98,19 @@ async def load(
     device = index_device(settings)
     known_ids = established.ids if established else ()
     searches = SearchPool(lanes)
-    index_in = partial(new_index, manifest, known_ids, settings.index, device, work=searches)
+    index_in: Callable[[Path | None], VectorIndex]
+    milvus = None
+    if settings.index.backend == "milvus":
+        milvus = milvus_parts(settings, manifest, known_ids, stack)
+        index_in = milvus.index_maker(searches)
+    else:
+        index_in = partial(new_index, manifest, known_ids, settings.index, device, work=searches)
     work = tower_pool_of(towers, settings, lanes)
     reader = reader_of(bundle, work, lanes, settings, stack)
     loaded = LoadedModel(
         *(settings, bundle, manifest, encoder.device, evidence, established, work),
         pipeline_of(reader, encoder, manifest.model_version, settings, lanes),
-        *(index_in, snapshots_of(settings, manifest), searches),
+        *(index_in, snapshots_of(settings, manifest), searches, milvus),
     )
     if begin:
         loaded.snapshots.begin(loaded.empty)  # meanwhile the store reads its log

@@ -24,8 +24,9 @@ class IndexOut(Response):
     kind: Annotated[
         str,
         Field(
-            description="exact: every streamer is scanned. Otherwise the FAISS factory string.",
-            examples=["exact", "IVF1024,SQfp16"],
+            description="exact: every streamer is scanned. Otherwise the FAISS factory string, or "
+            "the kind of index in Milvus.",
+            examples=["exact", "IVF1024,SQfp16", "milvus IVF_FLAT"],
         ),
     ]
     scanned: Annotated[

@@ -17,6 +17,7 @@ class Operations:
         store_health: tells what is wrong with the store.
         grace_s: silence of the store that lasts no longer leaves the service ready.
         audit_trouble: tells why the audit log can't be written, if so.
+        index_trouble: tells why an index that is elsewhere can't be asked, if so.
     """
 
     serving: Serving
@@ -24,6 +25,7 @@ class Operations:
     store_health: StoreHealth
     grace_s: float
     audit_trouble: Callable[[], str | None] = lambda: None
+    index_trouble: Callable[[], str | None] = lambda: None
 
     def why_not_ready(self) -> str | None:
         """Why questions have no fresh answers, for people; None while they have.
@@ -31,12 +33,13 @@ class Operations:
         A store that blips for seconds, or refuses writes alone, changes nothing: answers come from
         memory, and no other replica could write either.
         """
-        return self._starting() or self._wrong_for(self.grace_s)
+        return self._starting() or self.index_trouble() or self._wrong_for(self.grace_s)
 
     def why_degraded(self) -> str | None:
         """What is wrong at the moment, however short it has been; None when nothing is."""
         store = self.store_health.trouble() or self._wrong_for(0.0)
-        return self._starting() or "; ".join(filter(None, (store, self.audit_trouble()))) or None
+        others = (store, self.index_trouble(), self.audit_trouble())
+        return self._starting() or "; ".join(filter(None, others)) or None
 
     def _starting(self) -> str | None:
         is_ready = self.serving.follower.is_ready

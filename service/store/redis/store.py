@@ -229,6 +229,11 @@ class RedisStore:
         rows = await self._fields(ids, RECORD_FIELDS)
         return [to_record(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
+    async def entries(self, ids: Sequence[str]) -> list[IndexEntry | None]:
+        """What indexes hold of records by id, None where there is none."""
+        rows = await self._fields(ids, ENTRY_FIELDS)
+        return [to_entry(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
+
     async def profiles(self, ids: Sequence[str]) -> list[StoredProfile | None]:
         """Profiles by id, None where there is none."""
         rows = await self._fields(ids, PROFILE_FIELDS)
@@ -241,13 +246,12 @@ class RedisStore:
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
         """Tower vectors by id, empty where there are none."""
-        rows = await self._fields(ids, ("tower_vectors",))
-        return [found or b"" for (found,) in rows]
+        return [found or b"" for (found,) in await self._fields(ids, ("tower_vectors",))]
 
     async def model_versions(self, ids: Sequence[str]) -> list[str | None]:
         """Model versions by id, None where there is no record."""
         rows = await self._fields(ids, ("model_version",))
-        return [None if found is None else found.decode() for (found,) in rows]
+        return [found and found.decode() for (found,) in rows]
 
     async def chunks(self, ids: Sequence[str], max_bytes: int = CHUNK_BYTES) -> list[list[str]]:
         """Ids in parts, in order, by the size of their records; see `StreamerStore.chunks`."""
@@ -258,9 +262,8 @@ class RedisStore:
 
     async def list_ids(self, after: str, limit: int) -> list[str]:
         """Up to `limit` ids in byte order, strictly after `after` ("" = from the start)."""
-        start = f"({after}" if after else "-"
         found: list[bytes] = await self._client.ask(
-            "ZRANGEBYLEX", self._ids, start, "+", "LIMIT", 0, limit
+            "ZRANGEBYLEX", self._ids, f"({after}" if after else "-", "+", "LIMIT", 0, limit
         )
         return [streamer_id.decode() for streamer_id in found]
 
@@ -274,8 +277,7 @@ class RedisStore:
             if taken and total > max_bytes:
                 break
             taken += 1
-        is_last = taken == len(ids) < limit
-        ids = ids[:taken]
+        ids, is_last = ids[:taken], taken == len(ids) < limit
         found = [profile for profile in await self.profiles(ids) if profile is not None]
         return ProfilePage(found, None if is_last else ids[-1])
 
@@ -294,8 +296,7 @@ class RedisStore:
         """All entries, in chunks; see `StreamerStore.scan`."""
         after = ""
         while ids := await self.list_ids(after, chunk):
-            rows = await self._fields(ids, ENTRY_FIELDS)
-            yield [to_entry(i, row) for i, row in zip(ids, rows, strict=True) if row[0]]
+            yield [entry for entry in await self.entries(ids) if entry is not None]
             after = ids[-1]
 
     async def follow(
@@ -342,8 +343,7 @@ class RedisStore:
         await set_model(self._client, self._meta, version)
 
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-        keys = [self._record + i for i in ids]
-        return await rows_of(self._client, keys, names, self._model)
+        return await rows_of(self._client, [self._record + i for i in ids], names, self._model)
 
     async def _position(self, client: RedisClient) -> Position:
         """The epoch names a history that never goes back.

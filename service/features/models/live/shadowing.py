@@ -127,18 +127,19 @@ class Shadowing:
 
     async def _add(self, part: _Part) -> None:
         # Who was deleted since may have been erased from the report.
-        for name in part.counts.names():
-            if not await self._is_stored(name):
-                part.counts.without(name)
+        names = sorted(part.counts.names())
+        for name in {*names} - await self._stored_of(names):
+            part.counts.without(name)
         await self._reports.add(part.counts, self._replica, part.number)
         self._part = None
 
-    async def _is_stored(self, name: str) -> bool:
+    async def _stored_of(self, names: Sequence[str]) -> set[str]:
+        stored: set[str] = set()
         for model in self._models:
-            follower = model.follower
-            if follower.is_ready and await follower.index.vector(name) is not None:
-                return True
-        return False
+            if model.follower.is_ready:
+                rows = await model.follower.index.get(names)
+                stored.update(n for n, row in zip(names, rows, strict=True) if row is not None)
+        return stored
 
     def _of(self, live: Live) -> ShadowCounts:
         """Counts of a run; those of another one that are not added yet are left out."""

@@ -1,0 +1,109 @@
+"""Makes the parts of the index in Milvus; imported only where it is wanted, with its client."""
+
+import contextlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from model_export.contract.bundle import Manifest
+from service.engine.projection.projector import Pace, Projector
+from service.engine.projection.record import Projections
+from service.engine.projection.source import StoredVectors
+from service.engine.projection.watch import CollectionWatch
+from service.engine.replica.follower import Follower
+from service.engine.replica.snapshots import Model
+from service.errors import StartupError
+from service.index.milvus.base import Bounds, MilvusBase
+from service.index.milvus.collection import MOST_HITS, Shape
+from service.index.milvus.connection import Connection
+from service.index.milvus.index import MilvusIndex
+from service.index.work import Work
+from service.settings import Settings
+from service.store.base import StreamerStore
+from service.store.documents import DocumentStore
+
+_GRACE_S = 5.0
+"""Milvus's `common.gracefulTime`: what was written so lately, a search may miss."""
+
+
+@dataclass(frozen=True, eq=False)
+class MilvusParts:
+    """The index of one model in Milvus.
+
+    Attributes:
+        base: what its indexes in this process share.
+        established: ids of established streamers.
+    """
+
+    base: MilvusBase
+    established: Collection[str]
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        manifest: Manifest,
+        established: Collection[str],
+        stack: contextlib.AsyncExitStack,
+    ) -> "MilvusParts":
+        """The parts; nothing is connected yet, and `stack` closes what will be.
+
+        Raises:
+            StartupError: the settings don't fit.
+        """
+        known, uri, token = settings.milvus, settings.milvus_uri, settings.milvus_token
+        if uri is None:
+            raise StartupError(
+                "STREAMER_INDEX__BACKEND=milvus needs STREAMER_MILVUS_URI, such as "
+                "http://milvus:19530; or take STREAMER_INDEX__BACKEND=faiss"
+            )
+        if known.margin_s < known.timeout_s + _GRACE_S:
+            raise StartupError(
+                f"STREAMER_MILVUS__MARGIN_S={known.margin_s:g} is less than "
+                f"STREAMER_MILVUS__TIMEOUT_S={known.timeout_s:g} and Milvus's gracefulTime of "
+                f"{_GRACE_S:g} s together: answers could lack what was just written"
+            )
+        if settings.limits.max_k > MOST_HITS // 2:
+            raise StartupError(
+                f"STREAMER_LIMITS__MAX_K={settings.limits.max_k}: with Milvus at most "
+                f"{MOST_HITS // 2}"
+            )
+        shape = Shape(manifest.model_version, manifest.dim, known.lists, known.probes)
+        secret = token.get_secret_value() if token else ""
+        connection = Connection(uri.get_secret_value(), secret, shape, known.timeout_s)
+        stack.callback(connection.close)
+        base = MilvusBase(connection, shape, Bounds(known.overlay_rows, settings.index.floor))
+        return cls(base, established)
+
+    def index(self, work: Work, folder: Path | None) -> MilvusIndex:
+        """An empty index."""
+        return MilvusIndex(self.base, self.established, folder, work)
+
+    def start(
+        self,
+        store: StreamerStore,
+        documents: DocumentStore,
+        model: Model,
+        follower: Follower,
+        settings: Settings,
+        stack: contextlib.AsyncExitStack,
+    ) -> None:
+        """Write the collection, or watch who does; `stack` ends it."""
+        known = settings.milvus
+        self.base.read_from(StoredVectors(store, model))
+        records = Projections(documents, model.version)
+        projector = Projector(
+            *(store, records, self.base, follower, model, self.established),
+            secrets.token_hex(8),
+            Pace(known.lease_s, known.margin_s, known.audit_s),
+        )
+        watch = CollectionWatch(records, self.base, follower, lambda: projector.writes)
+        for part in (projector, watch):
+            part.start()
+            stack.push_async_callback(part.stop)
+
+    def index_maker(self, work: Work) -> "partial[MilvusIndex]":
+        """Makes an empty index with its files in a folder."""
+        return partial(self.index, work)

@@ -1,0 +1,1 @@
+"""Keeps a collection of Milvus equal to the store's log, a few seconds behind it."""

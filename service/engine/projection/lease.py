@@ -1,0 +1,64 @@
+"""Who writes a collection: one process at a time, as far as that can be known.
+
+A process that lost the lease and has not noticed does no harm: keys of a collection are versions,
+which it can only write again, and each change of the record names the revision that it is of.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from service.engine.projection.record import Projection, Projections
+
+
+class Lease:
+    """The record of a collection, held by this process.
+
+    Attributes:
+        record: as it was changed or read last.
+    """
+
+    def __init__(self, records: Projections, owner: str, lease_s: float) -> None:
+        """Not held yet.
+
+        Args:
+            records: where it is.
+            owner: this process, by a name that no other has.
+            lease_s: without a sign of life for so long, another process takes it.
+        """
+        self.record = Projection()
+        self._records = records
+        self._owner = owner
+        self._lease_s = lease_s
+        self._revision = -1
+        self._seen_at = 0.0
+        self._turn = asyncio.Lock()
+
+    async def claim(self) -> bool:
+        """Take the lease if it is free; whether it was."""
+        revision, record = await self._records.get()
+        if revision != self._revision:
+            self._revision, self._seen_at = revision, time.monotonic()
+        is_free = record.owner in ("", self._owner)
+        if not is_free and time.monotonic() < self._seen_at + self._lease_s:
+            return False
+        self.record = replace(record, owner=self._owner)
+        self._revision = await self._records.put(self.record, revision)
+        return True
+
+    async def change(self, update: Callable[[Projection], Projection]) -> None:
+        """Change the record, which is a sign of life too; `update` is called when it is its turn.
+
+        Raises:
+            RevisionConflict: another process holds it by now.
+        """
+        async with self._turn:
+            record = update(self.record)
+            record = replace(record, beats=record.beats + 1)
+            self._revision = await self._records.put(record, self._revision)
+            self.record = record
+
+    async def release(self) -> None:
+        """Let another process have it at once."""
+        await self.change(lambda record: replace(record, owner=""))

@@ -1,0 +1,363 @@
+"""Writes the store's log into a collection of Milvus, and says up to where it did.
+
+A row is inserted under its version, which never comes back, so any write can be repeated or come
+late. Readers take a hit only if it is its streamer's newest version, and keep what is newer than
+`settled` themselves; what was replaced is deleted once the newer version is settled.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Collection as Sized
+from collections.abc import Coroutine, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from service.engine.projection.audit import audited
+from service.engine.projection.lease import Lease
+from service.engine.projection.record import Projection, Projections
+from service.engine.projection.source import upsert_of
+from service.engine.replica.follower import Follower
+from service.engine.replica.record_check import RecordCheck
+from service.engine.replica.snapshots import Model
+from service.errors import IndexUnavailable, ServiceError, Unavailable
+from service.index.base import Upsert
+from service.index.milvus.base import MilvusBase
+from service.index.milvus.collection import Collection
+from service.index.milvus.connection import CollectionLost
+from service.store.base import INCOMPLETE, LogGap, StreamerStore
+from service.store.documents import RevisionConflict
+
+_log = logging.getLogger(__name__)
+_AT_ONCE = 1000
+"""Rows of one insertion."""
+_BYTES_AT_ONCE = 8 << 20
+_BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
+_FLUSH_ROWS = 50_000
+"""Rows after which what was written is sealed and gets an index."""
+_FEW_ROWS = 5000
+"""With fewer rows a new collection serves at once: they are in the overlay until they settle."""
+_COUNT_S = 120.0
+_RETIRE_S = 60.0
+"""Questions that were asked of a collection before another one served have ended by then."""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """Times of a projection.
+
+    Attributes:
+        lease_s: without a sign of life for so long, another process writes.
+        margin_s: what was written so long ago is seen by everyone; Milvus takes up to five seconds.
+        audit_s: how often the whole collection is compared with the index.
+    """
+
+    lease_s: float = 10.0
+    margin_s: float = 15.0
+    audit_s: float = 600.0
+
+
+class Projector:
+    """Tries to have the lease, and writes while it does."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        records: Projections,
+        base: MilvusBase,
+        follower: Follower,
+        model: Model,
+        established: Sized[str],
+        owner: str,
+        pace: Pace,
+    ) -> None:
+        """Nothing is written before `start`.
+
+        Args:
+            store: whose log is written.
+            records: who writes, and up to where.
+            base: the connection, and what garbage there is.
+            follower: of this process; its index is what the collection is compared with.
+            model: whose vectors are written.
+            established: ids of established streamers.
+            owner: this process.
+            pace: times.
+        """
+        self._store = store
+        self._lease = Lease(records, owner, pace.lease_s)
+        self._base = base
+        self._follower = follower
+        self._model = model
+        self._established = frozenset(established)
+        self._pace = pace
+        self._written: deque[tuple[float, int]] = deque()  # times and places, not settled yet
+        self._place = 0, ""  # sequence and mark up to which the log is written
+        self._unflushed = 0
+        self._rebuild: str | None = None
+        self._failure: str | None = None
+        self._task: asyncio.Task[None] | None = None
+        self.writes = False
+
+    def start(self) -> None:
+        """Begin, on the running event loop."""
+        self._task = asyncio.create_task(self._run(), name="projector")
+
+    async def stop(self) -> None:
+        """Write no more, and let another process do so."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            try:
+                if await self._is_kept() and await self._lease.claim():
+                    await self._lead()
+            except RevisionConflict:
+                _log.info("another process writes the collection")
+            except _NotKept:
+                _log.info("model %s is kept no more", self._model.version)
+            except (CollectionLost, LogGap) as error:
+                self._rebuild = str(error)
+            except Unavailable as error:
+                if error.detail != self._failure:
+                    _log.warning("the collection can't be written: %s", error)
+                self._failure = error.detail
+            except Exception as error:  # noqa: BLE001 - or the collection would stand still
+                if repr(error) != self._failure:
+                    _log.exception("the collection can't be written")
+                self._failure = repr(error)
+            await asyncio.sleep(_AGAIN_S)
+
+    async def _is_kept(self) -> bool:
+        """Whether everything that is written has this model's vectors."""
+        active, target = await self._store.kept_models()
+        mine = self._model.version
+        return active in (None, mine, INCOMPLETE + mine) or target == mine
+
+    async def _lead(self) -> None:
+        """Write until something fails."""
+        self._begin_at(self._lease.record)
+        self.writes = True
+        try:
+            await _all(self._beat(), self._write())
+        except asyncio.CancelledError:
+            with contextlib.suppress(ServiceError, RevisionConflict, TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._lease.release()
+            raise
+        finally:
+            self.writes = False
+
+    def _begin_at(self, record: Projection) -> None:
+        self._place = record.sequence, record.mark
+        self._written = deque([(time.monotonic(), record.sequence)])
+
+    async def _beat(self) -> None:
+        """Tell up to where the collection is written and settled, and give signs of life."""
+        told_at = time.monotonic()
+        while True:
+            await asyncio.sleep(min(_BEAT_S, self._pace.lease_s / 3))
+            now = time.monotonic()
+            is_due = now >= told_at + self._pace.lease_s / 3
+            if is_due or self._moved(self._lease.record, now) != self._lease.record:
+                told_at = now
+                await self._lease.change(lambda record, now=now: self._moved(record, now))
+
+    def _moved(self, record: Projection, now: float) -> Projection:
+        """The record with the places that are reached."""
+        settled, until = record.settled, now - self._pace.margin_s
+        for at, sequence in self._written:
+            if at > until:
+                break
+            settled = max(settled, sequence)
+        while self._written and self._written[0][1] <= record.settled:
+            self._written.popleft()
+        sequence, mark = self._place
+        return replace(record, sequence=sequence, mark=mark, settled=settled)
+
+    async def _write(self) -> None:
+        why = await self._why_anew()
+        if why is not None:
+            await self._build(why)
+        await self._discard_after(self._lease.record.sequence)
+        self._failure = None
+        await _all(self._tend(), self._follow())
+
+    async def _why_anew(self) -> str | None:
+        """Why there must be another collection; None where the one that serves goes on."""
+        record, head = self._lease.record, await self._store.position()
+        if self._rebuild is not None:
+            return self._rebuild
+        if not record.collection:
+            return "there is none yet"
+        if record.epoch != head.epoch:
+            return "it is of another history of the store"
+        if record.sequence > head.sequence:
+            return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
+        return await self._base.connection.call(
+            record.collection, lambda c: c.problem(record.number)
+        )
+
+    async def _build(self, why: str) -> None:
+        """Make a new collection of all that is stored, and let it serve."""
+        name = new_name(self._model.version)
+        _log.warning("building Milvus collection %s: %s", name, why)
+        call, before = self._base.connection.call, self._lease.record
+        left = (before.building,) if before.building else ()
+        await self._lease.change(
+            lambda record: replace(record, building=name, retired=(*before.retired, *left))
+        )
+        number = await call(name, Collection.create)
+        place, rows = await self._store.position(), 0
+        check = RecordCheck(self._model)
+        async for entries in self._store.scan():
+            stored = [
+                upsert_of(entry)
+                for entry in entries
+                # The log brings what is written meanwhile.
+                if entry.version <= place.sequence and check.accepts(entry) and entry.embedding
+            ]
+            await self._insert(name, stored)
+            rows += len(stored)
+        if rows:
+            await call(name, Collection.flush)
+        await self._wait_for(name, rows)
+        is_small = rows <= _FEW_ROWS
+        if not is_small:
+            await asyncio.sleep(self._pace.margin_s)
+
+        def serve(record: Projection) -> Projection:
+            served = (record.collection,) if record.collection else ()
+            changed = replace(
+                record,
+                collection=name,
+                number=number,
+                building="",
+                retired=(*record.retired, *served),
+                epoch=place.epoch,
+                sequence=place.sequence,
+                mark=place.mark,
+                settled=0 if is_small else place.sequence,
+            )
+            self._begin_at(changed)
+            return changed
+
+        await self._lease.change(serve)
+        self._rebuild = None
+        _log.info("Milvus collection %s serves, with %d rows", name, rows)
+
+    async def _wait_for(self, name: str, rows: int) -> None:
+        until, found = time.monotonic() + _COUNT_S, -1
+        while time.monotonic() < until:
+            found = await self._base.connection.call(name, Collection.count)
+            if found == rows:
+                return
+            await asyncio.sleep(0.2)
+        raise IndexUnavailable(f"Milvus shows {found} of {rows} rows of the new collection {name}")
+
+    async def _discard_after(self, sequence: int) -> None:
+        """Delete what was written behind the place that was told: it comes again."""
+        name, call = self._lease.record.collection, self._base.connection.call
+        while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
+            await call(name, lambda c, late=late: c.delete(late))
+            await asyncio.sleep(0.1)
+
+    async def _follow(self) -> None:
+        record, check, mine = self._lease.record, RecordCheck(self._model), self._model.version
+        feed = self._store.follow(record.sequence, record.epoch, record.mark)
+        async with contextlib.aclosing(feed):
+            async for entries in feed:
+                if any(e.entry and e.entry.model_version not in ("", mine) for e in entries):
+                    # What the collection lacks may come without the log: it is built anew then.
+                    await self._lease.change(lambda record: replace(record, epoch=""))
+                    raise _NotKept
+                newest = {entry.streamer_id: entry for entry in entries}
+                rows = [
+                    upsert_of(each.entry)
+                    for each in newest.values()
+                    if each.entry is not None and check.accepts(each.entry) and each.entry.embedding
+                ]
+                await self._insert(record.collection, rows)
+                self._place = entries[-1].sequence, entries[-1].mark
+                self._written.append((time.monotonic(), entries[-1].sequence))
+
+    async def _insert(self, name: str, rows: Sequence[Upsert]) -> None:
+        for some in _parts(rows):
+            await self._base.connection.call(
+                name, lambda c, some=some: c.insert(some, self._established)
+            )
+            self._unflushed += len(some)
+
+    async def _tend(self) -> None:
+        """Delete garbage, seal what was written, compare it with the index, drop old ones."""
+        name, call = self._lease.record.collection, self._base.connection.call
+        retired, since = self._lease.record.retired, time.monotonic()
+        audit_at = since + self._pace.margin_s
+        while True:
+            await asyncio.sleep(_TEND_S)
+            number = self._lease.record.number
+            problem = await call(name, lambda c, number=number: c.problem(number))
+            if problem is not None:
+                raise CollectionLost(problem)
+            garbage = self._base.take_garbage(self._lease.record.settled)
+            if garbage:
+                await call(name, lambda c, garbage=garbage: c.delete(garbage))
+            if self._unflushed >= _FLUSH_ROWS:
+                self._unflushed = 0
+                await call(name, Collection.flush)
+            if time.monotonic() >= audit_at:
+                audit_at = time.monotonic() + self._pace.audit_s
+                await audited(
+                    self._base, name, self._follower, self._lease.record, self._established
+                )
+            if retired and time.monotonic() >= since + _RETIRE_S:
+                for old in retired:
+                    await call(old, Collection.drop)
+                dropped, retired = set(retired), ()
+                await self._lease.change(
+                    lambda record, dropped=dropped: replace(
+                        record, retired=tuple(r for r in record.retired if r not in dropped)
+                    )
+                )
+
+
+class _NotKept(Exception):
+    """The log has entries without this model's vectors."""
+
+
+async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
+    """Run until one of them fails; the others are cancelled then."""
+    tasks = [asyncio.create_task(each) for each in coroutines]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _parts(rows: Sequence[Upsert]) -> Iterator[Sequence[Upsert]]:
+    """Rows in insertions that Milvus takes; tokens are longer than the facets that they tell."""
+    part, size = list[Upsert](), 0
+    for row in rows:
+        bytes_of_row = len(row.embedding) + 4 * len(row.facets)
+        if part and (len(part) == _AT_ONCE or size + bytes_of_row > _BYTES_AT_ONCE):
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += bytes_of_row
+    if part:
+        yield part
+
+
+def new_name(model_version: str) -> str:
+    """A name for a collection of a model that no other one has."""
+    of_model = hashlib.sha256(model_version.encode()).hexdigest()[:12]
+    return f"similar_streamer_{of_model}_{secrets.token_hex(6)}"

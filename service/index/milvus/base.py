@@ -1,0 +1,125 @@
+"""What the indexes of one model share: the connection, and up to where Milvus has everything."""
+
+import weakref
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from service.errors import NotReady
+from service.index.base import Upsert
+from service.index.milvus.collection import Shape
+from service.index.milvus.connection import Connection
+
+
+class Served(NamedTuple):
+    """What a question asks, taken once when it begins.
+
+    Attributes:
+        collection: its name.
+        settled: the collection shows every version up to this one, and hides what was deleted
+            before it was built; whatever is newer is in the overlay.
+    """
+
+    collection: str
+    settled: int
+
+
+class VectorSource(Protocol):
+    """Where vectors of streamers are, for those that are not searched: the store."""
+
+    async def entries(self, ids: Sequence[str]) -> list[Upsert | None]:
+        """The newest versions of streamers; None of unknown ones and of what no index can hold."""
+        ...
+
+    def scan(self) -> AsyncGenerator[Sequence[Upsert], None]:
+        """All streamers, those without a vector too."""
+        ...
+
+
+class Attachable(Protocol):
+    """An index that asks the collection that is served."""
+
+    async def adopt(self, served: Served) -> None:
+        """Ask this from now on."""
+        ...
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """When a collection is not enough.
+
+    Attributes:
+        most_rows: more than so many newer versions are not kept; then nothing is answered.
+        floor: one that finds a smaller share of the nearest is asked exactly.
+        name: the setting of `most_rows`, for people.
+    """
+
+    most_rows: int
+    floor: float = 0.95
+    name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
+
+
+class MilvusBase:
+    """The collection that is served, as this process knows it. For one event loop.
+
+    Attributes:
+        connection: to the server.
+        shape: of the model's collections.
+        bounds: when the collection is not enough.
+        trouble: why questions can't be answered, for people; None while they can.
+    """
+
+    def __init__(self, connection: Connection, shape: Shape, bounds: Bounds) -> None:
+        """Nothing is served yet."""
+        self.connection = connection
+        self.shape = shape
+        self.bounds = bounds
+        self._source: VectorSource | None = None
+        self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
+        self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
+        self._superseded: dict[int, int] = {}
+
+    @property
+    def source(self) -> VectorSource:
+        """Vectors of streamers.
+
+        Raises:
+            NotReady: the store is not open yet.
+        """
+        if self._source is None:
+            raise NotReady("the store is being opened")
+        return self._source
+
+    def read_from(self, source: VectorSource) -> None:
+        """Read vectors there from now on."""
+        self._source = source
+
+    def add(self, index: Attachable) -> None:
+        """An index that asks what is served."""
+        self._indexes.add(index)
+
+    async def serve(self, served: Served) -> None:
+        """Let all indexes ask this."""
+        for index in list(self._indexes):
+            await index.adopt(served)
+
+    def check(self) -> None:
+        """Refuse a question that can't be answered.
+
+        Raises:
+            NotReady: why.
+        """
+        if self.trouble is not None:
+            raise NotReady(self.trouble)
+
+    def note_superseded(self, version: int, by: int) -> None:
+        """A version is garbage once the one that replaced it is settled."""
+        if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
+            self._superseded[version] = by
+
+    def take_garbage(self, settled: int) -> list[int]:
+        """Versions that were replaced by settled ones, each handed out once."""
+        found = [version for version, by in self._superseded.items() if by <= settled]
+        for version in found:
+            del self._superseded[version]
+        return found

@@ -1,0 +1,258 @@
+"""One collection of Milvus: its schema, and what is asked of it. All methods block."""
+
+import json
+from collections.abc import Collection as Sized
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from pymilvus import DataType, MilvusClient  # pyright: ignore[reportMissingTypeStubs]
+from pymilvus.client.types import LoadState  # pyright: ignore[reportMissingTypeStubs]
+
+from service.index.base import Upsert
+from service.index.filters import STREAMER_ID
+from service.index.milvus.tokens import (
+    ESTABLISHED,
+    MOST_BYTES,
+    NUMBERS,
+    TOKENS,
+    VERSION,
+    numbers_of,
+    tokens_of,
+)
+
+MOST_HITS = 16_384
+"""Most hits of one search: a limit of Milvus."""
+EMBEDDING = "embedding"
+_MOST_TOKENS = 4096
+_KIND, _METRIC = "IVF_FLAT", "IP"
+_DESCRIPTION = "similar-streamer, layout 1, model "
+_SEVERAL = 1000
+"""Versions in one deletion."""
+
+
+class Found(NamedTuple):
+    """The nearest entities of one vector, best first.
+
+    Attributes:
+        versions: their keys.
+        ids: of their streamers.
+        scores: inner products.
+        embeddings: float32 (N, D), where they were asked for.
+    """
+
+    versions: Sequence[int]
+    ids: Sequence[str]
+    scores: Sequence[float]
+    embeddings: NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all collections of a model are like.
+
+    Attributes:
+        model_version: the model.
+        dim: width of its embeddings.
+        lists: inverted lists of a segment's index (nlist).
+        probes: lists that a plain search looks into (nprobe).
+    """
+
+    model_version: str
+    dim: int
+    lists: int
+    probes: int
+
+
+class Collection:
+    """A collection by its name. Its keys are versions of streamers, which never come back.
+
+    So an insert can be repeated or come late, and no write undoes another: what is no streamer's
+    newest version is garbage that whoever asks leaves out.
+    """
+
+    def __init__(self, client: MilvusClient, name: str, shape: Shape, timeout_s: float) -> None:
+        """Nothing is asked yet.
+
+        Args:
+            client: connected.
+            name: of the collection.
+            shape: of its model.
+            timeout_s: for one call.
+        """
+        self._client = cast(Any, client)  # its methods have partly unknown types
+        self._name = name
+        self._shape = shape
+        self._timeout_s = timeout_s
+
+    def create(self) -> int:
+        """Make it, empty and loaded; the number by which Milvus knows it."""
+        schema = cast(Any, MilvusClient).create_schema(
+            auto_id=False,
+            enable_dynamic_field=False,
+            description=_DESCRIPTION + self._shape.model_version,
+        )
+        schema.add_field(VERSION, DataType.INT64, is_primary=True)
+        schema.add_field(STREAMER_ID, DataType.VARCHAR, max_length=MOST_BYTES)
+        schema.add_field(EMBEDDING, DataType.FLOAT_VECTOR, dim=self._shape.dim)
+        schema.add_field(
+            TOKENS,
+            DataType.ARRAY,
+            element_type=DataType.VARCHAR,
+            max_capacity=_MOST_TOKENS,
+            max_length=MOST_BYTES,
+        )
+        schema.add_field(NUMBERS, DataType.JSON)
+        index = cast(Any, MilvusClient).prepare_index_params()
+        params = {"nlist": self._shape.lists}
+        index.add_index(EMBEDDING, index_type=_KIND, metric_type=_METRIC, params=params)
+        self._client.create_collection(
+            self._name, schema=schema, index_params=index, timeout=self._timeout_s
+        )
+        known = self._client.describe_collection(self._name, timeout=self._timeout_s)
+        return int(known["collection_id"])
+
+    def problem(self, number: int) -> str | None:
+        """Why it is not what `create` made, for people; None where it is.
+
+        Args:
+            number: what `create` returned.
+        """
+        if not self._client.has_collection(self._name, timeout=self._timeout_s):
+            return "it was dropped"
+        known = self._client.describe_collection(self._name, timeout=self._timeout_s)
+        if known["collection_id"] != number:
+            return "it was dropped, and another one has its name"
+        if known.get("description") != _DESCRIPTION + self._shape.model_version:
+            return "it is of another model or layout"
+        fields = {field["name"]: field for field in known["fields"]}
+        if set(fields) != {VERSION, STREAMER_ID, EMBEDDING, TOKENS, NUMBERS}:
+            return f"it has the fields {sorted(fields)}"
+        dim = int(fields[EMBEDDING]["params"]["dim"])
+        if dim != self._shape.dim:
+            return f"its vectors have {dim} numbers, the model's {self._shape.dim}"
+        if not self._client.list_indexes(self._name, EMBEDDING):
+            return "its index was dropped"
+        state = self._client.get_load_state(self._name, timeout=self._timeout_s)["state"]
+        return None if state == LoadState.Loaded else "it was released from memory"
+
+    def insert(self, rows: Sequence[Upsert], established: Sized[str]) -> None:
+        """Add versions of streamers, each with a vector."""
+        entities = [_entity(row, row.streamer_id in established) for row in rows]
+        self._client.insert(self._name, entities, timeout=self._timeout_s)
+
+    def delete(self, versions: Sequence[int]) -> None:
+        """Remove versions; unknown ones are no error."""
+        for start in range(0, len(versions), _SEVERAL):
+            some = [int(v) for v in versions[start : start + _SEVERAL]]
+            self._client.delete(self._name, ids=some, timeout=self._timeout_s)
+
+    def versions(self, above: int, up_to: int) -> list[int]:
+        """Versions within bounds, as of now; at most `MOST_HITS` of them."""
+        found = self._client.query(
+            self._name,
+            filter=f"{VERSION} > {above} and {VERSION} <= {up_to}",
+            output_fields=[VERSION],
+            limit=MOST_HITS,
+            consistency_level="Strong",
+            timeout=self._timeout_s,
+        )
+        return [int(row[VERSION]) for row in found]
+
+    def count(self, expression: str = "") -> int:
+        """How many entities an expression lets through, as of now."""
+        found = self._client.query(
+            self._name,
+            filter=expression,
+            output_fields=["count(*)"],
+            consistency_level="Strong",
+            timeout=self._timeout_s,
+        )
+        return int(found[0]["count(*)"])
+
+    def flush(self) -> None:
+        """Seal what was written, so that an index is built of it."""
+        self._client.flush(self._name, timeout=10 * self._timeout_s)
+
+    def drop(self) -> None:
+        """Remove it; none is no error."""
+        self._client.drop_collection(self._name, timeout=self._timeout_s)
+
+    def search(
+        self,
+        vectors: NDArray[np.float32],
+        limit: int,
+        expression: str = "",
+        *,
+        exact: bool = False,
+        with_embeddings: bool = False,
+    ) -> list[Found]:
+        """The nearest of each vector (Q, D), as it was a few seconds ago or later.
+
+        Args:
+            vectors: any length.
+            limit: most hits of each.
+            expression: which entities may be hits.
+            exact: whether all inverted lists are looked into.
+            with_embeddings: whether those of hits are wanted.
+        """
+        fields = [STREAMER_ID, EMBEDDING] if with_embeddings else [STREAMER_ID]
+        probes = self._shape.lists if exact else min(self._shape.probes, self._shape.lists)
+        found = self._client.search(
+            self._name,
+            data=[*vectors],
+            anns_field=EMBEDDING,
+            limit=limit,
+            filter=expression,
+            output_fields=fields,
+            search_params={"metric_type": _METRIC, "params": {"nprobe": probes}},
+            consistency_level="Bounded",
+            timeout=self._timeout_s,
+        )
+        return [_found(hits, with_embeddings) for hits in found]
+
+    def probe(self, number: int) -> str | None:
+        """Why it can't be searched, or `problem`; searching it alone tells that it can be."""
+        problem = self.problem(number)
+        if problem is not None:
+            return problem
+        vector = np.zeros((1, self._shape.dim), np.float32)
+        vector[0, 0] = 1
+        self._client.search(
+            self._name,
+            data=[*vector],
+            anns_field=EMBEDDING,
+            limit=1,
+            search_params={"metric_type": _METRIC, "params": {"nprobe": 1}},
+            consistency_level="Strong",
+            timeout=self._timeout_s,
+        )
+        return None
+
+
+def _found(hits: Any, with_embeddings: bool) -> Found:
+    found = list(hits)
+    embeddings = None
+    if with_embeddings:
+        rows = [hit["entity"][EMBEDDING] for hit in found]
+        embeddings = np.array(rows, np.float32)
+    return Found(
+        [int(hit["id"]) for hit in found],
+        [str(hit["entity"][STREAMER_ID]) for hit in found],
+        [float(hit["distance"]) for hit in found],
+        embeddings,
+    )
+
+
+def _entity(row: Upsert, is_established: bool) -> dict[str, Any]:
+    facets = json.loads(row.facets)
+    tokens = tokens_of(facets)
+    return {
+        VERSION: row.version,
+        STREAMER_ID: row.streamer_id,
+        EMBEDDING: np.frombuffer(row.embedding, "<f4"),
+        TOKENS: [*tokens, ESTABLISHED] if is_established else tokens,
+        NUMBERS: numbers_of(facets),
+    }

@@ -1,0 +1,103 @@
+"""The best of a collection and its overlay, and whether deeper hits could change it."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.index.base import Hit
+from service.index.milvus.collection import Found
+from service.index.query import Query
+
+
+class Probes(NamedTuple):
+    """What Milvus is asked for a query.
+
+    Attributes:
+        vectors: float32 (P, D).
+        are_wanted: bool (P,); hits of the others are those that are farthest from a seed.
+        is_mixed: whether scores need all products of a hit, and so its vector.
+    """
+
+    vectors: NDArray[np.float32]
+    are_wanted: NDArray[np.bool_]
+    is_mixed: bool
+
+
+class Base(NamedTuple):
+    """Hits of the collection.
+
+    Attributes:
+        scores: of those that may be in the answer, by id.
+        bound: whoever is not among the hits scores this at most.
+        dropped: versions of hits that may not be in the answer.
+    """
+
+    scores: dict[str, float]
+    bound: float
+    dropped: Sequence[int]
+
+
+def probes_of(query: Query) -> Probes:
+    """What Milvus is asked: one vector where the score is linear, otherwise each seed.
+
+    Of an unwanted seed the farthest are asked for: a streamer that is nearer to it than to any
+    wanted one scores best when it is far from all unwanted ones.
+    """
+    vectors = np.ascontiguousarray(query.scoring.probes(), np.float32)  # (P, D)
+    if len(vectors) == 1:
+        return Probes(vectors, np.ones(1, np.bool_), False)
+    are_wanted = np.array(query.scoring.weights) > 0
+    signs = np.where(are_wanted, 1, -1).astype(np.float32)[:, None]
+    return Probes(vectors * signs, are_wanted, not bool(are_wanted.all()))
+
+
+def base_of(
+    query: Query,
+    probes: Probes,
+    found: Sequence[Found],
+    are_good: Sequence[bool],
+    limit: int,
+) -> Base:
+    """Scores of hits, after the threshold algorithm (Fagin, Lotem and Naor, 2003).
+
+    Args:
+        query: the question.
+        probes: what was asked for it.
+        found: the hits of each probe (P).
+        are_good: of all hits, one probe after the other.
+        limit: how many hits of each probe were asked for; fewer are all that there are.
+    """
+    # What no list has scores at most the best of the wanted lists' ends if a wanted seed is
+    # nearest, and at most the least of the others' otherwise.
+    ends = [each.scores[-1] if len(each.scores) >= limit else -np.inf for each in found]
+    wanted_ends = [end for end, is_wanted in zip(ends, probes.are_wanted, strict=True) if is_wanted]
+    other_ends = [e for e, is_wanted in zip(ends, probes.are_wanted, strict=True) if not is_wanted]
+    bound = max(max(wanted_ends), min(other_ends, default=-np.inf))
+    scores: dict[str, float] = {}
+    dropped: list[int] = []
+    good = iter(are_good)
+    for each in found:
+        rows = _mixed(query, each) if probes.is_mixed else each.scores
+        for version, name, score in zip(each.versions, each.ids, rows, strict=True):
+            if not next(good):
+                dropped.append(version)
+            elif score > scores.get(name, -np.inf):
+                scores[name] = score
+    return Base(scores, bound, dropped)
+
+
+def _mixed(query: Query, found: Found) -> Sequence[float]:
+    if not found.scores:
+        return []
+    assert found.embeddings is not None
+    products = query.scoring.probes() @ found.embeddings.T  # (P, N)
+    combined: list[float] = query.scoring.combine(products.astype(np.float32)).tolist()
+    return combined
+
+
+def best(scores: dict[str, float], k: int | None) -> list[Hit]:
+    """The k best, equal ones by their ids; all of them without k."""
+    ordered = sorted((-score, name) for name, score in scores.items())
+    return [Hit(name, -score) for score, name in ordered[:k]]
