@@ -27,6 +27,7 @@ from service.features.layouts import endpoints as layouts
 from service.features.lists import endpoints as lists
 from service.features.models import endpoints as models
 from service.features.models.comparing import endpoints as comparisons
+from service.features.models.live import endpoints as live_models
 from service.features.operations import error_page, health, index_listing, metrics, model_card
 from service.features.outreach import endpoints as outreach
 from service.features.ratings import endpoints as ratings
@@ -105,6 +106,7 @@ def create_app(
         spaces,
         models,
         comparisons,
+        live_models,
         audit,
         health,
         model_card,

@@ -22,6 +22,7 @@ from service.features.jobs.service import Jobs
 from service.features.keys.service import Keys
 from service.features.layouts.service import Layouts
 from service.features.lists.service import Lists
+from service.features.models.live.routing import LiveModels
 from service.features.models.service import Models
 from service.features.operations.rebuild import IndexRebuilds
 from service.features.operations.service import Operations
@@ -77,6 +78,7 @@ class Services:
     ratings: Ratings
     spaces: Spaces
     models: Models
+    live: LiveModels
     switch: Switch
     operations: Operations
     rebuilds: IndexRebuilds

@@ -201,8 +201,6 @@ async def _opened_graph(
         comparing = ComparingParts(
             shared, store, duplicates.judgements, cases.kept, watch.alerts, ratings
         )
-        open_model = OpenModel(serving.model_version, evidence, sides, follower, watch.seeds)
-        stack.callback(shown_open(shared, open_model))
         recommender = Recommender(established) if established else None
         audience = SharedAudience(established, recommender.row_of if recommender else {})
         content, turns = (
@@ -210,6 +208,8 @@ async def _opened_graph(
             _turns("explanations", settings),
         )
         similar = similar_of(serving, lanes, content, audience, turns, settings, shared.pages)
+        open_model = OpenModel(version, evidence, sides, follower, watch.seeds, similar)
+        stack.callback(shown_open(shared, open_model))
         lists, outreach = lists_of(store, similar, duplicates.groups, lanes, settings)
         more = MoreKinds(
             kinds={
@@ -263,8 +263,9 @@ async def _opened_graph(
             spaces=spaces,
             models=Models(
                 *(shared.registry, shared.kept_models, shared.models, long.jobs),
-                comparing.open(long.jobs),
+                *(comparing.open(long.jobs), shared.live_service()),
             ),
+            live=shared.live,
             switch=shared.switch,
             operations=Operations(
                 *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
@@ -282,6 +283,7 @@ async def _opened_graph(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
                 *(cases.kept.erase, watch.copies.erase),
                 *(spaces.erase_streamer, mapped.stored.erase, comparing.reports.erase),
+                shared.live.reports.erase,
             ),
             limits=settings.limits,
             lanes=lanes,
@@ -291,6 +293,7 @@ async def _opened_graph(
                 AuditCounts(audit),
                 DuplicateCounts(duplicates.follower),
                 comparing.counts,
+                shared.live.counts,
                 feed.counts,
                 finding.counts,
                 mapped.counts,

@@ -74,6 +74,7 @@ from service.features.models.comparing.schemas import (
     FlipPage,
     GateOut,
 )
+from service.features.models.live.schemas import CanaryIn, ShadowIn, ShadowOut, ShadowSideOut
 from service.features.models.schemas import (
     ModelVersionOut,
     ModelVersionsOut,
@@ -160,6 +161,7 @@ __all__ = [
     "AlertOut",
     "AlertPage",
     "BulkLineOut",
+    "CanaryIn",
     "CaseDetailOut",
     "CaseEventPage",
     "CaseIn",
@@ -262,6 +264,9 @@ __all__ = [
     "SeedOut",
     "SelectIn",
     "SelectedOut",
+    "ShadowIn",
+    "ShadowOut",
+    "ShadowSideOut",
     "SideIn",
     "SimilarIn",
     "SimilarOut",

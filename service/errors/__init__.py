@@ -22,6 +22,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NotInCase           404   the streamer is not in the case
 │   ├── ModelNotFound       404   no model of this version is registered
 │   ├── ComparisonNotFound  404   the model was not compared with the active one
+│   ├── ShadowNotFound      404   the model has had no shadow
 │   ├── SpaceNotFound       404   nothing was handed over for the space
 │   ├── GenerationNotFound  404   the space has no such generation
 │   ├── KeyNotFound         404   there is no such API key, or not any more
@@ -137,6 +138,7 @@ from service.errors.models import ModelGateFailed as ModelGateFailed
 from service.errors.models import ModelNotEverywhere as ModelNotEverywhere
 from service.errors.models import ModelNotFound as ModelNotFound
 from service.errors.models import ModelStateConflict as ModelStateConflict
+from service.errors.models import ShadowNotFound as ShadowNotFound
 from service.errors.ratings import RatingNotFound as RatingNotFound
 from service.errors.slow import BodyTooSlow as BodyTooSlow
 from service.errors.slow import HeaderTooSlow as HeaderTooSlow

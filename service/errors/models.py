@@ -31,6 +31,13 @@ class ComparisonNotFound(RequestError):
     example = "model 'transfer-plus-2' was not compared; POST …:compare does it once it is ready"
 
 
+class ShadowNotFound(RequestError):
+    """The model has had no shadow, or its report is not kept."""
+
+    status, code, title = 404, "shadow_not_found", "The model has had no shadow"
+    example = "model 'transfer-plus-2' has had no shadow; POST …:shadow begins one once it is ready"
+
+
 class ModelGateFailed(RequestError):
     """What people decided stands against the model, or was not replayed; `detail` says what."""
 

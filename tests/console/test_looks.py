@@ -26,6 +26,7 @@ PLACES = {
     "#/alerts?watch=cooking-01": "Least probability",
     "#/running": "Ready",
     "#/running?tab=model": "Calibration",
+    "#/running?tab=models": "active",
     "#/running?tab=jobs": "",
     "#/running?tab=keys": "New key",
     "#/running?tab=webhooks": "New webhook",

@@ -12,6 +12,9 @@ from service.features.limits.limiter import SettledRateLimits
 from service.features.models.backfill import BackfillJobs
 from service.features.models.comparing.open_models import OpenModel
 from service.features.models.following import ModelFollower
+from service.features.models.live.keeping import ShadowReports
+from service.features.models.live.routing import LiveModels
+from service.features.models.live.service import LiveService
 from service.features.models.records import Registry
 from service.features.similar.pages import Pages
 from service.services import Switch
@@ -40,6 +43,7 @@ class Shared:
         switch: the services of the model that serves.
         copies: forget what files of a model may have of streamers, for each that is open.
         open_models: with their indexes, those that were opened last at the end.
+        live: which of them answers live questions, and hears of them.
     """
 
     settings: Settings
@@ -58,6 +62,7 @@ class Shared:
     switch: Switch
     copies: list[Callable[[], Awaitable[None]]]
     open_models: list[OpenModel]
+    live: LiveModels
 
     def backfills(self, store: StreamerStore) -> BackfillJobs:
         """The kind of job that encodes what `store` holds for the next model."""
@@ -68,6 +73,12 @@ class Shared:
             self.lanes,
             keep_bytes=self.settings.media.keep_bytes,
             timeout_s=self.settings.models.switch_timeout_s,
+        )
+
+    def live_service(self) -> LiveService:
+        """Shadows and canaries."""
+        return LiveService(
+            self.registry, self.kept_models, self.models, self.live.reports, self.live.flush
         )
 
 
@@ -97,6 +108,7 @@ async def open_shared(
     rate_limits = await stack.enter_async_context(
         SettledRateLimits(store.limits, settings.rate_limits)
     )
+    open_models: list[OpenModel] = []
     return Shared(
         *(settings, store, store_name, health, lanes, audit, key_ring, rate_limits, tracer),
         Pages(settings.paging),
@@ -105,5 +117,6 @@ async def open_shared(
         models,
         Switch(),
         [],
-        [],
+        open_models,
+        LiveModels(models, open_models, ShadowReports(store.documents), lanes),
     )

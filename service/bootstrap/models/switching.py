@@ -157,13 +157,16 @@ class ModelHost(ModelsHere):
         model.services = shared.switch.current = await model.graph.enter_async_context(graph)
         self.serves = name
         await shared.models.refresh()
+        await shared.models.refresh_live()
         model.duties.begin()
         shared.models.start()
+        shared.live.start()
         return model.services
 
     async def stop(self) -> None:
         """Close all models; the one that serves ends its work first."""
         if self._shared is not None:
+            await self._shared.live.stop()
             await self._shared.models.stop()
         tasks = list(self._tasks)
         for task in tasks:

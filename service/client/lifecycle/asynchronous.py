@@ -5,7 +5,7 @@ from typing import Literal
 
 from service.client.async_transport import AsyncTransport
 from service.client.lifecycle import calls
-from service.client.models import ComparisonOut, FlipOut, JobOut, ModelVersionOut
+from service.client.models import ComparisonOut, FlipOut, JobOut, ModelVersionOut, ShadowOut
 
 _SWITCH_S = 60.0
 
@@ -90,6 +90,40 @@ class AsyncModels:
             if page.next_cursor is None:
                 return
             cursor = page.next_cursor
+
+    async def shadow(
+        self,
+        model: str,
+        sample: float,
+        *,
+        anew: bool = False,
+        deadline_s: float = _SWITCH_S,
+    ) -> ModelVersionOut:
+        """Have a model that is ready asked a sample of the live questions.
+
+        Args:
+            model: its version.
+            sample: share of the questions; 0 ends it.
+            anew: begin the report anew.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.shadow(model, sample, anew=anew), deadline_s)
+
+    async def shadow_report(self, model: str, *, deadline_s: float | None = None) -> ShadowOut:
+        """What live answers would change with a model."""
+        return await self._transport.call(calls.shadow_report(model), deadline_s)
+
+    async def canary(
+        self, model: str, share: float, *, deadline_s: float = _SWITCH_S
+    ) -> ModelVersionOut:
+        """Have a share of the callers answered by a model that is ready.
+
+        Args:
+            model: its version.
+            share: of the callers; 0 ends it.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.canary(model, share), deadline_s)
 
     async def promote(
         self, model: str, *, force: bool = False, deadline_s: float = _SWITCH_S

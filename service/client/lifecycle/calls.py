@@ -7,14 +7,18 @@ from pydantic_core import to_json
 
 from service.client.calls import Call, params_of, reader_of
 from service.client.models import (
+    CanaryIn,
     ComparisonOut,
     FlipPage,
     JobOut,
     ModelVersionOut,
     ModelVersionsOut,
+    ShadowIn,
+    ShadowOut,
 )
 
 _MODELS = "/v1/models"
+_JSON = {"Content-Type": "application/json"}
 
 
 def models() -> Call[ModelVersionsOut]:
@@ -24,9 +28,8 @@ def models() -> Call[ModelVersionsOut]:
 
 def register(folder: str) -> Call[ModelVersionOut]:
     """`POST /v1/models`."""
-    headers = {"Content-Type": "application/json"}
     body = to_json({"folder": folder})
-    return Call("POST", _MODELS, reader_of(ModelVersionOut), content=body, headers=headers)
+    return Call("POST", _MODELS, reader_of(ModelVersionOut), content=body, headers=_JSON)
 
 
 def model(name: str) -> Call[ModelVersionOut]:
@@ -57,6 +60,25 @@ def flips(name: str, kind: str, cursor: str | None, limit: int) -> Call[FlipPage
     """`GET /v1/models/{model_id}/comparison/flips`."""
     params = params_of(kind=kind, cursor=cursor, limit=limit)
     return Call("GET", f"{_at(name)}/comparison/flips", reader_of(FlipPage), params=params)
+
+
+def shadow(name: str, sample: float, *, anew: bool) -> Call[ModelVersionOut]:
+    """`POST /v1/models/{model_id}:shadow`; sent twice with `anew`, it begins anew twice."""
+    body = ShadowIn(sample=sample, anew=anew).model_dump_json().encode()
+    path, reader = f"{_at(name)}:shadow", reader_of(ModelVersionOut)
+    return Call("POST", path, reader, content=body, headers=_JSON)
+
+
+def shadow_report(name: str) -> Call[ShadowOut]:
+    """`GET /v1/models/{model_id}/shadow`."""
+    return Call("GET", f"{_at(name)}/shadow", reader_of(ShadowOut))
+
+
+def canary(name: str, share: float) -> Call[ModelVersionOut]:
+    """`POST /v1/models/{model_id}:canary`."""
+    body = CanaryIn(share=share).model_dump_json().encode()
+    path, reader = f"{_at(name)}:canary", reader_of(ModelVersionOut)
+    return Call("POST", path, reader, content=body, headers=_JSON)
 
 
 def promote(name: str, *, force: bool) -> Call[ModelVersionOut]:

@@ -6,10 +6,22 @@ from collections.abc import Sequence
 
 from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 from service.commands.answers import Cell, print_rows
-from service.commands.lifecycle import comparing
+from service.commands.lifecycle import comparing, live
 from service.commands.questions.asking import add_common, ask
 
-_COLUMNS = ["model", "state", "folder", "done", "total", "eta_s", "replicas", "indexed", "serving"]
+_COLUMNS = [
+    "model",
+    "state",
+    "folder",
+    "done",
+    "total",
+    "eta_s",
+    "replicas",
+    "indexed",
+    "serving",
+    "canary",
+    "shadow",
+]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,6 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     compare = add("compare", "replay what people decided against a model that is ready", "MODEL")
     flips = add("flips", "decisions that flip with a model, the lost ones first", "MODEL")
     comparing.add_arguments(compare, flips)
+    shadow = add("shadow", "ask a model that is ready what live callers ask, and report", "MODEL")
+    canary = add("canary", "answer a share of the callers by a model that is ready", "MODEL")
+    live.add_arguments(shadow, canary)
     promote = add("promote", "answer by a model that is ready, on all replicas", "MODEL")
     promote.add_argument(
         "--force",
@@ -76,6 +91,12 @@ def run(args: argparse.Namespace) -> int:
         return comparing.compare(args)
     if args.action == "flips":
         return comparing.flips(args)
+    if args.action == "shadow" and args.sample is None:
+        return live.report(args)
+    if args.action == "shadow":
+        return ask(args, lambda client: client.models.shadow(args.model, args.sample), _show_one)
+    if args.action == "canary":
+        return ask(args, lambda client: client.models.canary(args.model, args.share), _show_one)
     if args.action == "promote":
         return ask(
             args,
@@ -103,6 +124,8 @@ def _show(models: Sequence[ModelVersionOut]) -> None:
                 sum(replica.has_bundle for replica in model.replicas),
                 sum(replica.is_indexed for replica in model.replicas),
                 sum(replica.serves for replica in model.replicas),
+                model.canary_share,
+                model.shadow_sample,
             ]
         )
     print_rows(_COLUMNS, rows)

@@ -10,6 +10,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, tokens_of
 from service.engine.encoding.profile_reader import Fingerprint, Reader, Thumbnail, ToRead
 from service.engine.work.lanes import Lane
+from service.engine.work.leisure import is_at_leisure
 from service.errors import ServiceError
 from service.store.base import Record
 
@@ -79,6 +80,11 @@ class EncodingPipeline:
             InvalidRequest: the model can't read a part of it.
             Unavailable: too much waits already, or an address can't be asked at the moment.
         """
+        if is_at_leisure():
+            (found,) = await self.encode_many([item])
+            if isinstance(found, ServiceError):
+                raise found
+            return found
         read = await self._reader.read(item)
         encoded = await self._encode(read.features) if read.features.usable else None
         return EncodedProfile(item.profile, read.features, encoded, read.tower_vectors)

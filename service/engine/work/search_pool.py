@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, TypeVar, cast
 
 from service.engine.work.lanes import Lane, Lanes, Queue
+from service.engine.work.leisure import is_at_leisure
 from service.telemetry.spans import Span, current_span, spanned
 
 Item = TypeVar("Item")
@@ -34,8 +35,7 @@ class SearchPool:
     def __init__(self, lanes: Lanes) -> None:
         """Use these threads."""
         self._calls: dict[Lane, Queue[Callable[[], Any], Any]] = {
-            lane: lanes.queue(_make_all, lane, what="searches", stage="search")
-            for lane in (Lane.INTERACTIVE, Lane.HEAVY)
+            lane: lanes.queue(_make_all, lane, what="searches", stage="search") for lane in Lane
         }
         self._together: Queue[_Asked, Any] = lanes.queue(
             _answer_all,
@@ -49,6 +49,8 @@ class SearchPool:
 
     async def run(self, call: Callable[[], Result], cost_ms: float) -> Result:
         """Make a call, at once if it is short; see `Work.run`."""
+        if is_at_leisure():
+            return cast(Result, await self._calls[Lane.BULK].submit(call))
         if cost_ms <= _INLINE_MS:
             begin = time.perf_counter()
             with spanned("search"):
@@ -68,6 +70,9 @@ class SearchPool:
 
         Long calls go to threads, and take the items that come while the one before runs.
         """
+        if is_at_leisure():
+            (found,) = await self._calls[Lane.BULK].submit(lambda: answer([item]))
+            return cast(Result, found)
         loop = asyncio.get_running_loop()
         asked = _Asked(answer, item, cost_ms, loop.create_future(), current_span())
         if cost_ms > _INLINE_MS:

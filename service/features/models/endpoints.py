@@ -53,7 +53,8 @@ _ACCEPTED: dict[str, Any] = ACCEPTED | {
 }
 
 
-def _model_out(shown: ShownModel) -> ModelVersionOut:
+def model_out(shown: ShownModel) -> ModelVersionOut:
+    """A model, as the API shows it."""
     record, name = shown.record, shown.model_version
     replicas = [
         ReplicaOut(
@@ -78,6 +79,8 @@ def _model_out(shown: ShownModel) -> ModelVersionOut:
         replicas=replicas,
         gate=shown.gate and GateOut(state=shown.gate.state, reasons=list(shown.gate.reasons)),
         warnings=list(shown.warnings),
+        canary_share=shown.live.canary_share if shown.live else 0.0,
+        shadow_sample=shown.live.shadow_sample if shown.live else 0.0,
     )
 
 
@@ -90,7 +93,7 @@ def _model_out(shown: ShownModel) -> ModelVersionOut:
 )
 async def list_models(models: CurrentModels) -> ModelVersionsOut:
     """All that are registered, and the one that serves."""
-    return ModelVersionsOut(models=[_model_out(shown) for shown in await models.all()])
+    return ModelVersionsOut(models=[model_out(shown) for shown in await models.all()])
 
 
 @router.post(
@@ -106,7 +109,7 @@ async def register_model(
 ) -> ModelVersionOut:
     """The bundle is verified, file by file; it changes nothing of what is served."""
     audit.about(action="register model")
-    return _model_out(await models.register(body.folder, caller.key_id))
+    return model_out(await models.register(body.folder, caller.key_id))
 
 
 @router.get(
@@ -118,7 +121,7 @@ async def register_model(
 )
 async def get_model(models: CurrentModels, model_id: ModelPath) -> ModelVersionOut:
     """A model that is registered, or serves."""
-    return _model_out(await models.get(model_id))
+    return model_out(await models.get(model_id))
 
 
 @router.post(
@@ -173,7 +176,7 @@ async def pause_backfill(
 ) -> ModelVersionOut:
     """Writes go on being encoded for both models; `:backfill` lets it go on, `:retire` ends it."""
     audit.about(action="pause backfill")
-    return _model_out(await models.pause(model_id))
+    return model_out(await models.pause(model_id))
 
 
 @router.post(
@@ -202,7 +205,7 @@ async def promote_model(
     for both, until it is retired.
     """
     audit.about(action="force model promotion" if force else "promote model")
-    return _model_out(await models.promote(model_id, is_forced=force))
+    return model_out(await models.promote(model_id, is_forced=force))
 
 
 @router.post(
@@ -222,7 +225,7 @@ async def roll_back_model(
     Sent again it undoes itself, but with the same Idempotency-Key.
     """
     audit.about(action="roll back model")
-    return _model_out(await models.roll_back(once))
+    return model_out(await models.roll_back(once))
 
 
 @router.post(
@@ -237,4 +240,4 @@ async def retire_model(
 ) -> ModelVersionOut:
     """Writes are encoded for one model again, and the memory of the other's index is given back."""
     audit.about(action="retire model")
-    return _model_out(await models.retire(model_id))
+    return model_out(await models.retire(model_id))

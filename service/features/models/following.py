@@ -5,7 +5,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
 
 from model_export.contract.bundle import Manifest
@@ -14,7 +14,7 @@ from service.engine.replica.presence import Presence
 from service.engine.work.background import Background
 from service.errors import ServiceError, StoreFull
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
-from service.features.models.records import RegisteredModel, Registry
+from service.features.models.records import Live, RegisteredModel, Registry, live_of
 from service.features.streamers.both_models import OtherModel
 from service.index.base import VectorIndex
 from service.store.models.base import ModelPointer, ModelStore
@@ -95,6 +95,7 @@ class ModelFollower:
         replica: its name.
         registry: of models.
         pointer: what the store said last.
+        live: what its target has to do with live questions; None if nothing.
     """
 
     def __init__(
@@ -118,6 +119,7 @@ class ModelFollower:
         self.registry = registry
         self.folder = folder
         self.pointer = ModelPointer(0, None)
+        self.live: Live | None = None
         self._store = store
         self._here = here
         self._checked: dict[str, _Checked] = {}
@@ -125,17 +127,20 @@ class ModelFollower:
         self._background = Background("models")
         self._presence = Presence(store, replica)
         self._presence_background = Background("models-presence")
+        self._live_background = Background("models-live")
 
     def start(self) -> None:
         """Look now and then, and tell all the time: to load a model may take long."""
         self._background.start(_again(self.refresh, POLL_S))
         self._presence_background.start(_again(self._tell, _TELL_S))
+        self._live_background.start(_again(self.refresh_live, POLL_S))
 
     async def stop(self) -> None:
         """Follow no more; no other replica waits for this one then."""
         await self._presence.leave()
         await self._background.stop()
         await self._presence_background.stop()
+        await self._live_background.stop()
 
     def encoder(self, model_version: str) -> EncodingPipeline | None:
         """Encodes for a model, if it is loaded here."""
@@ -144,6 +149,10 @@ class ModelFollower:
     def index_beside(self, model_version: str) -> tuple[str, VectorIndex | None] | None:
         """Another model that is open here, and its index if it has everything; None without one."""
         return next((o for o in self._here.indexes.items() if o[0] != model_version), None)
+
+    def is_indexed(self, model_version: str) -> bool:
+        """Whether a model may answer here at once."""
+        return model_version in self._here.indexed
 
     def served_manifest(self) -> Manifest:
         """Of the model that answers here."""
@@ -173,6 +182,7 @@ class ModelFollower:
             "problems": problems,
             "encodes": sorted(self._here.encoders),
             "indexed": sorted(self._here.indexed),
+            "live": None if self.live is None else asdict(self.live),
         }
 
     async def refresh(self) -> None:
@@ -187,6 +197,18 @@ class ModelFollower:
             await self._check(registered)
             await self._load()
             await self._here.settle(self.pointer)
+        if self.held != self._presence.told:
+            await self._tell()
+
+    async def refresh_live(self) -> None:
+        """Look what live questions the target gets; a bundle that is read keeps nobody waiting.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        pointer = await self._store.pointer()
+        registered = await self.registry.get(pointer.target) if pointer.target else None
+        self.live = live_of(pointer, registered)
         if self.held != self._presence.told:
             await self._tell()
 

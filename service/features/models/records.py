@@ -1,6 +1,6 @@
 """What is kept of a registered model."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Self
 
@@ -8,9 +8,31 @@ from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+from service.store.models.base import ModelPointer
 
 COLLECTION = "models"
 _MOST = 1000
+
+
+@dataclass(frozen=True)
+class Live:
+    """What a model that is ready has to do with live questions, beside the active one.
+
+    Attributes:
+        model_version: of the model.
+        compared_with: the model that was active when it was set.
+        revision: of the pointer at that time; once that is another one, it counts no more.
+        canary_share: of the callers, those that it answers.
+        shadow_sample: of the questions, those that it is asked too.
+        run: names the report of its shadow.
+    """
+
+    model_version: str
+    compared_with: str
+    revision: int
+    canary_share: float = 0.0
+    shadow_sample: float = 0.0
+    run: str = ""
 
 
 @dataclass(frozen=True)
@@ -28,6 +50,7 @@ class RegisteredModel:
         job_id: of its last backfill; empty before.
         served: whether it has been the active model since it was kept.
         retired: whether it served or was about to, and is not kept any more.
+        live: what it last had to do with live questions; see `live_of`.
     """
 
     model_version: str
@@ -42,6 +65,7 @@ class RegisteredModel:
     job_id: str = ""
     served: bool = False
     retired: bool = False
+    live: Live | None = None
 
     @classmethod
     def of_json(cls, body: bytes) -> Self:
@@ -51,6 +75,17 @@ class RegisteredModel:
             ValueError: it can't be read.
         """
         return TypeAdapter(cls).validate_json(body)
+
+
+def live_of(pointer: ModelPointer, registered: RegisteredModel | None) -> Live | None:
+    """What the pointer's target has to do with live questions; None if nothing.
+
+    A promotion, a roll-back or a retirement moves the pointer, and ends it on every replica.
+    """
+    live = None if registered is None else registered.live
+    if live is None or pointer.state != "ready" or pointer.target != live.model_version:
+        return None
+    return live if live.revision == pointer.revision else None
 
 
 class Registry:
@@ -76,8 +111,14 @@ class Registry:
 
     async def update(self, model_version: str, **changes: object) -> None:
         """Change fields of a registered model; of one that is not, nothing."""
+        await self.change(model_version, lambda before: replace(before, **changes))
+
+    async def change(
+        self, model_version: str, make: Callable[[RegisteredModel], RegisteredModel]
+    ) -> None:
+        """Change a registered model to what is made of it; `make` may be called again."""
         while (document := await self._get(model_version)) is not None:
-            body = to_json(asdict(replace(RegisteredModel.of_json(document.body), **changes)))
+            body = to_json(asdict(make(RegisteredModel.of_json(document.body))))
             try:
                 put = Put(COLLECTION, model_version, body, document.revision)
                 await self._documents.change([put])

@@ -29,6 +29,8 @@ EXAMPLE: dict[str, Any] = {
     ],
     "gate": None,
     "warnings": [],
+    "canary_share": 0.0,
+    "shadow_sample": 0.0,
 }
 
 
@@ -66,10 +68,11 @@ class ModelVersionOut(Response):
 
     model_version: str
     state: Annotated[
-        Literal["registered", "backfilling", "ready", "active", "retired"],
+        Literal["registered", "backfilling", "ready", "shadow", "canary", "active", "retired"],
         Field(
             description="ready: every stored streamer and every write has its vectors, so that it "
-            "can be promoted; the model that was active before a promotion is ready too."
+            "can be promoted; the model that was active before a promotion is ready too. shadow "
+            "and canary are ready, and get live questions."
         ),
     ]
     folder: Annotated[
@@ -90,6 +93,8 @@ class ModelVersionOut(Response):
     warnings: Annotated[
         list[str], Field(description="Of a promotion: what the gate could not check.")
     ]
+    canary_share: Annotated[float, Field(description="Of the callers; 0 without a canary.")]
+    shadow_sample: Annotated[float, Field(description="Of the questions; 0 without a shadow.")]
 
 
 class ModelVersionsOut(Response):

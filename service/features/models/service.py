@@ -12,12 +12,13 @@ from service.features.models.backfill import KIND, missing_on
 from service.features.models.bundles import check_compatible
 from service.features.models.comparing.service import Comparing, Verdict
 from service.features.models.following import ModelFollower
-from service.features.models.records import RegisteredModel, Registry
+from service.features.models.live.service import LiveService
+from service.features.models.records import Live, RegisteredModel, Registry, live_of
 from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
 
-State = Literal["registered", "backfilling", "ready", "active", "retired"]
+State = Literal["registered", "backfilling", "ready", "shadow", "canary", "active", "retired"]
 _LOOK_S = 0.05
 _SWITCH_S = 5.0
 """Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
@@ -35,6 +36,7 @@ class ShownModel:
         replicas: what each replica holds, by name.
         gate: what it says of a model that is ready; None of others.
         warnings: what a promotion should be warned of.
+        live: what it has to do with live questions; None if nothing.
     """
 
     model_version: str
@@ -44,6 +46,7 @@ class ShownModel:
     replicas: Mapping[str, Mapping[str, Any]]
     gate: Verdict | None = None
     warnings: Sequence[str] = ()
+    live: Live | None = None
 
 
 class Models:
@@ -56,6 +59,7 @@ class Models:
         follower: ModelFollower,
         jobs: Jobs,
         comparing: Comparing,
+        live: LiveService,
     ) -> None:
         """Change models.
 
@@ -65,12 +69,14 @@ class Models:
             follower: what this replica holds.
             jobs: where backfills are queued.
             comparing: the gate of promotions.
+            live: shadows and canaries.
         """
         self._registry = registry
         self._store = store
         self._follower = follower
         self._jobs = jobs
         self.comparing = comparing
+        self.live = live
 
     async def all(self) -> Sequence[ShownModel]:
         """All that are registered, and the one that serves; in order of their registration."""
@@ -126,7 +132,7 @@ class Models:
             key_id,
         )
         if before is not None and is_kept:
-            record = replace(record, job_id=before.job_id, served=before.served)
+            record = replace(record, job_id=before.job_id, served=before.served, live=before.live)
         await self._registry.put(record)
         await self._follower.refresh()
         return await self.get(name)
@@ -322,4 +328,7 @@ class Models:
         gate = None
         if state == "ready":
             gate = await self.comparing.verdict(pointer, "" if record is None else record.sha256)
-        return ShownModel(name, state, record, job, replicas, gate)
+        live = live_of(pointer, record)
+        if live is not None and (live.canary_share or live.shadow_sample):
+            state = "canary" if live.canary_share else "shadow"
+        return ShownModel(name, state, record, job, replicas, gate, live=live)

@@ -43,6 +43,11 @@ class SimilarQuery:
     cuts: bool = True
 
     @property
+    def has_vectors(self) -> bool:
+        """Whether a seed is a vector, which means something to the model that made it alone."""
+        return any(seed.vector is not None for seed in (*self.positive, *self.negative))
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is for the nearest of one stored streamer, and nothing else."""
         more = self.negative or self.filter or self.explain or self.exact

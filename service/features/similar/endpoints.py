@@ -2,12 +2,12 @@
 
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Awaitable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 
 from service.errors import (
     CursorExpired,
@@ -24,6 +24,7 @@ from service.features.jobs.accepting import DEFERRED, CurrentLongRequests, defer
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.examples import EXPORT_ANSWER
 from service.features.similar.exporting import EXPORTED_AT_ONCE, KIND, lines_of, query_of
+from service.features.similar.live import LiveQuestions, answered
 from service.features.similar.schemas import (
     ExportIn,
     ExportLineOut,
@@ -58,12 +59,26 @@ from service.settings import Limits
 
 router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
+CurrentLive = Annotated[LiveQuestions, Depends(service_named("live", LiveQuestions))]
 _DEFERRED_BYTES = 64 << 10
 """Of a question that becomes a job: the store keeps it for as long as the job."""
 _EXACT_UNITS = 10
 """Of a rate limit, beside the rest, for looking at every streamer."""
 _PARAMETERS = {"/positive/0/streamer_id": "streamer_id", "/min_precision": "min_precision"}
 """What the route without a body calls the fields of a question."""
+
+
+async def _names_caller(
+    x_client_id: Annotated[
+        str | None,
+        Header(
+            alias="X-Client-Id",
+            description="Who asks, such as a user or a device; decides who is answered by the "
+            "canary, by default the key does.",
+        ),
+    ] = None,
+) -> None:
+    """Documents the header; `LiveQuestions.canary_for` reads it."""
 
 
 def _similar_out(similar: Similar, answer: SimilarAnswer, begin: float) -> SimilarOut:
@@ -121,11 +136,13 @@ def _by_parameter() -> Generator[None, None, None]:
     "/streamers/{streamer_id}/similar",
     operation_id="find_similar_to_streamer",
     summary="Find streamers similar to a stored one",
-    dependencies=[requires("search")],
+    dependencies=[requires("search"), Depends(_names_caller)],
     responses=responses(*INDEX, NoSuchPath, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_one(
+    request: Request,
     similar: CurrentSimilar,
+    live: CurrentLive,
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
@@ -169,20 +186,24 @@ async def similar_to_one(
         after_sequence=after_sequence,
     )
     with _by_parameter():
-        answer = await similar.search(query)
+        by, answer = await answered(
+            live, request.scope, similar, query, lambda model: model.search(query)
+        )
     audit.about(results=len(answer.hits))
-    return _similar_out(similar, answer, begin)
+    return _similar_out(by, answer, begin)
 
 
 @router.post(
     "/similar",
     operation_id="find_similar",
     summary="Find streamers similar to seeds",
-    dependencies=[requires("search")],
+    dependencies=[requires("search"), Depends(_names_caller)],
     responses=responses(*BODY, *INDEX, *MEDIA, StreamerNotFound, PrecisionNotPromised),
 )
 async def similar_to_seeds(
+    request: Request,
     similar: CurrentSimilar,
+    live: CurrentLive,
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
@@ -198,9 +219,13 @@ async def similar_to_seeds(
     if body.explain:
         charges.reach("explain", body.k)
     audit.about(_seed_ids(query))
-    answer = await (similar.search_all if body.pages else similar.search)(query)
+
+    def ask(model: Similar) -> Awaitable[SimilarAnswer]:
+        return (model.search_all if body.pages else model.search)(query)
+
+    by, answer = await answered(live, request.scope, similar, query, ask)
     audit.about(results=len(answer.hits))
-    return _similar_out(similar, answer, begin)
+    return _similar_out(by, answer, begin)
 
 
 def _seed_ids(query: SimilarQuery) -> list[str]:

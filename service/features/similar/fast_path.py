@@ -17,7 +17,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import Overloaded, RateLimited
+from service.features.similar.asking import SimilarQuery
+from service.features.similar.live import LiveQuestions, body_bytes_of
 from service.features.similar.schemas import SimilarIn
+from service.features.similar.seeds import Seed
 from service.features.similar.service import Similar
 from service.http.auth.audit import RequestAudit
 from service.http.auth.rate_limits import charges_in, hits_units
@@ -133,6 +136,7 @@ def _asked_by_body(message: Message | HTTPException) -> _Asked | None:
 
 class _Services(Protocol):
     similar: Similar
+    live: LiveQuestions
     limits: Limits
 
 
@@ -149,9 +153,14 @@ async def _answer(
     if k > known.limits.max_k:
         return None
     charges_in(scope).reach("search", hits_units(k))
-    answer = await known.similar.nearest(seed, k, after_sequence)
+    similar = known.similar
+    if isinstance(seed, str):
+        similar = await known.live.canary_for(scope, similar) or similar
+    answer = await similar.nearest(seed, k, after_sequence)
     if answer is None:
         return None
+    if known.live.note(similar, len(answer.hits), time.perf_counter() - begin):
+        known.live.sample(_query_of(seed, k), body_bytes_of(scope))
     audit: RequestAudit = scope["audit"]
     # The path's is known already.
     audit.about(
@@ -173,7 +182,7 @@ async def _answer(
             "complete": answer.incomplete_because is None,
             "incomplete_because": answer.incomplete_because,
             "exact": answer.exact,
-            "model_version": known.similar.model_version,
+            "model_version": similar.model_version,
             "index_sequence": answer.index_sequence,
             "reached": None,
             "next_cursor": None,
@@ -182,3 +191,8 @@ async def _answer(
             "took_ms": round((time.perf_counter() - begin) * 1000, 3),
         }
     )
+
+
+def _query_of(seed: str | Sequence[float], k: int) -> SimilarQuery:
+    wanted = Seed(streamer_id=seed) if isinstance(seed, str) else Seed(vector=seed)
+    return SimilarQuery([wanted], k=k)

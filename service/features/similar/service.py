@@ -84,6 +84,11 @@ class Similar:
         self._visible_timeout_ms = visible_timeout_ms
         self.asking = Asking(follower, seeds, precision, visible_timeout_ms)
 
+    @property
+    def sequence(self) -> int:
+        """The last write that the index has applied."""
+        return self._follower.sequence
+
     async def search(self, query: SimilarQuery) -> SimilarAnswer:
         """Find the nearest streamers; seeds are never in the answer.
 

@@ -12,6 +12,7 @@ from service.engine.replica.follower import Follower
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import NotReady
 from service.features.jobs.runner import persist
+from service.features.similar.service import Similar
 from service.features.watchlists.seeds import SeedReader
 from service.index.base import VectorIndex
 
@@ -28,6 +29,7 @@ class OpenModel:
         sides: of stored streamers, by its vectors.
         follower: of its index.
         seeds: of watchlists, by its encoder.
+        similar: answers questions by its index.
     """
 
     model_version: str
@@ -35,6 +37,7 @@ class OpenModel:
     sides: StoredSides
     follower: Follower
     seeds: SeedReader
+    similar: Similar
 
     def check_index(self) -> None:
         """Check that its index is complete.

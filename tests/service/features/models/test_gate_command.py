@@ -8,7 +8,7 @@ import pytest
 
 from service.__main__ import main
 from tests.service.features.models.comparing import BAD, FIRST, fill, rate, ready, write_models
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +44,20 @@ def test_a_comparison_on_the_command_line(
         listed = json.loads(ran("flips", BAD, "ratings", "--limit", "2", "--json"))["flips"]
         assert len(listed) == 2
         assert len(ran("flips", BAD, "ratings").splitlines()) == 1 + found["flips"]["ratings"]
+        assert f"{BAD}\tshadow" in ran("shadow", BAD, "--sample", "100%")
+        client.get("/v1/streamers/cooking-01/similar").raise_for_status()
+        wait_until(
+            lambda: json.loads(ran("shadow", BAD, "--json"))["compared"] == 1, "it is compared"
+        )
+        told = ran("shadow", BAD)
+        assert told.startswith(f"{BAD} beside {FIRST}: 1 of 1 questions compared on 1 replicas")
+        assert "largest changes:" in told
+        assert f"{BAD}\tready" in ran("shadow", BAD, "--stop")
+        assert f"{BAD}\tcanary" in ran("canary", BAD, "0.25")
+        assert json.loads(ran("canary", BAD, "0", "--json"))["canary_share"] == 0
+        with pytest.raises(SystemExit):
+            main(["models", "canary", BAD, "101%"])
+        assert "must be from 0 to 1" in capsys.readouterr().err
         assert main(["models", "promote", BAD, "--force", "--url", service.url]) == 0
         out, err = capsys.readouterr()
         assert err.startswith("warning: promoted by force: ratings")

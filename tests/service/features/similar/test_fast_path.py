@@ -190,16 +190,21 @@ def test_what_is_too_much_is_refused_and_not_asked_again() -> None:
         async def nearest(self, seed: str, k: int, after_sequence: int) -> None:
             raise Overloaded("7 searches are waiting already", 3)
 
+    class ActiveModel:
+        async def canary_for(self, scope: Scope, own: Full) -> None:
+            """Nobody is answered by another model."""
+
     @dataclass
     class Services:
         similar: Full
+        live: ActiveModel
         limits: Limits
 
     async def framework(scope: Scope, receive: Receive, send: Send) -> None:
         raise AssertionError("it was asked again")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        scope["state"] = {"services": Services(Full(), Limits())}
+        scope["state"] = {"services": Services(Full(), ActiveModel(), Limits())}
         await NearestRoute(framework)(scope, receive, send)
 
     answer = TestClient(app).get("/v1/streamers/s4/similar")

@@ -11,13 +11,33 @@ import { findEn } from "./find_en";
 import { findZh } from "./find_zh";
 import { mapEn } from "./map/en";
 import { mapZh } from "./map/zh";
+import { modelsEn } from "./models/en";
+import { modelsZh } from "./models/zh";
 import { newcomerEn } from "./newcomer_en";
 import { newcomerZh } from "./newcomer_zh";
 import { zh } from "./zh";
 
 const TEXTS = {
-  en: { ...en, ...findEn, ...deskEn, ...newcomerEn, ...casesEn, ...evidenceEn, ...mapEn },
-  zh: { ...zh, ...findZh, ...deskZh, ...newcomerZh, ...casesZh, ...evidenceZh, ...mapZh },
+  en: {
+    ...en,
+    ...findEn,
+    ...deskEn,
+    ...newcomerEn,
+    ...casesEn,
+    ...evidenceEn,
+    ...mapEn,
+    ...modelsEn,
+  },
+  zh: {
+    ...zh,
+    ...findZh,
+    ...deskZh,
+    ...newcomerZh,
+    ...casesZh,
+    ...evidenceZh,
+    ...mapZh,
+    ...modelsZh,
+  },
 };
 export type Text = keyof typeof TEXTS.en;
 

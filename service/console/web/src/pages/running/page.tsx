@@ -7,11 +7,13 @@ import { Health } from "./health";
 import { Jobs } from "./jobs";
 import { KeysTable } from "./keys";
 import { Model } from "./model/page";
+import { Models } from "./models/page";
 import { Webhooks } from "./webhooks/page";
 
 const TABS = {
   health: ["run.health", Health],
   model: ["run.model", Model],
+  models: ["models.title", Models],
   jobs: ["run.jobs", Jobs],
   keys: ["run.keys", KeysTable],
   webhooks: ["run.webhooks", Webhooks],
