@@ -259,6 +259,8 @@ class Dedup:
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
     ) -> list[SameMedia]:
         """Who shares pictures and sounds with whom, by places in the list."""
+        if not self._pipeline.has_towers:  # nobody has a thumbnail or a fingerprint
+            return []
         looks: list[Look] = []
         for start in range(0, len(names), _PROFILES_PER_TURN):
             part = slice(start, start + _PROFILES_PER_TURN)
