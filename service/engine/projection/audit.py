@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import Collection as Sized
 
+from service.engine.projection.inserting import inserted
 from service.engine.projection.record import Projection
 from service.engine.replica.follower import Follower
 from service.index.base import Upsert
@@ -58,7 +59,7 @@ async def audited(
         garbage |= extra
         known, above = known[_AT_ONCE:], up_to
     now = await asyncio.to_thread(index.ids_of, missing | garbage)
-    missing &= now.keys()
+    missing &= now.keys() - set(record.refused)
     garbage -= now.keys()
     if garbage:
         await base.connection.call(name, lambda c: c.delete(sorted(garbage)))
@@ -68,5 +69,5 @@ async def audited(
         for start in range(0, len(lacking), _AT_ONCE // 8):
             rows = await base.source.entries(lacking[start : start + _AT_ONCE // 8])
             again: list[Upsert] = [r for r in rows if r is not None and r.version in missing]
-            await base.connection.call(name, lambda c, again=again: c.insert(again, established))
+            await inserted(base.connection, name, again, established)
     return len(missing), len(garbage)

@@ -13,11 +13,13 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Collection as Sized
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from service.engine.projection.audit import audited
+from service.engine.projection.inserting import inserted
 from service.engine.projection.lease import Lease
 from service.engine.projection.record import Projection, Projections
 from service.engine.projection.source import upsert_of
@@ -33,15 +35,13 @@ from service.store.base import INCOMPLETE, LogGap, StreamerStore
 from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 1000
-"""Rows of one insertion."""
-_BYTES_AT_ONCE = 8 << 20
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
 _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
 _FEW_ROWS = 5000
 """With fewer rows a new collection serves at once: they are in the overlay until they settle."""
 _COUNT_S = 120.0
+_MOST_REFUSED = 1000
 _RETIRE_S = 60.0
 """Questions that were asked of a collection before another one served have ended by then."""
 
@@ -213,7 +213,7 @@ class Projector:
             lambda record: replace(record, building=name, retired=(*before.retired, *left))
         )
         number = await call(name, Collection.create)
-        place, rows = await self._store.position(), 0
+        place, rows, refused = await self._store.position(), 0, list[int]()
         check = RecordCheck(self._model)
         async for entries in self._store.scan():
             stored = [
@@ -222,11 +222,11 @@ class Projector:
                 # The log brings what is written meanwhile.
                 if entry.version <= place.sequence and check.accepts(entry) and entry.embedding
             ]
-            await self._insert(name, stored)
+            refused += await self._insert(name, stored)
             rows += len(stored)
         if rows:
             await call(name, Collection.flush)
-        await self._wait_for(name, rows)
+        await self._wait_for(name, rows - len(refused))
         is_small = rows <= _FEW_ROWS
         if not is_small:
             await asyncio.sleep(self._pace.margin_s)
@@ -243,6 +243,7 @@ class Projector:
                 sequence=place.sequence,
                 mark=place.mark,
                 settled=0 if is_small else place.sequence,
+                refused=tuple(refused[-_MOST_REFUSED:]),
             )
             self._begin_at(changed)
             return changed
@@ -282,16 +283,15 @@ class Projector:
                     for each in newest.values()
                     if each.entry is not None and check.accepts(each.entry) and each.entry.embedding
                 ]
-                await self._insert(record.collection, rows)
+                refused = await self._insert(record.collection, rows)
+                if refused:  # told before the place is, or nobody would keep them
+                    await self._lease.change(partial(_refusing, refused))
                 self._place = entries[-1].sequence, entries[-1].mark
                 self._written.append((time.monotonic(), entries[-1].sequence))
 
-    async def _insert(self, name: str, rows: Sequence[Upsert]) -> None:
-        for some in _parts(rows):
-            await self._base.connection.call(
-                name, lambda c, some=some: c.insert(some, self._established)
-            )
-            self._unflushed += len(some)
+    async def _insert(self, name: str, rows: Sequence[Upsert]) -> list[int]:
+        self._unflushed += len(rows)
+        return await inserted(self._base.connection, name, rows, self._established)
 
     async def _tend(self) -> None:
         """Delete garbage, seal what was written, compare it with the index, drop old ones."""
@@ -330,6 +330,10 @@ class _NotKept(Exception):
     """The log has entries without this model's vectors."""
 
 
+def _refusing(versions: Sequence[int], record: Projection) -> Projection:
+    return replace(record, refused=(*record.refused, *versions)[-_MOST_REFUSED:])
+
+
 async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
     """Run until one of them fails; the others are cancelled then."""
     tasks = [asyncio.create_task(each) for each in coroutines]
@@ -341,20 +345,6 @@ async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def _parts(rows: Sequence[Upsert]) -> Iterator[Sequence[Upsert]]:
-    """Rows in insertions that Milvus takes; tokens are longer than the facets that they tell."""
-    part, size = list[Upsert](), 0
-    for row in rows:
-        bytes_of_row = len(row.embedding) + 4 * len(row.facets)
-        if part and (len(part) == _AT_ONCE or size + bytes_of_row > _BYTES_AT_ONCE):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += bytes_of_row
-    if part:
-        yield part
 
 
 def new_name(model_version: str) -> str:

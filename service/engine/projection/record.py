@@ -23,6 +23,7 @@ class Projection:
         building: the name of one that is being built; empty for none.
         retired: names that do not serve any more and are to be dropped.
         beats: signs of life of the owner.
+        refused: versions that Milvus did not take, the latest thousand.
     """
 
     owner: str = ""
@@ -35,6 +36,7 @@ class Projection:
     building: str = ""
     retired: tuple[str, ...] = ()
     beats: int = 0
+    refused: tuple[int, ...] = ()
 
 
 _FORM = TypeAdapter(Projection)

@@ -67,7 +67,7 @@ class CollectionWatch:
         if trouble is None:
             if not self._writes():
                 self._base.take_garbage(record.settled)
-            await self._base.serve(Served(record.collection, record.settled))
+            await self._base.serve(_served(record))
             trouble = await self._probe(record)
         if trouble != self._base.trouble and trouble is not None:
             _log.warning("questions can't be answered: %s", trouble)
@@ -103,3 +103,7 @@ class CollectionWatch:
             return f"Milvus collection {served}: {problem}; it is built anew"
         self._probed = served, time.monotonic()
         return None
+
+
+def _served(record: Projection) -> Served:
+    return Served(record.collection, record.settled, frozenset(record.refused))

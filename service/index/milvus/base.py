@@ -18,10 +18,13 @@ class Served(NamedTuple):
         collection: its name.
         settled: the collection shows every version up to this one, and hides what was deleted
             before it was built; whatever is newer is in the overlay.
+        refused: versions that Milvus did not take: they are in the overlay as long as they are
+            newest.
     """
 
     collection: str
     settled: int
+    refused: frozenset[int] = frozenset()
 
 
 class VectorSource(Protocol):

@@ -141,29 +141,33 @@ class MilvusIndex:
             or mine.served.collection != served.collection
             or served.settled < mine.served.settled
         ):
-            overlay = await self._filled(served.settled)
+            overlay = await self._filled(served)
             self._attached = None if overlay is None else _Attached(served, overlay)
         else:
-            await self._trim(served.settled, mine)
+            await self._trim(served, mine)
 
-    async def _trim(self, settled: int, mine: _Attached) -> None:
+    async def _trim(self, served: Served, mine: _Attached) -> None:
         """Let settled versions leave the overlay, some at a time."""
-        at = mine.served.settled
+        mine.overlay.keep(served.refused)
+        at, settled = mine.served.settled, served.settled
         while at < settled and self._attached is not None:
             at = min(at + _VERSIONS_PER_TURN, settled) if mine.overlay.versions else settled
             # Before rows go: whoever merges meanwhile does it again.
-            self._attached = _Attached(mine.served._replace(settled=at), mine.overlay)
+            self._attached = _Attached(served._replace(settled=at), mine.overlay)
             mine.overlay.trim(at)
             await asyncio.sleep(0)
 
-    async def _filled(self, settled: int) -> Overlay | None:
-        """An overlay with every version above `settled`; None where there is no room for them."""
-        lacking = self._directory.versions(settled)
-        if len(lacking) > self._base.bounds.most_rows // 2:
-            return None
-        overlay = self._coming = Overlay(self._base.shape.dim, self._established, settled)
+    async def _filled(self, served: Served) -> Overlay | None:
+        """An overlay with every version that Milvus lacks; None where there is no room for them."""
+        overlay = Overlay(self._base.shape.dim, self._established, served.settled)
+        overlay.keep(served.refused)
+        self._coming = overlay  # what is written from here on is none of those that are listed
         try:
-            ids = [*self._directory.ids_of(lacking.tolist()).values()]
+            lacking = await asyncio.to_thread(self._directory.versions, served.settled)
+            if len(lacking) > self._base.bounds.most_rows // 2:
+                return None
+            missing = served.refused.union(lacking.tolist())
+            ids = [*(await asyncio.to_thread(self._directory.ids_of, missing)).values()]
             for start in range(0, len(ids), _READ_AT_ONCE):
                 some = ids[start : start + _READ_AT_ONCE]
                 for entry in await self._base.source.entries(some):
