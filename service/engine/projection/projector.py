@@ -205,6 +205,7 @@ class Projector:
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
+        self._base.forget_superseded()
         name = new_name(self._model.version)
         _log.warning("building Milvus collection %s: %s", name, why)
         call, before = self._base.connection.call, self._lease.record
@@ -246,6 +247,7 @@ class Projector:
                 refused=tuple(refused[-_MOST_REFUSED:]),
             )
             self._begin_at(changed)
+            self._base.forget_superseded()
             return changed
 
         await self._lease.change(serve)

@@ -36,6 +36,7 @@ class CollectionWatch:
         self._base = base
         self._follower = follower
         self._writes = writes
+        self._history: tuple[str, str] | None = None
         self._probed: tuple[str, float] = "", 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -63,6 +64,9 @@ class CollectionWatch:
 
     async def _look(self) -> None:
         _, record = await self._records.get()
+        if self._history != (record.collection, record.epoch):
+            self._history = record.collection, record.epoch
+            self._base.forget_superseded()
         trouble = self._lacks(record)
         if trouble is None:
             if not self._writes():

@@ -120,6 +120,10 @@ class MilvusBase:
         if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
             self._superseded[version] = by
 
+    def forget_superseded(self) -> None:
+        """Another collection or history begins, which may use versions of the one before again."""
+        self._superseded.clear()
+
     def take_garbage(self, settled: int) -> list[int]:
         """Versions that were replaced by settled ones, each handed out once."""
         found = [version for version, by in self._superseded.items() if by <= settled]

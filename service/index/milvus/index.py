@@ -116,11 +116,13 @@ class MilvusIndex:
     async def apply(self, changes: Sequence[Change]) -> None:
         """Take in changes in order, on the event loop; see `VectorIndex.apply`."""
         for done, change in enumerate(changes, start=1):
-            before = self._directory.apply(change)
-            if before is not None:
+            before = self._directory.version(change.streamer_id)
+            if change.version > before and (before or isinstance(change, Upsert)):
+                # The overlay first: a merge in another thread finds one version at least.
+                self._keep(change)
                 if before:
                     self._base.note_superseded(before, change.version)
-                self._keep(change)
+            self._directory.apply(change)
             if done % _CHANGES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
