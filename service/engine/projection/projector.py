@@ -312,7 +312,8 @@ class Projector:
             if self._unflushed >= _FLUSH_ROWS:
                 self._unflushed = 0
                 await call(name, Collection.flush)
-            if time.monotonic() >= audit_at:
+            if self._base.is_audit_due or time.monotonic() >= audit_at:
+                self._base.is_audit_due = False
                 audit_at = time.monotonic() + self._pace.audit_s
                 await audited(
                     self._base, name, self._follower, self._lease.record, self._established

@@ -54,11 +54,13 @@ class Bounds:
     Attributes:
         most_rows: more than so many newer versions are not kept; then nothing is answered.
         floor: one that finds a smaller share of the nearest is asked exactly.
+        fresh_s: what Milvus found lacks nothing that has settled, if it was asked so lately.
         name: the setting of `most_rows`, for people.
     """
 
     most_rows: int
     floor: float = 0.95
+    fresh_s: float = 10.0
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
 
 
@@ -70,6 +72,7 @@ class MilvusBase:
         shape: of the model's collections.
         bounds: when the collection is not enough.
         trouble: why questions can't be answered, for people; None while they can.
+        is_audit_due: whether an answer lacked someone: who writes the collection compares it.
     """
 
     def __init__(self, connection: Connection, shape: Shape, bounds: Bounds) -> None:
@@ -81,6 +84,7 @@ class MilvusBase:
         self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
         self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
         self._superseded: dict[int, int] = {}
+        self.is_audit_due = False
 
     @property
     def source(self) -> VectorSource:

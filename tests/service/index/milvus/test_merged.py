@@ -1,12 +1,17 @@
 """What is answered while the collection is late or short, or a write comes in between."""
 
 import asyncio
+import time
 
+import numpy as np
 import pytest
 
+from service.errors import IndexUnavailable, InvalidRequest
 from service.index.base import Change
+from service.index.milvus import merging
 from service.index.milvus.directory import Directory
-from tests.service.index.milvus.without_server import Alone
+from service.index.query import Query, ScoringSpec
+from tests.service.index.milvus.without_server import DIM, Alone
 
 
 def test_a_newer_version_is_in_the_overlay_before_the_directory_knows_it(
@@ -38,3 +43,50 @@ def test_versions_that_come_again_after_a_restore_are_no_garbage() -> None:
     assert alone.base.take_garbage(10) == []
     alone.base.note_superseded(6, by=7)
     assert alone.base.take_garbage(10) == [6]
+
+
+def test_an_answer_that_lacks_someone_is_none() -> None:
+    async def ask() -> None:
+        alone = Alone()
+        rows = [alone.write(f"s{i}") for i in range(5)]
+        alone.memory.insert(rows[1:], ())
+        await alone.serve(5)
+        assert len(await alone.found(4)) == 4  # nobody can tell by their number
+        with pytest.raises(IndexUnavailable, match="fewer than the 5 streamers"):
+            await alone.found(5, exact=True)
+        assert alone.base.is_audit_due
+        alone.memory.insert(rows[:1], ())
+        assert len(await alone.found(5, exact=True)) == 5
+
+    asyncio.run(ask())
+
+
+def test_what_was_found_long_before_it_is_merged_is_asked_again() -> None:
+    async def ask() -> None:
+        alone = Alone(fresh_s=0.05)
+        alone.memory.insert([alone.write("s0")], ())
+        await alone.serve(1)
+        waits = [0.1, 0.0]
+        alone.memory.during = lambda: time.sleep(waits.pop(0))
+        assert await alone.found() == {"s0"}
+        first, second = alone.memory.asked
+        assert first == second
+
+    asyncio.run(ask())
+
+
+def test_hits_of_many_seeds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(merging, "MOST_BYTES", 1 << 20)
+
+    async def ask() -> None:
+        alone = Alone()
+        rows = [alone.write(f"s{i}") for i in range(200)]
+        alone.memory.insert(rows, ())
+        await alone.serve(200)
+        seeds = np.tile(np.eye(1, DIM, dtype=np.float32), (20, 1))
+        many = Query(ScoringSpec(seeds, [1.0] * 20, "best_score"), 10, min_score=-2)
+        with pytest.raises(InvalidRequest, match="fewer than 20 seeds"):
+            await alone.index.search(many)
+        assert max(asked.limit for asked in alone.memory.asked) == 102
+
+    asyncio.run(ask())
