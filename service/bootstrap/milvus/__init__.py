@@ -100,7 +100,9 @@ class MilvusParts:
             secrets.token_hex(8),
             Pace(known.lease_s, known.margin_s, known.audit_s),
         )
-        watch = CollectionWatch(records, self.base, follower, lambda: projector.writes)
+        watch = CollectionWatch(
+            records, self.base, follower, lambda: projector.writes, known.margin_s
+        )
         for part in (projector, watch):
             part.start()
             stack.push_async_callback(part.stop)

@@ -42,6 +42,7 @@ _FEW_ROWS = 5000
 """With fewer rows a new collection serves at once: they are in the overlay until they settle."""
 _COUNT_S = 120.0
 _MOST_REFUSED = 1000
+_MOST_PAUSE_S = 300.0
 _RETIRE_S = 60.0
 """Questions that were asked of a collection before another one served have ended by then."""
 
@@ -97,7 +98,9 @@ class Projector:
         self._written: deque[tuple[float, int]] = deque()  # times and places, not settled yet
         self._place = 0, ""  # sequence and mark up to which the log is written
         self._unflushed = 0
-        self._rebuild: str | None = None
+        self._rebuild: tuple[str, str] | None = None  # a collection, and why it serves no more
+        self._builds = 0  # one after the other, none of which went on for long
+        self._not_before = 0.0
         self._failure: str | None = None
         self._task: asyncio.Task[None] | None = None
         self.writes = False
@@ -115,14 +118,15 @@ class Projector:
     async def _run(self) -> None:
         while True:
             try:
-                if await self._is_kept() and await self._lease.claim():
+                is_time = time.monotonic() >= self._not_before
+                if is_time and await self._is_kept() and await self._lease.claim():
                     await self._lead()
             except RevisionConflict:
                 _log.info("another process writes the collection")
             except _NotKept:
                 _log.info("model %s is kept no more", self._model.version)
             except (CollectionLost, LogGap) as error:
-                self._rebuild = str(error)
+                self._rebuild = self._lease.record.collection, str(error)
             except Unavailable as error:
                 if error.detail != self._failure:
                     _log.warning("the collection can't be written: %s", error)
@@ -146,12 +150,25 @@ class Projector:
         try:
             await _all(self._beat(), self._write())
         except asyncio.CancelledError:
-            with contextlib.suppress(ServiceError, RevisionConflict, TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._lease.release()
+            await self._release()
+            raise
+        except (RevisionConflict, _NotKept):
+            raise
+        except Exception as error:
+            # Another process may reach Milvus, so it has its turn; and a build that failed is not
+            # tried again and again.
+            is_lost = isinstance(error, CollectionLost)
+            if self._builds or (isinstance(error, IndexUnavailable) and not is_lost):
+                self._not_before = time.monotonic() + pause_s(self._pace.lease_s, self._builds)
+                await self._release()
             raise
         finally:
             self.writes = False
+
+    async def _release(self) -> None:
+        with contextlib.suppress(ServiceError, RevisionConflict, TimeoutError):
+            async with asyncio.timeout(1):
+                await self._lease.release()
 
     def _begin_at(self, record: Projection) -> None:
         self._place = record.sequence, record.mark
@@ -191,8 +208,8 @@ class Projector:
     async def _why_anew(self) -> str | None:
         """Why there must be another collection; None where the one that serves goes on."""
         record, head = self._lease.record, await self._store.position()
-        if self._rebuild is not None:
-            return self._rebuild
+        if self._rebuild is not None and self._rebuild[0] == record.collection:
+            return self._rebuild[1]
         if not record.collection:
             return "there is none yet"
         if record.epoch != head.epoch:
@@ -209,11 +226,11 @@ class Projector:
         name = new_name(self._model.version)
         _log.warning("building Milvus collection %s: %s", name, why)
         call, before = self._base.connection.call, self._lease.record
-        left = (before.building,) if before.building else ()
-        await self._lease.change(
-            lambda record: replace(record, building=name, retired=(*before.retired, *left))
-        )
+        if before.building:  # it never served, and there is no room for one of each attempt
+            await call(before.building, Collection.drop)
+        await self._lease.change(lambda record: replace(record, building=name))
         number = await call(name, Collection.create)
+        self._builds += 1
         place, rows, refused = await self._store.position(), 0, list[int]()
         check = RecordCheck(self._model)
         async for entries in self._store.scan():
@@ -267,6 +284,7 @@ class Projector:
         """Delete what was written behind the place that was told: it comes again."""
         name, call = self._lease.record.collection, self._base.connection.call
         while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
+            await self._lease.confirm()
             await call(name, lambda c, late=late: c.delete(late))
             await asyncio.sleep(0.1)
 
@@ -306,8 +324,10 @@ class Projector:
             problem = await call(name, lambda c, number=number: c.problem(number))
             if problem is not None:
                 raise CollectionLost(problem)
+            self._builds = 0
             garbage = self._base.take_garbage(self._lease.record.settled)
             if garbage:
+                await self._lease.confirm()
                 await call(name, lambda c, garbage=garbage: c.delete(garbage))
             if self._unflushed >= _FLUSH_ROWS:
                 self._unflushed = 0
@@ -315,10 +335,9 @@ class Projector:
             if self._base.is_audit_due or time.monotonic() >= audit_at:
                 self._base.is_audit_due = False
                 audit_at = time.monotonic() + self._pace.audit_s
-                await audited(
-                    self._base, name, self._follower, self._lease.record, self._established
-                )
+                await audited(self._base, name, self._follower, self._lease, self._established)
             if retired and time.monotonic() >= since + _RETIRE_S:
+                await self._lease.confirm()
                 for old in retired:
                     await call(old, Collection.drop)
                 dropped, retired = set(retired), ()
@@ -348,6 +367,11 @@ async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def pause_s(lease_s: float, builds: int) -> float:
+    """How long to leave the lease to others: longer than it lasts, twice as long at each build."""
+    return max(1.5 * lease_s, min(lease_s * 2**builds, _MOST_PAUSE_S))
 
 
 def new_name(model_version: str) -> str:

@@ -135,7 +135,7 @@ class Collection:
         dim = int(fields[EMBEDDING]["params"]["dim"])
         if dim != self._shape.dim:
             return f"its vectors have {dim} numbers, the model's {self._shape.dim}"
-        if not self._client.list_indexes(self._name, EMBEDDING):
+        if not self._client.list_indexes(self._name, EMBEDDING, timeout=self._timeout_s):
             return "its index was dropped"
         state = self._client.get_load_state(self._name, timeout=self._timeout_s)["state"]
         return None if state == LoadState.Loaded else "it was released from memory"
