@@ -75,7 +75,7 @@ class MilvusParts:
         connection = Connection(uri.get_secret_value(), secret, shape, known.timeout_s)
         stack.callback(connection.close)
         bounds = Bounds(known.overlay_rows, settings.index.floor, known.margin_s - _GRACE_S)
-        base = MilvusBase(connection, shape, bounds)
+        base = MilvusBase(connection, shape, bounds, established)
         return cls(base, established)
 
     def index(self, work: Work, folder: Path | None) -> MilvusIndex:
@@ -106,6 +106,15 @@ class MilvusParts:
         for part in (projector, watch):
             part.start()
             stack.push_async_callback(part.stop)
+
+    def trouble(self, follower: Follower) -> str | None:
+        """Why questions can't be answered, for people; None while they can."""
+        complete = follower.complete
+        if complete is None:
+            return self.base.trouble
+        index, _ = complete
+        assert isinstance(index, MilvusIndex)
+        return index.trouble
 
     def index_maker(self, work: Work) -> "partial[MilvusIndex]":
         """Makes an empty index with its files in a folder."""

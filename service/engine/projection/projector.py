@@ -201,6 +201,8 @@ class Projector:
         why = await self._why_anew()
         if why is not None:
             await self._build(why)
+        elif self._lease.record.established != self._base.established:
+            await self._lease.change(lambda record: replace(record, established=""))
         await self._discard_after(self._lease.record.sequence)
         self._failure = None
         await _all(self._tend(), self._follow())
@@ -262,6 +264,7 @@ class Projector:
                 mark=place.mark,
                 settled=0 if is_small else place.sequence,
                 refused=tuple(refused[-_MOST_REFUSED:]),
+                established=self._base.established,
             )
             self._begin_at(changed)
             self._base.forget_superseded()

@@ -24,6 +24,8 @@ class Projection:
         retired: names that do not serve any more and are to be dropped.
         beats: signs of life of the owner.
         refused: versions that Milvus did not take, the latest thousand.
+        established: digest of the ids of established streamers by which all rows of `collection`
+            were written; empty where there were several.
     """
 
     owner: str = ""
@@ -37,6 +39,7 @@ class Projection:
     retired: tuple[str, ...] = ()
     beats: int = 0
     refused: tuple[int, ...] = ()
+    established: str = ""
 
 
 _FORM = TypeAdapter(Projection)

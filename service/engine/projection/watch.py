@@ -119,4 +119,5 @@ class CollectionWatch:
 
 
 def _served(record: Projection) -> Served:
-    return Served(record.collection, record.settled, frozenset(record.refused))
+    refused = frozenset(record.refused)
+    return Served(record.collection, record.settled, refused, record.established)

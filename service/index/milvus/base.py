@@ -1,7 +1,9 @@
 """What the indexes of one model share: the connection, and up to where Milvus has everything."""
 
+import hashlib
 import weakref
 from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Collection as Sized
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -20,11 +22,14 @@ class Served(NamedTuple):
             before it was built; whatever is newer is in the overlay.
         refused: versions that Milvus did not take: they are in the overlay as long as they are
             newest.
+        established: digest of the ids of established streamers by which all its rows were written;
+            empty where there were several.
     """
 
     collection: str
     settled: int
     refused: frozenset[int] = frozenset()
+    established: str = ""
 
 
 class VectorSource(Protocol):
@@ -63,6 +68,14 @@ class Bounds:
     fresh_s: float = 10.0
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
 
+    @property
+    def overflow(self) -> str:
+        """What is wrong once there are too many newer versions, for people."""
+        return (
+            f"more than {self.most_rows // 2} new streamers are not in Milvus yet; they will be, "
+            f"or raise {self.name}"
+        )
+
 
 class MilvusBase:
     """The collection that is served, as this process knows it. For one event loop.
@@ -71,15 +84,23 @@ class MilvusBase:
         connection: to the server.
         shape: of the model's collections.
         bounds: when the collection is not enough.
+        established: digest of the ids of established streamers.
         trouble: why questions can't be answered, for people; None while they can.
         is_audit_due: whether an answer lacked someone: who writes the collection compares it.
     """
 
-    def __init__(self, connection: Connection, shape: Shape, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        shape: Shape,
+        bounds: Bounds,
+        established: Sized[str] = (),
+    ) -> None:
         """Nothing is served yet."""
         self.connection = connection
         self.shape = shape
         self.bounds = bounds
+        self.established = digest_of(established)
         self._source: VectorSource | None = None
         self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
         self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
@@ -110,15 +131,6 @@ class MilvusBase:
         for index in list(self._indexes):
             await index.adopt(served)
 
-    def check(self) -> None:
-        """Refuse a question that can't be answered.
-
-        Raises:
-            NotReady: why.
-        """
-        if self.trouble is not None:
-            raise NotReady(self.trouble)
-
     def note_superseded(self, version: int, by: int) -> None:
         """A version is garbage once the one that replaced it is settled."""
         if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
@@ -134,3 +146,11 @@ class MilvusBase:
         for version in found:
             del self._superseded[version]
         return found
+
+
+def digest_of(established: Sized[str]) -> str:
+    """A digest of ids, in whichever order they come."""
+    digest = hashlib.sha256()
+    for name in sorted(established):
+        digest.update(name.encode(errors="surrogatepass") + b"\n")
+    return digest.hexdigest()

@@ -150,6 +150,8 @@ class MilvusIndex:
         """Let settled versions leave the overlay, some at a time."""
         mine.overlay.keep(served.refused)
         at, settled = mine.served.settled, served.settled
+        if mine.served != served._replace(settled=at):
+            self._attached = _Attached(served._replace(settled=at), mine.overlay)
         while at < settled and self._attached is not None:
             at = min(at + _VERSIONS_PER_TURN, settled) if mine.overlay.versions else settled
             # Before rows go: whoever merges meanwhile does it again.
@@ -178,19 +180,17 @@ class MilvusIndex:
         return overlay
 
     @property
-    def may_answer(self) -> bool:
-        """Whether it has a collection to ask, which answers."""
-        return self._attached is not None and self._base.trouble is None
+    def trouble(self) -> str | None:
+        """Why it can't answer, for people; None while it can."""
+        if self._base.trouble is not None or self._attached is not None:
+            return self._base.trouble
+        return self._base.bounds.overflow
 
     def _asked(self) -> _Attached:
-        self._base.check()
-        if self._attached is None:
-            bounds = self._base.bounds
-            raise NotReady(
-                f"more than {bounds.most_rows // 2} new streamers are not in Milvus yet; they will "
-                f"be, or raise {bounds.name}"
-            )
-        return self._attached
+        attached = self._attached
+        if self._base.trouble is not None or attached is None:
+            raise NotReady(self._base.trouble or self._base.bounds.overflow)
+        return attached
 
     def versions(self) -> NDArray[np.int64]:
         """The newest version of each streamer that has a vector, ascending; for any thread."""
@@ -266,12 +266,14 @@ class MilvusIndex:
     async def _answer(self, query: Query, k: int | None) -> Part:
         probes = probes_of(query)
         exact = not query.is_plain or self._monitor.refused is not None
-        wanted = expression(query.filter, established_only=query.established_only)
         most = min(MOST_HITS, most_hits(probes))
         limit = min((k or MOST_HITS // _DEEPER) + _SPARE + len(query.exclude), most)
         left_out, was_short = set[int](), False
         for _ in range(_MOST_ROUNDS):
-            collection = self._asked().served.collection
+            collection, *_, established = self._asked().served
+            # Rows tell who was established when they were written; the directory knows it.
+            are_told = query.established_only and established == self._base.established
+            wanted = expression(query.filter, established_only=are_told)
             filtered = without(wanted, left_out) if left_out else wanted
             asked = Asked(collection, limit, filtered, exact, probes.is_mixed)
             began = time.monotonic()
@@ -371,11 +373,11 @@ class MilvusIndex:
 
     def is_due(self) -> bool:
         """Whether it has no collection that answers: `rebuild` waits for one."""
-        return not self.may_answer
+        return self.trouble is not None
 
     def rebuild(self, is_stopped: Callable[[], bool]) -> None:
         """Wait until it may answer: the projector builds the collection; see `Maintained`."""
-        while not self.may_answer and not is_stopped():
+        while self.trouble is not None and not is_stopped():
             time.sleep(0.05)
 
     def check_recall(self) -> None:

@@ -6,9 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from service.errors import IndexUnavailable, InvalidRequest
+from service.errors import IndexUnavailable, InvalidRequest, NotReady
 from service.index.base import Change
 from service.index.milvus import merging
+from service.index.milvus.base import digest_of
 from service.index.milvus.directory import Directory
 from service.index.query import Query, ScoringSpec
 from tests.service.index.milvus.without_server import DIM, Alone
@@ -90,3 +91,33 @@ def test_hits_of_many_seeds_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None
         assert max(asked.limit for asked in alone.memory.asked) == 102
 
     asyncio.run(ask())
+
+
+def test_rows_tell_who_is_established_only_if_all_were_written_by_the_same_list() -> None:
+    async def ask() -> None:
+        alone = Alone(established={"s1", "s3"})
+        alone.memory.insert([alone.write(f"s{i}") for i in range(5)], ())
+        for digest in (alone.base.established, digest_of({"s1", "s2"}), ""):
+            await alone.serve(5, established=digest)
+            assert await alone.found(2, established_only=True) == {"s1", "s3"}
+        told = [asked.expression != "" for asked in alone.memory.asked]
+        assert told == [True, False, False]
+        assert digest_of(["s3", "s1"]) == alone.base.established
+
+    asyncio.run(ask())
+
+
+def test_an_index_with_too_much_that_is_new_is_trouble() -> None:
+    async def write() -> None:
+        alone = Alone()
+        assert "not known yet" in (alone.index.trouble or "")
+        await alone.serve(0)
+        for i in range(1000):
+            alone.write(f"s{i}")
+        assert alone.index.trouble is None
+        alone.write("s1000")
+        assert "STREAMER_MILVUS__OVERLAY_ROWS" in (alone.index.trouble or "")
+        with pytest.raises(NotReady, match="STREAMER_MILVUS__OVERLAY_ROWS"):
+            await alone.found()
+
+    asyncio.run(write())

@@ -1,6 +1,6 @@
 """A collection in memory in place of a server of Milvus, to be late, short or refusing at will."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -61,12 +61,14 @@ class Memory:
 class Alone:
     """An index on such a collection, with what the store would hold."""
 
-    def __init__(self, **bounds: Any) -> None:
+    def __init__(self, established: Collection[str] = (), **bounds: Any) -> None:
         self.memory, self.stored, self.version = Memory(), Stored(), 0
         connection: Any = self.memory
-        self.base = MilvusBase(connection, Shape("m", DIM, 16, 4), Bounds(1000, **bounds))
+        self.base = MilvusBase(
+            connection, Shape("m", DIM, 16, 4), Bounds(1000, **bounds), established
+        )
         self.base.read_from(self.stored)
-        self.index = MilvusIndex(self.base)
+        self.index = MilvusIndex(self.base, established)
 
     def write(self, name: str, **facets: Any) -> Upsert:
         self.version += 1
