@@ -71,6 +71,7 @@ class DuplicateParts:
 
         how = _LEASE_S, comparer.rules
         self.follower = GroupsFollower(
-            store, self.groups, new_evaluation, kept, ready, follower.wait_for, *how
+            *(store, self.groups, new_evaluation, kept, ready, follower.wait_for, *how),
+            lanes.give_way.press,
         )
         self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, *how)

@@ -20,11 +20,13 @@ class GiveWay:
 
     Attributes:
         is_asked: whether somebody waits for an answer; any thread may call it.
+        is_pressed: whether work in slices is so far behind that it gives way to nobody.
     """
 
     def __init__(self, now: Callable[[], float] = time.perf_counter) -> None:
         """Nobody asks, as far as is known; `now` tells the time in seconds."""
         self.is_asked: Callable[[], bool] = lambda: False
+        self.is_pressed = False
         self._now = now
         self._one = asyncio.Lock()
         self._due = 0.0
@@ -37,21 +39,25 @@ class GiveWay:
                 return
             await asyncio.sleep(_STEP_S)
 
-    @contextlib.asynccontextmanager
-    async def slice(self) -> AsyncGenerator[bool, None]:
-        """Hold a slice of work in a thread: while somebody asks, one at a time, after a pause.
+    def press(self, is_pressed: bool) -> None:
+        """Hear whether work in slices is far behind."""
+        self.is_pressed = is_pressed
 
-        Yields:
-            Whether somebody asks still, so that the slice should be short.
-        """
+    def ends_slices(self) -> bool:
+        """Whether a slice of work in a thread should end; any thread may call it."""
+        return not self.is_pressed and self.is_asked()
+
+    @contextlib.asynccontextmanager
+    async def slice(self) -> AsyncGenerator[None, None]:
+        """Hold a slice of work in a thread: while somebody asks, one at a time, after a pause."""
         try:
-            if not self.is_asked():
-                yield False
+            if not self.ends_slices():
+                yield
                 return
             async with self._one:
                 # No event tells of the last request that ends: each of thousands would set it.
-                while (is_asked := self.is_asked()) and self._now() < self._due:  # noqa: ASYNC110
+                while self.ends_slices() and self._now() < self._due:  # noqa: ASYNC110
                     await asyncio.sleep(_STEP_S)
-                yield is_asked
+                yield
         finally:
             self._due = self._now() + _PAUSE_S

@@ -6,6 +6,7 @@ the others, so that none starves.
 """
 
 import asyncio
+import contextlib
 import math
 import threading
 import time
@@ -31,6 +32,8 @@ SLICE_S = 0.02
 """How long heavy and bulk work keeps a thread at a time."""
 _SHORT_S = 0.004
 """How long a slice of bulk work computes that begins while somebody waits for an answer."""
+_LONG_S = 0.1
+"""A slice that waits longer for a thread would be late for ever, if it were short as well."""
 _PATIENCE_S = 0.25
 _LATEST = 0.2
 """Weight of the latest batch in the smoothed cost of an item."""
@@ -220,33 +223,35 @@ class Lanes:
         """What a generator returns; whenever it ran for `SLICE_S` others have their turn.
 
         Bulk work ends its slice as soon as somebody waits for an answer, and goes on when nobody
-        does, or in short slices with pauses between them.
+        does, or in short slices with pauses between them. One that waited long for its thread is a
+        whole slice.
 
         Raises:
             Overloaded: as `Queue.submit_all`.
             Exception: whatever it raises.
         """
 
-        def run_slice(least_s: float) -> list[Result]:
-            begin, until = time.thread_time(), time.perf_counter() + SLICE_S
+        def run_slice(submitted: float) -> list[Result]:
+            begin, now = time.thread_time(), time.perf_counter()
+            is_whole = lane is not Lane.BULK or now - submitted > _LONG_S
+            least_s = _SHORT_S if self.give_way.ends_slices() else 0.0
             try:
                 while True:
                     next(work)
-                    if time.perf_counter() >= until:
+                    if time.perf_counter() >= now + SLICE_S:
                         return []
-                    if time.thread_time() - begin >= least_s and self.give_way.is_asked():
+                    if is_whole or time.thread_time() - begin < least_s:
+                        continue
+                    if self.give_way.ends_slices():
                         return []
             except StopIteration as end:
                 return [end.value]
 
         returned: list[Result] = []
         while not returned:
-            if lane is not Lane.BULK:
-                returned = await self.run(partial(run_slice, math.inf), lane)
-                continue
-            async with self.give_way.slice() as is_asked:
-                least_s = _SHORT_S if is_asked else 0.0
-                returned = await self.run(partial(run_slice, least_s), lane)
+            slot = self.give_way.slice() if lane is Lane.BULK else contextlib.nullcontext()
+            async with slot:
+                returned = await self.run(partial(run_slice, time.perf_counter()), lane)
         return returned[0]
 
     def wait_s(self, lane: Lane) -> float:

@@ -21,9 +21,11 @@ router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
 
 
 def _is_written_out(value: str) -> str:
-    if value.lstrip("+-").replace(".", "", 1).isdigit():
-        raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
-    return value
+    try:
+        float(value)
+    except ValueError:
+        return value
+    raise ValueError("must be a time such as 2030-01-31T12:00:00Z")
 
 
 Moment = Annotated[datetime, BeforeValidator(_is_written_out)]

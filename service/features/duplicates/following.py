@@ -22,6 +22,9 @@ _RETRY_S = 1.0
 _NEWS_S = 1.0
 """How often it is looked for judgements that another process took."""
 _SHOWN_MS = 5000
+_FAR_BEHIND = 2000
+"""Writes that are not evaluated yet, from which on the work gives way to nobody: a log keeps some
+20,000 of them, and who falls further behind has to compare everybody anew."""
 
 
 class GroupsFollower:
@@ -42,6 +45,7 @@ class GroupsFollower:
         shown: Callable[[int, int], Awaitable[None]],
         lease_s: float,
         rules: str,
+        press: Callable[[bool], None],
     ) -> None:
         """Nothing is done before `start`.
 
@@ -54,6 +58,7 @@ class GroupsFollower:
             shown: returns when the index has applied a sequence number, with milliseconds to wait.
             lease_s: length of the lease.
             rules: `Comparer.rules`: groups that were made by others are made anew.
+            press: is told whether it is so far behind that it can't give way to questions.
         """
         self._store = store
         self._groups = groups
@@ -63,6 +68,7 @@ class GroupsFollower:
         self._shown = shown
         self._lease_s = lease_s
         self._rules = rules
+        self._press = press
         self._owner = secrets.token_hex(8)
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -103,6 +109,7 @@ class GroupsFollower:
             except Exception:  # noqa: BLE001 - or they would silently stand still
                 _log.exception("groups of duplicates can't be kept up to date")
             finally:
+                self._press(False)
                 self.is_leading = False
                 if self.evaluation is not None:
                     self.evaluation.close()
@@ -112,6 +119,7 @@ class GroupsFollower:
 
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
         """Evaluate until something fails; `holding` raises when the lease is lost."""
+        self._press(self._has_gap)
         is_new = self._has_gap or await self._groups.position() is None
         if not is_new and (before := await self._groups.rules()) != self._rules:
             _log.info("groups of duplicates are made anew by %s, before by %s", self._rules, before)
@@ -175,6 +183,8 @@ class GroupsFollower:
                 cause = f"log {place.epoch} {place.sequence}"
                 async with evaluation.turn, _whole():
                     await evaluation.evaluate(ids, cause, place)
+                last = await self._store.position()
+                self._press(last.sequence - place.sequence > _FAR_BEHIND)
 
     async def _judge(self, evaluation: Evaluation) -> None:
         while True:

@@ -171,7 +171,7 @@ class Models:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
         asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job = await self._jobs.start(KIND, asked, once=once)
-        await self._registry.update(model_version, job_id=job.job_id, retired=False)
+        await self._registry.update(model_version, job_id=job.job_id, retired=False, live=None)
         return job
 
     async def pause(self, model_version: str) -> ShownModel:
@@ -255,7 +255,7 @@ class Models:
             raise ModelStateConflict("the model was changed by others meanwhile: look again")
         if job is not None and job.state in ("queued", "running"):
             await self._jobs.cancel(job.job_id)
-        await self._registry.update(model_version, retired=True, served=False, job_id="")
+        await self._registry.update(model_version, retired=True, served=False, job_id="", live=None)
         await self._follower.refresh()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 

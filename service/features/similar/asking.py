@@ -48,6 +48,11 @@ class SimilarQuery:
         return any(seed.vector is not None for seed in (*self.positive, *self.negative))
 
     @property
+    def has_profiles(self) -> bool:
+        """Whether a seed is a profile, which has to be read."""
+        return any(seed.profile is not None for seed in (*self.positive, *self.negative))
+
+    @property
     def is_plain(self) -> bool:
         """Whether it is for the nearest of one stored streamer, and nothing else."""
         more = self.negative or self.filter or self.explain or self.exact

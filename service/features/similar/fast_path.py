@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from model_export.contract.streamer import ID_PATTERN
-from service.errors import Overloaded, RateLimited
+from service.errors import Overloaded, RateLimited, ServiceError
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.live import LiveQuestions, body_bytes_of
 from service.features.similar.schemas import SimilarIn
@@ -156,7 +156,16 @@ async def _answer(
     similar = known.similar
     if isinstance(seed, str):
         similar = await known.live.canary_for(scope, similar) or similar
-    answer = await similar.nearest(seed, k, after_sequence)
+    try:
+        answer = await similar.nearest(seed, k, after_sequence)
+    except (Overloaded, RateLimited):
+        raise
+    except ServiceError:  # the framework's route tells it, or has the active model to ask
+        return None
+    except Exception:
+        if similar is known.similar:
+            raise
+        return None  # likewise
     if answer is None:
         return None
     if known.live.note(similar, len(answer.hits), time.perf_counter() - begin):

@@ -1,5 +1,6 @@
 """Live questions for similar streamers: by which model they are answered, and who hears of them."""
 
+import logging
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -9,6 +10,8 @@ from starlette.types import Scope
 from service.errors import Overloaded, ServiceError
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.service import Similar, SimilarAnswer
+
+_log = logging.getLogger(__name__)
 
 
 class LiveQuestions(ABC):
@@ -64,6 +67,9 @@ async def answered(
         except Overloaded:
             raise  # the threads are those of both
         except ServiceError:
+            failed = True
+        except Exception:  # noqa: BLE001 - nobody is to suffer for being in its share
+            _log.exception("the canary can't answer")
             failed = True
     if answer is None:
         answer = await ask(own)

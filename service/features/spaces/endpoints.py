@@ -221,7 +221,7 @@ async def roll_back_space(
 
 
 @router.delete(
-    "/spaces/{space:name}/generations/{generation:name}",
+    "/spaces/{space:path}/generations/{generation:handed}",  # as with PUT
     operation_id="delete_generation",
     status_code=204,
     summary="Delete a generation",

@@ -122,7 +122,8 @@ class Answers:
         empty: of these, those without a hit.
         hits: of all answers.
         failed: questions to which it had no answer.
-        times: of its answers.
+        times: of its answers to questions without profiles: a profile that was just read for one
+            model is read faster for it once more.
         hubs: of its answers.
         recall: of the answers that were compared with an exact one.
     """
@@ -135,12 +136,13 @@ class Answers:
     hubs: Hubs = field(default_factory=Hubs)
     recall: Moments = field(default_factory=Moments)
 
-    def add(self, ids: Sequence[str], ms: float) -> None:
-        """One more answer."""
+    def add(self, ids: Sequence[str], ms: float | None) -> None:
+        """One more answer, with its milliseconds where they can be compared."""
         self.answered += 1
         self.empty += not ids
         self.hits += len(ids)
-        self.times.add(ms)
+        if ms is not None:
+            self.times.add(ms)
         self.hubs.add(ids)
 
     def merge(self, other: "Answers") -> None:
@@ -265,9 +267,11 @@ class ShadowCounts:
         return {*hubs, *(name for change in self.changes for name in named_in(change))}
 
     def _keep(self, more: Sequence[Change]) -> None:
-        """Keep the largest changes, one of each question."""
-        known = {tuple(each.seeds): each for each in (*self.changes, *more)}
-        self.changes = sorted(known.values(), key=lambda c: (c.overlap, c.seeds))[:_MOST_CHANGES]
+        """Keep the largest changes, one of the same seeds."""
+        known: dict[tuple[str, ...], Change] = {}
+        for each in sorted((*self.changes, *more), key=lambda c: (c.overlap, c.seeds)):
+            known.setdefault(tuple(each.seeds), each)
+        self.changes = list(known.values())[:_MOST_CHANGES]
 
 
 def named_in(change: Change) -> set[str]:

@@ -87,8 +87,8 @@ class ShadowSideOut(Response):
     p50_ms: Annotated[
         float | None,
         Field(
-            description="Of its answers, one model asked after the other behind all other work; "
-            "at most 19 % too high."
+            description="Of its answers to questions without profiles, one model asked after the "
+            "other behind all other work; at most 19 % too high."
         ),
     ]
     p99_ms: float | None
@@ -134,7 +134,7 @@ class ShadowOut(Response):
             description="Of these, those that were not compared. unsuitable: vectors as seeds, "
             "addresses of pictures or sounds, a body of unknown size; queue_full; late; busy: "
             "others needed the threads; not_here: a replica has not the model; failed: one had no "
-            "answer."
+            "answer. Those that wait at the end of a process are in none of them."
         ),
     ]
     k: Annotated[int, Field(description="Hits of an answer that are compared.")]

@@ -53,17 +53,20 @@ class LiveService:
         """
         pointer = await self._ready(model_version)
         before = live_of(pointer, await self._registry.get(model_version))
-        run = "" if before is None else before.run
-        begins = sample > 0 and (not run or is_anew)
-        if begins:
-            run = secrets.token_hex(8)
-            compared_with = str(pointer.active)
-            await self._reports.begin(ShadowCounts(model_version, compared_with, run, time.time()))
+        begins = sample > 0 and (is_anew or before is None or not before.shadow_sample)
+        run = secrets.token_hex(8)
 
         def change(live: Live) -> Live:
-            return replace(live, shadow_sample=sample, run=run)
+            return replace(live, shadow_sample=sample, run=run if begins else live.run)
 
+        if begins:
+            await self._reports.begin(self._report_of(pointer, model_version, run))
         await self._change(model_version, pointer, change)
+        # Of two that began at once, the report may be the one's and the run the other's.
+        live = live_of(pointer, await self._registry.get(model_version))
+        report = await self._reports.get(model_version)
+        if live is not None and live.run and report is not None and report.run != live.run:
+            await self._reports.begin(self._report_of(pointer, model_version, live.run))
 
     async def canary(self, model_version: str, share: float) -> None:
         """Answer a share of the callers by a model; 0 ends that.
@@ -89,6 +92,9 @@ class LiveService:
                 f"/v1/models/{model_version}:shadow begins one"
             )
         return found
+
+    def _report_of(self, pointer: ModelPointer, model_version: str, run: str) -> ShadowCounts:
+        return ShadowCounts(model_version, str(pointer.active), run, time.time())
 
     async def _ready(self, model_version: str) -> ModelPointer:
         """The pointer, of which a model is the target that is ready."""

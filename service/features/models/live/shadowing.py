@@ -1,7 +1,6 @@
 """Asks both models what live callers have asked, once their answers are out."""
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -27,8 +26,10 @@ _MOST_BYTES = 8 << 20
 _DEADLINE_S = 10.0
 """A question that waited longer is not asked any more."""
 _FLUSH_S = 2.0
+_LAST_S = 1.0
+"""For the last counts of a process that ends."""
 _RECALL_EVERY = 10
-"""Of so many compared questions, one is asked exactly as well."""
+"""Of so many questions, one is asked exactly as well."""
 _ADDRESS = "url:"
 """Begins digests of pictures and sounds whose bytes have to be fetched."""
 
@@ -80,6 +81,7 @@ class Shadowing:
         self._counts: ShadowCounts | None = None
         self._part: _Part | None = None
         self._number = 0
+        self._asked = 0
         self._flushing = asyncio.Lock()
         self._asking = Background("shadow")
         self._telling = Background("shadow-counts")
@@ -93,8 +95,11 @@ class Shadowing:
         """Ask no more, and add what was counted to the report."""
         await self._asking.stop()
         await self._telling.stop()
-        with contextlib.suppress(ServiceError):  # the counts of some seconds are lost
-            await self.flush()
+        try:
+            async with asyncio.timeout(_LAST_S):
+                await self.flush()
+        except Exception as error:  # noqa: BLE001 - the process ends
+            _log.warning("counts of a shadow's last seconds are lost: %s", error)
 
     def take(self, live: Live, query: SimilarQuery, body_bytes: int | None) -> None:
         """Ask it later, if there is room."""
@@ -132,6 +137,11 @@ class Shadowing:
             part.counts.without(name)
         await self._reports.add(part.counts, self._replica, part.number)
         self._part = None
+        # Who was erased while it was being added, or while this index was behind, is there again.
+        report = await self._reports.get(part.counts.model_version)
+        named = sorted(report.names()) if report is not None else []
+        for name in {*named} - await self._stored_of(named):
+            await self._reports.erase(name)
 
     async def _stored_of(self, names: Sequence[str]) -> set[str]:
         stored: set[str] = set()
@@ -142,20 +152,27 @@ class Shadowing:
         return stored
 
     def _of(self, live: Live) -> ShadowCounts:
-        """Counts of a run; those of another one that are not added yet are left out."""
-        if self._counts is None or self._counts.run != live.run:
-            self._counts = ShadowCounts(live.model_version, live.compared_with, live.run, 0.0)
-        return self._counts
+        """Counts of a run; those of one that is over go nowhere."""
+        if self._counts is not None and self._counts.run == live.run:
+            return self._counts
+        counts, current = (
+            ShadowCounts(live.model_version, live.compared_with, live.run, 0.0),
+            self._current(),
+        )
+        if current is not None and current.run == live.run:
+            self._counts = counts
+        return counts
 
     async def _flush_again_and_again(self) -> None:
-        while True:
-            await asyncio.sleep(_FLUSH_S)
-            try:
-                await self.flush()
-            except ServiceError:
-                pass  # the store's health tells it
-            except Exception as error:  # noqa: BLE001 - soon it is tried again
-                _log.warning("counts of a shadow can't be added: %s", error)
+        with at_leisure():
+            while True:
+                await asyncio.sleep(_FLUSH_S)
+                try:
+                    await self.flush()
+                except ServiceError:
+                    pass  # the store's health tells it
+                except Exception as error:  # noqa: BLE001 - soon it is tried again
+                    _log.warning("counts of a shadow can't be added: %s", error)
 
     async def _ask_again_and_again(self) -> None:
         with at_leisure():
@@ -188,8 +205,8 @@ class Shadowing:
             if await self._lanes.run(lambda: _has_addresses(query), Lane.BULK):
                 self._of(live).drop("unsuitable")
                 return
-            found = await self._of_both(both, query, live)
-            recalls = await self._recalls(both, query, found, live)
+            found = await self._of_both(both, query)
+            recalls = await self._recalls(both, query, found)
         except Overloaded:
             self._of(live).drop("busy")
             return
@@ -200,7 +217,7 @@ class Shadowing:
                 side.failed += 1
             else:
                 ids.append([hit.streamer_id for hit in answer[0].hits])
-                side.add(ids[-1], answer[1])
+                side.add(ids[-1], None if query.has_profiles else answer[1])
         for side, recall in zip((counts.active, counts.shadow), recalls, strict=True):
             if recall is not None:
                 side.recall.add(recall)
@@ -212,7 +229,7 @@ class Shadowing:
             counts.drop("failed")
 
     async def _of_both(
-        self, both: Both, query: SimilarQuery, live: Live
+        self, both: Both, query: SimilarQuery
     ) -> list[tuple[SimilarAnswer, float] | None]:
         """Answers of the active model and of its shadow, with their milliseconds; None: it failed.
 
@@ -220,7 +237,8 @@ class Shadowing:
         """
         found: dict[int, tuple[SimilarAnswer, float] | None] = {}
         models = (both.active, both.target)
-        order = (0, 1) if self._of(live).sampled % 2 else (1, 0)
+        self._asked += 1
+        order = (0, 1) if self._asked % 2 else (1, 0)
         for place in order:
             began = time.perf_counter()
             answer = await _answer(models[place], query)
@@ -233,10 +251,9 @@ class Shadowing:
         both: Both,
         query: SimilarQuery,
         found: Sequence[tuple[SimilarAnswer, float] | None],
-        live: Live,
     ) -> list[float | None]:
         """Shares of the exact hits that were found, of some questions."""
-        if self._of(live).compared % _RECALL_EVERY:
+        if self._asked % _RECALL_EVERY:
             return [None, None]
         recalls: list[float | None] = []
         for model, answer in zip((both.active, both.target), found, strict=True):
@@ -263,6 +280,9 @@ async def _answer(model: OpenModel, query: SimilarQuery) -> SimilarAnswer | None
     except Overloaded:
         raise
     except ServiceError:
+        return None
+    except Exception:  # noqa: BLE001 - a model that is broken is what a shadow is to find
+        _log.exception("model %s can't answer a shadowed question", model.model_version)
         return None
 
 

@@ -299,6 +299,9 @@ def test_it_is_filtered(audited: TestClient) -> None:
     assert min(e["at"] for e in later) >= middle > max(e["at"] for e in earlier)
     answer = audited.get("/v1/audit", params={"from": "2030-01-01T00:00:00"})
     assert "needs an offset" in answer.json()["detail"]
+    for number in ("1796000000", "1e-9", "-1.5"):
+        answer = audited.get("/v1/audit", params={"to": number})
+        assert "must be a time such as" in answer.json()["detail"]
 
 
 def test_an_export_has_the_lines_of_the_files(audited: TestClient, folder: Path) -> None:

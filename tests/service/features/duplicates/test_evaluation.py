@@ -215,6 +215,8 @@ async def test_who_lost_the_lease_writes_nothing(corpora: Corpora) -> None:
 async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) -> None:
     """As those of another folding are."""
 
+    pressed: list[bool] = []
+
     async def followed(threshold: float) -> list[bool]:
         """Who follows the log by a threshold: whether all were compared when it began."""
         compared: list[bool] = []
@@ -234,7 +236,7 @@ async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) 
         kept = KeptCorpus()
         follower = GroupsFollower(
             *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
-            *(kept, ready, shown, 60, comparer.rules),
+            *(kept, ready, shown, 60, comparer.rules, pressed.append),
         )
         follower.start()
         async with asyncio.timeout(60):
@@ -257,3 +259,4 @@ async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) 
     assert await followed(THRESHOLD) == [True]
     assert await corpora.partition() == wide
     assert await corpora.store.position() == before  # nobody was written
+    assert not any(pressed)

@@ -345,13 +345,12 @@ def test_names_that_are_none(serving: TestClient, handed: HandOver, name: str) -
     assert found["errors"][0]["parameter"] == "generation"
     found = problem(send(serving, "g1", handed.npz(), space=name), 422, "invalid_request")
     assert found["errors"][0]["parameter"] == "space"
+    assert problem(serving.delete(f"/v1/spaces/als/generations/{name}"), 422, "invalid_request")
 
 
 def test_a_hand_over_of_another_kind(serving: TestClient) -> None:
-    detail = problem(send(serving, "g1", b"{}", "application/json"), 415, "unsupported_media_type")[
-        "detail"
-    ]
-    assert NPZ in detail
+    answer = send(serving, "g1", b"{}", "application/json")
+    assert NPZ in problem(answer, 415, "unsupported_media_type")["detail"]
     assert problem(send(serving, "g1", b"", "text/csv"), 415, "unsupported_media_type")
 
 

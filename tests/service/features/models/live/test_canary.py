@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.errors import NotReady
 from service.features.models.following import ModelFollower
 from service.features.models.live.routing import place_of
 from service.http.auth.callers import KEYLESS, Caller
@@ -166,6 +167,19 @@ def test_what_the_canary_lacks_the_active_model_answers(
     follow = {"after_sequence": deleted}
     answer = client.get(f"/v1/streamers/{SEED}/similar", params=follow)
     assert answer.json()["model_version"] == BAD
+    # Whatever goes wrong with it.
+    canary = next(each.similar for each in models if each.model_version == BAD)
+    for error in (NotReady("it has no index"), RuntimeError("it is broken")):
+        before = gave_way(client, "error")
+
+        async def fails(*_: Any, error: Exception = error) -> None:
+            raise error
+
+        with monkeypatch.context() as patched:
+            for name in ("nearest", "search"):
+                patched.setattr(canary, name, fails)
+            assert asked(client, SEED)["model_version"] == FIRST
+        assert gave_way(client, "error") == before + 1
     # A wrong question is wrong for both, and nobody gave way.
     before = gave_way(client, "error")
     missing = client.get("/v1/streamers/nobody/similar")

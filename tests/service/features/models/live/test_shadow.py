@@ -115,6 +115,13 @@ def test_answers_do_not_change_and_what_has_no_room_is_dropped(
     shadowed(client, GOOD, sample=0)
     asked(client, SEEDS[0])
     assert report(client, GOOD, 2)["sampled"] == 2
+    # Another share goes on with a report, and one that was ended begins anew.
+    shadowed(client, GOOD, sample=0.5)
+    assert report(client, GOOD, 0)["sampled"] == 0
+    shadowed(client, GOOD, sample=1)
+    asked(client, SEEDS[0])
+    shadowed(client, GOOD, sample=0.5)
+    assert report(client, GOOD, 1)["sampled"] == 1
 
 
 def test_who_is_erased_is_in_no_report(client: TestClient) -> None:

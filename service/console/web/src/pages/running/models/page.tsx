@@ -92,8 +92,7 @@ function Row({ model, begin }: { model: Model; begin: (change: Change, model: Mo
   const indexed = replicas.filter((replica) => replica.is_indexed).length;
   const isReady = READY.has(model.state);
   const report = new URLSearchParams({ tab: "models", shadow: model.model_version });
-  const changes: Change[] = isReady ? ["shadow", "canary", "promote"] : [];
-  if (isReady && model.state === "ready") changes.push("rollback");
+  const changes: Change[] = isReady ? ["shadow", "canary", "promote", "rollback"] : [];
   return (
     <tr>
       <th scope="row">

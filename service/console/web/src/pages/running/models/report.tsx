@@ -10,7 +10,7 @@ type Found = Schemas["ShadowOut"];
 type Side = Schemas["ShadowSideOut"];
 type Mean = Schemas["MeanOut"] | null;
 
-const EVERY_MS = 3000;
+const EVERY_MS = 10_000;
 
 export function Report({ model }: { model: string }) {
   const { value, failure, again } = useAsked(`shadow ${model}`, (signal) =>
