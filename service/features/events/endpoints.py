@@ -191,12 +191,20 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         charges.reach(_SCOPE, hits_units(limit))
         accept = request.headers.get("accept", "")
         if MEDIA_TYPE in accept:
-            watchers.check_room("read the feed page by page")
+            watchers.check_room(caller, "read the feed page by page")
             taking = _Taking(events, last_event_id or cursor, limit, wanted)
             text, _ = await taking.take()
             allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
-            return event_stream(watchers.stream(_after(text, taking), taking.pause, allowed))
-        found = await _page(events, watchers, cursor, limit, wanted, wait_s)
+            take = _after(text, taking)
+            return event_stream(watchers.stream(caller, take, taking.pause, allowed))
+        if wait_s == 0:
+            found = await events.page(cursor, limit, wanted)
+        else:
+            watchers.check_room(caller, "ask without wait_s")
+            with watchers.waiting(caller):
+                found = await events.page_within(
+                    cursor, limit, wanted, wait_s, lambda: watchers.is_over
+                )
         shown, end = [_out(event) for event, _ in found.events], _end(found)
         if NDJSON in accept:
             lines = [event.model_dump_json() for event in shown] + [end.model_dump_json()]
@@ -214,21 +222,3 @@ def _after(first: bytes, taking: _Taking) -> Take:
         return (ready.pop(), False) if ready else await taking.take()
 
     return take
-
-
-async def _page(
-    events: Events,
-    watchers: Watchers,
-    cursor: str | None,
-    limit: int,
-    wanted: Selection,
-    wait_s: float,
-) -> FoundPage:
-    if wait_s == 0:
-        return await events.page(cursor, limit, wanted)
-    watchers.check_room("ask without wait_s")
-    watchers.count += 1
-    try:
-        return await events.page_within(cursor, limit, wanted, wait_s, lambda: watchers.is_over)
-    finally:
-        watchers.count -= 1

@@ -108,9 +108,10 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         caller.require(READ, own)
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
-        watchers.check_room("ask for the job itself")
+        watchers.check_room(caller, "ask for the job itself")
         return event_stream(
             watchers.stream(
+                caller,
                 _taking(jobs, job, seen),
                 partial(asyncio.sleep, POLL_S),
                 still_allowed(request, [READ if READ in caller.scopes else own]),

@@ -5,21 +5,25 @@ never reads costs a connection, until that is closed (`STREAMER_SERVER__IDLE_TIM
 """
 
 import asyncio
+import contextlib
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections import Counter
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
 
 from fastapi import Request
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
 
 from service.errors import Overloaded, ServiceError, Unavailable
-from service.http.auth.callers import KeyRing, caller_by
+from service.http.auth.callers import KEYLESS, Caller, KeyRing, caller_by
 from service.http.lifecycle import Lifecycle
 from service.scopes import Scope
 
 HEARTBEAT_S = 10.0
 """A comment keeps connections open on which nothing happens for so long."""
 MOST_WATCHERS = 100
+MOST_OF_A_KEY = 25
+"""So that no key takes all places."""
 _RETRY_S = 1.0
 MEDIA_TYPE = "text/event-stream"
 Take = Callable[[], Awaitable[tuple[bytes, bool]]]
@@ -38,36 +42,52 @@ def event_stream(parts: AsyncGenerator[bytes, None]) -> EventStream:
 
 
 class Watchers:
-    """Counts those who wait; more than `MOST_WATCHERS` are refused.
-
-    Attributes:
-        count: of those who wait now.
-    """
+    """Counts those who wait; more than `MOST_WATCHERS`, or `MOST_OF_A_KEY`, are refused."""
 
     def __init__(self, lifecycle: Lifecycle) -> None:
         """Nobody waits yet; all end when `lifecycle` says that the process stops."""
         self._lifecycle = lifecycle
-        self.count = 0
+        self._waiting: Counter[str] = Counter()
 
     @property
     def is_over(self) -> bool:
         """Whether the process stops."""
         return self._lifecycle.is_draining
 
-    def check_room(self, instead: str) -> None:
+    def check_room(self, caller: Caller, instead: str) -> None:
         """Refuse one more than there may be.
 
         Args:
+            caller: who would wait.
             instead: what to do in place of it.
 
         Raises:
             Overloaded: so many wait already.
         """
-        if self.count >= MOST_WATCHERS:
+        if self._waiting.total() >= MOST_WATCHERS:
             raise Overloaded(f"{MOST_WATCHERS} clients wait for news already; {instead}")
+        if caller != KEYLESS and self._waiting[caller.key_id] >= MOST_OF_A_KEY:
+            raise Overloaded(
+                f"{MOST_OF_A_KEY} clients of your key wait for news already; {instead}"
+            )
+
+    @contextlib.contextmanager
+    def waiting(self, caller: Caller) -> Generator[None, None, None]:
+        """Count a caller who waits."""
+        self._waiting[caller.key_id] += 1
+        try:
+            yield
+        finally:
+            self._waiting[caller.key_id] -= 1
+            if not self._waiting[caller.key_id]:
+                del self._waiting[caller.key_id]
 
     async def stream(
-        self, take: Take, pause: Callable[[], Awaitable[object]], check: Callable[[], object]
+        self,
+        caller: Caller,
+        take: Take,
+        pause: Callable[[], Awaitable[object]],
+        check: Callable[[], object],
     ) -> AsyncGenerator[bytes, None]:
         """Whatever `take` gives, again and again.
 
@@ -75,8 +95,7 @@ class Watchers:
         `ServiceError`, as when the key was revoked. `take` and `pause` may raise that something is
         not available at the moment.
         """
-        self.count += 1
-        try:
+        with self.waiting(caller):
             spoke = time.monotonic()
             while True:
                 text, is_last = await _or_nothing(take)
@@ -96,8 +115,6 @@ class Watchers:
                     check()
                 except ServiceError:
                     return
-        finally:
-            self.count -= 1
 
 
 async def _or_nothing(take: Take) -> tuple[bytes, bool]:

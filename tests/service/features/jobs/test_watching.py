@@ -8,13 +8,14 @@ import socket
 import subprocess
 import termios
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
 
-from service.http.streams.server_sent import MOST_WATCHERS
+from service.http.streams.server_sent import MOST_OF_A_KEY, MOST_WATCHERS
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles
 from tests.service.features.transfers.waiting import ended, upload, when
@@ -87,6 +88,27 @@ def test_clients_that_never_read(serve: Serve) -> None:
     finally:
         for one in silent:
             one.close()
+
+
+def test_no_key_takes_all_places(serve: Serve) -> None:
+    service = serve(STREAMER_JOBS__AT_ONCE="0", STREAMER_API_KEY="first")
+    client = service.client
+    client.headers["Authorization"] = "Bearer first"
+    path = upload(client, MANY)
+    other = client.post("/v1/keys", json={"name": "other", "role": "admin"}).json()["key"]
+    with ExitStack() as open_streams:
+        seen = 0
+        while seen < MOST_OF_A_KEY:  # on a slow machine some are refused
+            answer = open_streams.enter_context(client.stream("GET", path + "/events"))
+            seen += answer.status_code == 200
+        wait_until(lambda: "of your key" in client.get(path + "/events").text, "it is refused")
+        headers = {"Authorization": f"Bearer {other}"}
+
+        def is_let() -> bool:
+            with client.stream("GET", path + "/events", headers=headers) as answer:
+                return next(answer.iter_lines()) == "event: job"
+
+        wait_until(is_let, "another key has a place")
 
 
 def test_watching_does_not_keep_the_service_from_stopping(serve: Serve) -> None:
