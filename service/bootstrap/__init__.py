@@ -269,7 +269,7 @@ async def _opened_graph(
             switch=shared.switch,
             operations=Operations(
                 *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
-                *(audit.trouble, lambda: milvus and milvus.base.trouble),
+                *(audit.trouble, lambda: milvus and milvus.trouble(serving.follower)),
             ),
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,

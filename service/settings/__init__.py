@@ -164,7 +164,7 @@ class Milvus(Group):
     timeout_s: Annotated[float, Field(gt=0, le=60)] = 5
     """Time for one call of Milvus. Questions that it does not answer are answered with 503."""
     margin_s: Annotated[float, Field(ge=6, le=3600)] = 20
-    """What was written to Milvus is also kept in memory for so long. More than `timeout_s` plus
+    """What was written to Milvus is also kept in memory for so long. At least `timeout_s` plus
     Milvus's `common.gracefulTime` (5 s), twice over."""
     lease_s: Annotated[float, Field(ge=1, le=600)] = 10
     """A process that writes the log to Milvus and gives no sign for so many seconds is replaced."""

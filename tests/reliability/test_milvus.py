@@ -108,7 +108,7 @@ def test_mixed_writes(replicas: Replicas, server: Server, milvus: MilvusServer) 
                     truth.ask(reader)
                     truth.ask(reader, exact=True)
 
-    during(12, first, second)  # what settles meanwhile leaves the overlay
+    during(18, first, second)  # what settles meanwhile leaves the overlay
     assert truth.complete > 0
     for paused, other in ((first, second), (second, first)):  # one of them writes to Milvus
         paused.send(signal.SIGSTOP)
@@ -140,7 +140,8 @@ def variables(milvus: MilvusServer) -> dict[str, str]:
     return {
         "STREAMER_INDEX__BACKEND": "milvus",
         "STREAMER_MILVUS_URI": milvus.uri,
-        "STREAMER_MILVUS__MARGIN_S": "10",
+        "STREAMER_MILVUS__MARGIN_S": "16",
+        "STREAMER_MILVUS__TIMEOUT_S": "3",
         "STREAMER_MILVUS__LEASE_S": "2",
     }
 

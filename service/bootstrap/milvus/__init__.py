@@ -59,9 +59,9 @@ class MilvusParts:
                 "STREAMER_INDEX__BACKEND=milvus needs STREAMER_MILVUS_URI, such as "
                 "http://milvus:19530; or take STREAMER_INDEX__BACKEND=faiss"
             )
-        if known.margin_s < known.timeout_s + _GRACE_S:
+        if known.margin_s < 2 * (known.timeout_s + _GRACE_S):
             raise StartupError(
-                f"STREAMER_MILVUS__MARGIN_S={known.margin_s:g} is less than "
+                f"STREAMER_MILVUS__MARGIN_S={known.margin_s:g} is less than twice "
                 f"STREAMER_MILVUS__TIMEOUT_S={known.timeout_s:g} and Milvus's gracefulTime of "
                 f"{_GRACE_S:g} s together: answers could lack what was just written"
             )
@@ -74,7 +74,8 @@ class MilvusParts:
         secret = token.get_secret_value() if token else ""
         connection = Connection(uri.get_secret_value(), secret, shape, known.timeout_s)
         stack.callback(connection.close)
-        base = MilvusBase(connection, shape, Bounds(known.overlay_rows, settings.index.floor))
+        bounds = Bounds(known.overlay_rows, settings.index.floor, known.margin_s - _GRACE_S)
+        base = MilvusBase(connection, shape, bounds, established)
         return cls(base, established)
 
     def index(self, work: Work, folder: Path | None) -> MilvusIndex:
@@ -99,10 +100,21 @@ class MilvusParts:
             secrets.token_hex(8),
             Pace(known.lease_s, known.margin_s, known.audit_s),
         )
-        watch = CollectionWatch(records, self.base, follower, lambda: projector.writes)
+        watch = CollectionWatch(
+            records, self.base, follower, lambda: projector.writes, known.margin_s
+        )
         for part in (projector, watch):
             part.start()
             stack.push_async_callback(part.stop)
+
+    def trouble(self, follower: Follower) -> str | None:
+        """Why questions can't be answered, for people; None while they can."""
+        complete = follower.complete
+        if complete is None:
+            return self.base.trouble
+        index, _ = complete
+        assert isinstance(index, MilvusIndex)
+        return index.trouble
 
     def index_maker(self, work: Work) -> "partial[MilvusIndex]":
         """Makes an empty index with its files in a folder."""

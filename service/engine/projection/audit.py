@@ -4,7 +4,8 @@ import asyncio
 import logging
 from collections.abc import Collection as Sized
 
-from service.engine.projection.record import Projection
+from service.engine.projection.inserting import inserted
+from service.engine.projection.lease import Lease
 from service.engine.replica.follower import Follower
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
@@ -19,7 +20,7 @@ async def audited(
     base: MilvusBase,
     name: str,
     follower: Follower,
-    record: Projection,
+    lease: Lease,
     established: Sized[str],
 ) -> tuple[int, int]:
     """Repair what the collection should show by now.
@@ -28,16 +29,17 @@ async def audited(
         base: the connection, and vectors of streamers.
         name: of the collection.
         follower: has the live index, which knows every streamer's newest version.
-        record: up to where the collection is settled.
+        lease: says up to where the collection is settled; it is confirmed before deletions.
         established: ids of established streamers.
 
     Returns:
         How many versions were missing, and how many were too many.
 
     Raises:
+        RevisionConflict: another process has the lease by now.
         IndexUnavailable, StoreUnavailable: it can't be compared.
     """
-    complete = follower.complete
+    complete, record = follower.complete, lease.record
     if complete is None or complete[1].epoch != record.epoch:
         return 0, 0
     index, place = complete
@@ -52,15 +54,17 @@ async def audited(
         found = set(await base.connection.call(name, lambda c, a=above, b=up_to: c.versions(a, b)))
         extra = found - set(ahead)
         if len(found) == MOST_HITS and extra:  # there may be more
+            await lease.confirm()
             await base.connection.call(name, lambda c, extra=extra: c.delete(sorted(extra)))
             continue
         missing |= set(ahead) - found
         garbage |= extra
         known, above = known[_AT_ONCE:], up_to
     now = await asyncio.to_thread(index.ids_of, missing | garbage)
-    missing &= now.keys()
+    missing &= now.keys() - set(record.refused)
     garbage -= now.keys()
     if garbage:
+        await lease.confirm()
         await base.connection.call(name, lambda c: c.delete(sorted(garbage)))
     if missing:
         _log.error("%d rows were missing in Milvus collection %s", len(missing), name)
@@ -68,5 +72,5 @@ async def audited(
         for start in range(0, len(lacking), _AT_ONCE // 8):
             rows = await base.source.entries(lacking[start : start + _AT_ONCE // 8])
             again: list[Upsert] = [r for r in rows if r is not None and r.version in missing]
-            await base.connection.call(name, lambda c, again=again: c.insert(again, established))
+            await inserted(base.connection, name, again, established)
     return len(missing), len(garbage)

@@ -59,6 +59,10 @@ class Lease:
             self._revision = await self._records.put(record, self._revision)
             self.record = record
 
+    async def confirm(self) -> None:
+        """Return if this process holds it; raises as `change`. For right before a deletion."""
+        await self.change(lambda record: record)
+
     async def release(self) -> None:
         """Let another process have it at once."""
         await self.change(lambda record: replace(record, owner=""))

@@ -13,11 +13,13 @@ import secrets
 import time
 from collections import deque
 from collections.abc import Collection as Sized
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from service.engine.projection.audit import audited
+from service.engine.projection.inserting import inserted
 from service.engine.projection.lease import Lease
 from service.engine.projection.record import Projection, Projections
 from service.engine.projection.source import upsert_of
@@ -33,15 +35,14 @@ from service.store.base import INCOMPLETE, LogGap, StreamerStore
 from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
-_AT_ONCE = 1000
-"""Rows of one insertion."""
-_BYTES_AT_ONCE = 8 << 20
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
 _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
 _FEW_ROWS = 5000
 """With fewer rows a new collection serves at once: they are in the overlay until they settle."""
 _COUNT_S = 120.0
+_MOST_REFUSED = 1000
+_MOST_PAUSE_S = 300.0
 _RETIRE_S = 60.0
 """Questions that were asked of a collection before another one served have ended by then."""
 
@@ -97,7 +98,9 @@ class Projector:
         self._written: deque[tuple[float, int]] = deque()  # times and places, not settled yet
         self._place = 0, ""  # sequence and mark up to which the log is written
         self._unflushed = 0
-        self._rebuild: str | None = None
+        self._rebuild: tuple[str, str] | None = None  # a collection, and why it serves no more
+        self._builds = 0  # one after the other, none of which went on for long
+        self._not_before = 0.0
         self._failure: str | None = None
         self._task: asyncio.Task[None] | None = None
         self.writes = False
@@ -115,14 +118,15 @@ class Projector:
     async def _run(self) -> None:
         while True:
             try:
-                if await self._is_kept() and await self._lease.claim():
+                is_time = time.monotonic() >= self._not_before
+                if is_time and await self._is_kept() and await self._lease.claim():
                     await self._lead()
             except RevisionConflict:
                 _log.info("another process writes the collection")
             except _NotKept:
                 _log.info("model %s is kept no more", self._model.version)
             except (CollectionLost, LogGap) as error:
-                self._rebuild = str(error)
+                self._rebuild = self._lease.record.collection, str(error)
             except Unavailable as error:
                 if error.detail != self._failure:
                     _log.warning("the collection can't be written: %s", error)
@@ -146,12 +150,25 @@ class Projector:
         try:
             await _all(self._beat(), self._write())
         except asyncio.CancelledError:
-            with contextlib.suppress(ServiceError, RevisionConflict, TimeoutError):
-                async with asyncio.timeout(1):
-                    await self._lease.release()
+            await self._release()
+            raise
+        except (RevisionConflict, _NotKept):
+            raise
+        except Exception as error:
+            # Another process may reach Milvus, so it has its turn; and a build that failed is not
+            # tried again and again.
+            is_lost = isinstance(error, CollectionLost)
+            if self._builds or (isinstance(error, IndexUnavailable) and not is_lost):
+                self._not_before = time.monotonic() + pause_s(self._pace.lease_s, self._builds)
+                await self._release()
             raise
         finally:
             self.writes = False
+
+    async def _release(self) -> None:
+        with contextlib.suppress(ServiceError, RevisionConflict, TimeoutError):
+            async with asyncio.timeout(1):
+                await self._lease.release()
 
     def _begin_at(self, record: Projection) -> None:
         self._place = record.sequence, record.mark
@@ -184,6 +201,8 @@ class Projector:
         why = await self._why_anew()
         if why is not None:
             await self._build(why)
+        elif self._lease.record.established != self._base.established:
+            await self._lease.change(lambda record: replace(record, established=""))
         await self._discard_after(self._lease.record.sequence)
         self._failure = None
         await _all(self._tend(), self._follow())
@@ -191,8 +210,8 @@ class Projector:
     async def _why_anew(self) -> str | None:
         """Why there must be another collection; None where the one that serves goes on."""
         record, head = self._lease.record, await self._store.position()
-        if self._rebuild is not None:
-            return self._rebuild
+        if self._rebuild is not None and self._rebuild[0] == record.collection:
+            return self._rebuild[1]
         if not record.collection:
             return "there is none yet"
         if record.epoch != head.epoch:
@@ -205,15 +224,16 @@ class Projector:
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
+        self._base.forget_superseded()
         name = new_name(self._model.version)
         _log.warning("building Milvus collection %s: %s", name, why)
         call, before = self._base.connection.call, self._lease.record
-        left = (before.building,) if before.building else ()
-        await self._lease.change(
-            lambda record: replace(record, building=name, retired=(*before.retired, *left))
-        )
+        if before.building:  # it never served, and there is no room for one of each attempt
+            await call(before.building, Collection.drop)
+        await self._lease.change(lambda record: replace(record, building=name))
         number = await call(name, Collection.create)
-        place, rows = await self._store.position(), 0
+        self._builds += 1
+        place, rows, refused = await self._store.position(), 0, list[int]()
         check = RecordCheck(self._model)
         async for entries in self._store.scan():
             stored = [
@@ -222,11 +242,11 @@ class Projector:
                 # The log brings what is written meanwhile.
                 if entry.version <= place.sequence and check.accepts(entry) and entry.embedding
             ]
-            await self._insert(name, stored)
+            refused += await self._insert(name, stored)
             rows += len(stored)
         if rows:
             await call(name, Collection.flush)
-        await self._wait_for(name, rows)
+        await self._wait_for(name, rows - len(refused))
         is_small = rows <= _FEW_ROWS
         if not is_small:
             await asyncio.sleep(self._pace.margin_s)
@@ -243,8 +263,11 @@ class Projector:
                 sequence=place.sequence,
                 mark=place.mark,
                 settled=0 if is_small else place.sequence,
+                refused=tuple(refused[-_MOST_REFUSED:]),
+                established=self._base.established,
             )
             self._begin_at(changed)
+            self._base.forget_superseded()
             return changed
 
         await self._lease.change(serve)
@@ -264,6 +287,7 @@ class Projector:
         """Delete what was written behind the place that was told: it comes again."""
         name, call = self._lease.record.collection, self._base.connection.call
         while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
+            await self._lease.confirm()
             await call(name, lambda c, late=late: c.delete(late))
             await asyncio.sleep(0.1)
 
@@ -282,16 +306,15 @@ class Projector:
                     for each in newest.values()
                     if each.entry is not None and check.accepts(each.entry) and each.entry.embedding
                 ]
-                await self._insert(record.collection, rows)
+                refused = await self._insert(record.collection, rows)
+                if refused:  # told before the place is, or nobody would keep them
+                    await self._lease.change(partial(_refusing, refused))
                 self._place = entries[-1].sequence, entries[-1].mark
                 self._written.append((time.monotonic(), entries[-1].sequence))
 
-    async def _insert(self, name: str, rows: Sequence[Upsert]) -> None:
-        for some in _parts(rows):
-            await self._base.connection.call(
-                name, lambda c, some=some: c.insert(some, self._established)
-            )
-            self._unflushed += len(some)
+    async def _insert(self, name: str, rows: Sequence[Upsert]) -> list[int]:
+        self._unflushed += len(rows)
+        return await inserted(self._base.connection, name, rows, self._established)
 
     async def _tend(self) -> None:
         """Delete garbage, seal what was written, compare it with the index, drop old ones."""
@@ -304,18 +327,20 @@ class Projector:
             problem = await call(name, lambda c, number=number: c.problem(number))
             if problem is not None:
                 raise CollectionLost(problem)
+            self._builds = 0
             garbage = self._base.take_garbage(self._lease.record.settled)
             if garbage:
+                await self._lease.confirm()
                 await call(name, lambda c, garbage=garbage: c.delete(garbage))
             if self._unflushed >= _FLUSH_ROWS:
                 self._unflushed = 0
                 await call(name, Collection.flush)
-            if time.monotonic() >= audit_at:
+            if self._base.is_audit_due or time.monotonic() >= audit_at:
+                self._base.is_audit_due = False
                 audit_at = time.monotonic() + self._pace.audit_s
-                await audited(
-                    self._base, name, self._follower, self._lease.record, self._established
-                )
+                await audited(self._base, name, self._follower, self._lease, self._established)
             if retired and time.monotonic() >= since + _RETIRE_S:
+                await self._lease.confirm()
                 for old in retired:
                     await call(old, Collection.drop)
                 dropped, retired = set(retired), ()
@@ -328,6 +353,10 @@ class Projector:
 
 class _NotKept(Exception):
     """The log has entries without this model's vectors."""
+
+
+def _refusing(versions: Sequence[int], record: Projection) -> Projection:
+    return replace(record, refused=(*record.refused, *versions)[-_MOST_REFUSED:])
 
 
 async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
@@ -343,18 +372,9 @@ async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def _parts(rows: Sequence[Upsert]) -> Iterator[Sequence[Upsert]]:
-    """Rows in insertions that Milvus takes; tokens are longer than the facets that they tell."""
-    part, size = list[Upsert](), 0
-    for row in rows:
-        bytes_of_row = len(row.embedding) + 4 * len(row.facets)
-        if part and (len(part) == _AT_ONCE or size + bytes_of_row > _BYTES_AT_ONCE):
-            yield part
-            part, size = [], 0
-        part.append(row)
-        size += bytes_of_row
-    if part:
-        yield part
+def pause_s(lease_s: float, builds: int) -> float:
+    """How long to leave the lease to others: longer than it lasts, twice as long at each build."""
+    return max(1.5 * lease_s, min(lease_s * 2**builds, _MOST_PAUSE_S))
 
 
 def new_name(model_version: str) -> str:

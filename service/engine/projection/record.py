@@ -23,6 +23,9 @@ class Projection:
         building: the name of one that is being built; empty for none.
         retired: names that do not serve any more and are to be dropped.
         beats: signs of life of the owner.
+        refused: versions that Milvus did not take, the latest thousand.
+        established: digest of the ids of established streamers by which all rows of `collection`
+            were written; empty where there were several.
     """
 
     owner: str = ""
@@ -35,6 +38,8 @@ class Projection:
     building: str = ""
     retired: tuple[str, ...] = ()
     beats: int = 0
+    refused: tuple[int, ...] = ()
+    established: str = ""
 
 
 _FORM = TypeAdapter(Projection)

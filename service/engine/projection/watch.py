@@ -23,6 +23,7 @@ class CollectionWatch:
         base: MilvusBase,
         follower: Follower,
         writes: Callable[[], bool],
+        margin_s: float,
     ) -> None:
         """Nothing is looked at before `start`.
 
@@ -31,11 +32,15 @@ class CollectionWatch:
             base: what is told.
             follower: the place of the live index in the log.
             writes: whether this process writes the collection, and so removes garbage from it.
+            margin_s: what was written so long ago is seen by everyone.
         """
         self._records = records
         self._base = base
         self._follower = follower
         self._writes = writes
+        self._blind_s = margin_s / 2
+        self._seen_at = time.monotonic()
+        self._history: tuple[str, str] | None = None
         self._probed: tuple[str, float] = "", 0.0
         self._task: asyncio.Task[None] | None = None
 
@@ -54,8 +59,12 @@ class CollectionWatch:
             try:
                 await self._look()
             except Unavailable as error:
-                # Without the store nothing new settles, and the overlay keeps what it has.
+                # The overlay keeps what it has, but not for ever: others may delete meanwhile.
                 _log.debug("the record of the collection can't be read: %s", error)
+                if time.monotonic() > self._seen_at + self._blind_s:
+                    self._base.trouble = (
+                        f"the record of the collection can't be read: {error.detail}"
+                    )
             except Exception as error:  # noqa: BLE001 - or answers would silently grow old
                 _log.exception("the collection can't be looked at")
                 self._base.trouble = f"the collection can't be looked at: {error!r}"
@@ -63,11 +72,15 @@ class CollectionWatch:
 
     async def _look(self) -> None:
         _, record = await self._records.get()
+        self._seen_at = time.monotonic()
+        if self._history != (record.collection, record.epoch):
+            self._history = record.collection, record.epoch
+            self._base.forget_superseded()
         trouble = self._lacks(record)
         if trouble is None:
             if not self._writes():
                 self._base.take_garbage(record.settled)
-            await self._base.serve(Served(record.collection, record.settled))
+            await self._base.serve(_served(record))
             trouble = await self._probe(record)
         if trouble != self._base.trouble and trouble is not None:
             _log.warning("questions can't be answered: %s", trouble)
@@ -103,3 +116,8 @@ class CollectionWatch:
             return f"Milvus collection {served}: {problem}; it is built anew"
         self._probed = served, time.monotonic()
         return None
+
+
+def _served(record: Projection) -> Served:
+    refused = frozenset(record.refused)
+    return Served(record.collection, record.settled, refused, record.established)

@@ -1,7 +1,9 @@
 """What the indexes of one model share: the connection, and up to where Milvus has everything."""
 
+import hashlib
 import weakref
 from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Collection as Sized
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -18,10 +20,16 @@ class Served(NamedTuple):
         collection: its name.
         settled: the collection shows every version up to this one, and hides what was deleted
             before it was built; whatever is newer is in the overlay.
+        refused: versions that Milvus did not take: they are in the overlay as long as they are
+            newest.
+        established: digest of the ids of established streamers by which all its rows were written;
+            empty where there were several.
     """
 
     collection: str
     settled: int
+    refused: frozenset[int] = frozenset()
+    established: str = ""
 
 
 class VectorSource(Protocol):
@@ -51,12 +59,22 @@ class Bounds:
     Attributes:
         most_rows: more than so many newer versions are not kept; then nothing is answered.
         floor: one that finds a smaller share of the nearest is asked exactly.
+        fresh_s: what Milvus found lacks nothing that has settled, if it was asked so lately.
         name: the setting of `most_rows`, for people.
     """
 
     most_rows: int
     floor: float = 0.95
+    fresh_s: float = 10.0
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
+
+    @property
+    def overflow(self) -> str:
+        """What is wrong once there are too many newer versions, for people."""
+        return (
+            f"more than {self.most_rows // 2} new streamers are not in Milvus yet; they will be, "
+            f"or raise {self.name}"
+        )
 
 
 class MilvusBase:
@@ -66,18 +84,28 @@ class MilvusBase:
         connection: to the server.
         shape: of the model's collections.
         bounds: when the collection is not enough.
+        established: digest of the ids of established streamers.
         trouble: why questions can't be answered, for people; None while they can.
+        is_audit_due: whether an answer lacked someone: who writes the collection compares it.
     """
 
-    def __init__(self, connection: Connection, shape: Shape, bounds: Bounds) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        shape: Shape,
+        bounds: Bounds,
+        established: Sized[str] = (),
+    ) -> None:
         """Nothing is served yet."""
         self.connection = connection
         self.shape = shape
         self.bounds = bounds
+        self.established = digest_of(established)
         self._source: VectorSource | None = None
         self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
         self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
         self._superseded: dict[int, int] = {}
+        self.is_audit_due = False
 
     @property
     def source(self) -> VectorSource:
@@ -103,19 +131,14 @@ class MilvusBase:
         for index in list(self._indexes):
             await index.adopt(served)
 
-    def check(self) -> None:
-        """Refuse a question that can't be answered.
-
-        Raises:
-            NotReady: why.
-        """
-        if self.trouble is not None:
-            raise NotReady(self.trouble)
-
     def note_superseded(self, version: int, by: int) -> None:
         """A version is garbage once the one that replaced it is settled."""
         if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
             self._superseded[version] = by
+
+    def forget_superseded(self) -> None:
+        """Another collection or history begins, which may use versions of the one before again."""
+        self._superseded.clear()
 
     def take_garbage(self, settled: int) -> list[int]:
         """Versions that were replaced by settled ones, each handed out once."""
@@ -123,3 +146,11 @@ class MilvusBase:
         for version in found:
             del self._superseded[version]
         return found
+
+
+def digest_of(established: Sized[str]) -> str:
+    """A digest of ids, in whichever order they come."""
+    digest = hashlib.sha256()
+    for name in sorted(established):
+        digest.update(name.encode(errors="surrogatepass") + b"\n")
+    return digest.hexdigest()

@@ -25,6 +25,8 @@ from service.index.milvus.tokens import (
 
 MOST_HITS = 16_384
 """Most hits of one search: a limit of Milvus."""
+ALL_LISTS = 65_536
+"""Of `nprobe`: no index of Milvus has more inverted lists, whichever setting it was built with."""
 EMBEDDING = "embedding"
 _MOST_TOKENS = 4096
 _KIND, _METRIC = "IVF_FLAT", "IP"
@@ -56,7 +58,7 @@ class Shape:
     Attributes:
         model_version: the model.
         dim: width of its embeddings.
-        lists: inverted lists of a segment's index (nlist).
+        lists: inverted lists of a segment's index (nlist) in collections that are made from now on.
         probes: lists that a plain search looks into (nprobe).
     """
 
@@ -133,7 +135,7 @@ class Collection:
         dim = int(fields[EMBEDDING]["params"]["dim"])
         if dim != self._shape.dim:
             return f"its vectors have {dim} numbers, the model's {self._shape.dim}"
-        if not self._client.list_indexes(self._name, EMBEDDING):
+        if not self._client.list_indexes(self._name, EMBEDDING, timeout=self._timeout_s):
             return "its index was dropped"
         state = self._client.get_load_state(self._name, timeout=self._timeout_s)["state"]
         return None if state == LoadState.Loaded else "it was released from memory"
@@ -199,7 +201,7 @@ class Collection:
             with_embeddings: whether those of hits are wanted.
         """
         fields = [STREAMER_ID, EMBEDDING] if with_embeddings else [STREAMER_ID]
-        probes = self._shape.lists if exact else min(self._shape.probes, self._shape.lists)
+        probes = ALL_LISTS if exact else self._shape.probes
         found = self._client.search(
             self._name,
             data=[*vectors],

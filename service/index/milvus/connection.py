@@ -16,7 +16,11 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from pymilvus import MilvusClient  # pyright: ignore[reportMissingTypeStubs]
-from pymilvus.exceptions import MilvusException  # pyright: ignore[reportMissingTypeStubs]
+from pymilvus.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
+    DataNotMatchException,
+    MilvusException,
+    ParamError,
+)
 
 from service.errors import IndexUnavailable, Overloaded
 from service.index.milvus.collection import Collection, Found, Shape
@@ -28,12 +32,18 @@ _TOGETHER = 16
 _WAITING = 1024
 _NOT_FOUND = 100
 """Code of Milvus: there is no such collection."""
+_WRONG_INPUT = range(1100, 1200)
+"""Codes of Milvus: a parameter is invalid, missing or too large."""
 _SUPPORTED = (2, 3), (3, 0)
 """Versions of Milvus: from the first on, below the second."""
 
 
 class CollectionLost(IndexUnavailable):
     """The collection is not there, or not as it was made: it has to be built anew."""
+
+
+class Refused(IndexUnavailable):
+    """Milvus would refuse the same again: what it was given does not fit."""
 
 
 class Asked(NamedTuple):
@@ -154,7 +164,8 @@ class Connection:
         except MilvusException as error:
             if error.code == _NOT_FOUND:
                 raise CollectionLost(f"Milvus has no collection {name}") from error
-            raise IndexUnavailable(f"Milvus: {_told(error)}") from error
+            kind = Refused if _is_refusal(error) else IndexUnavailable
+            raise kind(f"Milvus: {_told(error)}") from error
         except (grpc.RpcError, OSError, ValueError) as error:
             raise IndexUnavailable(f"Milvus does not answer: {_told(error)}") from error
 
@@ -193,6 +204,11 @@ def _check_version(text: str) -> None:
             f"Milvus has version {text}; this service needs one from {first[0]}.{first[1]} on and "
             f"below {end[0]}.{end[1]}: point MILVUS_URI at such a server"
         )
+
+
+def _is_refusal(error: MilvusException) -> bool:
+    """Whether what was given is wrong, as the server or its client tells."""
+    return error.code in _WRONG_INPUT or isinstance(error, (ParamError, DataNotMatchException))
 
 
 def _told(error: Exception) -> str:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Change, Remove, StoredVector, Upsert
+from service.index.base import Change, StoredVector, Upsert
 from service.index.facets import FacetCounts
 from service.index.faiss.rows.numeric import slots_of
 from service.index.faiss.rows.table import Rows
@@ -44,19 +44,12 @@ class Directory:
         """Number of streamers that have a vector."""
         return len(self._rows)
 
-    def apply(self, change: Change) -> int | None:
-        """Take in one change.
-
-        Returns:
-            The version before it; 0 where there was none, None where the change is an older one.
-        """
-        before = self.version(change.streamer_id)
+    def apply(self, change: Change) -> None:
+        """Take in one change; older ones change nothing."""
         if isinstance(change, Upsert):
             vector = _HAS_VECTOR if change.embedding else b""
             change = Upsert(change.streamer_id, change.version, vector, b"", change.facets)
         self._rows.apply(change)
-        is_new = change.version > before and not (isinstance(change, Remove) and before == 0)
-        return before if is_new else None
 
     def version(self, streamer_id: str) -> int:
         """The newest version of a streamer; 0 of an unknown one."""

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from service.errors import InvalidRequest, NotReady, Overloaded
+from service.errors import IndexUnavailable, InvalidRequest, NotReady, Overloaded
 from service.index.base import (
     Change,
     IndexState,
@@ -29,7 +29,15 @@ from service.index.milvus.base import MilvusBase, Served
 from service.index.milvus.collection import MOST_HITS, Found
 from service.index.milvus.connection import Asked
 from service.index.milvus.directory import Directory
-from service.index.milvus.merging import Probes, base_of, best, probes_of
+from service.index.milvus.merging import (
+    Part,
+    Probes,
+    base_of,
+    best,
+    most_hits,
+    newest_of,
+    probes_of,
+)
 from service.index.milvus.monitor import MilvusMonitor
 from service.index.milvus.overlay import Overlay
 from service.index.milvus.tokens import expression, without
@@ -52,16 +60,6 @@ class _Attached(NamedTuple):
 
     served: Served
     overlay: Overlay
-
-
-class _Part(NamedTuple):
-    """An answer to a query at some depth; `is_complete` tells whether a deeper one may differ."""
-
-    scores: dict[str, float]
-    reached: int
-    unknown_fields: Sequence[str]
-    dropped: Sequence[int]
-    is_complete: bool
 
 
 class MilvusIndex:
@@ -116,11 +114,13 @@ class MilvusIndex:
     async def apply(self, changes: Sequence[Change]) -> None:
         """Take in changes in order, on the event loop; see `VectorIndex.apply`."""
         for done, change in enumerate(changes, start=1):
-            before = self._directory.apply(change)
-            if before is not None:
+            before = self._directory.version(change.streamer_id)
+            if change.version > before and (before or isinstance(change, Upsert)):
+                # The overlay first: a merge in another thread finds one version at least.
+                self._keep(change)
                 if before:
                     self._base.note_superseded(before, change.version)
-                self._keep(change)
+            self._directory.apply(change)
             if done % _CHANGES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
@@ -141,29 +141,35 @@ class MilvusIndex:
             or mine.served.collection != served.collection
             or served.settled < mine.served.settled
         ):
-            overlay = await self._filled(served.settled)
+            overlay = await self._filled(served)
             self._attached = None if overlay is None else _Attached(served, overlay)
         else:
-            await self._trim(served.settled, mine)
+            await self._trim(served, mine)
 
-    async def _trim(self, settled: int, mine: _Attached) -> None:
+    async def _trim(self, served: Served, mine: _Attached) -> None:
         """Let settled versions leave the overlay, some at a time."""
-        at = mine.served.settled
+        mine.overlay.keep(served.refused)
+        at, settled = mine.served.settled, served.settled
+        if mine.served != served._replace(settled=at):
+            self._attached = _Attached(served._replace(settled=at), mine.overlay)
         while at < settled and self._attached is not None:
             at = min(at + _VERSIONS_PER_TURN, settled) if mine.overlay.versions else settled
             # Before rows go: whoever merges meanwhile does it again.
-            self._attached = _Attached(mine.served._replace(settled=at), mine.overlay)
+            self._attached = _Attached(served._replace(settled=at), mine.overlay)
             mine.overlay.trim(at)
             await asyncio.sleep(0)
 
-    async def _filled(self, settled: int) -> Overlay | None:
-        """An overlay with every version above `settled`; None where there is no room for them."""
-        lacking = self._directory.versions(settled)
-        if len(lacking) > self._base.bounds.most_rows // 2:
-            return None
-        overlay = self._coming = Overlay(self._base.shape.dim, self._established, settled)
+    async def _filled(self, served: Served) -> Overlay | None:
+        """An overlay with every version that Milvus lacks; None where there is no room for them."""
+        overlay = Overlay(self._base.shape.dim, self._established, served.settled)
+        overlay.keep(served.refused)
+        self._coming = overlay  # what is written from here on is none of those that are listed
         try:
-            ids = [*self._directory.ids_of(lacking.tolist()).values()]
+            lacking = await asyncio.to_thread(self._directory.versions, served.settled)
+            if len(lacking) > self._base.bounds.most_rows // 2:
+                return None
+            missing = served.refused.union(lacking.tolist())
+            ids = [*(await asyncio.to_thread(self._directory.ids_of, missing)).values()]
             for start in range(0, len(ids), _READ_AT_ONCE):
                 some = ids[start : start + _READ_AT_ONCE]
                 for entry in await self._base.source.entries(some):
@@ -174,19 +180,17 @@ class MilvusIndex:
         return overlay
 
     @property
-    def may_answer(self) -> bool:
-        """Whether it has a collection to ask, which answers."""
-        return self._attached is not None and self._base.trouble is None
+    def trouble(self) -> str | None:
+        """Why it can't answer, for people; None while it can."""
+        if self._base.trouble is not None or self._attached is not None:
+            return self._base.trouble
+        return self._base.bounds.overflow
 
     def _asked(self) -> _Attached:
-        self._base.check()
-        if self._attached is None:
-            bounds = self._base.bounds
-            raise NotReady(
-                f"more than {bounds.most_rows // 2} new streamers are not in Milvus yet; they will "
-                f"be, or raise {bounds.name}"
-            )
-        return self._attached
+        attached = self._attached
+        if self._base.trouble is not None or attached is None:
+            raise NotReady(self._base.trouble or self._base.bounds.overflow)
+        return attached
 
     def versions(self) -> NDArray[np.int64]:
         """The newest version of each streamer that has a vector, ascending; for any thread."""
@@ -259,44 +263,65 @@ class MilvusIndex:
         scores = np.array([hit.score for hit in hits], np.float32)
         return Matches([hit.streamer_id for hit in hits], scores, part.unknown_fields)
 
-    async def _answer(self, query: Query, k: int | None) -> _Part:
+    async def _answer(self, query: Query, k: int | None) -> Part:
         probes = probes_of(query)
         exact = not query.is_plain or self._monitor.refused is not None
-        wanted = expression(query.filter, established_only=query.established_only)
-        limit = min((k or MOST_HITS // _DEEPER) + _SPARE + len(query.exclude), MOST_HITS)
-        left_out: set[int] = set()
+        most = min(MOST_HITS, most_hits(probes))
+        limit = min((k or MOST_HITS // _DEEPER) + _SPARE + len(query.exclude), most)
+        left_out, was_short = set[int](), False
         for _ in range(_MOST_ROUNDS):
-            collection = self._asked().served.collection
+            collection, *_, established = self._asked().served
+            # Rows tell who was established when they were written; the directory knows it.
+            are_told = query.established_only and established == self._base.established
+            wanted = expression(query.filter, established_only=are_told)
             filtered = without(wanted, left_out) if left_out else wanted
             asked = Asked(collection, limit, filtered, exact, probes.is_mixed)
+            began = time.monotonic()
             found = await self._base.connection.search(asked, probes.vectors)
             if self._asked().served.collection != collection:
                 continue  # the overlay is another collection's by now
             merge = partial(self._merged, query, k, probes, found, asked)
             part = await self._work.run(merge, self._cost_ms(query, found))
+            if time.monotonic() > began + self._base.bounds.fresh_s:
+                continue  # what has settled since, these hits may lack
             if part.is_complete:
                 return part
+            if part.is_short:
+                if was_short:
+                    self._base.is_audit_due = True
+                    raise IndexUnavailable(
+                        f"Milvus has fewer than the {part.reached} streamers of a complete answer; "
+                        "the next audit inserts them again"
+                    )
+                was_short = True
+                continue
             if not exact and any(len(each.ids) < limit for each in found):
                 exact = True  # the lists that were looked into have no more
-            elif limit < MOST_HITS:
-                limit = min(limit * _DEEPER, MOST_HITS)
+            elif limit < most:
+                limit = min(limit * _DEEPER, most)
             elif set(part.dropped) - left_out:
                 left_out |= set(part.dropped)
             else:
                 raise InvalidRequest(
-                    f"the answer is among more than {MOST_HITS} streamers, and Milvus can't tell "
-                    "more: ask for a higher min_score, or export the streamers"
+                    f"the answer is among more than {most} streamers, and Milvus can't tell more: "
+                    "ask for a higher min_score"
+                    + (
+                        f" or with fewer than {len(probes.vectors)} seeds"
+                        if most < MOST_HITS
+                        else ""
+                    )
+                    + ", or export the streamers"
                 )
         raise Overloaded("too much is written for an answer; ask again")
 
     def _merged(
         self, query: Query, k: int | None, probes: Probes, found: Sequence[Found], asked: Asked
-    ) -> _Part:
+    ) -> Part:
         """Hits of Milvus that still hold, and the overlay's; made again if the overlay shrank."""
         while True:
             attached = self._asked()
             if attached.served.collection != asked.collection:
-                return _Part({}, 0, (), (), False)  # ask again
+                return Part({}, 0, (), (), False)  # ask again
             part = self._merge(query, k, probes, found, asked, attached)
             if self._attached is attached:
                 return part
@@ -309,7 +334,7 @@ class MilvusIndex:
         found: Sequence[Found],
         asked: Asked,
         attached: _Attached,
-    ) -> _Part:
+    ) -> Part:
         # The directory first: what is changed in between is in the overlay, in its new version.
         versions = [version for each in found for version in each.versions]
         ids = [name for each in found for name in each.ids]
@@ -320,7 +345,7 @@ class MilvusIndex:
             for good, version in zip(checked.are_good, versions, strict=True)
         ]
         base = base_of(query, probes, found, are_good, asked.limit)
-        newest, reached = _newest(attached.overlay, query, k)
+        newest, reached = newest_of(attached.overlay, query, k)
         scores, least = base.scores, query.min_score
         if least is not None:
             scores = {name: score for name, score in scores.items() if score >= least}
@@ -328,17 +353,18 @@ class MilvusIndex:
         has_all = base.bound == -np.inf
         if least is not None:
             reached += len(scores.keys() - newest.keys())
-            return _Part(
+            return Part(
                 merged, reached, checked.unknown_fields, base.dropped, has_all or base.bound < least
             )
         assert k is not None
         highest = heapq.nlargest(k, merged.values())
-        is_complete = (
-            asked.exact or len(merged) >= min(k, checked.allowed)
-            if has_all
-            else len(highest) == k and highest[-1] >= base.bound
+        has_enough = len(merged) >= min(k, checked.allowed)
+        is_complete = has_enough if has_all else len(highest) == k and highest[-1] >= base.bound
+        is_short = has_all and asked.exact and not has_enough
+        return Part(
+            *(merged, checked.allowed, checked.unknown_fields, base.dropped),
+            *(is_complete, is_short),
         )
-        return _Part(merged, checked.allowed, checked.unknown_fields, base.dropped, is_complete)
 
     def _cost_ms(self, query: Query, found: Sequence[Found]) -> float:
         overlay = self._asked().overlay.cost_ms(query)
@@ -347,25 +373,16 @@ class MilvusIndex:
 
     def is_due(self) -> bool:
         """Whether it has no collection that answers: `rebuild` waits for one."""
-        return not self.may_answer
+        return self.trouble is not None
 
     def rebuild(self, is_stopped: Callable[[], bool]) -> None:
         """Wait until it may answer: the projector builds the collection; see `Maintained`."""
-        while not self.may_answer and not is_stopped():
+        while self.trouble is not None and not is_stopped():
             time.sleep(0.05)
 
     def check_recall(self) -> None:
         """Compare a plain answer with the exact one; see `Maintained`."""
         self._monitor.check()
-
-
-def _newest(overlay: Overlay, query: Query, k: int | None) -> tuple[dict[str, float], int]:
-    """Scores of the overlay's best k, or of all, and how many reach the query's score."""
-    if k is None:
-        found = overlay.matches(query)
-        return dict(zip(found.ids, found.scores.tolist(), strict=True)), len(found.ids)
-    result = overlay.search(query)
-    return {hit.streamer_id: hit.score for hit in result.hits}, result.reached
 
 
 def _filter_ms(wanted: Filter) -> float:

@@ -8,7 +8,11 @@ from numpy.typing import NDArray
 
 from service.index.base import Hit
 from service.index.milvus.collection import Found
+from service.index.milvus.overlay import Overlay
 from service.index.query import Query
+
+MOST_BYTES, _BYTES_OF_HIT = 128 << 20, 512
+"""Of the hits of one question, and of one hit without its vector, about, as Python has it."""
 
 
 class Probes(NamedTuple):
@@ -51,6 +55,32 @@ def probes_of(query: Query) -> Probes:
     are_wanted = np.array(query.scoring.weights) > 0
     signs = np.where(are_wanted, 1, -1).astype(np.float32)[:, None]
     return Probes(vectors * signs, are_wanted, not bool(are_wanted.all()))
+
+
+class Part(NamedTuple):
+    """An answer to a query at some depth.
+
+    Attributes:
+        scores: of hits, by id.
+        reached: how many may be answered with, or reach the query's score.
+        unknown_fields: fields of its filter that no streamer has.
+        dropped: versions that Milvus should not show any more.
+        is_complete: whether a deeper one is the same.
+        is_short: whether Milvus has no more, though there are more streamers.
+    """
+
+    scores: dict[str, float]
+    reached: int
+    unknown_fields: Sequence[str]
+    dropped: Sequence[int]
+    is_complete: bool
+    is_short: bool = False
+
+
+def most_hits(probes: Probes) -> int:
+    """So many hits of each vector are asked for at most, so that all of them fit into memory."""
+    bytes_of_hit = _BYTES_OF_HIT + (4 * probes.vectors.shape[1] if probes.is_mixed else 0)
+    return max(MOST_BYTES // (bytes_of_hit * len(probes.vectors)), 1)
 
 
 def base_of(
@@ -101,3 +131,12 @@ def best(scores: dict[str, float], k: int | None) -> list[Hit]:
     """The k best, equal ones by their ids; all of them without k."""
     ordered = sorted((-score, name) for name, score in scores.items())
     return [Hit(name, -score) for score, name in ordered[:k]]
+
+
+def newest_of(overlay: Overlay, query: Query, k: int | None) -> tuple[dict[str, float], int]:
+    """Scores of the overlay's best k, or of all, and how many reach the query's score."""
+    if k is None:
+        found = overlay.matches(query)
+        return dict(zip(found.ids, found.scores.tolist(), strict=True)), len(found.ids)
+    result = overlay.search(query)
+    return {hit.streamer_id: hit.score for hit in result.hits}, result.reached

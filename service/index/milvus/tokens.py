@@ -8,6 +8,7 @@ through only where float64 can't hold a number. Whoever asks checks hits by the 
 
 import hashlib
 import json
+import math
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import quote
@@ -31,14 +32,16 @@ def tokens_of(facets: Facets) -> list[str]:
     for name, value in _values(facets):
         found[_token(name, value)] = None
         if _is_number(value) and not _is_exact(value):
-            found[f"{name}={_INEXACT}"] = None
+            found[_inexact(name)] = None
     return list(found)
 
 
 def numbers_of(facets: Facets) -> dict[str, float]:
     """Numbers of a streamer's attributes by their encoded names."""
     attributes = cast(dict[str, Any], facets.get("attributes", {}))
-    return {_quoted(name): float(value) for name, value in attributes.items() if _is_number(value)}
+    # Beyond float64's range there is the token alone.
+    numbers = {n: v for n, v in attributes.items() if _is_number(v) and _is_finite(v)}
+    return {_quoted(name): float(value) for name, value in numbers.items()}
 
 
 def expression(wanted: Filter, *, established_only: bool = False) -> str:
@@ -78,7 +81,7 @@ def _holding(condition: Condition) -> list[str]:
     if condition.is_bounded and condition.field in FIELDS:
         parts.append(NOBODY)
     elif condition.is_bounded and _is_told(condition):
-        parts.append(f'({_range(condition)}) or array_contains({TOKENS}, "{name}={_INEXACT}")')
+        parts.append(f'({_range(condition)}) or array_contains({TOKENS}, "{_inexact(name)}")')
     return parts
 
 
@@ -86,7 +89,7 @@ def _negated(condition: Condition, held: Sequence[str]) -> str:
     """What holds for everyone who does not fulfil a condition: one part of it fails (De Morgan)."""
     if not condition.is_bounded:
         return " or ".join(f"not ({part})" for part in held)
-    inexact = f'array_contains({TOKENS}, "{_name(condition.field)}={_INEXACT}")'
+    inexact = f'array_contains({TOKENS}, "{_inexact(_name(condition.field))}")'
     fails = [f"not ({part})" for part in held[:-1]]
     return " or ".join([*fails, f"not ({_range(condition)})", inexact])
 
@@ -144,9 +147,17 @@ def _token(name: str, value: Scalar) -> str:
     else:  # 1 is 1.0
         is_whole = isinstance(value, int) or value.is_integer()
         text = f"{name}=n:{int(value) if is_whole else repr(value)}"
-    if len(text) <= MOST_BYTES:
-        return text
-    return f"~{hashlib.sha256(text.encode()).hexdigest()}"
+    return _bounded(text)
+
+
+def _inexact(name: str) -> str:
+    return _bounded(f"{name}={_INEXACT}")
+
+
+def _bounded(token: str) -> str:
+    if len(token) <= MOST_BYTES:
+        return token
+    return f"~{hashlib.sha256(token.encode()).hexdigest()}"
 
 
 def _quoted(text: str) -> str:
@@ -158,8 +169,12 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def _is_exact(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     try:
-        return float(value) == value
+        return math.isfinite(value)
     except OverflowError:
         return False
+
+
+def _is_exact(value: Any) -> bool:
+    return _is_finite(value) and float(value) == value

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from service.engine.projection.inserting import inserted
 from service.errors import IndexUnavailable, InvalidRequest, NotReady
 from service.index.base import Row
 from service.index.filters import Condition, Filter
@@ -260,5 +261,19 @@ def test_a_collection_that_misses_too_many(milvus: MilvusServer) -> None:
         assert state.served_recall is not None
         assert state.served_recall < 0.95
         twins.compare(nearest(rng, 50))
+    finally:
+        twins.close()
+
+
+def test_rows_that_milvus_refuses(milvus: MilvusServer) -> None:
+    twins = Twins(milvus.uri)
+    rng = np.random.default_rng(13)
+    try:
+        for i in range(10):
+            many = {f"n{j}": j for j in range(5000)} if i == 4 else {}  # more tokens than fit
+            twins.write(f"s{i}", unit(rng, DIM), {"attributes": many})
+        refused = twins.run(inserted(twins.connection, twins.name, twins.unwritten, ()))
+        assert refused == [5]
+        assert sorted(twins.call(lambda c: c.versions(0, 100))) == [1, 2, 3, 4, 6, 7, 8, 9, 10]
     finally:
         twins.close()

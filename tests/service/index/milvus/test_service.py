@@ -25,7 +25,8 @@ def variables(milvus: MilvusServer, **more: Any) -> dict[str, Any]:
     return {
         "STREAMER_INDEX__BACKEND": "milvus",
         "STREAMER_MILVUS_URI": milvus.uri,
-        "STREAMER_MILVUS__MARGIN_S": "10",
+        "STREAMER_MILVUS__MARGIN_S": "16",
+        "STREAMER_MILVUS__TIMEOUT_S": "3",
         "STREAMER_MILVUS__LEASE_S": "3",
         **{name: str(value) for name, value in more.items()},
     }
@@ -147,7 +148,7 @@ def test_rows_are_deleted_by_hand(start: Start, milvus: MilvusServer) -> None:
     try:
         client.delete(name, filter="version in [3, 5]")
         wait_until(lambda: "2 rows were missing" in service.output, "the audit misses them", LONG_S)
-        wait_until(lambda: service.similar(tags=["cooking"]) == everyone, "all are back", LONG_S)
+        wait_until(lambda: answers(service, everyone), "all are back", LONG_S)
     finally:
         client.close()
 

@@ -48,7 +48,7 @@ class Twins:
         self.runner = asyncio.Runner()
         shape = Shape("contract", DIM, lists=64, probes=probes)
         self.connection = Connection(uri, "", shape, timeout_s=30)
-        self.base = MilvusBase(self.connection, shape, Bounds(most_rows))
+        self.base = MilvusBase(self.connection, shape, Bounds(most_rows), established)
         self.stored, self.established = Stored(), established
         self.base.read_from(self.stored)
         self.faiss = FaissIndex(DIM, CONTENT_DIM, established)
@@ -116,7 +116,9 @@ class Twins:
 
     def adopt(self) -> None:
         self.base.trouble = None
-        self.run(self.base.serve(Served(self.name, self.settled)))
+        self.run(
+            self.base.serve(Served(self.name, self.settled, frozenset(), self.base.established))
+        )
 
     def compare(self, query: Query) -> SearchResult:
         """Ask both; what they answer, which must be the same."""
