@@ -73,6 +73,7 @@ async def _names_caller(
         str | None,
         Header(
             alias="X-Client-Id",
+            max_length=1024,
             description="Who asks, such as a user or a device; decides who is answered by the "
             "canary, by default the key does.",
         ),
