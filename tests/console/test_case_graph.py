@@ -105,6 +105,35 @@ def test_members_and_lines_are_clicked(signed_in: Page, service: Service) -> Non
     assert violations(page) == []
 
 
+def test_who_is_chosen_stays_so_whatever_others_decide(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.provoked.append("412")  # type: ignore[attr-defined]
+    case_id = case_of(service, "decided by two", "ana")
+    open_at(page, service, f"#/cases?case={case_id}")
+    expect_names(page, "Ana", "Bo", "Cyd", "Dee")
+    click(page, "[of = 'dee'].member")
+    chosen = page.locator(".members tr.current .id")
+    expect(chosen).to_have_text("dee")
+    page.keyboard.press("+")
+    near = page.evaluate(f"{GRAPH}.zoom()")
+    assert page.evaluate(f"{GRAPH}.resize().zoom()") == near  # its size is the one before
+    client, path = service.client, f"/v1/cases/{case_id}"
+    for method, rest, body in (
+        ("PUT", "/members/cyd", {"verdict": "confirmed", "note": ""}),
+        ("POST", ":rerun", None),
+    ):
+        tag = {"If-Match": f'"{client.get(path).json()["revision"]}"'}
+        client.request(method, path + rest, json=body, headers=tag).raise_for_status()
+    page.keyboard.press("y")
+    expect(page.locator(".members tbody tr .id").nth(1)).to_have_text("cyd")  # it was the third
+    expect(chosen).to_have_text("dee")
+    page.keyboard.press("y")
+    expect(page.locator(".members tr", has_text="dee").last).to_contain_text("Confirmed")
+    verdicts = client.get(f"{path}/verdicts").json()["verdicts"]
+    assert {each["streamer_id"] for each in verdicts} == {"cyd", "dee"}
+    assert page.evaluate(f"{GRAPH}.nodes('.seed').map((n) => n.data('of'))") == ["ana"]
+
+
 def test_verdicts_have_the_colours_of_the_page(signed_in: Page, service: Service) -> None:
     page = signed_in
     page.emulate_media(color_scheme="light")

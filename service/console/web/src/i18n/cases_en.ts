@@ -110,7 +110,9 @@ export const casesEn = {
   "case.edges": "Edges ({n})",
   "case.graph": "Graph of {members} members and {edges} edges; the tables below say the same",
   "case.graph.part":
-    "The graph has the {n} members of this page, of {all}. {edges} of their edges lead to members of other pages.",
+    "The graph has the {n} members of this page, of {all}. {edges} of their edges lead to members of earlier pages; those of later ones are not drawn.",
+  "case.graph.first":
+    "The graph has the {n} members of this page, of {all}; members of later pages are not drawn.",
   "case.events": "What happened",
   "alert.title": "Alerts",
   "alert.lists": "Watchlists",

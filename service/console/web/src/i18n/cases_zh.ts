@@ -110,7 +110,8 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "case.edges": "关联（{n}）",
   "case.graph": "{members} 个成员、{edges} 条关联的图；下方表格内容相同",
   "case.graph.part":
-    "图中是本页的 {n} 个成员（共 {all} 个），其中 {edges} 条关联通向其他页的成员。",
+    "图中是本页的 {n} 个成员（共 {all} 个），其中 {edges} 条关联通向前面各页的成员；后面各页的成员未画出。",
+  "case.graph.first": "图中是本页的 {n} 个成员（共 {all} 个）；后面各页的成员未画出。",
   "case.events": "经过",
   "alert.title": "告警",
   "alert.lists": "监控名单",

@@ -1,6 +1,6 @@
 /** One case: members and their edges as a graph and as tables, verdicts by keys, what happened. */
 import { lazy, Suspense } from "preact/compat";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
@@ -40,7 +40,8 @@ export function Board({ id }: { id: string }) {
     const query = { limit: MOST_MEMBERS, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/cases/{case_id}", { params: { path, query }, signal }));
   });
-  const [current, setCurrent] = useState(0);
+  // By its id: rows change their places when others decide, and a verdict is of whom was chosen.
+  const [currentId, setCurrentId] = useState<string | null>(null);
   const [edge, setEdge] = useState<Edge | null>(null);
   const [differences, setDifferences] = useState<Differences | null>(null);
   const [started, setStarted] = useState<string | null>(null);
@@ -59,7 +60,9 @@ export function Board({ id }: { id: string }) {
   const seeds = value?.seeds ?? [];
   const others = members.map((each) => each.streamer_id).filter((name) => !seeds.includes(name));
   const rating = useRating({ positive: seeds }, others);
-  const at = Math.min(current, Math.max(members.length - 1, 0));
+  const at =
+    currentId === null ? 0 : members.findIndex(({ streamer_id }) => streamer_id === currentId);
+  const setCurrent = (row: number): void => setCurrentId(members[row]?.streamer_id ?? null);
   const params = { path, header: { "if-match": `"${value?.revision}"` } };
   const show = (found: Differences): void => {
     setDifferences(found);
@@ -93,6 +96,7 @@ export function Board({ id }: { id: string }) {
     const streamer_id = members[at]?.streamer_id;
     let isTaken = false;
     if (!streamer_id) return isTaken;
+    setCurrentId(streamer_id);
     await change(async () => {
       const to = { ...params, path: { ...path, streamer_id } };
       const body = { verdict, note };
@@ -115,11 +119,16 @@ export function Board({ id }: { id: string }) {
   };
   const focus = (row: number): void =>
     document.querySelector<HTMLElement>(`[data-member="${row}"]`)?.focus();
+  const closeEvidence = (): void => {
+    setEdge(null);
+    focus(at);
+  };
   const move = (step: number): void => {
     const row = Math.min(Math.max(at + step, 0), members.length - 1);
     setCurrent(row);
     focus(row);
   };
+  useEffect(() => setCurrentId(null), [cursor]);
   useKeys({ j: () => move(1), k: () => move(-1), z: () => void undo() });
 
   if (failure && (!value || failure.status === 404)) {
@@ -176,6 +185,7 @@ export function Board({ id }: { id: string }) {
           <Suspense fallback={<div class="graph" aria-busy="true" />}>
             <Graph
               members={members}
+              seeds={seeds}
               edges={value.edges}
               total={value.total_known}
               current={at}
@@ -184,7 +194,7 @@ export function Board({ id }: { id: string }) {
               chooseMember={setCurrent}
             />
           </Suspense>
-          {edge && <Evidence edge={edge} close={() => setEdge(null)} />}
+          {edge && <Evidence edge={edge} close={closeEvidence} />}
           <RatingNotice
             rating={rating}
             current={others.find((name) => name === members[at]?.streamer_id)}

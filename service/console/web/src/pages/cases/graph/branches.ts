@@ -11,7 +11,7 @@ export interface Stop {
   id: string;
   /** Through whom it was reached; null of those that the expansion began with. */
   from: string | null;
-  hop: number;
+  isSeed: boolean;
   /** In the table; null of a member of another page. */
   row: number | null;
   verdict: string | null;
@@ -28,7 +28,7 @@ export const nodeOf = (id: string): string => `member ${id}`;
 const groupOf = (id: string): string => `branch ${id}`;
 
 /** All stops; whoever leads to another comes before it, so that there is no circle. */
-export function branchesOf(members: readonly Member[]): Branches {
+export function branchesOf(members: readonly Member[], seeds: readonly string[]): Branches {
   const stops = new Map<string, Stop>();
   const bySteps = members.map((member, row) => ({ member, row }));
   bySteps.sort((one, other) => one.member.path.length - other.member.path.length);
@@ -36,7 +36,8 @@ export function branchesOf(members: readonly Member[]): Branches {
     member.path.forEach((id, hop) => {
       if (stops.has(id)) return;
       const from = member.path[hop - 1] ?? null;
-      stops.set(id, { id, from, hop, row: null, verdict: null, next: [], behind: 0 });
+      const isSeed = seeds.includes(id);
+      stops.set(id, { id, from, isSeed, row: null, verdict: null, next: [], behind: 0 });
       if (from !== null) stops.get(from)?.next.push(id);
     });
     const stop = stops.get(member.streamer_id);
@@ -150,7 +151,7 @@ function isWay(branches: Branches, [a, b]: [string, string]): boolean {
 function classesOf(stop: Stop, isFolded: boolean): string {
   const classes = [
     "member",
-    stop.hop === 0 && "seed",
+    stop.isSeed && "seed",
     stop.row === null && "elsewhere",
     stop.verdict,
     isFolded && "folded",

@@ -21,6 +21,7 @@ export interface Hands {
 export class GraphDrawing {
   readonly #graph: Core;
   readonly #box: HTMLElement;
+  #size: string;
   #places: Places = new Map();
   #chosen: { node: string | null; line: string | null } = { node: null, line: null };
   #naming = 0;
@@ -39,6 +40,7 @@ export class GraphDrawing {
       autounselectify: true,
       boxSelectionEnabled: false,
     });
+    this.#size = `${this.#graph.width()} ${this.#graph.height()}`;
     this.#listen(hands);
   }
 
@@ -55,7 +57,12 @@ export class GraphDrawing {
       this.#box.style.cursor = "";
       hands.over(null, null);
     });
-    graph.on("resize", () => this.fit());
+    graph.on("resize", () => {
+      // It is told of changes of other attributes of the box as well, such as its cursor.
+      const size = `${graph.width()} ${graph.height()}`;
+      if (size !== this.#size) this.fit();
+      this.#size = size;
+    });
   }
 
   /** Draws these, each where `placesOf` has it; what was drawn before moves there. */
@@ -65,6 +72,7 @@ export class GraphDrawing {
     const isSame =
       before.size === elements.length && elements.every(({ data }) => before.has(data.id ?? ""));
     cancelAnimationFrame(this.#adding);
+    this.#box.style.cursor = "";
     if (isSame) {
       graph.json({ elements });
       return;
@@ -102,10 +110,16 @@ export class GraphDrawing {
     );
   }
 
-  /** Who and which line is chosen. */
+  /** Who and which line is chosen; the view moves to whom it does not show. */
   mark(node: string | null, line: string | null): void {
     this.#chosen = { node, line };
     this.#marked();
+    if (node === null) return;
+    const current = this.#graph.getElementById(node);
+    const { x1, x2, y1, y2 } = this.#graph.extent();
+    if (current.empty()) return;
+    const { x, y } = current.position();
+    if (x < x1 || x > x2 || y < y1 || y > y2) this.#graph.center(current);
   }
 
   #marked(): void {
@@ -147,9 +161,9 @@ export class GraphDrawing {
     graph.viewport({ zoom, pan });
   }
 
-  /** One finger moves the page, two move the graph. */
+  /** One finger moves the page, two move the graph; a mouse (no finger) moves all of it. */
   touched(fingers: number): void {
-    this.#graph.autoungrabify(true).userPanningEnabled(fingers > 1);
+    this.#graph.autoungrabify(fingers > 0).userPanningEnabled(fingers !== 1);
   }
 
   stop(): void {

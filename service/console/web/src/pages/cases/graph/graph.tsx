@@ -20,6 +20,8 @@ import { Legend, Resting, type Rest } from "./legend";
 import { placesOf } from "./places";
 
 const LETTERS = 16;
+/** A letter with all its marks may be as long as a name. */
+const MOST_READ = 200;
 const DARK = "(prefers-color-scheme: dark)";
 
 /** Of a page with more, branches are folded at first: names of so many can be read. */
@@ -32,7 +34,7 @@ interface Folding {
 }
 
 function isBranch(stop: Stop): boolean {
-  return stop.behind > 0 && stop.hop > 0;
+  return stop.behind > 0 && !stop.isSeed;
 }
 
 function foldedOf(branches: Branches, { all, except }: Folding): ReadonlySet<string> {
@@ -43,14 +45,32 @@ function foldedOf(branches: Branches, { all, except }: Folding): ReadonlySet<str
   return new Set(stops.map((stop) => stop.id));
 }
 
-/** Marks that pile up are cut with what they are on. */
-function nameOf(id: string): string {
-  const letters = [...(contentOf(streamer(id).value)?.name || id)];
-  return letters.length > LETTERS ? `${letters.slice(0, LETTERS - 1).join("")}…` : letters.join("");
+const UNSEEN = /[\s\p{C}\p{M}\u115F\u1160\u3164\uFFA0]/gu;
+const segmenter = new Intl.Segmenter();
+
+/** A line of at most so many letters: marks that pile up are cut with what they are on. */
+function short(text: string): string {
+  const start = text.replace(/\s+/g, " ").slice(0, MOST_READ);
+  const letters = Array.from(segmenter.segment(start), ({ segment }) => segment);
+  return letters.length > LETTERS ? `${letters.slice(0, LETTERS - 1).join("")}…` : start;
+}
+
+/** Names by ids; the id where a name shows nothing, or is the one of somebody else as well. */
+function namesOf(ids: readonly string[]): Map<string, string> {
+  const names = new Map(ids.map((id) => [id, contentOf(streamer(id).value)?.name ?? ""]));
+  const counts = new Map<string, number>();
+  for (const [id, name] of names) {
+    const shown = name.replace(UNSEEN, "") ? short(name) : id;
+    names.set(id, shown);
+    counts.set(shown, (counts.get(shown) ?? 0) + 1);
+  }
+  for (const [id, name] of names) if ((counts.get(name) ?? 0) > 1) names.set(id, short(id));
+  return names;
 }
 
 export default function Graph(props: {
   members: Member[];
+  seeds: string[];
   edges: Edge[];
   /** Members of the whole case: they come in pages, and those of one page are drawn. */
   total: number;
@@ -59,12 +79,12 @@ export default function Graph(props: {
   choose: (edge: Edge) => void;
   chooseMember: (row: number) => void;
 }) {
-  const { members, edges, chosen } = props;
+  const { members, seeds, edges, chosen } = props;
   const box = useRef<HTMLDivElement>(null);
   const drawing = useRef<GraphDrawing | null>(null);
   const [folding, setFolding] = useState<Folding>({ all: null, except: new Set() });
   const [rest, setRest] = useState<Rest>({ id: null, line: null });
-  const branches = useMemo(() => branchesOf(members), [members]);
+  const branches = useMemo(() => branchesOf(members, seeds), [members, seeds]);
   const folded = useMemo(() => foldedOf(branches, folding), [branches, folding]);
   const drawn = useMemo(() => drawnOf(branches, edges, folded), [branches, edges, folded]);
   const fold = (stop: Stop | undefined): void => {
@@ -101,18 +121,22 @@ export default function Graph(props: {
   }, []);
   useEffect(() => {
     drawing.current?.show(drawn.elements, (aspect) => placesOf(branches, folded, aspect));
+    setRest({ id: null, line: null }); // it may not be drawn any more
   }, [drawn]);
   useEffect(() => drawing.current?.recolour(), [theme.value]);
 
-  const names = new Map<string, string>();
-  for (const { data } of drawn.elements) {
+  const stops = drawn.elements.flatMap(({ data }) => {
     const stop = branches.get(data["of"]);
-    if (!stop || data.id !== nodeOf(stop.id)) continue;
-    const behind = folded.has(stop.id) ? ` +${number(stop.behind)}` : "";
-    names.set(data.id, nameOf(stop.id) + behind);
+    return stop && data.id === nodeOf(stop.id) ? [stop] : [];
+  });
+  const names = namesOf(stops.map((stop) => stop.id));
+  const labels = new Map<string, string>();
+  for (const { id, behind } of stops) {
+    const count = folded.has(id) ? ` +${number(behind)}` : "";
+    labels.set(nodeOf(id), (names.get(id) ?? id) + count);
   }
-  const told = [...names].join();
-  useEffect(() => drawing.current?.name(names), [drawn, told]);
+  const told = [...labels].join();
+  useEffect(() => drawing.current?.name(labels), [drawn, told]);
 
   const current = branches.get(members[props.current]?.streamer_id ?? "");
   const standing = current && nodeOf(standingFor(branches, folded, current.id));
@@ -135,7 +159,7 @@ export default function Graph(props: {
     <>
       {members.length < props.total && (
         <p class="notice">
-          {t("case.graph.part", {
+          {t(away.length ? "case.graph.part" : "case.graph.first", {
             n: number(members.length),
             all: number(props.total),
             edges: number(away.length),
@@ -181,6 +205,13 @@ export default function Graph(props: {
           if (!event.ctrlKey && !event.metaKey) event.stopPropagation();
         }}
         onTouchStartCapture={(event) => drawing.current?.touched(event.touches.length)}
+        onTouchMoveCapture={(event) => {
+          // The library would keep the page from moving, wherever a node or a line is touched.
+          if (event.touches.length === 1) event.stopPropagation();
+        }}
+        onPointerDownCapture={(event) => {
+          if (event.pointerType === "mouse") drawing.current?.touched(0);
+        }}
       >
         <div
           ref={box}
