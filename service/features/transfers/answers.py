@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 from service.features.jobs.runner import Kind, RunningJob, persist
-from service.features.transfers.exports import ResultFile
+from service.features.transfers.exports import ResultFile, opened
 from service.files.spool import Spool
 from service.scopes import Scope
 from service.store.jobs import Job, Settled
@@ -40,7 +41,7 @@ class AnswerJobs(Kind):
         loop, lines, told_at = asyncio.get_running_loop(), 0, float("-inf")
         form = job.input["question"].get("format", "ndjson")
         path = self._spool.result(job.job.job_id, job.job.token)
-        file = await asyncio.to_thread(ResultFile, path)
+        file = await opened(partial(ResultFile, path))
         try:
             async for part in self._answer(job.input["question"]):
                 await asyncio.to_thread(self._spool.check_room, len(part))

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -86,7 +87,7 @@ class ExportJobs(Kind):
         total = await persist(self._store.count)
         path = self._spool.result(job.job.job_id, job.job.token)
         before = self._spool.result(job.job.job_id, state.token)
-        result = await asyncio.to_thread(ResultFile.begin, path, before, state.size)
+        result = await opened(partial(ResultFile.begin, path, before, state.size))
         state = replace(state, token=job.job.token)
 
         async def save() -> None:
@@ -215,6 +216,17 @@ class ResultFile:
         """Write no more."""
         with no_room():
             self._file.close()
+
+
+async def opened(make: Callable[[], ResultFile]) -> ResultFile:
+    """A file that a thread opens; it is closed if nobody waits for it any more."""
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            (await asyncio.shield(opening)).close()
+        raise
 
 
 def _facets(profile: bytes) -> Facets:
