@@ -5,12 +5,15 @@ only when the sources changed. Node.js comes as a Python package. Where the page
 without npm's registry, `missing.txt` says why in its place: the service tells that at /console/.
 """
 
+import contextlib
+import fcntl
 import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -112,6 +115,22 @@ def _node(web: Path) -> _Node:
 def build(root: Path) -> str | None:
     """Build the page where it is not up to date; why it can't be built, or None."""
     web, built = root / _WEB, root / _BUILT
+    with _alone(web):
+        return _build(web, built)
+
+
+@contextlib.contextmanager
+def _alone(web: Path) -> Generator[None, None, None]:
+    """Wait until no other process builds this page."""
+    folder = os.open(web, os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _build(web: Path, built: Path) -> str | None:
     digest = _digest_of(web)
     known = built / _DIGEST
     if known.is_file() and known.read_text(encoding="utf-8") == digest:

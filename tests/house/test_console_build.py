@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
@@ -60,6 +61,18 @@ def test_a_page_that_is_up_to_date_is_not_built_again(builder: ModuleType, check
     assert builder.build(checkout) is None  # npm would have failed
     (checkout / WEB / "index.html").write_text("another", encoding="utf-8")
     assert builder.build(checkout) is not None
+
+
+def test_of_two_that_build_at_once_one_waits(builder: ModuleType, checkout: Path) -> None:
+    built = checkout / "service/console/built"
+    with ThreadPoolExecutor(1) as threads:
+        with builder._alone(checkout / WEB):
+            second = threads.submit(builder.build, checkout)
+            built.mkdir()
+            digest = builder._digest_of(checkout / WEB)
+            (built / "sources.sha256").write_text(digest, encoding="utf-8")
+            assert not second.done()
+        assert second.result(60) is None  # there is a page: npm would have failed
 
 
 def test_every_package_is_locked_by_what_it_holds_and_not_by_where_it_is() -> None:

@@ -26,6 +26,7 @@ from service.engine.projection.source import upsert_of
 from service.engine.replica.follower import Follower
 from service.engine.replica.record_check import RecordCheck
 from service.engine.replica.snapshots import Model
+from service.engine.work.background import Background
 from service.errors import IndexUnavailable, ServiceError, Unavailable
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
@@ -102,18 +103,16 @@ class Projector:
         self._builds = 0  # one after the other, none of which went on for long
         self._not_before = 0.0
         self._failure: str | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._running = Background("projector")
         self.writes = False
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="projector")
+        self._running.start(self._run())
 
     async def stop(self) -> None:
         """Write no more, and let another process do so."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._running.stop()
 
     async def _run(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from service.engine.projection.record import Projection, Projections
 from service.engine.replica.follower import Follower
+from service.engine.work.background import Background
 from service.errors import ServiceError, Unavailable
 from service.index.milvus.base import MilvusBase, Served
 
@@ -42,17 +43,15 @@ class CollectionWatch:
         self._seen_at = time.monotonic()
         self._history: tuple[str, str] | None = None
         self._probed: tuple[str, float] = "", 0.0
-        self._task: asyncio.Task[None] | None = None
+        self._running = Background("watch of the collection")
 
     def start(self) -> None:
         """Begin, on the running event loop."""
-        self._task = asyncio.create_task(self._run(), name="watch of the collection")
+        self._running.start(self._run())
 
     async def stop(self) -> None:
         """Look no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        await self._running.stop()
 
     async def _run(self) -> None:
         while True:

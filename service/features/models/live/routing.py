@@ -20,6 +20,7 @@ from service.features.similar.service import Similar
 from service.http.auth.callers import KEYLESS, Caller
 
 _CLIENT_ID = b"x-client-id"
+_CANARY = "streamer.canary"
 _WAIT_MS = 100
 """The longest that a question waits until the canary's index has what the active one has."""
 
@@ -67,6 +68,12 @@ class LiveModels(LiveQuestions):
 
     async def canary_for(self, scope: Scope, own: Similar) -> Similar | None:
         """What answers a caller in place of `own`; see `LiveQuestions.canary_for`."""
+        # The short way may have asked already, and left the question to the framework's route.
+        if _CANARY not in scope:
+            scope[_CANARY] = await self._canary_for(scope, own)
+        return scope[_CANARY]
+
+    async def _canary_for(self, scope: Scope, own: Similar) -> Similar | None:
         live = self._follower.live
         if live is None or not live.canary_share or own.model_version != live.compared_with:
             return None
