@@ -107,6 +107,7 @@ def _fit_files(folder: Path) -> None:
     except ImportError as error:
         raise LibraryMissing(f"{MISSING} ({error})") from None
     umap: Any = untyped_umap
+    _keep_compiled(umap)
     vectors = np.load(folder / _VECTORS)
     count = len(vectors)
     near = min(_NEIGHBOURS, count) - 1
@@ -139,6 +140,18 @@ def _fit_files(folder: Path) -> None:
     if not np.isfinite(layout).all():
         raise ValueError("the layout has places that are no numbers")
     np.save(folder / PLACES, layout.astype(np.float32))
+
+
+def _keep_compiled(umap: Any) -> None:
+    """Let what the library compiles lie in Numba's cache: seconds of each process but the first.
+
+    The library itself keeps a small part of it there.
+    """
+    for module in (umap.umap_, umap.layouts):
+        for value in vars(module).values():
+            if hasattr(value, "enable_caching"):
+                with contextlib.suppress(RuntimeError):  # no folder for it can be written
+                    value.enable_caching()
 
 
 class _Epochs(io.StringIO):
