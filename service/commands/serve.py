@@ -36,8 +36,10 @@ if TYPE_CHECKING:
     from service.services import Services  # at runtime it comes with all the rest
 
 _log = logging.getLogger(__name__)
-_M_MMAP_THRESHOLD = -3  # <malloc.h>
-_LARGE_BLOCK_BYTES = 128 << 10
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # <malloc.h>
+_LARGE_BLOCK_BYTES, _KEPT_BYTES = 1 << 20, 16 << 20
+"""Arrays of a few thousand pairs are made and freed hundreds of times for one answer: where each
+comes from the system, clearing its pages takes as long as the comparison itself."""
 _SWITCH_S = 0.0005
 """A thread that computes in Python lets others do so that soon. A question gives the interpreter
 away for each search and each array, and waits for it as often: 5 ms is Python's own value."""
@@ -82,7 +84,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
-    _return_large_blocks()
+    _keep_small_blocks_alone()
     sys.setswitchinterval(_SWITCH_S)
     try:
         settings = settings_of(args)
@@ -102,14 +104,16 @@ def run(args: argparse.Namespace) -> int:
     return leave(0)
 
 
-def _return_large_blocks() -> None:
+def _keep_small_blocks_alone() -> None:
     """Let the memory of large blocks go back to the system as soon as they are freed.
 
     glibc raises its threshold with each block that is freed, and then keeps for later what many
     large bodies took. Other C libraries have no such option.
     """
     with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+        library = ctypes.CDLL(None)
+        library.mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
+        library.mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def leave(status: int) -> int:
