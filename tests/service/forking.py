@@ -169,7 +169,8 @@ def _main() -> None:
     loaded_later = _put_off(_STARTS_THREADS)
     for name in _IMPORTED:
         import_module(name)
-    import_module(_WORKERS).NICENESS = 0  # with a low priority they would starve beside the tests
+    workers: Any = import_module(_WORKERS)
+    workers.NICENESS = 0  # with a low priority they would starve beside the tests
     gc.freeze()
     gc.enable()
     tasks = os.listdir("/proc/self/task")

@@ -148,7 +148,8 @@ def _keep_compiled(umap: Any) -> None:
     The library itself keeps a small part of it there.
     """
     for module in (umap.umap_, umap.layouts):
-        for value in vars(module).values():
+        parts: dict[str, Any] = vars(module)
+        for value in parts.values():
             if hasattr(value, "enable_caching"):
                 with contextlib.suppress(RuntimeError):  # no folder for it can be written
                     value.enable_caching()
