@@ -147,12 +147,12 @@ def _keep_compiled(umap: Any) -> None:
 
     The library itself keeps a small part of it there.
     """
-    for module in (umap.umap_, umap.layouts):
-        parts: dict[str, Any] = vars(module)
-        for value in parts.values():
-            if hasattr(value, "enable_caching"):
-                with contextlib.suppress(RuntimeError):  # no folder for it can be written
-                    value.enable_caching()
+    names: dict[str, Any] = {**vars(umap.umap_), **vars(umap.layouts)}
+    for part in names.values():
+        keep: Any = getattr(part, "enable_caching", None)
+        if keep is not None:
+            with contextlib.suppress(RuntimeError):  # no folder for it can be written
+                keep()
 
 
 class _Epochs(io.StringIO):
