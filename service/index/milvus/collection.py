@@ -151,11 +151,12 @@ class Collection:
             some = [int(v) for v in versions[start : start + _SEVERAL]]
             self._client.delete(self._name, ids=some, timeout=self._timeout_s)
 
-    def versions(self, above: int, up_to: int) -> list[int]:
-        """Versions within bounds, as of now; at most `MOST_HITS` of them."""
+    def versions(self, above: int, up_to: int, expression: str = "") -> list[int]:
+        """Versions within bounds that are let through, as of now; at most `MOST_HITS` of them."""
+        within = f"{VERSION} > {above} and {VERSION} <= {up_to}"
         found = self._client.query(
             self._name,
-            filter=f"{VERSION} > {above} and {VERSION} <= {up_to}",
+            filter=f"{within} and {expression}" if expression else within,
             output_fields=[VERSION],
             limit=MOST_HITS,
             consistency_level="Strong",
