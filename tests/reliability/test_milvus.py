@@ -162,8 +162,9 @@ def test_one_of_two_clusters_is_killed(
 
     def have(*names: str) -> bool:
         """Whether all services find these clusters complete."""
-        states = [cluster for service in both for cluster in states_of(service)]
-        return all(s["trouble"] is None and not s["overlay_rows"] for s in states if s["name"] in names)
+        states = [state for service in both for state in states_of(service)]
+        mine = [state for state in states if state["name"] in names]
+        return all(state["trouble"] is None and not state["overlay_rows"] for state in mine)
 
     wait_until(lambda: have("a", "b"), "both clusters have everything", LONG_S, every_s=0.2)
     truth.during(5, *both)

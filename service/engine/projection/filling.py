@@ -9,7 +9,7 @@ account how much of the collection was there before, or how long it takes.
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -152,11 +152,9 @@ class Filling:
         lacking = await asyncio.to_thread(newest.without, have)
         if len(lacking.versions) > _NEARLY:
             _log.info("%d rows are inserted into Milvus collection %s", len(lacking.versions), name)
-        unknown: list[Iterable[int]] = []
+        inserted: list[int] = []  # the others were replaced or deleted meanwhile
         for start in range(0, len(lacking.versions), _READ_AT_ONCE):
-            part = lacking.part(start, start + _READ_AT_ONCE)
-            ids = index.ids_at(part)
-            unknown.append(set(part.versions.tolist()) - ids.keys())
+            ids = index.ids_at(lacking.part(start, start + _READ_AT_ONCE))
             entries = await self._base.source.entries([*ids.values()])
             rows = [
                 entry
@@ -165,6 +163,7 @@ class Filling:
                 if entry is not None and entry.embedding and entry.version <= place.sequence
             ]
             self._refused.update(await self._insert(name, rows))
-        gone = np.array(sorted(set[int]().union(*unknown)), np.int64)  # replaced meanwhile
-        have = np.setdiff1d(newest.versions, gone, assume_unique=True)
+            inserted += (row.version for row in rows)
+        still = np.intersect1d(newest.versions, have, assume_unique=True)
+        have = np.sort(np.concatenate([still, np.array(inserted, np.int64)]))
         return have, place, len(lacking.versions)

@@ -68,7 +68,7 @@ class IndexOut(Response):
     clusters: Annotated[
         list[ClusterOut],
         Field(description="Of Milvus; empty where the index is in this process."),
-    ] = []
+    ]
 
 
 class SnapshotOut(Response):
@@ -120,6 +120,7 @@ class HealthOut(Response):
                             "refused": None,
                             "device": "cpu",
                             "served_recall": None,
+                            "clusters": [],
                         },
                         "skipped_records": {"count": 0, "examples": []},
                         "snapshot": {

@@ -65,7 +65,9 @@ def test_who_asks_again_at_once_is_asked_with_the_others(sizes: list[int]) -> No
     asyncio.run(ask())
 
 
-def test_only_an_answer_is_a_sign_of_life(monkeypatch: pytest.MonkeyPatch, sizes: list[int]) -> None:
+def test_only_an_answer_is_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
     async def ask() -> None:
         asking = connection()
         assert asking.answered_at == -float("inf")

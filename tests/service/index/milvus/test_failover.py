@@ -81,11 +81,10 @@ def test_a_cluster_that_answers_others_is_waited_for() -> None:
         memory = both.memories["a"]
         memory.waits, memory.answered_at = asyncio.Event(), float("inf")
         question = asyncio.create_task(both.answers())
-        while not memory.asked:
-            await asyncio.sleep(0)
         await asyncio.sleep(0.05)  # many times the patience
         memory.waits.set()
         await question
+        assert memory.asked
         assert not both.memories["b"].asked
 
     run(ask())
