@@ -228,7 +228,7 @@ class Projector:
         if record.sequence > head.sequence:
             return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
         return await self._base.connection.call(
-            record.collection, lambda c: c.problem(record.number)
+            record.collection, lambda c: c.held(record.number)
         )
 
     async def _build(self, why: str) -> None:
@@ -285,7 +285,7 @@ class Projector:
         if not known.name:
             return None
         is_usable = known.number and known.epoch == epoch
-        if is_usable and await call(known.name, lambda c: c.problem(known.number)) is None:
+        if is_usable and await call(known.name, lambda c: c.held(known.number)) is None:
             if known.established == self._base.established:
                 return known
             building = replace(known, established="")  # its rows are of several lists

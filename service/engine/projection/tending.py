@@ -72,7 +72,7 @@ class Tending:
         """
         name, call = self._lease.record.collection, self._base.connection.call
         number = self._lease.record.number
-        problem = await call(name, lambda c: c.problem(number))
+        problem = await call(name, lambda c: c.held(number))
         if problem is not None:
             raise CollectionLost(problem)
         garbage = self._base.take_garbage(self._lease.record.settled)

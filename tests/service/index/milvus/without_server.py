@@ -106,7 +106,7 @@ class _Named:
     def flush(self) -> None:
         """There are no segments."""
 
-    def problem(self, number: int) -> str | None:
+    def held(self, number: int) -> str | None:
         return None if number == 7 and self._name in self._memory.names else "it was dropped"
 
     def delete(self, versions: Sequence[int]) -> None:
