@@ -234,15 +234,13 @@ class Projector:
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
         self._base.forget_superseded()
+        _log.warning("Milvus cluster %s gets another collection: %s", self._base.name, why)
         epoch = (await self._store.position()).epoch
         building, is_new = await self._begun(epoch), False
         if building is None:
             building, is_new = await self._begin(epoch), True
         name = building.name
-        _log.warning(
-            "%s Milvus collection %s in cluster %s: %s",
-            *("building" if is_new else "going on with", name, self._base.name, why),
-        )
+        _log.info("Milvus collection %s is %s", name, "built" if is_new else "gone on with")
         self._builds += 1
         try:
             filled = await self._filling.fill(name, epoch, is_new=is_new)
