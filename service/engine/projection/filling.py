@@ -1,4 +1,4 @@
-"""Fills a collection with all that is stored, while the log goes on and keeps only the latest of it.
+"""Fills a collection with all that is stored, while the log goes on and keeps only its latest.
 
 The live index of this process knows the newest version of every streamer. Whatever of these the
 collection lacks is read from the store and inserted, again and again: each time less was written
@@ -144,9 +144,7 @@ class Filling:
         shown = np.setdiff1d(known, missing, assume_unique=True)
         return shown, sorted(found.garbage)
 
-    async def _sweep(
-        self, name: str, epoch: str, have: Versions
-    ) -> tuple[Versions, Position, int]:
+    async def _sweep(self, name: str, epoch: str, have: Versions) -> tuple[Versions, Position, int]:
         """Insert what is newest and not there; what is there now, up to where, and how many."""
         index, newest, place = await self._newest(epoch)
         lacking = await asyncio.to_thread(newest.without, have)

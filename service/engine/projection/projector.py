@@ -227,9 +227,7 @@ class Projector:
             return "it is of another history of the store"
         if record.sequence > head.sequence:
             return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
-        return await self._base.connection.call(
-            record.collection, lambda c: c.held(record.number)
-        )
+        return await self._base.connection.call(record.collection, lambda c: c.held(record.number))
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
@@ -273,9 +271,7 @@ class Projector:
 
     @property
     def _filling(self) -> Filling:
-        return Filling(
-            self._store, self._base, self._follower, self._insert, self._pace.margin_s
-        )
+        return Filling(self._store, self._base, self._follower, self._insert, self._pace.margin_s)
 
     async def _begun(self, epoch: str) -> Building | None:
         """What an earlier build has left, if it can be gone on with; None where it is dropped."""

@@ -113,9 +113,7 @@ class Tending:
             if each.model_version not in needed
         }
         old: list[OtherRecord] = [
-            each
-            for each in others
-            if now >= self._unneeded.get(each.model_version, now) + RETIRE_S
+            each for each in others if now >= self._unneeded.get(each.model_version, now) + RETIRE_S
         ]
         if old:
             names = tuple(name for each in old for name in each.collections)
