@@ -79,9 +79,9 @@ def rare_from(channel: str, unknown_bits: float) -> float:
     """Bits from which a key of a channel is rare.
 
     A text has many keys, of which some are rare by chance: only those that hardly another one of
-    the streamers shows that were counted.
+    the streamers shows that were counted, however few these are.
     """
-    return max(RARE_BITS, unknown_bits - 1) if channel == TEXT.name else RARE_BITS
+    return unknown_bits - 1 if channel == TEXT.name else RARE_BITS
 
 
 def text_levels(

@@ -98,7 +98,10 @@ class Comparison:
         _put(table, "contacts", contacts, self._both_show("contacts", one, other))
         titles = self._sets.sizes("titles")
         fewest = np.minimum(titles[one], titles[other])
-        _put(table, "titles", ch.title_levels(found["titles"].rare, fewest), fewest > 0)
+        shared = found["titles"].rare
+        # Titles of two languages differ, whoever writes them: they are not compared.
+        compared = (fewest > 0) & ((shared > 0) | (self._is_wide[one] == self._is_wide[other]))
+        _put(table, "titles", ch.title_levels(shared, fewest), compared)
         for kind in ("pictures", "sounds"):
             seen = copies.get(kind, np.full(len(one), -1))
             shared = np.maximum(found[kind].count, seen)

@@ -22,6 +22,12 @@ translates a data set to simulate."""
 Chance = Annotated[float, Field(gt=0, lt=1)]
 
 
+def _with_names(chances: list[float], chance: float) -> list[float]:
+    """Chances of the levels of a text, and that of `names` among them."""
+    others = [other * (1 - chance) for other in chances]
+    return [*others[:_NAMES], chance, *others[_NAMES:]]
+
+
 class ChannelParameters(Part):
     """How often pairs are at each level of a channel, among those that both show it.
 
@@ -60,22 +66,20 @@ class EvidenceParameters(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _upgraded(cls, given: Any) -> Any:
+    def _upgraded(cls, given: dict[str, Any]) -> dict[str, Any]:
         """Parameters of version 1 with the level that they lack."""
-        if not isinstance(given, dict) or given.get("version") != 1:
+        if given.get("version") != 1:
             return given
+        newer = given | {"version": EVIDENCE_VERSION}
         try:
-            text = given["channels"]["text"]
+            text: dict[str, list[float]] = given["channels"]["text"]
             more = {
-                name: [x * (1 - chance) for x in text[name][:_NAMES]]
-                + [chance]
-                + [x * (1 - chance) for x in text[name][_NAMES:]]
+                name: _with_names(text[name], chance)
                 for name, chance in (("m", NAMES_M), ("u", NAMES_U))
             }
         except (KeyError, TypeError):
-            return given | {"version": EVIDENCE_VERSION}  # refused below, field by field
-        channels = given["channels"] | {"text": text | more}
-        return given | {"version": EVIDENCE_VERSION, "channels": channels}
+            return newer  # refused field by field
+        return newer | {"channels": given["channels"] | {"text": text | more}}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -179,7 +179,10 @@ class SeedIndex:
             found = self._vectors.get((space, ours.shape[1]))
             if found is not None and len(ours):
                 known[found[0]] = True
-        return self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
+        base = self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
+        # Titles of two scripts are absent where none is shared.
+        absent = (self._is_wide[rows] != side.is_wide) & (self._sizes["titles"][rows] > 0)
+        return base + absent * max(-weights[_PLAIN.index("titles")], 0.0)
 
     def _last(self, name: str) -> float:
         return float(self._bounds.last[NAMES_OF_CHANNELS.index(name)])

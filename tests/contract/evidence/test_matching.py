@@ -107,7 +107,9 @@ NAMES = {
     "白云山庄": "Baiyunshanzhuang",
     "刘家港": "Liujiagang",
 }
-ENGLISH = "Noodles by hand and Kaluosi, mostly. I film in a seaside flat, new recipes friday nights."
+ENGLISH = (
+    "Noodles by hand and Kaluosi, mostly. I film in a seaside flat, new recipes friday nights."
+)
 
 
 def test_names_are_left_of_a_translation() -> None:
@@ -116,7 +118,9 @@ def test_names_are_left_of_a_translation() -> None:
     romanised = f"{ENGLISH} Often at {', '.join(NAMES.values())}."
     assert levels_of({"bio": chinese}, {"bio": romanised})["text"] == "names"
     assert levels_of({"bio": chinese}, {"bio": ENGLISH})["text"] in ("little", "none")
-    latin = "主要做手工面条和lovirane，在海边公寓里拍摄，周五晚上更新。目标是dronoxulf，还有kaibalnox。"
+    latin = (
+        "主要做手工面条和lovirane，在海边公寓里拍摄，周五晚上更新。目标是dronoxulf，还有kaibalnox。"
+    )
     left = "Noodles by hand and Lovirane, seaside flat, fridays. Goal: Dronoxulf, and Kaibalnox."
     assert levels_of({"bio": latin}, {"bio": left})["text"] == "names"
     other = "Dancing on the rooftop, Lovirane fan club, every second sunday morning at noon."

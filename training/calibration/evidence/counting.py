@@ -68,9 +68,7 @@ def _of_packaged(default: ChannelParameters) -> tuple[NDArray[np.float64], NDArr
     return np.array(default.m), np.array(default.u)
 
 
-def _at_least(
-    shares: NDArray[np.float64], level: int, least: float
-) -> NDArray[np.float64]:
+def _at_least(shares: NDArray[np.float64], level: int, least: float) -> NDArray[np.float64]:
     """Shares of which that of a level is no smaller than this, the others in proportion."""
     if shares[level] >= least:
         return shares

@@ -25,6 +25,7 @@ import numpy as np
 from service.features.duplicates.groups.bridges import bridges
 from service.features.duplicates.groups.edges import Edge, Pair
 
+Reason = Literal["crowd", "different", "bridge"]
 _PAUSE_EACH = 4096
 
 
@@ -54,7 +55,7 @@ class Division:
     """
 
     groups: Sequence[Sequence[str]]
-    cut: Sequence[tuple[Edge, Literal["crowd", "different", "bridge"]]]
+    cut: Sequence[tuple[Edge, Reason]]
 
 
 class Forest:
@@ -104,9 +105,8 @@ def divide(
         different: likewise; none contradicts `same`.
         cut: when a bridge is cut.
     """
-    removed: list[tuple[Edge, Literal["crowd", "different", "bridge"]]] = []
     edges, in_crowds = _without_crowds(edges, cut.crowd)
-    removed += [(edge, "crowd") for edge in in_crowds]
+    removed: list[tuple[Edge, Reason]] = [(edge, "crowd") for edge in in_crowds]
     place = {name: i for i, name in enumerate(members)}
     yield
     ends = [(place[e.a], place[e.b]) for e in edges]
