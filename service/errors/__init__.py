@@ -72,6 +72,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
+│   │   └── NotReplicated   503   the primary did it, and too few replicas acknowledged that
 │   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── SpoolFull           507   there is no room for the files of jobs
@@ -149,6 +150,9 @@ from service.errors.spaces import GenerationRefused as GenerationRefused
 from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
 from service.errors.spaces import NothingBefore as NothingBefore
 from service.errors.spaces import SpaceNotFound as SpaceNotFound
+from service.errors.store import NotReplicated as NotReplicated
+from service.errors.store import StoreFull as StoreFull
+from service.errors.store import StoreUnavailable as StoreUnavailable
 from service.errors.watchlists import AlertNotFound as AlertNotFound
 from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
 from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
@@ -287,25 +291,11 @@ class Overloaded(Unavailable):
     example = "512 profiles are waiting already"
 
 
-class StoreUnavailable(Unavailable):
-    """The store does not answer. The write was not acknowledged; it may be repeated."""
-
-    code, title = "store_unavailable", "The store does not answer"
-    example = "the write was not acknowledged; repeat it"
-
-
 class AuditUnavailable(Unavailable):
     """The audit log can't be written, and what has to be in it is refused until it can."""
 
     code, title = "audit_unavailable", "The audit log cannot be written"
     example = "the audit log can't be written (No space left on device): free space on its disk"
-
-
-class StoreFull(Unavailable):
-    """The store cannot write any more: its disk or memory is full."""
-
-    status, code, title = 507, "store_full", "The store is full"
-    example = "the store takes no more: its disk is full"
 
 
 class ModelChanged(Unavailable):
