@@ -128,13 +128,13 @@ class Replicated:
         self._running.close()
 
     def wait_until_whole(self, primary: Server) -> None:
-        """Until all other servers follow the primary."""
+        """Until all other servers have what the primary has."""
         wanted = len(self.servers) - 1
 
         def is_whole() -> bool:
-            told = primary.replication()
-            states = [told[f"slave{i}"]["state"] for i in range(told.get("connected_slaves", 0))]
-            return told["role"] == "master" and states == ["online"] * wanted
+            with Redis.from_url(primary.url, single_connection_client=True) as client:
+                client.publish("whole", "?")
+                return client.wait(wanted, 1000) == wanted
 
         wait_until(is_whole, "all replicas follow")
 
