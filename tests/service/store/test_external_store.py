@@ -120,7 +120,7 @@ def test_a_write_is_repeated_until_a_replica_has_it(
         service.put("a", tags=["cooking"])
 
         def put() -> httpx.Response:
-            headers = {"Idempotency-Key": "the same"}
+            headers = {"Idempotency-Key": "the-same"}
             body = {"tags": ["cooking"], "name": "b"}
             return service.client.put("/v1/streamers/b", json=body, headers=headers)
 
