@@ -86,7 +86,8 @@ async def open_store(
         StartupError: it can't be used.
     """
     chunks_dir = settings.spaces.chunks_dir
-    url = settings.redis_url and settings.redis_url.get_secret_value()
+    secret = settings.redis_url
+    url = None if secret is None else secret.get_secret_value()
     address = address_of(url, settings.store)
     if address is not None:
         try:

@@ -318,15 +318,14 @@ class RedisStore:
         """
         client = self._new_follower()
         try:
-            log = LogReader(client, self._log, self._limits, self._model)
-            await log.check(await self._position(client), after, epoch, mark)
+            await self._check_continues(client, after, epoch, mark)
             while True:
-                entries = await log.next(after)
+                entries = await self._log_by(client).next(after)
                 if entries:
                     yield entries
                     after, mark = entries[-1].sequence, entries[-1].mark
                 else:
-                    await log.check(await self._position(client), after, epoch, mark)
+                    await self._check_continues(client, after, epoch, mark)
         finally:
             await client.close()
 
@@ -368,3 +367,16 @@ class RedisStore:
             return await self._position(client)
         run = b"" if self.durability == ALWAYS else b"." + await run_id(client)
         return Position((epoch + run).decode(), int(sequence or 0), (mark or b"").decode())
+
+    async def _check_continues(
+        self, client: RedisClient, after: int, epoch: str | None, mark: str
+    ) -> None:
+        """That entry `after + 1` is in the log or still to come.
+
+        Raises:
+            LogGap: it is not.
+        """
+        await self._log_by(client).check(await self._position(client), after, epoch, mark)
+
+    def _log_by(self, client: RedisClient) -> LogReader:
+        return LogReader(client, self._log, self._limits, self._model)

@@ -48,7 +48,7 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
 
     async def aclose(self) -> None:
         """Close all connections, and those to the sentinels."""
-        await super().aclose()
+        await super().aclose()  # pyright: ignore[reportUnknownMemberType]
         await self.sentinel_manager.aclose()
 
 
