@@ -150,15 +150,15 @@ from service.errors.spaces import GenerationRefused as GenerationRefused
 from service.errors.spaces import HandOverUnderWay as HandOverUnderWay
 from service.errors.spaces import NothingBefore as NothingBefore
 from service.errors.spaces import SpaceNotFound as SpaceNotFound
-from service.errors.store import NotReplicated as NotReplicated
-from service.errors.store import StoreFull as StoreFull
-from service.errors.store import StoreUnavailable as StoreUnavailable
 from service.errors.watchlists import AlertNotFound as AlertNotFound
 from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
 from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
 from service.errors.webhooks import TooManyWebhooks as TooManyWebhooks
 from service.errors.webhooks import WebhookNotFound as WebhookNotFound
+from service.errors.writes import NotReplicated as NotReplicated
 from service.errors.writes import ResultsNotRead as ResultsNotRead
+from service.errors.writes import StoreFull as StoreFull
+from service.errors.writes import StoreUnavailable as StoreUnavailable
 from service.errors.writes import WriteContended as WriteContended
 
 

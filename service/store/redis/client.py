@@ -32,6 +32,7 @@ from service.store.redis.connecting.confirming import (
     answers_of,
     check_confirmed,
     confirmation,
+    found_something,
     with_confirmation,
     writes,
 )
@@ -133,12 +134,14 @@ class RedisClient:
 
         Args:
             command: its name and arguments.
-            confirmed: replicas must have what it reads, since that is acknowledged once more.
+            confirmed: replicas must have what it finds, since that is acknowledged once more.
         """
-        if self._confirms and (confirmed or writes(command)):
-            return (await self._confirmed([command], str(command[0])))[0]
-        async with self._command(str(command[0])):
-            return await self._redis.execute_command(*command)
+        if not (self._confirms and writes(command)):
+            async with self._command(str(command[0])):
+                answer = await self._redis.execute_command(*command)
+            if not (self._confirms and confirmed and found_something(answer)):
+                return answer
+        return (await self._confirmed([command], str(command[0])))[0]
 
     async def ask_all(
         self, commands: Sequence[Sequence[Argument]], *, confirmed: bool = False
@@ -156,13 +159,15 @@ class RedisClient:
         if not commands:
             return []
         operation = "MULTI" if one_step else "PIPELINE"
-        if self._confirms and (confirmed or any(map(writes, commands))):
-            return await self._confirmed(commands, operation, one_step=one_step)
-        pipeline = self._redis.pipeline(transaction=one_step)
-        for command in commands:
-            pipeline.execute_command(*command)
-        async with self._command(operation, len(commands)):
-            return await pipeline.execute()
+        if not (self._confirms and any(map(writes, commands))):
+            pipeline = self._redis.pipeline(transaction=one_step)
+            for command in commands:
+                pipeline.execute_command(*command)
+            async with self._command(operation, len(commands)):
+                answers = await pipeline.execute()
+            if not (self._confirms and confirmed and found_something(answers)):
+                return answers
+        return await self._confirmed(commands, operation, one_step=one_step)
 
     def script(
         self, text: str, stage: Stage | None = None, *, reads: bool = False

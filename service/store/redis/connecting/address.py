@@ -39,7 +39,7 @@ class StoreAddress:
 
     @property
     def unreplicated(self) -> Self:
-        """The same servers, for what may be lost with the primary."""
+        """Its servers, for what may be lost with the primary."""
         return replace(self, replicas=0)
 
 

@@ -29,6 +29,13 @@ def writes(command: Sequence[Argument]) -> bool:
     return str(command[0]).split()[0] not in _READS
 
 
+def found_something(answer: Any) -> bool:
+    """Whether a reading command found anything: what is not there rests on nothing."""
+    if isinstance(answer, list):
+        return any(found_something(part) for part in cast(list[Any], answer))
+    return answer is not None
+
+
 def with_confirmation(
     commands: Sequence[Sequence[Argument]], address: StoreAddress, *, one_step: bool
 ) -> list[list[Argument]]:
