@@ -16,6 +16,8 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 GB = 1e9
+PEAK = 1.7
+"""Of the day's mean, at the busiest minute."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,7 @@ COSTS: dict[str, Cost] = {
         1.77,
         "core-ms a question and million rows",
         "computed",
-        "FACTS: 1,128 questions/s on 2 cores at 1 M rows, 16 asked together",
+        "milvus 2.3.5: 1,128 questions/s on 2 cores at 1 M rows, 16 asked together",
     ),
     "question_ms": Cost(
         9.0,
@@ -49,13 +51,13 @@ COSTS: dict[str, Cost] = {
         "scale.md: 223 questions/s on 2 cores at 100,000 rows, load generator and Milvus included",
     ),
     "write_ms": Cost(
-        2.2, "core-ms a write", "measured", "FACTS: encode 1.5, index .4, HTTP .2, store .1"
+        2.2, "core-ms a write", "measured", "2 cores: encode 1.5, index .4, HTTP .2, store .1"
     ),
     "tower_ms": Cost(
         0.0,
         "core-ms a write for texts, pictures, sounds",
         "assumed",
-        "80 with 20 new titles (FACTS)",
+        "80 with 20 new titles",
     ),
     "follow_ms": Cost(
         0.044,
@@ -64,14 +66,14 @@ COSTS: dict[str, Cost] = {
         "performance.md: a million rows from the store in 44 s",
     ),
     "store_writes": Cost(
-        4640, "writes/s of one primary", "measured", "FACTS: 64 in flight, always"
+        4640, "writes/s of one primary", "measured", "2 KB, 64 in flight, appendfsync always"
     ),
     "project_rows": Cost(5100, "rows/s into Milvus", "measured", "scale.md"),
     "encode_rows": Cost(
         3540,
         "rows/s of a core, re-encoding",
         "computed",
-        "FACTS: 7,079 rows/s of 2 plain processes, without towers",
+        "7,079 rows/s of 2 plain processes, without towers",
     ),
     "store_bytes": Cost(
         2800, "bytes a streamer in the store", "measured", "performance.md, no towers"
@@ -92,7 +94,7 @@ COSTS: dict[str, Cost] = {
         "computed",
         "performance.md: a million in 11 s",
     ),
-    "log_entries": Cost(20_000, "entries of the log", "measured", "service/store/redis/client.py"),
+    "log_entries": Cost(20_000, "entries of the log", "set", "service/store/redis/client.py"),
     "core_hour": Cost(0.04, "price of a core for an hour", "assumed", "set your own"),
 }
 
@@ -153,7 +155,7 @@ class Hour:
 
 def daily(hour: float) -> float:
     """Traffic at an hour relative to the day's mean: least at 9, most at 21, as people watch."""
-    return 1.0 + 0.7 * math.cos((hour - 21.0) / 24.0 * 2.0 * math.pi)
+    return 1.0 + (PEAK - 1.0) * math.cos((hour - 21.0) / 24.0 * 2.0 * math.pi)
 
 
 def waiting(load: float, cores: int) -> float:
@@ -181,7 +183,6 @@ def day(plan: Plan, costs: Mapping[str, Cost]) -> Iterator[Hour]:
     search_s = cost["search_ms"] / 1000 * plan.streamers / 1e6
     write_s = (cost["write_ms"] + cost["tower_ms"]) / 1000
     of_services = plan.services * plan.cores
-    # The lease of the projector and the work of a backfill: one row is encoded and inserted.
     backlog, left = 0.0, 0.0
     for hour in range(24):
         if hour == plan.reencode_at:
@@ -222,9 +223,8 @@ def capacity(streamers: float, plan: Plan, costs: Mapping[str, Cost]) -> dict[st
     Query nodes have the memory for all rows, one of them lost, and are busy to 60 % at the peak.
     """
     cost = {name: each.value for name, each in costs.items()}
-    peak = 1.7
     search_ms = cost["search_ms"] * streamers / 1e6
-    cores = plan.questions * peak * search_ms / 1000 / 0.6
+    cores = plan.questions * PEAK * search_ms / 1000 / 0.6
     index_gb = cost["milvus_bytes"] * streamers / GB
     nodes = max(math.ceil(cores / plan.cores), math.ceil(index_gb / (plan.memory_gb * 0.8))) + 1
     start_s = streamers / cost["scan_rows"]
@@ -245,6 +245,8 @@ def capacity(streamers: float, plan: Plan, costs: Mapping[str, Cost]) -> dict[st
         "into_milvus_h": streamers / cost["project_rows"] / 3600,
         "encoding_core_h": streamers / cost["encode_rows"] / 3600,
         "most_writes_during_a_start": cost["log_entries"] / start_s,
+        "most_writes_during_a_collection": cost["log_entries"] / (streamers / cost["project_rows"]),
+        "log_entries_for_a_start": plan.writes * PEAK * start_s,
     }
 
 
@@ -300,8 +302,15 @@ def main() -> None:
         ]
         for h in hours
     ]
-    parts = ["\n".join(lines), _table(header + needs), f"{plan}"]
-    parts.append(_table([[*names, "to encode"], *shown]))
+    parts = ["\n".join(lines), _table(header + needs)]
+    most = capacity(plan.streamers, plan, costs)["most_writes_during_a_start"]
+    peak = plan.writes * PEAK
+    if most < peak:
+        parts.append(
+            f"With {plan.streamers:,.0f} streamers and {peak:.0f} writes/s a service that starts "
+            f"does not catch up: the log covers {most:.1f} writes/s meanwhile."
+        )
+    parts += [f"{plan}", _table([[*names, "to encode"], *shown])]
     sys.stdout.write("\n\n".join(parts) + "\n")
 
 

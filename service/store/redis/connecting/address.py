@@ -49,7 +49,7 @@ class _SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
     async def aclose(self) -> None:
         """Close all connections, and those to the sentinels."""
         await super().aclose()  # pyright: ignore[reportUnknownMemberType]
-        await self.sentinel_manager.aclose()
+        await self.sentinel_manager.aclose()  # pyright: ignore[reportUnknownMemberType]
 
 
 def new_pool(address: StoreAddress, connections: int, connect_timeout_s: float) -> ConnectionPool:
