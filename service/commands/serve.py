@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import ctypes
 import gc
 import logging
 import os
@@ -18,6 +17,8 @@ from typing import TYPE_CHECKING, Any
 import uvloop
 
 from model_export.contract.errors import ContractError
+from service.engine.work import heap
+from service.engine.work.background import Background
 from service.errors import ServiceError, StartupError, in_one_line
 from service.http.connections import connection_limit
 from service.http.headers.request_ids import IdsInLog
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
     from service.services import Services  # at runtime it comes with all the rest
 
 _log = logging.getLogger(__name__)
-_M_MMAP_THRESHOLD = -3  # <malloc.h>
-_LARGE_BLOCK_BYTES = 128 << 10
 _SWITCH_S = 0.0005
 """A thread that computes in Python lets others do so that soon. A question gives the interpreter
 away for each search and each array, and waits for it as often: 5 ms is Python's own value."""
@@ -82,7 +81,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def run(args: argparse.Namespace) -> int:
     """Serve until SIGINT or SIGTERM."""
     logging.getLogger("faiss.loader").setLevel(logging.WARNING)  # tells what it tried to load
-    _return_large_blocks()
+    heap.keep_small_blocks()
     sys.setswitchinterval(_SWITCH_S)
     try:
         settings = settings_of(args)
@@ -100,16 +99,6 @@ def run(args: argparse.Namespace) -> int:
         print("error:", in_one_line(error), file=sys.stderr)
         return leave(1)
     return leave(0)
-
-
-def _return_large_blocks() -> None:
-    """Let the memory of large blocks go back to the system as soon as they are freed.
-
-    glibc raises its threshold with each block that is freed, and then keeps for later what many
-    large bodies took. Other C libraries have no such option.
-    """
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BLOCK_BYTES)
 
 
 def leave(status: int) -> int:
@@ -194,6 +183,9 @@ async def _serve(
         # is for this process alone to say so: whoever opens services in another frees them again.
         gc.freeze()
         gc.set_threshold(5000, 10, 200)
+        freed = Background("free memory")
+        freed.start(heap.give_back())
+        stack.push_async_callback(freed.stop)
         _tell(settings, services, limit)
         _log.info("answering on %s", url)
         await server.wait_closed()

@@ -70,10 +70,11 @@ def test_a_service_in_the_process_of_another_leaves_garbage_to_be_collected(
     bundle: Path, tmp_path: Path
 ) -> None:
     """Frozen, each service of a test would stay in memory to the end of the tests."""
-    before = gc.get_freeze_count(), gc.get_threshold()
+    frozen, threshold = gc.get_freeze_count(), gc.get_threshold()
     app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
     with TestClient(app, base_url="http://localhost"):
-        assert (gc.get_freeze_count(), gc.get_threshold()) == before
+        assert gc.get_freeze_count() <= frozen  # of those that are, some are freed
+        assert gc.get_threshold() == threshold
 
 
 @cache
