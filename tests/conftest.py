@@ -7,6 +7,8 @@ import sys
 
 from hypothesis import HealthCheck, settings
 
+from service.engine.work import workers
+
 # As `python -m training` does: OpenMP threads that spin stand still when the cores are busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 # Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
@@ -18,6 +20,9 @@ sys.dont_write_bytecode = False
 
 # `nohup make test &` ignores Ctrl-C, and a child would inherit that; tests press it themselves.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# With a low priority they would starve beside other tests, and tests wait for them.
+workers.NICENESS = 0
 
 settings.register_profile(
     "reproducible",

@@ -269,7 +269,9 @@ async def _opened_graph(
             switch=shared.switch,
             operations=Operations(
                 *(serving, shared.store_name, shared.health, settings.limits.store_grace_s),
-                *(audit.trouble, lambda: milvus and milvus.trouble(serving.follower)),
+                audit.trouble,
+                lambda: milvus and milvus.trouble(serving.follower),
+                lambda: milvus and milvus.warning(serving.follower),
             ),
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,

@@ -113,6 +113,25 @@ class Matches:
 
 
 @dataclass(frozen=True)
+class ClusterState:
+    """One of the clusters that an index elsewhere is in.
+
+    Attributes:
+        name: as the settings name it.
+        serves: whether questions are asked of it.
+        settled: it shows every write up to this one; None while nothing is asked of it.
+        overlay_rows: streamers that it lacks, which are searched in memory.
+        trouble: why it can't be asked, for people; None while it can.
+    """
+
+    name: str
+    serves: bool
+    settled: int | None
+    overlay_rows: int
+    trouble: str | None
+
+
+@dataclass(frozen=True)
 class IndexState:
     """How an index answers.
 
@@ -125,6 +144,7 @@ class IndexState:
         device: where `kind` is searched; rows that are looked at one by one are on the CPU.
         served_recall: share of the nearest that it finds on questions asked lately; None where it
             is exact, and while too few were asked.
+        clusters: that can answer, each alone; none where the index is in this process.
     """
 
     kind: str
@@ -133,6 +153,7 @@ class IndexState:
     refused: str | None
     device: DeviceName = "cpu"
     served_recall: float | None = None
+    clusters: Sequence[ClusterState] = ()
 
 
 class VectorIndex(Protocol):

@@ -297,9 +297,12 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(validation_alias=AliasChoices("milvus_uri", "MILVUS_URI", "STREAMER_MILVUS_URI")),
     ] = None
-    """Where Milvus is, such as `http://milvus:19530`; for `STREAMER_INDEX__BACKEND=milvus`."""
+    """Where Milvus is, such as `http://milvus:19530`; for `STREAMER_INDEX__BACKEND=milvus`. Several
+    independent clusters by comma, the preferred one first: `http://a:19530,http://b:19530`. Each is
+    known by its host and port, or by a name that stays when these change: `a=http://a:19530`."""
     milvus_token: SecretStr | None = None
-    """`user:password` of Milvus, or its API key."""
+    """`user:password` of Milvus, or its API key. Clusters that differ have theirs in their address:
+    `http://user:password@a:19530`."""
     device: Literal["cpu", "gpu"] = "cpu"
     """`gpu` encodes and searches on an NVIDIA GPU, and refuses to start where ONNX Runtime or FAISS
     would fall back to the CPU. Not yet run on a GPU."""

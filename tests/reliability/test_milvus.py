@@ -31,13 +31,25 @@ NEAR = 0.99
 
 
 @pytest.fixture
-def milvus(tmp_path: Path) -> Iterator[MilvusServer]:
-    (tmp_path / "milvus").mkdir()
-    server = MilvusServer(tmp_path / "milvus").start()
+def started(tmp_path: Path) -> Iterator[Callable[[str], MilvusServer]]:
+    """Starts servers of Milvus, which can be searched; they end with the test."""
+    servers: list[MilvusServer] = []
+
+    def start(name: str) -> MilvusServer:
+        (tmp_path / name).mkdir()
+        servers.append(MilvusServer(tmp_path / name))
+        return servers[-1].start().wait()
+
     try:
-        yield server.wait()
+        yield start
     finally:
-        server.kill()
+        for server in servers:
+            server.kill()
+
+
+@pytest.fixture
+def milvus(started: Callable[[str], MilvusServer]) -> MilvusServer:
+    return started("milvus")
 
 
 class Truth:
@@ -86,6 +98,19 @@ class Truth:
         self.complete += 1
         return True
 
+    def during(
+        self, seconds: float, *asked: Service, until: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Write and ask for some time, and until something holds."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end or not until():
+            assert time.monotonic() < end + LONG_S
+            for service in asked:
+                self.write(service)
+                for reader in asked:
+                    self.ask(reader)
+                    self.ask(reader, exact=True)
+
 
 def test_mixed_writes(replicas: Replicas, server: Server, milvus: MilvusServer) -> None:
     def services(count: int) -> list[Service]:
@@ -93,20 +118,10 @@ def test_mixed_writes(replicas: Replicas, server: Server, milvus: MilvusServer) 
 
     first, second = services(2)
     truth = Truth(seed=1)
+    during = truth.during
     for i in range(IDS):
         truth.write(first, f"s{i}")
     wait_until(lambda: scanned(second) == 0, "all have settled", LONG_S, every_s=0.2)
-
-    def during(seconds: float, *asked: Service, until: Callable[[], bool] = lambda: True) -> None:
-        """Write and ask for some time, and until something holds."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end or not until():
-            assert time.monotonic() < end + LONG_S
-            for service in asked:
-                truth.write(service)
-                for reader in asked:
-                    truth.ask(reader)
-                    truth.ask(reader, exact=True)
 
     during(18, first, second)  # what settles meanwhile leaves the overlay
     assert truth.complete > 0
@@ -136,10 +151,69 @@ def test_mixed_writes(replicas: Replicas, server: Server, milvus: MilvusServer) 
     assert truth.wrong == []
 
 
-def variables(milvus: MilvusServer) -> dict[str, str]:
+def test_one_of_two_clusters_is_killed(
+    replicas: Replicas, server: Server, started: Callable[[str], MilvusServer]
+) -> None:
+    clusters = {name: started(name) for name in ("a", "b")}
+    both = [*replicas(*[server.url] * 2, **variables(**clusters))]
+    truth = Truth(seed=2)
+    for i in range(IDS):
+        truth.write(both[0], f"s{i}")
+
+    def have(*names: str) -> bool:
+        """Whether all services find these clusters complete."""
+        states = [state for service in both for state in states_of(service)]
+        mine = [state for state in states if state["name"] in names]
+        return all(state["trouble"] is None and not state["overlay_rows"] for state in mine)
+
+    wait_until(lambda: have("a", "b"), "both clusters have everything", LONG_S, every_s=0.2)
+    truth.during(5, *both)
+    assert serving(*both) == {"a"}
+    clusters["a"].kill()
+    truth.during(15, *both, until=lambda: all(degraded(s) for s in both))
+    assert serving(*both) == {"b"}
+    assert truth.refused == 0  # answers went on
+    assert truth.complete > 0
+    clusters["b"].kill()
+    complete = truth.complete
+    truth.during(5, *both)
+    assert truth.refused > 0  # never the overlay alone
+    assert truth.complete == complete
+    clusters["a"].start()  # it lacks what was written since it was killed
+    truth.during(5, *both, until=lambda: all(answers(s) for s in both))
+    assert serving(*both) == {"a"}
+    assert truth.complete > complete
+    clusters["b"].start()
+    wait_until(lambda: have("a", "b"), "both clusters have everything", LONG_S, every_s=0.2)
+    refused = truth.refused
+    clusters["a"].kill()
+    truth.during(5, *both)
+    assert truth.refused == refused
+    assert truth.wrong == []
+
+
+def states_of(service: Service) -> list[dict[str, Any]]:
+    return service.client.get("/readyz").json()["index"]["clusters"]
+
+
+def serving(*services: Service) -> set[str]:
+    return {c["name"] for service in services for c in states_of(service) if c["serves"]}
+
+
+def answers(service: Service) -> bool:
+    return service.client.get("/readyz").status_code == 200
+
+
+def degraded(service: Service) -> bool:
+    health = service.client.get("/readyz").json()
+    return health["status"] == "ok" and "cluster a is not asked" in str(health["degraded_because"])
+
+
+def variables(milvus: MilvusServer | None = None, **clusters: MilvusServer) -> dict[str, str]:
+    named = [f"{name}={each.uri}" for name, each in clusters.items()]
     return {
         "STREAMER_INDEX__BACKEND": "milvus",
-        "STREAMER_MILVUS_URI": milvus.uri,
+        "STREAMER_MILVUS_URI": ",".join([milvus.uri] if milvus else named),
         "STREAMER_MILVUS__MARGIN_S": "16",
         "STREAMER_MILVUS__TIMEOUT_S": "3",
         "STREAMER_MILVUS__LEASE_S": "2",

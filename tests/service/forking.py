@@ -25,6 +25,7 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 _REQUEST_BYTES = 1 << 17
 _IMPORTED = ("service.app", "service.commands.serve")
+_WORKERS = "service.engine.work.workers"
 _STARTS_THREADS = "onnxruntime"
 """Which a fork would lose; so each process loads it by itself."""
 _NUMBER = struct.Struct("i")
@@ -168,6 +169,8 @@ def _main() -> None:
     loaded_later = _put_off(_STARTS_THREADS)
     for name in _IMPORTED:
         import_module(name)
+    workers: Any = import_module(_WORKERS)
+    workers.NICENESS = 0  # with a low priority they would starve beside the tests
     gc.freeze()
     gc.enable()
     tasks = os.listdir("/proc/self/task")

@@ -5,6 +5,7 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from training.calibration.evidence import estimate
 from training.data import Dataset, load_dataset
 from training.world import generate
 from training.world.files import write_world
@@ -15,6 +16,17 @@ def _one_thread() -> Iterator[None]:
     """What these tests compute is too small to be shared between threads."""
     torch.set_num_threads(1)
     with threadpool_limits(1):
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def few_copies() -> Iterator[None]:
+    """Evidence is estimated from few copies: from all, it takes half of the time of a small fit.
+
+    What the estimate is worth is tested where all of them are copied.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate, "MOST_COPIED", 40)
         yield
 
 

@@ -2,12 +2,13 @@
 
 import contextlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from model_export.contract.bundle import Manifest
+from service.bootstrap.milvus.clusters import clusters_of
 from service.engine.projection.projector import Pace, Projector
 from service.engine.projection.record import Projections
 from service.engine.projection.source import StoredVectors
@@ -15,6 +16,7 @@ from service.engine.projection.watch import CollectionWatch
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.errors import StartupError
+from service.index.base import VectorIndex
 from service.index.milvus.base import Bounds, MilvusBase
 from service.index.milvus.collection import MOST_HITS, Shape
 from service.index.milvus.connection import Connection
@@ -24,6 +26,8 @@ from service.settings import Settings
 from service.store.base import StreamerStore
 from service.store.documents import DocumentStore
 
+_PATIENCE = 4
+"""A cluster that is silent for this part of a call's time may have gone."""
 _GRACE_S = 5.0
 """Milvus's `common.gracefulTime`: what was written so lately, a search may miss."""
 
@@ -33,11 +37,11 @@ class MilvusParts:
     """The index of one model in Milvus.
 
     Attributes:
-        base: what its indexes in this process share.
+        clusters: what its indexes in this process share, of each cluster; the preferred one first.
         established: ids of established streamers.
     """
 
-    base: MilvusBase
+    clusters: Sequence[MilvusBase]
     established: Collection[str]
 
     @classmethod
@@ -72,15 +76,22 @@ class MilvusParts:
             )
         shape = Shape(manifest.model_version, manifest.dim, known.lists, known.probes)
         secret = token.get_secret_value() if token else ""
-        connection = Connection(uri.get_secret_value(), secret, shape, known.timeout_s)
-        stack.callback(connection.close)
-        bounds = Bounds(known.overlay_rows, settings.index.floor, known.margin_s - _GRACE_S)
-        base = MilvusBase(connection, shape, bounds, established)
-        return cls(base, established)
+        bounds = Bounds(
+            known.overlay_rows,
+            settings.index.floor,
+            known.margin_s - _GRACE_S,
+            known.timeout_s / _PATIENCE,
+        )
+        clusters: list[MilvusBase] = []
+        for each in clusters_of(uri.get_secret_value(), secret):
+            connection = Connection(each.uri, each.token, shape, known.timeout_s)
+            stack.callback(connection.close)
+            clusters.append(MilvusBase(connection, shape, bounds, established, each.name))
+        return cls(clusters, established)
 
     def index(self, work: Work, folder: Path | None) -> MilvusIndex:
         """An empty index."""
-        return MilvusIndex(self.base, self.established, folder, work)
+        return MilvusIndex(self.clusters, self.established, folder, work)
 
     def start(
         self,
@@ -91,31 +102,37 @@ class MilvusParts:
         settings: Settings,
         stack: contextlib.AsyncExitStack,
     ) -> None:
-        """Write the collection, or watch who does; `stack` ends it."""
-        known = settings.milvus
-        self.base.read_from(StoredVectors(store, model))
-        records = Projections(documents, model.version)
-        projector = Projector(
-            *(store, records, self.base, follower, model, self.established),
-            secrets.token_hex(8),
-            Pace(known.lease_s, known.margin_s, known.audit_s),
-        )
-        watch = CollectionWatch(
-            records, self.base, follower, lambda: projector.writes, known.margin_s
-        )
-        for part in (projector, watch):
-            part.start()
-            stack.push_async_callback(part.stop)
+        """Write the collection of each cluster, or watch who does; `stack` ends it."""
+        known, owner = settings.milvus, secrets.token_hex(8)
+        pace = Pace(known.lease_s, known.margin_s, known.audit_s)
+        for base in self.clusters:
+            base.read_from(StoredVectors(store, model))
+            records = Projections(documents, base.name, model.version)
+            projector = Projector(
+                store, records, base, follower, model, self.established, owner, pace
+            )
+            watch = CollectionWatch(records, base, follower, projector, known.margin_s)
+            for part in (projector, watch):
+                part.start()
+                stack.push_async_callback(part.stop)
 
     def trouble(self, follower: Follower) -> str | None:
         """Why questions can't be answered, for people; None while they can."""
         complete = follower.complete
         if complete is None:
-            return self.base.trouble
-        index, _ = complete
-        assert isinstance(index, MilvusIndex)
-        return index.trouble
+            return self.clusters[0].trouble
+        return _index(complete[0]).trouble
+
+    def warning(self, follower: Follower) -> str | None:
+        """Which clusters can't be asked though another one can, for people."""
+        complete = follower.complete
+        return None if complete is None else _index(complete[0]).warning
 
     def index_maker(self, work: Work) -> "partial[MilvusIndex]":
         """Makes an empty index with its files in a folder."""
         return partial(self.index, work)
+
+
+def _index(index: VectorIndex) -> MilvusIndex:
+    assert isinstance(index, MilvusIndex)
+    return index

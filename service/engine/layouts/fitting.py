@@ -107,6 +107,7 @@ def _fit_files(folder: Path) -> None:
     except ImportError as error:
         raise LibraryMissing(f"{MISSING} ({error})") from None
     umap: Any = untyped_umap
+    _keep_compiled(umap)
     vectors = np.load(folder / _VECTORS)
     count = len(vectors)
     near = min(_NEIGHBOURS, count) - 1
@@ -139,6 +140,19 @@ def _fit_files(folder: Path) -> None:
     if not np.isfinite(layout).all():
         raise ValueError("the layout has places that are no numbers")
     np.save(folder / PLACES, layout.astype(np.float32))
+
+
+def _keep_compiled(umap: Any) -> None:
+    """Let what the library compiles lie in Numba's cache: seconds of each process but the first.
+
+    The library itself keeps a small part of it there.
+    """
+    names: dict[str, Any] = {**vars(umap.umap_), **vars(umap.layouts)}
+    for part in names.values():
+        keep: Any = getattr(part, "enable_caching", None)
+        if keep is not None:
+            with contextlib.suppress(RuntimeError):  # no folder for it can be written
+                keep()
 
 
 class _Epochs(io.StringIO):

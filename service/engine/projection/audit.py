@@ -3,74 +3,160 @@
 import asyncio
 import logging
 from collections.abc import Collection as Sized
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from service.engine.projection.inserting import inserted
-from service.engine.projection.lease import Lease
+from service.engine.projection.record import Projection
 from service.engine.replica.follower import Follower
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.collection import MOST_HITS
+from service.index.milvus.connection import Connection
+from service.index.milvus.directory import Newest
 from service.index.milvus.index import MilvusIndex
+from service.index.milvus.tokens import IS_ESTABLISHED
+from service.store.base import StreamerStore
 
 _log = logging.getLogger(__name__)
 _AT_ONCE = 4096
+_READ_AT_ONCE = 500
 
 
-async def audited(
-    base: MilvusBase,
+class Compared(NamedTuple):
+    """How a collection differs from what it should show: versions."""
+
+    missing: set[int]
+    garbage: set[int]
+
+
+class Audit:
+    """Repairs the collection of a record; what one part does is told at it."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        base: MilvusBase,
+        follower: Follower,
+        established: Sized[str],
+    ) -> None:
+        """Nothing is compared yet.
+
+        Args:
+            store: whose log the collection follows.
+            base: the connection, and vectors of streamers.
+            follower: has the live index, which knows every streamer's newest version.
+            established: ids of established streamers.
+        """
+        self._store = store
+        self._base = base
+        self._follower = follower
+        self._established = established
+
+    async def repair(self, record: Projection) -> Compared:
+        """Insert what should be shown by now and is not; garbage is deleted once that may be.
+
+        Raises:
+            IndexUnavailable, StoreUnavailable: it can't be compared.
+        """
+        settled = self._settled(record)
+        if settled is None:
+            return Compared(set(), set())
+        index, until = settled
+        newest = await asyncio.to_thread(index.newest, until)
+        name, connection = record.collection, self._base.connection
+        missing, garbage = await compared(connection, name, newest.versions, until)
+        now = await asyncio.to_thread(index.ids_of, missing | garbage)
+        missing &= now.keys() - set(record.refused)
+        garbage -= now.keys()
+        # Other processes may not know yet what replaced these.
+        by = (await self._store.position()).sequence
+        for version in garbage:
+            self._base.note_superseded(version, by)
+        if missing:
+            _log.error("%d rows were missing in Milvus collection %s", len(missing), name)
+            await self._insert(name, missing, now)
+        return Compared(missing, garbage)
+
+    async def mark_established(self, record: Projection) -> int | None:
+        """Insert rows of established streamers again that do not tell it; how many these were.
+
+        A collection may have a key twice, and shows it once; so nobody is missing meanwhile. Rows
+        that tell it of others are left: whoever asks checks hits. None: the index is not there.
+
+        Raises:
+            IndexUnavailable, StoreUnavailable: it can't be compared.
+        """
+        settled = self._settled(record)
+        if settled is None:
+            return None
+        index, until = settled
+        newest: Newest = await asyncio.to_thread(index.newest, until, established_only=True)
+        name, connection = record.collection, self._base.connection
+        known = newest.versions
+        missing, _ = await compared(connection, name, known, until, IS_ESTABLISHED)
+        missing -= set(record.refused)
+        now = await asyncio.to_thread(index.ids_of, missing)
+        await self._insert(name, missing & now.keys(), now)
+        return len(missing)
+
+    def _settled(self, record: Projection) -> tuple[MilvusIndex, int] | None:
+        """The live index, and up to where it and the collection have everything."""
+        complete = self._follower.complete
+        if complete is None or complete[1].epoch != record.epoch:
+            return None
+        index, place = complete
+        assert isinstance(index, MilvusIndex)
+        return index, min(record.settled, place.sequence)
+
+    async def _insert(self, name: str, versions: set[int], ids: dict[int, str]) -> None:
+        lacking = [ids[version] for version in sorted(versions)]
+        for start in range(0, len(lacking), _READ_AT_ONCE):
+            rows = await self._base.source.entries(lacking[start : start + _READ_AT_ONCE])
+            again: list[Upsert] = [r for r in rows if r is not None and r.version in versions]
+            await inserted(self._base.connection, name, again, self._established)
+
+
+async def compared(
+    connection: Connection,
     name: str,
-    follower: Follower,
-    lease: Lease,
-    established: Sized[str],
-) -> tuple[int, int]:
-    """Repair what the collection should show by now.
+    known: NDArray[np.int64] | Sequence[int],
+    until: int,
+    expression: str = "",
+) -> Compared:
+    """How a collection differs from what is known.
 
     Args:
-        base: the connection, and vectors of streamers.
+        connection: to the cluster.
         name: of the collection.
-        follower: has the live index, which knows every streamer's newest version.
-        lease: says up to where the collection is settled; it is confirmed before deletions.
-        established: ids of established streamers.
-
-    Returns:
-        How many versions were missing, and how many were too many.
+        known: versions up to `until` that it should show, ascending.
+        until: versions above are not looked at.
+        expression: rows that it does not let through are not looked at.
 
     Raises:
-        RevisionConflict: another process has the lease by now.
-        IndexUnavailable, StoreUnavailable: it can't be compared.
+        IndexUnavailable: it can't be compared.
     """
-    complete, record = follower.complete, lease.record
-    if complete is None or complete[1].epoch != record.epoch:
-        return 0, 0
-    index, place = complete
-    assert isinstance(index, MilvusIndex)
-    until = min(record.settled, place.sequence)
-    versions = await asyncio.to_thread(index.versions)
-    known: list[int] = versions[versions <= until].tolist()
+    versions = np.asarray(known, np.int64)
     missing, garbage, above = set[int](), set[int](), 0
     while above < until:
-        ahead = known[:_AT_ONCE]
-        up_to = ahead[-1] if len(ahead) == _AT_ONCE else until
-        found = set(await base.connection.call(name, lambda c, a=above, b=up_to: c.versions(a, b)))
-        extra = found - set(ahead)
-        if len(found) == MOST_HITS and extra:  # there may be more
-            await lease.confirm()
-            await base.connection.call(name, lambda c, extra=extra: c.delete(sorted(extra)))
-            continue
-        missing |= set(ahead) - found
-        garbage |= extra
-        known, above = known[_AT_ONCE:], up_to
-    now = await asyncio.to_thread(index.ids_of, missing | garbage)
-    missing &= now.keys() - set(record.refused)
-    garbage -= now.keys()
-    if garbage:
-        await lease.confirm()
-        await base.connection.call(name, lambda c: c.delete(sorted(garbage)))
-    if missing:
-        _log.error("%d rows were missing in Milvus collection %s", len(missing), name)
-        lacking = [now[version] for version in sorted(missing)]
-        for start in range(0, len(lacking), _AT_ONCE // 8):
-            rows = await base.source.entries(lacking[start : start + _AT_ONCE // 8])
-            again: list[Upsert] = [r for r in rows if r is not None and r.version in missing]
-            await inserted(base.connection, name, again, established)
-    return len(missing), len(garbage)
+        ahead = versions[:_AT_ONCE]
+        up_to = int(ahead[-1]) if len(ahead) == _AT_ONCE else until
+        shown = await _listed(connection, name, above, up_to, expression)
+        while len(shown) == MOST_HITS:  # there may be more
+            up_to = (above + up_to) // 2
+            shown = await _listed(connection, name, above, up_to, expression)
+        found = set(shown)
+        expected = set[int](versions[: np.searchsorted(versions, up_to, "right")].tolist())
+        missing |= expected - found
+        garbage |= found - expected
+        versions, above = versions[len(expected) :], up_to
+    return Compared(missing, garbage)
+
+
+async def _listed(
+    connection: Connection, name: str, above: int, up_to: int, expression: str
+) -> list[int]:
+    return await connection.call(name, lambda c: c.versions(above, up_to, expression))

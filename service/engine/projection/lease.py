@@ -6,10 +6,10 @@ which it can only write again, and each change of the record names the revision 
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from service.engine.projection.record import Projection, Projections
+from service.engine.projection.record import OtherRecord, Projection, Projections
 
 
 class Lease:
@@ -47,8 +47,14 @@ class Lease:
         self._revision = await self._records.put(self.record, revision)
         return True
 
-    async def change(self, update: Callable[[Projection], Projection]) -> None:
+    async def change(
+        self,
+        update: Callable[[Projection], Projection],
+        instead_of: Sequence[OtherRecord] = (),
+    ) -> None:
         """Change the record, which is a sign of life too; `update` is called when it is its turn.
+
+        Records of other models are deleted in the same step.
 
         Raises:
             RevisionConflict: another process holds it by now.
@@ -56,7 +62,7 @@ class Lease:
         async with self._turn:
             record = update(self.record)
             record = replace(record, beats=record.beats + 1)
-            self._revision = await self._records.put(record, self._revision)
+            self._revision = await self._records.put(record, self._revision, instead_of)
             self.record = record
 
     async def confirm(self) -> None:

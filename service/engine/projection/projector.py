@@ -18,11 +18,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from service.engine.projection.audit import audited
+from service.engine.projection.filling import Filling
 from service.engine.projection.inserting import inserted
 from service.engine.projection.lease import Lease
-from service.engine.projection.record import Projection, Projections
+from service.engine.projection.record import Building, Projection, Projections
 from service.engine.projection.source import upsert_of
+from service.engine.projection.tending import Tending
 from service.engine.replica.follower import Follower
 from service.engine.replica.record_check import RecordCheck
 from service.engine.replica.snapshots import Model
@@ -30,22 +31,14 @@ from service.engine.work.background import Background
 from service.errors import IndexUnavailable, ServiceError, Unavailable
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
-from service.index.milvus.collection import Collection
 from service.index.milvus.connection import CollectionLost
 from service.store.base import INCOMPLETE, LogGap, StreamerStore
 from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
-_FLUSH_ROWS = 50_000
-"""Rows after which what was written is sealed and gets an index."""
-_FEW_ROWS = 5000
-"""With fewer rows a new collection serves at once: they are in the overlay until they settle."""
-_COUNT_S = 120.0
 _MOST_REFUSED = 1000
 _MOST_PAUSE_S = 300.0
-_RETIRE_S = 60.0
-"""Questions that were asked of a collection before another one served have ended by then."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +83,7 @@ class Projector:
             pace: times.
         """
         self._store = store
+        self._records = records
         self._lease = Lease(records, owner, pace.lease_s)
         self._base = base
         self._follower = follower
@@ -98,8 +92,9 @@ class Projector:
         self._pace = pace
         self._written: deque[tuple[float, int]] = deque()  # times and places, not settled yet
         self._place = 0, ""  # sequence and mark up to which the log is written
-        self._unflushed = 0
+        self._tending: Tending | None = None
         self._rebuild: tuple[str, str] | None = None  # a collection, and why it serves no more
+        self._gap: tuple[str, str] | None = None  # a collection, and what the log lacks for it
         self._builds = 0  # one after the other, none of which went on for long
         self._not_before = 0.0
         self._failure: str | None = None
@@ -124,15 +119,17 @@ class Projector:
                 _log.info("another process writes the collection")
             except _NotKept:
                 _log.info("model %s is kept no more", self._model.version)
-            except (CollectionLost, LogGap) as error:
+            except CollectionLost as error:
                 self._rebuild = self._lease.record.collection, str(error)
+            except LogGap as error:
+                self._gap = self._lease.record.collection, str(error)
             except Unavailable as error:
                 if error.detail != self._failure:
-                    _log.warning("the collection can't be written: %s", error)
+                    _log.warning("Milvus cluster %s can't be written: %s", self._base.name, error)
                 self._failure = error.detail
             except Exception as error:  # noqa: BLE001 - or the collection would stand still
                 if repr(error) != self._failure:
-                    _log.exception("the collection can't be written")
+                    _log.exception("Milvus cluster %s can't be written", self._base.name)
                 self._failure = repr(error)
             await asyncio.sleep(_AGAIN_S)
 
@@ -197,14 +194,27 @@ class Projector:
         return replace(record, sequence=sequence, mark=mark, settled=settled)
 
     async def _write(self) -> None:
-        why = await self._why_anew()
+        why, record = await self._why_anew(), self._lease.record
         if why is not None:
             await self._build(why)
-        elif self._lease.record.established != self._base.established:
+        elif self._gap is not None and self._gap[0] == record.collection:
+            await self._catch_up(self._gap[1])
+        self._rebuild = self._gap = None
+        if self._lease.record.established not in ("", self._base.established):
             await self._lease.change(lambda record: replace(record, established=""))
         await self._discard_after(self._lease.record.sequence)
         self._failure = None
-        await _all(self._tend(), self._follow())
+        self._tending = Tending(
+            *(self._store, self._records, self._lease, self._base, self._follower),
+            *(self._established, self._pace.margin_s, self._pace.audit_s),
+        )
+        await _all(self._tend(self._tending), self._follow())
+
+    async def _tend(self, tending: Tending) -> None:
+        while True:
+            await asyncio.sleep(_TEND_S)
+            await tending.once()
+            self._builds = 0
 
     async def _why_anew(self) -> str | None:
         """Why there must be another collection; None where the one that serves goes on."""
@@ -217,70 +227,97 @@ class Projector:
             return "it is of another history of the store"
         if record.sequence > head.sequence:
             return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
-        return await self._base.connection.call(
-            record.collection, lambda c: c.problem(record.number)
-        )
+        return await self._base.connection.call(record.collection, lambda c: c.held(record.number))
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
         self._base.forget_superseded()
-        name = new_name(self._model.version)
-        _log.warning("building Milvus collection %s: %s", name, why)
-        call, before = self._base.connection.call, self._lease.record
-        if before.building:  # it never served, and there is no room for one of each attempt
-            await call(before.building, Collection.drop)
-        await self._lease.change(lambda record: replace(record, building=name))
-        number = await call(name, Collection.create)
+        _log.warning("Milvus cluster %s gets another collection: %s", self._base.name, why)
+        epoch = (await self._store.position()).epoch
+        building, is_new = await self._begun(epoch), False
+        if building is None:
+            building, is_new = await self._begin(epoch), True
+        name = building.name
+        _log.info("Milvus collection %s is %s", name, "built" if is_new else "gone on with")
         self._builds += 1
-        place, rows, refused = await self._store.position(), 0, list[int]()
-        check = RecordCheck(self._model)
-        async for entries in self._store.scan():
-            stored = [
-                upsert_of(entry)
-                for entry in entries
-                # The log brings what is written meanwhile.
-                if entry.version <= place.sequence and check.accepts(entry) and entry.embedding
-            ]
-            refused += await self._insert(name, stored)
-            rows += len(stored)
-        if rows:
-            await call(name, Collection.flush)
-        await self._wait_for(name, rows - len(refused))
-        is_small = rows <= _FEW_ROWS
-        if not is_small:
-            await asyncio.sleep(self._pace.margin_s)
+        try:
+            filled = await self._filling.fill(name, epoch, is_new=is_new)
+        except (CollectionLost, LogGap):
+            await self._lease.change(lambda record: replace(record, building=Building(name)))
+            raise
 
         def serve(record: Projection) -> Projection:
             served = (record.collection,) if record.collection else ()
             changed = replace(
                 record,
                 collection=name,
-                number=number,
-                building="",
+                number=building.number,
+                building=Building(),
                 retired=(*record.retired, *served),
-                epoch=place.epoch,
-                sequence=place.sequence,
-                mark=place.mark,
-                settled=0 if is_small else place.sequence,
-                refused=tuple(refused[-_MOST_REFUSED:]),
-                established=self._base.established,
+                epoch=epoch,
+                sequence=filled.place.sequence,
+                mark=filled.place.mark,
+                settled=filled.settled,
+                refused=tuple(filled.refused[-_MOST_REFUSED:]),
+                established=building.established,
             )
             self._begin_at(changed)
             self._base.forget_superseded()
             return changed
 
         await self._lease.change(serve)
-        self._rebuild = None
-        _log.info("Milvus collection %s serves, with %d rows", name, rows)
+        self._note_garbage(filled.garbage, filled.place.sequence)
+        _log.info("Milvus collection %s serves, with %d rows", name, filled.rows)
 
-    async def _wait_for(self, name: str, rows: int) -> None:
-        until, found = time.monotonic() + _COUNT_S, -1
-        while time.monotonic() < until:
-            found = await self._base.connection.call(name, Collection.count)
-            if found == rows:
-                return
-            await asyncio.sleep(0.2)
-        raise IndexUnavailable(f"Milvus shows {found} of {rows} rows of the new collection {name}")
+    @property
+    def _filling(self) -> Filling:
+        return Filling(self._store, self._base, self._follower, self._insert, self._pace.margin_s)
+
+    async def _begun(self, epoch: str) -> Building | None:
+        """What an earlier build has left, if it can be gone on with; None where it is dropped."""
+        known, call = self._lease.record.building, self._base.connection.call
+        if not known.name:
+            return None
+        is_usable = known.number and known.epoch == epoch
+        if is_usable and await call(known.name, lambda c: c.held(known.number)) is None:
+            if known.established == self._base.established:
+                return known
+            building = replace(known, established="")  # its rows are of several lists
+            await self._lease.change(lambda record: replace(record, building=building))
+            return building
+        await call(known.name, lambda c: c.drop())  # there is no room for one of each attempt
+        return None
+
+    async def _begin(self, epoch: str) -> Building:
+        name, mine = new_name(self._model.version), self._base.established
+        await self._lease.change(lambda record: replace(record, building=Building(name)))
+        number = await self._base.connection.call(name, lambda c: c.create())
+        building = Building(name, number, epoch, mine)
+        await self._lease.change(lambda record: replace(record, building=building))
+        return building
+
+    async def _catch_up(self, why: str) -> None:
+        """Bring the collection that serves to where the log has everything that comes after."""
+        before = self._lease.record
+        _log.warning("Milvus collection %s catches up: %s", before.collection, why)
+        filled = await self._filling.fill(before.collection, before.epoch, is_new=False)
+
+        def go_on(record: Projection) -> Projection:
+            changed = replace(
+                _refusing(filled.refused, record),
+                sequence=filled.place.sequence,
+                mark=filled.place.mark,
+                settled=max(record.settled, filled.settled),
+            )
+            self._begin_at(changed)
+            return changed
+
+        await self._lease.change(go_on)
+        self._note_garbage(filled.garbage, filled.place.sequence)
+
+    def _note_garbage(self, versions: Sequence[int], by: int) -> None:
+        for version in versions:
+            self._base.note_superseded(version, by)
 
     async def _discard_after(self, sequence: int) -> None:
         """Delete what was written behind the place that was told: it comes again."""
@@ -312,42 +349,9 @@ class Projector:
                 self._written.append((time.monotonic(), entries[-1].sequence))
 
     async def _insert(self, name: str, rows: Sequence[Upsert]) -> list[int]:
-        self._unflushed += len(rows)
+        if self._tending is not None:
+            self._tending.wrote(len(rows))
         return await inserted(self._base.connection, name, rows, self._established)
-
-    async def _tend(self) -> None:
-        """Delete garbage, seal what was written, compare it with the index, drop old ones."""
-        name, call = self._lease.record.collection, self._base.connection.call
-        retired, since = self._lease.record.retired, time.monotonic()
-        audit_at = since + self._pace.margin_s
-        while True:
-            await asyncio.sleep(_TEND_S)
-            number = self._lease.record.number
-            problem = await call(name, lambda c, number=number: c.problem(number))
-            if problem is not None:
-                raise CollectionLost(problem)
-            self._builds = 0
-            garbage = self._base.take_garbage(self._lease.record.settled)
-            if garbage:
-                await self._lease.confirm()
-                await call(name, lambda c, garbage=garbage: c.delete(garbage))
-            if self._unflushed >= _FLUSH_ROWS:
-                self._unflushed = 0
-                await call(name, Collection.flush)
-            if self._base.is_audit_due or time.monotonic() >= audit_at:
-                self._base.is_audit_due = False
-                audit_at = time.monotonic() + self._pace.audit_s
-                await audited(self._base, name, self._follower, self._lease, self._established)
-            if retired and time.monotonic() >= since + _RETIRE_S:
-                await self._lease.confirm()
-                for old in retired:
-                    await call(old, Collection.drop)
-                dropped, retired = set(retired), ()
-                await self._lease.change(
-                    lambda record, dropped=dropped: replace(
-                        record, retired=tuple(r for r in record.retired if r not in dropped)
-                    )
-                )
 
 
 class _NotKept(Exception):
@@ -355,7 +359,8 @@ class _NotKept(Exception):
 
 
 def _refusing(versions: Sequence[int], record: Projection) -> Projection:
-    return replace(record, refused=(*record.refused, *versions)[-_MOST_REFUSED:])
+    refused = tuple(dict.fromkeys((*record.refused, *versions)))
+    return replace(record, refused=refused[-_MOST_REFUSED:])
 
 
 async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:

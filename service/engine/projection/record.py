@@ -1,13 +1,33 @@
 """What the store knows of a model's collection: its name, and up to where it has the log."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
 from service.store.documents import DocumentStore, Put
 
+_MOST_MODELS = 100
 COLLECTION = "projections"
-"""Of documents; one for each model, by its version."""
+"""Of documents: one such collection for each cluster, and in it one for each model."""
+
+
+@dataclass(frozen=True)
+class Building:
+    """A collection that is being built, and does not serve yet.
+
+    Attributes:
+        name: of the collection; empty for none.
+        number: by which Milvus knows it; 0: it is of no use.
+        epoch: of the store's history that it is of.
+        established: digest of the ids of established streamers by which its rows are written.
+    """
+
+    name: str = ""
+    number: int = 0
+    epoch: str = ""
+    established: str = ""
 
 
 @dataclass(frozen=True)
@@ -20,7 +40,7 @@ class Projection:
         number: by which Milvus knows it.
         epoch, sequence, mark: place in the store's log up to which it was written.
         settled: place up to which everyone sees it.
-        building: the name of one that is being built; empty for none.
+        building: the one that is to take its place, if any.
         retired: names that do not serve any more and are to be dropped.
         beats: signs of life of the owner.
         refused: versions that Milvus did not take, the latest thousand.
@@ -35,7 +55,7 @@ class Projection:
     sequence: int = 0
     mark: str = ""
     settled: int = 0
-    building: str = ""
+    building: Building = Building()
     retired: tuple[str, ...] = ()
     beats: int = 0
     refused: tuple[int, ...] = ()
@@ -45,12 +65,34 @@ class Projection:
 _FORM = TypeAdapter(Projection)
 
 
-class Projections:
-    """The record of one model's collection; each change names the revision that it is of."""
+class OtherRecord(NamedTuple):
+    """The record of another model.
 
-    def __init__(self, documents: DocumentStore, model_version: str) -> None:
-        """Nothing is read yet."""
+    Attributes:
+        model_version: the model.
+        revision: of the record.
+        projection: it.
+    """
+
+    model_version: str
+    revision: int
+    projection: Projection
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """All that it has in the cluster."""
+        known = self.projection
+        names = (known.collection, known.building.name, *known.retired)
+        return tuple(name for name in names if name)
+
+
+class Projections:
+    """The record of one model's collection in a cluster; changes name the revision they are of."""
+
+    def __init__(self, documents: DocumentStore, cluster: str, model_version: str) -> None:
+        """Nothing is read yet; arguments are the names of both."""
         self._documents = documents
+        self._collection = f"{COLLECTION}:{cluster}"
         self._model_version = model_version
 
     async def get(self) -> tuple[int, Projection]:
@@ -59,19 +101,40 @@ class Projections:
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        (found,) = await self._documents.get(COLLECTION, [self._model_version])
+        (found,) = await self._documents.get(self._collection, [self._model_version])
         if found is None:
             return 0, Projection()
         return found.revision, _FORM.validate_json(found.body)
 
-    async def put(self, record: Projection, expected: int) -> int:
+    async def put(
+        self, record: Projection, expected: int, instead_of: Sequence["OtherRecord"] = ()
+    ) -> int:
         """Change the record; its new revision.
 
+        Args:
+            record: as it is from now on.
+            expected: the revision that it is a change of.
+            instead_of: records of other models, which are deleted in the same step.
+
         Raises:
-            RevisionConflict: another process changed it.
+            RevisionConflict: another process changed it, or one of the others.
             StoreFull, StoreUnavailable: it may not have been changed.
         """
         body = _FORM.dump_json(record)
-        put = Put(COLLECTION, self._model_version, body, expected)
-        (revision,) = await self._documents.change([put])
+        put = Put(self._collection, self._model_version, body, expected)
+        others = [Put(self._collection, o.model_version, None, o.revision) for o in instead_of]
+        revision, *_ = await self._documents.change([put, *others])
         return revision
+
+    async def others(self) -> list["OtherRecord"]:
+        """The first hundred records of other models.
+
+        Raises:
+            StoreUnavailable: the store does not answer.
+        """
+        found = await self._documents.page(self._collection, None, _MOST_MODELS)
+        return [
+            OtherRecord(each.document_id, each.revision, _FORM.validate_json(each.body))
+            for each in found
+            if each.document_id != self._model_version
+        ]

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from typing import Protocol
 
 from service.engine.projection.record import Projection, Projections
 from service.engine.replica.follower import Follower
@@ -15,6 +15,12 @@ _log = logging.getLogger(__name__)
 _LOOK_S, _PROBE_S = 0.25, 2.0
 
 
+class Writer(Protocol):
+    """Who may write the collection; `writes` tells whether it does."""
+
+    writes: bool
+
+
 class CollectionWatch:
     """Looks at the record of the collection, four times a second, and searches the collection."""
 
@@ -23,7 +29,7 @@ class CollectionWatch:
         records: Projections,
         base: MilvusBase,
         follower: Follower,
-        writes: Callable[[], bool],
+        projector: Writer,
         margin_s: float,
     ) -> None:
         """Nothing is looked at before `start`.
@@ -32,13 +38,14 @@ class CollectionWatch:
             records: which collection serves, and up to where it is complete.
             base: what is told.
             follower: the place of the live index in the log.
-            writes: whether this process writes the collection, and so removes garbage from it.
+            projector: tells whether this process writes the collection, and so removes garbage
+                from it.
             margin_s: what was written so long ago is seen by everyone.
         """
         self._records = records
         self._base = base
         self._follower = follower
-        self._writes = writes
+        self._projector = projector
         self._blind_s = margin_s / 2
         self._seen_at = time.monotonic()
         self._history: tuple[str, str] | None = None
@@ -65,7 +72,7 @@ class CollectionWatch:
                         f"the record of the collection can't be read: {error.detail}"
                     )
             except Exception as error:  # noqa: BLE001 - or answers would silently grow old
-                _log.exception("the collection can't be looked at")
+                _log.exception("Milvus cluster %s can't be looked at", self._base.name)
                 self._base.trouble = f"the collection can't be looked at: {error!r}"
             await asyncio.sleep(_LOOK_S)
 
@@ -77,12 +84,13 @@ class CollectionWatch:
             self._base.forget_superseded()
         trouble = self._lacks(record)
         if trouble is None:
-            if not self._writes():
+            if not self._projector.writes:
                 self._base.take_garbage(record.settled)
-            await self._base.serve(_served(record))
             trouble = await self._probe(record)
-        if trouble != self._base.trouble and trouble is not None:
-            _log.warning("questions can't be answered: %s", trouble)
+        if trouble is None:  # of one that can't be asked, nothing is compared again and again
+            await self._base.serve(_served(record))
+        elif trouble != self._base.trouble:
+            _log.warning("Milvus cluster %s can't be asked: %s", self._base.name, trouble)
         self._base.trouble = trouble
 
     def _lacks(self, record: Projection) -> str | None:

@@ -18,7 +18,8 @@ from typing import ParamSpec, TypeVar
 Given = ParamSpec("Given")
 Result = TypeVar("Result")
 _log = logging.getLogger(__name__)
-_NICENESS = 10
+NICENESS = 10
+"""Of the processes, above that of this one."""
 
 
 class WorkersLost(Exception):
@@ -82,15 +83,15 @@ class Workers:
             # A fork of a process with threads may hang.
             mp_context=multiprocessing.get_context("spawn"),
             initializer=_begun,
-            initargs=(self._begin,),
+            initargs=(self._begin, NICENESS),
         )
         for future in [pool.submit(os.getpid) for _ in range(self.count)]:
             future.result()  # here, since the start of a process takes a while
         return pool
 
 
-def _begun(begin: Callable[[], None]) -> None:
-    os.nice(_NICENESS)
+def _begun(begin: Callable[[], None], niceness: int) -> None:
+    os.nice(niceness)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # of a terminal, it comes to all of a group
     threading.Thread(target=_end_with_parent, daemon=True).start()
     begin()

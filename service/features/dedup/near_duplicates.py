@@ -1,6 +1,5 @@
 """Near-duplicates of one streamer among those that are stored: a quick look after each write."""
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -93,6 +92,10 @@ class NearDuplicates:
             Unavailable: the index or the store can't answer at the moment.
         """
         index = self._follower.index
+        found = await index.search(
+            Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
+        )
+        nearest = [hit.streamer_id for hit in found.hits]
         content = encoded.content.astype(np.float32)
 
         def look() -> tuple[Side | None, Sequence[str], Look]:
@@ -105,11 +108,7 @@ class NearDuplicates:
             entry = Entry(content, encoded.embedding, asked, asked)
             return side, self._candidates.nearest(streamer_id, entry, _LIKELY) or (), shown
 
-        query = Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
-        found, (own, likely, shown) = await asyncio.gather(
-            index.search(query), self._lanes.run(look)
-        )
-        nearest = [hit.streamer_id for hit in found.hits]
+        own, likely, shown = await self._lanes.run(look)
         names = dict.fromkeys([*likely, *nearest])
         rows = [row for row in await index.get(list(names)) if row is not None]
         copies = await self._copies(shown, nearest[:NEAREST_COMPARED])

@@ -26,6 +26,7 @@ from service.http.dependencies import service_named
 from service.http.documents import ANY, KEYLESS, responses
 from service.http.openapi import RUNNING_IT
 from service.http.traffic import Traffic
+from service.index.base import ClusterState
 from service.scopes import LIMITED_SCOPES
 
 _EXAMPLE = """\
@@ -141,6 +142,7 @@ class _Service(Collector):
                 "1 where a faster kind was tried, and is not used.",
                 int(index.refused is not None),
             )
+            yield from _about_clusters(index.clusters)
         yield InfoMetricFamily("streamer", "What is served.", about)
         yield _gauge("streamer_index_sequence", "Last write in the index.", follower.sequence)
         yield _gauge(
@@ -153,6 +155,29 @@ class _Service(Collector):
             "Upper bound of the index's lag behind the store, in seconds.",
             follower.lag_s,
         )
+
+
+def _about_clusters(clusters: Sequence[ClusterState]) -> Iterator[Metric]:
+    """Nothing where the index is in this process."""
+    label = ["cluster"]
+    up = GaugeMetricFamily("streamer_milvus_up", "1 while it can be asked.", labels=label)
+    serves = GaugeMetricFamily("streamer_milvus_serves", "1 if it is asked.", labels=label)
+    settled = GaugeMetricFamily(
+        "streamer_milvus_settled_sequence", "It shows every write up to this one.", labels=label
+    )
+    overlay = GaugeMetricFamily(
+        "streamer_milvus_overlay_rows",
+        "Streamers that it lacks, which are searched in memory.",
+        labels=label,
+    )
+    for each in clusters:
+        up.add_metric([each.name], int(each.trouble is None))
+        serves.add_metric([each.name], int(each.serves))
+        overlay.add_metric([each.name], each.overlay_rows)
+        if each.settled is not None:
+            settled.add_metric([each.name], each.settled)
+    if clusters:
+        yield from (up, serves, settled, overlay)
 
 
 def _gauge(name: str, help_text: str, value: float | None) -> GaugeMetricFamily:

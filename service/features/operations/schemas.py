@@ -18,6 +18,24 @@ class TowerOut(Response):
     ]
 
 
+class ClusterOut(Response):
+    """A cluster of Milvus, which can answer without the others."""
+
+    name: Annotated[str, Field(description="As `MILVUS_URI` names it, or its host and port.")]
+    serves: Annotated[bool, Field(description="Whether this process asks it.")]
+    settled: Annotated[
+        int | None,
+        Field(
+            description="It shows every write up to this one; null while nothing is asked of it. "
+            "The cluster that has the lower one is behind."
+        ),
+    ]
+    overlay_rows: Annotated[
+        int, Field(description="Streamers that it lacks, which are searched in memory.")
+    ]
+    trouble: Annotated[str | None, Field(description="Why it can't be asked, if so.")]
+
+
 class IndexOut(Response):
     """How the index searches at the moment."""
 
@@ -46,6 +64,10 @@ class IndexOut(Response):
             description="Share of the nearest that it finds, on a sample of recent questions that "
             "are repeated exactly. Below a floor every streamer is scanned."
         ),
+    ]
+    clusters: Annotated[
+        list[ClusterOut],
+        Field(description="Of Milvus; empty where the index is in this process."),
     ]
 
 
@@ -98,6 +120,7 @@ class HealthOut(Response):
                             "refused": None,
                             "device": "cpu",
                             "served_recall": None,
+                            "clusters": [],
                         },
                         "skipped_records": {"count": 0, "examples": []},
                         "snapshot": {

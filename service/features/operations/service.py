@@ -18,6 +18,7 @@ class Operations:
         grace_s: silence of the store that lasts no longer leaves the service ready.
         audit_trouble: tells why the audit log can't be written, if so.
         index_trouble: tells why an index that is elsewhere can't be asked, if so.
+        index_warning: tells which of its clusters can't be asked though another one can.
     """
 
     serving: Serving
@@ -26,6 +27,7 @@ class Operations:
     grace_s: float
     audit_trouble: Callable[[], str | None] = lambda: None
     index_trouble: Callable[[], str | None] = lambda: None
+    index_warning: Callable[[], str | None] = lambda: None
 
     def why_not_ready(self) -> str | None:
         """Why questions have no fresh answers, for people; None while they have.
@@ -38,7 +40,7 @@ class Operations:
     def why_degraded(self) -> str | None:
         """What is wrong at the moment, however short it has been; None when nothing is."""
         store = self.store_health.trouble() or self._wrong_for(0.0)
-        others = (store, self.index_trouble(), self.audit_trouble())
+        others = (store, self.index_trouble(), self.index_warning(), self.audit_trouble())
         return self._starting() or "; ".join(filter(None, others)) or None
 
     def _starting(self) -> str | None:

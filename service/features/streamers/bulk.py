@@ -186,9 +186,7 @@ class _Bulk:
         await self._lanes.give_way()
         try:
             results = await self._writes.write_many(
-                list(profiles.values()),
-                skip_unchanged=self._skip_unchanged,
-                looks=self._near_duplicates,
+                list(profiles.values()), skip_unchanged=self._skip_unchanged
             )
             written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
             if written:

@@ -1,6 +1,5 @@
 """What becomes of profiles on their way into the store."""
 
-from asyncio import Task
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -23,7 +22,6 @@ class Acknowledged:
         encoded: its vectors; None without usable content.
         coverage: share of what it shows that the model knows.
         profile: as it was given.
-        near: looks for its near-duplicates, where that began with the commit; None elsewhere.
     """
 
     record: Record
@@ -32,7 +30,6 @@ class Acknowledged:
     encoded: Encoded | None
     coverage: float
     profile: StreamerProfile
-    near: "Task[FollowUp] | None" = None
 
 
 @dataclass(frozen=True)

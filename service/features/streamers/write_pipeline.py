@@ -15,26 +15,30 @@ from typing import Any, cast
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.large_profiles import beside_if_large
+from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
+from service.features.dedup.answers import NearDuplicate
 from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
 from service.features.streamers.merge_patch import merge_patch
-from service.features.streamers.near_look import NearDuplicatesOf, look
 from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
 from service.features.streamers.records import digest_of_profile, record_of, told_of
 from service.features.streamers.repeats import Repeats
-from service.store.base import Delete, Outcome, Record, Refused, StreamerStore, Upsert, Written
+from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 from service.store.jobs import JobStep
 from service.store.once import Once
 
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
+_FOLLOW_UP_S = 2.0
 
+NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
+"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -131,13 +135,13 @@ class WritePipeline:
         )
 
     async def write_many(
-        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool, looks: bool = False
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
     ) -> list[Acknowledged | Unchanged | ServiceError]:
         """Encode and store many profiles in one script; in order, the last of an id wins.
 
         In place of one that the model can't read, what is wrong with it. With `skip_unchanged` a
         profile that others store meanwhile is compared again, so that the same lines sent twice,
-        even at once, are written once. With `looks`, `near` will be asked of each.
+        even at once, are written once.
 
         Raises:
             Unavailable: none of them can be encoded or stored at the moment.
@@ -149,7 +153,7 @@ class WritePipeline:
                 [profiles[i] for i in waiting],
                 skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
             )
-            done = await self._store_prepared(prepared, prepared.compared, looks=looks)
+            done = await self._store_prepared(prepared, prepared.compared)
             again: list[int] = []
             for i, result in zip(waiting, done, strict=True):
                 if isinstance(result, Refused):
@@ -262,9 +266,22 @@ class WritePipeline:
 
     async def near(self, done: Acknowledged) -> FollowUp:
         """Find near-duplicates of a write; it never fails."""
-        if done.near is not None:
-            return await done.near
-        return await look(self._near_duplicates, done.record, done.encoded, done.profile)
+        if done.encoded is None or self._near_duplicates is None:
+            return FollowUp([])
+        record = done.record
+        try:
+            async with asyncio.timeout(_FOLLOW_UP_S):
+                near = await self._near_duplicates(
+                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
+                )
+            return FollowUp(near)
+        except ServiceError as error:
+            return FollowUp(None, error.detail)
+        except TimeoutError:
+            return FollowUp(None, f"they were not found within {_FOLLOW_UP_S:g} s")
+        except Exception:  # noqa: BLE001 - the write is on disk
+            _log.exception("near-duplicates of %r can't be found", record.streamer_id)
+            return FollowUp(None, "they can't be found: the service's log has the cause")
 
     async def _patched(self, stored: Record, changes: dict[str, Any]) -> StreamerProfile:
         def patch() -> StreamerProfile:
@@ -278,9 +295,8 @@ class WritePipeline:
     async def _put(
         self, item: ToRead, expected_version: int | None, once: Once | None
     ) -> Acknowledged | Refused:
-        encoded = await self._encoding.encode(item)
         (done,) = await self._commit(
-            [encoded], [expected_version], Lane.INTERACTIVE, once=once, looks=True
+            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
         )
         if isinstance(done, ServiceError):
             raise done
@@ -294,13 +310,8 @@ class WritePipeline:
         *,
         once: Once | None = None,
         step: JobStep | None = None,
-        looks: bool = False,
     ) -> list[Acknowledged | Refused | ServiceError]:
-        """Store encoded profiles in one script; on disk when this returns.
-
-        With `looks`, near-duplicates of a lone profile are looked for meanwhile: they are others,
-        and the disk keeps no processor busy.
-        """
+        """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
             return []
         records: list[Record] = []
@@ -315,18 +326,7 @@ class WritePipeline:
         if once is not None:
             once = replace(once, answer=told_of(records[0], encoded[0].features.coverage))
         known = (self._store, self.other_model, self._lanes, self._keep_bytes)
-        near: asyncio.Task[FollowUp] | None = None
-        if looks and len(encoded) == 1:
-            one = encoded[0]
-            near = asyncio.create_task(
-                look(self._near_duplicates, records[0], one.encoded, one.profile)
-            )
-        outcomes: Sequence[Outcome | ServiceError] = ()
-        try:
-            outcomes = await write_for_both(*known, upserts, encoded, lane, once, step)
-        finally:
-            if near is not None and not any(isinstance(each, Written) for each in outcomes):
-                near.cancel()
+        outcomes = await write_for_both(*known, upserts, encoded, lane, once, step)
         return [
             Acknowledged(
                 record,
@@ -335,7 +335,6 @@ class WritePipeline:
                 item.encoded,
                 item.features.coverage,
                 item.profile,
-                near,
             )
             if isinstance(outcome, Written)
             else outcome
@@ -343,19 +342,12 @@ class WritePipeline:
         ]
 
     async def _store_prepared(
-        self,
-        prepared: Prepared,
-        expected: Mapping[int, int],
-        step: JobStep | None = None,
-        *,
-        looks: bool = False,
+        self, prepared: Prepared, expected: Mapping[int, int], step: JobStep | None = None
     ) -> list[Acknowledged | Unchanged | ServiceError | Refused]:
         """Refused are profiles of streamers that are not at their expected version any more."""
         encoded = prepared.encoded
         versions = [expected.get(i) for i in encoded]
-        done = await self._commit(
-            list(encoded.values()), versions, Lane.BULK, step=step, looks=looks
-        )
+        done = await self._commit(list(encoded.values()), versions, Lane.BULK, step=step)
         results = {**prepared.settled, **dict(zip(encoded, done, strict=True))}
         return [results[i] for i in sorted(results)]
 

@@ -60,12 +60,14 @@ class Bounds:
         most_rows: more than so many newer versions are not kept; then nothing is answered.
         floor: one that finds a smaller share of the nearest is asked exactly.
         fresh_s: what Milvus found lacks nothing that has settled, if it was asked so lately.
+        patience_s: a cluster that answers nobody for so long may have gone: another one is asked.
         name: the setting of `most_rows`, for people.
     """
 
     most_rows: int
     floor: float = 0.95
     fresh_s: float = 10.0
+    patience_s: float = 1.0
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
 
     @property
@@ -78,9 +80,10 @@ class Bounds:
 
 
 class MilvusBase:
-    """The collection that is served, as this process knows it. For one event loop.
+    """The collection that a cluster serves, as this process knows it. For one event loop.
 
     Attributes:
+        name: of the cluster.
         connection: to the server.
         shape: of the model's collections.
         bounds: when the collection is not enough.
@@ -95,8 +98,10 @@ class MilvusBase:
         shape: Shape,
         bounds: Bounds,
         established: Sized[str] = (),
+        name: str = "",
     ) -> None:
         """Nothing is served yet."""
+        self.name = name
         self.connection = connection
         self.shape = shape
         self.bounds = bounds

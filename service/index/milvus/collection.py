@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pymilvus import DataType, MilvusClient  # pyright: ignore[reportMissingTypeStubs]
 from pymilvus.client.types import LoadState  # pyright: ignore[reportMissingTypeStubs]
 
+from service.errors import IndexUnavailable
 from service.index.base import Upsert
 from service.index.filters import STREAMER_ID
 from service.index.milvus.tokens import (
@@ -31,6 +32,8 @@ EMBEDDING = "embedding"
 _MOST_TOKENS = 4096
 _KIND, _METRIC = "IVF_FLAT", "IP"
 _DESCRIPTION = "similar-streamer, layout 1, model "
+_LONG = 10
+"""So many times the time of a call is had by what is seldom and slow."""
 _SEVERAL = 1000
 """Versions in one deletion."""
 
@@ -111,7 +114,10 @@ class Collection:
         params = {"nlist": self._shape.lists}
         index.add_index(EMBEDDING, index_type=_KIND, metric_type=_METRIC, params=params)
         self._client.create_collection(
-            self._name, schema=schema, index_params=index, timeout=self._timeout_s
+            self._name,
+            schema=schema,
+            index_params=index,
+            timeout=_LONG * self._timeout_s,  # until it is loaded
         )
         known = self._client.describe_collection(self._name, timeout=self._timeout_s)
         return int(known["collection_id"])
@@ -137,8 +143,18 @@ class Collection:
             return f"its vectors have {dim} numbers, the model's {self._shape.dim}"
         if not self._client.list_indexes(self._name, EMBEDDING, timeout=self._timeout_s):
             return "its index was dropped"
+        return None
+
+    def _is_loaded(self) -> bool:
         state = self._client.get_load_state(self._name, timeout=self._timeout_s)["state"]
-        return None if state == LoadState.Loaded else "it was released from memory"
+        return state == LoadState.Loaded
+
+    def held(self, number: int) -> str | None:
+        """What `problem` says; otherwise it is loaded into memory, if it is not after a restart."""
+        problem = self.problem(number)
+        if problem is None and not self._is_loaded():
+            self._client.load_collection(self._name, timeout=_LONG * self._timeout_s)
+        return problem
 
     def insert(self, rows: Sequence[Upsert], established: Sized[str]) -> None:
         """Add versions of streamers, each with a vector."""
@@ -151,11 +167,12 @@ class Collection:
             some = [int(v) for v in versions[start : start + _SEVERAL]]
             self._client.delete(self._name, ids=some, timeout=self._timeout_s)
 
-    def versions(self, above: int, up_to: int) -> list[int]:
-        """Versions within bounds, as of now; at most `MOST_HITS` of them."""
+    def versions(self, above: int, up_to: int, expression: str = "") -> list[int]:
+        """Versions within bounds that are let through, as of now; at most `MOST_HITS` of them."""
+        within = f"{VERSION} > {above} and {VERSION} <= {up_to}"
         found = self._client.query(
             self._name,
-            filter=f"{VERSION} > {above} and {VERSION} <= {up_to}",
+            filter=f"{within} and {expression}" if expression else within,
             output_fields=[VERSION],
             limit=MOST_HITS,
             consistency_level="Strong",
@@ -176,7 +193,7 @@ class Collection:
 
     def flush(self) -> None:
         """Seal what was written, so that an index is built of it."""
-        self._client.flush(self._name, timeout=10 * self._timeout_s)
+        self._client.flush(self._name, timeout=_LONG * self._timeout_s)
 
     def drop(self) -> None:
         """Remove it; none is no error."""
@@ -216,10 +233,16 @@ class Collection:
         return [_found(hits, with_embeddings) for hits in found]
 
     def probe(self, number: int) -> str | None:
-        """Why it can't be searched, or `problem`; searching it alone tells that it can be."""
+        """What `problem` says; returns None once it was searched, which alone tells that it can be.
+
+        Raises:
+            IndexUnavailable: it is not in memory.
+        """
         problem = self.problem(number)
         if problem is not None:
             return problem
+        if not self._is_loaded():
+            raise IndexUnavailable(f"Milvus has not loaded collection {self._name} into memory")
         vector = np.zeros((1, self._shape.dim), np.float32)
         vector[0, 0] = 1
         self._client.search(

@@ -6,7 +6,9 @@ they do one by one.
 
 import asyncio
 import logging
+import math
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -63,7 +65,11 @@ class _Waiting:
 
 
 class Connection:
-    """A server of Milvus. Its coroutines run on one event loop."""
+    """A server of Milvus. Its coroutines run on one event loop.
+
+    Attributes:
+        answered_at: when it answered last, by the monotonic clock.
+    """
 
     def __init__(self, uri: str, token: str, shape: Shape, timeout_s: float) -> None:
         """Nothing is connected before the first call.
@@ -76,6 +82,7 @@ class Connection:
         """
         # It logs each failed call with a traceback; whoever calls decides what is told.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+        self.answered_at = -math.inf
         self._uri, self._token = uri, token
         self._shape = shape
         self._timeout_s = timeout_s
@@ -84,6 +91,7 @@ class Connection:
         self._threads = ThreadPoolExecutor(_AT_ONCE + 4, thread_name_prefix="milvus")
         self._waiting: dict[Asked, list[_Waiting]] = {}
         self._running = 0
+        self._is_asking = False
         self._tasks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -118,14 +126,21 @@ class Connection:
             raise Overloaded(f"{_WAITING} questions to Milvus are waiting already")
         waiting = _Waiting(vectors, asyncio.get_running_loop().create_future())
         self._waiting.setdefault(asked, []).append(waiting)
-        self._ask()
+        self._ask_soon()
         try:
             async with asyncio.timeout(2 * self._timeout_s):
                 return await waiting.found
         except TimeoutError:
             raise Overloaded("a question to Milvus waited for too long") from None
 
+    def _ask_soon(self) -> None:
+        """Ask once everybody who is about to wait does: they would be just too late otherwise."""
+        if not self._is_asking:
+            self._is_asking = True
+            asyncio.get_running_loop().call_soon(self._ask)
+
     def _ask(self) -> None:
+        self._is_asking = False
         while self._waiting and self._running < _AT_ONCE:
             asked = next(iter(self._waiting))
             several = self._waiting.pop(asked)
@@ -156,11 +171,11 @@ class Connection:
                     each.found.set_exception(error)
         finally:
             self._running -= 1
-            self._ask()
+            self._ask_soon()
 
     def _called(self, name: str, ask: Callable[[Collection], Result]) -> Result:
         try:
-            return ask(Collection(self._connected(), name, self._shape, self._timeout_s))
+            answer = ask(Collection(self._connected(), name, self._shape, self._timeout_s))
         except MilvusException as error:
             if error.code == _NOT_FOUND:
                 raise CollectionLost(f"Milvus has no collection {name}") from error
@@ -168,6 +183,8 @@ class Connection:
             raise kind(f"Milvus: {_told(error)}") from error
         except (grpc.RpcError, OSError, ValueError) as error:
             raise IndexUnavailable(f"Milvus does not answer: {_told(error)}") from error
+        self.answered_at = time.monotonic()
+        return answer
 
     def _connected(self) -> MilvusClient:
         with self._connecting:

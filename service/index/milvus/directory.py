@@ -14,8 +14,35 @@ from service.index.faiss.rows.table import Rows
 from service.index.filters import Filter
 from service.index.query import Query
 
+_AT_ONCE = 1000
 _HAS_VECTOR = np.ones(1, "<f4").tobytes()
 """Stands for a vector, which is elsewhere."""
+
+
+class Newest(NamedTuple):
+    """Newest versions of streamers that have a vector.
+
+    Attributes:
+        versions: ascending, int64 (N,).
+        slots: where each is in the directory, (N,).
+    """
+
+    versions: NDArray[np.int64]
+    slots: NDArray[np.int64]
+
+    def without(self, others: NDArray[np.int64]) -> "Newest":
+        """Those that are not among others, which are ascending."""
+        are_kept = np.isin(self.versions, others, assume_unique=True, invert=True)
+        return Newest(self.versions[are_kept], self.slots[are_kept])
+
+    def among(self, others: NDArray[np.int64]) -> "Newest":
+        """Those that are among others."""
+        are_kept = np.isin(self.versions, others)
+        return Newest(self.versions[are_kept], self.slots[are_kept])
+
+    def part(self, start: int, end: int) -> "Newest":
+        """Some of them, by their places."""
+        return Newest(self.versions[start:end], self.slots[start:end])
 
 
 class Checked(NamedTuple):
@@ -57,19 +84,35 @@ class Directory:
             slot = self._rows.slot_of.get(streamer_id)
             return 0 if slot is None else int(self._rows.columns.versions[slot])
 
-    def versions(self, above: int = 0) -> NDArray[np.int64]:
-        """Newest versions of streamers that have a vector, ascending."""
+    def newest(
+        self, above: int = 0, up_to: int | None = None, *, established_only: bool = False
+    ) -> Newest:
+        """Newest versions of streamers that have a vector, above a number and up to another one."""
         with self._rows.lock:
-            versions = self._rows.columns.versions[slots_of(self._rows.live)]  # a copy
-        return np.sort(versions[versions > above])
+            live = self._rows.established if established_only else self._rows.live
+            slots = slots_of(live).astype(np.int64)
+            versions = self._rows.columns.versions[slots].astype(np.int64)  # a copy
+        are_kept = versions > above
+        if up_to is not None:
+            are_kept &= versions <= up_to
+        versions, slots = versions[are_kept], slots[are_kept]
+        order = np.argsort(versions)
+        return Newest(versions[order], slots[order])
+
+    def ids_at(self, newest: Newest) -> dict[int, str]:
+        """Streamers by versions that are newest still."""
+        rows, found = self._rows, dict[int, str]()
+        for start in range(0, len(newest.versions), _AT_ONCE):
+            part = newest.part(start, start + _AT_ONCE)
+            with rows.lock:
+                for version, slot in zip(part.versions.tolist(), part.slots.tolist(), strict=True):
+                    if slot in rows.live and rows.columns.versions[slot] == version:
+                        found[version] = rows.ids[slot]
+        return found
 
     def ids_of(self, versions: Collection[int]) -> dict[int, str]:
         """Streamers whose newest version is one of these and has a vector, by the version."""
-        rows = self._rows
-        with rows.lock:
-            slots = slots_of(rows.live)
-            found = slots[np.isin(rows.columns.versions[slots], np.array([*versions], np.int64))]
-            return {int(rows.columns.versions[slot]): rows.ids[slot] for slot in found.tolist()}
+        return self.ids_at(self.newest().among(np.array([*versions], np.int64)))
 
     def check(self, query: Query, versions: Iterable[int], ids: Iterable[str]) -> Checked:
         """Which entities, by their versions and ids, may be in the answer of a query."""

@@ -19,6 +19,8 @@ from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter, Scalar
 TOKENS, NUMBERS, VERSION = "tokens", "numbers", "version"
 ESTABLISHED = "established"
 """The token of established streamers."""
+IS_ESTABLISHED = f'array_contains({TOKENS}, "{ESTABLISHED}")'
+"""Lets through those that tell it."""
 MOST_BYTES = 512
 """Of a token. A longer one is told by its hash."""
 NOBODY = f"{VERSION} < 0"
@@ -46,7 +48,7 @@ def numbers_of(facets: Facets) -> dict[str, float]:
 
 def expression(wanted: Filter, *, established_only: bool = False) -> str:
     """A boolean expression of Milvus; empty where everyone is let through."""
-    parts = [f'array_contains({TOKENS}, "{ESTABLISHED}")'] if established_only else []
+    parts = [IS_ESTABLISHED] if established_only else []
     for condition in wanted.must:
         parts += _holding(condition)
     for condition in wanted.must_not:

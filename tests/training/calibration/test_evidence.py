@@ -40,6 +40,11 @@ DISGUISES: tuple[Kind, ...] = (
 )
 
 
+@pytest.fixture(scope="module", autouse=True)
+def few_copies() -> None:
+    """As many as there are, other than in the tests of other parts."""
+
+
 @pytest.fixture(scope="module")
 def estimated(world: Dataset) -> EvidenceParameters:
     return evidence_of_stage(stage_of(world, QUICK))

@@ -1,5 +1,6 @@
 """Fits by the real library: neighbours stay together, and the same input gives the same layout."""
 
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -51,6 +52,23 @@ def test_neighbours_stay_together_and_a_repeat_is_the_same(tmp_path: Path) -> No
     again = fitted(tmp_path / "three", vectors, places)
     before, after = places - places.mean(0), again - again.mean(0)
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.8
+
+
+def test_what_is_compiled_is_kept_for_other_processes(tmp_path: Path) -> None:
+    fitted(tmp_path, vectors_of(20))
+    for module, name in (
+        ("umap.umap_", "smooth_knn_dist"),
+        ("umap.umap_", "compute_membership_strengths"),
+        ("umap.layouts", "_optimize_layout_euclidean_single_epoch"),
+    ):
+        (compiled,) = (
+            value
+            for value in vars(sys.modules[module]).values()
+            if hasattr(value, "enable_caching")
+            and value.py_func.__name__ == name
+            and value.signatures
+        )
+        assert list(Path(compiled.stats.cache_path).glob(f"*.{name}-*.nbc")), name
 
 
 @pytest.mark.parametrize("count", [fitting.FEWEST, 16])

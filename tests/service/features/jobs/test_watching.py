@@ -136,22 +136,22 @@ def test_sigterm_in_an_import_leaves_it_to_the_next_process(serve: Serve, tmp_pa
 
 def test_a_running_import_is_cancelled_and_retried(serve: Serve) -> None:
     client = serve(STREAMER_JOBS__LEASE_S="1").client
-    path = upload(client, "".join(profiles(8000)))
+    path = upload(client, "".join(profiles(4000)))
     when(client, path, lambda job: job["progress"]["done"] > 0)
     assert client.post(path + ":cancel").json()["cancelling"]
     job = ended(client, path)
     assert (job["state"], job["cancelling"]) == ("cancelled", False)
     done = job["progress"]["done"]
-    assert 0 < done < 8000
+    assert 0 < done < 4000
     assert len(client.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]) > 0
     assert client.post(path + ":retry").json()["progress"]["done"] == done
     result = ended(client, path)["result"]
-    assert (result["created"], result["sequence"]) == (8000, 8000)
+    assert (result["created"], result["sequence"]) == (4000, 4000)
 
 
 def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
-    file.write_text("".join(profiles(8000)))
+    file.write_text("".join(profiles(3000)))
     client = serve(STREAMER_JOBS__IMPORT_DIR=str(tmp_path)).client
     path = client.post("/v1/jobs/imports", json={"path": file.name}).headers["location"]
     when(client, path, lambda job: job["progress"]["done"] > 0)
@@ -162,7 +162,7 @@ def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) 
     assert "'many.jsonl' was changed" in job["error"]["detail"]
     assert client.post(path + ":retry").status_code == 200
     result = ended(client, path)["result"]
-    assert (result["lines"], result["refused"]) == (8001, 0)
+    assert (result["lines"], result["refused"]) == (3001, 0)
 
 
 # python -m service jobs

@@ -53,7 +53,7 @@ def until_indexed(client: Client, sequence: int) -> None:
 
 
 def ended(client: Client, path: str) -> dict[str, Any]:
-    """The job of a fit, once it is finished; the library compiles its loops for half a minute."""
+    """The job of a fit, once it is finished; the library compiles its loops, once on a machine."""
     job: dict[str, Any] = {}
 
     def look() -> bool:

@@ -48,13 +48,12 @@ def places(client: Any) -> dict[str, tuple[float, float]]:
 
 
 def workers_of(service: Service) -> list[psutil.Process]:
-    """Its processes of a low priority."""
+    """Its processes that fit layouts."""
     found: list[psutil.Process] = []
     parent = psutil.Process(service.process.pid)
-    low = min(parent.nice() + 10, 19)
     for child in parent.children(recursive=True):
         try:
-            if child.nice() >= low and "spawn_main" in " ".join(child.cmdline()):
+            if "spawn_main" in " ".join(child.cmdline()):
                 found.append(child)
         except psutil.NoSuchProcess:
             continue

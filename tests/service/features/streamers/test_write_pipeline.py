@@ -5,7 +5,6 @@ import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -23,10 +22,9 @@ from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
 from service.features.dedup.answers import NearDuplicate
 from service.features.dedup.near_duplicates import NearDuplicates
-from service.features.streamers import near_look
-from service.features.streamers.near_look import NearDuplicatesOf
+from service.features.streamers import write_pipeline
 from service.features.streamers.outcomes import Acknowledged, Unchanged
-from service.features.streamers.write_pipeline import WritePipeline
+from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
 from service.settings import Settings, Work
 from service.store.base import Delete, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
@@ -98,9 +96,6 @@ def after_a_stop(embedded: EmbeddedStore, store: RedisStore) -> NearDuplicatesOf
     """The store is gone when it is asked for what towers made of the nearest."""
 
     async def near(*_: object) -> list[NearDuplicate]:
-        # The look begins before the commit ends, and the store tells of no commit.
-        while (await store.get(["a"]))[0] is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)
         await embedded.stop()
         await store.tower_vectors(["b"])
         raise AssertionError("the store answered")
@@ -132,7 +127,7 @@ def test_what_follows_the_commit_may_fail(
     near: Callable[[EmbeddedStore, RedisStore], NearDuplicatesOf],
     why: str,
 ) -> None:
-    monkeypatch.setattr(near_look, "_MOST_S", 0.05 if near is never else 60)
+    monkeypatch.setattr(write_pipeline, "_FOLLOW_UP_S", 0.05 if near is never else 60)
 
     async def scenario() -> None:
         async with parts(bundle, tmp_path, near) as (_, writes):
@@ -141,60 +136,6 @@ def test_what_follows_the_commit_may_fail(
             assert done.sequence == 1
             assert then.near_duplicates is None
             assert why in str(then.unavailable_because)
-
-    asyncio.run(scenario())
-
-
-def test_near_duplicates_are_looked_for_while_the_disk_is_waited_for(
-    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def scenario() -> None:
-        begun, write = asyncio.Event(), Contended.write
-
-        async def near(*_: object) -> list[NearDuplicate]:
-            begun.set()
-            return [NearDuplicate("b", 0.9)]
-
-        async def after(store: Contended, *args: Any, **named: Any) -> list[Outcome]:
-            async with asyncio.timeout(60):
-                await begun.wait()
-            return await write(store, *args, **named)
-
-        monkeypatch.setattr(Contended, "write", after)
-        async with parts(bundle, tmp_path, lambda *_: near) as (_, writes):
-            one = await writes.put(COOKING, None)
-            begun.clear()
-            (line,) = await writes.write_many(
-                [StreamerProfile(streamer_id="c", tags=["cooking"])],
-                skip_unchanged=True,
-                looks=True,
-            )
-            for done in (one, line):
-                assert isinstance(done, Acknowledged)
-                found = (await writes.near(done)).near_duplicates
-                assert [each.streamer_id for each in found or ()] == ["b"]
-
-    asyncio.run(scenario())
-
-
-def test_nothing_is_looked_for_once_a_write_is_refused(bundle: Path, tmp_path: Path) -> None:
-    async def scenario() -> None:
-        begun, ended = asyncio.Event(), asyncio.Event()
-
-        async def near(*_: object) -> list[NearDuplicate]:
-            begun.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
-            raise AssertionError
-
-        async with parts(bundle, tmp_path, lambda *_: near) as (_, writes):
-            with pytest.raises(VersionConflict):
-                await writes.put(COOKING, 7)
-            async with asyncio.timeout(60):
-                await ended.wait()
-            assert begun.is_set()
 
     asyncio.run(scenario())
 

@@ -161,7 +161,7 @@ def test_a_place_ahead_of_the_store(start: Start, milvus: MilvusServer, server: 
     with Redis.from_url(server.url) as redis:
         alter(redis)
     service = start(REDIS_URL=server.url)
-    assert "ahead of the store" in service.output
+    wait_until(lambda: "ahead of the store" in service.output, "it is noticed", LONG_S)
     assert service.similar(tags=["cooking"]) == everyone
 
 

@@ -52,7 +52,7 @@ class Twins:
         self.stored, self.established = Stored(), established
         self.base.read_from(self.stored)
         self.faiss = FaissIndex(DIM, CONTENT_DIM, established)
-        self.milvus = MilvusIndex(self.base, established)
+        self.milvus = MilvusIndex([self.base], established)
         self.version, self.settled = 0, 0
         self.unwritten: list[Upsert] = []
         self.name = new_name("contract")

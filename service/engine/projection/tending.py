@@ -1,0 +1,137 @@
+"""Keeps a collection that serves in order: garbage, segments, audits, and what serves no more."""
+
+import time
+from collections.abc import Collection as Sized
+from dataclasses import replace
+
+from service.engine.projection.audit import Audit
+from service.engine.projection.lease import Lease
+from service.engine.projection.record import OtherRecord, Projections
+from service.engine.replica.follower import Follower
+from service.index.milvus.base import MilvusBase
+from service.index.milvus.connection import CollectionLost
+from service.store.base import INCOMPLETE, StreamerStore
+
+_FLUSH_ROWS = 50_000
+"""Rows after which what was written is sealed and gets an index."""
+RETIRE_S = 60.0
+"""Questions to a collection, or a model, that serves no more have ended by then."""
+
+
+class Tending:
+    """What is done now and then for the collection of a lease; begun anew with each."""
+
+    def __init__(
+        self,
+        store: StreamerStore,
+        records: Projections,
+        lease: Lease,
+        base: MilvusBase,
+        follower: Follower,
+        established: Sized[str],
+        margin_s: float,
+        audit_s: float,
+    ) -> None:
+        """Nothing is done yet.
+
+        Args:
+            store: whose log is written.
+            records: also those of other models.
+            lease: is held.
+            base: the cluster, and what garbage there is.
+            follower: has the live index.
+            established: ids of established streamers.
+            margin_s: what was written so long ago is seen by everyone.
+            audit_s: how often the whole collection is compared with the index.
+        """
+        self._store = store
+        self._records = records
+        self._lease = lease
+        self._base = base
+        self._audit = Audit(store, base, follower, established)
+        self._margin_s = margin_s
+        self._audit_s = audit_s
+        self._audit_at = time.monotonic() + margin_s
+        self._began_at = lease.record.sequence
+        self._marked_at: float | None = None
+        self._retired: tuple[tuple[str, ...], float] = (), 0.0
+        self._unneeded: dict[str, float] = {}  # models, and since when
+        self._unflushed = 0
+
+    def wrote(self, rows: int) -> None:
+        """Rows were inserted."""
+        self._unflushed += rows
+
+    async def once(self) -> None:
+        """Do what is due.
+
+        Raises:
+            CollectionLost: the collection is not as it was made.
+            RevisionConflict: another process has the lease by now.
+            Unavailable: Milvus or the store does not answer.
+        """
+        name, call = self._lease.record.collection, self._base.connection.call
+        number = self._lease.record.number
+        problem = await call(name, lambda c: c.held(number))
+        if problem is not None:
+            raise CollectionLost(problem)
+        garbage = self._base.take_garbage(self._lease.record.settled)
+        if garbage:
+            await self._lease.confirm()
+            await call(name, lambda c: c.delete(garbage))
+        if self._unflushed >= _FLUSH_ROWS:
+            self._unflushed = 0
+            await call(name, lambda c: c.flush())
+        if self._base.is_audit_due or time.monotonic() >= self._audit_at:
+            self._base.is_audit_due = False
+            self._audit_at = time.monotonic() + self._audit_s
+            await self._audit.repair(self._lease.record)
+        await self._mark_established()
+        await self._retire_models()
+        await self._drop_retired()
+
+    async def _mark_established(self) -> None:
+        """Let rows tell who is established by this process's list, where another one wrote them."""
+        record, mine = self._lease.record, self._base.established
+        if record.established == mine or record.settled < self._began_at:
+            return
+        if self._marked_at is None:
+            if await self._audit.mark_established(record) is not None:
+                self._marked_at = time.monotonic()
+        elif time.monotonic() >= self._marked_at + self._margin_s:  # everyone sees it
+            self._marked_at = None
+            await self._lease.change(lambda record: replace(record, established=mine))
+
+    async def _retire_models(self) -> None:
+        """Take over collections of models that neither serve nor are kept for a roll-back."""
+        others, now = await self._records.others(), time.monotonic()
+        kept = await self._store.kept_models()
+        needed = {name.removeprefix(INCOMPLETE) for name in kept if name is not None}
+        self._unneeded = {
+            each.model_version: self._unneeded.get(each.model_version, now)
+            for each in others
+            if each.model_version not in needed
+        }
+        old: list[OtherRecord] = [
+            each for each in others if now >= self._unneeded.get(each.model_version, now) + RETIRE_S
+        ]
+        if old:
+            names = tuple(name for each in old for name in each.collections)
+            await self._lease.change(
+                lambda record: replace(record, retired=(*record.retired, *names)), old
+            )
+
+    async def _drop_retired(self) -> None:
+        retired, now = self._lease.record.retired, time.monotonic()
+        if retired != self._retired[0]:
+            self._retired = retired, now
+        if not retired or now < self._retired[1] + RETIRE_S:
+            return
+        await self._lease.confirm()
+        for old in retired:
+            await self._base.connection.call(old, lambda c: c.drop())
+        await self._lease.change(
+            lambda record: replace(
+                record, retired=tuple(r for r in record.retired if r not in retired)
+            )
+        )

@@ -1,0 +1,169 @@
+"""A collection gets everything, though the log keeps little of what is written meanwhile."""
+
+import asyncio
+from collections.abc import Sequence
+
+import pytest
+
+from service.engine.projection import filling
+from service.engine.projection.projector import Pace
+from service.engine.projection.record import Building, Projection
+from service.index.base import Upsert
+from tests.service.engine.projection.world import World, happens
+
+KEPT = 40
+"""Entries of the log: less than what is written while most are inserted."""
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filling, "_NEARLY", KEPT // 4)
+    monkeypatch.setattr(filling, "_FEW_ROWS", 10)
+    monkeypatch.setattr(filling, "_READ_AT_ONCE", 50)
+    monkeypatch.setattr(filling, "_WAIT_S", 0.01)
+
+
+def world_of(streamers: int) -> World:
+    world = World(Pace(lease_s=0.5, margin_s=0.1), kept=KEPT)
+    for i in range(streamers):
+        world.write(f"s{i}")
+    return world
+
+
+def write_while_inserted(world: World, share: float) -> None:
+    """Change so many streamers for each that is inserted, and delete some."""
+    due = 0.0
+
+    def write(rows: Sequence[Upsert]) -> None:
+        nonlocal due
+        due += share * len(rows)
+        while due >= 1:
+            due -= 1
+            if world.alone.version % 7 == 0 and f"s{world.alone.version % 300}" in (
+                world.alone.stored.newest
+            ):
+                world.remove(f"s{world.alone.version % 300}")
+            else:
+                world.write(f"s{(world.alone.version * 31) % 600}")
+
+    world.milvus.inserting = write
+
+
+async def has_everything(world: World) -> None:
+    await happens(lambda: world.newest.keys() <= world.milvus.rows.keys())
+
+
+def test_a_build_ends_while_more_is_written_than_the_log_keeps() -> None:
+    async def build() -> None:
+        world = world_of(500)
+        write_while_inserted(world, share=0.5)
+        world.projector.start()
+        record = await world.until(lambda record: record.collection != "")
+        assert len(world.store.log) > 500 + KEPT
+        assert world.milvus.names == {record.collection}  # it was not begun again
+        assert 0 < record.settled <= record.sequence
+        world.milvus.inserting = lambda _: None
+        await has_everything(world)
+        assert world.milvus.rows.keys() >= {  # what had settled was there when it began to serve
+            each for each in world.newest if each <= record.settled
+        }
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_what_was_replaced_meanwhile_is_deleted() -> None:
+    async def build() -> None:
+        world = world_of(200)
+        write_while_inserted(world, share=0.5)
+        world.projector.start()
+        await world.until(lambda record: record.collection != "")
+        world.milvus.inserting = lambda _: None
+        await happens(lambda: world.newest.keys() == world.milvus.rows.keys())
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_a_build_that_ended_is_gone_on_with() -> None:
+    async def build() -> None:
+        world = world_of(500)
+        rows = [*world.newest.values()]
+        left = Building("left", 7, "history", world.base.established)
+        world.milvus.names = {"left"}
+        world.milvus.insert(rows[:400], ())
+        world.write("s0")  # since then
+        world.remove("s1")
+        inserted: list[int] = []
+        world.milvus.inserting = lambda rows: inserted.extend(r.version for r in rows)
+        await world.records.put(Projection(building=left), 0)
+        world.projector.start()
+        record = await world.until(lambda record: record.collection != "")
+        assert record.collection == "left"
+        assert record.building == Building()
+        assert sorted(inserted) == [*range(401, 502)]
+        await happens(lambda: world.newest.keys() == world.milvus.rows.keys())
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+@pytest.mark.parametrize("left", [Building("left", 8, "history"), Building("left", 7, "another")])
+def test_a_build_of_something_else_is_begun_anew(left: Building) -> None:
+    async def build() -> None:
+        world = world_of(3)
+        world.milvus.names = {"left"}
+        await world.records.put(Projection(building=left), 0)
+        world.projector.start()
+        record = await world.until(lambda record: record.collection != "")
+        assert world.milvus.names == {record.collection} != {"left"}
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_a_cluster_that_was_down_for_longer_than_the_log_goes_back_catches_up() -> None:
+    async def go_down() -> None:
+        world = world_of(300)
+        world.projector.start()
+        before = await world.until(lambda record: record.settled >= 300)
+        for i in range(5 * KEPT):
+            world.write(f"s{i}")
+        for i in range(280, 290):
+            world.remove(f"s{i}")
+        after = await world.until(lambda record: record.settled == len(world.store.log))
+        assert after.collection == before.collection
+        assert world.newest.keys() <= world.milvus.rows.keys()
+        await happens(lambda: world.newest.keys() == world.milvus.rows.keys())
+        await world.projector.stop()
+
+    asyncio.run(go_down())
+
+
+def test_rows_that_milvus_loses_are_inserted_again() -> None:
+    async def build() -> None:
+        world = world_of(30)
+        world.milvus.loses = [f"s{i}" for i in range(5)]
+        world.projector.start()
+        await world.until(lambda record: record.collection != "")
+        assert world.milvus.rows.keys() == world.newest.keys()
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_a_collection_that_loses_rows_for_ever_does_not_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filling, "_COUNT_S", 0.0)
+
+    async def build() -> None:
+        world = world_of(30)
+        world.milvus.loses = ["s1"] * 1000
+        world.projector.start()
+        record = await world.until(lambda record: record.building.name != "" and not record.owner)
+        assert record.collection == ""
+        assert record.building.number == 0  # and is not gone on with
+        await world.projector.stop()
+
+    asyncio.run(build())

@@ -1,0 +1,87 @@
+"""Which questions are asked together, without a server."""
+
+import asyncio
+from typing import Any
+
+import numpy as np
+import pytest
+
+from service.errors import IndexUnavailable
+from service.index.milvus.collection import Collection, Found, Shape
+from service.index.milvus.connection import Asked, Connection
+
+PLAIN = Asked("c", 10, "", False, False)
+
+
+@pytest.fixture
+def sizes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Of the calls; what is asked for first of the numbers of a vector is the only hit."""
+    found: list[int] = []
+
+    def search(self: Any, vectors: np.ndarray, *_: Any, **__: Any) -> list[Found]:
+        found.append(len(vectors))
+        return [Found([int(vector[0])], ["s"], [1.0]) for vector in vectors]
+
+    monkeypatch.setattr(Collection, "search", search)
+    monkeypatch.setattr(Connection, "_connected", lambda _: None)
+    return found
+
+
+def connection() -> Connection:
+    return Connection("http://127.0.0.1:1", "", Shape("m", 2, 16, 4), timeout_s=30)
+
+
+def vector(number: int) -> np.ndarray:
+    return np.array([[number, 0]], np.float32)
+
+
+def test_questions_that_come_at_once_are_asked_together(sizes: list[int]) -> None:
+    async def ask() -> None:
+        asking = connection()
+        answers = await asyncio.gather(
+            *(asking.search(PLAIN, vector(i)) for i in range(64)),
+            asking.search(PLAIN._replace(limit=11), vector(64)),
+        )
+        assert [found.versions for (found,) in answers] == [[i] for i in range(65)]
+        assert sorted(sizes) == [1, 16, 16, 16, 16]
+        asking.close()
+
+    asyncio.run(ask())
+
+
+def test_who_asks_again_at_once_is_asked_with_the_others(sizes: list[int]) -> None:
+    async def ask() -> None:
+        asking = connection()
+
+        async def client(number: int) -> None:
+            for _ in range(5):
+                (found,) = await asking.search(PLAIN, vector(number))
+                assert found.versions == [number]
+
+        await asyncio.gather(*(client(i) for i in range(16)))
+        assert sizes == [16] * 5
+        asking.close()
+
+    asyncio.run(ask())
+
+
+def test_only_an_answer_is_a_sign_of_life(
+    monkeypatch: pytest.MonkeyPatch, sizes: list[int]
+) -> None:
+    async def ask() -> None:
+        asking = connection()
+        assert asking.answered_at == -float("inf")
+
+        def fail(self: Any, *_: Any, **__: Any) -> list[Found]:
+            raise OSError("connection refused")
+
+        with monkeypatch.context() as failing:
+            failing.setattr(Collection, "search", fail)
+            with pytest.raises(IndexUnavailable, match="refused"):
+                await asking.search(PLAIN, vector(0))
+        assert asking.answered_at == -float("inf")
+        await asking.search(PLAIN, vector(0))
+        assert asking.answered_at > 0
+        asking.close()
+
+    asyncio.run(ask())
