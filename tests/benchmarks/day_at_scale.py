@@ -245,7 +245,6 @@ def capacity(streamers: float, plan: Plan, costs: Mapping[str, Cost]) -> dict[st
         "into_milvus_h": streamers / cost["project_rows"] / 3600,
         "encoding_core_h": streamers / cost["encode_rows"] / 3600,
         "most_writes_during_a_start": cost["log_entries"] / start_s,
-        "most_writes_during_a_collection": cost["log_entries"] / (streamers / cost["project_rows"]),
         "log_entries_for_a_start": plan.writes * PEAK * start_s,
     }
 
