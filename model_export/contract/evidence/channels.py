@@ -33,7 +33,7 @@ class Channel:
     agreeing: int
 
 
-TEXT = Channel("text", ("whole", "most", "passage", "part", "little", "none"), 4)
+TEXT = Channel("text", ("whole", "most", "names", "passage", "part", "little", "none"), 5)
 NAMES = Channel("names", ("same_rare", "same_common", "similar", "other"), 3)
 CONTACTS = Channel("contacts", ("same", "same_common", "other"), 2)
 TITLES = Channel("titles", ("most", "several", "one", "none"), 3)
@@ -65,19 +65,42 @@ RARE_BITS = 7.0
 """A key that fewer than one of 128 streamers shows is rare."""
 SHINGLES_PER_LETTER = 3
 """Each letter is in so many shingles, so that their bits count it so often."""
+FEWEST_RARE = 6
+"""Rare shingles of a text that is copied as a whole. A phrase that many show, such as `follow me
+for more`, has as many bits as a short text of one's own, since its shingles are counted one by one;
+but none of them is rare."""
+FEWEST_NAMES = 8
+"""Rare shingles that tell a translation: a Latin name has two to five, a romanised Chinese one or
+two, and a rare term of a topic as many as two names."""
 COSINES = (0.95, 0.85, 0.7, 0.5, 0.3)
 
 
-def text_levels(containment: Floats, bits: Floats) -> Levels:
+def rare_from(channel: str, unknown_bits: float) -> float:
+    """Bits from which a key of a channel is rare.
+
+    A text has many keys, of which some are rare by chance: only those that hardly another one of
+    the streamers shows that were counted, however few these are.
+    """
+    return unknown_bits - 1 if channel == TEXT.name else RARE_BITS
+
+
+def text_levels(
+    containment: Floats, bits: Floats, rare: NDArray[np.int64], scripts: NDArray[np.bool_]
+) -> Levels:
     """Levels of the text channel.
 
     Args:
         containment: (P,), bits of the shared shingles as a share of those of the side with fewer.
         bits: (P,), bits of the shared shingles, each letter counted once.
+        rare: (P,), how many rare shingles are shared.
+        scripts: (P,), whether the two are written in different scripts: of a translation names are
+            left, and little else is shared by chance.
     """
+    own = rare >= FEWEST_RARE
     return _first(
-        (containment >= 0.8) & (bits >= 15),
-        (containment >= 0.5) & (bits >= 30),
+        own & (containment >= 0.8) & (bits >= 15),
+        own & (containment >= 0.5) & (bits >= 30),
+        scripts & (rare >= FEWEST_NAMES),
         (containment >= 0.15) & (bits >= 80),
         (containment >= 0.25) & (bits >= 15),
         containment >= 0.08,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import channels as ch
-from model_export.contract.evidence.channels import ABSENT, CHANNELS, Floats, Levels
+from model_export.contract.evidence.channels import ABSENT, CHANNELS, Levels
 from model_export.contract.evidence.keys import Worth
 from model_export.contract.evidence.shared_keys import KeySets, Overlap, Places
 from model_export.contract.evidence.shared_vectors import vector_sets
@@ -36,6 +36,7 @@ class Comparison:
         self._names = np.array([unnamed if s.name is None else s.name for s in sides], np.int64)
         self._name_bits = worth(np.maximum(self._names, 0).astype(np.uint32))
         self._limits = np.array([side.limit for side in sides], np.uint64)
+        self._is_wide = np.array([side.is_wide for side in sides], np.bool_)
         self._vectors = vector_sets([side.vectors for side in sides])
         known = [side.embedding for side in sides if side.embedding is not None]
         self._embedded = np.array([side.embedding is not None for side in sides], np.bool_)
@@ -91,13 +92,16 @@ class Comparison:
         copies: Mapping[str, Places],
     ) -> None:
         """Fill in the channels of `DIRECT`."""
-        text = self._text(one, other, found["text"].bits)
+        text = self._text(one, other, found["text"])
         _put(table, "text", text, self._both_show("text", one, other))
         contacts = ch.contact_levels(found["contacts"].rare, found["contacts"].bits)
         _put(table, "contacts", contacts, self._both_show("contacts", one, other))
         titles = self._sets.sizes("titles")
         fewest = np.minimum(titles[one], titles[other])
-        _put(table, "titles", ch.title_levels(found["titles"].rare, fewest), fewest > 0)
+        shared = found["titles"].rare
+        # Titles of two languages differ, whoever writes them: they are not compared.
+        compared = (fewest > 0) & ((shared > 0) | (self._is_wide[one] == self._is_wide[other]))
+        _put(table, "titles", ch.title_levels(shared, fewest), compared)
         for kind in ("pictures", "sounds"):
             seen = copies.get(kind, np.full(len(one), -1))
             shared = np.maximum(found[kind].count, seen)
@@ -124,13 +128,18 @@ class Comparison:
         shows = self._sets.sizes(channel) > 0
         return shows[one] & shows[other]
 
-    def _text(self, one: Places, other: Places, bits: Floats) -> Levels:
+    def _text(self, one: Places, other: Places, shared: Overlap) -> Levels:
         limits = np.minimum(self._limits[one], self._limits[other])
         totals = np.minimum(*(self._sets.totals("text", side, limits) for side in (one, other)))
-        containment = bits / np.maximum(totals, 1e-6)
+        containment = shared.bits / np.maximum(totals, 1e-6)
         whole = (ALL + 1) / (limits.astype(np.float32) + 1)  # samples stand for so much more
-        letters = bits * whole / ch.SHINGLES_PER_LETTER
-        return ch.text_levels(containment.astype(np.float32), letters.astype(np.float32))
+        letters = shared.bits * whole / ch.SHINGLES_PER_LETTER
+        return ch.text_levels(
+            containment.astype(np.float32),
+            letters.astype(np.float32),
+            shared.rare,
+            self._is_wide[one] != self._is_wide[other],
+        )
 
     def _name(self, one: Places, other: Places, shared: Places) -> Levels:
         shown = self._sets.sizes("names")

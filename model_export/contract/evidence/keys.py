@@ -149,6 +149,8 @@ class Worth:
         """Keys are ascending (K,), with their bits (K,)."""
         self._keys = np.append(keys, np.uint32(0))
         self._bits = np.append(bits, np.float32(unknown_bits))
+        self.unknown_bits = unknown_bits
+        """Of a key that is not listed."""
         self._unknown = np.float32(unknown_bits)
         slots, places = keys & _SLOT_BITS, np.arange(len(keys), dtype=np.int32)
         self._place = np.full(int(_SLOT_BITS) + 1, len(keys), np.int32)

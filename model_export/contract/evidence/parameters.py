@@ -1,20 +1,31 @@
 """Parameters of evidence: `evidence.json` of a bundle, estimated by the trainer."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Part
 from model_export.contract.errors import BundleError, first_problem
-from model_export.contract.evidence.channels import CHANNELS
+from model_export.contract.evidence.channels import CHANNELS, TEXT
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 1
-"""Version of the channels, their levels and their keys."""
+EVIDENCE_VERSION: Final = 2
+"""Version of the channels, their levels and their keys. Parameters of version 1 are read too: their
+text channel has no level `names`."""
+_NAMES: Final = TEXT.levels.index("names")
+NAMES_M, NAMES_U = 0.02, 0.0001
+"""Chances of that level where it was not counted: m of copies in another language, which nobody
+translates a data set to simulate."""
 
 Chance = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _with_names(chances: list[float], chance: float) -> list[float]:
+    """Chances of the levels of a text, and that of `names` among them."""
+    others = [other * (1 - chance) for other in chances]
+    return [*others[:_NAMES], chance, *others[_NAMES:]]
 
 
 class ChannelParameters(Part):
@@ -52,6 +63,23 @@ class EvidenceParameters(Part):
     channels: dict[str, ChannelParameters]
     frequencies: Frequencies
     source: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _upgraded(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """Parameters of version 1 with the level that they lack."""
+        if given.get("version") != 1:
+            return given
+        newer = given | {"version": EVIDENCE_VERSION}
+        try:
+            text: dict[str, list[float]] = given["channels"]["text"]
+            more = {
+                name: _with_names(text[name], chance)
+                for name, chance in (("m", NAMES_M), ("u", NAMES_U))
+            }
+        except (KeyError, TypeError):
+            return newer  # refused field by field
+        return newer | {"channels": given["channels"] | {"text": text | more}}
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.channels import RARE_BITS, Floats
+from model_export.contract.evidence.channels import Floats, rare_from
 from model_export.contract.evidence.keys import Hashes, Worth
 
 Places = NDArray[np.int64]
@@ -76,7 +76,8 @@ class KeySets:
         self._ids = ids[shared]
         self._columns = columns[shared]
         self._bits = bits[rows]
-        self._is_rare = self._bits >= RARE_BITS
+        least = np.array([rare_from(channel, worth.unknown_bits) for channel in channels])
+        self._is_rare = self._bits >= least[self._columns]
         self._counts = np.bincount(owners, minlength=len(sizes))
         self._begins = np.cumsum(self._counts) - self._counts
 

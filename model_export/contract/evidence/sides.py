@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, look_of
+from model_export.contract.folding.romanised import readings as romanised
 from model_export.contract.folding.tables import Codes, tables, translated
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import StreamerContent
@@ -43,11 +44,12 @@ class Side:
         sizes: how many of them each of these channels has.
         name: key of the folded name; None without one.
         limit: largest shingle that was kept.
+        is_wide: whether its texts are written in another script than Latin.
         vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
         embedding: (D,), unit length; None without usable content.
     """
 
-    __slots__ = ("embedding", "flat", "limit", "name", "sizes", "vectors")
+    __slots__ = ("embedding", "flat", "is_wide", "limit", "name", "sizes", "vectors")
 
     def __init__(
         self,
@@ -56,10 +58,13 @@ class Side:
         limit: int = ALL,
         vectors: Mapping[str, NDArray[np.float32]] | None = None,
         embedding: NDArray[np.float32] | None = None,
+        *,
+        is_wide: bool = False,
     ) -> None:
         """Put together the ascending keys of channels; those it does not show may be missing."""
         shown = [keys.get(channel, _NOTHING) for channel in CHANNELS_OF_KEYS]
-        self._fill(np.concatenate(shown), tuple(map(len, shown)), name, limit, vectors, embedding)
+        sizes = tuple(map(len, shown))
+        self._fill(np.concatenate(shown), sizes, name, limit, vectors, embedding, is_wide)
 
     @classmethod
     def joined(
@@ -70,10 +75,11 @@ class Side:
         limit: int,
         vectors: Mapping[str, NDArray[np.float32]],
         embedding: NDArray[np.float32] | None,
+        is_wide: bool,
     ) -> Self:
         """Of keys that are one array already."""
         side = cls.__new__(cls)
-        side._fill(flat, sizes, name, limit, vectors, embedding)
+        side._fill(flat, sizes, name, limit, vectors, embedding, is_wide)
         return side
 
     def _fill(
@@ -84,11 +90,13 @@ class Side:
         limit: int,
         vectors: Mapping[str, NDArray[np.float32]] | None,
         embedding: NDArray[np.float32] | None,
+        is_wide: bool,
     ) -> None:
         self.flat = flat
         self.sizes = sizes
         self.name = name
         self.limit = limit
+        self.is_wide = is_wide
         self.vectors = vectors or {}
         self.embedding = embedding
 
@@ -133,7 +141,7 @@ def side_of(
     tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     tag_keys = as_hashes(_tag_key(label) for label in tags)
     # Who says nothing else is told by the tags.
-    text = np.unique(shingles_of(list(dict.fromkeys(spelt)))) if spelt else tag_keys
+    text = _text_keys(list(dict.fromkeys(spelt))) if spelt else tag_keys
     kept = text[:MOST_SHINGLES]
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
@@ -158,6 +166,7 @@ def side_of(
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,
         embedding,
+        is_wide=_is_wide(spelt),
     )
 
 
@@ -194,6 +203,18 @@ def _alike() -> Codes:
     looks = np.arange(len(known.skeleton), dtype=np.uint32)
     looks[list(_LOOKS)] = list(_LOOKS.values())
     return looks[known.skeleton[known.phonetic]]
+
+
+def _text_keys(spelt: Sequence[str]) -> Hashes:
+    """Keys of texts, and of Chinese names that they write in Latin letters."""
+    return np.unique(shingles_of([*spelt, *romanised("\n".join(spelt))]))
+
+
+def _is_wide(spelt: Sequence[str]) -> bool:
+    """Whether more than a quarter of the letters are beyond Latin: Chinese keeps Latin names."""
+    letters = sum(map(len, spelt))
+    wide = (sum(len(text.encode("utf-8", "replace")) for text in spelt) - letters) // 2  # if 3 each
+    return 4 * wide > letters
 
 
 def _says_enough(letters: str) -> bool:

@@ -13,6 +13,7 @@ from model_export.contract.folding.platforms import Platform
 from model_export.contract.folding.scripts import phonetic
 
 _LETTERS = re.compile("[a-z]+")
+_BETWEEN = r"[·•*\u2190-\u2bff\U0001f000-\U0001faff]{1,2}"
 
 
 class Announcement(NamedTuple):
@@ -63,7 +64,18 @@ def announcements(platform: Platform, behind: str) -> list[Announcement]:
         latin = [letters_in(word) for word in platform.latin]
         pattern = re.compile(f"(?:{'|'.join(parts)}){behind}")
         found.append(Announcement(pattern, True, False, platform.weak, latin))
+    if platform.apart:
+        pattern = re.compile(f"(?:{'|'.join(map(_apart, platform.apart))}){behind}")
+        latin = [letters_in(" ".join(word)) for word in platform.apart]
+        found.append(Announcement(pattern, False, False, (), latin))
     if platform.spoken:
         words = [phonetic(word) for word in platform.spoken]
         found.append(Announcement(re.compile("|".join(words)), False, True, words))
     return found
+
+
+def _apart(word: str) -> str:
+    """Pattern of a Latin word with something between its letters: `V x Jimin` announces nobody."""
+    spread, split = _BETWEEN.join(word), r"\s".join(word)
+    told = r"(?=\s?(?:[:：=]|id(?![a-z])|号))"
+    return rf"(?<![a-z0-9])(?:{spread}(?![a-z])|{split}{told})|(?:加|\+|➕)我?\s?{split}(?![a-z])"

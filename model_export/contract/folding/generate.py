@@ -303,8 +303,12 @@ def _without_tone(reading: str) -> str:
     return "".join(c for c in unicodedata.normalize("NFD", reading) if c not in tones)
 
 
-def _phonetic(simplified: dict[str, str]) -> dict[str, str]:
-    """Chinese characters -> the first character, by code point of common use, of its syllable."""
+def _phonetic(simplified: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Chinese characters -> the first character, by code point of common use, of its syllable.
+
+    Returns:
+        Also that character of each syllable, in letters of ASCII.
+    """
     data = resources.files("pypinyin").joinpath("pinyin_dict.json")
     readings: dict[str, str] = json.loads(data.read_text("utf-8"))
     common = sorted(set(_opencc("STCharacters.txt")) | set(simplified.values()))
@@ -318,7 +322,8 @@ def _phonetic(simplified: dict[str, str]) -> dict[str, str]:
         key = key_of.setdefault(_without_tone(reading.split(",")[0]), char)
         if key != char:
             found[char] = key
-    return found
+    spelt = {key.replace("u\u0308", "v"): char for key, char in key_of.items()}
+    return found, {key: char for key, char in sorted(spelt.items()) if key.isascii()}
 
 
 def _ranges() -> list[list[int]]:
@@ -348,6 +353,7 @@ def main() -> None:
     single = {c: p for c, p in mapping.items() if len(p) == 1}
     wide, styled = _styled(mapping)
     simplified = _simplified()
+    phonetic, syllables = _phonetic(simplified)
     tables: dict[str, object] = {
         "unicode": unicodedata.unidata_version,
         "classes": _ranges(),
@@ -365,7 +371,8 @@ def main() -> None:
         "simplified": _sides(simplified),
         "ambiguous": _ambiguous(simplified),
         "japanese": _japanese(simplified),
-        "phonetic": _sides(_phonetic(simplified)),
+        "phonetic": _sides(phonetic),
+        "syllables": syllables,
     }
     lines = [f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in tables.items()]
     file = Path(__file__).with_name("tables.json")

@@ -47,6 +47,8 @@ class Platform(NamedTuple):
         weak: words of everyday language: a colon, an `@` or `id` must follow, or a digit or
             underscore be in the handle. Of two that begin alike the longer one comes first.
         latin: more of them, which no Latin letter stands before, and none and no digit behind.
+        apart: short Latin words that are also written with a heart or dot between their letters; or
+            with a blank, where a word or sign besides tells that a handle follows.
         spoken: Chinese words that are also found by their sound.
         numeric: whether handles are numbers.
         shortest: characters of a handle.
@@ -59,6 +61,7 @@ class Platform(NamedTuple):
     needles: tuple[str, ...] = ()
     weak: tuple[str, ...] = ()
     latin: tuple[str, ...] = ()
+    apart: tuple[str, ...] = ()
     spoken: tuple[str, ...] = ()
     numeric: bool = False
     shortest: int = 5
@@ -74,6 +77,7 @@ PLATFORMS = (
         needles=("v", "微", "薇", "威", "蔷", "徽", "溦", "wx", "wei"),
         weak=("薇", "蔷", "卫星"),
         latin=("wechat", "we chat"),
+        apart=("vx", "wx"),
         spoken=("加微信", "微信", "加微"),
         shortest=5,
     ),
@@ -82,6 +86,7 @@ PLATFORMS = (
         r"(?<![a-z])qq|扣扣|叩叩|蔻蔻|球球|企鹅|(?<![a-z])q群|(?:粉丝|交流|水友|官方|车友|学习)群"
         r"|群号|加群|进群|(?:加|\+|➕)\s?q(?![a-z])|(?<![a-z])q(?=\s?[:：号\d])|群(?=\s?[:：号])",
         needles=("q", "群", "扣扣", "叩叩", "蔻蔻", "球球", "企鹅"),
+        apart=("qq",),
         spoken=("扣扣", "企鹅号"),
         numeric=True,
     ),

@@ -37,6 +37,7 @@ class Tables(NamedTuple):
         ambiguous: traditional characters that simplified texts write too.
         japanese: characters that Japan alone writes.
         phonetic: one character for each syllable of pinyin without its tone.
+        syllables: that character of each syllable, in letters of ASCII.
         skeleton: letters and digits of ASCII for what looks like them; none of ASCII is mapped.
         inert: characters below U+20000, outside the scripts with look-alikes, that no table maps.
     """
@@ -57,6 +58,7 @@ class Tables(NamedTuple):
     ambiguous: Flags
     japanese: Flags
     phonetic: Codes
+    syllables: dict[str, str]
     skeleton: Codes
     inert: frozenset[str]
 
@@ -148,6 +150,7 @@ def tables() -> Tables:
         ambiguous=ambiguous,
         japanese=japanese,
         phonetic=_mapping(read["phonetic"]),
+        syllables=read["syllables"],
         skeleton=_mapping(read["skeleton"]),
         inert=frozenset(),
     )

@@ -46,6 +46,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         near = yield from near_pairs(np.stack(known), NEAREST)
         places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
+    is_wide = np.array([side.is_wide for side in sides], np.bool_)
     samples = [side.flat[: min(side.sizes[_TEXT], SKETCH)] for side in sides]
     keys = np.concatenate([np.zeros(0, np.uint32), *samples]).astype(np.int64)
     places = np.repeat(np.arange(size), np.fromiter(map(len, samples), np.int64, size))
@@ -54,11 +55,20 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     for part in range(parts):
         chosen = keys % parts == part
         shared.append(_codes(keys[chosen], places[chosen], size))
+        shared += _of_two_scripts(shared[-1], is_wide) * (FEWEST_SHINGLES - 1)
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
     yield
     codes = _shared(found, 1)
     return codes // max(size, 1), codes % max(size, 1)
+
+
+def _of_two_scripts(
+    codes: NDArray[np.int64], is_wide: NDArray[np.bool_]
+) -> list[NDArray[np.int64]]:
+    """Those of the codes whose sides are of two scripts: they share little by chance."""
+    size = max(len(is_wide), 1)
+    return [codes[is_wide[codes // size] != is_wide[codes % size]]]
 
 
 def _labelled(sides: Sequence[Side]) -> tuple[NDArray[np.int64], Places]:

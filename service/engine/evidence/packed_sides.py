@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import CHANNELS_OF_KEYS, Side
 
 Packed = NDArray[np.uint32]
-_HEAD = len(CHANNELS_OF_KEYS) + 5
-"""Numbers before the keys: sizes of the channels, name known, name, limit, width, vectors."""
+_HEAD = len(CHANNELS_OF_KEYS) + 6
+"""Numbers before the keys: sizes of the channels, name known, name, limit, script, width,
+vectors."""
 _BUFFER_BYTES = 1 << 20
 
 
@@ -25,7 +26,7 @@ def pack(side: Side) -> Packed:
     """All of a side as numbers."""
     width = 0 if side.embedding is None else len(side.embedding)
     name = (0, 0) if side.name is None else (1, side.name)
-    head = [*side.sizes, *name, side.limit, width, len(side.vectors)]
+    head = [*side.sizes, *name, side.limit, side.is_wide, width, len(side.vectors)]
     parts = [np.array(head, np.uint32), side.flat]
     if side.embedding is not None:
         parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
@@ -41,13 +42,14 @@ def pack(side: Side) -> Packed:
 def unpack(numbers: Packed, place: int = 0) -> Side:
     """The side that is packed at a place; its arrays are views."""
     head: list[int] = numbers[place : place + _HEAD].tolist()
-    *sizes, has_name, name, limit, width, spaces = head
+    *sizes, has_name, name, limit, is_wide, width, spaces = head
     place += _HEAD
     end = place + sum(sizes)
     embedding = numbers[end : end + width].view(np.float32) if width else None
     vectors = _vectors(numbers, end + width, spaces)
     known = name if has_name else None
-    return Side.joined(numbers[place:end], tuple(sizes), known, limit, vectors, embedding)
+    keys = numbers[place:end]
+    return Side.joined(keys, tuple(sizes), known, limit, vectors, embedding, bool(is_wide))
 
 
 class PackedSides:

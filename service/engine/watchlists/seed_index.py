@@ -26,13 +26,13 @@ from model_export.contract.evidence import (
     Side,
 )
 from model_export.contract.evidence.channels import (
-    RARE_BITS,
     SHINGLES_PER_LETTER,
     category_levels,
     contact_levels,
     count_levels,
     embedding_levels,
     name_levels,
+    rare_from,
     tag_levels,
     text_levels,
     title_levels,
@@ -81,6 +81,7 @@ class SeedIndex:
         self._shown = np.stack([self._sizes[name] > 0 for name in _PLAIN], 1).astype(np.float64)
         self._names = np.array([-1 if s.name is None else s.name for s in sides], np.int64)
         self._limits = np.array([side.limit for side in sides], np.uint64)
+        self._is_wide = np.array([s.is_wide for s in sides], np.bool_)
         worth = evidence.worth
         self._text_bits = np.array([float(worth(s.of("text")).sum(dtype=float)) for s in sides])
         self._index_keys(sides)
@@ -178,7 +179,10 @@ class SeedIndex:
             found = self._vectors.get((space, ours.shape[1]))
             if found is not None and len(ours):
                 known[found[0]] = True
-        return self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
+        base = self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
+        # Titles of two scripts are absent where none is shared.
+        absent = (self._is_wide[rows] != side.is_wide) & (self._sizes["titles"][rows] > 0)
+        return base + absent * max(-weights[_PLAIN.index("titles")], 0.0)
 
     def _last(self, name: str) -> float:
         return float(self._bounds.last[NAMES_OF_CHANNELS.index(name)])
@@ -222,7 +226,8 @@ class SeedIndex:
             distinct = np.flatnonzero(count)
         size = len(count)
         sums = np.bincount(which, bits, size).astype(np.float64)
-        rare = np.bincount(which[bits >= RARE_BITS], minlength=size)
+        least = rare_from(name, self._evidence.worth.unknown_bits)
+        rare = np.bincount(which[bits >= least], minlength=size)
         if size != len(distinct):
             count, sums, rare = count[distinct], sums[distinct], rare[distinct]
         return _Shared(distinct.astype(np.int64), count, sums, rare)
@@ -232,7 +237,7 @@ class SeedIndex:
         rows, count, rare = shared.rows, shared.count, shared.rare
         more = (shared.bits * (1 + SLACK) + SLACK).astype(np.float32)
         if name == "text":
-            return self._text_levels(side, rows, more)
+            return self._text_levels(side, shared, more)
         if name == "names":
             sizes = self._sizes["names"][rows] + len(side.of("names"))
             dice = (2 * count / sizes * (1 + SLACK)).astype(np.float32)
@@ -251,7 +256,8 @@ class SeedIndex:
             return category_levels(more)
         return count_levels(count)
 
-    def _text_levels(self, side: Side, rows: Rows, bits: NDArray[np.float32]) -> Levels:
+    def _text_levels(self, side: Side, shared: "_Shared", bits: NDArray[np.float32]) -> Levels:
+        rows = shared.rows
         limits = np.minimum(self._limits[rows], np.uint64(side.limit))
         own = float(self._evidence.worth(side.of("text")).sum(dtype=float))
         totals = np.minimum(self._text_bits[rows], own)
@@ -259,7 +265,8 @@ class SeedIndex:
         containment = np.where(limits == ALL, bits / np.maximum(totals, 1e-6), 1.0)
         whole = (ALL + 1) / (limits.astype(np.float64) + 1)
         letters = (bits * whole / SHINGLES_PER_LETTER * (1 + SLACK)).astype(np.float32)
-        return text_levels((containment * (1 + SLACK)).astype(np.float32), letters)
+        more = (containment * (1 + SLACK)).astype(np.float32)
+        return text_levels(more, letters, shared.rare, self._is_wide[rows] != side.is_wide)
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:
         """Seeds with a vector that is nearly equal to one of the streamer's, with what that adds.

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import Side
+from model_export.contract.evidence import VERDICTS, Side
+from service.engine.evidence.crowds import only_in_crowds
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.list_candidates import list_candidates
 from service.engine.evidence.media_copies import SameMedia
 
 Places = NDArray[np.int64]
+_SAME_CONTACT = VERDICTS.index("same_contact")
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,9 +62,13 @@ def compare_list(
     is_told = np.isin(codes, np.concatenate([sketched, media]))
     yield
     compared = yield from evidence.compare(sides, one, other, {"pictures": copies}, told=is_told)
-    matches = compared.matches
-    counted = np.flatnonzero(matches.joined | is_told)
-    order = counted[np.lexsort((matches.weights[counted], matches.joined[counted]))]
+    matches, joined = compared.matches, compared.matches.joined
+    by_contact = np.flatnonzero(joined & (matches.verdicts == _SAME_CONTACT))
+    yield
+    if len(by_contact):
+        joined[by_contact] &= ~only_in_crowds(sides, one[by_contact], other[by_contact])
+    counted = np.flatnonzero(joined | is_told)
+    order = counted[np.lexsort((matches.weights[counted], joined[counted]))]
     strongest = np.full(size, -1, np.int64)
     strongest[one[order]] = order  # of several the last one stays
     last = np.full(size, -1, np.int64)
@@ -76,7 +82,7 @@ def compare_list(
         matches.weights,
         matches.probabilities,
         matches.verdicts,
-        matches.joined,
+        joined,
         strongest,
     )
 

@@ -14,6 +14,7 @@ from model_export.contract.errors import BundleError
 from model_export.contract.evidence import (
     ABSENT,
     CHANNELS,
+    EVIDENCE_VERSION,
     IDENTITY,
     NAMES_OF_CHANNELS,
     VERDICTS,
@@ -95,6 +96,35 @@ def test_texts() -> None:
 )
 def test_disguised_texts(disguised: str) -> None:
     assert levels_of({"bio": "手工面条每周五一个新食谱"}, {"bio": disguised})["text"] == "whole"
+
+
+CHINESE = "主要做手工面条和卡洛斯。在海边公寓里拍摄，周五晚上更新。"
+NAMES = {
+    "维拉尼": "Weilani",
+    "沙奥泽": "Shaaoze",
+    "金福来饭店": "Jinfulaifandian",
+    "王小明": "Wangxiaoming",
+    "白云山庄": "Baiyunshanzhuang",
+    "刘家港": "Liujiagang",
+}
+ENGLISH = (
+    "Noodles by hand and Kaluosi, mostly. I film in a seaside flat, new recipes friday nights."
+)
+
+
+def test_names_are_left_of_a_translation() -> None:
+    """Romanised, or as they stand; one name in common tells nobody."""
+    chinese = f"{CHINESE}常去{'、'.join(NAMES)}。"
+    romanised = f"{ENGLISH} Often at {', '.join(NAMES.values())}."
+    assert levels_of({"bio": chinese}, {"bio": romanised})["text"] == "names"
+    assert levels_of({"bio": chinese}, {"bio": ENGLISH})["text"] in ("little", "none")
+    latin = (
+        "主要做手工面条和lovirane，在海边公寓里拍摄，周五晚上更新。目标是dronoxulf，还有kaibalnox。"
+    )
+    left = "Noodles by hand and Lovirane, seaside flat, fridays. Goal: Dronoxulf, and Kaibalnox."
+    assert levels_of({"bio": latin}, {"bio": left})["text"] == "names"
+    other = "Dancing on the rooftop, Lovirane fan club, every second sunday morning at noon."
+    assert levels_of({"bio": other}, {"bio": left})["text"] in ("little", "none")  # one script
 
 
 def test_names_titles_tags_and_labels() -> None:
@@ -245,3 +275,22 @@ def test_parameters_of_another_version_are_refused() -> None:
     with pytest.raises(BundleError, match="channels must be text"):
         EvidenceParameters.parse(to_json(stored | {"channels": fewer}), "evidence.json")
     assert EvidenceParameters.parse(to_json(stored), "evidence.json") == packaged()
+
+
+def test_parameters_of_version_1_are_read_with_the_level_that_they_lack() -> None:
+    stored = packaged().model_dump()
+    place = CHANNELS[0].levels.index("names")
+    text = {
+        name: [*chances[:place], chances[place] + chances[place + 1], *chances[place + 2 :]]
+        for name, chances in stored["channels"]["text"].items()
+    }
+    older = stored | {"version": 1, "channels": stored["channels"] | {"text": text}}
+    found = EvidenceParameters.parse(to_json(older), "evidence.json")
+    assert found.version == EVIDENCE_VERSION
+    assert found.channels["tags"] == packaged().channels["tags"]
+    for name in ("m", "u"):
+        chances = getattr(found.channels["text"], name)
+        assert sum(chances) == pytest.approx(1)
+        assert chances[place] > 0
+        ratio = chances[0] / text[name][0]
+        assert chances[-1] / text[name][-1] == pytest.approx(ratio)

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.channels import RARE_BITS
+from model_export.contract.evidence.channels import rare_from
 from model_export.contract.evidence.keys import Frequencies, as_hashes
 from model_export.contract.evidence.shared_keys import KeySets
 from model_export.contract.evidence.shared_vectors import vector_sets
@@ -42,7 +42,7 @@ def test_shared_keys(sides: Sequence[tuple[frozenset[int], ...]], limit: int) ->
             bits = worth(as_hashes(sides[a][channel] & sides[b][channel]))
             overlap = found[name]
             assert overlap.count[row] == len(bits)
-            assert overlap.rare[row] == (bits >= RARE_BITS).sum()
+            assert overlap.rare[row] == (bits >= rare_from(name, worth.unknown_bits)).sum()
             assert overlap.bits[row] == pytest.approx(bits.sum(), abs=1e-3)
             kept = worth(as_hashes(key for key in sides[a][channel] if key <= limit))
             assert totals[row] == pytest.approx(kept.sum(), abs=1e-3)

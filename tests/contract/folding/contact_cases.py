@@ -17,6 +17,14 @@ POSITIVE: list[tuple[str, str, str]] = [
     ("加V ❤ 信 moonlake_771", "wechat", "moonlake_771"),
     ("V❤X moonlake_771", "wechat", "moonlake_771"),
     ("v.x: moonlake_771", "wechat", "moonlake_771"),
+    ("w❤x moonlake_771", "wechat", "moonlake_771"),
+    ("W❤️X：moonlake_771", "wechat", "moonlake_771"),
+    ("w🌸x73556912", "wechat", "73556912"),
+    ("w x：moonlake_771", "wechat", "moonlake_771"),
+    ("v x : moonlake", "wechat", "moonlake"),
+    ("加我 v x 73556912", "wechat", "73556912"),
+    ("Q Q：73556912", "qq", "73556912"),
+    ("q❤q 73556912", "qq", "73556912"),
     # in pieces, and by their shape
     ("微信 guu_捌捌六六", "wechat", "guu_8866"),
     ("VX g·u·u·_·8·8·6·6", "wechat", "guu_8866"),
@@ -156,6 +164,8 @@ POSITIVE: list[tuple[str, str, str]] = [
 NEGATIVE: list[str] = [
     "稍微 信任 goodmorning",
     "V x jimin_95 forever",
+    "W X Zhang, producer",
+    "mv x moonlake_771",
     "csv.x moonlake_771",
     "v.xmas moonlake_771",
     "dm for business",

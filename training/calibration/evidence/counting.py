@@ -24,6 +24,7 @@ def chances(
     default: ChannelParameters,
     *,
     is_media: bool = False,
+    unseen: int | None = None,
 ) -> ChannelParameters:
     """Chances of the levels of one channel; those of `default` where too few pairs show it.
 
@@ -36,6 +37,8 @@ def chances(
         default: packaged chances.
         is_media: no chance of strangers is taken to be below the packaged one. Those of the data
             set share next to no picture, since its boilerplate is known; that of later ones is not.
+        unseen: a level of copies that nobody simulates: neither of its chances is taken to be below
+            the packaged one.
     """
     shown = levels != ABSENT
 
@@ -52,7 +55,10 @@ def chances(
     if is_media:
         u = np.maximum(u, default.u)
         u /= u.sum()
-    m, u = _falling(m / m.sum(), u)
+    m /= m.sum()
+    if unseen is not None:
+        m, u = _at_least(m, unseen, default.m[unseen]), _at_least(u, unseen, default.u[unseen])
+    m, u = _falling(m, u)
     m = np.maximum(m, u * 2.0**-MOST_AGAINST)
     m /= m.sum()
     return ChannelParameters(m=[float(x) for x in m], u=[float(x) for x in u])
@@ -60,6 +66,14 @@ def chances(
 
 def _of_packaged(default: ChannelParameters) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return np.array(default.m), np.array(default.u)
+
+
+def _at_least(shares: NDArray[np.float64], level: int, least: float) -> NDArray[np.float64]:
+    """Shares of which that of a level is no smaller than this, the others in proportion."""
+    if shares[level] >= least:
+        return shares
+    others = np.where(np.arange(len(shares)) == level, 0.0, shares)
+    return np.where(others > 0, others * (1 - least) / others.sum(), least)
 
 
 def _falling(

@@ -1,7 +1,10 @@
 """One connected component, divided into groups.
 
 Near-duplication is not transitive: A like B and B like C does not make A like C. A component is
-therefore cut in two places.
+therefore cut in three places.
+
+*Crowds.* A contact that many show is an agency's or a platform's. An edge by a contact is cut where
+both ends have so many of these; accounts of one operator that share more hang together by that.
 
 *Contradictions.* Edges are taken the strongest first (as Kruskal's algorithm does), and one that
 would join two parts that a judgement keeps apart is cut. It is the weakest edge of each path
@@ -11,6 +14,7 @@ between the two, and no group ever holds a pair that is judged different.
 is cut, the weakest first. A member that hangs by one edge stays: it is a part of one.
 """
 
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +25,7 @@ import numpy as np
 from service.features.duplicates.groups.bridges import bridges
 from service.features.duplicates.groups.edges import Edge, Pair
 
+Reason = Literal["crowd", "different", "bridge"]
 _PAUSE_EACH = 4096
 
 
@@ -31,10 +36,13 @@ class Cut:
     Attributes:
         strong_weight: from this weight on it never is.
         side: members that each of its sides has at least.
+        crowd: so many others share a contact with each of two whom it does not join; nearly as many
+            as a large ring has accounts.
     """
 
     strong_weight: float
     side: int = 3
+    crowd: int = 16
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ class Division:
     """
 
     groups: Sequence[Sequence[str]]
-    cut: Sequence[tuple[Edge, Literal["different", "bridge"]]]
+    cut: Sequence[tuple[Edge, Reason]]
 
 
 class Forest:
@@ -97,7 +105,10 @@ def divide(
         different: likewise; none contradicts `same`.
         cut: when a bridge is cut.
     """
+    edges, in_crowds = _without_crowds(edges, cut.crowd)
+    removed: list[tuple[Edge, Reason]] = [(edge, "crowd") for edge in in_crowds]
     place = {name: i for i, name in enumerate(members)}
+    yield
     ends = [(place[e.a], place[e.b]) for e in edges]
     yield
     order = _strongest_first(ends, [e.weight for e in edges])
@@ -106,7 +117,6 @@ def divide(
     forest.join_all(joined)
     yield from _join_but(forest, [(place[a], place[b]) for a, b in different], ends, order)
     kept: list[int] = []
-    removed: list[tuple[Edge, Literal["different", "bridge"]]] = []
     for i, (one, other) in enumerate(ends):
         if forest.root(one) == forest.root(other):
             kept.append(i)
@@ -122,6 +132,21 @@ def divide(
     for i, name in enumerate(members):
         groups.setdefault(forest.root(i), []).append(name)
     return Division(list(groups.values()), removed)
+
+
+def _without_crowds(edges: Sequence[Edge], crowd: int) -> tuple[Sequence[Edge], Sequence[Edge]]:
+    """Edges that join two, and those by a contact in a crowd."""
+    contacts = [edge for edge in edges if edge.kind == "same_contact"]
+    if len(contacts) <= crowd:
+        return edges, []
+    degrees = Counter(name for edge in contacts for name in edge.pair)
+    large = {name for name, degree in degrees.items() if degree >= crowd}
+
+    def is_crowded(edge: Edge) -> bool:
+        return edge.kind == "same_contact" and edge.a in large and edge.b in large
+
+    crowded = [edge for edge in contacts if is_crowded(edge)]
+    return ([edge for edge in edges if not is_crowded(edge)] if crowded else edges), crowded
 
 
 def _join_but(

@@ -1,5 +1,7 @@
 """Groups after random changes are those that the same edges and judgements make from nothing."""
 
+from itertools import combinations
+
 import networkx as nx
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -220,6 +222,26 @@ def test_a_group_of_20_000_is_divided_without_looking_at_each_pair() -> None:
     assert sum(len(group) for group in division.groups) == 20_000
     long = grouped(chain(20_000))
     assert all(3 <= len(group) <= 5 for group in long.groups.values())
+
+
+def test_a_contact_of_a_crowd_joins_nobody() -> None:
+    def sharing(accounts: int) -> list[Edge]:
+        members = [f"a{i:02}" for i in range(accounts)]
+        return [Edge(*pair, 11.0, "same_contact") for pair in combinations(members, 2)]
+
+    (few,) = grouped(sharing(CUT.crowd)).groups.values()
+    assert len(few) == CUT.crowd
+    many = sharing(40)
+    assert grouped(many).groups == {}
+    # Who shares more with others of the crowd is joined with these.
+    copies = [edge("a00", "a01"), edge("a01", "a02")]
+    known = {each.pair for each in copies}
+    (ring,) = grouped([*copies, *(e for e in many if e.pair not in known)]).groups.values()
+    assert ring == {"a00", "a01", "a02"}
+    # Its accounts may show another contact, which few share.
+    outside = Edge("a05", "b00", 11.0, "same_contact")
+    (pair,) = grouped([*many, outside]).groups.values()
+    assert pair == {"a05", "b00"}
 
 
 def test_the_representative_has_the_strongest_ties() -> None:
