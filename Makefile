@@ -21,7 +21,7 @@ PROMETHEUS := $(CURDIR)/build/prometheus/usr/bin
 DEBIAN  := prometheus promtool
 CHROMIUM := apt-get install --quiet --yes --no-install-recommends chromium fonts-noto-cjk fonts-noto-color-emoji
 # What the service takes besides its twin for the CPU or the GPU.
-SERVED  := service,embedded,text-tower,images,audio,oidc,otel
+SERVED  := service,embedded,text-tower,images,audio,oidc,otel,milvus
 
 # Its operations are lost by processes that share them, so it has one of its own, beside the others.
 SCHEMA  := tests/service/http/test_schemathesis.py

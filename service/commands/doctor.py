@@ -194,24 +194,31 @@ def _driver() -> Check:
 
 
 def _store() -> Check:
-    url = os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL")
-    if url:
-        return _external_store(url)
+    if os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL"):
+        return _external_store()
 
     def look() -> str:
+        from service.commands.stores import external_address
         from service.store.embedded.binary import find_binary
 
+        external_address()
         return f"embedded: {find_binary()}"
 
     return _checked("store", look)
 
 
-def _external_store(url: str) -> Check:
+def _external_store() -> Check:
     async def durability() -> str:
+        from service.commands.stores import external_address
         from service.store.redis.store import RedisStore
 
-        store = await RedisStore(url).open()
-        await store.close()
+        address = external_address()
+        assert address is not None
+        store = await RedisStore(address).open()
+        try:
+            await store.position(confirmed=True)
+        finally:
+            await store.close()
         return store.durability
 
     found = _checked("store", lambda: asyncio.run(durability()))

@@ -11,7 +11,7 @@ from pathlib import Path
 from service.commands.answers import answer
 from service.commands.arguments import using
 from service.commands.progress import Progress
-from service.commands.stores import STORE, add_data_dir, chunks_dir, external_url, finish
+from service.commands.stores import STORE, add_data_dir, chunks_dir, external_address, finish
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
 from service.store.base import Position
@@ -41,16 +41,16 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
     source = ChecksummedFolder(copy)
     copied = contents_of(source)
     source.check()
-    url, before = external_url(), None
+    address, before = external_address(), None
     with Progress("restore", "streamers") as progress:
-        if url is None:
+        if address is None:
             with using("--data-dir", data_dir, "choose a folder where files can be written"):
                 place, before = await _into_folder(source, data_dir, progress)
         else:
-            store = await ArchivedStore(url, chunks_dir=chunks_dir()).open()
+            store = await ArchivedStore(address, chunks_dir=chunks_dir()).open()
             async with contextlib.aclosing(store):
                 place = await store.restore(source, progress.to)
-            Witness(data_dir, url).remove()
+            Witness(data_dir, address.url).remove()
 
     def show() -> None:
         print(

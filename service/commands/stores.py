@@ -13,10 +13,14 @@ from urllib.parse import quote
 from model_export.contract.errors import ContractError
 from service.errors import FolderInUse, ServiceError, StartupError, in_one_line
 from service.files.checksummed import Broken
+from service.settings.reading import read_group
+from service.settings.store import Store
 from service.store.embedded.folder import socket_in
 from service.store.embedded.patience import Patience
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import address_of
 from service.store.redis.backup import ArchivedStore
+from service.store.redis.connecting.address import StoreAddress
 
 STORE = "store"
 """The store's folder below the data folder."""
@@ -32,9 +36,14 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def external_url() -> str | None:
-    """The address of an external store, as `serve` reads it."""
-    return os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL") or None
+def external_address() -> StoreAddress | None:
+    """Where an external store is, as `serve` reads it.
+
+    Raises:
+        StartupError: the settings are wrong.
+    """
+    url = os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL") or None
+    return address_of(url, read_group(Store, "store", os.environ))
 
 
 def chunks_dir() -> Path | None:
@@ -51,11 +60,10 @@ async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
         StartupError: there is none, or it does not start.
         StoreUnavailable: it does not answer.
     """
-    url = external_url()
+    address = external_address()
     async with contextlib.AsyncExitStack() as stack:
-        if url is None:
-            url = await _embedded(data_dir, stack)
-        store = await ArchivedStore(url, chunks_dir=chunks_dir()).open()
+        store = ArchivedStore(address or await _embedded(data_dir, stack), chunks_dir=chunks_dir())
+        await store.open()
         stack.push_async_callback(store.close)
         yield store
 

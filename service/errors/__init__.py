@@ -72,6 +72,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── RateLimited         429   the API key has used up its rate limit
 │   ├── Overloaded          503   the queue is full or the deadline passed in it
 │   ├── StoreUnavailable    503   the store does not answer; nothing was acknowledged
+│   │   └── NotReplicated   503   the primary did it, and too few replicas acknowledged that
 │   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── SpoolFull           507   there is no room for the files of jobs
@@ -154,7 +155,10 @@ from service.errors.watchlists import TooManyWatchlists as TooManyWatchlists
 from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
 from service.errors.webhooks import TooManyWebhooks as TooManyWebhooks
 from service.errors.webhooks import WebhookNotFound as WebhookNotFound
+from service.errors.writes import NotReplicated as NotReplicated
 from service.errors.writes import ResultsNotRead as ResultsNotRead
+from service.errors.writes import StoreFull as StoreFull
+from service.errors.writes import StoreUnavailable as StoreUnavailable
 from service.errors.writes import WriteContended as WriteContended
 
 
@@ -287,25 +291,11 @@ class Overloaded(Unavailable):
     example = "512 profiles are waiting already"
 
 
-class StoreUnavailable(Unavailable):
-    """The store does not answer. The write was not acknowledged; it may be repeated."""
-
-    code, title = "store_unavailable", "The store does not answer"
-    example = "the write was not acknowledged; repeat it"
-
-
 class AuditUnavailable(Unavailable):
     """The audit log can't be written, and what has to be in it is refused until it can."""
 
     code, title = "audit_unavailable", "The audit log cannot be written"
     example = "the audit log can't be written (No space left on device): free space on its disk"
-
-
-class StoreFull(Unavailable):
-    """The store cannot write any more: its disk or memory is full."""
-
-    status, code, title = 507, "store_full", "The store is full"
-    example = "the store takes no more: its disk is full"
 
 
 class ModelChanged(Unavailable):

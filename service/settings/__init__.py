@@ -12,6 +12,7 @@ from service.settings.access import Audit, Oidc, RateLimits
 from service.settings.groups import MIB, Group
 from service.settings.models import Models
 from service.settings.spaces import Spaces
+from service.settings.store import Store
 from service.settings.types import AsciiKey, ByComma, HostName, HostPattern
 from service.settings.webhooks import Webhooks
 
@@ -290,7 +291,8 @@ class Settings(BaseSettings):
         SecretStr | None,
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
-    """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`."""
+    """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`.
+    `STREAMER_STORE__...` is about its replicas."""
     milvus_uri: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("milvus_uri", "MILVUS_URI", "STREAMER_MILVUS_URI")),
@@ -315,6 +317,7 @@ class Settings(BaseSettings):
     accept_data_loss: bool = False
     """Start although the store has lost writes that were acknowledged; otherwise the service
     refuses to start on it and names the remedy."""
+    store: Store = Store()
     limits: Limits = Limits()
     rate_limits: RateLimits = RateLimits()
     server: Server = Server()

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 from pydantic_settings import SettingsError
@@ -10,6 +10,7 @@ from pydantic_settings import SettingsError
 from service.errors import StartupError, UnsafeConfiguration
 from service.settings import Settings
 
+_Group = TypeVar("_Group", bound=BaseModel)
 _PREFIX = "STREAMER_"
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 """Settings that are arguments of `serve` as well."""
@@ -30,6 +31,21 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise StartupError("; ".join(_line(found) for found in error.errors())) from None
     except SettingsError as error:  # a group of settings that is not JSON
         raise StartupError(f"{error}: {error.__cause__}") from None
+
+
+def read_group(group: type[_Group], name: str, environment: Mapping[str, str]) -> _Group:
+    """One group of settings from the environment, for commands that need no others.
+
+    Raises:
+        StartupError: one of them is wrong; names it.
+    """
+    variables = {field: f"{_PREFIX}{name}__{field}".upper() for field in group.model_fields}
+    given = {f: value for f, variable in variables.items() if (value := environment.get(variable))}
+    try:
+        return group.model_validate(given)
+    except ValidationError as error:
+        found = ({**e, "loc": (name, *e["loc"])} for e in error.errors())
+        raise StartupError("; ".join(map(_line, found))) from None
 
 
 def refuse_open(settings: Settings) -> None:

@@ -10,6 +10,8 @@ _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST_PATTERN = re.compile(rf"(?:\*\.{_LABEL}\.|{_LABEL}\.)(?:{_LABEL}\.)*[a-z]{_LABEL}")
 """A name of two labels or more, the last not a number; `*.` stands for any labels before them."""
 
+_HOST_AND_PORT = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::([0-9]{1,5}))?")
+_SENTINEL_PORT = 26379
 _HOST_NAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 
 
@@ -30,6 +32,15 @@ def _host_name(text: str) -> str:
     return name
 
 
+def _host_and_port(text: str) -> str:
+    """Of a sentinel; the port may be left out."""
+    found = _HOST_AND_PORT.fullmatch(text)
+    port = int(found[2] or _SENTINEL_PORT) if found else 0
+    if found is None or not 0 < port < 65_536:
+        raise ValueError(f"{text!r} is not a host and a port: write sentinel-0.example.org:26379")
+    return f"{found[1]}:{port}"
+
+
 def _ascii_key(key: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[!-~](?:[ -~]*[!-~])?", key.get_secret_value()):
         raise ValueError("may have ASCII characters only, as HTTP headers do; choose another key")
@@ -41,6 +52,7 @@ def _by_comma(value: Any) -> Any:
 
 
 HostName = Annotated[str, AfterValidator(_host_name)]
+HostAndPort = Annotated[str, AfterValidator(_host_and_port)]
 HostPattern = Annotated[str, AfterValidator(_host_pattern)]
 AsciiKey = Annotated[SecretStr, Field(min_length=1), AfterValidator(_ascii_key)]
 Algorithm = Literal[

@@ -224,8 +224,15 @@ class StreamerStore(Protocol):
         """Profiles by id, None where there is none; `chunks` tells how many are few enough."""
         ...
 
-    async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
-        """(version, profile digest) by id, None where there is none."""
+    async def digests(
+        self, ids: Sequence[str], *, confirmed: bool = ...
+    ) -> list[tuple[int, str] | None]:
+        """(version, profile digest) by id, None where there is none.
+
+        Args:
+            ids: of streamers.
+            confirmed: what is found is as safe as a write that was acknowledged.
+        """
         ...
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
@@ -261,8 +268,8 @@ class StreamerStore(Protocol):
         """Number of streamers stored."""
         ...
 
-    async def position(self) -> Position:
-        """Where the log ends now."""
+    async def position(self, *, confirmed: bool = ...) -> Position:
+        """Where the log ends now; with `confirmed` all of it is as safe as what is acknowledged."""
         ...
 
     def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:

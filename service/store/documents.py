@@ -113,8 +113,16 @@ class DocumentStore(Protocol):
         """
         ...
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Document | None]:
-        """Documents by id, as of one moment."""
+    async def get(
+        self, collection: str, ids: Sequence[str], *, confirmed: bool = ...
+    ) -> list[Document | None]:
+        """Documents by id, as of one moment.
+
+        Args:
+            collection: of the documents.
+            ids: of the documents.
+            confirmed: what is found is as safe as a write that was acknowledged.
+        """
         ...
 
     async def page(self, collection: str, after: str | None, limit: int) -> list[Document]:

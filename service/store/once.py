@@ -69,7 +69,7 @@ class Requests:
         """What an earlier request with this key made."""
         if once is None:
             return Made()
-        (found,) = await self._documents.get(self._collection, [once.key])
+        (found,) = await self._documents.get(self._collection, [once.key], confirmed=True)
         return (
             Made() if found is None else Made(str(json.loads(found.body)["made"]), found.revision)
         )

@@ -4,13 +4,21 @@ import logging
 from contextlib import AsyncExitStack
 from typing import NamedTuple
 
-from service.errors import DataLost, StoreFull, StoreStartFailed, StoreUnavailable
+from service.errors import (
+    DataLost,
+    StoreFull,
+    StoreStartFailed,
+    StoreUnavailable,
+    UnsafeConfiguration,
+)
 from service.settings import Settings
+from service.settings.store import Store as StoreSettings
 from service.store.base import Position
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import RESTORING, ArchivedStore
+from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.durability import ALWAYS
 from service.store.redis.watch import ServerWatch
 from service.store.trouble import StoreHealth
@@ -33,6 +41,37 @@ class OpenedStore(NamedTuple):
     health: StoreHealth
 
 
+def address_of(url: str | None, known: StoreSettings) -> StoreAddress | None:
+    """Where an external store is; None for the embedded one.
+
+    Raises:
+        UnsafeConfiguration: the embedded store has no replicas and no sentinels.
+    """
+    if url is None:
+        given = {"REPLICAS": known.replicas, "SENTINELS": known.sentinels}
+        for name, value in given.items():
+            if value:
+                raise UnsafeConfiguration(
+                    f"STREAMER_STORE__{name} is about an external store: set REDIS_URL as well, or "
+                    "unset it, since the embedded store has no replicas"
+                )
+        return None
+    password = known.sentinel_password
+    return StoreAddress(
+        url,
+        tuple(_host_and_port(sentinel) for sentinel in known.sentinels),
+        known.sentinel_user,
+        None if password is None else password.get_secret_value(),
+        known.replicas,
+        known.replica_timeout_ms,
+    )
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 async def open_store(
     settings: Settings, embedded: EmbeddedStore | None, stack: AsyncExitStack
 ) -> OpenedStore:
@@ -47,10 +86,12 @@ async def open_store(
         StartupError: it can't be used.
     """
     chunks_dir = settings.spaces.chunks_dir
-    if settings.redis_url is not None:
-        url = settings.redis_url.get_secret_value()
+    secret = settings.redis_url
+    url = None if secret is None else secret.get_secret_value()
+    address = address_of(url, settings.store)
+    if address is not None:
         try:
-            external = await ArchivedStore(url, chunks_dir=chunks_dir).open()
+            external = await ArchivedStore(address, chunks_dir=chunks_dir).open()
         except StoreUnavailable as error:
             reason = error.detail.rstrip(".")
             raise StoreStartFailed(
@@ -59,7 +100,12 @@ async def open_store(
         stack.push_async_callback(external.close)
         if external.durability != ALWAYS:
             _log.warning("writes may be lost: %s", external.durability)
-        watch = ServerWatch(url)
+        if address.sentinels and not address.replicas:
+            _log.warning(
+                "writes may be lost: STREAMER_STORE__REPLICAS is 0, so a fail-over loses what the "
+                "primary acknowledged and no replica has"
+            )
+        watch = ServerWatch(address)
         watch.start()
         stack.push_async_callback(watch.stop)
         return OpenedStore(external, "external", watch)
@@ -110,7 +156,9 @@ async def check_data(
     url = settings.redis_url
     witness = Witness(settings.data_dir, None if url is None else url.get_secret_value())
     try:
-        witness.check(await store.position(), snapshot)
+        # An index follows the primary, and may know more than replicas have to have.
+        evidence = None if settings.store.replicas else snapshot
+        witness.check(await store.position(), evidence)
     except DataLost as error:
         if not settings.accept_data_loss:
             raise

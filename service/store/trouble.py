@@ -12,6 +12,11 @@ class StoreHealth(Protocol):
         """What is wrong at the moment, for people; None while it answers and takes writes."""
         ...
 
+    @property
+    def acknowledged_by(self) -> int | None:
+        """How many replicas acknowledged the last write that was tried; None if none has to."""
+        ...
+
     def silence(self, longer_than_s: float = ...) -> str | None:
         """Why it has answered nothing for longer, for people; None while it answers."""
         ...

@@ -139,7 +139,7 @@ class WitnessKeeper:
 
     async def _note(self) -> None:
         try:
-            head = await self._store.position()
+            head = await self._store.position(confirmed=True)
             if head != self._last:
                 await asyncio.to_thread(self._witness.write, head)
                 self._last = head

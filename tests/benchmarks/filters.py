@@ -58,7 +58,7 @@ class HeldStore(RedisStore):
         super().__init__("unix:///nowhere")
         self._entries = entries
 
-    async def position(self) -> Position:
+    async def position(self, *, confirmed: bool = False) -> Position:
         return Position("held", len(self._entries))
 
     async def count(self) -> int:

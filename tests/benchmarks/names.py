@@ -95,7 +95,7 @@ class HeldStore(RedisStore):
         self._drawn = drawn
         self.log: asyncio.Queue[list[LogEntry]] = asyncio.Queue()
 
-    async def position(self) -> Position:
+    async def position(self, *, confirmed: bool = False) -> Position:
         return Position("held", self._count)
 
     async def count(self) -> int:

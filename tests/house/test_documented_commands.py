@@ -29,6 +29,8 @@ from tests.service.process import Service, environment
 from training.commands.cli import build_parser
 from training.tasks.recipes import find_recipe
 
+COMPOSE = ("docker-compose.yml", "deploy/compose.scale.yaml")
+
 ADDRESS = "http://127.0.0.1:8000"
 CATEGORIES = ("service", "stopped", "parse")
 PROSE = ("json", "text")
@@ -219,10 +221,14 @@ def check(words: list[str]) -> None:
         check_extras(words[2])
     elif words[:3] == ["docker", "compose", "up"]:
         assert set(words[3:]) <= set(compose()["services"])
+    elif words[:3] == ["docker", "compose", "-f"]:
+        assert words[4:] == ["up"]
+        assert compose(words[3])["services"]
     elif program == "kubectl":
         check_kubectl(rest)
     elif program == "export":
-        assert all(f"{word.split('=')[0]}:?" in str(compose()) for word in rest), words
+        wanted = {f"{word.split('=')[0]}:?" for word in rest}
+        assert any(all(name in str(compose(f)) for name in wanted) for f in COMPOSE), words
     else:
         pytest.fail(f"nobody checks {shlex.join(words)}")
 
@@ -258,10 +264,17 @@ def check_kubectl(words: list[str]) -> None:
         assert (ROOT / words[2] / "kustomization.yaml").is_file(), words
         return
     assert words[:3] == ["create", "secret", "generic"], words
-    manifest = (ROOT / "deploy/kubernetes/base/stateful-set.yaml").read_text(encoding="utf-8")
     keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
-    read = re.findall(rf"secretKeyRef:\s+name: {re.escape(words[3])}\s+key: (\S+)", manifest)
-    assert keys == set(read), words
+    pattern = rf"secretKeyRef:\s+name: {re.escape(words[3])}\s+key: (\S+)"
+    read = {
+        folder: {
+            key
+            for file in (ROOT / "deploy/kubernetes" / folder).glob("*.yaml")
+            for key in re.findall(pattern, file.read_text(encoding="utf-8"))
+        }
+        for folder in ("base", "scale")
+    }
+    assert keys in (read["base"], read["base"] | read["scale"]), words
 
 
 @functools.cache
@@ -287,6 +300,6 @@ def check_extras(package: str) -> None:
     assert set(names[1].split(",")) <= set(project["optional-dependencies"])
 
 
-def compose() -> dict[str, Any]:
-    """The compose file."""
-    return yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
+def compose(name: str = "docker-compose.yml") -> dict[str, Any]:
+    """A compose file."""
+    return yaml.safe_load((ROOT / name).read_text(encoding="utf-8"))

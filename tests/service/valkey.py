@@ -1,14 +1,28 @@
-"""A store of one's own, as somebody who runs it would start it."""
+"""A store of one's own, as somebody who runs it would start it, with replicas and sentinels."""
 
+import contextlib
+import signal
 import socket
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any, Self
 
 from redis import Redis
 from redis.exceptions import RedisError
 
 from service.store.embedded.binary import find_binary
 from tests.service.process import wait_until
+
+SERVICE = "streamers"
+"""The name under which sentinels monitor a primary."""
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class Server:
@@ -18,14 +32,16 @@ class Server:
         folder: its files.
         port: where it listens.
         url: the same, for a service.
+        replica_of: the primary that it follows from its next start on.
     """
 
-    def __init__(self, folder: Path, *, appendonly: str = "yes") -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+    def __init__(
+        self, folder: Path, *, appendonly: str = "yes", replica_of: "Server | None" = None
+    ) -> None:
+        self.port = free_port()
         self.folder = folder
         self._appendonly = appendonly
+        self.replica_of = replica_of
         self.url = f"redis://127.0.0.1:{self.port}/0"
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -37,8 +53,11 @@ class Server:
             "save": "",
             "appendonly": self._appendonly,
             "appendfsync": "always",
+            "repl-diskless-sync-delay": "0",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        if self.replica_of is not None:
+            arguments += ["--replicaof", "127.0.0.1", str(self.replica_of.port)]
         self._process = subprocess.Popen(
             [str(find_binary()), *arguments],
             stdout=subprocess.DEVNULL,
@@ -51,12 +70,139 @@ class Server:
         assert self._process is not None
         assert self._process.poll() is None
         try:
-            with Redis.from_url(self.url) as client:
-                return bool(client.ping())
+            return bool(self.command("PING"))
         except RedisError:
             return False
+
+    def command(self, *parts: Any) -> Any:
+        with Redis.from_url(self.url) as client:
+            return client.execute_command(*parts)
+
+    def replication(self) -> dict[str, Any]:
+        """What the server says of its replicas, or of its primary."""
+        return self.command("INFO", "replication")
+
+    @contextlib.contextmanager
+    def suspended(self) -> Iterator[None]:
+        """It stands still meanwhile, connections and all."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._process.send_signal(signal.SIGCONT)
 
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
             self._process.wait()
+
+
+class Replicated:
+    """A primary and its replicas; ended on leaving.
+
+    Attributes:
+        servers: all of them, the first primary first.
+    """
+
+    def __init__(self, folder: Path, replicas: int) -> None:
+        primary = Server(folder / "server-0")
+        self.servers = [primary]
+        self.servers += [
+            Server(folder / f"server-{i}", replica_of=primary) for i in range(1, replicas + 1)
+        ]
+        for server in self.servers:
+            server.folder.mkdir()
+        self._running = ExitStack()
+
+    def __enter__(self) -> Self:
+        with contextlib.ExitStack() as started:
+            for server in self.servers:
+                started.callback(server.kill)
+                server.start()
+            self._running = started.pop_all()
+        self.wait_until_whole(self.servers[0])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def wait_until_whole(self, primary: Server) -> None:
+        """Until all other servers have what the primary has."""
+        wanted = len(self.servers) - 1
+
+        def is_whole() -> bool:
+            with Redis.from_url(primary.url, single_connection_client=True) as client:
+                client.publish("whole", "?")
+                return client.wait(wanted, 1000) == wanted
+
+        wait_until(is_whole, "all replicas follow")
+
+
+class Sentinels:
+    """Sentinels of one primary, on loopback ports; ended on leaving.
+
+    Attributes:
+        addresses: (host, port) of each.
+    """
+
+    def __init__(self, folder: Path, primary: Server, number: int, *, down_after_ms: int) -> None:
+        self.addresses = [("127.0.0.1", free_port()) for _ in range(number)]
+        self._running = ExitStack()
+        self._configurations: list[Path] = []
+        for i, (host, port) in enumerate(self.addresses):
+            home = folder / f"sentinel-{i}"
+            home.mkdir()
+            lines = [
+                f"bind {host}",
+                f"port {port}",
+                f"dir {home}",
+                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {number // 2 + 1}",
+                f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}",
+                f"sentinel failover-timeout {SERVICE} 6000",
+            ]
+            self._configurations.append(home / "sentinel.conf")
+            self._configurations[-1].write_text("\n".join(lines) + "\n")
+
+    def __enter__(self) -> Self:
+        with ExitStack() as started:
+            for configuration in self._configurations:
+                process = subprocess.Popen(
+                    [str(find_binary()), str(configuration), "--sentinel"],
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.DEVNULL,
+                    start_new_session=True,
+                )
+                started.callback(process.wait)
+                started.callback(process.kill)
+            self._running = started.pop_all()
+        wait_until(lambda: None not in [self._known(a) for a in self.addresses], "they answer")
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._running.close()
+
+    def wait_until_they_know(self, replicas: int) -> None:
+        """Until each of them knows so many replicas that are there, and all the others."""
+        wanted = (replicas, len(self.addresses) - 1)
+        wait_until(
+            lambda: all(self._known(address) == wanted for address in self.addresses),
+            "the sentinels know the replicas and each other",
+        )
+
+    def primary(self) -> int | None:
+        """The port of the primary, as the first one knows it."""
+        with Redis(*self.addresses[0]) as client:
+            found: Any = client.sentinel_get_master_addr_by_name(SERVICE)
+        return None if found is None else int(found[1])
+
+    def _known(self, address: tuple[str, int]) -> tuple[int, int] | None:
+        """How many replicas that are up, and how many others, a sentinel knows."""
+        try:
+            with Redis(*address) as client:
+                about: Any = client.sentinel_master(SERVICE)
+                replicas: Any = client.sentinel_slaves(SERVICE)
+        except RedisError:
+            return None
+        up = [r for r in replicas if not (r["is_sdown"] or r["is_odown"] or r["is_disconnected"])]
+        return len(up), int(about["num-other-sentinels"])

@@ -57,6 +57,11 @@ class _Service(Collector):
             "1 while the store takes writes.",
             int(operations.store_health.trouble() is None),
         )
+        yield _gauge(
+            "streamer_store_replicas",
+            "Replicas that acknowledged the last write that was tried, where some have to.",
+            operations.store_health.acknowledged_by,
+        )
         yield _gauge("streamer_store_sequence", "Last write in the store.", serving.follower.head)
         yield _gauge(
             "streamer_snapshot_timestamp_seconds",

@@ -360,7 +360,7 @@ class WritePipeline:
         """
         ids = [profile.streamer_id for profile in profiles]
         counts = Counter(ids)
-        found = await self._store.digests(ids)
+        found = await self._store.digests(ids, confirmed=True)  # "unchanged" acknowledges
         known = {i: entry for i, entry in zip(ids, found, strict=True) if entry is not None}
         unchanged: dict[int, Unchanged] = {}
         expected: dict[int, int] = {}

@@ -130,6 +130,11 @@ class EmbeddedStore:
         """What is wrong at the moment, for people; None when the store is ready."""
         return self._trouble
 
+    @property
+    def acknowledged_by(self) -> int | None:
+        """None: it has no replicas."""
+        return None
+
     def silence(self, longer_than_s: float = 0.0) -> str | None:
         """Why it has answered nothing for longer, for people; None while it answers."""
         return self._silence.lasting(longer_than_s)

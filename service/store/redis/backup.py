@@ -23,6 +23,7 @@ from service.store.progress import Tell, tell_nobody
 from service.store.redis.backup_lines import line_of, record_of
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
+from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
@@ -72,10 +73,10 @@ class BackupContents:
 class ArchivedStore(RedisStore):
     """A store that can be backed up, restored and verified; `judgements` are those of pairs."""
 
-    def __init__(self, url: str, *, chunks_dir: Path | None = None, **options: Any) -> None:
+    def __init__(self, at: StoreAddress | str, *, chunks_dir: Path | None = None, **options: Any):
         """Connect as `RedisStore` does; chunks of generations are in `chunks_dir`, if given."""
-        super().__init__(url, **options)
-        self._tail = self._client.script(_TAIL)
+        super().__init__(at, **options)
+        self._tail = self._client.script(_TAIL, reads=True)
         prefix = options.get("prefix", "ss:")
         self.judgements = RedisJudgements(self._client, prefix)
         self.documents = RedisDocuments(self._client, prefix)
@@ -83,9 +84,8 @@ class ArchivedStore(RedisStore):
         self._job_copies = JobCopies(self._client, prefix=prefix)
         self._document_copies = DocumentCopies(self._client, prefix=prefix)
 
-    async def aclose(self) -> None:
-        """Close it, for `contextlib.aclosing`."""
-        await self.close()
+    aclose = RedisStore.close
+    """For `contextlib.aclosing`."""
 
     async def back_up(self, path: Path, tell: Tell = tell_nobody) -> BackupContents:
         """Write a backup to a new folder, beside reads and writes.

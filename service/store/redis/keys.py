@@ -83,7 +83,7 @@ class RedisKeys:
         self._meta, self._changes = f"{prefix}meta", f"{prefix}keys:changes"
         self._once = f"{prefix}keys:once:"
         self._replace = client.script(_REPLACE)
-        self._since = client.script(_SINCE)
+        self._since = client.script(_SINCE, reads=True)
 
     async def mark(self) -> str:
         """Another text after each change; empty as long as there has never been a key."""
@@ -110,7 +110,7 @@ class RedisKeys:
 
     async def made(self, once: Once) -> str:
         """What an earlier request with this name made or rotated; see `KeyStore.made`."""
-        found: bytes | None = await self._client.ask("GET", self._once + once.key)
+        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
         key_id, _, fingerprint = (found or b"").decode().partition(" ")
         if found is not None:
             once.check(once.key + fingerprint)

@@ -34,8 +34,10 @@ class RedisPresence:
     def __init__(self, client: RedisClient, key: str) -> None:
         """Keep it under `key`."""
         self._keys = [key]
-        self._note, self._seen = client.script(_NOTE), client.script(_SEEN)
-        self._forget = client.script(_FORGET)
+        # What is told is told again in seconds, and is about the present alone.
+        self._note = client.script(_NOTE, reads=True)
+        self._seen = client.script(_SEEN, reads=True)
+        self._forget = client.script(_FORGET, reads=True)
 
     async def note(self, replica: str, held: Mapping[str, Any]) -> None:
         """Tell what a replica has.

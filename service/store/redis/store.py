@@ -28,7 +28,6 @@ from service.store.base import (
     DoneBefore,
     IndexEntry,
     LogEntry,
-    LogGap,
     Outcome,
     Position,
     ProfilePage,
@@ -55,10 +54,11 @@ from service.store.redis.codec import (
     second_of,
     terms_of,
     to_entry,
-    to_log_entry,
     to_profile,
     to_record,
 )
+from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.connecting.log_reader import LogReader
 from service.store.redis.durability import ALWAYS, find_durability, run_id
 from service.store.redis.forgetting import forget, rewrite_files
 from service.store.redis.keys import RedisKeys
@@ -85,7 +85,7 @@ class RedisStore:
 
     def __init__(
         self,
-        url: str,
+        address: StoreAddress | str,
         *,
         prefix: str = "ss:",
         limits: Limits | None = None,
@@ -94,7 +94,7 @@ class RedisStore:
         """Nothing is connected before `open`.
 
         Args:
-            url: `redis://`, `rediss://` or `unix://`.
+            address: of its servers, or the URL of one: `redis://`, `rediss://` or `unix://`.
             prefix: how every key begins; services with the same prefix share their streamers.
             limits: sizes and times.
             trouble: what the supervisor of an embedded store knows to be wrong, if anything.
@@ -109,17 +109,19 @@ class RedisStore:
         self._events = f"{prefix}events:{WRITES}"
         self._model: str | None = None
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
-        self._client = RedisClient(url, self._limits, trouble)
+        place = StoreAddress(address) if isinstance(address, str) else address
+        self._has_replicas = bool(place.sentinels or place.replicas)
+        self._client = RedisClient(place, self._limits, trouble)
         self._write = self._client.script(_WRITE, "store_write")
         # Connections of their own: no traffic delays a revocation.
         self.keys = RedisKeys(
-            RedisClient(url, replace(self._limits, connections=2), trouble), prefix
+            RedisClient(place, replace(self._limits, connections=2), trouble), prefix
         )
         # A settlement that takes longer than a second is of no use to anyone.
         brief = replace(self._limits, connections=1, connect_timeout_s=1.0, answer_timeout_s=1.0)
-        self.limits = RedisLimits(RedisClient(url, brief, trouble), prefix)
+        self.limits = RedisLimits(RedisClient(place.unreplicated, brief, trouble), prefix)
         self.anchors = RedisAnchors(self._client, prefix)
-        self._new_follower = lambda: RedisClient(url, self._limits, trouble, single=True)
+        self._new_follower = lambda: RedisClient(place, self._limits, trouble, single=True)
         self.durability = "unknown"
 
     async def open(self) -> Self:
@@ -221,7 +223,7 @@ class RedisStore:
 
     async def done_before(self, key: str) -> DoneBefore | None:
         """What was done once under a key; see `StreamerStore.done_before`."""
-        found: bytes | None = await self._client.ask("GET", self._once + key)
+        found: bytes | None = await self._client.ask("GET", self._once + key, confirmed=True)
         return None if found is None else done_before_of(found)
 
     async def get(self, ids: Sequence[str]) -> list[Record | None]:
@@ -239,9 +241,12 @@ class RedisStore:
         rows = await self._fields(ids, PROFILE_FIELDS)
         return [to_profile(i, row) if row[0] else None for i, row in zip(ids, rows, strict=True)]
 
-    async def digests(self, ids: Sequence[str]) -> list[tuple[int, str] | None]:
-        """(version, profile digest) by id, None where there is none."""
-        rows = await self._fields(ids, ("version", "digest"))
+    async def digests(
+        self, ids: Sequence[str], *, confirmed: bool = False
+    ) -> list[tuple[int, str] | None]:
+        """Versions and digests of profiles by id; see `StreamerStore.digests`."""
+        asked = [("HMGET", self._record + i, "version", "digest") for i in ids]
+        rows = await self._client.ask_all(asked, confirmed=confirmed)
         return [(int(version), digest.decode()) if version else None for version, digest in rows]
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:
@@ -285,19 +290,22 @@ class RedisStore:
         """Number of streamers stored."""
         return int(await self._client.ask("ZCARD", self._ids))
 
-    async def position(self) -> Position:
-        """Where the log ends now."""
+    async def position(self, *, confirmed: bool = False) -> Position:
+        """Where the log ends now; see `StreamerStore.position`."""
         began = time.monotonic()
         seconds, microseconds = await self._client.ask("TIME")
         self._ahead_ms = seconds * 1000 + microseconds / 1000 - began * 1000
-        return await self._position(self._client)
+        return await self._position(self._client, confirmed=confirmed)
 
     async def scan(self, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
         """All entries, in chunks; see `StreamerStore.scan`."""
-        after = ""
+        after, run = "", await run_id(self._client)
         while ids := await self.list_ids(after, chunk):
             yield [entry for entry in await self.entries(ids) if entry is not None]
             after = ids[-1]
+        # What was read of a primary may be what the replica that was promoted never had.
+        if self._has_replicas and run != await run_id(self._client):
+            raise StoreUnavailable("another server is the store's primary since the scan began")
 
     async def follow(
         self, after: int, epoch: str | None = None, mark: str = ""
@@ -312,7 +320,7 @@ class RedisStore:
         try:
             await self._check_continues(client, after, epoch, mark)
             while True:
-                entries = await self._read_log(client, after)
+                entries = await self._log_by(client).next(after)
                 if entries:
                     yield entries
                     after, mark = entries[-1].sequence, entries[-1].mark
@@ -345,13 +353,15 @@ class RedisStore:
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
         return await rows_of(self._client, [self._record + i for i in ids], names, self._model)
 
-    async def _position(self, client: RedisClient) -> Position:
+    async def _position(self, client: RedisClient, *, confirmed: bool = False) -> Position:
         """The epoch names a history that never goes back.
 
         It is drawn once for a store. A server that may lose acknowledged writes in a crash can go
         back and then count on, so its every run is an epoch.
         """
-        epoch, sequence, mark = await client.ask("HMGET", self._meta, "epoch", "sequence", "mark")
+        epoch, sequence, mark = await client.ask(
+            "HMGET", self._meta, "epoch", "sequence", "mark", confirmed=confirmed
+        )
         if epoch is None:
             await client.ask("HSETNX", self._meta, "epoch", secrets.token_hex(16))
             return await self._position(client)
@@ -366,35 +376,7 @@ class RedisStore:
         Raises:
             LogGap: it is not.
         """
-        position = await self._position(client)
-        if epoch is not None and epoch != position.epoch:
-            raise LogGap(f"this is another history: epoch {position.epoch}, not {epoch}")
-        if position.sequence < after:
-            raise LogGap(f"the log ends at {position.sequence}, before {after}")
-        found = {after: position.mark}
-        if position.sequence > after:
-            answer = await client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
-            found = {e.sequence: e.mark for e in (to_log_entry(*item) for item in answer)}
-            if after + 1 not in found:
-                raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
-        if mark and found.get(after) != mark:
-            raise LogGap(f"the store went back, and then {after} was written anew, or is lost")
+        await self._log_by(client).check(await self._position(client), after, epoch, mark)
 
-    async def _read_log(self, client: RedisClient, after: int) -> list[LogEntry]:
-        """The next entries, or none when there was no news for a while.
-
-        Raises:
-            LogGap: there are entries, but not the next one.
-        """
-        limits = self._limits
-        answer = await client.ask(
-            *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
-            *("STREAMS", self._log, f"{after}-0"),
-        )
-        entries = [
-            to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
-        ]
-        for expected, entry in enumerate(entries, after + 1):
-            if entry.sequence != expected:
-                raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
-        return entries
+    def _log_by(self, client: RedisClient) -> LogReader:
+        return LogReader(client, self._log, self._limits, self._model)

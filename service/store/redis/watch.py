@@ -3,8 +3,9 @@
 import asyncio
 import time
 
-from service.errors import StoreFull, StoreUnavailable
+from service.errors import NotReplicated, StoreFull, StoreUnavailable
 from service.store.redis.client import CommandRefused, Limits, RedisClient
+from service.store.redis.connecting.address import StoreAddress
 from service.store.trouble import Trouble
 
 _EVERY_S = 1.0
@@ -18,17 +19,21 @@ class ServerWatch:
     memory, could not save, or does not let this user write.
     """
 
-    def __init__(self, url: str, *, prefix: str = "ss:", answer_s: float = _ANSWER_S) -> None:
+    def __init__(
+        self, address: StoreAddress | str, *, prefix: str = "ss:", answer_s: float = _ANSWER_S
+    ) -> None:
         """Ask nothing before `start`.
 
         Args:
-            url: of the server.
+            address: of the servers.
             prefix: how every key begins.
             answer_s: a server that takes longer for an answer is silent, since it was asked.
         """
         # A connection of its own: those for requests may all be in use.
-        limits = Limits(connections=1, connect_timeout_s=answer_s, answer_timeout_s=answer_s)
-        self._client = RedisClient(url, limits, lambda: None)
+        place = StoreAddress(address) if isinstance(address, str) else address
+        patience_s = answer_s + (place.replica_timeout_ms / 1000 if place.replicas else 0.0)
+        limits = Limits(connections=1, connect_timeout_s=answer_s, answer_timeout_s=patience_s)
+        self._client = RedisClient(place, limits, lambda: None)
         self._ids = f"{prefix}ids"
         self._silence = Trouble()
         self._refusal: str | None = None
@@ -41,6 +46,11 @@ class ServerWatch:
     def silence(self, longer_than_s: float = 0.0) -> str | None:
         """Why it has answered nothing for longer, for people; None while it answers."""
         return self._silence.lasting(longer_than_s)
+
+    @property
+    def acknowledged_by(self) -> int | None:
+        """How many replicas acknowledged the last of these writes; None if none has to."""
+        return self._client.acknowledged_by
 
     def start(self) -> None:
         """Begin, on the running event loop."""
@@ -66,7 +76,7 @@ class ServerWatch:
         try:
             # Only members that are there are changed, and no id is empty.
             await self._client.ask("ZADD", self._ids, "XX", 0, "")
-        except (StoreFull, CommandRefused) as error:
+        except (StoreFull, CommandRefused, NotReplicated) as error:
             refusal = error.detail
         except StoreUnavailable as error:
             silence = error.detail

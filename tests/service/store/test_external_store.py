@@ -1,15 +1,18 @@
 """A server of one's own in place of the embedded store."""
 
+import json
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from redis import Redis
 
 from tests.service.conftest import Serve
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import Service, error_line, run, wait_until
-from tests.service.valkey import Server
+from tests.service.valkey import Replicated, Server
 
 pytestmark = pytest.mark.slow
 
@@ -107,6 +110,48 @@ def test_a_server_that_refuses_writes_is_named(serve: Serve, server: Server) -> 
             client.execute_command(*allow)
             wait_until(service.is_ready, "it takes writes again")
     service.put("b", tags=["cooking"])
+
+
+def test_a_write_is_repeated_until_a_replica_has_it(
+    serve: Serve, tmp_path: Path, bundle: Path
+) -> None:
+    with Replicated(tmp_path, replicas=1) as servers:
+        primary, replica = servers.servers
+        known = {"STREAMER_STORE__REPLICAS": "1", "STREAMER_STORE__REPLICA_TIMEOUT_MS": "300"}
+        service = serve(REDIS_URL=primary.url, **known)
+        service.put("a", tags=["cooking"])
+
+        def put() -> httpx.Response:
+            headers = {"Idempotency-Key": "the-same"}
+            body = {"tags": ["cooking"], "name": "b"}
+            return service.client.put("/v1/streamers/b", json=body, headers=headers)
+
+        with replica.suspended():
+            for _ in range(2):
+                answer = put()
+                assert (answer.status_code, answer.json()["code"]) == (503, "not_replicated")
+                assert answer.headers["Retry-After"]
+                assert "0 of 1 replicas acknowledged" in answer.json()["detail"]
+            line = json_line({"streamer_id": "b", "tags": ["cooking"], "name": "b"})
+            (result,) = service.client.post(
+                "/v1/streamers:bulk",
+                content=line,
+                headers=NDJSON,
+                params={"skip_unchanged": "true"},
+            ).text.splitlines()
+            assert json.loads(result)["error"]["code"] == "not_replicated"  # not "unchanged"
+            wait_until(lambda: store_up(service) == 0, "the metrics tell")
+            assert "0 of 1 replicas" in because(service)
+            assert service.client.get("/readyz").status_code == 200
+            assert service.similar(tags=["cooking"]) == {"a", "b"}
+        answer = put()
+        assert (answer.status_code, answer.json()["version"]) == (201, 2)  # the first answer
+        wait_until(service.is_ready, "all is well")
+        assert service.stop(signal.SIGTERM) == 0
+    said = error_line(
+        run("serve", "--bundle", bundle, "--data-dir", tmp_path / "own", "--port", 0, **known)
+    )
+    assert "STREAMER_STORE__REPLICAS is about an external store: set REDIS_URL as well" in said
 
 
 def because(service: Service) -> str:

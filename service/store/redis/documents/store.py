@@ -58,7 +58,7 @@ class RedisDocuments:
         self._client = client
         self._keys, self._feed = DocumentKeys(prefix), RedisEvents(client, prefix)
         self._change = client.script(EMIT + _CHANGE)
-        self._page = client.script(_PAGE)
+        self._page = client.script(_PAGE, reads=True)
 
     async def change(
         self,
@@ -83,12 +83,14 @@ class RedisDocuments:
             raise RevisionConflict(told[0].decode(), int(told[1]))
         return [int(revision) for revision in told]
 
-    async def get(self, collection: str, ids: Sequence[str]) -> list[Document | None]:
-        """Documents by id, as of one moment."""
+    async def get(
+        self, collection: str, ids: Sequence[str], *, confirmed: bool = False
+    ) -> list[Document | None]:
+        """Documents by id, as of one moment; see `DocumentStore.get`."""
         if not ids:
             return []
         found: list[bytes | None] = await self._client.ask(
-            "HMGET", self._keys.of(collection).documents, *ids
+            "HMGET", self._keys.of(collection).documents, *ids, confirmed=confirmed
         )
         return [
             None if value is None else document_of(document_id, value)

@@ -67,7 +67,7 @@ class RedisModels:
 
     async def was_done(self, once: Once) -> bool:
         """Whether an earlier request with this name changed it; see `ModelStore.was_done`."""
-        found: bytes | None = await self._client.ask("GET", self._once + once.key)
+        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
         if found is not None:
             once.check(found.decode())
         return found is not None

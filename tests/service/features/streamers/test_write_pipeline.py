@@ -231,9 +231,11 @@ def test_lines_that_are_sent_twice_at_once_are_written_once(bundle: Path, tmp_pa
             both_have_compared = asyncio.Barrier(2)
             digests, compared = store.digests, 0
 
-            async def digests_together(ids: Sequence[str]) -> list[tuple[int, str] | None]:
+            async def digests_together(
+                ids: Sequence[str], *, confirmed: bool = False
+            ) -> list[tuple[int, str] | None]:
                 nonlocal compared
-                found = await digests(ids)
+                found = await digests(ids, confirmed=confirmed)
                 compared += 1
                 if compared <= 2:
                     await both_have_compared.wait()

@@ -1,0 +1,29 @@
+#!/bin/sh
+# Starts a sentinel. What it knows is kept in the current folder: after a fail-over, that the
+# primary is another one.
+#
+# STORE_NAME      of this sentinel, as the others reach it
+# STORE_PASSWORD  of the servers
+# FIRST_PRIMARY   the server that is the primary at the very first start
+# LISTEN          address to listen on, by default all
+set -eu
+
+if [ ! -e sentinel.conf ]; then
+  umask 077
+  cat > sentinel.conf.new <<EOF
+bind ${LISTEN:-*}
+protected-mode no
+port 26379
+dir .
+sentinel resolve-hostnames yes
+sentinel announce-hostnames yes
+sentinel announce-ip $STORE_NAME
+sentinel monitor streamers $FIRST_PRIMARY 6379 2
+sentinel auth-pass streamers $STORE_PASSWORD
+sentinel down-after-milliseconds streamers 2000
+sentinel failover-timeout streamers 6000
+sentinel parallel-syncs streamers 1
+EOF
+  mv sentinel.conf.new sentinel.conf
+fi
+exec valkey-server sentinel.conf --sentinel

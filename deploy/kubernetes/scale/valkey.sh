@@ -1,0 +1,44 @@
+#!/bin/sh
+# Starts a server of the store as what the sentinels say it is: the primary, or a replica of it. So
+# no server that was the primary once begins as one, and none begins before a sentinel answers.
+#
+# STORE_NAME      of this server, as the others reach it
+# STORE_PASSWORD  of all servers
+# SENTINELS       names of all sentinels
+# LISTEN          address to listen on, by default all
+set -eu
+
+primary_by_sentinels() {
+  for sentinel in $SENTINELS; do
+    name="$(valkey-cli -h "$sentinel" -p 26379 -t 2 \
+      sentinel get-master-addr-by-name streamers 2>/dev/null | head -n 1)" || continue
+    if [ -n "$name" ]; then
+      echo "$name"
+      return 0
+    fi
+  done
+  return 1
+}
+
+until primary="$(primary_by_sentinels)"; do
+  sleep 1
+done
+
+umask 077
+{
+  echo "bind ${LISTEN:-*}"
+  echo "protected-mode no" # it has a password
+  echo "dir ."
+  echo "appendonly yes"
+  echo "appendfsync always" # an acknowledged write is on disk
+  echo "maxmemory-policy noeviction"
+  echo "min-replicas-to-write 1" # who can't acknowledge a write refuses it at once
+  echo "min-replicas-max-lag 5"
+  echo "replica-announce-ip $STORE_NAME"
+  echo "requirepass $STORE_PASSWORD"
+  echo "primaryauth $STORE_PASSWORD"
+  if [ "$primary" != "$STORE_NAME" ]; then
+    echo "replicaof $primary 6379"
+  fi
+} > valkey.conf
+exec valkey-server valkey.conf

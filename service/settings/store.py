@@ -1,0 +1,30 @@
+"""Settings of an external store that has replicas."""
+
+from typing import Annotated
+
+from pydantic import Field, SecretStr
+
+from service.settings.groups import Group
+from service.settings.types import ByComma, HostAndPort
+
+
+class Store(Group):
+    """An external store (`REDIS_URL`) that has replicas.
+
+    [Beyond one machine](scale.md#fail-over-of-the-store) tells what they are for.
+    """
+
+    sentinels: Annotated[tuple[HostAndPort, ...], *ByComma] = ()
+    """Sentinels that know where the primary is, by comma: `sentinel-0:26379,sentinel-1:26379`. The
+    host of `REDIS_URL` is then the name under which they monitor it, without a port, as in
+    `redis://mymaster/0`; its password and TLS are those of the servers."""
+    sentinel_user: Annotated[str, Field(min_length=1)] | None = None
+    """User of the sentinels, if they want one."""
+    sentinel_password: SecretStr | None = None
+    """Password of the sentinels, if they want one."""
+    replicas: Annotated[int, Field(ge=0, le=10)] = 0
+    """A write is acknowledged once so many replicas have it (`WAIT`); otherwise it gets 503
+    `not_replicated`. 0 = once the primary has it, and a fail-over may lose what it acknowledged
+    last."""
+    replica_timeout_ms: Annotated[int, Field(ge=10, le=4000)] = 1000
+    """How long a write waits for that."""

@@ -1,0 +1,56 @@
+"""Reads the log of writes, on a connection of its own, and notices when it is not continued."""
+
+from service.store.base import LogEntry, LogGap, Position
+from service.store.redis.client import Limits, RedisClient
+from service.store.redis.codec import to_log_entry
+
+
+class LogReader:
+    """Reads one log from entry to entry."""
+
+    def __init__(self, client: RedisClient, log: str, limits: Limits, model: str | None) -> None:
+        """Read by a client with a single connection; of two models' vectors those of `model`."""
+        self._client = client
+        self._log = log
+        self._limits = limits
+        self._model = model
+
+    async def check(self, position: Position, after: int, epoch: str | None, mark: str) -> None:
+        """That entry `after + 1` is in the log, which ends at `position`, or still to come.
+
+        Raises:
+            LogGap: it is not.
+        """
+        if epoch is not None and epoch != position.epoch:
+            raise LogGap(f"this is another history: epoch {position.epoch}, not {epoch}")
+        if position.sequence < after:
+            raise LogGap(f"the log ends at {position.sequence}, before {after}")
+        found = {after: position.mark}
+        if position.sequence > after:
+            answer = await self._client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
+            found = {e.sequence: e.mark for e in (to_log_entry(*item) for item in answer)}
+            if after + 1 not in found:
+                raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
+        if mark and found.get(after) != mark:
+            raise LogGap(f"the store went back, and then {after} was written anew, or is lost")
+
+    async def next(self, after: int) -> list[LogEntry]:
+        """The next entries, or none when there was no news for a while.
+
+        Raises:
+            LogGap: there are entries, but not the next one.
+        """
+        limits = self._limits
+        answer = await self._client.ask(
+            *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
+            *("STREAMS", self._log, f"{after}-0"),
+        )
+        entries = [
+            to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
+        ]
+        for expected, entry in enumerate(entries, after + 1):
+            if entry.sequence != expected:
+                raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
+        if entries:
+            await self._client.settle()
+        return entries

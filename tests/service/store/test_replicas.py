@@ -1,0 +1,174 @@
+"""A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from service.errors import NotReplicated, UnsafeConfiguration
+from service.store.base import Delete, DoneBefore, LogGap
+from service.store.documents import Put
+from service.store.once import Once, Requests
+from service.store.redis.backup import ArchivedStore
+from service.store.redis.client import Limits
+from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.watch import ServerWatch
+from service.store.witness import Witness, WitnessKeeper
+from tests.service.store.records import put, read_log, upsert
+from tests.service.valkey import Replicated, Server
+
+pytestmark = pytest.mark.anyio
+
+ONCE = Once(key="a" * 32, fingerprint="b")
+
+
+@pytest.fixture
+def replicated(tmp_path: Path) -> Iterator[Replicated]:
+    with Replicated(tmp_path, replicas=1) as servers:
+        yield servers
+
+
+@pytest.fixture
+def address(replicated: Replicated) -> StoreAddress:
+    return StoreAddress(replicated.servers[0].url, replicas=1, replica_timeout_ms=200)
+
+
+@pytest.fixture
+async def store(address: StoreAddress) -> AsyncIterator[ArchivedStore]:
+    store = await ArchivedStore(address).open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+def replica(replicated: Replicated) -> Server:
+    return replicated.servers[1]
+
+
+async def test_a_write_that_no_replica_has_is_not_acknowledged(
+    store: ArchivedStore, replica: Server
+) -> None:
+    await put(store, "a")
+    with replica.suspended():
+        with pytest.raises(NotReplicated, match=r"^0 of 1 replicas .*repeat the request") as told:
+            await store.write([upsert("b")], once=ONCE)
+        assert (told.value.status, told.value.code) == (503, "not_replicated")
+        assert await store.get(["b"]) != [None]  # the primary has it, as the error says
+        # What repeats or rests on it is no more acknowledged than it was itself.
+        with pytest.raises(NotReplicated):
+            await store.done_before(ONCE.key)
+        with pytest.raises(NotReplicated):
+            await store.write([upsert("b")], once=ONCE)
+        with pytest.raises(NotReplicated):
+            await store.digests(["b"], confirmed=True)
+        with pytest.raises(NotReplicated):
+            await store.write([Delete("nobody")])
+        assert await store.digests(["b"]) != [None]
+    done = await store.done_before(ONCE.key)
+    assert isinstance(done, DoneBefore)
+    with pytest.raises(DoneBefore):
+        await store.write([upsert("b")], once=ONCE)
+    assert (await store.position()).sequence == 2
+    await put(store, "c")
+    assert [e.sequence for e in await read_log(store, 0, 3)] == [1, 2, 3]
+
+
+async def test_everything_that_changes_waits(store: ArchivedStore, replica: Server) -> None:
+    await store.documents.change([Put("cases", "made", b"{}")])
+    requests = Requests(store.documents, "requests")
+    made = requests.making(ONCE, "made", await requests.made(ONCE))
+    await store.documents.change(made)
+    await store.set_model_version("model-1")
+    with replica.suspended():
+        for change in (
+            lambda: store.documents.change([Put("cases", "x", b"{}")]),
+            lambda: requests.made(ONCE),
+            lambda: store.documents.drop("cases"),
+            lambda: store.set_model_version("model-2"),
+            lambda: store.keys.note_used({"key": 1.0}),
+            lambda: store.keys.replace("key", b"", b"{}"),
+            lambda: store.client.ask_together([("SET", "x", 1), ("HGETALL", "ss:meta")]),
+            lambda: store.position(confirmed=True),
+        ):
+            with pytest.raises(NotReplicated):
+                await change()
+        assert await store.limits.settle({"minute": 1.0}) == [1.0]  # may be lost
+    found = await store.client.ask_together([("HGETALL", "ss:meta"), ("SET", "x", 2)])
+    assert found[0][b"model_version"] == b"model-2"
+    assert found[1] is True
+    assert (await requests.made(ONCE)).made_id == "made"
+
+
+async def test_a_server_that_lost_its_scripts(store: ArchivedStore, replicated: Replicated) -> None:
+    await put(store, "a")
+    replicated.servers[0].command("SCRIPT", "FLUSH")  # as one that was promoted has none
+    assert await put(store, "b") == 2
+    assert await put(store, "c") == 3
+
+
+async def test_the_watch_tells_that_a_replica_is_missing(
+    address: StoreAddress, replica: Server
+) -> None:
+    watch = ServerWatch(address)
+    await watch.look()
+    assert (watch.trouble(), watch.acknowledged_by) == (None, 1)
+    with replica.suspended():
+        await watch.look()
+        assert "0 of 1 replicas acknowledged" in (watch.trouble() or "")
+        assert (watch.silence(), watch.acknowledged_by) == (None, 0)
+    await watch.look()
+    assert watch.trouble() is None
+    await watch.stop()
+
+
+async def test_the_witness_knows_only_what_replicas_have(
+    store: ArchivedStore, replica: Server, tmp_path: Path
+) -> None:
+    witness = Witness(tmp_path / "data", "redis://somewhere")
+    await put(store, "a")
+    with replica.suspended():
+        with pytest.raises(NotReplicated):
+            await put(store, "b")
+        await WitnessKeeper(store, witness).stop()
+        assert witness.read() is None
+    await WitnessKeeper(store, witness).stop()
+    known = witness.read()
+    assert known is not None
+    assert known.sequence == 2
+
+
+async def test_who_has_read_further_than_a_promoted_replica_notices(
+    store: ArchivedStore, replicated: Replicated
+) -> None:
+    primary, replica = replicated.servers
+    await put(store, "a")
+    replica.command("REPLICAOF", "NO", "ONE")  # promoted while the primary takes writes still
+    for name in ("b", "c"):
+        with pytest.raises(NotReplicated):
+            await put(store, name)
+    place = await store.position()
+    # A reader of the log waits for replicas, and goes on without them after the time.
+    assert [e.sequence for e in await read_log(store, 1, 3)] == [2, 3]
+    primary.kill()
+    promoted = await ArchivedStore(replica.url).open()
+    try:
+        assert (await promoted.position()).sequence == 1  # what was acknowledged
+        with pytest.raises(LogGap, match="ends at 1, before 3"):
+            await anext(promoted.follow(place.sequence, place.epoch, place.mark))
+        for name in ("d", "e", "f"):  # counts on, past the reader
+            await put(promoted, name)
+        with pytest.raises(LogGap, match="went back"):
+            await anext(promoted.follow(place.sequence, place.epoch, place.mark))
+        assert [e.sequence for e in await read_log(promoted, 0, 4)] == [1, 2, 3, 4]
+    finally:
+        await promoted.close()
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["redis://streamers:6379/0", "unix:///tmp/socket", "redis://:word@/0", "http://streamers/0"],
+)
+def test_addresses_that_sentinels_do_not_understand(url: str) -> None:
+    with pytest.raises(UnsafeConfiguration, match=r"redis://mymaster/0|scheme") as told:
+        ArchivedStore(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), limits=Limits())
+    assert "word" not in str(told.value)
