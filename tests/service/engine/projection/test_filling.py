@@ -243,6 +243,23 @@ def test_rows_that_milvus_loses_are_inserted_again() -> None:
     asyncio.run(build())
 
 
+def test_a_collection_that_loses_fewer_rows_each_time_has_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filling, "_COUNT_S", 0.0)
+
+    async def build() -> None:
+        world = world_of(30)
+        world.milvus.loses = ["s1", "s2", "s2", "s3", "s3", "s3"]
+        world.projector.start()
+        await world.until(lambda record: record.collection != "")
+        assert world.milvus.rows.keys() == world.newest.keys()
+        assert len(world.milvus.names) == 1
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
 def test_a_collection_that_loses_rows_for_ever_does_not_serve(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from service.bootstrap.milvus.clusters import Cluster, clusters_of
 from service.errors import IndexUnavailable, InvalidRequest, NotReady, Overloaded, StartupError
 from service.index.milvus import merging
+from tests.service.engine.projection.world import happens
 from tests.service.index.milvus.without_server import Alone
 
 
@@ -96,8 +97,7 @@ def test_a_late_answer_moves_nobody_back() -> None:
         a, b = both.memories["a"], both.memories["b"]
         a.waits, b.waits = asyncio.Event(), asyncio.Event()
         late = asyncio.create_task(both.answers())
-        while not b.asked:  # both are asked, and neither has answered
-            await asyncio.sleep(0)
+        await happens(lambda: bool(b.asked))  # so both are, and neither has answered
         b.waits = None
         await both.answers()
         assert both.serving == "b"

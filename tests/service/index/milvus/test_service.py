@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.store.documents import PROJECTIONS
 from service.index.milvus.collection import Collection, Shape
+from service.store.documents import PROJECTIONS
 from tests.bundles import DIM, TOPICS
 from tests.service.milvus_server import MilvusServer
 from tests.service.process import Service, error_line, run, wait_until
