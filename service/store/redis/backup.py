@@ -3,8 +3,7 @@
 A backup holds plain records, not a server's files: any Valkey or Redis of any version can take it.
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 `keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
-`judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like,
-and no projections, which this store alone has;
+`judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like;
 `spaces.json` and a file a generation have spaces. Groups of duplicates are made anew from these.
 """
 
