@@ -176,6 +176,10 @@ class LogGap(Exception):
     """The log does not go on at the wanted number (trimmed, or another history): resync fully."""
 
 
+class WentBack(LogGap):
+    """The store lost what was at the wanted number: it has another history from before that on."""
+
+
 class StreamerStore(Protocol):
     """A durable store. All methods raise StoreUnavailable when it does not answer."""
 
@@ -292,6 +296,15 @@ class StreamerStore(Protocol):
         Raises:
             LogGap: number `after + 1` is no longer in the log, or this is another history.
             StoreUnavailable: the connection was lost; follow again from the last entry applied.
+        """
+        ...
+
+    async def check_continues(self, place: Position) -> None:
+        """Return if the log goes on behind a place.
+
+        Raises:
+            WentBack: what was there is lost, or the place is of another history.
+            LogGap: the log no longer goes back so far, so that nobody can tell.
         """
         ...
 

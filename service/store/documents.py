@@ -10,6 +10,10 @@ from typing import NamedTuple, Protocol
 
 from service.store.events import NewEvent
 
+PROJECTIONS = "projections"
+"""A collection of this name, or of one that begins so with a colon, is in no copy of the store: it
+tells what this one has elsewhere."""
+
 
 class Document(NamedTuple):
     """What is stored.

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from model_export.contract.bundle import Manifest
 from service.bootstrap.milvus.clusters import clusters_of
-from service.engine.projection.projector import Pace, Projector
+from service.engine.projection.pace import Pace
+from service.engine.projection.projector import Projector
 from service.engine.projection.record import Projections
 from service.engine.projection.source import StoredVectors
 from service.engine.projection.watch import CollectionWatch
@@ -28,6 +29,8 @@ from service.store.documents import DocumentStore
 
 _PATIENCE = 4
 """A cluster that is silent for this part of a call's time may have gone."""
+_CALLS = 4
+"""A question has the time of so many calls, whichever clusters are asked."""
 _GRACE_S = 5.0
 """Milvus's `common.gracefulTime`: what was written so lately, a search may miss."""
 
@@ -81,6 +84,7 @@ class MilvusParts:
             settings.index.floor,
             known.margin_s - _GRACE_S,
             known.timeout_s / _PATIENCE,
+            known.timeout_s * _CALLS,
         )
         clusters: list[MilvusBase] = []
         for each in clusters_of(uri.get_secret_value(), secret):

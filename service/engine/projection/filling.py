@@ -8,6 +8,7 @@ account how much of the collection was there before, or how long it takes.
 
 import asyncio
 import logging
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
@@ -16,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.projection.audit import compared
+from service.engine.projection.history import lost_at
 from service.engine.replica.follower import Follower
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.connection import CollectionLost
 from service.index.milvus.directory import Newest
 from service.index.milvus.index import MilvusIndex
-from service.store.base import LogGap, Position, StreamerStore
+from service.store.base import Position, StreamerStore, WentBack
 
 _log = logging.getLogger(__name__)
 _READ_AT_ONCE = 1000
@@ -63,6 +65,7 @@ class Filling:
         base: MilvusBase,
         follower: Follower,
         insert: Callable[[str, Sequence[Upsert]], Awaitable[list[int]]],
+        note: Callable[[Position], Awaitable[None]],
         margin_s: float,
     ) -> None:
         """Nothing is inserted before `fill`.
@@ -72,12 +75,15 @@ class Filling:
             base: the connection, and vectors of streamers.
             follower: has the live index, which knows every streamer's newest version.
             insert: rows into a collection by its name; versions that Milvus refuses.
+            note: called with a place in the log before rows up to there are inserted.
             margin_s: what was written so long ago is seen by everyone.
         """
         self._store = store
         self._base = base
         self._follower = follower
         self._insert = insert
+        self._note = note
+        self._reached: Position | None = None
         self._margin_s = margin_s
         self._refused: set[int] = set()
 
@@ -90,7 +96,7 @@ class Filling:
             is_new: whether it is empty; otherwise it is compared with what is stored first.
 
         Raises:
-            LogGap: the store's history became another one.
+            WentBack: the store lost a part of its history, and rows may be of that.
             CollectionLost: rows that are inserted are not there.
             IndexUnavailable: Milvus does not answer.
             StoreUnavailable: likewise the store.
@@ -104,12 +110,14 @@ class Filling:
             have, place, inserted = await self._sweep(name, epoch, have)
         if len(have):
             await self._base.connection.call(name, lambda c: c.flush())
-        until = time.monotonic() + _COUNT_S
+        least, until = math.inf, math.inf
         while True:
             shown, garbage = await self._compared(name, have, place)
             lacking = len(have) - len(shown)
             if not lacking:
                 break
+            if lacking < least:
+                least, until = lacking, time.monotonic() + _COUNT_S
             if time.monotonic() > until:
                 raise CollectionLost(f"it lacks {lacking} rows, however often they are inserted")
             await asyncio.sleep(_WAIT_S)
@@ -132,7 +140,7 @@ class Filling:
                 assert isinstance(index, MilvusIndex)
                 return index, await asyncio.to_thread(index.newest, place.sequence), place
             if (await self._store.position()).epoch != epoch:
-                raise LogGap("the store's history is another one by now")
+                raise WentBack("the store's history is another one by now")
             await asyncio.sleep(_WAIT_S)
 
     async def _compared(
@@ -140,13 +148,13 @@ class Filling:
     ) -> tuple[Versions, list[int]]:
         """Versions that need not be inserted, and those that are too many."""
         found = await compared(self._base.connection, name, known, place.sequence)
-        missing = np.array(sorted(found.missing - self._refused), np.int64)
-        shown = np.setdiff1d(known, missing, assume_unique=True)
-        return shown, sorted(found.garbage)
+        shown = await asyncio.to_thread(_without, known, found.missing - self._refused)
+        return shown, await asyncio.to_thread(sorted, found.garbage)
 
     async def _sweep(self, name: str, epoch: str, have: Versions) -> tuple[Versions, Position, int]:
         """Insert what is newest and not there; what is there now, up to where, and how many."""
         index, newest, place = await self._newest(epoch)
+        await self._go_on_to(place)
         lacking = await asyncio.to_thread(newest.without, have)
         if len(lacking.versions) > _NEARLY:
             _log.info("%d rows are inserted into Milvus collection %s", len(lacking.versions), name)
@@ -162,6 +170,27 @@ class Filling:
             ]
             self._refused.update(await self._insert(name, rows))
             inserted += (row.version for row in rows)
-        still = np.intersect1d(newest.versions, have, assume_unique=True)
-        have = np.sort(np.concatenate([still, np.array(inserted, np.int64)]))
+        have = await asyncio.to_thread(_joined, newest.versions, have, inserted)
         return have, place, len(lacking.versions)
+
+    async def _go_on_to(self, place: Position) -> None:
+        """Let rows up to a place be inserted, if those of before are of the same history.
+
+        Raises:
+            WentBack: they are not.
+        """
+        why = self._reached and await lost_at(self._store, self._reached)
+        if why:
+            raise WentBack(why)
+        await self._note(place)
+        self._reached = place
+
+
+def _without(known: Versions, missing: set[int]) -> Versions:
+    return np.setdiff1d(known, np.array(sorted(missing), np.int64), assume_unique=True)
+
+
+def _joined(newest: Versions, have: Versions, inserted: Sequence[int]) -> Versions:
+    """What is there now: of what was there that which is newest still, and what was inserted."""
+    still = np.intersect1d(newest, have, assume_unique=True)
+    return np.sort(np.concatenate([still, np.array(inserted, np.int64)]))

@@ -14,13 +14,15 @@ import time
 from collections import deque
 from collections.abc import Collection as Sized
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from service.engine.projection.filling import Filling
+from service.engine.projection.history import lost_at
 from service.engine.projection.inserting import inserted
 from service.engine.projection.lease import Lease
+from service.engine.projection.pace import Pace, pause_s
 from service.engine.projection.record import Building, Projection, Projections
 from service.engine.projection.source import upsert_of
 from service.engine.projection.tending import Tending
@@ -32,28 +34,12 @@ from service.errors import IndexUnavailable, ServiceError, Unavailable
 from service.index.base import Upsert
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.connection import CollectionLost
-from service.store.base import INCOMPLETE, LogGap, StreamerStore
+from service.store.base import INCOMPLETE, LogGap, Position, StreamerStore, WentBack
 from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
 _MOST_REFUSED = 1000
-_MOST_PAUSE_S = 300.0
-
-
-@dataclass(frozen=True)
-class Pace:
-    """Times of a projection.
-
-    Attributes:
-        lease_s: without a sign of life for so long, another process writes.
-        margin_s: what was written so long ago is seen by everyone; Milvus takes up to five seconds.
-        audit_s: how often the whole collection is compared with the index.
-    """
-
-    lease_s: float = 10.0
-    margin_s: float = 15.0
-    audit_s: float = 600.0
 
 
 class Projector:
@@ -119,7 +105,7 @@ class Projector:
                 _log.info("another process writes the collection")
             except _NotKept:
                 _log.info("model %s is kept no more", self._model.version)
-            except CollectionLost as error:
+            except (CollectionLost, WentBack) as error:
                 self._rebuild = self._lease.record.collection, str(error)
             except LogGap as error:
                 self._gap = self._lease.record.collection, str(error)
@@ -202,7 +188,10 @@ class Projector:
         self._rebuild = self._gap = None
         if self._lease.record.established not in ("", self._base.established):
             await self._lease.change(lambda record: replace(record, established=""))
-        await self._discard_after(self._lease.record.sequence)
+        record = self._lease.record
+        # Else it catches up, and what was inserted for that is needed.
+        await self._store.check_continues(_place_of(record))
+        await self._discard_after(record.sequence)
         self._failure = None
         self._tending = Tending(
             *(self._store, self._records, self._lease, self._base, self._follower),
@@ -227,6 +216,11 @@ class Projector:
             return "it is of another history of the store"
         if record.sequence > head.sequence:
             return f"it is at {record.sequence}, ahead of the store at {head.sequence}"
+        why = await lost_at(self._store, _place_of(record))
+        if why is None and not record.building.name:  # it may have caught up to there
+            why = await lost_at(self._store, Position(record.epoch, *record.reached))
+        if why is not None:
+            return why
         return await self._base.connection.call(record.collection, lambda c: c.held(record.number))
 
     async def _build(self, why: str) -> None:
@@ -253,6 +247,7 @@ class Projector:
                 collection=name,
                 number=building.number,
                 building=Building(),
+                reached=(0, ""),
                 retired=(*record.retired, *served),
                 epoch=epoch,
                 sequence=filled.place.sequence,
@@ -271,14 +266,23 @@ class Projector:
 
     @property
     def _filling(self) -> Filling:
-        return Filling(self._store, self._base, self._follower, self._insert, self._pace.margin_s)
+        return Filling(
+            *(self._store, self._base, self._follower, self._insert, self._note),
+            self._pace.margin_s,
+        )
+
+    async def _note(self, place: Position) -> None:
+        reached = place.sequence, place.mark
+        await self._lease.change(lambda record: replace(record, reached=reached))
 
     async def _begun(self, epoch: str) -> Building | None:
         """What an earlier build has left, if it can be gone on with; None where it is dropped."""
         known, call = self._lease.record.building, self._base.connection.call
         if not known.name:
             return None
+        reached = Position(epoch, *self._lease.record.reached)
         is_usable = known.number and known.epoch == epoch
+        is_usable = is_usable and await lost_at(self._store, reached) is None
         if is_usable and await call(known.name, lambda c: c.held(known.number)) is None:
             if known.established == self._base.established:
                 return known
@@ -305,6 +309,7 @@ class Projector:
         def go_on(record: Projection) -> Projection:
             changed = replace(
                 _refusing(filled.refused, record),
+                reached=(0, ""),
                 sequence=filled.place.sequence,
                 mark=filled.place.mark,
                 settled=max(record.settled, filled.settled),
@@ -358,6 +363,10 @@ class _NotKept(Exception):
     """The log has entries without this model's vectors."""
 
 
+def _place_of(record: Projection) -> Position:
+    return Position(record.epoch, record.sequence, record.mark)
+
+
 def _refusing(versions: Sequence[int], record: Projection) -> Projection:
     refused = tuple(dict.fromkeys((*record.refused, *versions)))
     return replace(record, refused=refused[-_MOST_REFUSED:])
@@ -374,11 +383,6 @@ async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def pause_s(lease_s: float, builds: int) -> float:
-    """How long to leave the lease to others: longer than it lasts, twice as long at each build."""
-    return max(1.5 * lease_s, min(lease_s * 2**builds, _MOST_PAUSE_S))
 
 
 def new_name(model_version: str) -> str:

@@ -6,11 +6,9 @@ from typing import NamedTuple
 
 from pydantic import TypeAdapter
 
-from service.store.documents import DocumentStore, Put
+from service.store.documents import PROJECTIONS, DocumentStore, Put
 
 _MOST_MODELS = 100
-COLLECTION = "projections"
-"""Of documents: one such collection for each cluster, and in it one for each model."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class Projection:
         settled: place up to which everyone sees it.
         building: the one that is to take its place, if any.
         retired: names that do not serve any more and are to be dropped.
+        reached: sequence and mark of the place in the log up to which a build, or a collection that
+            catches up, may have rows of this history; a mark is empty where there is none.
         beats: signs of life of the owner.
         refused: versions that Milvus did not take, the latest thousand.
         established: digest of the ids of established streamers by which all rows of `collection`
@@ -57,6 +57,7 @@ class Projection:
     settled: int = 0
     building: Building = Building()
     retired: tuple[str, ...] = ()
+    reached: tuple[int, str] = (0, "")
     beats: int = 0
     refused: tuple[int, ...] = ()
     established: str = ""
@@ -92,7 +93,7 @@ class Projections:
     def __init__(self, documents: DocumentStore, cluster: str, model_version: str) -> None:
         """Nothing is read yet; arguments are the names of both."""
         self._documents = documents
-        self._collection = f"{COLLECTION}:{cluster}"
+        self._collection = f"{PROJECTIONS}:{cluster}"
         self._model_version = model_version
 
     async def get(self) -> tuple[int, Projection]:

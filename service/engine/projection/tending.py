@@ -1,5 +1,6 @@
 """Keeps a collection that serves in order: garbage, segments, audits, and what serves no more."""
 
+import logging
 import time
 from collections.abc import Collection as Sized
 from dataclasses import replace
@@ -8,10 +9,12 @@ from service.engine.projection.audit import Audit
 from service.engine.projection.lease import Lease
 from service.engine.projection.record import OtherRecord, Projections
 from service.engine.replica.follower import Follower
+from service.errors import IndexUnavailable
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.connection import CollectionLost
 from service.store.base import INCOMPLETE, StreamerStore
 
+_log = logging.getLogger(__name__)
 _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
 RETIRE_S = 60.0
@@ -55,6 +58,7 @@ class Tending:
         self._began_at = lease.record.sequence
         self._marked_at: float | None = None
         self._retired: tuple[tuple[str, ...], float] = (), 0.0
+        self._undropped: set[str] = set()  # what could not be dropped, and was told
         self._unneeded: dict[str, float] = {}  # models, and since when
         self._unflushed = 0
 
@@ -128,10 +132,19 @@ class Tending:
         if not retired or now < self._retired[1] + RETIRE_S:
             return
         await self._lease.confirm()
+        dropped: set[str] = set()
         for old in retired:
-            await self._base.connection.call(old, lambda c: c.drop())
-        await self._lease.change(
-            lambda record: replace(
-                record, retired=tuple(r for r in record.retired if r not in retired)
+            try:
+                await self._base.connection.call(old, lambda c: c.drop())
+                dropped.add(old)
+            except IndexUnavailable as error:  # the one that serves goes on
+                if old not in self._undropped:
+                    _log.warning("Milvus collection %s can't be dropped yet: %s", old, error.detail)
+                self._undropped.add(old)
+        self._retired = (), 0.0  # the others are tried again as late
+        if dropped:
+            await self._lease.change(
+                lambda record: replace(
+                    record, retired=tuple(r for r in record.retired if r not in dropped)
+                )
             )
-        )

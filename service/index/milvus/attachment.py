@@ -49,6 +49,7 @@ class Attachment:
         self._established = established
         self._attached: Attached | None = None
         self._coming: Overlay | None = None  # of another collection
+        self._no_room: tuple[str, int] | None = None  # for a collection, settled up to there
         base.add(self)
 
     @property
@@ -80,7 +81,7 @@ class Attachment:
         return attached
 
     def state(self, *, serves: bool) -> ClusterState:
-        """How it is; `serves` tells whether it is asked first."""
+        """How it is; `serves` tells whether it is asked first, and can be."""
         settled = None if self._attached is None else self._attached.served.settled
         return ClusterState(self.base.name, serves, settled, self.overlay_rows, self.trouble)
 
@@ -101,8 +102,12 @@ class Attachment:
             or mine.served.collection != served.collection
             or served.settled < mine.served.settled
         ):
+            wanted = served.collection, served.settled
+            if mine is None and wanted == self._no_room:
+                return
             overlay = await self._filled(served)
             self._attached = None if overlay is None else Attached(served, overlay)
+            self._no_room = wanted if overlay is None else None
         else:
             await self._trim(served, mine)
 

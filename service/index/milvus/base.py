@@ -61,6 +61,7 @@ class Bounds:
         floor: one that finds a smaller share of the nearest is asked exactly.
         fresh_s: what Milvus found lacks nothing that has settled, if it was asked so lately.
         patience_s: a cluster that answers nobody for so long may have gone: another one is asked.
+        answer_s: for one question, whichever clusters are asked.
         name: the setting of `most_rows`, for people.
     """
 
@@ -68,6 +69,7 @@ class Bounds:
     floor: float = 0.95
     fresh_s: float = 10.0
     patience_s: float = 1.0
+    answer_s: float = 60.0
     name: str = "STREAMER_MILVUS__OVERLAY_ROWS"
 
     @property
@@ -110,6 +112,7 @@ class MilvusBase:
         self.trouble: str | None = f"the collection of model {shape.model_version} is not known yet"
         self._indexes: weakref.WeakSet[Attachable] = weakref.WeakSet()
         self._superseded: dict[int, int] = {}
+        self._taken = 0  # all that was replaced up to there has been handed out
         self.is_audit_due = False
 
     @property
@@ -140,13 +143,18 @@ class MilvusBase:
         """A version is garbage once the one that replaced it is settled."""
         if len(self._superseded) < self.bounds.most_rows:  # the audit finds the others
             self._superseded[version] = by
+            self._taken = min(self._taken, by - 1)
 
     def forget_superseded(self) -> None:
         """Another collection or history begins, which may use versions of the one before again."""
         self._superseded.clear()
+        self._taken = 0
 
     def take_garbage(self, settled: int) -> list[int]:
         """Versions that were replaced by settled ones, each handed out once."""
+        if settled <= self._taken:
+            return []
+        self._taken = settled
         found = [version for version, by in self._superseded.items() if by <= settled]
         for version in found:
             del self._superseded[version]

@@ -68,7 +68,8 @@ class Connection:
     """A server of Milvus. Its coroutines run on one event loop.
 
     Attributes:
-        answered_at: when it answered last, by the monotonic clock.
+        answered_at: when it answered a question last, by the monotonic clock; whoever inserts
+            gets answers too while no search does.
     """
 
     def __init__(self, uri: str, token: str, shape: Shape, timeout_s: float) -> None:
@@ -119,8 +120,8 @@ class Connection:
         """The nearest of vectors (Q, D), together with others that wait for the same.
 
         Raises:
-            CollectionLost, IndexUnavailable: as `call`.
-            Overloaded: too many wait already, or the deadline passed.
+            CollectionLost, IndexUnavailable: as `call`, or the deadline passed.
+            Overloaded: too many wait already.
         """
         if sum(map(len, self._waiting.values())) >= _WAITING:
             raise Overloaded(f"{_WAITING} questions to Milvus are waiting already")
@@ -131,7 +132,7 @@ class Connection:
             async with asyncio.timeout(2 * self._timeout_s):
                 return await waiting.found
         except TimeoutError:
-            raise Overloaded("a question to Milvus waited for too long") from None
+            raise IndexUnavailable("a question to Milvus waited for too long") from None
 
     def _ask_soon(self) -> None:
         """Ask once everybody who is about to wait does: they would be just too late otherwise."""
@@ -159,6 +160,7 @@ class Connection:
 
         try:
             found = await self.call(asked.collection, lambda c: _searched(c, asked, vectors))
+            self.answered_at = time.monotonic()
             if len(found) != len(vectors):
                 raise IndexUnavailable("Milvus answered fewer questions than it was asked")
             for each in several:
@@ -175,7 +177,7 @@ class Connection:
 
     def _called(self, name: str, ask: Callable[[Collection], Result]) -> Result:
         try:
-            answer = ask(Collection(self._connected(), name, self._shape, self._timeout_s))
+            return ask(Collection(self._connected(), name, self._shape, self._timeout_s))
         except MilvusException as error:
             if error.code == _NOT_FOUND:
                 raise CollectionLost(f"Milvus has no collection {name}") from error
@@ -183,8 +185,6 @@ class Connection:
             raise kind(f"Milvus: {_told(error)}") from error
         except (grpc.RpcError, OSError, ValueError) as error:
             raise IndexUnavailable(f"Milvus does not answer: {_told(error)}") from error
-        self.answered_at = time.monotonic()
-        return answer
 
     def _connected(self) -> MilvusClient:
         with self._connecting:

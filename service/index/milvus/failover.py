@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from typing import Any, TypeVar
 
-from service.errors import IndexUnavailable, NotReady, Unavailable
+from service.errors import IndexUnavailable, NotReady
 from service.index.milvus.attachment import Attachment
 
 Answer = TypeVar("Answer")
@@ -18,7 +18,8 @@ class Failover:
 
     A question is asked of one of them, wholly; it is asked of another one if that fails, or is
     silent for so long that it may have gone. Whoever answered in place of another is asked first
-    from then on: a cluster that comes and goes moves nobody back and forth.
+    from then on: a cluster that comes and goes moves nobody back and forth, nor does one that
+    answers late.
     """
 
     def __init__(self, attachments: Sequence[Attachment]) -> None:
@@ -60,26 +61,34 @@ class Failover:
 
         Raises:
             NotReady: none can be asked.
-            Unavailable: none of those that can be asked answers.
-            ServiceError: what one of them says of the question itself.
+            IndexUnavailable: none of those that can be asked answers, or none in time.
+            ServiceError: what one of them says of the question itself, or that this process has
+                too much to do: another cluster would not help.
         """
         ready = [each for each in self._ordered() if each.trouble is None]
         if not ready:
             raise NotReady(self.trouble or "no Milvus cluster can be asked")
-        if len(ready) == 1:
-            answer = await ask(ready[0])
-            self._prefer(ready[0])
-            return answer
-        return await self._asked_in_turn(ready, ask)
+        preferred, answer_s = self._preferred, ready[0].base.bounds.answer_s
+        try:
+            async with asyncio.timeout(answer_s):
+                if len(ready) == 1:
+                    who, answer = ready[0], await ask(ready[0])
+                else:
+                    who, answer = await self._asked_in_turn(ready, ask)
+        except TimeoutError:
+            raise IndexUnavailable(f"Milvus has not answered for {answer_s:g} s") from None
+        if self._preferred is preferred:  # or another question has moved on meanwhile
+            self._prefer(who)
+        return answer
 
     async def _asked_in_turn(
         self,
         ready: list[Attachment],
         ask: Callable[[Attachment], Coroutine[Any, Any, Answer]],
-    ) -> Answer:
+    ) -> tuple[Attachment, Answer]:
         waiting, began = [*ready], time.monotonic()
         running: dict[asyncio.Task[Answer], Attachment] = {}
-        failures: list[tuple[Attachment, Unavailable]] = []
+        failures: list[tuple[Attachment, IndexUnavailable | NotReady]] = []
         patience_s = ready[0].base.bounds.patience_s
         try:
             while waiting or running:
@@ -94,10 +103,8 @@ class Failover:
                 for task in done:
                     each = running.pop(task)
                     error = task.exception()
-                    if not isinstance(error, Unavailable):
-                        answer = task.result()
-                        self._prefer(each)
-                        return answer
+                    if not isinstance(error, IndexUnavailable | NotReady):
+                        return each, task.result()
                     failures.append((each, error))
         finally:
             for task in running:
@@ -119,7 +126,7 @@ class Failover:
 
 
 def _are_silent(asked: Iterable[Attachment], since: float) -> bool:
-    """Whether those that were asked have answered nobody for too long: they may have gone."""
+    """Whether those that were asked have answered no question for too long: they may have gone."""
     now = time.monotonic()
     return all(
         now >= max(since, each.base.connection.answered_at) + each.base.bounds.patience_s

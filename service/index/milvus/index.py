@@ -78,7 +78,10 @@ class MilvusIndex:
         return IndexState(
             *(_KIND, serving.overlay_rows, None, serving.monitor.refused),
             served_recall=serving.monitor.recall,
-            clusters=[each.state(serves=each is serving) for each in self._attachments],
+            clusters=[
+                each.state(serves=each is serving and each.trouble is None)
+                for each in self._attachments
+            ],
         )
 
     @property

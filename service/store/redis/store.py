@@ -329,6 +329,10 @@ class RedisStore:
         finally:
             await client.close()
 
+    async def check_continues(self, place: Position) -> None:
+        """Return if the log goes on behind a place; see `StreamerStore.check_continues`."""
+        await self._check_continues(self._client, place.sequence, place.epoch, place.mark)
+
     async def forget(self, streamer_id: str, before: int) -> int:
         """Remove a streamer's vectors from the log; see `StreamerStore.forget`."""
         return await forget(self._client, self._log, streamer_id, before)

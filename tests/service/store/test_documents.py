@@ -149,8 +149,13 @@ async def test_a_backup_holds_documents(
 ) -> None:
     changes = [Put("cases", f"c{i:04}", f'{{"n":"主播 {i}"}}'.encode()) for i in range(1200)]
     await archived.documents.change(changes, [Append("cases:a", b'{"did":1}')] * 3)
+    mine = [Put("projections:a", "m", b"{}"), Put("projectionsist", "kept", b"{}")]
+    await archived.documents.change(mine)
     await archived.back_up(tmp_path / "backup")
     await other.restore(ChecksummedFolder(tmp_path / "backup"))
+    # The collections that the first one has in Milvus are none of the other one's.
+    assert await other.documents.page("projections:a", None, 9) == []
+    assert len(await other.documents.page("projectionsist", None, 9)) == 1
     for collection in ("cases", "cases:a"):
         kept = [await one.documents.page(collection, None, 2000) for one in (archived, other)]
         assert kept[0] == kept[1]
@@ -163,6 +168,20 @@ async def test_a_backup_holds_documents(
     )
     assert revision > last.revision
     assert [one.number for one in await other.documents.entries("cases:a", 0, 9)] == [1, 2, 3, 4]
+
+
+async def test_a_copy_of_an_older_release_brings_no_projections(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    await archived.back_up(tmp_path / "now")
+    now = ChecksummedFolder(tmp_path / "now")
+    of = b'{"collection": "projections:a", '
+    lines = b'"entries": 0}', b'"document_id": "m", "revision": 1, "body": "{}"}'
+    with creating(tmp_path / "older", now.about) as folder:
+        folder.write(RECORDS, now.read(RECORDS))
+        folder.write(DOCUMENTS, gzip.compress(b"".join(of + line + b"\n" for line in lines)))
+    await other.restore(ChecksummedFolder(tmp_path / "older"))
+    assert await other.documents.page("projections:a", None, 9) == []
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{", b'{"collection":"cases","document_id":"a"}'])

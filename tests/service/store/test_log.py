@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.errors import StoreUnavailable
-from service.store.base import Delete, LogEntry, LogGap
+from service.store.base import Delete, LogEntry, LogGap, Position, WentBack
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import OpenStore
@@ -124,6 +124,9 @@ async def test_a_trimmed_log_is_a_gap(open_store: OpenStore) -> None:
         await store.write([upsert(f"s{i}") for i in range(part * 20, part * 20 + 20)])
     with pytest.raises(LogGap):
         await read_log(store, 0, 600)
+    with pytest.raises(LogGap) as caught:  # which is no sign of a history that was lost
+        await store.check_continues(Position((await store.position()).epoch, 500, "of then"))
+    assert not isinstance(caught.value, WentBack)
     # What it promised to keep is there, and follows without a gap.
     assert len(await read_log(store, 550, 600)) == 50
 
@@ -227,6 +230,11 @@ async def test_a_store_that_went_back_and_counted_on(store: RedisStore, admin: A
         await put(store, name)
     head = await store.position()
     assert (head.epoch, head.sequence) == (mine.epoch, 5)
+    with pytest.raises(WentBack, match="3 was written anew"):
+        await store.check_continues(mine)
+    with pytest.raises(WentBack, match="ends at 5"):
+        await store.check_continues(Position(mine.epoch, 6, "lost"))
+    await store.check_continues(head)
     with pytest.raises(LogGap, match="went back, and then 3 was written anew"):
         await anext(store.follow(mine.sequence, mine.epoch, mine.mark))
     # At the same number, too; and what was not lost is continued.

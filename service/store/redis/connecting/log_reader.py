@@ -1,6 +1,6 @@
 """Reads the log of writes, on a connection of its own, and notices when it is not continued."""
 
-from service.store.base import LogEntry, LogGap, Position
+from service.store.base import LogEntry, LogGap, Position, WentBack
 from service.store.redis.client import Limits, RedisClient
 from service.store.redis.codec import to_log_entry
 
@@ -19,20 +19,22 @@ class LogReader:
         """That entry `after + 1` is in the log, which ends at `position`, or still to come.
 
         Raises:
-            LogGap: it is not.
+            WentBack: what was at `after` is lost.
+            LogGap: it is not in the log any more.
         """
         if epoch is not None and epoch != position.epoch:
-            raise LogGap(f"this is another history: epoch {position.epoch}, not {epoch}")
+            raise WentBack(f"this is another history: epoch {position.epoch}, not {epoch}")
         if position.sequence < after:
-            raise LogGap(f"the log ends at {position.sequence}, before {after}")
+            raise WentBack(f"the log ends at {position.sequence}, before {after}")
         found = {after: position.mark}
         if position.sequence > after:
             answer = await self._client.ask("XRANGE", self._log, f"{after}-0", f"{after + 1}-0")
             found = {e.sequence: e.mark for e in (to_log_entry(*item) for item in answer)}
-            if after + 1 not in found:
-                raise LogGap(f"the log has lost {after + 1}; it ends at {position.sequence}")
-        if mark and found.get(after) != mark:
-            raise LogGap(f"the store went back, and then {after} was written anew, or is lost")
+        if mark and found.get(after, mark) != mark:
+            raise WentBack(f"the store went back, and then {after} was written anew")
+        for number in (after + 1, after) if mark else (after + 1,):
+            if number <= position.sequence and number not in found:
+                raise LogGap(f"the log has lost {number}; it ends at {position.sequence}")
 
     async def next(self, after: int) -> list[LogEntry]:
         """The next entries, or none when there was no news for a while.

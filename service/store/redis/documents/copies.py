@@ -4,6 +4,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
+from service.store.documents import PROJECTIONS
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.documents.store import DocumentKeys, document_of
 
@@ -20,7 +21,7 @@ class DocumentCopies:
         self._keys = DocumentKeys(prefix)
 
     async def lines(self) -> list[bytes]:
-        """Every document and entry.
+        """Every document and entry, of projections none.
 
         They are read again if something changed meanwhile. Of a store in which something always
         changes each document is whole, but what was written in one step may be there in part.
@@ -43,6 +44,8 @@ class DocumentCopies:
         yield _line({"revision": int(revision or 0)})
         for name, last in sorted(collections.items()):
             collection = name.decode()
+            if _is_left_out(collection):
+                continue
             keys = self._keys.of(collection)
             yield _line({"collection": collection, "entries": int(last)})
             after = "-"
@@ -87,6 +90,8 @@ class DocumentCopies:
         if "collection" not in found:
             return [["SET", self._keys.revision, int(found["revision"])]]
         collection = str(found["collection"])
+        if _is_left_out(collection):
+            return []
         keys = self._keys.of(collection)
         if "entries" in found:
             last = int(found["entries"])
@@ -100,6 +105,11 @@ class DocumentCopies:
             ]
         entry = f"{int(found['number'])}-0"
         return [["XADD", keys.log, entry, "at", int(found["at"]), "body", body]]
+
+
+def _is_left_out(collection: str) -> bool:
+    """Whether it tells what this store has elsewhere, which a copy of it must not drop."""
+    return collection.split(":")[0] == PROJECTIONS
 
 
 def _line(record: dict[str, Any]) -> bytes:

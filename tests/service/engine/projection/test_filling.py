@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import pytest
 
 from service.engine.projection import filling
-from service.engine.projection.projector import Pace
+from service.engine.projection.pace import Pace
 from service.engine.projection.record import Building, Projection
 from service.index.base import Upsert
 from tests.service.engine.projection.world import World, happens
@@ -140,6 +140,97 @@ def test_a_cluster_that_was_down_for_longer_than_the_log_goes_back_catches_up() 
     asyncio.run(go_down())
 
 
+async def shows_what_is_stored(world: World) -> None:
+    """Once all is there, and nothing in place of it that has its version."""
+    await happens(lambda: world.newest.keys() == world.milvus.rows.keys())
+    for version, row in world.newest.items():
+        assert world.milvus.rows[version].streamer_id == row.streamer_id
+
+
+def test_who_takes_over_keeps_what_another_process_caught_up_with() -> None:
+    async def take_over() -> None:
+        world = world_of(300)
+        rows = [*world.newest.values()]
+        world.milvus.names = {"c"}
+        world.milvus.insert(rows[:280], ())
+        inserted: list[int] = []
+        world.milvus.inserting = lambda rows: inserted.extend(r.version for r in rows)
+        left = Projection("", "c", 7, "history", 100, world.store.log[99].mark, 100)
+        await world.records.put(left, 0)
+        world.projector.start()
+        record = await world.until(lambda record: record.settled == 300)
+        assert record.collection == "c"
+        assert sorted(inserted) == [*range(281, 301)]
+        assert record.reached == (0, "")
+        await world.projector.stop()
+
+    asyncio.run(take_over())
+
+
+@pytest.mark.parametrize("written", [5, 20])  # less than was lost, and more
+def test_a_collection_with_rows_of_a_lost_end_of_the_log_does_not_catch_up(written: int) -> None:
+    async def lose() -> None:
+        world = world_of(100)
+        world.projector.start()
+        before = await world.until(lambda record: record.settled == 100)
+        await world.projector.stop()
+        world.lose(after=90)
+        for i in range(written):
+            world.write(f"t{i}")
+        world.projector.start()
+        await world.until(lambda record: record.collection not in ("", before.collection))
+        world.milvus.rows.clear()  # the other collection's, which are in the same place here
+        await shows_what_is_stored(world)
+        await world.projector.stop()
+
+    asyncio.run(lose())
+
+
+@pytest.mark.parametrize("serving", ["", "c"])
+def test_rows_of_a_lost_end_of_the_log_are_not_gone_on_with(serving: str) -> None:
+    async def lose() -> None:
+        world = world_of(100)
+        reached = 100, world.store.log[99].mark
+        world.milvus.names = {"c", "left"}
+        world.lose(after=90)
+        left = Building() if serving else Building("left", 7, "history", "")
+        mark = world.store.log[9].mark
+        await world.records.put(
+            Projection("", serving, 7, "history", 10, mark, 10, left, reached=reached), 0
+        )
+        for i in range(20):
+            world.write(f"t{i}")
+        world.projector.start()
+        record = await world.until(lambda record: record.collection not in ("", serving))
+        assert record.collection != "left"
+        await world.projector.stop()
+
+    asyncio.run(lose())
+
+
+def test_a_store_that_goes_back_during_a_build_has_another_one_begun() -> None:
+    async def lose() -> None:
+        world = world_of(200)
+        left = set[str]()
+
+        def go_back(rows: Sequence[Upsert]) -> None:
+            if not left and rows[0].version > 100:
+                left.update(world.milvus.names)
+                world.lose(after=100)
+                for i in range(100):
+                    world.write(f"t{i}")
+
+        world.milvus.inserting = go_back
+        world.projector.start()
+        record = await world.until(lambda record: record.collection != "")
+        assert left
+        assert record.collection not in left
+        assert record.retired == ()
+        await world.projector.stop()
+
+    asyncio.run(lose())
+
+
 def test_rows_that_milvus_loses_are_inserted_again() -> None:
     async def build() -> None:
         world = world_of(30)
@@ -147,6 +238,23 @@ def test_rows_that_milvus_loses_are_inserted_again() -> None:
         world.projector.start()
         await world.until(lambda record: record.collection != "")
         assert world.milvus.rows.keys() == world.newest.keys()
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_a_collection_that_loses_fewer_rows_each_time_has_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(filling, "_COUNT_S", 0.0)
+
+    async def build() -> None:
+        world = world_of(30)
+        world.milvus.loses = ["s1", "s2", "s2", "s3", "s3", "s3"]
+        world.projector.start()
+        await world.until(lambda record: record.collection != "")
+        assert world.milvus.rows.keys() == world.newest.keys()
+        assert len(world.milvus.names) == 1
         await world.projector.stop()
 
     asyncio.run(build())

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.engine.projection.lease import Lease
-from service.engine.projection.projector import pause_s
+from service.engine.projection.pace import pause_s
 from service.engine.projection.record import Building, Projection
 from service.engine.projection.watch import CollectionWatch
 from service.store.documents import RevisionConflict

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from service.engine.projection import projector, tending
-from service.engine.projection.projector import Pace
+from service.engine.projection.pace import Pace
 from service.engine.projection.record import Building, Projection, Projections
 from service.index.milvus.base import digest_of
 from tests.service.engine.projection.world import World, happens
@@ -41,6 +41,31 @@ def test_rows_tell_who_is_established_by_another_list() -> None:
         await world.projector.stop()
 
     asyncio.run(mark())
+
+
+def test_a_collection_that_can_not_be_dropped_keeps_nothing_up(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def retire() -> None:
+        world = World(PACE)
+        world.milvus.names, world.milvus.keeps = {"c", "stuck", "old"}, {"stuck"}
+        await world.records.put(
+            Projection(collection="c", number=7, epoch="history", retired=("stuck", "old")), 0
+        )
+        world.projector.start()
+        await world.until(lambda record: record.retired == ("stuck",))
+        tried = world.milvus.tried_to_drop
+        await happens(lambda: world.milvus.tried_to_drop > tried + 1)
+        assert world.projector.writes
+        world.write("s0")
+        await happens(lambda: 1 in world.milvus.rows)
+        assert caplog.text.count("collection stuck can't be dropped") == 1
+        world.milvus.keeps = set()
+        record = await world.until(lambda record: record.retired == ())
+        assert world.milvus.names == {record.collection} == {"c"}
+        await world.projector.stop()
+
+    asyncio.run(retire())
 
 
 def test_collections_of_models_that_are_kept_no_more_are_dropped() -> None:

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Sequence
 from typing import Any
 
-from service.engine.projection.projector import Pace, Projector
+from service.engine.projection.pace import Pace
+from service.engine.projection.projector import Projector
 from service.engine.projection.record import Projection, Projections
 from service.engine.replica.snapshots import Model
 from service.errors import StoreUnavailable
 from service.index.base import Remove, Upsert
 from service.index.milvus.index import MilvusIndex
-from service.store.base import IndexEntry, LogEntry, LogGap, Position
+from service.store.base import IndexEntry, LogEntry, LogGap, Position, WentBack
 from service.store.documents import Document, Put, RevisionConflict
 from tests.service.index.asked import now
 from tests.service.index.milvus.without_server import DIM, Alone
@@ -58,15 +59,29 @@ class Store:
         return self.models
 
     async def position(self) -> Position:
-        return Position("history", len(self.log))
+        return self.end
 
-    async def follow(self, after: int, *_: Any) -> AsyncGenerator[list[LogEntry], None]:
+    @property
+    def end(self) -> Position:
+        return Position("history", len(self.log), self.log[-1].mark if self.log else "")
+
+    async def check_continues(self, place: Position) -> None:
+        after = place.sequence
+        if after > len(self.log):
+            raise WentBack(f"the log ends at {len(self.log)}")
+        if after < len(self.log) - self.kept:
+            raise LogGap(f"{after + 1} is no longer in the log")
+        if after and place.mark and self.log[after - 1].mark != place.mark:
+            raise WentBack(f"{after} was written anew")
+
+    async def follow(
+        self, after: int, epoch: str, mark: str = ""
+    ) -> AsyncGenerator[list[LogEntry], None]:
         while True:
-            if after < len(self.log) - self.kept:
-                raise LogGap(f"{after + 1} is no longer in the log")
+            await self.check_continues(Position(epoch, after, mark))
             if after < len(self.log):
                 yield self.log[after:]
-                after = len(self.log)
+                after, mark = len(self.log), self.log[-1].mark
             await asyncio.sleep(0.001)
 
 
@@ -82,6 +97,7 @@ class World:
         parts: Any = self.documents, self.store, self
         documents, store, self.follower = parts
         self.kept_documents = documents
+        self._life = 1
         self.records = Projections(documents, "c", "m")
         self.projector = Projector(
             *(store, self.records, self.base, self.follower, Model("m", DIM, 2, "")),
@@ -91,18 +107,31 @@ class World:
     @property
     def complete(self) -> tuple[MilvusIndex, Position]:
         """As of `Follower`."""
-        return self.alone.index, Position("history", len(self.store.log))
+        return self.alone.index, self.store.end
 
     def write(self, name: str) -> None:
         row = self.alone.write(name)
         entry = IndexEntry(name, row.version, row.embedding, row.content, row.facets, "m")
-        self.store.log.append(LogEntry(row.version, name, entry))
+        self.store.log.append(LogEntry(row.version, name, entry, self._mark))
 
     def remove(self, name: str) -> None:
         self.alone.version += 1
         del self.alone.stored.newest[name]
         now(self.alone.index.apply([Remove(name, self.alone.version)]))
-        self.store.log.append(LogEntry(self.alone.version, name, None))
+        self.store.log.append(LogEntry(self.alone.version, name, None, self._mark))
+
+    @property
+    def _mark(self) -> str:
+        return f"{self.alone.version} of life {self._life}"
+
+    def lose(self, after: int) -> None:
+        """Let the store, which streamers were only added to, go back; its index is a new one."""
+        known = [*self.newest.values()][:after]
+        self.alone.stored.newest = {each.streamer_id: each for each in known}
+        self.alone.index = MilvusIndex([self.base])
+        now(self.alone.index.apply(known))
+        self.alone.version, self._life = after, self._life + 1
+        del self.store.log[after:]
 
     @property
     def newest(self) -> dict[int, Upsert]:

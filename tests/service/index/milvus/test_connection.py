@@ -65,6 +65,25 @@ def test_who_asks_again_at_once_is_asked_with_the_others(sizes: list[int]) -> No
     asyncio.run(ask())
 
 
+def test_a_question_that_waits_for_too_long_is_a_failure_of_milvus(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def ask() -> None:
+        asking = Connection("http://127.0.0.1:1", "", Shape("m", 2, 16, 4), timeout_s=0.01)
+        never = asyncio.Event()
+
+        async def call(*_: Any) -> None:
+            await never.wait()
+
+        monkeypatch.setattr(asking, "call", call)
+        with pytest.raises(IndexUnavailable, match="waited for too long"):
+            await asking.search(PLAIN, vector(0))
+        never.set()
+        asking.close()
+
+    asyncio.run(ask())
+
+
 def test_only_an_answer_is_a_sign_of_life(
     monkeypatch: pytest.MonkeyPatch, sizes: list[int]
 ) -> None:
@@ -79,6 +98,8 @@ def test_only_an_answer_is_a_sign_of_life(
             failing.setattr(Collection, "search", fail)
             with pytest.raises(IndexUnavailable, match="refused"):
                 await asking.search(PLAIN, vector(0))
+        assert asking.answered_at == -float("inf")
+        await asking.call("c", lambda _: None)  # nor is one to whoever writes
         assert asking.answered_at == -float("inf")
         await asking.search(PLAIN, vector(0))
         assert asking.answered_at > 0

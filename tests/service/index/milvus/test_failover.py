@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from service.bootstrap.milvus.clusters import Cluster, clusters_of
-from service.errors import IndexUnavailable, InvalidRequest, NotReady, StartupError
+from service.errors import IndexUnavailable, InvalidRequest, NotReady, Overloaded, StartupError
 from service.index.milvus import merging
+from tests.service.engine.projection.world import happens
 from tests.service.index.milvus.without_server import Alone
 
 
@@ -90,6 +91,54 @@ def test_a_cluster_that_answers_others_is_waited_for() -> None:
     run(ask())
 
 
+def test_a_late_answer_moves_nobody_back() -> None:
+    async def ask() -> None:
+        both = await Both(patience_s=0.01).begin()
+        a, b = both.memories["a"], both.memories["b"]
+        a.waits, b.waits = asyncio.Event(), asyncio.Event()
+        late = asyncio.create_task(both.answers())
+        await happens(lambda: bool(b.asked))  # so both are, and neither has answered
+        b.waits = None
+        await both.answers()
+        assert both.serving == "b"
+        a.waits.set()
+        await late
+        assert both.serving == "b"
+
+    run(ask())
+
+
+def test_a_process_that_has_too_much_to_do_blames_no_cluster() -> None:
+    async def ask() -> None:
+        both = await Both().begin()
+
+        def refuse() -> None:
+            raise Overloaded("too many wait")
+
+        both.memories["a"].during = refuse
+        with pytest.raises(Overloaded):
+            await both.answers()
+        assert both.serving == "a"
+        assert not both.memories["b"].asked
+
+    run(ask())
+
+
+def test_a_question_has_one_time_for_all_clusters() -> None:
+    async def ask() -> None:
+        both = await Both(patience_s=0.01, answer_s=0.1).begin()
+        for memory in both.memories.values():
+            memory.waits = asyncio.Event()
+        async with asyncio.timeout(60):
+            with pytest.raises(IndexUnavailable, match=r"not answered for 0\.1 s"):
+                await both.answers()
+            both.bases["b"].trouble = "b is down"
+            with pytest.raises(IndexUnavailable, match=r"not answered for 0\.1 s"):
+                await both.answers()
+
+    run(ask())
+
+
 def test_without_a_cluster_there_is_no_answer() -> None:
     async def ask() -> None:
         both = await Both().begin()
@@ -100,6 +149,7 @@ def test_without_a_cluster_there_is_no_answer() -> None:
         for name, base in both.bases.items():
             base.trouble = f"{name} is down"
         assert both.index.trouble == "a: a is down; b: b is down"
+        assert not any(each.serves for each in both.index.state().clusters)
         assert both.index.warning is None
         with pytest.raises(NotReady, match="b is down"):
             await both.answers()

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from service.errors import IndexUnavailable, InvalidRequest, NotReady
 from service.index.base import Change
 from service.index.milvus import merging
 from service.index.milvus.base import digest_of
-from service.index.milvus.directory import Directory
+from service.index.milvus.directory import Directory, Newest
 from service.index.query import Query, ScoringSpec
 from tests.service.index.milvus.without_server import DIM, Alone
 
@@ -44,6 +45,11 @@ def test_versions_that_come_again_after_a_restore_are_no_garbage() -> None:
     assert alone.base.take_garbage(10) == []
     alone.base.note_superseded(6, by=7)
     assert alone.base.take_garbage(10) == [6]
+    assert alone.base.take_garbage(10) == []
+    alone.base.note_superseded(8, by=10)  # told late
+    alone.base.note_superseded(9, by=11)
+    assert alone.base.take_garbage(10) == [8]
+    assert alone.base.take_garbage(11) == [9]
 
 
 def test_an_answer_that_lacks_someone_is_none() -> None:
@@ -107,7 +113,7 @@ def test_rows_tell_who_is_established_only_if_all_were_written_by_the_same_list(
     asyncio.run(ask())
 
 
-def test_an_index_with_too_much_that_is_new_is_trouble() -> None:
+def test_an_index_with_too_much_that_is_new_is_trouble(monkeypatch: pytest.MonkeyPatch) -> None:
     async def write() -> None:
         alone = Alone()
         assert "not known yet" in (alone.index.trouble or "")
@@ -119,5 +125,17 @@ def test_an_index_with_too_much_that_is_new_is_trouble() -> None:
         assert "STREAMER_MILVUS__OVERLAY_ROWS" in (alone.index.trouble or "")
         with pytest.raises(NotReady, match="STREAMER_MILVUS__OVERLAY_ROWS"):
             await alone.found()
+        newest, looked = Directory.newest, list[int]()
+
+        def watched(self: Directory, above: int = 0, up_to: int | None = None, **_: Any) -> Newest:
+            looked.append(above)
+            return newest(self, above, up_to)
+
+        monkeypatch.setattr(Directory, "newest", watched)
+        for settled in (0, 0, 1, 1, 1):
+            await alone.serve(settled)
+        assert looked == [0, 1]  # nothing that has not settled leaves
+        await alone.serve(1001)
+        assert alone.index.trouble is None
 
     asyncio.run(write())

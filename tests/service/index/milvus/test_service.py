@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from redis import Redis
 
-from service.engine.projection.record import COLLECTION
 from service.index.milvus.collection import Collection, Shape
+from service.store.documents import PROJECTIONS
 from tests.bundles import DIM, TOPICS
 from tests.service.milvus_server import MilvusServer
 from tests.service.process import Service, error_line, run, wait_until
@@ -167,7 +167,7 @@ def test_a_place_ahead_of_the_store(start: Start, milvus: MilvusServer, server: 
 
 def alter(redis: Any) -> None:
     """Let the record of the collection be ahead."""
-    (key,) = [k for k in redis.keys(f"*{COLLECTION}*") if redis.type(k) == b"hash"]
+    (key,) = [k for k in redis.keys(f"*{PROJECTIONS}*") if redis.type(k) == b"hash"]
     for field, value in redis.hgetall(key).items():
         start = value.find(b"{")
         record = json.loads(value[start:])

@@ -29,6 +29,8 @@ class Memory:
         rows: what was inserted, by version.
         established: versions whose rows tell it.
         names: of collections that were created and not dropped.
+        keeps: names of collections that can't be dropped.
+        tried_to_drop: how often they were to be.
         refuses: ids whose rows are refused.
         loses: ids whose rows are not inserted, though it says so; each once.
         during: called in each search.
@@ -45,6 +47,8 @@ class Memory:
         self.rows: dict[int, Upsert] = {}
         self.established: set[int] = set()
         self.names: set[str] = set()
+        self.keeps: set[str] = set()
+        self.tried_to_drop = 0
         self.refuses: set[str] = set()
         self.loses: list[str] = []
         self.during: Callable[[], None] = lambda: None
@@ -101,6 +105,9 @@ class _Named:
         return 7
 
     def drop(self) -> None:
+        if self._name in self._memory.keeps:
+            self._memory.tried_to_drop += 1
+            raise IndexUnavailable("Milvus: it is in use")
         self._memory.names.discard(self._name)
 
     def flush(self) -> None:
