@@ -66,9 +66,9 @@ class EvidenceParameters(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _upgraded(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _upgraded(cls, given: Any) -> Any:
         """Parameters of version 1 with the level that they lack."""
-        if given.get("version") != 1:
+        if not isinstance(given, dict) or given.get("version") != 1:
             return given
         newer = given | {"version": EVIDENCE_VERSION}
         try:
