@@ -162,6 +162,7 @@ def test_the_text_of_a_ring_that_was_counted_is_copied_and_a_phrase_of_many_is_n
 ) -> None:
     own, phrase = side_of(profile(bio=BIO)), side_of(profile(bio="follow me for more of these"))
     counts = dict.fromkeys(own.of("text").tolist(), ring)
+    counts[0] = 2  # the rarest that is listed
     counts |= dict.fromkeys(phrase.of("text").tolist(), documents // 50)
     worth = Frequencies.of(counts, documents).table()
     found = run(Comparison([own, own, phrase, phrase], worth), [0, 2], [1, 3])[:, 0]

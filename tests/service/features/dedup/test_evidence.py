@@ -9,7 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.evidence import VERDICTS
+from model_export.contract.evidence import VERDICTS, packaged
 from model_export.contract.streamer import StreamerProfile
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.whole_corpus import joined_in
@@ -135,6 +135,7 @@ def test_who_shares_more_than_the_contact_of_a_crowd_is_joined(bundle: Path) -> 
     bios = ["".join(each) for each in np.random.default_rng(0).choice(letters, (20, 70))]
     bios[1] = bios[0][:40] + bios[1][40:]
     evidence = Evidence(Bundle(bundle))
+    evidence.worth = packaged().frequencies.table()  # of more streamers than the bundle's
     sides = [
         evidence.side(StreamerProfile(streamer_id="s", bio=f"{bio} 微信：agency_2020"))
         for bio in bios
