@@ -182,7 +182,7 @@ class SeedIndex:
                 known[found[0]] = True
         base = self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
         # Titles of two scripts are absent where none is shared.
-        two = are_two_scripts(self._scripts[rows], np.int8(side.script))
+        two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
         absent = two & (self._sizes["titles"][rows] > 0)
         return base + absent * max(-weights[_PLAIN.index("titles")], 0.0)
 
@@ -270,7 +270,7 @@ class SeedIndex:
         more = (containment * (1 + SLACK)).astype(np.float32)
         rare = (shared.rare * whole * (1 + SLACK)).astype(np.float32)
         fewest = np.minimum(self._sizes["text"][rows], len(side.of("text")))
-        two = are_two_scripts(self._scripts[rows], np.int8(side.script))
+        two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
         return text_levels(more, letters, rare, fewest, two)
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:

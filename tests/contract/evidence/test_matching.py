@@ -267,10 +267,9 @@ def test_long_texts_are_sampled() -> None:
     comparison = Comparison([whole, side_of(profile(bio=text))], packaged().frequencies.table())
     assert CHANNELS[0].levels[run(comparison, [0], [1])[0, 0]] == "whole"
     # A few shared shingles of the sample stand for many.
-    for start in range(0, 4000, 25):
-        short = side_of(profile(bio=text[start : start + 25]))
-        if len(np.intersect1d(short.of("text"), whole.of("text"))) in (3, 4, 5):
-            break
+    parts = [side_of(profile(bio=text[start : start + 25])) for start in range(0, 4000, 25)]
+    kept = whole.of("text")
+    short = next(p for p in parts if len(np.intersect1d(p.of("text"), kept)) in (3, 4, 5))
     comparison = Comparison([whole, short], packaged().frequencies.table())
     assert CHANNELS[0].levels[run(comparison, [0], [1])[0, 0]] == "whole"
 

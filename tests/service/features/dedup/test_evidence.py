@@ -143,7 +143,7 @@ def test_who_shares_more_than_the_contact_of_a_crowd_is_joined(bundle: Path) -> 
     edges = run_to_end(compare_list(evidence, sides, np.full(20, -1), []))
     joined = np.flatnonzero(edges.joined)
     assert list(zip(edges.one[joined], edges.other[joined], strict=True)) == [(0, 1)]
-    assert VERDICTS[edges.verdicts[joined[0]]] == "same_contact"  # what weighs most
+    assert VERDICTS[int(edges.verdicts[joined[0]])] == "same_contact"  # what weighs most
     # In groups, where contacts alone are cut, it is an edge of the other kind.
     found = run_to_end(joined_in(evidence, sides, np.array([0, 0]), np.array([1, 2])))
     assert [VERDICTS[each] for each in found.verdicts] == ["near_duplicate", "same_contact"]
