@@ -40,4 +40,5 @@ def test_a_service_goes_on_with_the_replica(tmp_path: Path, replicas: Replicas) 
             wait_until(lambda: len(told.versions) > before + 50, "writes are acknowledged again")
         service.wait_until_ready()
         told.check_service(service)
-        assert "streamer_store_replicas 1.0" in service.client.get("/metrics").text
+        told_of_one = "streamer_store_replicas 1.0"  # the store is looked at once a second
+        wait_until(lambda: told_of_one in service.client.get("/metrics").text, "it is told")

@@ -5,13 +5,16 @@
 # STORE_NAME      of this server, as the others reach it
 # STORE_PASSWORD  of all servers
 # SENTINELS       names of all sentinels
+# STORE_MAXMEMORY from which on writes are refused (507), by default never: about half of what it may
+#                 take, since a rewrite of the log copies what is written to meanwhile
 # LISTEN          address to listen on, by default all
 set -eu
 
 primary_by_sentinels() {
   for sentinel in $SENTINELS; do
-    name="$(valkey-cli -h "$sentinel" -p 26379 -t 2 \
-      sentinel get-master-addr-by-name streamers 2>/dev/null | head -n 1)" || continue
+    address="$(timeout 3 valkey-cli -h "$sentinel" -p 26379 -t 2 \
+      sentinel get-master-addr-by-name streamers 2>/dev/null)" || continue
+    name="$(echo "$address" | head -n 1)"
     if [ -n "$name" ]; then
       echo "$name"
       return 0
@@ -31,6 +34,8 @@ umask 077
   echo "dir ."
   echo "appendonly yes"
   echo "appendfsync always" # an acknowledged write is on disk
+  echo 'save ""' # the log is on disk; a dump would need as much memory again
+  echo "maxmemory ${STORE_MAXMEMORY:-0}"
   echo "maxmemory-policy noeviction"
   echo "min-replicas-to-write 1" # who can't acknowledge a write refuses it at once
   echo "min-replicas-max-lag 5"

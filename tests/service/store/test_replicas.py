@@ -11,7 +11,7 @@ from service.store.documents import Put
 from service.store.once import Once, Requests
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.client import Limits
-from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.connecting.address import StoreAddress, new_pool
 from service.store.redis.watch import ServerWatch
 from service.store.witness import Witness, WitnessKeeper
 from tests.service.store.records import put, read_log, upsert
@@ -166,9 +166,21 @@ async def test_who_has_read_further_than_a_promoted_replica_notices(
 
 @pytest.mark.parametrize(
     "url",
-    ["redis://streamers:6379/0", "unix:///tmp/socket", "redis://:word@/0", "http://streamers/0"],
+    [
+        "redis://streamers:6379/0",
+        "unix:///tmp/socket",
+        "redis://:s3cret@/0",
+        "redis://:s3cret/of-all@streamers/0",
+        "http://streamers/0",
+    ],
 )
 def test_addresses_that_sentinels_do_not_understand(url: str) -> None:
     with pytest.raises(UnsafeConfiguration, match=r"redis://mymaster/0|scheme") as told:
         ArchivedStore(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), limits=Limits())
-    assert "word" not in str(told.value)
+    assert "s3cret" not in str(told.value)
+
+
+def test_options_of_the_address_win() -> None:
+    url = "redis://mymaster/0?socket_connect_timeout=3"
+    pool = new_pool(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), 2, 1.0)
+    assert pool.connection_kwargs["socket_connect_timeout"] == 3

@@ -12,7 +12,7 @@ from redis.asyncio.sentinel import Sentinel, SentinelConnectionPool
 from redis.backoff import NoBackoff
 
 _SERVICE_NAME = re.compile(r"[A-Za-z0-9._-]+")
-_SENTINEL_S = 1.0
+_SENTINEL_S = 0.3
 """A sentinel that takes longer to answer is passed over for the next one."""
 
 
@@ -90,7 +90,7 @@ def new_pool(address: StoreAddress, connections: int, connect_timeout_s: float) 
             "protocol": 2,
         },
     )
-    return _SentinelPool(name, sentinels, **about, **options)
+    return _SentinelPool(name, sentinels, **{**options, **about})
 
 
 def _service_name(url: str) -> str:
@@ -99,7 +99,8 @@ def _service_name(url: str) -> str:
     name = parts.netloc.rpartition("@")[2]
     if parts.scheme not in ("redis", "rediss") or not _SERVICE_NAME.fullmatch(name):
         raise ValueError(
-            f"with sentinels it is redis:// or rediss:// with the name under which they monitor "
-            f"the primary, and no port, as in redis://mymaster/0; {name!r} is no such name"
+            "with sentinels it is redis:// or rediss:// with the name under which they monitor the "
+            "primary, and no port, as in redis://mymaster/0; special characters of a password are "
+            "percent-encoded, as %2F for /"
         )
     return name
