@@ -66,9 +66,9 @@ RARE_BITS = 7.0
 SHINGLES_PER_LETTER = 3
 """Each letter is in so many shingles, so that their bits count it so often."""
 FEWEST_RARE = 6
-"""Rare shingles of a text that is copied as a whole. A phrase that many show, such as `follow me
-for more`, has as many bits as a short text of one's own, since its shingles are counted one by one;
-but none of them is rare."""
+"""Rare shingles of a text that is copied as a whole, or all of a shorter one. A phrase that many
+show, such as `follow me for more`, has as many bits as a short text of one's own, since its
+shingles are counted one by one; but none of them is rare."""
 FEWEST_NAMES = 8
 """Rare shingles that tell a translation: a Latin name has two to five, a romanised Chinese one or
 two, and a rare term of a topic as many as two names."""
@@ -78,25 +78,31 @@ COSINES = (0.95, 0.85, 0.7, 0.5, 0.3)
 def rare_from(channel: str, unknown_bits: float) -> float:
     """Bits from which a key of a channel is rare.
 
-    A text has many keys, of which some are rare by chance: only those that hardly another one of
-    the streamers shows that were counted, however few these are.
+    A text has many keys, of which some are rare by chance: only those that fewer than one of 256
+    streamers shows, or at most three of those that were counted where these are few. So the text
+    of a ring that was counted with all its accounts is rare in a large data set.
     """
-    return unknown_bits - 1 if channel == TEXT.name else RARE_BITS
+    return min(unknown_bits - 1.5, RARE_BITS + 1) if channel == TEXT.name else RARE_BITS
 
 
 def text_levels(
-    containment: Floats, bits: Floats, rare: NDArray[np.int64], scripts: NDArray[np.bool_]
+    containment: Floats,
+    bits: Floats,
+    rare: Floats,
+    fewest: NDArray[np.int64],
+    scripts: NDArray[np.bool_],
 ) -> Levels:
     """Levels of the text channel.
 
     Args:
         containment: (P,), bits of the shared shingles as a share of those of the side with fewer.
         bits: (P,), bits of the shared shingles, each letter counted once.
-        rare: (P,), how many rare shingles are shared.
+        rare: (P,), how many rare shingles are shared, of samples as many as these stand for.
+        fewest: (P,), how many shingles the side with fewer shows.
         scripts: (P,), whether the two are written in different scripts: of a translation names are
             left, and little else is shared by chance.
     """
-    own = rare >= FEWEST_RARE
+    own = rare >= np.minimum(fewest, FEWEST_RARE)
     return _first(
         own & (containment >= 0.8) & (bits >= 15),
         own & (containment >= 0.5) & (bits >= 30),

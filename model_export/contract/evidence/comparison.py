@@ -14,7 +14,7 @@ from model_export.contract.evidence.channels import ABSENT, CHANNELS, Levels
 from model_export.contract.evidence.keys import Worth
 from model_export.contract.evidence.shared_keys import KeySets, Overlap, Places
 from model_export.contract.evidence.shared_vectors import vector_sets
-from model_export.contract.evidence.sides import ALL, KEYED, Side
+from model_export.contract.evidence.sides import ALL, KEYED, Side, are_two_scripts
 
 SAME_VECTOR = 0.98
 """Cosine from which two ready-made vectors show the same."""
@@ -36,7 +36,7 @@ class Comparison:
         self._names = np.array([unnamed if s.name is None else s.name for s in sides], np.int64)
         self._name_bits = worth(np.maximum(self._names, 0).astype(np.uint32))
         self._limits = np.array([side.limit for side in sides], np.uint64)
-        self._is_wide = np.array([side.is_wide for side in sides], np.bool_)
+        self._scripts = np.array([side.script for side in sides], np.int8)
         self._vectors = vector_sets([side.vectors for side in sides])
         known = [side.embedding for side in sides if side.embedding is not None]
         self._embedded = np.array([side.embedding is not None for side in sides], np.bool_)
@@ -100,7 +100,9 @@ class Comparison:
         fewest = np.minimum(titles[one], titles[other])
         shared = found["titles"].rare
         # Titles of two languages differ, whoever writes them: they are not compared.
-        compared = (fewest > 0) & ((shared > 0) | (self._is_wide[one] == self._is_wide[other]))
+        compared = (fewest > 0) & (
+            (shared > 0) | ~are_two_scripts(self._scripts[one], self._scripts[other])
+        )
         _put(table, "titles", ch.title_levels(shared, fewest), compared)
         for kind in ("pictures", "sounds"):
             seen = copies.get(kind, np.full(len(one), -1))
@@ -134,11 +136,13 @@ class Comparison:
         containment = shared.bits / np.maximum(totals, 1e-6)
         whole = (ALL + 1) / (limits.astype(np.float32) + 1)  # samples stand for so much more
         letters = shared.bits * whole / ch.SHINGLES_PER_LETTER
+        shown = self._sets.sizes("text")
         return ch.text_levels(
             containment.astype(np.float32),
             letters.astype(np.float32),
-            shared.rare,
-            self._is_wide[one] != self._is_wide[other],
+            (shared.rare * whole).astype(np.float32),
+            np.minimum(shown[one], shown[other]),
+            are_two_scripts(self._scripts[one], self._scripts[other]),
         )
 
     def _name(self, one: Places, other: Places, shared: Places) -> Levels:

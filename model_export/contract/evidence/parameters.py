@@ -1,6 +1,6 @@
 """Parameters of evidence: `evidence.json` of a bundle, estimated by the trainer."""
 
-from typing import Annotated, Any, Final, Self
+from typing import Annotated, Any, Final, Self, cast
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -66,8 +66,11 @@ class EvidenceParameters(Part):
 
     @model_validator(mode="before")
     @classmethod
-    def _upgraded(cls, given: dict[str, Any]) -> dict[str, Any]:
+    def _upgraded(cls, content: Any) -> Any:
         """Parameters of version 1 with the level that they lack."""
+        if not isinstance(content, dict):
+            return content  # refused
+        given = cast("dict[str, Any]", content)
         if given.get("version") != 1:
             return given
         newer = given | {"version": EVIDENCE_VERSION}

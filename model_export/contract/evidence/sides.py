@@ -1,6 +1,8 @@
 """What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
+from enum import IntEnum
 from functools import cache
 from typing import Self
 
@@ -34,6 +36,23 @@ _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "aud
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
 _SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
+_LETTERS = re.compile(r"[^\W\d_]+")
+_WIDE_LETTERS = re.compile(
+    r"[^\W\d_\0-\u058f\u1c80-\u1c8f\u1d00-\u1fff\u2100-\u218f\u2c60-\u2c7f\u2de0-\u2dff\ua640-\ua69f"
+    r"\ua720-\ua7ff\uab30-\uab6f\ufb00-\ufb06\uff00-\uff5f\U0001d400-\U0001d7ff]+"
+)
+"""Of no script of the family of Latin, Greek, Cyrillic and Armenian, with their extensions."""
+
+
+class Script(IntEnum):
+    """In which letters texts are written, see `_script`; the product of two that differ is -1."""
+
+    NARROW = -1
+    MIXED = 0
+    WIDE = 1
+
+
+Scripts = NDArray[np.int8]
 
 
 class Side:
@@ -44,12 +63,12 @@ class Side:
         sizes: how many of them each of these channels has.
         name: key of the folded name; None without one.
         limit: largest shingle that was kept.
-        is_wide: whether its texts are written in another script than Latin.
+        script: of its texts, one of `Script`.
         vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
         embedding: (D,), unit length; None without usable content.
     """
 
-    __slots__ = ("embedding", "flat", "is_wide", "limit", "name", "sizes", "vectors")
+    __slots__ = ("embedding", "flat", "limit", "name", "script", "sizes", "vectors")
 
     def __init__(
         self,
@@ -59,12 +78,12 @@ class Side:
         vectors: Mapping[str, NDArray[np.float32]] | None = None,
         embedding: NDArray[np.float32] | None = None,
         *,
-        is_wide: bool = False,
+        script: int = Script.MIXED,
     ) -> None:
         """Put together the ascending keys of channels; those it does not show may be missing."""
         shown = [keys.get(channel, _NOTHING) for channel in CHANNELS_OF_KEYS]
         sizes = tuple(map(len, shown))
-        self._fill(np.concatenate(shown), sizes, name, limit, vectors, embedding, is_wide)
+        self._fill(np.concatenate(shown), sizes, name, limit, vectors, embedding, script)
 
     @classmethod
     def joined(
@@ -75,11 +94,11 @@ class Side:
         limit: int,
         vectors: Mapping[str, NDArray[np.float32]],
         embedding: NDArray[np.float32] | None,
-        is_wide: bool,
+        script: int,
     ) -> Self:
         """Of keys that are one array already."""
         side = cls.__new__(cls)
-        side._fill(flat, sizes, name, limit, vectors, embedding, is_wide)
+        side._fill(flat, sizes, name, limit, vectors, embedding, script)
         return side
 
     def _fill(
@@ -90,13 +109,13 @@ class Side:
         limit: int,
         vectors: Mapping[str, NDArray[np.float32]] | None,
         embedding: NDArray[np.float32] | None,
-        is_wide: bool,
+        script: int,
     ) -> None:
         self.flat = flat
         self.sizes = sizes
         self.name = name
         self.limit = limit
-        self.is_wide = is_wide
+        self.script = script
         self.vectors = vectors or {}
         self.embedding = embedding
 
@@ -166,7 +185,7 @@ def side_of(
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,
         embedding,
-        is_wide=_is_wide(spelt),
+        script=_script(spelt),
     )
 
 
@@ -210,11 +229,23 @@ def _text_keys(spelt: Sequence[str]) -> Hashes:
     return np.unique(shingles_of([*spelt, *romanised("\n".join(spelt))]))
 
 
-def _is_wide(spelt: Sequence[str]) -> bool:
-    """Whether more than a quarter of the letters are beyond Latin: Chinese keeps Latin names."""
-    letters = sum(map(len, spelt))
-    wide = (sum(len(text.encode("utf-8", "replace")) for text in spelt) - letters) // 2  # if 3 each
-    return 4 * wide > letters
+def _script(spelt: Sequence[str]) -> Script:
+    """The script of texts: half of the letters, or at most a tenth, are wide; else it is mixed.
+
+    Wide are those of Chinese, kana, hangul, Arabic, Thai and others; not those of Latin, Greek,
+    Cyrillic and Armenian. Digits, emoji and other symbols are no letters.
+    """
+    text = "\n".join(spelt)
+    letters = sum(map(len, _LETTERS.findall(text)))
+    wide = 0 if text.isascii() else sum(map(len, _WIDE_LETTERS.findall(text)))
+    if not letters or letters < 10 * wide < 5 * letters:
+        return Script.MIXED
+    return Script.WIDE if 2 * wide >= letters else Script.NARROW
+
+
+def are_two_scripts(one: Scripts, other: Scripts) -> NDArray[np.bool_]:
+    """Whether one side's texts are wide and the other's are not, of each pair."""
+    return one * other == Script.WIDE * Script.NARROW
 
 
 def _says_enough(letters: str) -> bool:

@@ -75,7 +75,16 @@ def announcements(platform: Platform, behind: str) -> list[Announcement]:
 
 
 def _apart(word: str) -> str:
-    """Pattern of a Latin word with something between its letters: `V x Jimin` announces nobody."""
-    spread, split = _BETWEEN.join(word), r"\s".join(word)
-    told = r"(?=\s?(?:[:：=]|id(?![a-z])|号))"
-    return rf"(?<![a-z0-9])(?:{spread}(?![a-z])|{split}{told})|(?:加|\+|➕)我?\s?{split}(?![a-z])"
+    """Pattern of a Latin word with something between its letters.
+
+    `V x Jimin` announces nobody. A colon behind blanks tells where no Latin word stands before, as
+    in `Season V X: jane_doe`. Blanks are of one line: the next one is another text.
+    """
+    spread, split = _BETWEEN.join(word), "[ \\t]".join(word)
+    told = r"(?=[ \t]?(?:id(?![a-z])|号))"
+    colon = r"(?=[ \t]?[:：=])"
+    alone = r"(?<![a-z0-9][ \t])"
+    return (
+        rf"(?<![a-z0-9])(?:{spread}(?![a-z])|{split}{told}|{alone}{split}{colon})"
+        rf"|(?:加|\+|➕)我?[ \t]?{split}(?![a-z])"
+    )

@@ -17,6 +17,9 @@ _MOST_SYLLABLES = 5
 _LONGEST = 6
 """Letters of a syllable."""
 _MOST_READINGS = 4
+_MOST_VOWELS = 1
+"""Syllables of vowels alone in a reading; more are words of other languages."""
+_VOWELS = frozenset("aeiouv")
 _WORD = re.compile(r"(?<![a-z])[a-z]{6,24}(?![a-z])")
 _FOREIGN = re.compile(r"[^aeiouvngrh][^aeiouvh]|[^aeiouvngr]$|^[uv]")
 """What no word of syllables has: most words are told by it."""
@@ -55,13 +58,23 @@ def _divisions(word: str, start: int, read: str) -> Iterator[str]:
     if len(word) - start > _LONGEST * (_MOST_SYLLABLES - len(read)):
         return
     known = _syllables()
+    vowels = _vowels()
     for end in range(min(start + _LONGEST, len(word)), start, -1):
         character = known.get(word[start:end])
-        if character is not None:
+        if character is None:
+            continue
+        if character not in vowels or sum(map(vowels.__contains__, read)) < _MOST_VOWELS:
             yield from _divisions(word, end, read + character)
 
 
 @cache
 def _syllables() -> dict[str, str]:
-    """Character of each syllable, which is spelt with `i` for `l`."""
-    return {name.replace("l", "i"): char for name, char in tables().syllables.items()}
+    """Character of each syllable, which is spelt with `i` for `l`; `hm` and `n` are in no name."""
+    known = tables().syllables
+    return {name.replace("l", "i"): char for name, char in known.items() if _VOWELS & set(name)}
+
+
+@cache
+def _vowels() -> frozenset[str]:
+    """Characters of the syllables of vowels alone."""
+    return frozenset(char for name, char in tables().syllables.items() if set(name) <= _VOWELS)

@@ -5,7 +5,7 @@ from collections.abc import Generator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import CHANNELS_OF_KEYS, VECTOR_KEYS, Side
+from model_export.contract.evidence import CHANNELS_OF_KEYS, VECTOR_KEYS, Side, are_two_scripts
 from service.engine.evidence.media_copies import near_pairs
 
 Places = NDArray[np.int64]
@@ -46,7 +46,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
         near = yield from near_pairs(np.stack(known), NEAREST)
         places = np.array(embedded, np.int64)[near]  # (P, 2)
         found.append(places[:, 0] * size + places[:, 1])
-    is_wide = np.array([side.is_wide for side in sides], np.bool_)
+    scripts = np.array([side.script for side in sides], np.int8)
     samples = [side.flat[: min(side.sizes[_TEXT], SKETCH)] for side in sides]
     keys = np.concatenate([np.zeros(0, np.uint32), *samples]).astype(np.int64)
     places = np.repeat(np.arange(size), np.fromiter(map(len, samples), np.int64, size))
@@ -55,7 +55,7 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     for part in range(parts):
         chosen = keys % parts == part
         shared.append(_codes(keys[chosen], places[chosen], size))
-        shared += _of_two_scripts(shared[-1], is_wide) * (FEWEST_SHINGLES - 1)
+        shared += _of_two_scripts(shared[-1], scripts) * (FEWEST_SHINGLES - 1)
         yield
     found.append(_shared(shared, FEWEST_SHINGLES))
     yield
@@ -63,12 +63,10 @@ def list_candidates(sides: Sequence[Side]) -> Generator[None, None, tuple[Places
     return codes // max(size, 1), codes % max(size, 1)
 
 
-def _of_two_scripts(
-    codes: NDArray[np.int64], is_wide: NDArray[np.bool_]
-) -> list[NDArray[np.int64]]:
+def _of_two_scripts(codes: NDArray[np.int64], scripts: NDArray[np.int8]) -> list[NDArray[np.int64]]:
     """Those of the codes whose sides are of two scripts: they share little by chance."""
-    size = max(len(is_wide), 1)
-    return [codes[is_wide[codes // size] != is_wide[codes % size]]]
+    size = max(len(scripts), 1)
+    return [codes[are_two_scripts(scripts[codes // size], scripts[codes % size])]]
 
 
 def _labelled(sides: Sequence[Side]) -> tuple[NDArray[np.int64], Places]:

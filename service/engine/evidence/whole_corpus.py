@@ -55,7 +55,7 @@ class Joined(NamedTuple):
     Attributes:
         rows: of the pairs that were asked for (J,).
         weights: in bits (J,).
-        verdicts: numbers of `VERDICTS` (J,).
+        verdicts: numbers of `VERDICTS` (J,); `same_contact` where nothing else joins the two.
     """
 
     rows: list[int]
@@ -169,11 +169,14 @@ def joined_in(
         told = np.zeros(len(one[part]), np.bool_)
         compared = yield from evidence.compare(sides, one[part], other[part], told=told)
         matches, rows = compared.matches, np.flatnonzero(compared.matches.joined)
+        # An agency's contact in common takes nothing away from who shares its texts as well.
+        apart = evidence.matcher.match(compared.levels[rows], ["contacts"])
+        verdicts = np.where(apart.joined, apart.verdicts, matches.verdicts[rows])
         parts.append(
             Joined(
                 (rows + start).tolist(),
                 matches.weights[rows].tolist(),
-                matches.verdicts[rows].tolist(),
+                verdicts.tolist(),
             )
         )
     return Joined(*(list(chain.from_iterable(column)) for column in zip(*parts, strict=True)))

@@ -56,4 +56,4 @@ def without_hubs(
 
 def _with(side: Side, channel: str, kept: Keys) -> Side:
     keys = {**side.keys, channel: kept}
-    return Side(keys, side.name, side.limit, side.vectors, side.embedding, is_wide=side.is_wide)
+    return Side(keys, side.name, side.limit, side.vectors, side.embedding, script=side.script)

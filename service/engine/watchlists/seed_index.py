@@ -24,6 +24,7 @@ from model_export.contract.evidence import (
     SAME_VECTOR,
     Levels,
     Side,
+    are_two_scripts,
 )
 from model_export.contract.evidence.channels import (
     SHINGLES_PER_LETTER,
@@ -81,7 +82,7 @@ class SeedIndex:
         self._shown = np.stack([self._sizes[name] > 0 for name in _PLAIN], 1).astype(np.float64)
         self._names = np.array([-1 if s.name is None else s.name for s in sides], np.int64)
         self._limits = np.array([side.limit for side in sides], np.uint64)
-        self._is_wide = np.array([s.is_wide for s in sides], np.bool_)
+        self._scripts = np.array([s.script for s in sides], np.int8)
         worth = evidence.worth
         self._text_bits = np.array([float(worth(s.of("text")).sum(dtype=float)) for s in sides])
         self._index_keys(sides)
@@ -181,7 +182,8 @@ class SeedIndex:
                 known[found[0]] = True
         base = self._shown[rows] @ np.array(weights) + known[rows] * self._last("vectors")
         # Titles of two scripts are absent where none is shared.
-        absent = (self._is_wide[rows] != side.is_wide) & (self._sizes["titles"][rows] > 0)
+        two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
+        absent = two & (self._sizes["titles"][rows] > 0)
         return base + absent * max(-weights[_PLAIN.index("titles")], 0.0)
 
     def _last(self, name: str) -> float:
@@ -266,7 +268,10 @@ class SeedIndex:
         whole = (ALL + 1) / (limits.astype(np.float64) + 1)
         letters = (bits * whole / SHINGLES_PER_LETTER * (1 + SLACK)).astype(np.float32)
         more = (containment * (1 + SLACK)).astype(np.float32)
-        return text_levels(more, letters, shared.rare, self._is_wide[rows] != side.is_wide)
+        rare = (shared.rare * whole * (1 + SLACK)).astype(np.float32)
+        fewest = np.minimum(self._sizes["text"][rows], len(side.of("text")))
+        two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
+        return text_levels(more, letters, rare, fewest, two)
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:
         """Seeds with a vector that is nearly equal to one of the streamer's, with what that adds.

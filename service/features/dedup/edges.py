@@ -66,7 +66,9 @@ def compare_list(
     by_contact = np.flatnonzero(joined & (matches.verdicts == _SAME_CONTACT))
     yield
     if len(by_contact):
-        joined[by_contact] &= ~only_in_crowds(sides, one[by_contact], other[by_contact])
+        alone = evidence.matcher.match(compared.levels[by_contact], ["contacts"]).joined
+        crowded = only_in_crowds(sides, one[by_contact], other[by_contact])
+        joined[by_contact] &= alone | ~crowded
     counted = np.flatnonzero(joined | is_told)
     order = counted[np.lexsort((matches.weights[counted], joined[counted]))]
     strongest = np.full(size, -1, np.int64)

@@ -162,7 +162,10 @@ class TieOut(Response):
     kind: Kind
     in_group: Annotated[
         bool,
-        Field(description="false where the edge was cut: by a judgement, or as a weak bridge."),
+        Field(
+            description="false where the edge was cut: by a judgement, as a weak bridge, or as a "
+            "contact that more than sixteen show."
+        ),
     ]
 
 

@@ -59,9 +59,10 @@ def test_rules_are_those_of_the_release_and_not_of_the_model(
 def test_damaged_parameters_are_refused(tmp_path: Path) -> None:
     folder = tmp_path / "b"
     write_bundle(folder)
-    add(folder, b'{"version": 1}')
-    with pytest.raises(BundleError, match=r"evidence\.json.*export again"):
-        evidence_of(Bundle(folder))
+    for content in (b"[]", b"null", b'"text"', b'{"version": 1}'):
+        add(folder, content)
+        with pytest.raises(BundleError, match=r"evidence\.json.*export again"):
+            evidence_of(Bundle(folder))
     (folder / EVIDENCE).write_bytes(b'{"version": 2}')
     with pytest.raises(BundleError, match="was changed"):
         Bundle(folder)

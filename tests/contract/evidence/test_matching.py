@@ -20,8 +20,11 @@ from model_export.contract.evidence import (
     VERDICTS,
     Comparison,
     EvidenceParameters,
+    Frequencies,
     Levels,
     Matcher,
+    Script,
+    Worth,
     packaged,
     side_of,
 )
@@ -127,6 +130,55 @@ def test_names_are_left_of_a_translation() -> None:
     assert levels_of({"bio": other}, {"bio": left})["text"] in ("little", "none")  # one script
 
 
+@pytest.mark.parametrize("tail", ["😀🔥🎉💯✨🌸🍓⭐" * 12, " 做饭", "한국 방송 매일 밤 아홉 시에"])
+def test_a_tail_of_signs_or_a_few_letters_is_no_other_script(tail: str) -> None:
+    """Two bios that share one long word."""
+    one = {"bio": "Noodles by hand from Kaibalnoxdronox, and a seaside flat, fridays at nine."}
+    other = "Dancing on a rooftop since Kaibalnoxdronox, every second sunday morning at noon"
+    assert levels_of(one, {"bio": other + tail})["text"] in ("little", "none", "part")
+
+
+@pytest.mark.parametrize(
+    ("bio", "script"),
+    [
+        ("手工面条", Script.WIDE),
+        ("ラーメンをつくります", Script.WIDE),
+        ("매일 밤 방송", Script.WIDE),
+        ("أطبخ كل يوم", Script.WIDE),
+        ("ทำอาหารทุกวัน", Script.WIDE),
+        ("noodles 🍜🍜🍜🍜🍜🍜🍜🍜🍜", Script.NARROW),
+        ("готовлю лапшу, μαγειρεύω, nấu ăn", Script.NARROW),
+        ("noodles 面条 every day", Script.MIXED),
+        ("🍜 2024", Script.MIXED),
+    ],
+)
+def test_scripts_are_told_by_letters(bio: str, script: Script) -> None:
+    assert side_of(profile(bio=bio)).script == script
+
+
+@pytest.mark.parametrize(("documents", "ring"), [(400, 3), (5_000, 16)])
+def test_the_text_of_a_ring_that_was_counted_is_copied_and_a_phrase_of_many_is_not(
+    documents: int, ring: int
+) -> None:
+    own, phrase = side_of(profile(bio=BIO)), side_of(profile(bio="follow me for more of these"))
+    counts = dict.fromkeys(own.of("text").tolist(), ring)
+    counts[0] = 2  # the rarest that is listed
+    counts |= dict.fromkeys(phrase.of("text").tolist(), documents // 50)
+    worth = Frequencies.of(counts, documents).table()
+    found = run(Comparison([own, own, phrase, phrase], worth), [0, 2], [1, 3])[:, 0]
+    whole, less = (CHANNELS[0].levels[level] for level in found.tolist())
+    assert whole == "whole"
+    assert less not in ("whole", "most", "names")
+
+
+def test_a_few_rare_tags_are_all_that_two_profiles_show() -> None:
+    tags = ["soufflé", "k9 agility", "zz-top", "bonsai", "kombucha"]
+    worth = Worth(np.zeros(0, np.uint32), np.zeros(0, np.float32), 12.0)
+    sides = [side_of(profile(tags=some)) for some in (tags, tags, [*tags[:3], "vlog", "热门"])]
+    found = run(Comparison(sides, worth), [0, 0], [1, 2])[:, 0]
+    assert [CHANNELS[0].levels[level] for level in found.tolist()] == ["whole", "little"]
+
+
 def test_names_titles_tags_and_labels() -> None:
     a = {
         "name": "Nightkitchen",
@@ -213,6 +265,12 @@ def test_long_texts_are_sampled() -> None:
     whole = side_of(profile(bio=text, videos=titles))
     assert len(whole.of("text")) == 2048
     comparison = Comparison([whole, side_of(profile(bio=text))], packaged().frequencies.table())
+    assert CHANNELS[0].levels[run(comparison, [0], [1])[0, 0]] == "whole"
+    # A few shared shingles of the sample stand for many.
+    parts = [side_of(profile(bio=text[start : start + 25])) for start in range(0, 4000, 25)]
+    kept = whole.of("text")
+    short = next(p for p in parts if len(np.intersect1d(p.of("text"), kept)) in (3, 4, 5))
+    comparison = Comparison([whole, short], packaged().frequencies.table())
     assert CHANNELS[0].levels[run(comparison, [0], [1])[0, 0]] == "whole"
 
 

@@ -22,6 +22,8 @@ POSITIVE: list[tuple[str, str, str]] = [
     ("w🌸x73556912", "wechat", "73556912"),
     ("w x：moonlake_771", "wechat", "moonlake_771"),
     ("v x : moonlake", "wechat", "moonlake"),
+    ("我的 v x：moonlake", "wechat", "moonlake"),
+    ("my v x id moonlake", "wechat", "moonlake"),
     ("加我 v x 73556912", "wechat", "73556912"),
     ("Q Q：73556912", "qq", "73556912"),
     ("q❤q 73556912", "qq", "73556912"),
@@ -164,6 +166,8 @@ POSITIVE: list[tuple[str, str, str]] = [
 NEGATIVE: list[str] = [
     "稍微 信任 goodmorning",
     "V x jimin_95 forever",
+    "Season V X: jane_doe_99",
+    "vitamin v\nx: jane_doe_99",
     "W X Zhang, producer",
     "mv x moonlake_771",
     "csv.x moonlake_771",

@@ -5,6 +5,7 @@ import pytest
 from model_export.contract.evidence import sounds_like
 from model_export.contract.folding import phonetic
 from model_export.contract.folding.romanised import readings
+from model_export.contract.folding.tables import tables
 
 
 @pytest.mark.parametrize(
@@ -31,3 +32,11 @@ def test_most_words_of_other_languages_are_no_names() -> None:
         "Willkommen auf meinem Kanal, jeden Dienstag neue Videos über Wandern und Kochen."
     )
     assert readings(sounds_like(text)) == []
+
+
+@pytest.mark.parametrize("latin", ["aiyaoai", "aoaoaoai", "hmnanan", "banana", "manmnan"])
+def test_no_name_has_syllables_without_a_vowel_or_several_of_vowels_alone(latin: str) -> None:
+    vowels = {phonetic(each) for each in "啊爱奥额欸哦欧"}
+    for read in readings(sounds_like(latin)):
+        assert sum(character in vowels for character in read) <= 1
+        assert not set(read) & {tables().syllables[each] for each in ("m", "n", "hm")}

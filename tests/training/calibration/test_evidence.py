@@ -19,6 +19,7 @@ from model_export.contract.streamer import StreamerProfile
 from tests.training.small import SMALL, stage_of
 from training.calibration.evidence import evidence_of_stage
 from training.calibration.evidence.counting import chances, shares, slope_of, threshold_of
+from training.calibration.evidence.estimate import frequencies_of
 from training.calibration.evidence.look_alikes import simulated_look_alikes
 from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
@@ -105,6 +106,17 @@ def test_a_fit_keeps_them_for_the_bundle(world: Dataset, tmp_path: Path) -> None
     old = {name: value for name, value in checkpoint.config.items() if name != "evidence"}
     replace(checkpoint, config=old).save(tmp_path)
     assert load_checkpoint(tmp_path).evidence is None
+
+
+def test_a_known_ring_is_counted_once() -> None:
+    bios = ["手工面条每周五一个新食谱"] * 5 + [f"deep sea fishing, part {i}" for i in range(20)]
+    profiles = [StreamerProfile(streamer_id=f"s{i}", bio=bio) for i, bio in enumerate(bios)]
+    groups = np.array([0] * 5 + list(range(1, 21)))
+    found = frequencies_of(profiles, groups)
+    worth = found.table()
+    assert found.documents == 21
+    assert (worth(side_of(profiles[0]).of("text")) == np.float32(worth.unknown_bits)).all()
+    assert worth(side_of(profiles[5]).of("text")).min() < 1
 
 
 def test_pairs_are_what_they_say(world: Dataset) -> None:

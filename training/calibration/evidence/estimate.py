@@ -82,7 +82,7 @@ def estimate_evidence(
         embed: the encoder.
         seed: of copies and random pairs.
     """
-    frequencies = _frequencies(profiles)
+    frequencies = frequencies_of(profiles, groups)
     rows = sample(np.arange(len(profiles)), MOST_COPIED, seed)
     originals = [profiles[row] for row in rows.tolist()]
     copied = simulated_copies(originals, seed)
@@ -167,9 +167,17 @@ def _estimated(
     )
 
 
-def _frequencies(profiles: Sequence[StreamerProfile]) -> Frequencies:
-    """Boilerplate is counted: in a disguise it is not recognised as such, and must weigh little."""
-    counts, documents = count_keys(_keys(side_of(each)) for each in profiles)
+def frequencies_of(profiles: Sequence[StreamerProfile], groups: NDArray[np.int64]) -> Frequencies:
+    """Boilerplate is counted: in a disguise it is not recognised as such, and must weigh little.
+
+    Known duplicates count as one: what a ring alone shows is rare, however many accounts it has.
+    """
+    members: dict[int, list[StreamerProfile]] = {}
+    for profile, group in zip(profiles, groups.tolist(), strict=True):
+        members.setdefault(group, []).append(profile)
+    counts, documents = count_keys(
+        [keys for each in some for keys in _keys(side_of(each))] for some in members.values()
+    )
     return Frequencies.of(counts, documents)
 
 

@@ -4,7 +4,8 @@ Near-duplication is not transitive: A like B and B like C does not make A like C
 therefore cut in three places.
 
 *Crowds.* A contact that many show is an agency's or a platform's. An edge by a contact is cut where
-both ends have so many of these; accounts of one operator that share more hang together by that.
+both ends have so many edges, of any kind, since some of a crowd share more than its contact;
+accounts of one operator that share more hang together by that.
 
 *Contradictions.* Edges are taken the strongest first (as Kruskal's algorithm does), and one that
 would join two parts that a judgement keeps apart is cut. It is the weakest edge of each path
@@ -36,8 +37,8 @@ class Cut:
     Attributes:
         strong_weight: from this weight on it never is.
         side: members that each of its sides has at least.
-        crowd: so many others share a contact with each of two whom it does not join; nearly as many
-            as a large ring has accounts.
+        crowd: so many others share something with each of two whom a contact does not join; nearly
+            as many as a large ring has accounts.
     """
 
     strong_weight: float
@@ -137,9 +138,10 @@ def divide(
 def _without_crowds(edges: Sequence[Edge], crowd: int) -> tuple[Sequence[Edge], Sequence[Edge]]:
     """Edges that join two, and those by a contact in a crowd."""
     contacts = [edge for edge in edges if edge.kind == "same_contact"]
-    if len(contacts) <= crowd:
+    if len(contacts) < crowd:
         return edges, []
-    degrees = Counter(name for edge in contacts for name in edge.pair)
+    # Of a contact's holders some are near-duplicates as well, and their edges of that kind.
+    degrees = Counter(name for edge in edges for name in edge.pair)
     large = {name for name, degree in degrees.items() if degree >= crowd}
 
     def is_crowded(edge: Edge) -> bool:

@@ -97,6 +97,22 @@ def test_no_seed_that_is_reached_is_left_out(evidence: Evidence, seed: int) -> N
             assert set(np.flatnonzero(exact >= required)) <= set(rows.tolist())
 
 
+def test_a_part_of_a_long_text_is_reached(evidence: Evidence) -> None:
+    """Of a long text a sample of the shingles is kept, and few of these are shared."""
+    rng = np.random.default_rng(1)
+    letters = [chr(c) for c in range(0x4E00, 0x5E00)]
+    titles = [{"video_id": f"v{i}", "title": "".join(rng.choice(letters, 400))} for i in range(20)]
+    text = "".join(rng.choice(letters, 4000))
+    long = evidence.side(StreamerProfile(streamer_id="s", bio=text, videos=titles))  # type: ignore[arg-type]
+    parts = [text[start : start + 25] for start in range(0, 4000, 25)]
+    seeds = [evidence.side(StreamerProfile(streamer_id="s", bio=part)) for part in parts]
+    (exact,) = _exact(evidence, [long], seeds)
+    required = np.full(len(seeds), evidence.matcher.parameters.threshold)
+    (rows,) = run_to_end(SeedIndex(seeds, required, evidence).reached([long]))
+    assert (exact >= required).sum() > len(seeds) / 2
+    assert set(np.flatnonzero(exact >= required)) <= set(rows.tolist())
+
+
 def test_few_seeds_are_compared(evidence: Evidence) -> None:
     """What the bounds let through at a probability that people ask for."""
     world = World(evidence, 9)

@@ -1,12 +1,20 @@
 """Copies that only evidence joins: in lists, and after writes."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from model_export.contract.bundle import Bundle
+from model_export.contract.evidence import VERDICTS, packaged
+from model_export.contract.streamer import StreamerProfile
+from service.engine.evidence.engine import Evidence
+from service.engine.evidence.whole_corpus import joined_in
+from service.engine.work.lanes import run_to_end
+from service.features.dedup.edges import compare_list
 from tests.bundles import SPACE, SPACE_WIDTH
 from tests.service.conftest import put, wait_until_visible
 
@@ -120,3 +128,22 @@ def test_lines_have_near_duplicates_where_they_are_asked_for(client: TestClient)
         assert [n["streamer_id"] for n in b["near_duplicates"]] == ["a"]
         assert other["near_duplicates"] == []
         assert b["near_duplicates_unavailable_because"] is None
+
+
+def test_who_shares_more_than_the_contact_of_a_crowd_is_joined(bundle: Path) -> None:
+    letters = [chr(code) for code in range(0x4E00, 0x5E00)]
+    bios = ["".join(each) for each in np.random.default_rng(0).choice(letters, (20, 70))]
+    bios[1] = bios[0][:40] + bios[1][40:]
+    evidence = Evidence(Bundle(bundle))
+    evidence.worth = packaged().frequencies.table()  # of more streamers than the bundle's
+    sides = [
+        evidence.side(StreamerProfile(streamer_id="s", bio=f"{bio} 微信：agency_2020"))
+        for bio in bios
+    ]
+    edges = run_to_end(compare_list(evidence, sides, np.full(20, -1), []))
+    joined = np.flatnonzero(edges.joined)
+    assert list(zip(edges.one[joined], edges.other[joined], strict=True)) == [(0, 1)]
+    assert VERDICTS[int(edges.verdicts[joined[0]])] == "same_contact"  # what weighs most
+    # In groups, where contacts alone are cut, it is an edge of the other kind.
+    found = run_to_end(joined_in(evidence, sides, np.array([0, 0]), np.array([1, 2])))
+    assert [VERDICTS[each] for each in found.verdicts] == ["near_duplicate", "same_contact"]

@@ -3,6 +3,7 @@
 from itertools import combinations
 
 import networkx as nx
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
@@ -242,6 +243,17 @@ def test_a_contact_of_a_crowd_joins_nobody() -> None:
     outside = Edge("a05", "b00", 11.0, "same_contact")
     (pair,) = grouped([*many, outside]).groups.values()
     assert pair == {"a05", "b00"}
+
+
+@pytest.mark.parametrize(("accounts", "alike"), [(17, 2), (20, 5), (30, 15), (40, 10), (17, 16)])
+def test_near_duplicates_in_a_crowd_leave_the_others_alone(accounts: int, alike: int) -> None:
+    members = [f"a{i:02}" for i in range(accounts)]
+    ring = set(members[:alike])
+    edges = [
+        edge(*pair) if ring.issuperset(pair) else Edge(*pair, 11.0, "same_contact")
+        for pair in combinations(members, 2)
+    ]
+    assert list(map(set, grouped(edges).groups.values())) == [ring]
 
 
 def test_the_representative_has_the_strongest_ties() -> None:

@@ -2,6 +2,7 @@
 export const evidenceEn = {
   "level.whole": "all of it",
   "level.most": "most of it",
+  "level.names": "names in two languages",
   "level.passage": "a passage",
   "level.part": "a part",
   "level.little": "little",

@@ -4,6 +4,7 @@ import type { evidenceEn } from "./evidence_en";
 export const evidenceZh: Record<keyof typeof evidenceEn, string> = {
   "level.whole": "全部",
   "level.most": "大部分",
+  "level.names": "两种语言中的名字",
   "level.passage": "一段",
   "level.part": "部分",
   "level.little": "很少",
