@@ -1,5 +1,6 @@
 """Parquet becomes lines of NDJSON, a row each, before it is imported (extra `parquet`)."""
 
+import logging
 import os
 import secrets
 import select
@@ -16,6 +17,7 @@ from service.errors import InvalidRequest
 from service.files import parquet_rows
 from service.files.spool import Spool, no_room, sync_folder
 
+_log = logging.getLogger(__name__)
 SUFFIX = ".parquet"
 MOST_GROUP_BYTES = 256 << 20
 """Of one row group: it is in memory as a whole."""
@@ -108,6 +110,9 @@ def _blocks(file: BinaryIO) -> Generator[bytes, None, None]:
             reason.seek(0)
             raise InvalidRequest(reason.read().decode("utf-8", "replace").strip())
         if status:
+            reason.seek(0)
+            said = reason.read().decode("utf-8", "replace").strip().rpartition("\n")[2]
+            _log.warning("the reader of a Parquet file ended with status %d: %s", status, said)
             raise InvalidRequest(
                 "the Parquet file can't be read: it is damaged, or its rows take too much memory"
             )

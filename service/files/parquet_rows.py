@@ -95,4 +95,7 @@ def _text(value: object) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(_main(int(sys.argv[1]), int(sys.argv[2])))
+    status = _main(int(sys.argv[1]), int(sys.argv[2]))
+    sys.stderr.flush()
+    # All rows are out. The library's threads are not waited for: they may fail while Python ends.
+    os._exit(status)
