@@ -17,7 +17,8 @@ class Store(Group):
     sentinels: Annotated[tuple[HostAndPort, ...], *ByComma] = ()
     """Sentinels that know where the primary is, by comma: `sentinel-0:26379,sentinel-1:26379`. The
     host of `REDIS_URL` is then the name under which they monitor it, without a port, as in
-    `redis://mymaster/0`; its password and TLS are those of the servers."""
+    `redis://mymaster/0`; its password and TLS are those of the servers, and
+    sentinels are reached by TLS where the servers are."""
     sentinel_user: Annotated[str, Field(min_length=1)] | None = None
     """User of the sentinels, if they want one."""
     sentinel_password: SecretStr | None = None

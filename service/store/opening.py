@@ -45,8 +45,16 @@ def address_of(url: str | None, known: StoreSettings) -> StoreAddress | None:
     """Where an external store is; None for the embedded one.
 
     Raises:
-        UnsafeConfiguration: the embedded store has no replicas and no sentinels.
+        UnsafeConfiguration: the embedded store has no replicas and no sentinels; or there is a
+            user or password for sentinels, and no sentinel.
     """
+    account = {"USER": known.sentinel_user, "PASSWORD": known.sentinel_password}
+    for name, value in account.items():
+        if value and not known.sentinels:
+            raise UnsafeConfiguration(
+                f"STREAMER_STORE__SENTINEL_{name} is for sentinels, and none is named: set "
+                "STREAMER_STORE__SENTINELS as well, or unset it"
+            )
     if url is None:
         given = {"REPLICAS": known.replicas, "SENTINELS": known.sentinels}
         for name, value in given.items():

@@ -230,6 +230,15 @@ class Started:
             return states.count("online")
         return 0
 
+    def is_watched(self) -> bool:
+        """Whether each sentinel knows both replicas and both other sentinels."""
+        known: list[tuple[int, int]] = []
+        for name in self.sentinels:
+            with contextlib.suppress(RedisError), Redis(name, 26379) as client:
+                about: Any = client.sentinel_master("streamers")
+                known.append((about["num-slaves"], about["num-other-sentinels"]))
+        return known == [(2, 2)] * 3
+
     def primary(self) -> str | None:
         """The primary as two of the sentinels know it."""
         told: list[str] = []
@@ -261,6 +270,8 @@ async def fail_over(started: Started) -> None:
     for name in started.sentinels:
         started.start("sentinel.sh", name)
     wait_until(lambda: started.replicas(first) == 2, "the others follow the first")
+    # By what the primary tells them: who does not know enough others can promote nobody.
+    wait_until(started.is_watched, "the sentinels know all")
     names = ",".join(f"{name}:26379" for name in started.sentinels)
     known = Store.model_validate({"sentinels": names, "replicas": 1})
     address = address_of("redis://:word@streamers/0", known)

@@ -23,7 +23,6 @@ sentinel auth-pass streamers $STORE_PASSWORD
 sentinel down-after-milliseconds streamers 2000
 sentinel failover-timeout streamers 6000
 sentinel parallel-syncs streamers 1
-sentinel master-reboot-down-after-period streamers 2000
 EOF
   mv sentinel.conf.new sentinel.conf
 fi

@@ -12,7 +12,7 @@ set -eu
 
 primary_by_sentinels() {
   for sentinel in $SENTINELS; do
-    address="$(timeout 3 valkey-cli -h "$sentinel" -p 26379 -t 2 \
+    address="$(timeout 20 valkey-cli -h "$sentinel" -p 26379 -t 2 \
       sentinel get-master-addr-by-name streamers 2>/dev/null)" || continue
     name="$(echo "$address" | head -n 1)"
     if [ -n "$name" ]; then

@@ -1,4 +1,4 @@
-"""Contacts that many of a list show: an agency's or a platform's, which tell no operator."""
+"""Contacts that many of a list show, as an agency's: they do not tell who runs an account."""
 
 from collections.abc import Sequence
 

@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from service.errors import NotReplicated, UnsafeConfiguration
+from service.settings.store import Store as StoreSettings
 from service.store.base import Delete, DoneBefore, LogGap
 from service.store.documents import Put
 from service.store.once import Once, Requests
+from service.store.opening import address_of
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.client import Limits
 from service.store.redis.connecting.address import StoreAddress, new_pool
@@ -177,6 +180,14 @@ async def test_who_has_read_further_than_a_promoted_replica_notices(
 def test_addresses_that_sentinels_do_not_understand(url: str) -> None:
     with pytest.raises(UnsafeConfiguration, match=r"redis://mymaster/0|scheme") as told:
         ArchivedStore(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), limits=Limits())
+    assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize("url", [None, "redis://127.0.0.1/0"])
+def test_an_account_without_sentinels_is_refused(url: str | None) -> None:
+    known = StoreSettings(sentinel_password=SecretStr("s3cret"))
+    with pytest.raises(UnsafeConfiguration, match="SENTINEL_PASSWORD is for sentinels") as told:
+        address_of(url, known)
     assert "s3cret" not in str(told.value)
 
 

@@ -1,4 +1,4 @@
-"""What a collection that serves is kept in order by, without a server."""
+"""A collection that serves is kept in order; without a server."""
 
 import asyncio
 
