@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.closed_loop import http_request
+from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.open_loop import Arrivals, Generator
 from tests.bundles import TOPICS, write_bundle
 from tests.service.process import Service
@@ -74,7 +75,9 @@ def _model(client: httpx.Client) -> dict[str, object]:
     return answer.json()
 
 
-def _fill(client: httpx.Client, rows: int) -> None:
+def _fill(service: Service, rows: int) -> None:
+    """Write them, and wait until what comes after a write is done, which no model changes."""
+    client = service.client
     rng, begin = np.random.default_rng(1), time.perf_counter()
     for start in range(0, rows, _PART):
         lines = [json.dumps(_profile(i, rng)) for i in range(start, min(start + _PART, rows))]
@@ -82,6 +85,11 @@ def _fill(client: httpx.Client, rows: int) -> None:
         answer = client.post("/v1/streamers:bulk", content="\n".join(lines), headers=headers)
         answer.raise_for_status()
     print(f"{rows:,} streamers written in {time.perf_counter() - begin:,.0f} s", flush=True)
+    wait_for(service, rows)
+    newest = client.get("/readyz").json()["store_sequence"]
+    while (client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
+        time.sleep(1)
+    print(f"indexed and grouped after {time.perf_counter() - begin:,.0f} s", flush=True)
 
 
 class _Phases:
@@ -132,7 +140,7 @@ def main() -> int:
         with Service(models / "first", data, STREAMER_MODELS__FOLDER=str(models)) as service:
             client = service.wait_until_ready().client
             client.timeout = httpx.Timeout(120)
-            _fill(client, args.rows)
+            _fill(service, args.rows)
             places = np.random.default_rng(3).integers(args.rows, size=2000).tolist()
             asked = [http_request("GET", f"/v1/streamers/s{i}/similar") for i in places]
             phases = _Phases(generator, urlsplit(service.url).port or 0, asked, args.questions)
