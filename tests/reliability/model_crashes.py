@@ -50,7 +50,7 @@ class Installation:
         self._bundle = bundle
         self._running = running
         self._server = server
-        self._variables = {
+        self._variables: dict[str, Any] = {
             "REDIS_URL": server.url,
             "STREAMER_MODELS__FOLDER": str(models),
             "STREAMER_JOBS__LEASE_S": "1",
