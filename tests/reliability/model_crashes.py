@@ -120,6 +120,7 @@ class _Traffic:
         self.wrong: list[str] = []
         self.seen: dict[tuple[int, str], dict[str, Any]] = {}
         self.answers = 0
+        self.written: list[str] = []
         self.acknowledged: set[str] = set()
 
     @contextmanager
@@ -166,6 +167,7 @@ class _Traffic:
             number += 1
             name = f"{prefix}-{number}"
             body = {"category": prefix, "bio": f"soup noodles {number}"}
+            self.written.append(name)
             if self._request(number % 2, "PUT", f"/v1/streamers/{name}", body) is not None:
                 self.acknowledged.add(name)
 
@@ -224,6 +226,8 @@ def change_round(
     for service in installation.services:
         service.wait_until_ready()
         _check_stored(service, prefix, traffic.acknowledged)
+    for name in traffic.written:  # or rounds become longer and longer
+        installation.ask("DELETE", f"/v1/streamers/{name}")
     return found
 
 
