@@ -34,8 +34,8 @@ def test_the_vote_finds_more_of_the_nearest_by_own_vector_than_content_does() ->
     made = world(noise=0.3)
     vectors = made.known.vectors
     near = nearest(made.cold, made.known.embeddings, VOTERS)
-    graph = choose_vote(neighbour_graph(vectors, lambda: None), near, made.cold_vectors, vectors)
     truth = nearest(unit(made.cold_vectors), unit(vectors), 20).places
+    graph = choose_vote(neighbour_graph(vectors, lambda: None), near, list(truth))
     by_vote, by_content = [], []
     for row in range(len(made.cold)):
         scores = graph.count(near.places[row], graph.shares(near.scores[row])).scores()
