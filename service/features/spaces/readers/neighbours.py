@@ -126,7 +126,7 @@ class NeighboursRead:
                 row, place = (int(found[0]) for found in np.nonzero(broken))
                 told = f"{int(rows[row, place])} with the weight {float(weights[row, place])}"
                 raise InvalidRequest(
-                    f"neighbour_rows[{first + row}]: a neighbour {rule}; there is {told}"
+                    f"neighbour_rows[{first + row}]: has {told}; a neighbour {rule}"
                 )
         self._append(first, is_there.sum(axis=1), rows[is_there], weights[is_there])
 
