@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from model_export.contract.established import VOTERS, Established
 from service.engine.prediction.fit import Head, Known, audience_of, fit
 from service.engine.prediction.fitted import FittedGeneration, centroids_of
+from service.engine.prediction.graph import NEIGHBOURS
 from service.engine.prediction.inner_products import InnerProductIndex
 from service.engine.prediction.linear import Ridge
 from service.engine.prediction.users import UserIndex
@@ -215,7 +216,7 @@ class GenerationFitter:
                 [generation.streamer_ids[row] not in taught for row in rows.tolist()], bool
             ),
             audience=audience_of(generation.user_vectors),
-            neighbours=None if neighbours is None else neighbours.among(rows),
+            neighbours=None if neighbours is None else neighbours.among(rows).heaviest(NEIGHBOURS),
         )
         made = fit(known, head, tick=self._tick)
         self._tick()

@@ -13,7 +13,7 @@ from service.engine.prediction.neighbours import Near, nearest
 from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 
 NEIGHBOURS = 20
-"""By cosine, of a streamer, before edges are made mutual; the depth of what is chosen by."""
+"""Of a streamer, before edges are made mutual; the depth of what is chosen by."""
 _TEMPERATURES = (0.03, 0.015, 0.06, 0.12, 0.25)
 _OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
 _QUERIES = 200

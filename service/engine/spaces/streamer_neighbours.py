@@ -52,6 +52,18 @@ class StreamerNeighbours:
         place[rows] = np.arange(len(rows), dtype=np.int32)
         return self._kept(place[self.sources()], place[self.rows], self.shares, len(rows))
 
+    def heaviest(self, most: int) -> Self:
+        """Up to `most` of each row, those of the largest shares; of equal ones the first."""
+        lengths = np.diff(self.indptr)
+        if lengths.max(initial=0) <= most:
+            return self
+        order = np.lexsort((-self.shares, self.sources()))
+        rank = np.arange(len(order)) - np.repeat(self.indptr[:-1], lengths)
+        kept = np.sort(order[rank < most])
+        indptr = np.zeros_like(self.indptr)
+        np.cumsum(np.minimum(lengths, most), out=indptr[1:])
+        return type(self)(indptr, self.rows[kept], self.shares[kept])
+
     @classmethod
     def joined(cls, parts: Sequence["NeighboursPart"]) -> Self:
         """The neighbours of all parts, which come in order; numbers of nobody are left out.

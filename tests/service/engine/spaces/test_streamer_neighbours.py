@@ -84,6 +84,17 @@ def test_neighbours_among_some() -> None:
     check(whole.among(rows[:0]), [])
 
 
+def test_the_heaviest_of_each() -> None:
+    lists = drawn(40)
+    whole = StreamerNeighbours.joined([unpacked_neighbours(chunk_of(lists, 0, 40))])
+    assert whole.heaviest(5) is whole
+    left = []
+    for each in shares(lists):
+        least = sorted((share for _, share in each), reverse=True)[:2][-1:]
+        left.append([(row, share) for row, share in each if share >= least[0]])
+    check(whole.heaviest(2), left)
+
+
 def test_shares_are_of_the_largest_weight_and_never_nothing() -> None:
     lengths = np.array([2, 0, 1, 3])
     found = shares_of(np.array([4.0, 2.0, 1e-300, 1e300, 1.0, 3e299]), lengths)

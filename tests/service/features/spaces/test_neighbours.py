@@ -126,7 +126,7 @@ def near_line(*neighbours: dict[str, Any], **fields: Any) -> bytes:
         (near_of([[1], [0]], [[1], [np.nan]]), "has 0 with the weight nan"),
         (
             near_of([[1], [0]], [[-2], [1]]),
-            "the weight -2.0; a neighbour has a weight that is positive",
+            "the weight -2.0; a neighbour has a weight that is",
         ),
         (near_line({"streamer_id": "b"}), "line 1: neighbours/0/weight: "),
         (near_line({"streamer_id": "b", "weight": "1"}), "line 1: neighbours/0/weight: "),
