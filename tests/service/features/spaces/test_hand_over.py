@@ -384,8 +384,9 @@ def test_a_field_that_no_user_has_is_told(client: TestClient, handed: HandOver) 
 
 
 def test_metrics_tell_of_spaces(client: TestClient, handed: HandOver) -> None:
-    send(client, "g0", handed.npz(), promote="true")
+    send(client, "g0", handed.with_nearest().npz(), promote="true")
     text = client.get("/metrics").text
+    assert f'streamer_space_with_neighbours{{space="als"}} {STREAMERS * 0.75}' in text
     assert f'streamer_space_streamers{{space="als"}} {float(STREAMERS)}' in text
     assert f'streamer_space_users{{space="als"}} {float(USERS)}' in text
     assert 'streamer_space_behind{space="als"} 0.0' in text
