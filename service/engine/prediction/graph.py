@@ -18,6 +18,8 @@ _TEMPERATURES = (0.03, 0.015, 0.06, 0.12, 0.25)
 _OWN_SHARES = (0.2, 0.05, 0.5, 1.5)
 _QUERIES = 200
 _ROWS = 1 << 15
+_MOST_EDGES = 200
+"""Of a streamer in the graph: whoever is in the lists of thousands would make each vote slow."""
 
 
 def neighbour_graph(
@@ -28,7 +30,7 @@ def neighbour_graph(
     """Graph of neighbours, mutual; weights of each row sum to 1.
 
     An edge weighs as much as its weight is of the row's largest one, and of the two directions the
-    larger counts.
+    larger counts. Of many in the lists of others the heaviest stay.
 
     Args:
         vectors: (n, E); who has no neighbours in `handed` has the nearest by cosine.
@@ -88,10 +90,14 @@ def _mutual(lists: StreamerNeighbours, tick: Callable[[], None]) -> BehaviourGra
         first = np.flatnonzero(np.diff(keys, prepend=-1))
         best = np.maximum.reduceat(shares[order], first) if len(first) else shares
         rows, to = np.divmod(keys[first], count)
-        total = np.bincount(rows, best, end - begin)
-        lengths[begin + 1 : end + 1] = np.bincount(rows, minlength=end - begin)
-        columns.append(to.astype(np.int32))
-        weights.append((best / np.maximum(total[rows], 1e-12)).astype(np.float32))
+        ends = np.cumsum(np.bincount(rows, minlength=end - begin))
+        part = StreamerNeighbours(np.concatenate([[0], ends]), to.astype(np.int32), best)
+        part = part.heaviest(_MOST_EDGES)
+        rows = part.sources()
+        total = np.bincount(rows, part.shares, end - begin)
+        lengths[begin + 1 : end + 1] = np.diff(part.indptr)
+        columns.append(part.rows)
+        weights.append((part.shares / np.maximum(total[rows], 1e-12)).astype(np.float32))
     return BehaviourGraph(
         np.cumsum(lengths),
         np.concatenate([np.zeros(0, np.int32), *columns]),

@@ -67,6 +67,21 @@ def test_neighbours_that_were_handed_over_go_before_cosines(
     np.testing.assert_allclose(again.weights, found.weights, rtol=1e-6)
 
 
+def test_whoever_is_in_all_lists_has_few_edges_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(graph_module, "_MOST_EDGES", 3)
+    weights = np.linspace(0.2, 1, 9)  # of 1 to 9 for 0, whom 0 does not name
+    lengths = np.array([0, *[2] * 9])
+    rows = np.array([[0, own % 9 + 1] for own in range(1, 10)], np.int32).ravel()
+    shares = np.stack([weights, np.ones(9)], 1).ravel().astype(np.float16)
+    handed = StreamerNeighbours(np.concatenate([[0], np.cumsum(lengths)]), rows, shares)
+    found = dense(graph_module._mutual(handed, lambda: None))
+    assert np.flatnonzero(found[0]).tolist() == [7, 8, 9]
+    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    assert (found[1:, 0] > 0).all()
+
+
 def test_held_out_should_find_the_neighbours_that_they_were_handed_over_with() -> None:
     vectors = world(count=10, cold=1).known.vectors
     indptr = np.array([0, 3, 3, 4, *[4] * 7])
