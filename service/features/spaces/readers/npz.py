@@ -28,6 +28,8 @@ from service.maxima import MOST_USER_ID_CHARS
 
 _NEIGHBOURS = "neighbour_rows", "neighbour_weights"
 _ARRAYS = ("ids", "vectors", "interactions", *_NEIGHBOURS, "user_ids", "user_vectors")
+_TYPES = {"vectors": "np.float32", "weights": "np.float32", "rows": "np.int32"}
+"""Of arrays, by how their names end."""
 _ATTRIBUTE = "user_attributes."
 _KNOWN = (
     f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}, "
@@ -174,7 +176,7 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
     if dtype.hasobject:
         raise InvalidRequest(
             f"{name}: is pickled, which is never loaded: write it with a type of its own, "
-            f"{name}.astype({'np.float32' if name.endswith('vectors') else 'str'})"
+            f"{name}.astype({_TYPES.get(name.rpartition('_')[2], 'str')})"
         )
     if is_fortran and len(sizes) > 1:
         raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")

@@ -54,7 +54,7 @@ class Rows:
         self.ids = PackedIds.of(())
         self.interactions: NDArray[np.float32] | None = None
         self.attributes = AttributesRead()
-        self.neighbours = NeighboursRead(path.with_suffix(".neighbours"), spool)
+        self.neighbours = NeighboursRead(path.with_name(f"{path.name}.neighbours"), spool)
         self._what = what
         self._most = most
         self._most_dim = most_dim
