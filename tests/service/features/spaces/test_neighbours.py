@@ -114,7 +114,7 @@ def near_line(*neighbours: dict[str, Any], **fields: Any) -> bytes:
         (near_of([["s001"], ["s000"]], [[1], [1]]), "it has rows of ids, and -1 for none"),
         (
             near_of([[1], [None]], [[1], [1]]),
-            "write it with a type of its own, neighbour_rows.astype",
+            "of its own, neighbour_rows.astype(np.int32)",
         ),
         (near_of([[1], [0]], [["1"], ["1"]]), "neighbour_weights: is of type <U1; write float32"),
         (near_of(np.full((2, 65), -1), np.ones((2, 65))), "has 65 neighbours of each; 64 may be"),
