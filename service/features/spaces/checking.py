@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.prediction.fit import audience_of
 from service.engine.replica.follower import Follower
 from service.engine.spaces.geometry import (
     POOL,
@@ -33,6 +34,8 @@ _MOST_LOOKED_UP = 100_000
 """Ids that are looked up to find those that are in both of two hand-overs."""
 _LEAST_CONTENT = 30
 _LEAST_NEIGHBOURS = 30
+_USERS = 20_000
+"""Drawn at random, by whose scores streamers are compared."""
 _IDS_AT_ONCE = 256
 _MERE_ROTATION = 0.05
 _LONGEST = 1000.0
@@ -309,8 +312,12 @@ def _check_neighbours(given: HandOver, checks: _Checks) -> None:
         why = f"{len(rows)} streamers have neighbours, {_LEAST_NEIGHBOURS} are needed to tell"
         checks.add("neighbours", None, why)
         return
-    vectors = given.streamers.vectors()
-    found = agreement_with_neighbours(np.array(vectors[rows]), np.array(vectors[neighbours]))
+    users = np.random.default_rng(0).permutation(given.users.count)[:_USERS]
+    turn = audience_of(RowVectors.of(np.array(given.users.vectors()[np.sort(users)])))
+    vectors, others = (np.array(given.streamers.vectors()[each]) for each in (rows, neighbours))
+    if turn is not None:  # audiences are alike where scores for users are, more than by vectors
+        vectors, others = vectors @ turn, others @ turn
+    found = agreement_with_neighbours(vectors, others)
     passed = found.auc >= found.least
     checks.add(
         "neighbours",
