@@ -53,9 +53,9 @@ _LINES = (
         "id": "w0087",
         "vector": [0.1, -0.3],
         "interactions": 420,
-        "neighbours": [{"streamer_id": "w0012", "weight": 0.8}],
+        "neighbours": [{"streamer_id": "w0056", "weight": 0.8}],
     },
-    {"kind": "streamer", "id": "w0012", "vector": [0.2, -0.3], "interactions": 99},
+    {"kind": "streamer", "id": "w0056", "vector": [0.2, -0.3], "interactions": 99},
     {"kind": "user", "id": "u-1", "vector": [0.4, 0.2]},
 )
 
