@@ -135,7 +135,8 @@ def neighbours_of(watched: sp.csr_matrix, depth: int) -> StreamerNeighbours:
     there = weights > 0
     lengths = there.sum(1)
     ends = np.concatenate([[0], np.cumsum(lengths)])
-    return StreamerNeighbours(ends, near[there], shares_of(weights[there], lengths))
+    rows = near[there].astype(np.int32)
+    return StreamerNeighbours(ends, rows, shares_of(weights[there], lengths))
 
 
 def measure(

@@ -78,6 +78,7 @@ def hand_over(path: Path, rows: int, users: int, dim: int, seed: int, neighbours
     with path.open("wb") as file:
         np.savez(
             file,
+            allow_pickle=False,
             ids=np.array([name_of(row) for row in range(rows)]),
             vectors=moved @ turn,
             user_ids=np.array([f"user-{row}" for row in range(users)]),

@@ -64,11 +64,11 @@ def _either(one: StreamerNeighbours, other: StreamerNeighbours) -> StreamerNeigh
     """Two sets of lists of the same rows, of which no row has both."""
     sources = np.concatenate([one.sources(), other.sources()])
     order = np.argsort(sources, kind="stable")
-    rows, shares = (
-        np.concatenate(parts)[order]
-        for parts in ((one.rows, other.rows), (one.shares, other.shares))
+    return StreamerNeighbours(
+        one.indptr + other.indptr,
+        np.concatenate([one.rows, other.rows])[order],
+        np.concatenate([one.shares, other.shares])[order],
     )
-    return StreamerNeighbours(one.indptr + other.indptr, rows, shares)
 
 
 def _mutual(lists: StreamerNeighbours, tick: Callable[[], None]) -> BehaviourGraph:
@@ -79,7 +79,7 @@ def _mutual(lists: StreamerNeighbours, tick: Callable[[], None]) -> BehaviourGra
     for begin in range(0, count, _ROWS):
         tick()
         end = min(begin + _ROWS, count)
-        mine = np.arange(lists.indptr[begin], lists.indptr[end])
+        mine = slice(int(lists.indptr[begin]), int(lists.indptr[end]))
         theirs = np.flatnonzero((lists.rows >= begin) & (lists.rows < end))
         rows = np.concatenate([sources[mine], lists.rows[theirs]]) - begin
         to = np.concatenate([lists.rows[mine], sources[theirs]])

@@ -297,7 +297,8 @@ def nearest_of_all(
         index.train(vectors[np.sort(rng.permutation(count)[: _POINTS_PER_LIST * lists])])
         index.nprobe = max(lists // 32, 8)
     index.add(vectors)
-    wanted = np.arange(count) if wanted is None else wanted
+    rows_of_all: NDArray[np.int64] = np.arange(count, dtype=np.int64)
+    wanted = rows_of_all if wanted is None else wanted
     near = np.full((len(wanted), k), -1, np.int32)
     scores = np.zeros((len(wanted), k), np.float32)
     for begin in range(0, len(wanted), 2048):

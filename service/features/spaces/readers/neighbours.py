@@ -149,7 +149,7 @@ class NeighboursRead:
         self._ends = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
         if self._ids_path not in self._files:
             return
-        edges, done = self._edges("r+"), 0
+        edges, done = np.memmap(self._path, _EDGE, "r+"), 0
         with self._ids_path.open("rb") as file:
             rest = b""
             while part := file.read(_BLOCK_BYTES):
@@ -163,7 +163,7 @@ class NeighboursRead:
 
     def packed(self, start: int, end: int) -> bytes:
         """Neighbours of some streamers as one chunk."""
-        edges = self._edges("r")[self._ends[start] : self._ends[end]]
+        edges = self._edges()[self._ends[start] : self._ends[end]]
         lengths = np.diff(self._ends[start : end + 1])
         return packed_neighbours(np.arange(start, end), lengths, edges["row"], edges["share"])
 
@@ -174,7 +174,7 @@ class NeighboursRead:
         rows = np.sort(draw.permutation(having)[:most])
         lengths = self._ends[rows + 1] - self._ends[rows]
         chosen = self._ends[rows] + draw.integers(lengths)
-        return rows, self._edges("r")["row"][chosen].astype(np.int64)
+        return rows, self._edges()["row"][chosen].astype(np.int64)
 
     def discard(self) -> None:
         """Remove the files."""
@@ -203,10 +203,10 @@ class NeighboursRead:
                 self._files[path] = path.open("xb")
             self._files[path].write(data)
 
-    def _edges(self, mode: Any) -> NDArray[Any]:
+    def _edges(self) -> NDArray[Any]:
         if not self._ends[-1]:
             return np.empty(0, _EDGE)
-        return np.memmap(self._path, _EDGE, mode)
+        return np.memmap(self._path, _EDGE, "r")
 
     def _rows_of(self, names: bytes, done: int, ids: PackedIds) -> NDArray[np.int64]:
         """Rows of names, one a line, of which the first is neighbour `done` of all."""
