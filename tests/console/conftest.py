@@ -50,8 +50,9 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=WAIT_MS)
     with sync_playwright() as playwright:
         # As root, as in containers, Chromium has no sandbox of its own. The map is drawn by the
-        # processor, where there is no other one.
+        # processor, where there is no other one; all else costs a quarter less without that detour.
         options = ["--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader"]
+        options += ["--disable-gpu-compositing"]
         opened = playwright.chromium.launch(executable_path=executable, args=options)
         yield opened
         opened.close()
