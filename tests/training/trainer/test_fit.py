@@ -266,11 +266,9 @@ def test_wrong_calls_are_one_line(
 
 
 @pytest.mark.timeout(900)  # four processes, one after the other
-def test_killed_in_the_middle_it_goes_on_to_the_same_result(
-    small_world_folder: Path, tmp_path: Path
-):
+def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0.001"]
-    arguments = ["--data", str(small_world_folder), *settings(60), *more]
+    arguments = ["--data", str(world_folder), *settings(60), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     for stage in ("select", "refit"):
