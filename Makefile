@@ -96,7 +96,7 @@ test-schema:
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
 	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu and not milvus" $(SHARED) tests/contract tests/service $(ARGS)
-	$(SERVICE_VENV)/bin/python -m pytest -p no:cacheprovider $(SCHEMA)
+	$(if $(ARGS),,$(SERVICE_VENV)/bin/python -m pytest -p no:cacheprovider $(SCHEMA))
 
 test-milvus: install ## Test the index in Milvus; a server comes as a package, and runs in a network namespace
 	$(BIN)/python -m pytest -m milvus $(ARGS)
