@@ -69,9 +69,9 @@ FEWEST_RARE = 6
 """Rare shingles of a text that is copied as a whole, or all of a shorter one. A phrase that many
 show, such as `follow me for more`, has as many bits as a short text of one's own, since its
 shingles are counted one by one; but none of them is rare."""
-FEWEST_NAMES = 8
-"""Rare shingles that tell a translation: a Latin name has two to five, a romanised Chinese one or
-two, and a rare term of a topic as many as two names."""
+NAMES_BITS = 25
+"""Bits of words that tell a translation: a name that nobody else shows has some ten, a number three
+or four."""
 COSINES = (0.95, 0.85, 0.7, 0.5, 0.3)
 
 
@@ -90,6 +90,7 @@ def text_levels(
     bits: Floats,
     rare: Floats,
     fewest: NDArray[np.int64],
+    words: Floats,
     scripts: NDArray[np.bool_],
 ) -> Levels:
     """Levels of the text channel.
@@ -99,6 +100,7 @@ def text_levels(
         bits: (P,), bits of the shared shingles, each letter counted once.
         rare: (P,), how many rare shingles are shared, of samples as many as these stand for.
         fewest: (P,), how many shingles the side with fewer shows.
+        words: (P,), bits of the shared words, see `shared_keys.Overlap`.
         scripts: (P,), whether the two are written in different scripts: of a translation names are
             left, and little else is shared by chance.
     """
@@ -106,7 +108,7 @@ def text_levels(
     return _first(
         own & (containment >= 0.8) & (bits >= 15),
         own & (containment >= 0.5) & (bits >= 30),
-        scripts & (rare >= FEWEST_NAMES),
+        scripts & (words >= NAMES_BITS),
         (containment >= 0.15) & (bits >= 80),
         (containment >= 0.25) & (bits >= 15),
         containment >= 0.08,

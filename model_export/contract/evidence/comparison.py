@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import channels as ch
 from model_export.contract.evidence.channels import ABSENT, CHANNELS, Levels
 from model_export.contract.evidence.keys import Worth
+from model_export.contract.evidence.languages import are_two_scripts
 from model_export.contract.evidence.shared_keys import KeySets, Overlap, Places
 from model_export.contract.evidence.shared_vectors import vector_sets
-from model_export.contract.evidence.sides import ALL, KEYED, Side, are_two_scripts
+from model_export.contract.evidence.sides import ALL, KEYED, Side
 
 SAME_VECTOR = 0.98
 """Cosine from which two ready-made vectors show the same."""
@@ -142,6 +143,7 @@ class Comparison:
             letters.astype(np.float32),
             (shared.rare * whole).astype(np.float32),
             np.minimum(shown[one], shown[other]),
+            (shared.words * whole).astype(np.float32),
             are_two_scripts(self._scripts[one], self._scripts[other]),
         )
 

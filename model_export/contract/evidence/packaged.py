@@ -54,7 +54,7 @@ def packaged(vocabulary: Vocabulary | None = None) -> EvidenceParameters:
 def _frequencies(vocabulary: Vocabulary | None) -> Frequencies:
     """Frequencies of shingles and labels, from the document frequencies of tokens."""
     if vocabulary is None or not vocabulary.documents:
-        return Frequencies(documents=0, unknown_bits=_UNKNOWN_BITS)
+        return Frequencies(documents=0, unknown_bits=_UNKNOWN_BITS).with_usual_numbers()
     counts: Counter[int] = Counter()
     for token, count in zip(vocabulary.tokens, vocabulary.document_frequency, strict=True):
         kind, _, text = token.partition("=")
@@ -66,4 +66,5 @@ def _frequencies(vocabulary: Vocabulary | None) -> Frequencies:
                 counts[key] += count
     most = vocabulary.documents
     found = Frequencies.of({key: min(count, most) for key, count in counts.items()}, most)
+    found = found.with_usual_numbers()
     return found.model_copy(update={"unknown_bits": min(_UNKNOWN_BITS, bits_of(1, most))})

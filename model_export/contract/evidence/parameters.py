@@ -11,9 +11,10 @@ from model_export.contract.evidence.channels import CHANNELS, TEXT
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 2
-"""Version of the channels, their levels and their keys. Parameters of version 1 are read too: their
-text channel has no level `names`."""
+EVIDENCE_VERSION: Final = 3
+"""Version of the channels, their levels and their keys. Older parameters are read too: the
+text channel of version 1 has no level `names`; those of 1 and 2 have no keys of numbers, others of
+titles, and do not tell which keys of a text are words."""
 _NAMES: Final = TEXT.levels.index("names")
 NAMES_M, NAMES_U = 0.02, 0.0001
 """Chances of that level where it was not counted: m of copies in another language, which nobody
@@ -67,22 +68,25 @@ class EvidenceParameters(Part):
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, content: Any) -> Any:
-        """Parameters of version 1 with the level that they lack."""
+        """Parameters of older versions with what they lack."""
         if not isinstance(content, dict):
             return content  # refused
         given = cast("dict[str, Any]", content)
-        if given.get("version") != 1:
+        if given.get("version") not in (1, 2):
             return given
         newer = given | {"version": EVIDENCE_VERSION}
         try:
-            text: dict[str, list[float]] = given["channels"]["text"]
-            more = {
-                name: _with_names(text[name], chance)
-                for name, chance in (("m", NAMES_M), ("u", NAMES_U))
-            }
-        except (KeyError, TypeError):
+            newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()
+            if given["version"] == 1:
+                text: dict[str, list[float]] = given["channels"]["text"]
+                more = {
+                    name: _with_names(text[name], chance)
+                    for name, chance in (("m", NAMES_M), ("u", NAMES_U))
+                }
+                newer["channels"] = given["channels"] | {"text": text | more}
+        except (KeyError, TypeError, ValidationError):
             return newer  # refused field by field
-        return newer | {"channels": given["channels"] | {"text": text | more}}
+        return newer
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
