@@ -12,21 +12,23 @@ from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
 EVIDENCE_VERSION: Final = 3
-"""Version of the channels, their levels and their keys. Older parameters are read too: the
-text channel of version 1 has no level `names`; those of 1 and 2 have no keys of numbers, others of
-titles, and do not tell which keys of a text are words."""
-_NAMES: Final = TEXT.levels.index("names")
-NAMES_M, NAMES_U = 0.02, 0.0001
-"""Chances of that level where it was not counted: m of copies in another language, which nobody
-translates a data set to simulate."""
+"""Version of the channels, their levels and their keys. Older parameters are read too: those of
+1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
+keys of a text are words."""
+UNSEEN: Final = {"many_names": (0.02, 0.00001), "names": (0.006, 0.0001)}
+"""Chances of levels of texts where they were not counted: m of copies in another language, which
+nobody translates a data set to simulate, and u."""
+_LACKING: Final = {1: ("many_names", "names"), 2: ("many_names",)}
+"""Levels of texts that older versions lack, in their order."""
 
 Chance = Annotated[float, Field(gt=0, lt=1)]
 
 
-def _with_names(chances: list[float], chance: float) -> list[float]:
-    """Chances of the levels of a text, and that of `names` among them."""
+def _with_level(chances: list[float], level: str, chance: float) -> list[float]:
+    """Chances of the levels of a text, and that of another level among them."""
+    place = TEXT.levels.index(level)
     others = [other * (1 - chance) for other in chances]
-    return [*others[:_NAMES], chance, *others[_NAMES:]]
+    return [*others[:place], chance, *others[place:]]
 
 
 class ChannelParameters(Part):
@@ -77,13 +79,11 @@ class EvidenceParameters(Part):
         newer = given | {"version": EVIDENCE_VERSION}
         try:
             newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()
-            if given["version"] == 1:
-                text: dict[str, list[float]] = given["channels"]["text"]
-                more = {
-                    name: _with_names(text[name], chance)
-                    for name, chance in (("m", NAMES_M), ("u", NAMES_U))
-                }
-                newer["channels"] = given["channels"] | {"text": text | more}
+            text: dict[str, list[float]] = given["channels"]["text"]
+            for level in _LACKING[given["version"]]:
+                more = zip(("m", "u"), UNSEEN[level], strict=True)
+                text = text | {name: _with_level(text[name], level, c) for name, c in more}
+            newer["channels"] = given["channels"] | {"text": text}
         except (KeyError, TypeError, ValidationError):
             return newer  # refused field by field
         return newer

@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.channels import SHINGLES_PER_LETTER, Floats, rare_from
+from model_export.contract.evidence.channels import (
+    SHINGLES_PER_LETTER,
+    Floats,
+    rare_from,
+    uniqueness,
+)
 from model_export.contract.evidence.keys import Hashes, Worth, are_words
 
 Places = NDArray[np.int64]
@@ -29,8 +34,8 @@ class Overlap:
         bits: (P,), of all shared keys.
         count: (P,), how many keys are shared.
         rare: (P,), how many of those are rare.
-        words: (P,), bits of them as words: each of `are_words` counts in full, and of the others
-            as many as a letter is in are one.
+        words: (P,), how many words nobody else shows: each of `are_words` is one, and as many of
+            the others as a letter is in. Those that a few others show count less.
     """
 
     bits: Floats
@@ -82,7 +87,7 @@ class KeySets:
         least = np.array([rare_from(channel, worth.unknown_bits) for channel in channels])
         self._is_rare = self._bits >= least[self._columns]
         share = np.where(are_words(every[rows]), 1, np.float32(1 / SHINGLES_PER_LETTER))
-        self._words = self._bits * share
+        self._words = share * uniqueness(self._bits, worth.unknown_bits)
         self._counts = np.bincount(owners, minlength=len(sizes))
         self._begins = np.cumsum(self._counts) - self._counts
 

@@ -175,7 +175,7 @@ def side_of(
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,
         embedding,
-        script=foreign_tenths(folded),
+        script=foreign_tenths(folded, spelt),
     )
 
 

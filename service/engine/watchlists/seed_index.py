@@ -271,8 +271,8 @@ class SeedIndex:
         rare = (shared.rare * whole * (1 + SLACK)).astype(np.float32)
         fewest = np.minimum(self._sizes["text"][rows], len(side.of("text")))
         two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
-        # All shared keys as if each were a word.
-        words = (bits * whole * (1 + SLACK)).astype(np.float32)
+        # All shared keys as if each were a word of its own.
+        words = (shared.count * whole * (1 + SLACK)).astype(np.float32)
         return text_levels(more, letters, rare, fewest, words, two)
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:

@@ -30,12 +30,11 @@ def test_numbers_are_those_of_any_language(text: str, numbers: set[int]) -> None
 
 
 def test_scripts_are_two_where_shares_are_far_apart() -> None:
-    latin, names_in_latin = (
-        foreign_tenths(["noodles by hand"]),
-        foreign_tenths(["做lovirane的面条"]),
-    )
-    shares = np.array([latin, names_in_latin, foreign_tenths(["做面条"]), NO_LETTERS], np.int8)
-    assert are_two_scripts(shares[[0, 0, 0]], shares[[1, 2, 3]]).tolist() == [True, True, False]
+    texts = ["noodles by hand"], ["做lovirane的面条"], ["做noodles的面条吃面条上面条"], ["做面条"]
+    latin, named, mixed, chinese = (foreign_tenths(text, text) for text in texts)
+    shares = np.array([latin, named, mixed, chinese, NO_LETTERS], np.int8)
+    assert are_two_scripts(shares[[0, 0, 0, 1]], shares[1:]).tolist() == [True, True, True, False]
+    assert are_two_scripts(shares[[1, 2, 3]], shares[[3, 3, 4]]).tolist() == [True, False, False]
     assert not are_two_scripts(shares, shares).any()
 
 

@@ -1,6 +1,7 @@
 """Match weights against the formula written out, and what each channel sees."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,11 @@ from model_export.contract.evidence import (
     Levels,
     Matcher,
     Worth,
+    key_of,
     packaged,
     side_of,
 )
+from model_export.contract.evidence.keys import number_keys
 from model_export.contract.streamer import StreamerProfile
 
 BIO = "手工面条每周五一个新食谱 handmade noodles, one recipe every friday night"
@@ -119,13 +122,15 @@ def test_names_are_left_of_a_translation() -> None:
     """Romanised, or as they stand; one name in common tells nobody."""
     chinese = f"{CHINESE}常去{'、'.join(NAMES)}。"
     romanised = f"{ENGLISH} Often at {', '.join(NAMES.values())}."
-    assert levels_of({"bio": chinese}, {"bio": romanised})["text"] == "names"
+    assert levels_of({"bio": chinese}, {"bio": romanised})["text"] == "many_names"
+    several = f"{ENGLISH} Often at Weilani, and Shaaoze."
+    assert levels_of({"bio": chinese}, {"bio": several})["text"] == "names"
     assert levels_of({"bio": chinese}, {"bio": ENGLISH})["text"] in ("little", "none")
     latin = (
         "主要做手工面条和lovirane，在海边公寓里拍摄，周五晚上更新。目标是dronoxulf，还有kaibalnox。"
     )
     left = "Noodles by hand and Lovirane, seaside flat, fridays. Goal: Dronoxulf, and Kaibalnox."
-    assert levels_of({"bio": latin}, {"bio": left})["text"] == "names"
+    assert levels_of({"bio": latin}, {"bio": left})["text"] == "many_names"
     other = "Dancing on the rooftop, Lovirane fan club, every second sunday morning at noon."
     assert levels_of({"bio": other}, {"bio": left})["text"] in ("little", "none")  # one script
 
@@ -171,7 +176,7 @@ def test_the_text_of_a_ring_that_was_counted_is_copied_and_a_phrase_of_many_is_n
     found = run(Comparison([own, own, phrase, phrase], worth), [0, 2], [1, 3])[:, 0]
     whole, less = (CHANNELS[0].levels[level] for level in found.tolist())
     assert whole == "whole"
-    assert less not in ("whole", "most", "names")
+    assert less not in ("whole", "many_names", "most", "names")
 
 
 def test_a_few_rare_tags_are_all_that_two_profiles_show() -> None:
@@ -338,20 +343,29 @@ def test_parameters_of_another_version_are_refused() -> None:
     assert EvidenceParameters.parse(to_json(stored), "evidence.json") == packaged()
 
 
-def test_parameters_of_version_1_are_read_with_the_level_that_they_lack() -> None:
+@pytest.mark.parametrize(("version", "lacks"), [(1, ("many_names", "names")), (2, ("many_names",))])
+def test_older_parameters_are_read_with_what_they_lack(version: int, lacks: Sequence[str]) -> None:
     stored = packaged().model_dump()
-    place = CHANNELS[0].levels.index("names")
+    kept = [i for i, level in enumerate(CHANNELS[0].levels) if level not in lacks]
     text = {
-        name: [*chances[:place], chances[place] + chances[place + 1], *chances[place + 2 :]]
+        name: [chances[i] / sum(chances[j] for j in kept) for i in kept]
         for name, chances in stored["channels"]["text"].items()
     }
-    older = stored | {"version": 1, "channels": stored["channels"] | {"text": text}}
+    phrase = key_of("shingle", "follow")
+    listed = Frequencies.of({phrase: 90}, 100)
+    older = stored | {
+        "version": version,
+        "channels": stored["channels"] | {"text": text},
+        "frequencies": listed.model_dump(),
+    }
     found = EvidenceParameters.parse(to_json(older), "evidence.json")
     assert found.version == EVIDENCE_VERSION
     assert found.channels["tags"] == packaged().channels["tags"]
     for name in ("m", "u"):
         chances = getattr(found.channels["text"], name)
         assert sum(chances) == pytest.approx(1)
-        assert chances[place] > 0
-        ratio = chances[0] / text[name][0]
-        assert chances[-1] / text[name][-1] == pytest.approx(ratio)
+        assert min(chances) > 0
+        assert chances[-1] / text[name][-1] == pytest.approx(chances[0] / text[name][0])
+    worth = found.frequencies.table()
+    keys = np.array([phrase & ~1, phrase | 1, *number_keys([12])], np.uint32)
+    assert (worth(keys) < 4).all()  # neither the phrase nor a usual number is rare

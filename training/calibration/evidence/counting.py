@@ -1,5 +1,7 @@
 """Chances of the levels, the slope of the log-odds, and the threshold, from counts."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -24,7 +26,7 @@ def chances(
     default: ChannelParameters,
     *,
     is_media: bool = False,
-    unseen: int | None = None,
+    unseen: Collection[int] = (),
 ) -> ChannelParameters:
     """Chances of the levels of one channel; those of `default` where too few pairs show it.
 
@@ -37,8 +39,8 @@ def chances(
         default: packaged chances.
         is_media: no chance of strangers is taken to be below the packaged one. Those of the data
             set share next to no picture, since its boilerplate is known; that of later ones is not.
-        unseen: a level of copies that nobody simulates: neither of its chances is taken to be below
-            the packaged one.
+        unseen: levels of copies that nobody simulates: neither of their chances is taken to be
+            below the packaged one.
     """
     shown = levels != ABSENT
 
@@ -56,8 +58,8 @@ def chances(
         u = np.maximum(u, default.u)
         u /= u.sum()
     m /= m.sum()
-    if unseen is not None:
-        m, u = _at_least(m, unseen, default.m[unseen]), _at_least(u, unseen, default.u[unseen])
+    for level in unseen:
+        m, u = _at_least(m, level, default.m[level]), _at_least(u, level, default.u[level])
     m, u = _falling(m, u)
     m = np.maximum(m, u * 2.0**-MOST_AGAINST)
     m /= m.sum()

@@ -22,6 +22,7 @@ from model_export.contract.evidence import (
     side_of,
 )
 from model_export.contract.evidence.channels import TEXT
+from model_export.contract.evidence.parameters import UNSEEN
 from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
@@ -130,9 +131,9 @@ def _estimated(
     for column, name, _ in columns():
         counted = learned & is_candidate if name in STYLE_CHANNELS else learned
         given = levels[counted, column], pairs.same[counted], pairs.mass[counted]
-        unseen = TEXT.levels.index("names") if name == TEXT.name else None
+        unseen = map(TEXT.levels.index, UNSEEN) if name == TEXT.name else ()
         channels[name] = chances(
-            *given, default.channels[name], is_media=name in MEDIA, unseen=unseen
+            *given, default.channels[name], is_media=name in MEDIA, unseen=[*unseen]
         )
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
