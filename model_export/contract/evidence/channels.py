@@ -100,6 +100,7 @@ def text_levels(
     fewest: NDArray[np.int64],
     words: Floats,
     scripts: NDArray[np.bool_],
+    other_titles: NDArray[np.bool_],
 ) -> Levels:
     """Levels of the text channel.
 
@@ -111,12 +112,14 @@ def text_levels(
         words: (P,), how many rare words are shared, see `shared_keys.Overlap`.
         scripts: (P,), whether the two are written in different scripts: of a translation names are
             left, and little else is shared by chance.
+        other_titles: (P,), whether both show titles and none in common: with half of a text, so do
+            the shops of a chain.
     """
     own = rare >= np.minimum(fewest, FEWEST_RARE)
     return _first(
         own & (containment >= 0.8) & (bits >= 15),
         scripts & (words >= MANY_NAMES),
-        own & (containment >= 0.5) & (bits >= 30),
+        own & (containment >= np.where(other_titles, 0.6, 0.5)) & (bits >= 30),
         scripts & (words >= FEWEST_NAMES),
         (containment >= 0.15) & (bits >= 80),
         (containment >= 0.25) & (bits >= 15),

@@ -15,7 +15,7 @@ EVIDENCE_VERSION: Final = 3
 """Version of the channels, their levels and their keys. Older parameters are read too: those of
 1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
 keys of a text are words."""
-UNSEEN: Final = {"many_names": (0.02, 0.00001), "names": (0.006, 0.0001)}
+UNSEEN: Final = {"many_names": (0.04, 0.00001), "names": (0.008, 0.0001)}
 """Chances of levels of texts where they were not counted: m of copies in another language, which
 nobody translates a data set to simulate, and u."""
 _LACKING: Final = {1: ("many_names", "names"), 2: ("many_names",)}

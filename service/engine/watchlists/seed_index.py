@@ -273,7 +273,7 @@ class SeedIndex:
         two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
         # All shared keys as if each were a word of its own.
         words = (shared.count * whole * (1 + SLACK)).astype(np.float32)
-        return text_levels(more, letters, rare, fewest, words, two)
+        return text_levels(more, letters, rare, fewest, words, two, np.zeros(len(rows), np.bool_))
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:
         """Seeds with a vector that is nearly equal to one of the streamer's, with what that adds.

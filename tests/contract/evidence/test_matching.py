@@ -15,10 +15,12 @@ from model_export.contract.errors import BundleError
 from model_export.contract.evidence import (
     ABSENT,
     CHANNELS,
+    DIRECT,
     EVIDENCE_VERSION,
     IDENTITY,
     NAMES_OF_CHANNELS,
     NO_LETTERS,
+    STYLE_CHANNELS,
     VERDICTS,
     Comparison,
     EvidenceParameters,
@@ -30,7 +32,9 @@ from model_export.contract.evidence import (
     packaged,
     side_of,
 )
+from model_export.contract.evidence.channels import text_levels
 from model_export.contract.evidence.keys import number_keys
+from model_export.contract.evidence.matching import MOST_STYLE
 from model_export.contract.streamer import StreamerProfile
 
 BIO = "手工面条每周五一个新食谱 handmade noodles, one recipe every friday night"
@@ -187,6 +191,31 @@ def test_a_few_rare_tags_are_all_that_two_profiles_show() -> None:
     assert [CHANNELS[0].levels[level] for level in found.tolist()] == ["whole", "little"]
 
 
+def test_half_of_a_text_may_be_a_template_where_no_title_is_in_common() -> None:
+    containment = np.array([0.55, 0.55, 0.65], np.float32)
+    bits, rare, words = (np.full(3, each, np.float32) for each in (100, 30, 0))
+    found = text_levels(
+        containment,
+        bits,
+        rare,
+        np.full(3, 60),
+        words,
+        scripts=np.zeros(3, np.bool_),
+        other_titles=np.array([False, True, True]),
+    )
+    assert [CHANNELS[0].levels[level] for level in found] == ["most", "passage", "most"]
+
+
+def test_titles_in_another_order_of_their_words() -> None:
+    def shown(*titles: str) -> dict[str, Any]:
+        return {"videos": [{"video_id": t, "title": t} for t in titles]}
+
+    ours = shown("late seeds for beginners: gardena", "羽霞洵：破旧自习歌单，吵闹高潮段落")
+    theirs = shown("gardena beginners for seeds late:", "吵闹高潮段落，羽霞洵：破旧自习歌单")
+    assert levels_of(ours, theirs)["titles"] == "most"
+    assert levels_of(ours, shown("early seeds for beginners: gardena", OTHER))["titles"] == "none"
+
+
 def test_names_titles_tags_and_labels() -> None:
     a = {
         "name": "Nightkitchen",
@@ -285,6 +314,14 @@ def test_long_texts_are_sampled() -> None:
 some_levels = st.tuples(*(st.integers(-1, len(channel.levels) - 1) for channel in CHANNELS))
 
 
+def styled(bits: dict[str, float]) -> dict[str, float]:
+    """What speaks for a style counts half of what content says at most."""
+    most = MOST_STYLE * sum(max(0.0, bits.get(name, 0.0)) for name in DIRECT)
+    style = sum(max(0.0, bits.get(name, 0.0)) for name in STYLE_CHANNELS)
+    share = min(1.0, most / style) if style else 1.0
+    return {n: b * share if n in STYLE_CHANNELS and b > 0 else b for n, b in bits.items()}
+
+
 @given(st.lists(some_levels, min_size=1, max_size=5), st.sampled_from(NAMES_OF_CHANNELS))
 def test_weights_are_the_formula_and_masking_takes_its_part(
     rows: list[tuple[int, ...]], masked: str
@@ -300,7 +337,7 @@ def test_weights_are_the_formula_and_masking_takes_its_part(
                 bits[channel.name] = math.log(chances.m[level] / chances.u[level], 2)
         if any(bits.get(name, 0) > 0 for name in IDENTITY):  # others against the pair do not count
             bits = {name: max(0.0, each) for name, each in bits.items()}
-        expected = sum(bits.values())
+        expected = sum(styled(bits).values())
         assert weight == pytest.approx(expected, abs=1e-9)
         odds = parameters.prior / (1 - parameters.prior) * 2 ** (parameters.slope * expected)
         assert probability == pytest.approx(odds / (1 + odds), abs=1e-9)
