@@ -15,6 +15,7 @@ FEWEST_PAIRS = 50
 MOST_AGAINST = 0.5
 """Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
 other words, and by independent chances each of these differences would count in full."""
+_SLACK = 1e-6
 PRECISION = 0.95
 """Of the pairs from the threshold on, at least, in the sample that it is chosen on."""
 
@@ -118,12 +119,14 @@ def threshold_of(
     same: NDArray[np.bool_],
     mass: NDArray[np.float64],
     least: float = -np.inf,
+    most: float = np.inf,
 ) -> tuple[float, float, float]:
     """Match weight with the best F1 among those with a precision of `PRECISION` or more.
 
     Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
     by the two or three look-alikes of the sample that are most like copies. `mass` is what each
-    pair counts (P,). No threshold is below `least`.
+    pair counts (P,). No threshold is below `least`, and none
+    above `most`, which counts more.
 
     Returns:
         The threshold, and its precision and recall.
@@ -140,7 +143,10 @@ def threshold_of(
     place = int(np.argmax(np.where(good if good.any() else last, f1, -1)))
     below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
     value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
-    return max(value, least), float(precision[place]), float(recall[place])
+    value = min(max(value, least), most - _SLACK)
+    reached = weights[order] >= value
+    place = max(int(reached.sum()) - 1, 0)
+    return value, float(precision[place]), float(recall[place])
 
 
 def columns() -> list[tuple[int, str, int]]:

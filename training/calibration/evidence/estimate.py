@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence import (
     EVIDENCE_VERSION,
+    IDENTITY,
     KEYED,
     MEDIA,
     STYLE_CHANNELS,
@@ -156,8 +157,10 @@ def _estimated(
         )
     mass = shares(held_out.same, held_out.mass, PRIOR)
     slope = slope_of(weights, held_out.same, mass)
-    least = Matcher(parameters.model_copy(update={"slope": slope})).weight_of(LEAST_PROBABILITY)
-    threshold, precision, recall = threshold_of(joinable, held_out.same, mass, least)
+    matcher = Matcher(parameters.model_copy(update={"slope": slope}))
+    threshold, precision, recall = threshold_of(
+        joinable, held_out.same, mass, matcher.weight_of(LEAST_PROBABILITY), _enough(matcher)
+    )
     return parameters.model_copy(
         update={
             "slope": slope,
@@ -166,6 +169,17 @@ def _estimated(
             f"and recall {recall:.3f}",
         }
     )
+
+
+def _enough(matcher: Matcher) -> float:
+    """Bits of a contact or of several media, the fewest of those that are likelier right than not.
+
+    Whoever has them in common is joined. A threshold of look-alikes alone, which all share words,
+    would at times be above.
+    """
+    strongest = [matcher.bits[c, 0] for c, name, _ in columns() if name in IDENTITY]
+    likely = matcher.weight_of(0.5)
+    return min((float(bits) for bits in strongest if bits >= likely), default=np.inf)
 
 
 def frequencies_of(profiles: Sequence[StreamerProfile], groups: NDArray[np.int64]) -> Frequencies:
