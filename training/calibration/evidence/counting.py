@@ -18,6 +18,8 @@ other words, and by independent chances each of these differences would count in
 _SLACK = 1e-6
 PRECISION = 0.95
 """Of the pairs from the threshold on, at least, in the sample that it is chosen on."""
+PRECISION_OF_MOST = 0.9
+"""What suffices where a threshold is lowered to what a contact or several media are worth."""
 
 
 def chances(
@@ -126,7 +128,7 @@ def threshold_of(
     Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
     by the two or three look-alikes of the sample that are most like copies. `mass` is what each
     pair counts (P,). No threshold is below `least`, and none
-    above `most`, which counts more.
+    above `most`, which counts more, if it has a precision of `PRECISION_OF_MOST`.
 
     Returns:
         The threshold, and its precision and recall.
@@ -143,9 +145,11 @@ def threshold_of(
     place = int(np.argmax(np.where(good if good.any() else last, f1, -1)))
     below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
     value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
-    value = min(max(value, least), most - _SLACK)
-    reached = weights[order] >= value
-    place = max(int(reached.sum()) - 1, 0)
+    value = max(value, least)
+    if value > most - _SLACK:
+        lowered = max(int((weights[order] >= most - _SLACK).sum()) - 1, 0)
+        if precision[lowered] >= PRECISION_OF_MOST:
+            value, place = most - _SLACK, lowered
     return value, float(precision[place]), float(recall[place])
 
 
