@@ -26,7 +26,6 @@ from training.calibration.evidence.pairs import known_pairs, simulated_copies, s
 from training.config import TransferPlusConfig
 from training.data import Dataset
 from training.disguises import Kind, copy_of, fits
-from training.disguises.wording import language_of
 from training.inference.load import load_checkpoint
 from training.trainer.fit import Request, fit
 
@@ -150,8 +149,9 @@ def test_simulated_look_alikes_show_a_little_of_another(world: Dataset) -> None:
         assert len(shown) <= 2
         assert {video.title for video in shown} <= titles
         assert shown or other.bio
-        if not shown:  # half a template of another language would look like a translation
-            assert language_of(one.bio or "") == language_of(other.bio or "")
+    # Half a template of another language would look like a translation.
+    told = [(a.language, b.language) for a, b in found if a.language and b.language]
+    assert sum(a == b for a, b in told) >= 0.9 * len(told) > 0
 
 
 def test_chances_are_counts_and_packaged_where_too_few() -> None:
