@@ -35,5 +35,5 @@ class Store(Group):
     log_entries: Annotated[int, Field(ge=1000, le=10_000_000)] = LOG_ENTRIES
     """How many writes the log keeps. A service that starts, and a reader of the log that was away
     (a cluster of Milvus, say), reads all of the store again if more was written meanwhile. A
-    thousand entries take %COST MB of memory with 128 dimensions. The store has one value for all
+    thousand entries take 1.4 MB of memory with 128 dimensions. The store has one value for all
     services on it, that of the one that starts last, whose log tells a change."""

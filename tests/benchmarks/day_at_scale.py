@@ -76,7 +76,10 @@ COSTS: dict[str, Cost] = {
         "7,079 rows/s of 2 plain processes, without towers",
     ),
     "store_bytes": Cost(
-        2800, "bytes a streamer in the store", "measured", "performance.md, no towers"
+        1920,
+        "bytes a streamer in the store, compacted",
+        "measured",
+        "scale.md, One machine: no towers, no vectors of covers",
     ),
     "service_bytes": Cost(200, "bytes a streamer in each service", "measured", "scale.md"),
     "milvus_bytes": Cost(

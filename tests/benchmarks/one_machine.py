@@ -51,39 +51,55 @@ async def records_of(store: ArchivedStore) -> AsyncGenerator[list[Record]]:
         yield [record for record in await store.get(ids) if record is not None]
 
 
-async def fill(source: Path, target: Path, rows: int) -> None:
+async def fill(source: Path, target: Path, rows: int, *, without_vectors: bool) -> None:
     """Copy streamers, again and again under other ids, until there are `rows`."""
     rng = np.random.default_rng(1)
     async with AsyncExitStack() as stack:
         read, write = await opened(source, stack), await opened(target, stack)
         await write.set_model_version(await read.model_version() or "")
+        await write.client.ask("CONFIG SET", "hash-max-listpack-value", 64)
         written = copy = 0
         while written < rows:
             async for part in records_of(read):
                 part = part[: rows - written]
-                await write.write([Upsert(_copied(each, copy, rng)) for each in part])
+                await write.write(
+                    [Upsert(_copied(each, copy, rng, without_vectors)) for each in part]
+                )
                 written += len(part)
                 if not part:
                     break
             copy += 1
+        tell("bytes a streamer, by the server's defaults (a table a record)", await sizes(write))
 
 
-def _copied(record: Record, copy: int, rng: np.random.Generator) -> Record:
-    if copy == 0:
-        return record
-    name = f"{record.streamer_id}-{copy}"
+def _copied(record: Record, copy: int, rng: np.random.Generator, without_vectors: bool) -> Record:
+    name = f"{record.streamer_id}-{copy}" if copy else record.streamer_id
     profile = json.loads(record.profile)
+    if without_vectors:
+        profile = _without_vectors(profile)
     profile["streamer_id"] = name
     text = json.dumps(profile, ensure_ascii=False, separators=(",", ":")).encode()
     vector = np.frombuffer(record.embedding, "<f4")
-    moved = vector + rng.standard_normal(len(vector)).astype("<f4") * 0.5 / len(vector) ** 0.5
+    if copy:
+        vector = vector + rng.standard_normal(len(vector)) * 0.5 / max(len(vector), 1) ** 0.5
+        vector /= max(float(np.linalg.norm(vector)), 1e-9)
     return replace(
         record,
         streamer_id=name,
         profile=text,
         digest=hashlib.sha256(text).hexdigest(),
-        embedding=(moved / max(float(np.linalg.norm(moved)), 1e-9)).astype("<f4").tobytes(),
+        embedding=vector.astype("<f4").tobytes(),
     )
+
+
+def _without_vectors(value: Any) -> Any:
+    """A profile without ready-made vectors of pictures and sounds."""
+    if isinstance(value, list):
+        return [_without_vectors(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    kept = {n: v for n, v in value.items() if not (isinstance(v, dict) and "vector" in v)}
+    return {name: _without_vectors(each) for name, each in kept.items()}
 
 
 async def sizes(store: ArchivedStore) -> dict[str, Any]:
@@ -157,7 +173,7 @@ async def measure(folder: Path) -> None:
     async with AsyncExitStack() as stack:
         store = await opened(folder, stack)
         print(f"{await store.count():,} streamers")
-        tell("bytes a streamer", await sizes(store))
+        tell("bytes a streamer, a record in one piece", await sizes(store))
         tell("rewrite", await rewrite(store))
         begin, cpu = time.perf_counter(), time.process_time()
         packed = await Repacking(store).run()
@@ -188,6 +204,7 @@ def main() -> int:
     parser.add_argument("--source", type=Path, required=True, help="a data folder, stopped")
     parser.add_argument("--build", type=Path, default=Path("build/one"))
     parser.add_argument("--rows", type=int, default=200_000)
+    parser.add_argument("--without-vectors", action="store_true", help="of covers, in profiles")
     parser.add_argument("--in-place", action="store_true")
     args = parser.parse_args()
     folder: Path = args.source
@@ -196,7 +213,7 @@ def main() -> int:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         begin = time.perf_counter()
-        asyncio.run(fill(args.source, folder, args.rows))
+        asyncio.run(fill(args.source, folder, args.rows, without_vectors=args.without_vectors))
         print(f"{args.rows:,} streamers written in {time.perf_counter() - begin:.0f} s")
     asyncio.run(measure(folder))
     return 0

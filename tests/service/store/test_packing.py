@@ -319,7 +319,7 @@ def test_the_command_packs_beside_a_service_that_reads_and_writes_on(
     serve: Serve, tmp_path: Path
 ) -> None:
     service = serve()
-    lines = b"".join(json_line(json.loads(profile_of(i))) for i in range(COUNT))
+    lines = "".join(json_line(json.loads(profile_of(i))) for i in range(COUNT))
     service.client.post("/v1/streamers:bulk", content=lines, headers=NDJSON).raise_for_status()
     before = service.client.get("/v1/streamers/s7").json()
     few = run("compact", "--data-dir", service.data_dir, "--json")

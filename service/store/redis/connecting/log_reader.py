@@ -53,7 +53,9 @@ class LogReader:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        found = [to_log_entry(*item, self._model) for _, part in answer for item in part]
+        found = [
+            to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
+        ]
         entries = await self._unpacked(found)
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:

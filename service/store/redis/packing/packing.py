@@ -50,7 +50,8 @@ class Packing:
             self._looked_at = time.monotonic()
             try:
                 name: bytes | None = await self._client.ask("HGET", self._meta, "dictionary")
-                self._active = name and await self._dictionary(bytes.fromhex(name.decode()))
+                known = None if name is None else bytes.fromhex(name.decode())
+                self._active = None if known is None else await self._dictionary(known)
             except BaseException:
                 self._looked_at = last
                 raise
