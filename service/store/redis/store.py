@@ -44,6 +44,7 @@ from service.store.redis.codec import (
     RECORD_FIELDS,
     arguments_of,
     done_before_of,
+    fitting,
     id_of,
     model_of,
     outcome_of,
@@ -277,15 +278,12 @@ class RedisStore:
         """Profiles strictly after an id; see `StreamerStore.page`."""
         ids = await self.list_ids(after, limit)
         sizes = await self._client.ask_all([("HSTRLEN", self._record + i, "profile") for i in ids])
-        total, taken = 0, 0
-        for size in sizes:
-            total += size
-            if taken and total > max_bytes:
-                break
-            taken += 1
-        ids, is_last = ids[:taken], taken == len(ids) < limit
-        found = [profile for profile in await self.profiles(ids) if profile is not None]
-        return ProfilePage(found, None if is_last else ids[-1])
+        taken = fitting(sizes, max_bytes)
+        read = await self.profiles(ids[:taken])
+        taken = fitting([0 if each is None else len(each.profile) for each in read], max_bytes)
+        is_last = taken == len(ids) < limit
+        found = [profile for profile in read[:taken] if profile is not None]
+        return ProfilePage(found, None if is_last else ids[taken - 1])
 
     async def count(self) -> int:
         """Number of streamers stored."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import itertools
 import json
 import random
 import zlib
@@ -21,8 +22,8 @@ from service.store.base import Delete, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.progress import tell_nobody
 from service.store.redis.backup import DICTIONARY, RECORDS, ArchivedStore
-from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, packed_by
-from service.store.redis.packing.packing import Packing
+from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, id_of, packed_by
+from service.store.redis.packing.packing import DictionaryTaken
 from service.store.redis.packing.repacking import LEAST_SAMPLES, NothingToTrainOn, Repacking
 from service.store.redis.packing.training import LEAST_SHARED, dictionary_of
 from tests.service.conftest import Serve
@@ -303,12 +304,44 @@ async def test_damage_is_found_by_verification(
     assert findings.shown[0][1] == "has a profile that its digest is not of"
 
 
-async def test_an_id_that_is_taken_by_another_dictionary(store: ArchivedStore, admin: Any) -> None:
+def two_of_one_id() -> tuple[bytes, bytes]:
+    """Two contents whose digests begin with the same 4 bytes; some 80,000 are enough."""
+    seen: dict[bytes, bytes] = {}
+    for content in (str(number).encode() for number in itertools.count()):
+        other = seen.setdefault(id_of(content), content)
+        if other != content:
+            return other, content
+    raise AssertionError("unreachable")
+
+
+async def test_a_dictionary_is_mended_and_another_one_of_its_id_is_not_replaced(
+    store: ArchivedStore, admin: Any
+) -> None:
     made = Dictionary(b"some content")
-    await admin.hset("ss:dictionaries", made.id.hex(), b"other content")
-    with pytest.raises(ValueError, match=f"another dictionary {made.id.hex()}"):
-        await store.packing.add(b"some content")
-    assert await Packing(store.client, "ss:").active() is None
+    await admin.hset("ss:dictionaries", made.id.hex(), b"damaged")
+    assert (await store.packing.add(b"some content")).id == made.id
+    assert await admin.hget("ss:dictionaries", made.id.hex()) == b"some content"
+    other, content = two_of_one_id()
+    await store.packing.add(other)
+    with pytest.raises(DictionaryTaken, match=f"another dictionary {id_of(content).hex()}"):
+        await store.packing.add(content)
+    assert (await store.packing.all())[id_of(other).hex()] == other
+
+
+async def test_a_page_has_no_more_than_was_asked_for(store: ArchivedStore) -> None:
+    await store.packing.add(dictionary_of([profile_of(i).encode() for i in range(300)]))
+    await store.write(upserts(40))
+    size = len(profile_of(1))
+    found: list[str] = []
+    after = ""
+    while True:
+        page = await store.page(after, 100, 5 * size)
+        assert 1 <= sum(len(p.profile) for p in page.profiles) <= 5 * size
+        found += [p.streamer_id for p in page.profiles]
+        if page.next_after is None:
+            break
+        after = page.next_after
+    assert found == sorted(f"s{i}" for i in range(40))
 
 
 # The command

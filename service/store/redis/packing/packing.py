@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from service.errors import ServiceError
 from service.store.base import Delete, Record, Upsert
 from service.store.redis.client import RedisClient
 from service.store.redis.models.second import SECOND
@@ -26,6 +27,10 @@ _FEW, _MANY = 8, 200
 """So many records are packed, and values unpacked, by a thread: they take milliseconds."""
 
 Row = tuple[str, dict[str, bytes] | None]
+
+
+class DictionaryTaken(ServiceError):
+    """Another dictionary has the same id."""
 
 
 class Packing:
@@ -121,12 +126,15 @@ class Packing:
         """Store a dictionary, which all services write with within a minute.
 
         Raises:
-            ValueError: another one has its id.
+            DictionaryTaken: another one has its id.
         """
         name = id_of(content).hex()
-        await self._client.ask("HSETNX", self._dictionaries, name, content)
-        if await self._client.ask("HGET", self._dictionaries, name) != content:
-            raise ValueError(f"the store has another dictionary {name}")
+        known: bytes | None = await self._client.ask("HGET", self._dictionaries, name)
+        if known not in (None, content) and id_of(known) == id_of(content):
+            raise DictionaryTaken(
+                f"the store has another dictionary {name}: run `compact`, which makes a third one"
+            )
+        await self._client.ask("HSET", self._dictionaries, name, content)
         await self._client.ask("HSET", self._meta, "dictionary", name)
         self._looked_at = None
         found = await self.active()
