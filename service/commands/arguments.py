@@ -21,11 +21,6 @@ class UnusableKey(ServiceError):
     """The API key has characters that no header may have."""
 
 
-def variable(name: str) -> str | None:
-    """An environment variable, in capitals or not, as settings are; None if it is not set."""
-    return next((v for k, v in os.environ.items() if v and k.upper() == name), None)
-
-
 @contextlib.contextmanager
 def using(option: str, path: Path, remedy: str) -> Generator[None, None, None]:
     """Name the option, its path and the remedy when the system refuses the path.

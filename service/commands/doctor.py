@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.commands.answers import answer
-from service.commands.arguments import variable
+from service.commands.environment import variable
 from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 from service.telemetry.opening import open_tracer

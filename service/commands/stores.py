@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from model_export.contract.errors import ContractError
-from service.commands.arguments import variable
+from service.commands.environment import variable
 from service.errors import FolderInUse, ServiceError, StartupError, in_one_line
 from service.files.checksummed import Broken
 from service.settings.reading import environment, read_group

@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry, Gauge, write_to_textfile
 from model_export.contract.bundle import Bundle
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import using, variable, whole_number
+from service.commands.arguments import using, whole_number
+from service.commands.environment import variable
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError

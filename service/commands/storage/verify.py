@@ -14,7 +14,8 @@ from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
-from service.commands.arguments import address, api_key, not_allowed, variable, whole_number
+from service.commands.arguments import address, api_key, not_allowed, whole_number
+from service.commands.environment import variable
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
