@@ -21,7 +21,6 @@ _JITTER = 1e-4
 """Added to the diagonal of the landmarks' kernel, which is singular if two show the same."""
 _MOST_ASKED, _MOST_SEARCHED = 1_000, 20_000
 """Most queries, and streamers searched, when width and penalty are chosen."""
-_LEAST_TRUST = 1e-3
 _LEAST_FREE = 1e-3
 """Least share of a prediction that does not come from the streamer's own behaviour."""
 
@@ -52,12 +51,14 @@ def fit_kernel(
     audiences are unknown. A streamer that is left out searches all others, as they are learned from
     and as if they were new too; the best mean NDCG@20 of both wins. Leaving out has a closed form:
     the prediction without the streamer's own behaviour v is (f - h v) / (1 - h), where h is its own
-    influence. The axes of behaviour and the landmarks are still those of everyone.
+    influence. The axes of behaviour and the landmarks are still those of everyone. Streamers that
+    the teacher doubts count in full: the penalty answers for wrong labels, and where content tells
+    little of behaviour many are doubted that are right.
 
     Args:
         layer: to be fitted, of M landmarks.
         content: `KernelLayer.content` of the streamers (N, G).
-        teacher: of these N streamers; those that it doubts count less.
+        teacher: of these N streamers.
         seed: draws the landmarks.
 
     Returns:
@@ -71,12 +72,9 @@ def fit_kernel(
     behaviour = np.zeros((count, layer.dual.shape[1]), np.float32)
     behaviour[:, : directions.shape[1]] = directions  # some of all streamers may have fewer axes
     task = _task(behaviour, teacher.audience, rng)
-    noise = teacher.behaviour_noise
-    trust = np.ones(count) if noise is None else noise.trust.astype(np.float64)
-    weights = np.sqrt(trust + _LEAST_TRUST)[:, None]
     best: _Choice | None = None
     for width in WIDTHS:
-        for choice in _choices(content, landmarks, behaviour, weights, width, task):
+        for choice in _choices(content, landmarks, behaviour, width, task):
             if best is None or choice.score > best.score:
                 best = choice
     assert best is not None
@@ -91,7 +89,6 @@ def _choices(
     content: NDArray[np.float32],
     landmarks: NDArray[np.int64],
     behaviour: NDArray[np.float32],
-    weights: NDArray[np.float64],
     width: float,
     task: ColdStartTask,
 ) -> Iterator[_Choice]:
@@ -100,7 +97,7 @@ def _choices(
 
     def kernel(part: slice) -> NDArray[np.float64]:
         cosines = content[part] @ content[landmarks].T  # (b, M)
-        return weights[part] * np.exp(width * (cosines.astype(np.float64) - 1))
+        return np.exp(width * (cosines.astype(np.float64) - 1))
 
     among = np.exp(width * ((content[landmarks] @ content[landmarks].T).astype(np.float64) - 1))
     among.flat[:: len(among) + 1] += _JITTER
@@ -109,7 +106,7 @@ def _choices(
     for part in parts:
         rows = kernel(part)
         moments += rows.T @ rows
-        target += rows.T @ (weights[part] * behaviour[part])
+        target += rows.T @ behaviour[part]
     half = solve_triangular(root, moments, lower=True)
     values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
     turn = solve_triangular(root.T, axes, lower=False)  # (M, M), kernel -> orthogonal features
@@ -122,8 +119,8 @@ def _choices(
         features = rows @ turn  # (b, M)
         for i, dual in enumerate(duals):
             own = ((features * features) @ shrunk[i])[:, None]  # (b, 1)
-            fitted = rows @ dual  # (b, K), scaled by the weights
-            alone = fitted - own * behaviour[part] * weights[part]
+            fitted = rows @ dual  # (b, K)
+            alone = fitted - own * behaviour[part]
             seen[i][part] = np.asarray(normalize(fitted))
             unseen[i][part] = np.asarray(normalize(alone / (1 - own).clip(_LEAST_FREE)))
     for i, dual in enumerate(duals):

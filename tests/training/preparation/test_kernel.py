@@ -81,19 +81,14 @@ def test_few_landmarks_predict_nearly_as_well(content, teacher):
     assert np.median(agreement) > 0.9
 
 
-def test_a_doubted_streamer_teaches_nothing(content, teacher):
-    liar = replace(teacher, vectors=teacher.vectors.copy())
-    liar.vectors[3] = -50 * liar.vectors[3]
+def test_a_doubted_streamer_counts_in_full(content, teacher):
     trust = np.ones(COUNT, np.float32)
-    trust[3] = 0
-    noise = NoiseEstimate(liar.directions, trust, np.zeros_like(liar.directions))
-    believed, doubted, honest = layer(COUNT), layer(COUNT), layer(COUNT)
-    fit_kernel(believed, content, liar, 0)
-    fit_kernel(doubted, content, replace(liar, noise=noise), 0)
-    fit_kernel(honest, content, teacher, 0)
-    wanted = predicted(honest, content[[3]])[0]
-    assert predicted(doubted, content[[3]])[0] @ wanted > 0.5
-    assert predicted(believed, content[[3]])[0] @ wanted < 0
+    trust[::3] = 0
+    noise = NoiseEstimate(teacher.directions, trust, np.zeros_like(teacher.directions))
+    doubted, believed = layer(COUNT), layer(COUNT)
+    fit_kernel(doubted, content, replace(teacher, noise=noise), 0)
+    fit_kernel(believed, content, teacher, 0)
+    torch.testing.assert_close(doubted.dual, believed.dual)
 
 
 def test_streamers_that_show_the_same_are_no_obstacle(content, teacher):
