@@ -16,7 +16,7 @@ class Candidates(Protocol):
     def parts(
         self, streamer_ids: Sequence[str], versions: Sequence[int]
     ) -> list[str | None] | None:
-        """See `Evaluated.parts`; None as well where nobody knows."""
+        """Connected components, see `Evaluated.parts`; None as well where nobody knows."""
         ...
 
 
@@ -63,6 +63,6 @@ class KeptCorpus:
     def parts(
         self, streamer_ids: Sequence[str], versions: Sequence[int]
     ) -> list[str | None] | None:
-        """See `Candidates.parts`."""
+        """Connected components, see `Candidates.parts`."""
         evaluated = self.evaluated
         return None if evaluated is None else evaluated.parts(streamer_ids, versions)
