@@ -114,7 +114,7 @@ class Evaluation:
     def parts(
         self, streamer_ids: Sequence[str], versions: Sequence[int]
     ) -> list[str | None] | None:
-        """Connected components, see `Evaluated.parts`; None before what `open` read is evaluated."""
+        """Connected components, see `Evaluated.parts`; none before what it read is evaluated."""
         read, done = self.read_from, self.position
         if read is None or done is None or done.sequence < read.sequence:
             return None
