@@ -99,7 +99,7 @@ def compare_list(
     yield
     if len(by_contact):
         alone = evidence.matcher.match(compared.levels[by_contact], ["contacts"]).joined
-        crowded = only_in_crowds(sides, *(places[by_contact] for places in ends))
+        crowded = only_in_crowds(sides, ends[0][by_contact], ends[1][by_contact])
         joined[by_contact] &= alone | ~crowded
     counted = np.flatnonzero(joined | is_told)
     order = counted[np.lexsort((matches.weights[counted], joined[counted]))]
