@@ -26,7 +26,7 @@ SERVED  := service,embedded,text-tower,images,audio,oidc,otel,milvus
 # Its operations are lost by processes that share them, so it has one of its own, beside the others.
 SCHEMA  := tests/service/http/test_schemathesis.py
 # In their order: files of few tests that take long would come last, and packages would be torn.
-SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore $(SCHEMA)
 
 comma   := ,
 LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
@@ -37,7 +37,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser pictures demo serve check test test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-quick test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,15 +77,18 @@ demo: install ## Train, export, serve, load and ask; DATA=folder for real data, 
 serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
-check: lint arch typecheck ## Check an edit in three minutes: style, layers, types, and the tests that are quick
+# What is quick comes first. The checks of types keep one processor busy for minutes, hence beside.
+check: lint arch ## Check an edit in three minutes: style, layers, types, and the tests that are quick
+	@$(MAKE) --no-print-directory --jobs 2 typecheck test-quick
+
+test-quick:
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(ARGS)
 
-# What is quick comes first. The checks of types keep one processor busy for minutes, hence beside.
 test: lint arch alerts browser ## Check everything that needs no GPU and no Docker
 	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)
 
 test-shared:
-	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) --ignore $(SCHEMA) $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) $(ARGS)
 
 test-schema:
 	$(BIN)/python -m pytest -p no:cacheprovider $(SCHEMA)
@@ -93,6 +96,7 @@ test-schema:
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
 	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu and not milvus" $(SHARED) tests/contract tests/service $(ARGS)
+	$(if $(ARGS),,$(SERVICE_VENV)/bin/python -m pytest -p no:cacheprovider $(SCHEMA))
 
 test-milvus: install ## Test the index in Milvus; a server comes as a package, and runs in a network namespace
 	$(BIN)/python -m pytest -m milvus $(ARGS)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from service.commands.answers import answer
+from service.commands.environment import variable
 from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 from service.telemetry.opening import open_tracer
@@ -55,19 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--host",
-        default=os.environ.get("STREAMER_HOST", "127.0.0.1"),
+        default=variable("STREAMER_HOST") or "127.0.0.1",
         help="address to listen on (STREAMER_HOST, 127.0.0.1)",
     )
     parser.add_argument(
         "--port",
         type=int,
-        default=os.environ.get("STREAMER_PORT", "8000"),
+        default=variable("STREAMER_PORT") or "8000",
         help="port to listen on (STREAMER_PORT, 8000)",
     )
 
 
 def _from_environment(name: str) -> Path | None:
-    value = os.environ.get(name)
+    value = variable(name)
     return Path(value) if value else None
 
 
@@ -172,12 +173,12 @@ def _twins() -> Check:
 
 
 def _device() -> Any:
-    return os.environ.get("STREAMER_DEVICE") or "cpu"
+    return variable("STREAMER_DEVICE") or "cpu"
 
 
 def _driver() -> Check:
     """NVIDIA's driver, where anything is to run on a GPU."""
-    if "gpu" not in (_device(), os.environ.get("STREAMER_INDEX__DEVICE")):
+    if "gpu" not in (_device(), variable("STREAMER_INDEX__DEVICE")):
         return Check("driver", "ok", "no GPU is asked for, so none")
     remedy = f"CUDA 13 needs NVIDIA's driver R{_DRIVER} or newer"
     command = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
@@ -194,7 +195,7 @@ def _driver() -> Check:
 
 
 def _store() -> Check:
-    if os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL"):
+    if variable("REDIS_URL") or variable("STREAMER_REDIS_URL"):
         return _external_store()
 
     def look() -> str:
@@ -235,8 +236,8 @@ def _bundle(path: Path | None) -> Check:
         from model_export.contract.bundle import Bundle
         from service.engine.encoding.onnx_encoder import OnnxEncoder
 
-        bundle = Bundle(path, os.environ.get("STREAMER_VARIANT") or None)
-        dim = os.environ.get("STREAMER_DIM")
+        bundle = Bundle(path, variable("STREAMER_VARIANT"))
+        dim = variable("STREAMER_DIM")
         manifest = bundle.manifest.at(int(dim) if dim else None)
         encoder = OnnxEncoder(bundle, device=_device(), dim=manifest.dim)
         bundle.established()
@@ -254,7 +255,7 @@ def _towers(path: Path | None) -> Check:
         from model_export.contract.bundle import Bundle
         from service.engine.encoding.onnx_towers import OnnxTowers
 
-        specs = OnnxTowers(Bundle(path, os.environ.get("STREAMER_VARIANT") or None)).specs
+        specs = OnnxTowers(Bundle(path, variable("STREAMER_VARIANT"))).specs
         found = [f"{spec.name} reads {spec.kind} ({', '.join(spec.modalities)})" for spec in specs]
         return "; ".join(found) or "none in the bundle: pictures and sounds are read as vectors"
 

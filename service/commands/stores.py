@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import contextlib
-import os
 import sys
 from collections.abc import AsyncGenerator, Callable, Coroutine
 from pathlib import Path
@@ -11,9 +10,11 @@ from typing import Any
 from urllib.parse import quote
 
 from model_export.contract.errors import ContractError
+from service.commands.environment import variable
 from service.errors import FolderInUse, ServiceError, StartupError, in_one_line
 from service.files.checksummed import Broken
-from service.settings.reading import read_group
+from service.settings.reading import environment, read_group
+from service.settings.spaces import Spaces
 from service.settings.store import Store
 from service.store.embedded.folder import socket_in
 from service.store.embedded.patience import Patience
@@ -31,7 +32,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data-dir",
         type=Path,
-        default=Path(os.environ.get("STREAMER_DATA_DIR") or "data"),
+        default=Path(variable("STREAMER_DATA_DIR") or "data"),
         help="of the embedded store (STREAMER_DATA_DIR, ./data); REDIS_URL names an external one",
     )
 
@@ -42,14 +43,16 @@ def external_address() -> StoreAddress | None:
     Raises:
         StartupError: the settings are wrong.
     """
-    url = os.environ.get("REDIS_URL") or os.environ.get("STREAMER_REDIS_URL") or None
-    return address_of(url, read_group(Store, "store", os.environ))
+    return address_of(environment().get("redis_url"), read_group(Store, "store"))
 
 
 def chunks_dir() -> Path | None:
-    """The folder of chunks of generations, as `serve` reads it."""
-    folder = os.environ.get("STREAMER_SPACES__CHUNKS_DIR")
-    return Path(folder) if folder else None
+    """The folder of chunks of generations, as `serve` reads it.
+
+    Raises:
+        StartupError: the settings are wrong.
+    """
+    return read_group(Spaces, "spaces").chunks_dir
 
 
 @contextlib.asynccontextmanager

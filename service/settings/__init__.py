@@ -292,7 +292,7 @@ class Settings(BaseSettings):
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
     """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`.
-    `STREAMER_STORE__...` is about its replicas."""
+    `STREAMER_STORE__...` is about its replicas, too."""
     milvus_uri: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("milvus_uri", "MILVUS_URI", "STREAMER_MILVUS_URI")),

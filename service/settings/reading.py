@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_settings import SettingsError
+from pydantic_settings import EnvSettingsSource, SettingsError
 
 from service.errors import StartupError, UnsafeConfiguration
 from service.settings import Settings
@@ -33,14 +33,25 @@ def read_settings(given: Mapping[str, Any]) -> Settings:
         raise StartupError(f"{error}: {error.__cause__}") from None
 
 
-def read_group(group: type[_Group], name: str, environment: Mapping[str, str]) -> _Group:
+def environment() -> dict[str, Any]:
+    """The settings that the environment has, by their names as `serve` reads them, unchecked.
+
+    Raises:
+        StartupError: a group of settings is not JSON.
+    """
+    try:
+        return EnvSettingsSource(Settings)()
+    except SettingsError as error:
+        raise StartupError(f"{error}: {error.__cause__}") from None
+
+
+def read_group(group: type[_Group], name: str) -> _Group:
     """One group of settings from the environment, for commands that need no others.
 
     Raises:
         StartupError: one of them is wrong; names it.
     """
-    variables = {field: f"{_PREFIX}{name}__{field}".upper() for field in group.model_fields}
-    given = {f: value for f, variable in variables.items() if (value := environment.get(variable))}
+    given = environment().get(name, {})
     try:
         return group.model_validate(given)
     except ValidationError as error:

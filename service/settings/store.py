@@ -1,4 +1,4 @@
-"""Settings of an external store that has replicas."""
+"""Settings of the store: the length of its log, and replicas of an external one."""
 
 from typing import Annotated
 
@@ -7,11 +7,14 @@ from pydantic import Field, SecretStr
 from service.settings.groups import Group
 from service.settings.types import ByComma, HostAndPort
 
+LOG_ENTRIES = 20_000
+"""Writes that the log of a store keeps, unless another number was set for it."""
+
 
 class Store(Group):
-    """An external store (`REDIS_URL`) that has replicas.
+    """The store's log, and the replicas of an external store (`REDIS_URL`).
 
-    [Beyond one machine](scale.md#fail-over-of-the-store) tells what they are for.
+    [Beyond one machine](scale.md#fail-over-of-the-store) tells what replicas are for.
     """
 
     sentinels: Annotated[tuple[HostAndPort, ...], *ByComma] = ()
@@ -29,3 +32,8 @@ class Store(Group):
     last."""
     replica_timeout_ms: Annotated[int, Field(ge=10, le=4000)] = 1000
     """How long a write waits for that."""
+    log_entries: Annotated[int, Field(ge=1000, le=10_000_000)] = LOG_ENTRIES
+    """How many writes the log keeps. A service that starts, and a reader of the log that was away
+    (a cluster of Milvus, say), reads all of the store again if more was written meanwhile. A
+    thousand entries take 1.4 MB of memory with 128 dimensions. The store has one value for all
+    services on it, that of the one that starts last, whose log tells a change."""

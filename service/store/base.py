@@ -250,7 +250,8 @@ class StreamerStore(Protocol):
     async def chunks(self, ids: Sequence[str], max_bytes: int = ...) -> list[list[str]]:
         """Ids in parts, in order, each small enough to read or write its records in one step.
 
-        Profiles and tower vectors of a part have up to `max_bytes` together, or it is a single id.
+        Profiles and tower vectors of a part have up to `max_bytes` together, as they are stored, or
+        it is a single id.
         """
         ...
 

@@ -113,6 +113,7 @@ async def open_store(
                 "writes may be lost: STREAMER_STORE__REPLICAS is 0, so a fail-over loses what the "
                 "primary acknowledged and no replica has"
             )
+        await _keep_log(external, settings.store.log_entries)
         watch = ServerWatch(address)
         watch.start()
         stack.push_async_callback(watch.stop)
@@ -138,9 +139,21 @@ async def open_store(
             "another --data-dir"
         ) from error
     stack.push_async_callback(store.close)
+    await _keep_log(store, settings.store.log_entries)
     if settings.accept_data_loss:
         await store.mend()
     return OpenedStore(store, "embedded", embedded)
+
+
+async def _keep_log(store: ArchivedStore, entries: int) -> None:
+    before = await store.keep_log(entries)
+    if before != entries:
+        _log.warning(
+            "the store's log keeps %d writes from now on instead of %d, for all services on it: "
+            "STREAMER_STORE__LOG_ENTRIES of the one that starts last decides",
+            entries,
+            before,
+        )
 
 
 async def check_data(

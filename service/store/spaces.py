@@ -50,6 +50,8 @@ class GenerationRecord:
         erased: how many streamers and users were erased from it since.
         erased_streamers: how many of these were streamers.
         user_attributes: names of the attributes that its users have.
+        neighbours: how many streamers came with neighbours; None where none did, and there are no
+            chunks of them.
     """
 
     generation: str
@@ -71,6 +73,7 @@ class GenerationRecord:
     erased: int = 0
     erased_streamers: int = 0
     user_attributes: list[str] = field(default_factory=list[str])
+    neighbours: int | None = None
 
     @property
     def may_serve(self) -> bool:

@@ -76,7 +76,10 @@ COSTS: dict[str, Cost] = {
         "7,079 rows/s of 2 plain processes, without towers",
     ),
     "store_bytes": Cost(
-        2800, "bytes a streamer in the store", "measured", "performance.md, no towers"
+        1920,
+        "bytes a streamer in the store, compacted",
+        "measured",
+        "scale.md, One machine: no towers, no vectors of covers",
     ),
     "service_bytes": Cost(200, "bytes a streamer in each service", "measured", "scale.md"),
     "milvus_bytes": Cost(
@@ -94,7 +97,7 @@ COSTS: dict[str, Cost] = {
         "computed",
         "performance.md: a million in 11 s",
     ),
-    "log_entries": Cost(20_000, "entries of the log", "set", "service/store/redis/client.py"),
+    "log_entries": Cost(20_000, "entries of the log", "set", "STREAMER_STORE__LOG_ENTRIES"),
     "core_hour": Cost(0.04, "price of a core for an hour", "assumed", "set your own"),
 }
 
@@ -307,7 +310,8 @@ def main() -> None:
     if most < peak:
         parts.append(
             f"With {plan.streamers:,.0f} streamers and {peak:.0f} writes/s a service that starts "
-            f"does not catch up: the log covers {most:.1f} writes/s meanwhile."
+            f"does not catch up: the log covers {most:.1f} writes/s meanwhile. Set "
+            "STREAMER_STORE__LOG_ENTRIES."
         )
     parts += [f"{plan}", _table([[*names, "to encode"], *shown])]
     sys.stdout.write("\n\n".join(parts) + "\n")

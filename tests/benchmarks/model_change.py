@@ -22,6 +22,7 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.closed_loop import http_request
+from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.open_loop import Arrivals, Generator
 from tests.bundles import TOPICS, write_bundle
 from tests.service.process import Service
@@ -74,7 +75,8 @@ def _model(client: httpx.Client) -> dict[str, object]:
     return answer.json()
 
 
-def _fill(client: httpx.Client, rows: int) -> None:
+def _fill(service: Service, rows: int) -> None:
+    client = service.client
     rng, begin = np.random.default_rng(1), time.perf_counter()
     for start in range(0, rows, _PART):
         lines = [json.dumps(_profile(i, rng)) for i in range(start, min(start + _PART, rows))]
@@ -82,6 +84,16 @@ def _fill(client: httpx.Client, rows: int) -> None:
         answer = client.post("/v1/streamers:bulk", content="\n".join(lines), headers=headers)
         answer.raise_for_status()
     print(f"{rows:,} streamers written in {time.perf_counter() - begin:,.0f} s", flush=True)
+
+
+def _wait_until_settled(service: Service, rows: int) -> None:
+    """Until what follows a write is done, which has nothing to do with a change of the model."""
+    begin = time.perf_counter()
+    wait_for(service, rows)
+    newest = service.client.get("/readyz").json()["store_sequence"]
+    while (service.client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
+        time.sleep(1)
+    print(f"indexed and grouped after another {time.perf_counter() - begin:,.0f} s", flush=True)
 
 
 class _Phases:
@@ -123,16 +135,21 @@ def main() -> int:
     parser.add_argument("--writes", type=float, default=50, help="a second")
     parser.add_argument("--pace", type=float, default=1000, help="of the backfill")
     parser.add_argument("--seconds", type=float, default=20, help="of each phase")
+    parser.add_argument("--build", type=Path, help="folder for what is stored, to go on with it")
     args = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder, Generator() as generator:
-        models = Path(folder) / "models"
-        write_bundle(models / "first")
-        write_bundle(models / "next", seed=1)
-        data = Path(folder) / "data"
+    with tempfile.TemporaryDirectory() as temporary, Generator() as generator:
+        folder = args.build or Path(temporary)
+        models, data = folder / "models", folder / "data"
+        is_new = not models.exists()
+        if is_new:
+            write_bundle(models / "first")
+            write_bundle(models / "next", seed=1)
         with Service(models / "first", data, STREAMER_MODELS__FOLDER=str(models)) as service:
             client = service.wait_until_ready().client
             client.timeout = httpx.Timeout(120)
-            _fill(client, args.rows)
+            if is_new:
+                _fill(service, args.rows)
+            _wait_until_settled(service, args.rows)
             places = np.random.default_rng(3).integers(args.rows, size=2000).tolist()
             asked = [http_request("GET", f"/v1/streamers/s{i}/similar") for i in places]
             phases = _Phases(generator, urlsplit(service.url).port or 0, asked, args.questions)

@@ -1,17 +1,22 @@
 """A recommender refits its vectors every night: what is served of newcomers before and after.
 
     python -m tests.benchmarks.nightly_rotation --data DIR [--checkpoint DIR] [--seeds 3]
+        [--neighbours 20 50]
 
 Implicit ALS is fitted on the interactions of train + val; the test streamers are the newcomers. The
 next night it is fitted with another seed and turned at random. Told are, of the newcomers, NDCG@50
 and recall@100 of their users, and the AUC of the served vector by inner product, beside the two
 simple ways (ridge, neighbours) and TF-IDF neighbours that lend their vectors or their audiences.
 Without a checkpoint, embeddings are the data set's TF-IDF in 256 dimensions. Real data.
+
+The vote of the established is measured by the graph of the hand-over's own vectors, and by those of
+neighbours that come with it: so many of each streamer, by cosine of audiences of train + val.
 """
 
 import argparse
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +30,7 @@ from service.engine.prediction.fit import Known, audience_of, fit
 from service.engine.prediction.linear import unit
 from service.engine.prediction.neighbours import Near, nearest
 from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours, shares_of
 from training.api import embed
 from training.baselines.corpus import Corpus
 from training.cold_start.vote import Ballot, Vote, choose_vote, edges_of, weighed
@@ -35,6 +41,7 @@ from training.evaluation.metrics import ndcg, recall
 from training.evaluation.setting import Setting, setting_of
 from training.evaluation.statistics import bootstrap_means, percentiles
 from training.evaluation.subject import Representation
+from training.mining.positives import SharedAudience
 from training.teachers.id_embeddings import find_teacher
 
 FACTORS, REGULARIZATION, CONFIDENCE, ITERATIONS = 64, 0.05, 20.0, 20
@@ -95,6 +102,7 @@ class Night:
             unseen=np.full(len(rows), not was_trained),
             audience=audience_of(RowVectors.of(users)),
         )
+        self.known, self.learned = known, np.flatnonzero(learned)
         self.fit = fit(known)
         predictor = self.fit.predictor
         assert predictor is not None
@@ -121,7 +129,19 @@ def lent(corpus: Corpus, night: Night, cold: NDArray[np.int64]) -> NDArray[np.fl
     return np.einsum("qk,qke->qe", near.scores, unit(night.own[places])).astype(np.float32)
 
 
-def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object]:
+def neighbours_of(watched: sp.csr_matrix, depth: int) -> StreamerNeighbours:
+    """Those with the largest cosines of audiences (G, U), where they share enough users."""
+    near, weights = SharedAudience(watched, 1.0).candidates(depth)
+    there = weights > 0
+    lengths = there.sum(1)
+    ends = np.concatenate([[0], np.cumsum(lengths)])
+    rows = near[there].astype(np.int32)
+    return StreamerNeighbours(ends, rows, shares_of(weights[there], lengths))
+
+
+def measure(
+    data: Path, checkpoint: Path | None, seeds: int, depths: Sequence[int]
+) -> dict[str, object]:
     dataset = load_dataset(data)
     setting = setting_of(dataset, "test")
     pieces = [pieces_of(profile) for profile in dataset.profiles]
@@ -186,7 +206,9 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
             means["first served NDCG@50"], means["borrowed by TF-IDF NDCG@50"]
         ),
     }
-    told["vote NDCG@20"] = graphs(dataset, setting, nights[0], embeddings)
+    watched.data[:] = 1
+    handed = {depth: neighbours_of(watched, depth) for depth in depths}
+    told["vote NDCG@20"] = graphs(dataset, setting, nights[0], embeddings, handed)
     first = nights[0].fit
     assert first.predictor is not None
     told["fit"] = {
@@ -201,18 +223,21 @@ def measure(data: Path, checkpoint: Path | None, seeds: int) -> dict[str, object
 
 
 def graphs(
-    dataset: Dataset, setting: Setting, night: Night, embeddings: NDArray[np.float32]
-) -> dict[str, float | list[float]]:
-    """NDCG@20 of the established that newcomers share users with, by the vote of two graphs.
+    dataset: Dataset,
+    setting: Setting,
+    night: Night,
+    embeddings: NDArray[np.float32],
+    handed: Mapping[int, StreamerNeighbours],
+) -> dict[str, dict[str, object]]:
+    """NDCG@20 of the established that newcomers share users with, by the vote of several graphs.
 
-    One is of shared audiences, as a bundle has it, with a vote chosen on val; the other one of the
-    hand-over's own vectors.
+    One is of shared audiences, as a bundle has it, with a vote chosen on val; one of the
+    hand-over's own vectors; the others of neighbours that come with it, by how many.
     """
-    task, graph = setting.seen, night.fit.graph
+    task, own = setting.seen, night.fit.graph
     assert task is not None
-    assert graph is not None
+    assert own is not None
     content = Representation.symmetric(embeddings)
-    values: dict[str, NDArray[np.float64]] = {}
     known = np.sort(setting.gallery)
     teacher = find_teacher(dataset, known, TeacherConfig(), 0, 1)
     trial = find_teacher(dataset, np.sort(dataset.rows("train")), TeacherConfig(), 0, 1)
@@ -221,17 +246,30 @@ def graphs(
     vote = choose_vote(content, trial, edges_of(trial), val, 0)
     edges = weighed(edges_of(teacher), teacher, vote)
     ballot = Ballot.of(content, teacher.rows, edges, task.queries)
-    values["shared audiences"] = task.ndcg(*ballot.matrices(vote))
-    size = len(night.rows)
-    own = sp.csr_matrix((graph.weights, graph.indices, graph.indptr), (size, size))
-    order = np.argsort(night.rows)
-    sorted_own = sp.csr_matrix(own[order][:, order])
-    ballot = Ballot.of(content, night.rows[order], sorted_own, task.queries)
-    values["own vectors"] = task.ndcg(*ballot.matrices(Vote(graph.temperature, graph.own_share)))
-    told: dict[str, float | list[float]] = {
-        name: round(float(value.mean()), 4) for name, value in values.items()
+    shared = task.ndcg(*ballot.matrices(vote))
+    told: dict[str, dict[str, object]] = {
+        "shared audiences": {"value": round(float(shared.mean()), 4)}
     }
-    told["ratio"] = _ratio(values["own vectors"], values["shared audiences"])
+    voting = {"own vectors": own}
+    for depth, neighbours in handed.items():
+        among = replace(night.known, neighbours=neighbours.among(night.learned))
+        graph = fit(among).graph
+        assert graph is not None
+        voting[f"{depth} neighbours handed over"] = graph
+    size = len(night.rows)
+    order = np.argsort(night.rows)
+    for name, graph in voting.items():
+        whole = sp.csr_matrix((graph.weights, graph.indices, graph.indptr), (size, size))
+        ballot = Ballot.of(
+            content, night.rows[order], sp.csr_matrix(whole[order][:, order]), task.queries
+        )
+        found = task.ndcg(*ballot.matrices(Vote(graph.temperature, graph.own_share)))
+        told[name] = {
+            "value": round(float(found.mean()), 4),
+            "ratio": _ratio(found, shared),
+            "edges of each": round(len(graph.indices) / size, 1),
+            "temperature, own share": [graph.temperature, graph.own_share],
+        }
     return told
 
 
@@ -256,8 +294,10 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--checkpoint", type=Path)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--neighbours", type=int, nargs="*", default=[20, 50], metavar="COUNT")
     args = parser.parse_args()
-    print(json.dumps(measure(args.data, args.checkpoint, args.seeds), indent=1))
+    found = measure(args.data, args.checkpoint, args.seeds, args.neighbours)
+    print(json.dumps(found, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """From the end of an upload to serving: a hand-over checked, stored, loaded and switched to.
 
-python -m tests.benchmarks.space_promote --streamers 100000 --users 1000000
+python -m tests.benchmarks.space_promote --streamers 100000 --users 1000000 --neighbours 50
 
 Vectors follow from content, so that all checks pass; a second generation, rotated, is
 handed over while the first one serves, and then rolled back.
@@ -15,10 +15,13 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import psutil
+from numpy.typing import NDArray
 
+from service.engine.prediction.inner_products import nearest_of_all
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.service.process import Service, wait_until
 
@@ -52,22 +55,37 @@ class Memory:
         self._watch.join()
 
 
-def hand_over(path: Path, rows: int, users: int, dim: int, seed: int) -> None:
-    """Write an archive whose vectors follow from content, in directions of their own."""
+def neighbours_of(vectors: NDArray[np.float32], count: int) -> dict[str, NDArray[Any]]:
+    """Arrays of the nearest by vector, and what they weigh: the cosines."""
+    unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    rows, cosines = nearest_of_all(unit, count, lambda: None)
+    return {"neighbour_rows": rows, "neighbour_weights": np.maximum(cosines, np.float32(1e-6))}
+
+
+def hand_over(path: Path, rows: int, users: int, dim: int, seed: int, neighbours: int) -> int:
+    """Write an archive whose vectors follow from content, in directions of their own.
+
+    Returns:
+        Bytes of its vectors and neighbours.
+    """
     content = vectors_of(rows)
     draw = np.random.default_rng(7)
     moved = content @ draw.normal(size=(content.shape[1], dim)).astype(np.float32)
     crowd = draw.normal(size=(users, dim)).astype(np.float32)
     turn, _ = np.linalg.qr(np.random.default_rng(seed).normal(size=(dim, dim)))
     turn = turn.astype(np.float32)
+    near = neighbours_of(moved, neighbours) if neighbours else {}
     with path.open("wb") as file:
         np.savez(
             file,
+            allow_pickle=False,
             ids=np.array([name_of(row) for row in range(rows)]),
             vectors=moved @ turn,
             user_ids=np.array([f"user-{row}" for row in range(users)]),
             user_vectors=crowd @ turn,
+            **near,
         )
+    return moved.nbytes + crowd.nbytes + sum(array.nbytes for array in near.values())
 
 
 def sent(path: Path, ended: list[float]) -> Iterator[bytes]:
@@ -90,10 +108,10 @@ def main() -> None:
     parser.add_argument("--streamers", type=int, default=100_000)
     parser.add_argument("--users", type=int, default=1_000_000)
     parser.add_argument("--dim", type=int, default=64)
+    parser.add_argument("--neighbours", type=int, default=0, help="that come with each streamer")
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "stored")
     args = parser.parse_args()
     bundle, kept = prepared(args.folder, args.streamers)
-    needed = 4 * args.dim * (args.streamers + args.users)
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         # A copy: generations that serve can't be deleted, and would count as memory from before.
@@ -105,9 +123,9 @@ def main() -> None:
         # What goes on after a start takes memory of its own.
         wait_until(lambda: evaluated(service), "everybody is compared for duplicates", 3600)
         memory = Memory(service.process.pid)
-        archive = folder / "hand-over.npz"
+        archive, needed = folder / "hand-over.npz", 0
         for seed in range(2):
-            hand_over(archive, args.streamers, args.users, args.dim, seed)
+            needed = hand_over(archive, args.streamers, args.users, args.dim, seed, args.neighbours)
             begin, ended = time.perf_counter(), list[float]()
             used = sum(memory.process.cpu_times()[:2])
             answer = service.client.put(
@@ -128,7 +146,7 @@ def main() -> None:
             print(
                 f"generation {seed}: {archive.stat().st_size / MIB:,.0f} MiB sent in "
                 f"{ended[0] - begin:.1f} s, serving {took:.1f} s after that "
-                f"({used:.1f} s of a core in all); vectors "
+                f"({used:.1f} s of a core in all); vectors and neighbours "
                 f"{needed / MIB:,.0f} MiB, memory {grown / MIB:,.0f} MiB more "
                 f"({grown / needed:.2f}), at most {(memory.most - memory.first) / MIB:,.0f}",
                 flush=True,

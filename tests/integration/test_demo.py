@@ -1,14 +1,11 @@
 """The demo as a person runs it: twice, interrupted, and on a port that is taken."""
 
-import os
 import re
 import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -43,24 +40,32 @@ def run_once(build: Path, port: int) -> subprocess.CompletedProcess[str]:
     )
 
 
-@contextmanager
-def staying(build: Path, port: int, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A demo that answered and waits for Ctrl-C."""
+def run_and_end(build: Path, output: Path, ending: signal.Signals) -> str:
+    """What a demo said that answered, stayed, and was ended; nothing of it is left."""
+    port = free_port()
     with output.open("wb") as file:
         process = subprocess.Popen(
             command(build, port), cwd=ROOT, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 180
+        deadline = time.monotonic() + 300
         while "/docs" not in output.read_text(encoding="utf-8"):
             assert process.poll() is None, output.read_text(encoding="utf-8")
             assert time.monotonic() < deadline, output.read_text(encoding="utf-8")
             time.sleep(0.2)
-        yield process
+        family = psutil.Process(process.pid).children(recursive=True)
+        assert len(family) >= 2, "the service and its store"
+        process.send_signal(ending)
+        assert process.wait(40) == 0
     finally:
         if process.poll() is None:
             process.terminate()
             process.wait(40)
+    _gone, alive = psutil.wait_procs(family, timeout=30)
+    assert not alive
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+    return output.read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -86,28 +91,28 @@ def test_the_answers_can_be_judged(built: tuple[Path, str]) -> None:
     assert len(re.findall(r"(?m)^ +\d\. [01]\.\d{3}  \S+.*\n +\S", campaign)) == 5
 
 
-def test_a_second_run_reuses_everything(built: tuple[Path, str]) -> None:
-    done = run_once(built[0], free_port())
-    assert done.returncode == 0, done.stderr
-    assert "$ python -m" not in done.stdout  # no step had to be run again
+def test_a_second_run_reuses_everything(built: tuple[Path, str], tmp_path: Path) -> None:
+    said = run_and_end(built[0], tmp_path / "output", signal.SIGINT)
+    assert "$ python -m" not in said  # no step had to be run again
     answers = [
-        re.sub(r"Answered .*", "", text[text.index("1. Who") :]) for text in (built[1], done.stdout)
+        re.sub(r"(?s)Answered .*", "", text[text.index("1. Who") :]) for text in (built[1], said)
     ]
     assert answers[0] == answers[1]
 
 
-def test_what_an_earlier_release_made_is_made_again(built: tuple[Path, str]) -> None:
+def test_what_an_earlier_release_made_is_made_again(
+    built: tuple[Path, str], tmp_path: Path
+) -> None:
     build, _ = built
     for name in ("begun", "bundle"):
         file = build / "world" / f"{name}.done"
         assert code("training", "model_export") in file.read_text(encoding="utf-8")
         file.write_text("of other sources", encoding="utf-8")
     (build / "world" / "checkpoint" / "learned_from.txt").unlink()
-    again = run_once(build, free_port())
-    assert again.returncode == 0, again.stderr
-    assert "$ python -m training fit" in again.stdout
-    assert "$ python -m service load" in again.stdout
-    assert "$ python -m training world" not in again.stdout
+    said = run_and_end(build, tmp_path / "output", signal.SIGTERM)
+    assert "$ python -m training fit" in said
+    assert "$ python -m service load" in said
+    assert "$ python -m training world" not in said
 
 
 def test_a_taken_port_is_named_before_the_long_steps(tmp_path: Path) -> None:
@@ -135,19 +140,3 @@ def test_what_can_not_be_used_is_told_in_one_line(
     assert done.returncode == 1
     assert done.stderr.startswith(f"demo: {said}")
     assert done.stderr.count("\n") == 1
-
-
-@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
-def test_ending_it_leaves_nothing_behind(
-    built: tuple[Path, str], tmp_path: Path, ending: signal.Signals
-) -> None:
-    port = free_port()
-    with staying(built[0], port, tmp_path / "output") as process:
-        family = psutil.Process(process.pid).children(recursive=True)
-        assert len(family) >= 2, "the service and its store"
-        os.kill(process.pid, ending)
-        assert process.wait(40) == 0
-    _gone, alive = psutil.wait_procs(family, timeout=30)
-    assert not alive
-    with socket.socket() as probe:
-        assert probe.connect_ex(("127.0.0.1", port)) != 0

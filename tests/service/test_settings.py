@@ -1,10 +1,13 @@
 """Settings from the environment, and what is refused there."""
 
 import argparse
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from service.commands.serve import add_arguments, settings_of
+from service.commands.stores import add_data_dir, chunks_dir, external_address
 from service.errors import StartupError
 from service.settings import Media, Settings
 from service.settings.reading import without_effect
@@ -66,6 +69,44 @@ def test_what_is_no_host_is_named(monkeypatch: pytest.MonkeyPatch, host: str) ->
 def test_what_is_no_port_is_named(monkeypatch: pytest.MonkeyPatch, port: str) -> None:
     with pytest.raises(StartupError, match="STREAMER_MEDIA__URL_PORTS__0"):
         read(monkeypatch, STREAMER_MEDIA__URL_PORTS=port)
+
+
+@pytest.mark.parametrize("write", [str.upper, str.lower, str.title])
+def test_commands_read_where_the_store_is_as_the_service_does(
+    monkeypatch: pytest.MonkeyPatch, write: Callable[[str], str], tmp_path: Path
+) -> None:
+    for name, value in {
+        "REDIS_URL": "redis://streamers/0",
+        "STREAMER_STORE__SENTINELS": "a:1,b:2",
+        "STREAMER_STORE": '{"replicas": 2}',
+        "STREAMER_SPACES__CHUNKS_DIR": str(tmp_path),
+        "STREAMER_DATA_DIR": "elsewhere",
+        "STREAMER_LIMITS__NO_LIMIT": "which the command does not need",
+    }.items():
+        monkeypatch.setenv(write(name), value)
+    address = external_address()
+    assert address is not None
+    assert (address.sentinels, address.replicas) == ((("a", 1), ("b", 2)), 2)
+    assert chunks_dir() == tmp_path
+    parser = argparse.ArgumentParser()
+    add_data_dir(parser)
+    assert parser.parse_args([]).data_dir == Path("elsewhere")
+
+
+def test_a_wrong_setting_of_the_store_is_named_to_commands(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("redis_url", "redis://streamers/0")
+    monkeypatch.setenv("streamer_store__replicas", "many")
+    with pytest.raises(StartupError, match=r"^STREAMER_STORE__REPLICAS: .*integer"):
+        external_address()
+    monkeypatch.setenv("streamer_store", "{")
+    with pytest.raises(StartupError, match="store"):
+        external_address()
+
+
+@pytest.mark.parametrize("entries", ["999", "10000001", "few"])
+def test_a_length_of_the_log_that_is_none(monkeypatch: pytest.MonkeyPatch, entries: str) -> None:
+    with pytest.raises(StartupError, match=r"^STREAMER_STORE__LOG_ENTRIES: "):
+        read(monkeypatch, STREAMER_STORE__LOG_ENTRIES=entries)
 
 
 def test_variables_without_effect_are_told_and_no_others() -> None:

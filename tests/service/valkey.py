@@ -78,10 +78,6 @@ class Server:
         with Redis.from_url(self.url) as client:
             return client.execute_command(*parts)
 
-    def replication(self) -> dict[str, Any]:
-        """What the server says of its replicas, or of its primary."""
-        return self.command("INFO", "replication")
-
     @contextlib.contextmanager
     def suspended(self) -> Iterator[None]:
         """It stands still meanwhile, connections and all."""

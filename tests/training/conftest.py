@@ -21,12 +21,13 @@ def _one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", autouse=True)
 def few_copies() -> Iterator[None]:
-    """Evidence is estimated from few copies: from all, it takes half of the time of a small fit.
+    """Evidence is estimated from few streamers: from all, it takes half of the time of a small fit.
 
     What the estimate is worth is tested where all of them are copied.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "MOST_COPIED", 40)
+        patch.setattr(estimate, "MOST_COUNTED", 60)
+        patch.setattr(estimate, "MOST_COPIED", 20)
         yield
 
 

@@ -12,6 +12,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
+from training.baselines.sentences import sentence_means
 from training.cold_start.vote import edges_of
 from training.data import Dataset
 from training.data.passes import subset
@@ -98,13 +99,31 @@ class Corpus:
     @cached_property
     def centred(self) -> dict[str, NDArray[np.float32]]:
         """Space -> mean vectors (N, W), centred; zero where a streamer shows none."""
-        found = {}
-        for space, pooled in zip(self.vocabulary.spaces, self.bags.pooled, strict=True):
-            is_shown = shown(pooled)  # (N,)
-            known = self.known[is_shown[self.known]]
-            centre = pooled[known].mean(0) if len(known) else np.zeros(pooled.shape[1], np.float32)
-            found[space.name] = ((pooled - centre) * is_shown[:, None]).astype(np.float32)
-        return found
+        spaces = zip(self.vocabulary.spaces, self.bags.pooled, strict=True)
+        return {space.name: self._centred(pooled) for space, pooled in spaces}
+
+    def _centred(self, means: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Means (N, W) without the mean of the known streamers; zero stays zero."""
+        is_shown = shown(means)  # (N,)
+        known = self.known[is_shown[self.known]]
+        centre = means[known].mean(0) if len(known) else np.zeros(means.shape[1], np.float32)
+        return ((means - centre) * is_shown[:, None]).astype(np.float32)
+
+    @cached_property
+    def sentences(self) -> NDArray[np.float32]:
+        """Centred mean vectors of streamers' texts by the text tower, or else a sentence encoder.
+
+        (N, W), zero where a streamer shows none.
+
+        Raises:
+            UsageError: the encoder is not installed, or there is no text.
+        """
+        if self.tower in self.centred:
+            return self.centred[self.tower]
+        means = sentence_means(self.pieces, self.vocabulary.uninformative)
+        if means is None:
+            raise UsageError(f"{self.dataset.folder} has no text to encode; use another baseline")
+        return self._centred(means)
 
     @cached_property
     def content(self) -> NDArray[np.float32]:

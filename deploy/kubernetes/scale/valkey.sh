@@ -37,6 +37,8 @@ umask 077
   echo 'save ""' # the log is on disk; a dump would need as much memory again
   echo "maxmemory ${STORE_MAXMEMORY:-0}"
   echo "maxmemory-policy noeviction"
+  echo "hash-max-listpack-entries 32" # a record in one piece, not as a table of its fields
+  echo "hash-max-listpack-value 8192"
   echo "min-replicas-to-write 1" # who can't acknowledge a write refuses it at once
   echo "min-replicas-max-lag 5"
   echo "replica-announce-ip $STORE_NAME"

@@ -6,6 +6,7 @@ of the level among pairs that are the same and u that among other pairs. Absent 
 0. Training estimates the chances and the service applies them, so both compare by this package.
 
 channels    channels and their levels
+languages   what a translation leaves
 keys        hashes of what can be shared, and how many bits sharing one is worth
 sides       what is compared of one profile
 comparison  levels of many pairs
@@ -35,6 +36,7 @@ from model_export.contract.evidence.keys import (
     letters_of,
     shingles,
 )
+from model_export.contract.evidence.languages import NO_LETTERS, are_two_scripts
 from model_export.contract.evidence.matching import JOINING, VERDICTS, Matcher, Matches, Verdict
 from model_export.contract.evidence.packaged import packaged
 from model_export.contract.evidence.parameters import (
@@ -48,10 +50,8 @@ from model_export.contract.evidence.sides import (
     CHANNELS_OF_KEYS,
     KEYED,
     VECTOR_KEYS,
-    Script,
     Side,
     all_sound_like,
-    are_two_scripts,
     contact_key,
     contact_texts,
     is_text,
@@ -60,6 +60,7 @@ from model_export.contract.evidence.sides import (
     sounds_like,
     tag_key,
     telling_pieces,
+    title_key,
 )
 
 __all__ = [
@@ -74,6 +75,7 @@ __all__ = [
     "KEYED",
     "MEDIA",
     "NAMES_OF_CHANNELS",
+    "NO_LETTERS",
     "SAME_VECTOR",
     "STYLE_CHANNELS",
     "VECTOR_KEYS",
@@ -86,7 +88,6 @@ __all__ = [
     "Levels",
     "Matcher",
     "Matches",
-    "Script",
     "Side",
     "Verdict",
     "Worth",
@@ -106,4 +107,5 @@ __all__ = [
     "sounds_like",
     "tag_key",
     "telling_pieces",
+    "title_key",
 ]

@@ -33,7 +33,9 @@ class Channel:
     agreeing: int
 
 
-TEXT = Channel("text", ("whole", "most", "names", "passage", "part", "little", "none"), 5)
+TEXT = Channel(
+    "text", ("whole", "many_names", "most", "names", "passage", "part", "little", "none"), 6
+)
 NAMES = Channel("names", ("same_rare", "same_common", "similar", "other"), 3)
 CONTACTS = Channel("contacts", ("same", "same_common", "other"), 2)
 TITLES = Channel("titles", ("most", "several", "one", "none"), 3)
@@ -69,9 +71,10 @@ FEWEST_RARE = 6
 """Rare shingles of a text that is copied as a whole, or all of a shorter one. A phrase that many
 show, such as `follow me for more`, has as many bits as a short text of one's own, since its
 shingles are counted one by one; but none of them is rare."""
-FEWEST_NAMES = 8
-"""Rare shingles that tell a translation: a Latin name has two to five, a romanised Chinese one or
-two, and a rare term of a topic as many as two names."""
+MANY_NAMES, FEWEST_NAMES = 4.0, 2.0
+"""Words that nobody else shows and that tell a translation: names in common, and numbers."""
+BITS_OF_UNIQUE = 4.0
+"""What sixteen times as many show as the rarest key that was counted is no name at all."""
 COSINES = (0.95, 0.85, 0.7, 0.5, 0.3)
 
 
@@ -85,12 +88,19 @@ def rare_from(channel: str, unknown_bits: float) -> float:
     return min(unknown_bits - 1.5, RARE_BITS + 1) if channel == TEXT.name else RARE_BITS
 
 
+def uniqueness(bits: Floats, unknown_bits: float) -> Floats:
+    """How far keys worth these bits (N,) are those of one account alone, 0 to 1."""
+    return np.clip((bits - (unknown_bits - BITS_OF_UNIQUE)) / BITS_OF_UNIQUE, 0, 1)
+
+
 def text_levels(
     containment: Floats,
     bits: Floats,
     rare: Floats,
     fewest: NDArray[np.int64],
+    words: Floats,
     scripts: NDArray[np.bool_],
+    other_titles: NDArray[np.bool_],
 ) -> Levels:
     """Levels of the text channel.
 
@@ -99,14 +109,18 @@ def text_levels(
         bits: (P,), bits of the shared shingles, each letter counted once.
         rare: (P,), how many rare shingles are shared, of samples as many as these stand for.
         fewest: (P,), how many shingles the side with fewer shows.
+        words: (P,), how many rare words are shared, see `shared_keys.Overlap`.
         scripts: (P,), whether the two are written in different scripts: of a translation names are
             left, and little else is shared by chance.
+        other_titles: (P,), whether both show titles and none in common: with half of a text, so do
+            the shops of a chain.
     """
     own = rare >= np.minimum(fewest, FEWEST_RARE)
     return _first(
         own & (containment >= 0.8) & (bits >= 15),
-        own & (containment >= 0.5) & (bits >= 30),
-        scripts & (rare >= FEWEST_NAMES),
+        scripts & (words >= MANY_NAMES),
+        own & (containment >= np.where(other_titles, 0.6, 0.5)) & (bits >= 30),
+        scripts & (words >= FEWEST_NAMES),
         (containment >= 0.15) & (bits >= 80),
         (containment >= 0.25) & (bits >= 15),
         containment >= 0.08,

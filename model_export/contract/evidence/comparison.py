@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import channels as ch
 from model_export.contract.evidence.channels import ABSENT, CHANNELS, Levels
 from model_export.contract.evidence.keys import Worth
+from model_export.contract.evidence.languages import are_two_scripts
 from model_export.contract.evidence.shared_keys import KeySets, Overlap, Places
 from model_export.contract.evidence.shared_vectors import vector_sets
-from model_export.contract.evidence.sides import ALL, KEYED, Side, are_two_scripts
+from model_export.contract.evidence.sides import ALL, KEYED, Side
 
 SAME_VECTOR = 0.98
 """Cosine from which two ready-made vectors show the same."""
@@ -92,17 +93,16 @@ class Comparison:
         copies: Mapping[str, Places],
     ) -> None:
         """Fill in the channels of `DIRECT`."""
-        text = self._text(one, other, found["text"])
-        _put(table, "text", text, self._both_show("text", one, other))
         contacts = ch.contact_levels(found["contacts"].rare, found["contacts"].bits)
         _put(table, "contacts", contacts, self._both_show("contacts", one, other))
         titles = self._sets.sizes("titles")
         fewest = np.minimum(titles[one], titles[other])
         shared = found["titles"].rare
+        two = are_two_scripts(self._scripts[one], self._scripts[other])
         # Titles of two languages differ, whoever writes them: they are not compared.
-        compared = (fewest > 0) & (
-            (shared > 0) | ~are_two_scripts(self._scripts[one], self._scripts[other])
-        )
+        compared = (fewest > 0) & ((shared > 0) | ~two)
+        text = self._text(one, other, found["text"], two, compared & (shared == 0))
+        _put(table, "text", text, self._both_show("text", one, other))
         _put(table, "titles", ch.title_levels(shared, fewest), compared)
         for kind in ("pictures", "sounds"):
             seen = copies.get(kind, np.full(len(one), -1))
@@ -130,7 +130,14 @@ class Comparison:
         shows = self._sets.sizes(channel) > 0
         return shows[one] & shows[other]
 
-    def _text(self, one: Places, other: Places, shared: Overlap) -> Levels:
+    def _text(
+        self,
+        one: Places,
+        other: Places,
+        shared: Overlap,
+        two_scripts: NDArray[np.bool_],
+        other_titles: NDArray[np.bool_],
+    ) -> Levels:
         limits = np.minimum(self._limits[one], self._limits[other])
         totals = np.minimum(*(self._sets.totals("text", side, limits) for side in (one, other)))
         containment = shared.bits / np.maximum(totals, 1e-6)
@@ -142,7 +149,9 @@ class Comparison:
             letters.astype(np.float32),
             (shared.rare * whole).astype(np.float32),
             np.minimum(shown[one], shown[other]),
-            are_two_scripts(self._scripts[one], self._scripts[other]),
+            (shared.words * whole).astype(np.float32),
+            two_scripts,
+            other_titles,
         )
 
     def _name(self, one: Places, other: Places, shared: Places) -> Levels:

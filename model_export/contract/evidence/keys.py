@@ -24,10 +24,17 @@ MOST_LISTED = 1 << 15
 _STEPS_PER_BIT = 8
 _SHORT, _LONG = 3, 5
 """Letters of a shingle with, and without, a letter beyond ASCII: `the` says less than 今天好."""
+_WORD = np.uint32(1)
+"""Bit of a key of a text that is set where the key may be a word of its own, see `are_words`."""
 _MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
 _LOW = np.uint64(0xFFFFFFFF)
 _SLOT_BITS = np.uint32((1 << 18) - 1)
 """Of a key, by which its worth is looked up."""
+_NUMBERS = np.uint32(0xFF000000)
+"""Keys of numbers are above it, so that samples of the smallest keys have few of them."""
+_USUAL_NUMBERS = (*range(101), *range(1990, 2040))
+_BITS_OF_A_NUMBER = 3.0
+"""Of a usual one, where numbers were not counted."""
 _END = "\0"
 """Between two texts; no text has one among its letters."""
 _BETWEEN = re.compile(r"[\W_]+")
@@ -44,6 +51,11 @@ def as_hashes(keys: Iterable[int]) -> Hashes:
     return np.array(sorted(set(keys)), np.uint32)  # of few, much faster than `np.unique`
 
 
+def number_keys(numbers: Iterable[int]) -> Hashes:
+    """Keys of numbers (N,), each of which stands for itself."""
+    return as_hashes(key_of("number", str(number)) for number in numbers) | _NUMBERS | _WORD
+
+
 def shingles(folded: str) -> Hashes:
     """Keys of the overlapping character shingles of the letters of a folded text (N,)."""
     return shingles_of([folded])
@@ -56,6 +68,7 @@ def shingles_of(folded: Sequence[str]) -> Hashes:
     """
     texts = [letters_of(text) for text in folded]
     whole = [key_of("text", text) for text in texts if 0 < len(text) < _fewest(text)]
+    of_whole = np.array(whole, np.uint32) & ~_WORD
     codes = np.frombuffer(_END.join(texts).encode("utf-32-le", "replace"), "<u4").astype(np.uint64)
     wide = np.where(codes >= 128, 1, 0)
     breaks = np.where(codes == 0, len(codes) + 1, 0)  # more than all wide letters together
@@ -63,11 +76,20 @@ def shingles_of(folded: Sequence[str]) -> Hashes:
     plain = _sums(wide + breaks, _LONG) == 0
     return np.concatenate(
         [
-            np.array(whole, np.uint32),
-            _hashed(codes, _SHORT)[(near > 0) & (near <= _SHORT)],
-            _hashed(codes, _LONG)[plain],
+            of_whole,
+            _hashed(codes, _SHORT)[(near > 0) & (near <= _SHORT)] | _WORD,
+            _hashed(codes, _LONG)[plain] & ~_WORD,
         ]
     )
+
+
+def are_words(keys: Hashes) -> NDArray[np.bool_]:
+    """Which keys of a text (N,) may each be a name or a number of its own.
+
+    These are shingles with a letter beyond ASCII, such as 王小明, and numbers. A name in Latin
+    letters is several shingles.
+    """
+    return (keys & _WORD).astype(np.bool_)
 
 
 def letters_of(text: str) -> str:
@@ -135,6 +157,30 @@ class Frequencies(Part):
             keys=base64.b64encode(keys.tobytes()).decode(),
             bits=base64.b64encode(steps.tobytes()).decode(),
         )
+
+    def of_any_words(self) -> Self:
+        """Frequencies of keys that do not tell which of them are words, for those that do."""
+        keys = _decoded(self.keys, "<u4").astype(np.uint32)
+        return self._listing(
+            np.concatenate([keys & ~_WORD, keys | _WORD]),
+            np.tile(_decoded(self.bits, "u1"), 2),
+        ).with_usual_numbers()
+
+    def with_usual_numbers(self) -> Self:
+        """Frequencies of texts whose numbers were not counted."""
+        keys, numbers = _decoded(self.keys, "<u4"), number_keys(_USUAL_NUMBERS)
+        bits = np.full(len(numbers), round(_BITS_OF_A_NUMBER * _STEPS_PER_BIT))
+        return self._listing(
+            np.concatenate([keys, numbers]), np.concatenate([_decoded(self.bits, "u1"), bits])
+        )
+
+    def _listing(self, keys: NDArray[Any], bits: NDArray[Any]) -> Self:
+        distinct, first = np.unique(keys, return_index=True)
+        update = {
+            "keys": base64.b64encode(distinct.astype("<u4").tobytes()).decode(),
+            "bits": base64.b64encode(bits[first].astype("u1").tobytes()).decode(),
+        }
+        return self.model_copy(update=update)
 
     def table(self) -> "Worth":
         """Decoded, for look-ups."""

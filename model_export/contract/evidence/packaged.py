@@ -15,8 +15,8 @@ from model_export.contract.vocabulary import Vocabulary
 
 _CHANCES: Final[dict[str, tuple[list[float], list[float]]]] = {
     "text": (
-        [0.368, 0.0912, 0.02, 0.00708, 0.00777, 0.0485, 0.45745],
-        [3.2e-05, 0.00016, 0.0001, 0.00208, 0.00227, 0.0917, 0.903658],
+        [0.368, 0.04, 0.0912, 0.008, 0.00708, 0.00777, 0.0485, 0.42945],
+        [3.2e-05, 0.00001, 0.00016, 0.0001, 0.00208, 0.00227, 0.0917, 0.903648],
     ),
     "names": ([0.000902, 0.000902, 0.0135, 0.984696], [3.2e-05, 3.2e-05, 0.00048, 0.999456]),
     "contacts": ([0.425, 0.0142, 0.5608], [0.0002, 0.0008, 0.999]),
@@ -54,7 +54,7 @@ def packaged(vocabulary: Vocabulary | None = None) -> EvidenceParameters:
 def _frequencies(vocabulary: Vocabulary | None) -> Frequencies:
     """Frequencies of shingles and labels, from the document frequencies of tokens."""
     if vocabulary is None or not vocabulary.documents:
-        return Frequencies(documents=0, unknown_bits=_UNKNOWN_BITS)
+        return Frequencies(documents=0, unknown_bits=_UNKNOWN_BITS).with_usual_numbers()
     counts: Counter[int] = Counter()
     for token, count in zip(vocabulary.tokens, vocabulary.document_frequency, strict=True):
         kind, _, text = token.partition("=")
@@ -66,4 +66,5 @@ def _frequencies(vocabulary: Vocabulary | None) -> Frequencies:
                 counts[key] += count
     most = vocabulary.documents
     found = Frequencies.of({key: min(count, most) for key, count in counts.items()}, most)
+    found = found.with_usual_numbers()
     return found.model_copy(update={"unknown_bits": min(_UNKNOWN_BITS, bits_of(1, most))})

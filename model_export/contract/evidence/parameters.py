@@ -11,21 +11,24 @@ from model_export.contract.evidence.channels import CHANNELS, TEXT
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 2
-"""Version of the channels, their levels and their keys. Parameters of version 1 are read too: their
-text channel has no level `names`."""
-_NAMES: Final = TEXT.levels.index("names")
-NAMES_M, NAMES_U = 0.02, 0.0001
-"""Chances of that level where it was not counted: m of copies in another language, which nobody
-translates a data set to simulate."""
+EVIDENCE_VERSION: Final = 3
+"""Version of the channels, their levels and their keys. Older parameters are read too: those of
+1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
+keys of a text are words."""
+UNSEEN: Final = {"many_names": (0.04, 0.00001), "names": (0.008, 0.0001)}
+"""Chances of levels of texts where they were not counted: m of copies in another language, which
+nobody translates a data set to simulate, and u."""
+_LACKING: Final = {1: ("many_names", "names"), 2: ("many_names",)}
+"""Levels of texts that older versions lack, in their order."""
 
 Chance = Annotated[float, Field(gt=0, lt=1)]
 
 
-def _with_names(chances: list[float], chance: float) -> list[float]:
-    """Chances of the levels of a text, and that of `names` among them."""
+def _with_level(chances: list[float], level: str, chance: float) -> list[float]:
+    """Chances of the levels of a text, and that of another level among them."""
+    place = TEXT.levels.index(level)
     others = [other * (1 - chance) for other in chances]
-    return [*others[:_NAMES], chance, *others[_NAMES:]]
+    return [*others[:place], chance, *others[place:]]
 
 
 class ChannelParameters(Part):
@@ -67,22 +70,23 @@ class EvidenceParameters(Part):
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, content: Any) -> Any:
-        """Parameters of version 1 with the level that they lack."""
+        """Parameters of older versions with what they lack."""
         if not isinstance(content, dict):
             return content  # refused
         given = cast("dict[str, Any]", content)
-        if given.get("version") != 1:
+        if given.get("version") not in (1, 2):
             return given
         newer = given | {"version": EVIDENCE_VERSION}
         try:
+            newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()
             text: dict[str, list[float]] = given["channels"]["text"]
-            more = {
-                name: _with_names(text[name], chance)
-                for name, chance in (("m", NAMES_M), ("u", NAMES_U))
-            }
-        except (KeyError, TypeError):
+            for level in _LACKING[given["version"]]:
+                more = zip(("m", "u"), UNSEEN[level], strict=True)
+                text = text | {name: _with_level(text[name], level, c) for name, c in more}
+            newer["channels"] = given["channels"] | {"text": text}
+        except (KeyError, TypeError, ValidationError):
             return newer  # refused field by field
-        return newer | {"channels": given["channels"] | {"text": text | more}}
+        return newer
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

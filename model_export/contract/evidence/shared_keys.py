@@ -6,8 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.channels import Floats, rare_from
-from model_export.contract.evidence.keys import Hashes, Worth
+from model_export.contract.evidence.channels import (
+    SHINGLES_PER_LETTER,
+    Floats,
+    rare_from,
+    uniqueness,
+)
+from model_export.contract.evidence.keys import Hashes, Worth, are_words
 
 Places = NDArray[np.int64]
 _PAIRS_AT_ONCE = 512
@@ -29,15 +34,18 @@ class Overlap:
         bits: (P,), of all shared keys.
         count: (P,), how many keys are shared.
         rare: (P,), how many of those are rare.
+        words: (P,), how many words nobody else shows: each of `are_words` is one, and as many of
+            the others as a letter is in. Those that a few others show count less.
     """
 
     bits: Floats
     count: Places
     rare: Places
+    words: Floats
 
     def at(self, rows: Places) -> "Overlap":
         """That of some of the pairs."""
-        return Overlap(self.bits[rows], self.count[rows], self.rare[rows])
+        return Overlap(self.bits[rows], self.count[rows], self.rare[rows], self.words[rows])
 
 
 class KeySets:
@@ -78,6 +86,8 @@ class KeySets:
         self._bits = bits[rows]
         least = np.array([rare_from(channel, worth.unknown_bits) for channel in channels])
         self._is_rare = self._bits >= least[self._columns]
+        share = np.where(are_words(every[rows]), 1, np.float32(1 / SHINGLES_PER_LETTER))
+        self._words = share * uniqueness(self._bits, worth.unknown_bits)
         self._counts = np.bincount(owners, minlength=len(sizes))
         self._begins = np.cumsum(self._counts) - self._counts
 
@@ -99,7 +109,7 @@ class KeySets:
     def overlaps(self, one: Places, other: Places) -> dict[str, Overlap]:
         """What different sides, at places (P,) and (P,), share, by channel."""
         size, width = len(one), len(self._channels)
-        bits = np.zeros((size, width), np.float32)
+        bits, words = np.zeros((size, width), np.float32), np.zeros((size, width), np.float32)
         count, rare = np.zeros((size, width), np.int64), np.zeros((size, width), np.int64)
         most = max(min(_MOST_MARKED, _MOST_MARKS // max(self._distinct, 1)), 1)
         marks = np.zeros(min(most, len(self._counts)) * self._distinct, np.bool_)
@@ -116,10 +126,11 @@ class KeySets:
                     (bits, self._bits[found]),
                     (count, None),
                     (rare, self._is_rare[found]),
+                    (words, self._words[found]),
                 ):
                     table[rows] = np.bincount(cells, weights, len(rows) * width).reshape(shape)
         return {
-            name: Overlap(bits[:, place], count[:, place], rare[:, place])
+            name: Overlap(bits[:, place], count[:, place], rare[:, place], words[:, place])
             for place, name in enumerate(self._channels)
         }
 

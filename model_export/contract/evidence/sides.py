@@ -1,15 +1,21 @@
 """What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
 
-import re
 from collections.abc import Iterable, Mapping, Sequence, Set
-from enum import IntEnum
 from functools import cache
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence.keys import Hashes, as_hashes, key_of, letters_of, shingles_of
+from model_export.contract.evidence.keys import (
+    Hashes,
+    as_hashes,
+    key_of,
+    letters_of,
+    number_keys,
+    shingles_of,
+)
+from model_export.contract.evidence.languages import NO_LETTERS, foreign_tenths, numbers_in
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, look_of
 from model_export.contract.folding.romanised import readings as romanised
@@ -36,23 +42,6 @@ _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "aud
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
 _SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
-_LETTERS = re.compile(r"[^\W\d_]+")
-_WIDE_LETTERS = re.compile(
-    r"[^\W\d_\0-\u058f\u1c80-\u1c8f\u1d00-\u1fff\u2100-\u218f\u2c60-\u2c7f\u2de0-\u2dff\ua640-\ua69f"
-    r"\ua720-\ua7ff\uab30-\uab6f\ufb00-\ufb06\uff00-\uff5f\U0001d400-\U0001d7ff]+"
-)
-"""Of no script of the family of Latin, Greek, Cyrillic and Armenian, with their extensions."""
-
-
-class Script(IntEnum):
-    """In which letters texts are written, see `_script`; the product of two that differ is -1."""
-
-    NARROW = -1
-    MIXED = 0
-    WIDE = 1
-
-
-Scripts = NDArray[np.int8]
 
 
 class Side:
@@ -63,7 +52,7 @@ class Side:
         sizes: how many of them each of these channels has.
         name: key of the folded name; None without one.
         limit: largest shingle that was kept.
-        script: of its texts, one of `Script`.
+        script: tenths of the letters of its texts that are foreign, see `foreign_tenths`.
         vectors: ready-made vectors of pictures and sounds by space: (V, width), unit length.
         embedding: (D,), unit length; None without usable content.
     """
@@ -78,7 +67,7 @@ class Side:
         vectors: Mapping[str, NDArray[np.float32]] | None = None,
         embedding: NDArray[np.float32] | None = None,
         *,
-        script: int = Script.MIXED,
+        script: int = NO_LETTERS,
     ) -> None:
         """Put together the ascending keys of channels; those it does not show may be missing."""
         shown = [keys.get(channel, _NOTHING) for channel in CHANNELS_OF_KEYS]
@@ -155,12 +144,13 @@ def side_of(
     all_pieces = pieces_of(profile)
     pieces = [piece for piece in all_pieces if not says_nothing(piece, uninformative)]
     shown = [piece for piece in pieces if is_text(piece)]
-    spelt = all_sound_like([piece.text for piece in shown])
+    folded = _all_folded([piece.text for piece in shown])
+    spelt = _all_spelt(folded)
     titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
     tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     tag_keys = as_hashes(_tag_key(label) for label in tags)
     # Who says nothing else is told by the tags.
-    text = _text_keys(list(dict.fromkeys(spelt))) if spelt else tag_keys
+    text = _text_keys(list(dict.fromkeys(spelt)), folded) if spelt else tag_keys
     kept = text[:MOST_SHINGLES]
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
@@ -168,7 +158,7 @@ def side_of(
         "names": _grams(name),
         "contacts": _contacts(all_pieces),
         "titles": as_hashes(
-            key_of("title", letters) for letters in map(letters_of, titles) if _says_enough(letters)
+            title_key(letters) for letters in map(letters_of, titles) if _says_enough(letters)
         ),
         "tags": tag_keys,
         "category_language": as_hashes(
@@ -185,7 +175,7 @@ def side_of(
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,
         embedding,
-        script=_script(spelt),
+        script=foreign_tenths(folded, spelt),
     )
 
 
@@ -204,6 +194,11 @@ def is_text(piece: Piece) -> bool:
     return piece.kind == "text" and piece.modality != "name"
 
 
+def title_key(letters: str) -> int:
+    """Key of a title, by its letters in any order: who shuffles its words changes nothing else."""
+    return key_of("title", "".join(sorted(letters)))
+
+
 def sounds_like(text: str) -> str:
     """Text without disguises, homophones and look-alike digits too.
 
@@ -211,7 +206,10 @@ def sounds_like(text: str) -> str:
     of one look (`1`, `l` and `i`; `a`, `ạ` and `а` of Cyrillic), since any may stand for another.
     It has the length of the folded text.
     """
-    folded = fold(text).text
+    return _spelt(fold(text).text)
+
+
+def _spelt(folded: str) -> str:
     return folded.translate(_LOOKS) if folded.isascii() else translated(folded, _alike())
 
 
@@ -224,28 +222,10 @@ def _alike() -> Codes:
     return looks[known.skeleton[known.phonetic]]
 
 
-def _text_keys(spelt: Sequence[str]) -> Hashes:
-    """Keys of texts, and of Chinese names that they write in Latin letters."""
-    return np.unique(shingles_of([*spelt, *romanised("\n".join(spelt))]))
-
-
-def _script(spelt: Sequence[str]) -> Script:
-    """The script of texts: half of the letters, or at most a tenth, are wide; else it is mixed.
-
-    Wide are those of Chinese, kana, hangul, Arabic, Thai and others; not those of Latin, Greek,
-    Cyrillic and Armenian. Digits, emoji and other symbols are no letters.
-    """
-    text = "\n".join(spelt)
-    letters = sum(map(len, _LETTERS.findall(text)))
-    wide = 0 if text.isascii() else sum(map(len, _WIDE_LETTERS.findall(text)))
-    if not letters or letters < 10 * wide < 5 * letters:
-        return Script.MIXED
-    return Script.WIDE if 2 * wide >= letters else Script.NARROW
-
-
-def are_two_scripts(one: Scripts, other: Scripts) -> NDArray[np.bool_]:
-    """Whether one side's texts are wide and the other's are not, of each pair."""
-    return one * other == Script.WIDE * Script.NARROW
+def _text_keys(spelt: Sequence[str], folded: Sequence[str]) -> Hashes:
+    """Keys of texts, of Chinese names that they write in Latin letters, and of numbers."""
+    words = shingles_of([*spelt, *romanised("\n".join(spelt))])
+    return np.unique(np.concatenate([words, number_keys(numbers_in(folded))]))
 
 
 def _says_enough(letters: str) -> bool:
@@ -258,9 +238,18 @@ def all_sound_like(texts: Sequence[str]) -> list[str]:
 
     Line breaks within a text become blanks.
     """
+    return _all_spelt(_all_folded(texts))
+
+
+def _all_folded(texts: Sequence[str]) -> list[str]:
     lines = [" ".join(text.splitlines()) for text in texts]
-    folded = sounds_like("\n".join(lines)).split("\n")
-    return folded if len(folded) == len(lines) else [sounds_like(line) for line in lines]
+    folded = fold("\n".join(lines)).text.split("\n")
+    return folded if len(folded) == len(lines) else [fold(line).text for line in lines]
+
+
+def _all_spelt(folded: Sequence[str]) -> list[str]:
+    """Folded texts by sound and look; no letter becomes a line break."""
+    return _spelt("\n".join(folded)).split("\n") if folded else []
 
 
 def tag_key(label: str) -> int:

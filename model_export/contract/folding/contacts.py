@@ -76,10 +76,11 @@ _DIGIT = f"[0-9{''.join(NUMERALS)}]"
 _ONE_DIGIT = re.compile(_DIGIT)
 _BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
 _UNITS = (
-    r"人|元|块|个|w|万|千|k(?![a-z])|年|月|日|天|号房|岁|名|位|粉|star|星|%|分|点|级|杯|钻|金|票|次|小时"
+    r"人|元|块|个|万|千|(?:w|k|stars?)(?![a-z])|年|月|日|天|号房|岁|名|位|粉|星|%|分|点|级|杯|钻|金|票|次|小时"
     r"|€|\$|£|￥|¥"
 )
-_QUANTITY = rf"(?!\s?(?:{_UNITS}))"
+_QUANTITY = rf"(?![^\S\n]?(?:{_UNITS}))"
+"""No unit follows; what the next line begins with is none."""
 _WORDS = (
     r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.|no(?![a-z0-9])|是|为|搜索?"
     r"|加|联系|同号|同|公众|订阅|主页|は"
@@ -231,7 +232,7 @@ def _links(text: str) -> Iterator[_Found]:
             host, path = match[1].removeprefix("www."), (match[2] or "").rstrip(".,;:!?/#&")
             end = match.end() - len(match[2] or "") + len(path)
             kind = SITES.get(host.removeprefix("m."))
-            spread = spread_handle(text, match.start(2) + 1) if kind and path else None
+            spread = spread_handle(text, match.start(2) + 1) if kind and match[2] else None
             if kind and spread is not None and (spread.separator or spread.has_numerals):
                 shown = text[match.start(2) : spread.end]
                 disguise = _between(shown) if spread.separator else Disguise.HOMOPHONE

@@ -20,7 +20,7 @@ from model_export.contract.folding.scripts import chinese, one_script
 from model_export.contract.folding.separators import joined
 from model_export.contract.folding.tables import codes_of, tables, text_of
 
-FOLDING_VERSION = 3
+FOLDING_VERSION = 4
 """Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
 
 _MOST_PASSES = 4

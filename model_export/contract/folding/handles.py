@@ -40,6 +40,12 @@ _APART = [
     )
 ]
 """Five short segments apart by emoji, signs or blanks; and where such a text is put together."""
+_TIMES = "[ ]?[x×*][ ]?"
+_SIZE = re.compile(
+    rf"(?<![a-z0-9])(?:[a-z]{_TIMES}){{1,3}}[a-z][ :]{{0,2}}[0-9]{{1,5}}{_TIMES}[0-9]"
+    rf"|[0-9]{_TIMES}[0-9]"
+)
+"""As in `w x h 120 x 80 cm`, whose letters are no handle."""
 _USUAL = (" ", ".", "-")
 """Separators that stand in handles too, or between words."""
 _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
@@ -109,11 +115,12 @@ def put_together(text: str) -> tuple[str, Sequence[int]] | None:
     None where nothing is spread. Other words that the same separators join are joined too: it is
     for finding handles alone.
     """
+    apart = _SIZE.sub(lambda match: "\n" * len(match[0]), text)
     spread = [
         match.span()
         for chain, all_of in _APART
-        if chain.search(text)
-        for match in all_of.finditer(text)
+        if chain.search(apart)
+        for match in all_of.finditer(apart)
     ]
     if not spread:
         return None

@@ -33,10 +33,24 @@ def readings(text: str) -> list[str]:
     """
     found: dict[str, None] = {}
     for word in dict.fromkeys(_WORD.findall(text)):
-        if _FOREIGN.search(word) is None:
-            for read in _parsed(word):
-                windows = range(len(read) - SYLLABLES + 1)
-                found.update(dict.fromkeys(read[at : at + SYLLABLES] for at in windows))
+        found.update(dict.fromkeys(_parts_of(word)))
+    return list(found)
+
+
+def words_in(text: str) -> Iterator[tuple[int, int, list[str]]]:
+    """Start and end of each romanised name in a text, see `readings`, and its `readings`."""
+    for match in _WORD.finditer(text):
+        if found := _parts_of(match[0]):
+            yield match.start(), match.end(), found
+
+
+def _parts_of(word: str) -> list[str]:
+    """Each three neighbouring syllables of a word; empty where it is no romanised name."""
+    found: dict[str, None] = {}
+    if _FOREIGN.search(word) is None:
+        for read in _parsed(word):
+            windows = range(len(read) - SYLLABLES + 1)
+            found.update(dict.fromkeys(read[at : at + SYLLABLES] for at in windows))
     return list(found)
 
 

@@ -1,7 +1,6 @@
 """`python -m service drift`: whether streamers of late show something else than before."""
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import using, whole_number
+from service.commands.environment import variable
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
@@ -34,8 +34,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         type=Path,
-        default=os.environ.get("STREAMER_BUNDLE"),
-        required="STREAMER_BUNDLE" not in os.environ,
+        default=variable("STREAMER_BUNDLE"),
+        required=variable("STREAMER_BUNDLE") is None,
         help="the model that the store holds vectors of (STREAMER_BUNDLE)",
     )
     parser.add_argument(

@@ -102,7 +102,8 @@ def _show_checks(made: GenerationOut) -> None:
     print_rows(["check", "verdict", "detail"], rows)
     counts = made.counts
     print(
-        f"{made.generation} is {made.state}: {counts.streamers} streamers, {counts.users} users",
+        f"{made.generation} is {made.state}: {counts.streamers} streamers "
+        f"({counts.with_neighbours} with neighbours), {counts.users} users",
         file=sys.stderr,
     )
 

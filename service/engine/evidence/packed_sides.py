@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import CHANNELS_OF_KEYS, Script, Side
+from model_export.contract.evidence import CHANNELS_OF_KEYS, NO_LETTERS, Side
 
 Packed = NDArray[np.uint32]
 _HEAD = len(CHANNELS_OF_KEYS) + 6
@@ -26,7 +26,7 @@ def pack(side: Side) -> Packed:
     """All of a side as numbers."""
     width = 0 if side.embedding is None else len(side.embedding)
     name = (0, 0) if side.name is None else (1, side.name)
-    head = [*side.sizes, *name, side.limit, side.script - Script.NARROW, width, len(side.vectors)]
+    head = [*side.sizes, *name, side.limit, side.script - NO_LETTERS, width, len(side.vectors)]
     parts = [np.array(head, np.uint32), side.flat]
     if side.embedding is not None:
         parts.append(side.embedding.astype(np.float32, copy=False).view(np.uint32))
@@ -49,7 +49,7 @@ def unpack(numbers: Packed, place: int = 0) -> Side:
     vectors = _vectors(numbers, end + width, spaces)
     known = name if has_name else None
     keys = numbers[place:end]
-    return Side.joined(keys, tuple(sizes), known, limit, vectors, embedding, script + Script.NARROW)
+    return Side.joined(keys, tuple(sizes), known, limit, vectors, embedding, script + NO_LETTERS)
 
 
 class PackedSides:

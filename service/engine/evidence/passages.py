@@ -1,7 +1,9 @@
 """Passages that two lists of folded texts share, the longest first."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+
+from model_export.contract.folding.romanised import words_in
 
 _WINDOW = 3
 _MOST_LETTERS = 20_000
@@ -56,6 +58,36 @@ def common_passages(ours: Sequence[str], theirs: Sequence[str], most: int) -> li
                 found.append(Passage(i, *places_of_it, begin[0], *others_of_it, length))
             at += length - _WINDOW + 1
     return sorted(found, key=lambda passage: -passage.letters)[:most]
+
+
+def romanised_names(ours: Sequence[str], theirs: Sequence[str], most: int) -> list[Passage]:
+    """At most so many Chinese names of one side that the other writes in Latin letters."""
+    found = [
+        *_romanised(ours, theirs),
+        *(
+            Passage(p.other, p.other_start, p.other_end, p.one, p.one_start, p.one_end, p.letters)
+            for p in _romanised(theirs, ours)
+        ),
+    ]
+    return found[:most]
+
+
+def _romanised(latin: Sequence[str], chinese: Sequence[str]) -> Iterator[Passage]:
+    """Passages of Latin texts, each with what it reads as in the Chinese ones."""
+    known: dict[str, tuple[int, int, int]] = {}
+    for j, (letters, places) in enumerate(_compact(chinese)):
+        for at in range(0 if letters.isascii() else len(letters) - _WINDOW + 1):
+            span = places[at], places[at + _WINDOW - 1] + 1
+            known.setdefault(letters[at : at + _WINDOW], (j, *span))
+    taken: set[str] = set()
+    for i, text in enumerate(latin if known else ()):
+        for start, end, parts in words_in(text):
+            read = [known[part] for part in parts if part in known]
+            if read and text[start:end] not in taken:
+                taken.add(text[start:end])
+                other = [place for place in read if place[0] == read[0][0]]
+                first, last = min(place[1] for place in other), max(place[2] for place in other)
+                yield Passage(i, start, end, read[0][0], first, last, _WINDOW)
 
 
 def _same(ours: str, at: int, theirs: str, begin: int) -> int:

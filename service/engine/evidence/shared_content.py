@@ -13,6 +13,7 @@ from model_export.contract.evidence import (
     contact_key,
     is_title,
     letters_of,
+    title_key,
 )
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import Contact, find_contacts
@@ -110,7 +111,9 @@ class Contents:
 
         A digit or sign that may stand for a letter is one in the latter: the end of `tea!` too.
         """
-        spelt = _first(self.pieces, is_title, lambda p: letters_of(self._spelt[p.source]))
+        spelt = _first(
+            self.pieces, is_title, lambda p: str(title_key(letters_of(self._spelt[p.source])))
+        )
         return spelt | _first(self.pieces, is_title, lambda p: canonical(p.text))
 
     @cached_property

@@ -18,6 +18,7 @@ from model_export.contract.evidence import (
     sounds_like,
     tag_key,
     telling_pieces,
+    title_key,
 )
 from model_export.contract.folding import Disguise, Folded, find_contacts, fold, phonetic, quote
 from model_export.contract.pieces import Piece
@@ -30,7 +31,7 @@ from service.engine.evidence.media_copies import (
     copies,
     sound_copies,
 )
-from service.engine.evidence.passages import common_passages
+from service.engine.evidence.passages import common_passages, romanised_names
 
 MOST_QUOTES = 3
 """Of a channel. More tell nobody more."""
@@ -155,7 +156,8 @@ def _names(a: Shows, b: Shows) -> _Found:
 
 
 def _titles(a: Shows, b: Shows) -> _Found:
-    return _equal(_texts(a, is_title), _texts(b, is_title), _letters)
+    ours, theirs = _texts(a, is_title), _texts(b, is_title)
+    return _equal(ours, theirs, lambda title: str(title_key(_letters(title))))
 
 
 def _tags(a: Shows, b: Shows) -> _Found:
@@ -246,7 +248,9 @@ def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
     found = _Found()
     folded = [fold(text) for _, text in ours], [fold(text) for _, text in theirs]
     spelt = [[sounds_like(text) for _, text in side] for side in (ours, theirs)]
-    for passage in common_passages(spelt[0], spelt[1], MOST_QUOTES):
+    passages = common_passages(spelt[0], spelt[1], MOST_QUOTES)
+    passages += romanised_names(spelt[0], spelt[1], MOST_QUOTES - len(passages))
+    for passage in passages:
         a, b = ours[passage.one], theirs[passage.other]
         fold_a, fold_b = folded[0][passage.one], folded[1][passage.other]
         span_a = passage.one_start, passage.one_end

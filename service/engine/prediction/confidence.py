@@ -12,8 +12,6 @@ LEAST_SAMPLES = 100
 _BINS = 10
 _LEAST_IN_STEP = 20
 _PENALTY = 1e-2
-FEATURES = ("agreement", "nearness", "coverage", "modalities")
-"""What a prediction is judged by; the higher, the better."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, BehaviourGraph
 from service.engine.prediction.confidence import LEAST_SAMPLES, Confidence, calibrate
-from service.engine.prediction.graph import choose_vote, neighbour_graph
+from service.engine.prediction.graph import choose_vote, neighbour_graph, neighbours_of_held_out
 from service.engine.prediction.linear import (
     LinearMap,
     Ridge,
@@ -28,6 +28,7 @@ from service.engine.prediction.neighbours import (
 from service.engine.prediction.predictor import Predictor, Way, lengths_of
 from service.engine.prediction.shrinkage import Shrinkage, learn_shrinkage
 from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 
 LEAST_HELD_OUT = 30
 """Held-out streamers that a choice needs; with fewer, neighbours alone predict."""
@@ -56,6 +57,7 @@ class Known:
         unseen: (k,) whether the encoder was trained without their behaviour.
         audience: float32 (E, E), by which vectors are turned so that their cosines are those of
             their scores for all users; None without users.
+        neighbours: among the k, that were handed over; None where none were.
     """
 
     embeddings: NDArray[np.float32]
@@ -65,11 +67,11 @@ class Known:
     interactions: NDArray[np.float32] | None
     unseen: NDArray[np.bool_]
     audience: NDArray[np.float32] | None = None
+    neighbours: StreamerNeighbours | None = None
 
-    def by_audience(self, rows: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-        """Vectors (r, E) whose cosines tell how alike the audiences are, as far as is known."""
-        vectors = self.vectors if rows is None else self.vectors[rows]
-        return vectors if self.audience is None else vectors @ self.audience
+    def by_audience(self) -> NDArray[np.float32]:
+        """Vectors (k, E) whose cosines tell how alike the audiences are, as far as is known."""
+        return self.vectors if self.audience is None else self.vectors @ self.audience
 
 
 @dataclass(frozen=True, eq=False)
@@ -130,7 +132,7 @@ def fit(
     if not len(known.vectors):
         return Fit(None, Shrinkage(), None)
     held = _held_out(known.unseen, np.random.default_rng(seed))
-    graph = neighbour_graph(known.by_audience(), tick)
+    graph = neighbour_graph(known.by_audience(), tick, known.neighbours)
     if len(held) < LEAST_HELD_OUT:
         why = f"{len(held)} held-out streamers are too few to calibrate"
         shape = known.embeddings.shape[1], known.vectors.shape[1]
@@ -147,9 +149,8 @@ def fit(
     targets = known.vectors[held]
     near = nearest(known.embeddings[held], known.embeddings[train], VOTERS)
     tick()
-    voting = choose_vote(
-        _within(graph, train), near, known.by_audience(held), known.by_audience(train)
-    )
+    truth = neighbours_of_held_out(known.by_audience(), held, train, known.neighbours)
+    voting = choose_vote(_within(graph, train), near, truth)
     graph = replace(graph, temperature=voting.temperature, own_share=voting.own_share)
     tick()
     near = Near(near.places[:, :MOST], near.scores[:, :MOST])

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from model_export.contract.established import VOTERS, Established
 from service.engine.prediction.fit import Head, Known, audience_of, fit
 from service.engine.prediction.fitted import FittedGeneration, centroids_of
+from service.engine.prediction.graph import NEIGHBOURS
 from service.engine.prediction.inner_products import InnerProductIndex
 from service.engine.prediction.linear import Ridge
 from service.engine.prediction.users import UserIndex
 from service.engine.replica.follower import Follower
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.engine.work.give_way import GiveWay
 from service.store.base import StreamerStore
 
@@ -89,7 +91,9 @@ class GenerationFitter:
         """End what is being fitted as soon as possible."""
         self._stopping.set()
 
-    async def __call__(self, generation: Generation) -> FittedGeneration:
+    async def __call__(
+        self, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
         """Fit; waits until the index is complete.
 
         Raises:
@@ -102,7 +106,7 @@ class GenerationFitter:
         gathered = await self._gather(generation)
         head = await self._head(generation, gathered)
         gathered_s = time.perf_counter() - begin
-        fitted = await asyncio.to_thread(self._fit, generation, gathered, head)
+        fitted = await asyncio.to_thread(self._fit, generation, neighbours, gathered, head)
         _log.info(
             "fitted generation %s of %s: %d streamers with content, read in %.1f s, fitted in "
             "%.1f s",
@@ -193,7 +197,11 @@ class GenerationFitter:
         return ids, [(i, self._place[name]) for i, name in enumerate(ids) if name in self._place]
 
     def _fit(
-        self, generation: Generation, gathered: _Gathered, head: Head | None
+        self,
+        generation: Generation,
+        neighbours: StreamerNeighbours | None,
+        gathered: _Gathered,
+        head: Head | None,
     ) -> FittedGeneration:
         rows = gathered.rows
         taught = self._place
@@ -208,6 +216,7 @@ class GenerationFitter:
                 [generation.streamer_ids[row] not in taught for row in rows.tolist()], bool
             ),
             audience=audience_of(generation.user_vectors),
+            neighbours=None if neighbours is None else neighbours.among(rows).heaviest(NEIGHBOURS),
         )
         made = fit(known, head, tick=self._tick)
         self._tick()

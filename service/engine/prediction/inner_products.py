@@ -266,16 +266,22 @@ class InnerProductIndex:
 
 
 def nearest_of_all(
-    vectors: NDArray[np.float32], k: int, tick: Callable[[], None], exact_rows: int = 20_000
+    vectors: NDArray[np.float32],
+    k: int,
+    tick: Callable[[], None],
+    exact_rows: int = 20_000,
+    wanted: NDArray[np.int64] | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
-    """The k nearest others of each row (n, E) of unit length: rows (n, k) and cosines; -1: none.
+    """The k nearest others of w rows: rows (w, k) and cosines; -1: none.
 
     Exact for up to `exact_rows`; beyond, by inverted lists of which one in 32 is probed.
 
     Args:
-        vectors: of unit length.
+        vectors: (n, E) of unit length.
         k: neighbours.
         tick: called now and then; may raise to end the work.
+        exact_rows: see above.
+        wanted: (w,) whose neighbours are looked for; None = everybody's.
         exact_rows: rows up to which all are compared with all.
     """
     faiss.omp_set_num_threads(1)
@@ -291,13 +297,15 @@ def nearest_of_all(
         index.train(vectors[np.sort(rng.permutation(count)[: _POINTS_PER_LIST * lists])])
         index.nprobe = max(lists // 32, 8)
     index.add(vectors)
-    near = np.full((count, k), -1, np.int32)
-    scores = np.zeros((count, k), np.float32)
-    for begin in range(0, count, 2048):
+    rows_of_all: NDArray[np.int64] = np.arange(count, dtype=np.int64)
+    wanted = rows_of_all if wanted is None else wanted
+    near = np.full((len(wanted), k), -1, np.int32)
+    scores = np.zeros((len(wanted), k), np.float32)
+    for begin in range(0, len(wanted), 2048):
         tick()
-        part = slice(begin, min(begin + 2048, count))
-        products, rows = index.search(vectors[part], k + 1)
-        own = rows == np.arange(part.start, part.stop)[:, None]  # (b, k + 1)
+        part = slice(begin, begin + 2048)
+        products, rows = index.search(vectors[wanted[part]], k + 1)
+        own = rows == wanted[part, None]  # (b, k + 1)
         own[~own.any(1), -1] = True  # who did not find itself drops its last
         near[part] = rows[~own].reshape(len(rows), k)
         scores[part] = products[~own].reshape(len(rows), k)

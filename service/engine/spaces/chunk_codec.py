@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 STREAMERS, USERS = "s", "u"
 IDS, VECTORS, INTERACTIONS, ATTRIBUTES = "ids", "vectors", "interactions", "attributes"
+NEIGHBOURS = "neighbours"
 CHUNK_BYTES = 2 << 20
 """Of the vectors of a chunk: the store moves one in well under its timeout."""
 _LEVEL = 1

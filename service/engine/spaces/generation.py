@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from service.engine.spaces.array_file import Keep
 from service.engine.spaces.packed_ids import PackedIds
 from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.engine.spaces.user_attributes import UserAttributes
 
 
@@ -65,8 +66,10 @@ class Fitted(Protocol):
         ...
 
 
-FitGeneration = Callable[[Generation], Awaitable[Fitted]]
+FitGeneration = Callable[[Generation, StreamerNeighbours | None], Awaitable[Fitted]]
 """Makes of a generation what answers need besides its vectors.
+
+The neighbours that its streamers came with are read by it, and not kept as such.
 
 It is awaited on the event loop before the generation serves and does its work in lanes or threads;
 a generation for which it fails does not serve. It may be asked for a generation that then does not

@@ -31,10 +31,10 @@ class Overlap(NamedTuple):
 
 
 class Agreement(NamedTuple):
-    """How well vectors can be told from content.
+    """How well vectors agree with what is told from elsewhere: content, or neighbours.
 
     Attributes:
-        auc: probability that a streamer's own vector is nearer to its prediction than another's.
+        auc: probability that what belongs to a streamer is nearer to it than another's.
         least: what is more than chance makes of so many rows.
         rows: that were looked at.
     """
@@ -167,3 +167,26 @@ def agreement_with_content(
         yield
     # Five deviations, and something for the best of several ridges.
     return Agreement(best, 0.5 + max(0.02, 1.5 / np.sqrt(n)), n)
+
+
+def agreement_with_neighbours(
+    vectors: NDArray[np.float32], neighbours: NDArray[np.float32], seed: int = 0
+) -> Agreement:
+    """Whether neighbours that were handed over are near by their vectors.
+
+    Each is compared with the neighbour of another streamer, so that being popular tells nothing. Of
+    neighbours in a wrong order the AUC is 0.5, give or take 0.5 / sqrt(n).
+
+    Args:
+        vectors: (n, d), n >= 2.
+        neighbours: (n, d) of one neighbour of each.
+        seed: of whose neighbour is compared with.
+    """
+    n = len(vectors)
+    order = np.random.default_rng(seed).permutation(n)
+    other = np.empty(n, np.int64)
+    other[order] = np.roll(order, 1)  # in a circle, so that nobody meets itself
+    a, b = unit_rows(vectors), unit_rows(neighbours)
+    own, others = (a * b).sum(axis=1), (a * b[other]).sum(axis=1)
+    auc = float((own > others).mean() + 0.5 * (own == others).mean())
+    return Agreement(auc, 0.5 + max(0.02, 1.5 / np.sqrt(n)), n)

@@ -75,6 +75,22 @@ class PackedIds(Sequence[str]):
             at += 1
         return None
 
+    def rows_of(self, text: bytes, ends: NDArray[np.uint64]) -> NDArray[np.int64]:
+        """The rows (m,) of many ids, apart from UTF-8 as for `PackedIds`; -1 of those not there."""
+        found = np.full(len(ends), -1, np.int64)
+        wanted = _short(_hashes(text, ends))  # (m,)
+        at = np.searchsorted(self._hashes, wanted)
+        open_ = np.flatnonzero(at < len(self))  # whose row may come yet
+        while len(open_):
+            open_ = open_[self._hashes[at[open_]] == wanted[open_]]
+            rows = self._order[at[open_]].astype(np.int64)
+            is_same = _same_texts((text, ends, open_), (self._text, self._ends, rows))
+            found[open_[is_same]] = rows[is_same]
+            open_ = open_[~is_same]
+            at[open_] += 1
+            open_ = open_[at[open_] < len(self)]
+        return found
+
     def repeated(self) -> str | None:
         """An id that is there twice; None if there is none."""
         same = np.flatnonzero(self._hashes[1:] == self._hashes[:-1])
@@ -142,3 +158,30 @@ def _hashes(text: bytes, ends: NDArray[np.uint64]) -> NDArray[np.uint64]:
         begin = np.concatenate([[0], end[:-1]])
         found[start : start + _BLOCK] = (sums[end] - sums[begin]) * np.cumprod(inverses)[begin]
     return found
+
+
+_Some = tuple[bytes | memoryview, NDArray[np.unsignedinteger], NDArray[np.int64]]
+"""A text, where each id ends in it, and which of the ids are meant."""
+
+
+def _same_texts(one: _Some, other: _Some) -> NDArray[np.bool_]:
+    """Whether ids (r,) are those of another text, one by one."""
+    (text, begins, sizes), (other_text, other_begins, other_sizes) = map(_bounds, (one, other))
+    is_same = sizes == other_sizes
+    alike = np.flatnonzero(is_same)
+    sizes = sizes[alike]
+    owners = np.repeat(np.arange(len(alike)), sizes)
+    places = np.arange(len(owners)) - (np.cumsum(sizes) - sizes)[owners]
+    mine, others = begins[alike][owners] + places, other_begins[alike][owners] + places
+    wrong = owners[text[mine] != other_text[others]]
+    is_same[alike] = np.bincount(wrong, minlength=len(alike)) == 0
+    return is_same
+
+
+def _bounds(
+    some: _Some,
+) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    """The bytes of a text, where the ids that are meant begin, and how many bytes they have."""
+    text, ends, rows = some
+    begins = np.where(rows > 0, ends[rows - 1], 0).astype(np.int64)
+    return np.frombuffer(text, np.uint8), begins, ends[rows].astype(np.int64) - begins

@@ -271,7 +271,9 @@ class SeedIndex:
         rare = (shared.rare * whole * (1 + SLACK)).astype(np.float32)
         fewest = np.minimum(self._sizes["text"][rows], len(side.of("text")))
         two = are_two_scripts(self._scripts[rows], np.array(side.script, np.int8))
-        return text_levels(more, letters, rare, fewest, two)
+        # All shared keys as if each were a word of its own.
+        words = (shared.count * whole * (1 + SLACK)).astype(np.float32)
+        return text_levels(more, letters, rare, fewest, words, two, np.zeros(len(rows), np.bool_))
 
     def _vector_gains(self, side: Side) -> list[tuple[Rows, Bits]]:
         """Seeds with a vector that is nearly equal to one of the streamer's, with what that adds.

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from typing import Self
 
 from pydantic import TypeAdapter
 from pydantic_core import to_json
@@ -67,14 +66,8 @@ class RegisteredModel:
     retired: bool = False
     live: Live | None = None
 
-    @classmethod
-    def of_json(cls, body: bytes) -> Self:
-        """What `to_json` wrote.
 
-        Raises:
-            ValueError: it can't be read.
-        """
-        return TypeAdapter(cls).validate_json(body)
+_MODEL = TypeAdapter(RegisteredModel)
 
 
 def live_of(pointer: ModelPointer, registered: RegisteredModel | None) -> Live | None:
@@ -98,12 +91,12 @@ class Registry:
     async def all(self) -> Mapping[str, RegisteredModel]:
         """By model version."""
         found = await self._documents.page(COLLECTION, None, _MOST)
-        return {each.document_id: RegisteredModel.of_json(each.body) for each in found}
+        return {each.document_id: _MODEL.validate_json(each.body) for each in found}
 
     async def get(self, model_version: str) -> RegisteredModel | None:
         """A model; None if it is not registered."""
         document = await self._get(model_version)
-        return None if document is None else RegisteredModel.of_json(document.body)
+        return None if document is None else _MODEL.validate_json(document.body)
 
     async def put(self, model: RegisteredModel) -> None:
         """Register a model, or again."""
@@ -118,7 +111,7 @@ class Registry:
     ) -> None:
         """Change a registered model to what is made of it; `make` may be called again."""
         while (document := await self._get(model_version)) is not None:
-            body = to_json(asdict(make(RegisteredModel.of_json(document.body))))
+            body = to_json(asdict(make(_MODEL.validate_json(document.body))))
             try:
                 put = Put(COLLECTION, model_version, body, document.revision)
                 await self._documents.change([put])

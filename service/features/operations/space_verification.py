@@ -4,6 +4,7 @@ import numpy as np
 
 from service.engine.spaces.chunk_codec import (
     IDS,
+    NEIGHBOURS,
     STREAMERS,
     USERS,
     VECTORS,
@@ -12,6 +13,7 @@ from service.engine.spaces.chunk_codec import (
     unpacked_floats,
     unpacked_ids,
 )
+from service.engine.spaces.streamer_neighbours import unpacked_neighbours
 from service.features.operations.verification import Findings
 from service.store.spaces import GenerationRecord, SpaceRecord, SpaceStore
 
@@ -66,4 +68,36 @@ async def _wrong_with(store: SpaceStore, record: GenerationRecord, findings: Fin
             wrong.append(f"has {rows} {what}, {len(seen)} different ones, and tells of {expected}")
         findings.streamers += rows
         findings.vectors += rows
+    if record.neighbours is not None:
+        wrong += await _wrong_neighbours(store, record, record.neighbours)
+    return wrong
+
+
+async def _wrong_neighbours(
+    store: SpaceStore, record: GenerationRecord, expected: int
+) -> list[str]:
+    wrong: list[str] = []
+    rows = having = 0
+    before = -1
+    for part in range(record.streamer_chunks):
+        name = name_of(STREAMERS, part, NEIGHBOURS)
+        (chunk,) = await store.chunks(record.chunks_id, [name])
+        if chunk is None:
+            wrong.append(f"lacks the chunk {name}")
+            continue
+        try:
+            found = unpacked_neighbours(chunk)
+        except DamagedChunk as error:
+            wrong.append(f"has a damaged chunk {name}: {error}")
+            continue
+        if len(found.numbers) and found.numbers[0] <= before:
+            wrong.append(f"has neighbours in {name} that are not in the order of their streamers")
+        before = int(found.numbers[-1]) if len(found.numbers) else before
+        rows += len(found.numbers)
+        having += int(np.count_nonzero(found.lengths))
+    if (rows, having) != (record.streamers, expected):
+        wrong.append(
+            f"has neighbours of {having} of {rows} streamers, and tells of {expected} of "
+            f"{record.streamers}"
+        )
     return wrong

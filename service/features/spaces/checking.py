@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.prediction.fit import audience_of
 from service.engine.replica.follower import Follower
 from service.engine.spaces.geometry import (
     POOL,
     agreement_with_content,
+    agreement_with_neighbours,
     audience_agreement,
     neighbourhood_overlap,
     rotation_residual,
@@ -31,6 +33,9 @@ _TURNED = 3.0
 _MOST_LOOKED_UP = 100_000
 """Ids that are looked up to find those that are in both of two hand-overs."""
 _LEAST_CONTENT = 30
+_LEAST_NEIGHBOURS = 30
+_USERS = 20_000
+"""Drawn at random, by whose scores streamers are compared."""
 _IDS_AT_ONCE = 256
 _MERE_ROTATION = 0.05
 _LONGEST = 1000.0
@@ -181,6 +186,9 @@ class Checker:
             same_share,
             _SAME_SHARE,
         )
+        if given.streamers.neighbours.count:
+            yield
+            _check_neighbours(given, checks)
 
     async def _known(
         self, given: HandOver, checks: _Checks
@@ -295,6 +303,31 @@ class Checker:
             agreement,
             least,
         )
+
+
+def _check_neighbours(given: HandOver, checks: _Checks) -> None:
+    """Neighbours whose rows or ids were mixed up are no nearer than anybody."""
+    rows, neighbours = given.streamers.neighbours.some(POOL)
+    if len(rows) < _LEAST_NEIGHBOURS:
+        why = f"{len(rows)} streamers have neighbours, {_LEAST_NEIGHBOURS} are needed to tell"
+        checks.add("neighbours", None, why)
+        return
+    users = np.random.default_rng(0).permutation(given.users.count)[:_USERS]
+    turn = audience_of(RowVectors.of(np.array(given.users.vectors()[np.sort(users)])))
+    vectors, others = (np.array(given.streamers.vectors()[each]) for each in (rows, neighbours))
+    if turn is not None:  # audiences are alike where scores for users are, more than by vectors
+        vectors, others = vectors @ turn, others @ turn
+    found = agreement_with_neighbours(vectors, others)
+    passed = found.auc >= found.least
+    checks.add(
+        "neighbours",
+        passed,
+        f"a streamer's vector is nearer to that of its neighbour than to that of another's in "
+        f"{found.auc:.1%} of {found.rows} comparisons"
+        + ("" if passed else ": do the neighbours belong to these streamers?"),
+        found.auc,
+        round(found.least, 4),
+    )
 
 
 def _compare_sizes(given: HandOver, before: Before, checks: _Checks) -> None:

@@ -24,6 +24,7 @@ class SpaceCounts(Collector):
             name: GaugeMetricFamily(f"streamer_space_{name}", about, labels=["space"])
             for name, about in (
                 ("streamers", "Streamers of the generation that is served."),
+                ("with_neighbours", "Streamers of it that came with neighbours."),
                 ("users", "Users of the generation that is served."),
                 ("age_seconds", "Since the generation that is served was handed over."),
                 ("generations", "Generations that are kept."),
@@ -39,6 +40,8 @@ class SpaceCounts(Collector):
                 families["streamers"].add_metric([space], len(generation.streamer_ids))
                 families["users"].add_metric([space], len(generation.user_ids))
                 families["age_seconds"].add_metric([space], now - generation.created_at)
+            if active is not None:
+                families["with_neighbours"].add_metric([space], active.neighbours or 0)
             held = None if active is None else self._follower.holds(active.chunks_id)
             is_behind = active is not None and (
                 held is None or served is None or held.generation is not served.generation

@@ -48,7 +48,14 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _ALLOWED = "1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or digit"
 _FORMS: dict[str, Form] = {NDJSON: "lines", NPZ: "npz", PARQUET: "parquet"}
 _LINES = (
-    {"kind": "streamer", "id": "w0087", "vector": [0.1, -0.3], "interactions": 420},
+    {
+        "kind": "streamer",
+        "id": "w0087",
+        "vector": [0.1, -0.3],
+        "interactions": 420,
+        "neighbours": [{"streamer_id": "w0056", "weight": 0.8}],
+    },
+    {"kind": "streamer", "id": "w0056", "vector": [0.2, -0.3], "interactions": 99},
     {"kind": "user", "id": "u-1", "vector": [0.4, 0.2]},
 )
 
@@ -127,12 +134,13 @@ async def get_space(spaces: CurrentSpaces, space: SpacePath) -> SpaceOut:
         "requestBody": {
             "required": True,
             "description": "Streamers and users with their vectors: as lines, as a NumPy archive "
-            "(`numpy.savez(file, ids=, vectors=[, interactions=, user_ids=, user_vectors=])`), or "
-            "as Parquet with the fields of the lines as columns.",
+            "(`numpy.savez(file, ids=, vectors=[, interactions=, neighbour_rows=, "
+            "neighbour_weights=, user_ids=, user_vectors=])`), or as Parquet with the fields of "
+            "the lines as columns.",
             "content": {
                 NDJSON: {
                     "schema": {"type": "object"},
-                    "examples": {"two lines": {"value": b"".join(map(line_of, _LINES)).decode()}},
+                    "examples": {"three lines": {"value": b"".join(map(line_of, _LINES)).decode()}},
                 },
                 NPZ: {"schema": {"type": "string", "format": "binary"}},
                 PARQUET: {"schema": {"type": "string", "format": "binary"}},
@@ -155,9 +163,13 @@ async def hand_over(
 ) -> GenerationOut:
     """A generation is stored whole or not at all, and never changes.
 
-    Rows that can't be used (another width, NaN, zero vectors, an id twice) are refused with the
-    line. A generation that fails its checks is stored as `refused` and can't be promoted; with
-    `promote` the answer is 409 then.
+    Streamers may come with up to 64 neighbours, such as those that share an audience: the
+    established then vote for the 20 that weigh most, and else for the nearest by vector. In an
+    archive they are rows of `ids`, -1 for none.
+
+    Rows that can't be used (another width, NaN, zero vectors, an id twice, a neighbour that is not
+    among the streamers) are refused with the line. A generation that fails its checks is stored as
+    `refused` and can't be promoted; with `promote` the answer is 409 then.
     """
     _check_force(caller, force=force)
     charges.reach("spaces:write", ALL_UNITS)

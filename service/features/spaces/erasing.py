@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,7 @@ from service.engine.spaces.chunk_codec import (
     ATTRIBUTES,
     IDS,
     INTERACTIONS,
+    NEIGHBOURS,
     STREAMERS,
     USERS,
     VECTORS,
@@ -21,6 +22,7 @@ from service.engine.spaces.chunk_codec import (
     unpacked_floats,
     unpacked_ids,
 )
+from service.engine.spaces.streamer_neighbours import unpacked_neighbours
 from service.engine.spaces.user_attributes import without_row
 from service.errors import Overloaded
 from service.store.spaces import (
@@ -32,8 +34,16 @@ from service.store.spaces import (
 )
 
 _TRIES = 20
+
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Makes a call of some milliseconds in a thread."""
+
+
+class _Left(NamedTuple):
+    """Chunks without a row, and whether that had neighbours."""
+
+    chunks: dict[str, bytes]
+    had_neighbours: bool
 
 
 async def erase_streamer(store: SpaceStore, streamer_id: str, in_thread: InThread) -> int:
@@ -66,8 +76,8 @@ async def _erase(
         text = await store.get(space)
         known = SpaceRecord.of_json(text) if text else SpaceRecord(space)
         record = next((g for g in known.generations if g.chunks_id == chunks_id), None)
-        chunks = None if record is None else await _without(store, record, row, in_thread)
-        if record is None or chunks is None:
+        left = None if record is None else await _without(store, record, row, in_thread)
+        if record is None or left is None:
             return False
         number = record.erased + 1
         is_user = row.kind == "user"
@@ -77,9 +87,12 @@ async def _erase(
             streamers=record.streamers - (not is_user),
             erased=number,
             erased_streamers=record.erased_streamers + (not is_user),
+            neighbours=None
+            if record.neighbours is None
+            else record.neighbours - left.had_neighbours,
         )
         changed = known.with_generation(after).to_json()
-        erasure = RowErasure(space, text, changed, chunks_id, chunks, row, number)
+        erasure = RowErasure(space, text, changed, chunks_id, left.chunks, row, number)
         if await store.erase(erasure):
             return True
     raise Overloaded(f"the space {space!r} is being changed by others; try again")
@@ -87,7 +100,7 @@ async def _erase(
 
 async def _without(
     store: SpaceStore, record: GenerationRecord, row: ErasedRow, in_thread: InThread
-) -> dict[str, bytes] | None:
+) -> _Left | None:
     """The chunks that hold a row of a generation, as they are without; None if none does."""
     if row.kind == "user":
         kind, parts = USERS, record.user_chunks
@@ -95,6 +108,7 @@ async def _without(
     else:
         kind, parts = STREAMERS, record.streamer_chunks
         kept = (IDS, VECTORS, INTERACTIONS) if record.has_interactions else (IDS, VECTORS)
+        kept = kept if record.neighbours is None else (*kept, NEIGHBOURS)
     for part in range(parts):
         names = [name_of(kind, part, what) for what in kept]
         (packed,) = await store.chunks(record.chunks_id, names[:1])
@@ -108,19 +122,24 @@ async def _without(
             return await _without(store, record, row, in_thread)
         whole = [chunk for chunk in found if chunk is not None]
         chunks: dict[str, bytes] = dict(zip(kept, whole, strict=True))
-        rest = await in_thread(partial(_left, ids, chunks, ids.index(row.row_id)))
-        return dict(zip(names, rest, strict=True))
+        left: _Left = await in_thread(partial(_left, ids, chunks, ids.index(row.row_id)))
+        return _Left(dict(zip(names, left.chunks.values(), strict=True)), left.had_neighbours)
     return None
 
 
-def _left(ids: Sequence[str], chunks: dict[str, bytes], row: int) -> list[bytes]:
-    left: list[bytes] = []
+def _left(ids: Sequence[str], chunks: dict[str, bytes], row: int) -> _Left:
+    left: dict[str, bytes] = {}
+    had_neighbours = False
     for what, chunk in chunks.items():
         if what == IDS:
-            left.append(packed_ids([*ids[:row], *ids[row + 1 :]]))
+            left[what] = packed_ids([*ids[:row], *ids[row + 1 :]])
         elif what == ATTRIBUTES:
-            left.append(without_row(chunk, row))
+            left[what] = without_row(chunk, row)
+        elif what == NEIGHBOURS:
+            part = unpacked_neighbours(chunk)
+            had_neighbours = bool(part.lengths[row])
+            left[what] = part.without(row)
         else:
             kept: NDArray[np.float32] = np.delete(unpacked_floats(chunk), row, axis=0)
-            left.append(packed_floats(kept))
-    return left
+            left[what] = packed_floats(kept)
+    return _Left(left, had_neighbours)

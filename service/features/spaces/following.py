@@ -234,10 +234,9 @@ class SpaceFollower:
     async def _load(self, space: str, record: GenerationRecord) -> None:
         chunks_id = record.chunks_id
         try:
-            generation = await load(self._store, space, record, self._lanes)
-            fitted = await self._fit(generation)
+            loaded = await self._loaded(space, record)
             self._erased[chunks_id] = record.erased
-            self._held[chunks_id] = ServedGeneration(generation, fitted)
+            self._held[chunks_id] = loaded
             self.problems.pop(chunks_id, None)
             del self._loading[chunks_id]
             await self._follow_erasures()
@@ -252,6 +251,10 @@ class SpaceFollower:
             self._failed(space, record, f"{type(error).__name__}: {error}")
         finally:
             self._loading.pop(chunks_id, None)
+
+    async def _loaded(self, space: str, record: GenerationRecord) -> ServedGeneration:
+        generation, neighbours = await load(self._store, space, record, self._lanes)
+        return ServedGeneration(generation, await self._fit(generation, neighbours))
 
     def _failed(
         self, space: str, record: GenerationRecord, why: str, pause_s: float = _AGAIN_S

@@ -209,7 +209,7 @@ class Receiver:
                 yield from parquet.write_lines(file, lines, self._spool)
             path = lines
         yield from (read_npz if form == "npz" else read_lines)(path, into)
-        into.close()
+        yield from into.close()
 
     async def _store_it(
         self,
@@ -341,4 +341,5 @@ def _record(
         sha256=received.sha256,
         key_id=key_id,
         user_attributes=received.given.users.attributes.names,
+        neighbours=streamers.neighbours.count or None,
     )

@@ -33,6 +33,7 @@ _GENERATION = {
     "counts": {
         "streamers": 100000,
         "users": 1000000,
+        "with_neighbours": 100000,
         "erased_streamers": 0,
         "erased_users": 0,
     },
@@ -58,8 +59,8 @@ class CheckOut(Response):
     name: Annotated[
         str,
         Field(
-            description="width, finite, norms, duplicates, known_ids, neighbourhoods, rotation, "
-            "audiences or content."
+            description="width, finite, size, norms, duplicates, neighbours, known_ids, "
+            "neighbourhoods, rotation, audiences or content."
         ),
     ]
     passed: Annotated[
@@ -75,6 +76,9 @@ class CountsOut(Response):
 
     streamers: int
     users: int
+    with_neighbours: Annotated[
+        int, Field(description="Streamers that came with neighbours, by which they vote.")
+    ]
     erased_streamers: Annotated[int, Field(description="Streamers that were erased from it since.")]
     erased_users: Annotated[int, Field(description="Users that were erased from it since.")]
 

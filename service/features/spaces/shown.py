@@ -34,6 +34,7 @@ def generation_out(record: GenerationRecord, space: SpaceRecord) -> GenerationOu
         counts=CountsOut(
             streamers=record.streamers,
             users=record.users,
+            with_neighbours=record.neighbours or 0,
             erased_streamers=record.erased_streamers,
             erased_users=record.erased - record.erased_streamers,
         ),

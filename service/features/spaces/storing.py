@@ -12,6 +12,7 @@ from service.engine.spaces.chunk_codec import (
     ATTRIBUTES,
     IDS,
     INTERACTIONS,
+    NEIGHBOURS,
     STREAMERS,
     USERS,
     VECTORS,
@@ -26,6 +27,12 @@ from service.engine.spaces.chunk_codec import (
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.packed_ids import PackedIds
 from service.engine.spaces.row_vectors import RowVectors
+from service.engine.spaces.streamer_neighbours import (
+    MOST_NEIGHBOURS,
+    NeighboursPart,
+    StreamerNeighbours,
+    unpacked_neighbours,
+)
 from service.engine.spaces.user_attributes import UserAttributes
 from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lanes
@@ -74,7 +81,7 @@ async def write_chunks(
         StoreUnavailable: the store does not answer.
     """
     kinds = ((STREAMERS, given.streamers), (USERS, given.users))
-    sizes = {kind: rows_per_chunk(max(rows.dim, 1)) for kind, rows in kinds}
+    sizes = {kind: rows_per_chunk(_width(rows)) for kind, rows in kinds}
 
     async def packed() -> AsyncGenerator[dict[str, bytes]]:
         for kind, rows in kinds:
@@ -95,6 +102,11 @@ async def write_chunks(
     return StoredChunks(count, streamers, users, size)
 
 
+def _width(rows: Rows) -> int:
+    """The numbers of 32 bits that a row has in its largest chunk."""
+    return max(rows.dim, 2 * MOST_NEIGHBOURS if rows.neighbours.count else 1)
+
+
 def _packed(rows: Rows, start: int, end: int) -> dict[str, bytes]:
     vectors = np.array(rows.vectors()[start:end])
     found = {IDS: packed_ids(rows.ids[start:end]), VECTORS: packed_floats(vectors)}
@@ -102,6 +114,8 @@ def _packed(rows: Rows, start: int, end: int) -> dict[str, bytes]:
         found[INTERACTIONS] = packed_floats(rows.interactions[start:end].reshape(-1, 1))
     if rows.attributes.names:
         found[ATTRIBUTES] = rows.attributes.packed(start, min(end, rows.count))
+    if rows.neighbours.count:
+        found[NEIGHBOURS] = rows.neighbours.packed(start, min(end, rows.count))
     return found
 
 
@@ -109,8 +123,13 @@ class ChangedMeanwhile(Exception):
     """A generation was changed or deleted while it was read; read it again, if it is there."""
 
 
-async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: Lanes) -> Generation:
+async def load(
+    store: SpaceStore, space: str, record: GenerationRecord, lanes: Lanes
+) -> tuple[Generation, StreamerNeighbours | None]:
     """Read a generation into memory: its vectors once, and a chunk.
+
+    Returns:
+        The generation, and the neighbours that its streamers came with.
 
     Raises:
         ChangedMeanwhile: it is not as `record` tells.
@@ -122,9 +141,11 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
         return await store.chunks(record.chunks_id, names)
 
     own = np.zeros((record.streamers, record.dim), np.float32)
-    streamers = _Filling(RowVectors(own), INTERACTIONS if record.has_interactions else None)
+    more = [INTERACTIONS] if record.has_interactions else []
+    more += [] if record.neighbours is None else [NEIGHBOURS]
+    streamers = _Filling(RowVectors(own), more)
     users = _Filling(
-        RowVectors.empty(record.users, record.dim), ATTRIBUTES if record.user_attributes else None
+        RowVectors.empty(record.users, record.dim), [ATTRIBUTES] if record.user_attributes else []
     )
     for kind, parts, filling in (
         (STREAMERS, record.streamer_chunks, streamers),
@@ -135,7 +156,7 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
                 await in_a_thread(lanes, partial(filling.add, chunks, names[0]))
     ids = await in_a_thread(lanes, streamers.ids)
     user_ids = await in_a_thread(lanes, users.ids)
-    return Generation(
+    generation = Generation(
         space,
         record.generation,
         record.created_at,
@@ -146,6 +167,7 @@ async def load(store: SpaceStore, space: str, record: GenerationRecord, lanes: L
         users.vectors,
         users.attributes,
     )
+    return generation, await in_a_thread(lanes, streamers.joined_neighbours)
 
 
 async def _names(kind: str, parts: int, wanted: Sequence[str]) -> AsyncGenerator[list[str]]:
@@ -156,12 +178,13 @@ async def _names(kind: str, parts: int, wanted: Sequence[str]) -> AsyncGenerator
 class _Filling:
     """Arrays of streamers or users that are being filled, a chunk at a time."""
 
-    def __init__(self, vectors: RowVectors, more: str | None) -> None:
+    def __init__(self, vectors: RowVectors, more: Sequence[str]) -> None:
         count = len(vectors)
         self.vectors = vectors
-        self.interactions = np.empty(count, np.float32) if more == INTERACTIONS else None
-        self.attributes = UserAttributes(count) if more == ATTRIBUTES else None
-        self.wanted = (IDS, VECTORS) if more is None else (IDS, VECTORS, more)
+        self.interactions = np.empty(count, np.float32) if INTERACTIONS in more else None
+        self.attributes = UserAttributes(count) if ATTRIBUTES in more else None
+        self.wanted = (IDS, VECTORS, *more)
+        self._neighbours: list[NeighboursPart] = []
         self._done = 0
         self._text = bytearray()
         self._ends = np.empty(count, np.uint64)
@@ -173,23 +196,40 @@ class _Filling:
                 f"the chunk {name} is gone; where STREAMER_SPACES__CHUNKS_DIR is set, it has to be "
                 "the same folder for all"
             )
-        ids, vectors, *more = [chunk for chunk in chunks if chunk is not None]
-        found = [text.encode() for text in unpacked_ids(ids)]
+        whole = [chunk for chunk in chunks if chunk is not None]
+        given = dict(zip(self.wanted, whole, strict=True))
+        found = [text.encode() for text in unpacked_ids(given[IDS])]
         rows = slice(self._done, self._done + len(found))
         if rows.stop > len(self.vectors):
             raise ChangedMeanwhile(f"there are more rows than {len(self.vectors)}")
         try:
-            self.vectors.put(rows.start, unpacked_floats(vectors))
+            self.vectors.put(rows.start, unpacked_floats(given[VECTORS]))
             if self.interactions is not None:
-                self.interactions[rows] = unpacked_floats(more[0])[:, 0]
+                self.interactions[rows] = unpacked_floats(given[INTERACTIONS])[:, 0]
             if self.attributes is not None:
-                self.attributes.put(rows.start, more[0])
+                self.attributes.put(rows.start, given[ATTRIBUTES])
+            if NEIGHBOURS in given:
+                self._put_neighbours(unpacked_neighbours(given[NEIGHBOURS]), len(found))
         except (DamagedChunk, ValueError) as error:
             raise DamagedChunk(f"chunk {name}: {error}") from error
         sizes = np.array([len(one) for one in found], np.uint64)
         self._ends[rows] = np.uint64(len(self._text)) + np.cumsum(sizes, dtype=np.uint64)
         self._text += b"".join(found)
         self._done = rows.stop
+
+    def _put_neighbours(self, part: NeighboursPart, count: int) -> None:
+        if len(part.numbers) != count:
+            raise DamagedChunk(f"it has neighbours of {len(part.numbers)} streamers, not {count}")
+        self._neighbours.append(part)
+
+    def joined_neighbours(self) -> StreamerNeighbours | None:
+        """The neighbours of all rows; None where there are none.
+
+        Raises:
+            DamagedChunk: they are not as they were written.
+        """
+        parts, self._neighbours = self._neighbours, []
+        return StreamerNeighbours.joined(parts) if parts else None
 
     def ids(self) -> PackedIds:
         """The ids of all rows.

@@ -37,8 +37,10 @@ _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
-NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
-"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
+NearDuplicatesOf = Callable[
+    [str, Encoded, bytes, StreamerProfile, int], Awaitable[list[NearDuplicate]]
+]
+"""Near-duplicates of a streamer by its id, vectors, what towers made of it, profile and version."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -272,7 +274,11 @@ class WritePipeline:
         try:
             async with asyncio.timeout(_FOLLOW_UP_S):
                 near = await self._near_duplicates(
-                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
+                    record.streamer_id,
+                    done.encoded,
+                    record.tower_vectors,
+                    done.profile,
+                    done.sequence,
                 )
             return FollowUp(near)
         except ServiceError as error:

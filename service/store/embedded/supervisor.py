@@ -311,6 +311,9 @@ class EmbeddedStore:
             "aof-load-truncated": "yes" if cut_torn_log else "no",
             # Vectors don't get smaller, and the log is read in two thirds of the time without.
             "rdbcompression": "no",
+            # A record in one piece: a third less memory than a table of its fields.
+            "hash-max-listpack-entries": "32",
+            "hash-max-listpack-value": "8192",
             "maxmemory": str(self._max_memory_bytes),
             "maxmemory-policy": "noeviction",
             # Valkey's own way to refuse writes and nothing else: it waits for a replica.

@@ -4,23 +4,24 @@ A backup holds plain records, not a server's files: any Valkey or Redis of any v
 `records.jsonl.gz` has one record a line; of several for one streamer the last one counts.
 `keys.json` has the API keys, without their texts; `jobs.json` has the jobs, without their files;
 `judgements.json` has what people judged; `documents.jsonl.gz` has cases, lists and their like;
-`spaces.json` and a file a generation have spaces. Groups of duplicates are made anew from these.
+`spaces.json` and a file a generation have spaces; `dictionary` is what the store packs profiles
+with, those of the backup are not. Groups of duplicates are made anew from these.
 """
 
 import json
 import secrets
 import time
 import zlib
-from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating, packed_texts, texts_in
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
-from service.store.redis.backup_lines import line_of, record_of
+from service.store.redis.backup_lines import RECORDS, json_in, line_of, lines_in, records_in
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.connecting.address import StoreAddress
@@ -34,12 +35,11 @@ from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
 from service.store.redis.store import CHUNK_BYTES, RedisStore
 
-Found = TypeVar("Found")
-RECORDS = "records.jsonl.gz"
 KEYS = "keys.json"
 JOBS = "jobs.json"
 JUDGEMENTS = "judgements.json"
 DOCUMENTS = "documents.jsonl.gz"
+DICTIONARY = "dictionary"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
@@ -47,7 +47,6 @@ _KIND = "similar-streamer store"
 _FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
-_LINE_BYTES = 64 << 20
 _COPIED = wide(RECORD_FIELDS)
 
 
@@ -127,6 +126,8 @@ class ArchivedStore(RedisStore):
                 folder.write(KEYS, packed_texts(await self.keys.all()))
             if judgements := await self.judgements.all():
                 folder.write(JUDGEMENTS, packed_texts(judgements))
+            if dictionary := await self.packing.active(now=True):
+                folder.write(DICTIONARY, dictionary.content)
             folder.write(JOBS, json.dumps(jobs).encode())
             await copy_spaces(self.spaces, folder)
             documents = b"".join(await self._document_copies.lines())
@@ -155,7 +156,9 @@ class ArchivedStore(RedisStore):
             yield list(zip(ids, rows, strict=True))
             seen = _note(news, seen, changed)
         sequence, model, streamers, rest = last
-        yield [(streamer_id.decode(), _of_model(row, model)) for streamer_id, row in rest]
+        ids = [streamer_id.decode() for streamer_id, _ in rest]
+        rows = await self._of_model([row for _, row in rest], model)
+        yield list(zip(ids, rows, strict=True))
         model_version = None if model is None else model.decode()
         is_other = begun_model not in (None, model_version)
         if is_other or (await self.position()).epoch != begun.epoch:
@@ -204,7 +207,15 @@ class ArchivedStore(RedisStore):
             "model_version": None if model is None else model.decode(),
             "streamers": int(count),
         }
-        return changed, [_of_model(row, model) for row in rows], known
+        return changed, await self._of_model(rows, model), known
+
+    async def _of_model(
+        self, rows: Sequence[Sequence[bytes]], model: bytes | None
+    ) -> list[list[bytes]]:
+        """Records as the model that serves made them, unpacked."""
+        name = (model or b"").decode()
+        found = [narrowed(row, RECORD_FIELDS, name) for row in rows]
+        return await self.packing.unpack_rows(found, RECORD_FIELDS)
 
     async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.
@@ -226,6 +237,8 @@ class ArchivedStore(RedisStore):
                 "empty one; empty it, or take another"
             )
         await self.set_model_version(RESTORING)
+        if DICTIONARY in source.files:
+            await self.packing.add(source.read(DICTIONARY))
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
         total = done = 0
         for streamer_id, fields in records_in(source):
@@ -242,17 +255,7 @@ class ArchivedStore(RedisStore):
         found = await self.count()
         if found != copied.streamers:
             raise Broken(f"{source.path} has {found} streamers, {copied.streamers} were written")
-        if KEYS in source.files:
-            await self.keys.restore(texts_in(source, KEYS))
-        if JUDGEMENTS in source.files:
-            await self.judgements.restore(texts_in(source, JUDGEMENTS))
-        if JOBS in source.files:
-            await self._job_copies.restore(_read(source, JOBS, copies_of))
-        if DOCUMENTS in source.files:
-            try:
-                await self._document_copies.restore(_lines_in(source, DOCUMENTS))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise Broken(f"{source.path / DOCUMENTS} can't be read: {error!r}") from error
+        await self._restore_others(source)
         await restore_spaces(self.spaces, source)
         epoch = secrets.token_hex(16)
         await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
@@ -262,8 +265,23 @@ class ArchivedStore(RedisStore):
             await self.set_model_version(copied.model_version)
         return await self.position()
 
+    async def _restore_others(self, source: ChecksummedFolder) -> None:
+        """What is neither a record nor a space."""
+        if KEYS in source.files:
+            await self.keys.restore(texts_in(source, KEYS))
+        if JUDGEMENTS in source.files:
+            await self.judgements.restore(texts_in(source, JUDGEMENTS))
+        if JOBS in source.files:
+            await self._job_copies.restore(json_in(source, JOBS, copies_of))
+        if DOCUMENTS in source.files:
+            try:
+                await self._document_copies.restore(lines_in(source, DOCUMENTS))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise Broken(f"{source.path / DOCUMENTS} can't be read: {error!r}") from error
+
     async def _put(self, chunk: Sequence[tuple[str, dict[str, bytes] | None]]) -> None:
         commands: list[list[Argument]] = []
+        chunk = await self.packing.pack_rows(chunk)
         for streamer_id, fields in chunk:
             key = self._record + streamer_id
             commands.append(["DEL", key])
@@ -342,48 +360,6 @@ def contents_of(source: ChecksummedFolder) -> BackupContents:
         return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
     except (KeyError, TypeError, ValueError) as error:
         raise Broken(f"{source.path} has another form than this release writes") from error
-
-
-def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes] | None]]:
-    """Ids and fields of the records of a backup; None for those that were deleted meanwhile.
-
-    Raises:
-        Broken: they are not as they were written; before the last is given.
-    """
-    try:
-        yield from map(record_of, _lines_in(source, RECORDS))
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
-
-
-def _lines_in(source: ChecksummedFolder, name: str) -> Iterator[bytes]:
-    rest = b""
-    unpacked = zlib.decompressobj(wbits=31)
-    try:
-        for block in source.blocks(name):
-            while block:  # a part at a time: a small file may unpack to a huge one
-                lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
-                block = unpacked.unconsumed_tail
-                rest = lines.pop()
-                if len(rest) > _LINE_BYTES:
-                    raise Broken(f"{source.path / name} has a line of {len(rest)} bytes")
-                yield from lines
-        if rest or not unpacked.eof:
-            raise Broken(f"{source.path / name} ends in the middle")
-    except zlib.error as error:
-        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
-
-
-def _read(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found]) -> Found:
-    try:
-        return made_of(json.loads(source.read(name)))
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
-        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
-
-
-def _of_model(row: Sequence[bytes], model: bytes | None) -> list[bytes]:
-    """A record as the model that serves made it."""
-    return narrowed(row, RECORD_FIELDS, (model or b"").decode())
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

@@ -1,12 +1,17 @@
-"""Lines of a backup, a record each."""
+"""Lines of a backup, a record each, and how its files are read."""
 
 import base64
 import json
-from collections.abc import Sequence
-from typing import Any
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
 
+from service.files.checksummed import Broken, ChecksummedFolder
 from service.store.redis.codec import RECORD_FIELDS
 
+Found = TypeVar("Found")
+RECORDS = "records.jsonl.gz"
+_LINE_BYTES = 64 << 20
 _TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
 _JSON = frozenset({"facets", "profile", "modalities"})
 
@@ -37,6 +42,53 @@ def record_of(line: bytes) -> tuple[str, dict[str, bytes] | None]:
     if not found.keys() <= set(RECORD_FIELDS) or not found.keys() >= {"version", "profile"}:
         raise ValueError(f"{streamer_id}: fields {sorted(found)}")
     return streamer_id, {name: _stored(name, value) for name, value in found.items()}
+
+
+def records_in(source: ChecksummedFolder) -> Iterator[tuple[str, dict[str, bytes] | None]]:
+    """Ids and fields of the records of a backup; None for those that were deleted meanwhile.
+
+    Raises:
+        Broken: they are not as they were written; before the last is given.
+    """
+    try:
+        yield from map(record_of, lines_in(source, RECORDS))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise Broken(f"{source.path / RECORDS} can't be read: {error!r}") from error
+
+
+def lines_in(source: ChecksummedFolder, name: str) -> Iterator[bytes]:
+    """The lines of a packed file of a backup.
+
+    Raises:
+        Broken: it is not as it was written; before the last is given.
+    """
+    rest = b""
+    unpacked = zlib.decompressobj(wbits=31)
+    try:
+        for block in source.blocks(name):
+            while block:  # a part at a time: a small file may unpack to a huge one
+                lines = (rest + unpacked.decompress(block, 1 << 20)).split(b"\n")
+                block = unpacked.unconsumed_tail
+                rest = lines.pop()
+                if len(rest) > _LINE_BYTES:
+                    raise Broken(f"{source.path / name} has a line of {len(rest)} bytes")
+                yield from lines
+        if rest or not unpacked.eof:
+            raise Broken(f"{source.path / name} ends in the middle")
+    except zlib.error as error:
+        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
+
+
+def json_in(source: ChecksummedFolder, name: str, made_of: Callable[[Any], Found]) -> Found:
+    """What `made_of` makes of a JSON file of a backup.
+
+    Raises:
+        Broken: it can't be read.
+    """
+    try:
+        return made_of(json.loads(source.read(name)))
+    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        raise Broken(f"{source.path / name} can't be read: {error!r}") from error
 
 
 def _shown(name: str, value: bytes) -> str:

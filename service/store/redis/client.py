@@ -26,6 +26,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
+from service.settings.store import LOG_ENTRIES
 from service.store.redis.connecting.address import StoreAddress, new_pool
 from service.store.redis.connecting.confirming import (
     Argument,
@@ -66,7 +67,8 @@ class Limits:
         connect_timeout_s: for a new connection.
         answer_timeout_s: for an answer, and the connection before it; a disk that stalls longer
             counts as gone.
-        log_entries: how many entries the log keeps, about; who falls further behind resyncs.
+        log_entries: how many entries the log keeps, about, unless `RedisStore.keep_log` set another
+            number for the store; who falls further behind resyncs.
         follow_entries: how many entries a follower gets at once, at most.
         follow_block_s: how long a follower waits for news before it checks that the log it waits
             on is still there.
@@ -75,7 +77,7 @@ class Limits:
     connections: int = 64
     connect_timeout_s: float = 2.0
     answer_timeout_s: float = 5.0
-    log_entries: int = 20_000
+    log_entries: int = LOG_ENTRIES
     follow_entries: int = 500
     follow_block_s: float = 2.0
 
@@ -142,6 +144,11 @@ class RedisClient:
             if not (self._confirms and confirmed and found_something(answer)):
                 return answer
         return (await self._confirmed([command], str(command[0])))[0]
+
+    async def tell(self, *command: Argument) -> None:
+        """Send one command that no replica need acknowledge."""
+        async with self._command(str(command[0])):
+            await self._redis.execute_command(*command)
 
     async def ask_all(
         self, commands: Sequence[Sequence[Argument]], *, confirmed: bool = False

@@ -108,6 +108,16 @@ def arguments_of(operation: Upsert | Delete) -> list[Argument]:
     ]
 
 
+def fitting(sizes: Sequence[int], max_bytes: int) -> int:
+    """How many values, from the first on, have at most so many bytes together; at least one."""
+    total = 0
+    for place, size in enumerate(sizes):
+        total += size
+        if place and total > max_bytes:
+            return place
+    return len(sizes)
+
+
 def parts_of(ids: Sequence[str], sizes: Sequence[int], max_bytes: int) -> list[list[str]]:
     """Ids in parts, in order, each of at most so many bytes or of a single id."""
     parts: list[list[str]] = []

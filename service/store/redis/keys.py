@@ -130,7 +130,8 @@ class RedisKeys:
         """Record when keys were used; an earlier time than is known changes nothing."""
         if times:
             pairs = [part for key_id, time in times.items() for part in (str(time), key_id)]
-            await self._client.ask("ZADD", self._used, "GT", *pairs)
+            # Missing replicas must not have it wait in the place of a revocation.
+            await self._client.tell("ZADD", self._used, "GT", *pairs)
 
     async def last_used(self, key_ids: Sequence[str]) -> list[float | None]:
         """When keys were used last; None = not yet."""

@@ -1,16 +1,14 @@
 """The store on Valkey or Redis: the embedded one, or a server of one's own.
 
-ss:meta          hash: epoch, sequence, mark (of the last write), model_version, and what
-                 `service.store.redis.models.store` says
+ss:meta          hash: epoch, sequence, mark (of the last write), model_version, log_entries (most
+                 entries of the log, if set), and what `service.store.redis.models.store` says
 ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
 ss:done:<mark>   what a write did, for as long as it may be sent again
 ss:once:<key>    the same of a write that is done once, and what its request was told; for a day
-ss:job...        see `service.store.redis.jobs`
 
-API keys, rate limits and anchors of the audit log are beside these; see `service.store.redis.keys`,
-`.limits` and `.anchors`.
+Beside these are what `service.store.redis.jobs`, `.keys`, `.limits` and `.anchors` keep.
 """
 
 import asyncio
@@ -46,6 +44,7 @@ from service.store.redis.codec import (
     RECORD_FIELDS,
     arguments_of,
     done_before_of,
+    fitting,
     id_of,
     model_of,
     outcome_of,
@@ -64,6 +63,7 @@ from service.store.redis.forgetting import forget, rewrite_files
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
 from service.store.redis.models.second import kept_models, rows_of, set_model
+from service.store.redis.packing.packing import Packing
 
 _WRITE = Path(__file__).with_name("write.lua").read_text("utf-8").replace("%KEPT", str(MOST_KEPT))
 CHUNK_BYTES = 8 << 20
@@ -81,6 +81,7 @@ class RedisStore:
         keys: the API keys.
         limits: the rate limits.
         anchors: those of the audit log.
+        packing: of the values of records.
     """
 
     def __init__(
@@ -112,6 +113,7 @@ class RedisStore:
         place = StoreAddress(address) if isinstance(address, str) else address
         self._has_replicas = bool(place.sentinels or place.replicas)
         self._client = RedisClient(place, self._limits, trouble)
+        self.packing = Packing(self._client, prefix)
         self._write = self._client.script(_WRITE, "store_write")
         # Connections of their own: no traffic delays a revocation.
         self.keys = RedisKeys(
@@ -139,7 +141,7 @@ class RedisStore:
         return self
 
     def of_model(self, model: str) -> Self:
-        """A view of the store: of records with two models' vectors it reads what this one made."""
+        """A view that reads of records with two models' vectors what this one made."""
         view = copy(self)
         view._model = model
         return view
@@ -183,7 +185,7 @@ class RedisStore:
         keys = [self._meta, self._ids, self._log, done, job, self._events]
         arguments: list[Argument] = [model, *progress_of(step), *terms_of(once)]
         arguments.append(second_of(operations))
-        for operation in operations:
+        for operation in await self.packing.operations(operations):
             keys.append(self._record + id_of(operation))
             arguments += arguments_of(operation)
         waits = iter(_WAITS_S)
@@ -276,15 +278,12 @@ class RedisStore:
         """Profiles strictly after an id; see `StreamerStore.page`."""
         ids = await self.list_ids(after, limit)
         sizes = await self._client.ask_all([("HSTRLEN", self._record + i, "profile") for i in ids])
-        total, taken = 0, 0
-        for size in sizes:
-            total += size
-            if taken and total > max_bytes:
-                break
-            taken += 1
-        ids, is_last = ids[:taken], taken == len(ids) < limit
-        found = [profile for profile in await self.profiles(ids) if profile is not None]
-        return ProfilePage(found, None if is_last else ids[-1])
+        taken = fitting(sizes, max_bytes)
+        read = await self.profiles(ids[:taken])
+        taken = fitting([0 if each is None else len(each.profile) for each in read], max_bytes)
+        is_last = taken == len(ids) < limit
+        found = [profile for profile in read[:taken] if profile is not None]
+        return ProfilePage(found, None if is_last else ids[taken - 1])
 
     async def count(self) -> int:
         """Number of streamers stored."""
@@ -333,6 +332,18 @@ class RedisStore:
         """Return if the log goes on behind a place; see `StreamerStore.check_continues`."""
         await self._check_continues(self._client, place.sequence, place.epoch, place.mark)
 
+    async def keep_log(self, entries: int) -> int:
+        """Have the log of this store keep so many entries, whoever writes; how many it kept before.
+
+        The number is the store's: services that were started with different ones would otherwise
+        cut the log to the smallest.
+        """
+        known = await self._client.ask("HGET", self._meta, "log_entries")
+        before = self._limits.log_entries if known is None else int(known)
+        if entries != before:
+            await self._client.ask("HSET", self._meta, "log_entries", entries)
+        return before
+
     async def forget(self, streamer_id: str, before: int) -> int:
         """Remove a streamer's vectors from the log; see `StreamerStore.forget`."""
         return await forget(self._client, self._log, streamer_id, before)
@@ -355,7 +366,9 @@ class RedisStore:
         await set_model(self._client, self._meta, version)
 
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
-        return await rows_of(self._client, [self._record + i for i in ids], names, self._model)
+        keys = [self._record + streamer_id for streamer_id in ids]
+        rows = await rows_of(self._client, keys, names, self._model)
+        return await self.packing.unpack_rows(rows, names)
 
     async def _position(self, client: RedisClient, *, confirmed: bool = False) -> Position:
         """The epoch names a history that never goes back.
@@ -383,4 +396,4 @@ class RedisStore:
         await self._log_by(client).check(await self._position(client), after, epoch, mark)
 
     def _log_by(self, client: RedisClient) -> LogReader:
-        return LogReader(client, self._log, self._limits, self._model)
+        return LogReader(client, self._log, self._limits, self._model, self.packing)

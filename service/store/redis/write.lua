@@ -2,7 +2,7 @@
 --
 -- KEYS  meta, ids, log, what this write did if it was done before, the job that it is a step of (any
 --       key without one), the events of writes, then the record of each operation
--- ARGV  log length, the write's mark, the latest time to begin it and how long to remember it (ms),
+-- ARGV  log length where the store has none of its own, the write's mark, the latest time to begin it and how long to remember it (ms),
 --       the model of all records ("" where there are none), of a job's step the token of its lease, the
 --       job's checkpoint, what of it was and what is done (otherwise "", "", 0, 0), for a write that is
 --       done once the fingerprint of its request and what to tell again (otherwise ""), the second model
@@ -54,8 +54,10 @@ if token ~= '' then
   end
 end
 
-local known = redis.call('HMGET', META, 'model_version', 'target_model', 'target_state', 'sequence')
+local known = redis.call('HMGET', META, 'model_version', 'target_model', 'target_state', 'sequence',
+  'log_entries')
 local stored_model, target, last_sequence = known[1], known[2], tonumber(known[4] or '0')
+length = known[5] or length
 if known[3] == 'preparing' then
   target = false -- not every replica encodes for it yet
 end

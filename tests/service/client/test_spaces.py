@@ -10,6 +10,7 @@ import pytest
 
 from service.client import AsyncClient, Client, Conflict, NotFound
 from tests.service.features.spaces.hand_overs import (
+    STREAMERS,
     USERS,
     HandOver,
     hand_over_of,
@@ -32,7 +33,7 @@ def stocked(
 
 def files_of(handed: HandOver, folder: Path) -> tuple[Path, Path]:
     archive, lines = folder / "vectors.npz", folder / "vectors.jsonl"
-    archive.write_bytes(handed.npz())
+    archive.write_bytes(handed.with_nearest().npz())
     lines.write_bytes(handed.turned(1).lines())
     return archive, lines
 
@@ -45,6 +46,7 @@ def test_the_client_hands_over_and_switches(
     with Client(service.url) as client:
         made = client.spaces.hand_over("a", "g0", archive, promote=True)
         assert (made.state, made.counts.users) == ("active", USERS)
+        assert made.counts.with_neighbours == STREAMERS * 3 // 4
         with pytest.raises(Conflict, match="choose another name"):
             client.spaces.hand_over("a", "g0", archive)
         assert client.spaces.hand_over("a", "g1", lines).state == "checked"
@@ -88,8 +90,10 @@ def test_the_command(stocked: tuple[Service, HandOver], tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    said = space("put", "c", "g0", archive, "--promote")
-    assert said.startswith("check\tverdict\tdetail\nwidth\tpassed\tvectors have 12 numbers")
+    done = run("space", "put", "c", "g0", archive, "--promote", "--url", service.url)
+    assert done.returncode == 0, done.stderr
+    assert "g0 is active: 80 streamers (60 with neighbours), 120 users" in done.stderr
+    assert done.stdout.startswith("check\tverdict\tdetail\nwidth\tpassed\tvectors have 12 numbers")
     space("put", "c", "g1", lines)
     space("put", "c", "g2", shuffled)
     rows = [line.split("\t") for line in space("list", "c").splitlines()[1:]]

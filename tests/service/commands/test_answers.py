@@ -125,6 +125,7 @@ FAILING = {
     "drift": "--data-dir {0}/none --bundle {0}/none",
     "backup": "--data-dir {0}/none --out {0}/copy",
     "restore": "{0} --data-dir {0}/data",
+    "compact": "--data-dir {0}/none",
     "verify": "--data-dir {0}/none",
     "keys": "list --data-dir {0}/none",
     "erase": "w0000 --data-dir {0}/none",

@@ -1,7 +1,8 @@
 """Documents in a real store."""
 
 import gzip
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from service.store.documents import Append, Document, Put, RevisionConflict, Unc
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.events import NewEvent
 from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore
+from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
@@ -168,6 +170,28 @@ async def test_a_backup_holds_documents(
     )
     assert revision > last.revision
     assert [one.number for one in await other.documents.entries("cases:a", 0, 9)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("changed", "times"), [("projections:a", 2), ("cases", 5), ("projectionsist", 5)]
+)
+async def test_documents_are_read_again_until_projections_alone_change(
+    archived: ArchivedStore, changed: str, times: int
+) -> None:
+    await archived.documents.change([Put("cases", "c", b"{}"), Put("projections:a", "m", b"{}")])
+    read = list[int]()
+
+    class Beaten(DocumentCopies):
+        async def _read(self) -> AsyncGenerator[bytes]:
+            read.append(1)
+            async for line in super()._read():
+                yield line
+            await archived.documents.change([Put(changed, "m", b"{}")])
+
+    lines = [json.loads(line) for line in await Beaten(archived.client).lines()]
+    assert len(read) == times
+    revisions = [line["revision"] for line in lines[1:] if "revision" in line]
+    assert lines[0]["revision"] >= max(revisions)
 
 
 async def test_a_copy_of_an_older_release_brings_no_projections(

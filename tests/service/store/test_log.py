@@ -3,12 +3,19 @@
 import asyncio
 import contextlib
 import random
+from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.errors import StoreUnavailable
+from service.settings import Settings
+from service.settings.store import LOG_ENTRIES
+from service.settings.store import Store as StoreSettings
 from service.store.base import Delete, LogEntry, LogGap, Position, WentBack
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import open_store as open_store_of
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import OpenStore
@@ -129,6 +136,45 @@ async def test_a_trimmed_log_is_a_gap(open_store: OpenStore) -> None:
     assert not isinstance(caught.value, WentBack)
     # What it promised to keep is there, and follows without a gap.
     assert len(await read_log(store, 550, 600)) == 50
+
+
+async def test_a_store_has_one_length_of_its_log_whatever_its_writers_were_started_with(
+    open_store: OpenStore, admin: Any
+) -> None:
+    short, long = await open_store(limits=Limits(log_entries=50)), await open_store()
+    assert await long.keep_log(100) == Limits().log_entries
+    for part in range(30):
+        writer = (short, long)[part % 2]
+        await writer.write([upsert(f"s{i}") for i in range(part * 20, part * 20 + 20)])
+    assert len(await read_log(long, 500, 600)) == 100
+    with pytest.raises(LogGap):
+        await read_log(long, 0, 600)
+    assert await short.keep_log(1000) == 100
+    await short.write([upsert(f"t{i}") for i in range(400)])
+    assert len(await read_log(long, 500, 1000)) == 500
+    assert await short.keep_log(50) == 1000
+    await long.write([upsert("u")])
+    assert 50 <= await admin.xlen("ss:log") < 150
+
+
+@pytest.mark.parametrize("entries", [LOG_ENTRIES, 5000])
+async def test_the_service_that_starts_last_decides_and_says_so(
+    embedded: EmbeddedStore,
+    store: RedisStore,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    entries: int,
+) -> None:
+    await store.keep_log(3000)
+    given = {"bundle": tmp_path, "data_dir": tmp_path, "redis_url": embedded.url}
+    settings = Settings(**given, store=StoreSettings(log_entries=entries))
+    for said in (f"keeps {entries} writes from now on instead of 3000", ""):
+        caplog.clear()
+        async with AsyncExitStack() as stack:
+            await open_store_of(settings, None, stack)
+        assert said in caplog.text
+        assert ("LOG_ENTRIES" in caplog.text) == bool(said)
+    assert await store.keep_log(3000) == entries
 
 
 async def test_a_follower_that_is_overtaken_notices(open_store: OpenStore) -> None:

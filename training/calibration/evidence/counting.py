@@ -1,5 +1,7 @@
 """Chances of the levels, the slope of the log-odds, and the threshold, from counts."""
 
+from collections.abc import Collection
+
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
@@ -13,8 +15,11 @@ FEWEST_PAIRS = 50
 MOST_AGAINST = 0.5
 """Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
 other words, and by independent chances each of these differences would count in full."""
+_SLACK = 1e-6
 PRECISION = 0.95
 """Of the pairs from the threshold on, at least, in the sample that it is chosen on."""
+PRECISION_OF_MOST = 0.9
+"""What suffices where a threshold is lowered to what a contact or several media are worth."""
 
 
 def chances(
@@ -24,7 +29,7 @@ def chances(
     default: ChannelParameters,
     *,
     is_media: bool = False,
-    unseen: int | None = None,
+    unseen: Collection[int] = (),
 ) -> ChannelParameters:
     """Chances of the levels of one channel; those of `default` where too few pairs show it.
 
@@ -37,8 +42,8 @@ def chances(
         default: packaged chances.
         is_media: no chance of strangers is taken to be below the packaged one. Those of the data
             set share next to no picture, since its boilerplate is known; that of later ones is not.
-        unseen: a level of copies that nobody simulates: neither of its chances is taken to be below
-            the packaged one.
+        unseen: levels of copies that nobody simulates: neither of their chances is taken to be
+            below the packaged one.
     """
     shown = levels != ABSENT
 
@@ -56,8 +61,8 @@ def chances(
         u = np.maximum(u, default.u)
         u /= u.sum()
     m /= m.sum()
-    if unseen is not None:
-        m, u = _at_least(m, unseen, default.m[unseen]), _at_least(u, unseen, default.u[unseen])
+    for level in unseen:
+        m, u = _at_least(m, level, default.m[level]), _at_least(u, level, default.u[level])
     m, u = _falling(m, u)
     m = np.maximum(m, u * 2.0**-MOST_AGAINST)
     m /= m.sum()
@@ -116,12 +121,14 @@ def threshold_of(
     same: NDArray[np.bool_],
     mass: NDArray[np.float64],
     least: float = -np.inf,
+    most: float = np.inf,
 ) -> tuple[float, float, float]:
     """Match weight with the best F1 among those with a precision of `PRECISION` or more.
 
     Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
     by the two or three look-alikes of the sample that are most like copies. `mass` is what each
-    pair counts (P,). No threshold is below `least`.
+    pair counts (P,). No threshold is below `least`, and none
+    above `most`, which counts more, if it has a precision of `PRECISION_OF_MOST`.
 
     Returns:
         The threshold, and its precision and recall.
@@ -138,7 +145,12 @@ def threshold_of(
     place = int(np.argmax(np.where(good if good.any() else last, f1, -1)))
     below = weights[order[place + 1]] if place + 1 < len(order) else -np.inf
     value = float(weights[order[place]] + max(below, weights[order[place]] - 1)) / 2
-    return max(value, least), float(precision[place]), float(recall[place])
+    value = max(value, least)
+    if value > most - _SLACK:
+        lowered = max(int((weights[order] >= most - _SLACK).sum()) - 1, 0)
+        if precision[lowered] >= PRECISION_OF_MOST:
+            value, place = most - _SLACK, lowered
+    return value, float(precision[place]), float(recall[place])
 
 
 def columns() -> list[tuple[int, str, int]]:

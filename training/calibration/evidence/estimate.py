@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence import (
     EVIDENCE_VERSION,
+    IDENTITY,
     KEYED,
     MEDIA,
     STYLE_CHANNELS,
@@ -22,6 +23,7 @@ from model_export.contract.evidence import (
     side_of,
 )
 from model_export.contract.evidence.channels import TEXT
+from model_export.contract.evidence.parameters import UNSEEN
 from model_export.contract.folding import FOLDING_VERSION
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
@@ -130,9 +132,9 @@ def _estimated(
     for column, name, _ in columns():
         counted = learned & is_candidate if name in STYLE_CHANNELS else learned
         given = levels[counted, column], pairs.same[counted], pairs.mass[counted]
-        unseen = TEXT.levels.index("names") if name == TEXT.name else None
+        unseen = map(TEXT.levels.index, UNSEEN) if name == TEXT.name else ()
         channels[name] = chances(
-            *given, default.channels[name], is_media=name in MEDIA, unseen=unseen
+            *given, default.channels[name], is_media=name in MEDIA, unseen=[*unseen]
         )
     parameters = EvidenceParameters(
         version=EVIDENCE_VERSION,
@@ -155,8 +157,10 @@ def _estimated(
         )
     mass = shares(held_out.same, held_out.mass, PRIOR)
     slope = slope_of(weights, held_out.same, mass)
-    least = Matcher(parameters.model_copy(update={"slope": slope})).weight_of(LEAST_PROBABILITY)
-    threshold, precision, recall = threshold_of(joinable, held_out.same, mass, least)
+    matcher = Matcher(parameters.model_copy(update={"slope": slope}))
+    threshold, precision, recall = threshold_of(
+        joinable, held_out.same, mass, matcher.weight_of(LEAST_PROBABILITY), _enough(matcher)
+    )
     return parameters.model_copy(
         update={
             "slope": slope,
@@ -165,6 +169,17 @@ def _estimated(
             f"and recall {recall:.3f}",
         }
     )
+
+
+def _enough(matcher: Matcher) -> float:
+    """Bits of a contact or of several media, the fewest of those that are likelier right than not.
+
+    Whoever has them in common is joined. A threshold of look-alikes alone, which all share words,
+    would at times be above.
+    """
+    strongest = [matcher.bits[c, 0] for c, name, _ in columns() if name in IDENTITY]
+    likely = matcher.weight_of(0.5)
+    return min((float(bits) for bits in strongest if bits >= likely), default=np.inf)
 
 
 def frequencies_of(profiles: Sequence[StreamerProfile], groups: NDArray[np.int64]) -> Frequencies:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_export.contract.streamer import StreamerProfile
+from training.disguises.wording import language_of
 
 COUNTED_AS = 0.05
 """What such a pair counts, beside one of neighbours: of all candidates they are some tenths of a
@@ -27,12 +28,17 @@ def simulated_look_alikes(
     """Profiles, each with a stranger who shows its titles with credit, or a bio of its template.
 
     Strangers share next to nothing by chance, and copies share all. Without those between the two,
-    one shared title would count as proof.
+    one shared title would count as proof. The stranger writes in the same language: a template
+    that is half in another one would look like a translation.
     """
     rng = random.Random(f"look-alikes/{seed}")
+    of_language: dict[str, list[StreamerProfile]] = {}
+    languages = [language_of(_words_of(profile)) for profile in profiles]
+    for profile, language in zip(profiles, languages, strict=True):
+        of_language.setdefault(language, []).append(profile)
     found: list[tuple[StreamerProfile, StreamerProfile]] = []
-    for profile in profiles:
-        content, other = profile.dump(), rng.choice(profiles).dump()
+    for profile, language in zip(profiles, languages, strict=True):
+        content, other = profile.dump(), rng.choice(of_language[language]).dump()
         if other["streamer_id"] == content["streamer_id"]:
             continue
         titles = _titled(content)
@@ -47,6 +53,11 @@ def simulated_look_alikes(
         except ValidationError:
             continue  # has as many videos as a profile may have
     return found
+
+
+def _words_of(profile: StreamerProfile) -> str:
+    titles = (item.title for item in (*(profile.videos or ()), *(profile.lives or ())))
+    return " ".join(text for text in (profile.bio, *titles) if text)
 
 
 def _titled(content: dict[str, Any]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Hand-overs as lines of JSON.
 
-{"kind": "streamer" | "user", "id", "vector", "interactions"? of streamers, "attributes"? of users}
+{"kind": "streamer", "id", "vector", "interactions"?, "neighbours"?: [{"streamer_id", "weight"}]}
+{"kind": "user", "id", "vector", "attributes"?}
 """
 
 from collections.abc import Generator, Sequence
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_export.contract.streamer import AttributeValue
 from service.errors import InvalidRequest
+from service.features.spaces.readers.neighbours import HandedNeighbour
 from service.features.spaces.readers.rows import HandOver, Rows
 
 _LINE_BYTES = 1 << 18
@@ -26,6 +28,7 @@ class _Line(BaseModel):
     id: Annotated[str, Field(max_length=256)]
     vector: Annotated[list[float], Field(max_length=_MOST_NUMBERS)]
     interactions: float | None = None
+    neighbours: list[HandedNeighbour] | None = None
     attributes: dict[str, AttributeValue] | None = None
 
 
@@ -60,7 +63,13 @@ class _Block:
         vectors = np.array([line.vector for line in lines], np.float64)  # (b, d)
         ids = [line.id for line in lines]
         attributes = [line.attributes or {} for line in lines]
-        self._rows.append(ids, vectors, counts, lambda row: f"line {numbers[row]}", attributes)
+
+        def where(row: int) -> str:
+            return f"line {numbers[row]}"
+
+        self._rows.append(ids, vectors, counts, where, attributes)
+        neighbours = [line.neighbours or () for line in lines]
+        self._rows.neighbours.put(self._rows.count - len(ids), ids, neighbours, where)
 
 
 def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
@@ -88,12 +97,14 @@ def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
                     f"line {number}: {place + ': ' if place else ''}{first['msg']}; a line is "
                     '{"kind": "streamer" or "user", "id": text, "vector": [numbers], '
                     '"interactions": a number, for streamers, if known, '
+                    '"neighbours": [{"streamer_id", "weight"}], for streamers, if known, '
                     '"attributes": {name: text, number or truth}, for users}'
                 ) from error
-            if line.kind == "user" and line.interactions is not None:
-                raise InvalidRequest(
-                    f"line {number}: interactions are told of streamers alone; leave them out"
-                )
+            for name in ("interactions", "neighbours"):
+                if line.kind == "user" and getattr(line, name) is not None:
+                    raise InvalidRequest(
+                        f"line {number}: {name} are told of streamers alone; leave them out"
+                    )
             if line.kind == "streamer" and line.attributes:
                 raise InvalidRequest(
                     f"line {number}: attributes are told of users alone; those of streamers are "

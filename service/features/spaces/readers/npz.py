@@ -1,5 +1,7 @@
 """Hand-overs as NumPy archives: ids, vectors, and maybe interactions, user_ids, user_vectors.
 
+Neighbours of streamers are two more arrays, `neighbour_rows` and `neighbour_weights`: places in
+`ids`, with -1 for none, as libraries of recommenders and of nearest neighbours give them.
 Attributes of users are arrays as well, `user_attributes.NAME`, in which an empty text and NaN stand
 for none.
 
@@ -18,12 +20,16 @@ from typing import IO, Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.spaces.streamer_neighbours import MOST_NEIGHBOURS
 from service.errors import InvalidRequest
 from service.features.spaces.readers.rows import MOST_STREAMER_ID_CHARS, HandOver, Rows
 from service.index.filters import Scalar
 from service.maxima import MOST_USER_ID_CHARS
 
-_ARRAYS = ("ids", "vectors", "interactions", "user_ids", "user_vectors")
+_NEIGHBOURS = "neighbour_rows", "neighbour_weights"
+_ARRAYS = ("ids", "vectors", "interactions", *_NEIGHBOURS, "user_ids", "user_vectors")
+_TYPES = {"vectors": "np.float32", "weights": "np.float32", "rows": "np.int32"}
+"""Of arrays, by how their names end."""
 _ATTRIBUTE = "user_attributes."
 _KNOWN = (
     f"the archive has the arrays {', '.join(_ARRAYS[:2])} and maybe {', '.join(_ARRAYS[2:])}, "
@@ -170,7 +176,7 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
     if dtype.hasobject:
         raise InvalidRequest(
             f"{name}: is pickled, which is never loaded: write it with a type of its own, "
-            f"{name}.astype({'np.float32' if name.endswith('vectors') else 'str'})"
+            f"{name}.astype({_TYPES.get(name.rpartition('_')[2], 'str')})"
         )
     if is_fortran and len(sizes) > 1:
         raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")
@@ -206,6 +212,7 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
             "number for each of ids"
         )
     told = _attributes(arrays, ids) if prefix else {}
+    near = None if prefix else _neighbours(arrays, ids)
     rows.check_count(ids.shape[0])
     rows.check_width(vectors.shape[1], lambda _: vectors.name)
     for start in range(0, ids.shape[0], _ROWS):
@@ -219,6 +226,9 @@ def _read(arrays: dict[str, _Array], prefix: str, rows: Rows) -> Generator[None,
             return f"{vectors.name}[{start + row}]"
 
         rows.append(texts, vectors.rows(count), given, where, _facts(told, start, count))
+        if near is not None:
+            places, weights = (array.rows(count) for array in near)
+            rows.neighbours.put_rows(start, places, weights, ids.shape[0])
         yield
 
 
@@ -240,6 +250,34 @@ def _facts(told: dict[str, _Array], start: int, count: int) -> list[dict[str, Sc
             if value != "" and value == value:  # not NaN
                 fact[name] = value
     return facts
+
+
+def _neighbours(arrays: dict[str, _Array], ids: _Array) -> tuple[_Array, _Array] | None:
+    """Places and weights of neighbours (n, m); None where there are none."""
+    there = [name for name in _NEIGHBOURS if name in arrays]
+    if not there:
+        return None
+    if len(there) == 1:
+        raise InvalidRequest(f"{there[0]}: is without the other one of {' and '.join(_NEIGHBOURS)}")
+    places, weights = (arrays[name] for name in _NEIGHBOURS)
+    if len(places.shape) != 2 or places.shape[0] != ids.shape[0] or places.shape != weights.shape:
+        raise InvalidRequest(
+            f"{places.name} of shape {places.shape} and {weights.name} of shape {weights.shape} do "
+            f"not belong together: they are (n, m), with n of ids, {ids.shape[0]}"
+        )
+    if places.dtype.kind not in "iu":
+        raise InvalidRequest(
+            f"{places.name}: is of type {places.dtype}; it has rows of ids, and -1 for none: write "
+            "int32"
+        )
+    if weights.dtype.kind not in "iuf" or weights.dtype.itemsize > 8:
+        raise InvalidRequest(f"{weights.name}: is of type {weights.dtype}; write float32")
+    if places.shape[1] > MOST_NEIGHBOURS:
+        raise InvalidRequest(
+            f"{places.name}: has {places.shape[1]} neighbours of each; {MOST_NEIGHBOURS} may be: "
+            "send those that weigh most"
+        )
+    return places, weights
 
 
 def _attributes(arrays: dict[str, _Array], ids: _Array) -> dict[str, _Array]:

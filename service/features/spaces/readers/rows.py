@@ -14,6 +14,7 @@ from model_export.contract.streamer import ID_PATTERN
 from service.engine.spaces.packed_ids import PackedIds
 from service.engine.spaces.user_attributes import MOST_NUMBER, AttributesRead, TooManyValues
 from service.errors import InvalidRequest
+from service.features.spaces.readers.neighbours import NeighboursRead, Where
 from service.files.spool import Spool, no_room
 from service.index.filters import Scalar
 from service.maxima import MOST_USER_ID_CHARS
@@ -21,8 +22,6 @@ from service.maxima import MOST_USER_ID_CHARS
 _STREAMER_ID = re.compile(ID_PATTERN)
 MOST_STREAMER_ID_CHARS = 128
 _MOST_NAME_CHARS = 64
-Where = Callable[[int], str]
-"""Names a row of a block for whoever sent it."""
 
 
 class Rows:
@@ -34,6 +33,7 @@ class Rows:
         ids: of them; complete after `close`.
         interactions: (n,) of streamers, None where none were given; complete after `close`.
         attributes: of users.
+        neighbours: of streamers; complete after `close`.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Rows:
         self.ids = PackedIds.of(())
         self.interactions: NDArray[np.float32] | None = None
         self.attributes = AttributesRead()
+        self.neighbours = NeighboursRead(path.with_name(f"{path.name}.neighbours"), spool)
         self._what = what
         self._most = most
         self._most_dim = most_dim
@@ -109,11 +110,11 @@ class Rows:
             self._file.write(narrow.data)
         self.count += len(ids)
 
-    def close(self) -> None:
-        """Complete it.
+    def close(self) -> Generator[None, None, None]:
+        """Complete it, in steps.
 
         Raises:
-            InvalidRequest: an id came twice.
+            InvalidRequest: an id came twice, or a neighbour is not among them.
             SpoolFull: there is no room.
         """
         with no_room():
@@ -128,9 +129,12 @@ class Rows:
             raise InvalidRequest(
                 f"the id {repeated!r} comes more than once among the {self._what}: send each once"
             )
+        yield
+        yield from self.neighbours.close(self.ids)
 
     def discard(self) -> None:
-        """Remove the file."""
+        """Remove its files."""
+        self.neighbours.discard()
         with contextlib.suppress(OSError):
             self._file.close()
         self._path.unlink(missing_ok=True)
@@ -243,11 +247,12 @@ class HandOver:
         self.streamers = streamers
         self.users = users
 
-    def close(self) -> None:
-        """Check the whole.
+    def close(self) -> Generator[None, None, None]:
+        """Check the whole, in steps.
 
         Raises:
-            InvalidRequest: there are no streamers, ids came twice, or widths differ.
+            InvalidRequest: there are no streamers, ids came twice, widths differ, or a neighbour is
+                not among the streamers.
         """
         if not self.streamers.count:
             raise InvalidRequest(
@@ -260,8 +265,8 @@ class HandOver:
                 f"vectors of users have {self.users.dim} numbers, those of streamers "
                 f"{self.streamers.dim}: a space has one width"
             )
-        self.streamers.close()
-        self.users.close()
+        yield from self.streamers.close()
+        yield from self.users.close()
         self.users.dim = self.streamers.dim
 
     def discard(self) -> None:

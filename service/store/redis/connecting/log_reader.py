@@ -1,19 +1,25 @@
 """Reads the log of writes, on a connection of its own, and notices when it is not continued."""
 
+from dataclasses import replace
+
 from service.store.base import LogEntry, LogGap, Position, WentBack
 from service.store.redis.client import Limits, RedisClient
 from service.store.redis.codec import to_log_entry
+from service.store.redis.packing.packing import Packing
 
 
 class LogReader:
     """Reads one log from entry to entry."""
 
-    def __init__(self, client: RedisClient, log: str, limits: Limits, model: str | None) -> None:
+    def __init__(
+        self, client: RedisClient, log: str, limits: Limits, model: str | None, packing: Packing
+    ) -> None:
         """Read by a client with a single connection; of two models' vectors those of `model`."""
         self._client = client
         self._log = log
         self._limits = limits
         self._model = model
+        self._packing = packing
 
     async def check(self, position: Position, after: int, epoch: str | None, mark: str) -> None:
         """That entry `after + 1` is in the log, which ends at `position`, or still to come.
@@ -47,12 +53,20 @@ class LogReader:
             *("XREAD", "COUNT", limits.follow_entries, "BLOCK", int(limits.follow_block_s * 1000)),
             *("STREAMS", self._log, f"{after}-0"),
         )
-        entries = [
+        found = [
             to_log_entry(key, fields, self._model) for _, part in answer for key, fields in part
         ]
+        entries = await self._unpacked(found)
         for expected, entry in enumerate(entries, after + 1):
             if entry.sequence != expected:
                 raise LogGap(f"the log goes on at {entry.sequence}, not at {expected}")
         if entries:
             await self._client.settle()
         return entries
+
+    async def _unpacked(self, found: list[LogEntry]) -> list[LogEntry]:
+        facets = await self._packing.unpack([each.entry and each.entry.facets for each in found])
+        return [
+            replace(each, entry=replace(each.entry, facets=value)) if each.entry and value else each
+            for each, value in zip(found, facets, strict=True)
+        ]

@@ -21,6 +21,7 @@ from service.store.models.base import (
 from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.models.second import made_by_model
+from service.store.redis.packing.packing import Packing
 from service.store.redis.presence import RedisPresence
 
 _ADD = Path(__file__).with_name("add.lua").read_text(encoding="utf-8")
@@ -56,6 +57,7 @@ class RedisModels:
         self._meta = f"{prefix}meta"
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
         self._once = f"{prefix}models:once:"
+        self._packing = Packing(client, prefix)
         self._move, self._add = client.script(_MOVE), client.script(_ADD)
         self._presence = RedisPresence(client, f"{prefix}models:replicas")
 
@@ -88,9 +90,10 @@ class RedisModels:
         keys = [self._meta, self._job + step.lease.job_id]
         arguments: list[Argument] = [model, step.lease.token, step.checkpoint]
         arguments += [step.after, step.done]
-        for each in vectors:
-            keys.append(self._record + each.record.streamer_id)
-            arguments += [each.version, *made_by_model(each.record)]
+        records = await self._packing.packed([each.record for each in vectors])
+        for each, record in zip(vectors, records, strict=True):
+            keys.append(self._record + record.streamer_id)
+            arguments += [each.version, *made_by_model(record)]
         stored = int(await self._add(keys, arguments))
         if stored == -1:
             raise LeaseLost("the job that this is a step of is run by others, or further")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import KEYED, VECTOR_KEYS, Script, Side
+from model_export.contract.evidence import KEYED, NO_LETTERS, VECTOR_KEYS, Side
 from service.engine.evidence.packed_sides import PackedSides, pack
 
 keys = st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=5, unique=True).map(
@@ -30,7 +30,7 @@ sides = st.builds(
         st.builds(vectors, st.integers(1, 3), st.integers(1, 4), st.integers(0, 9)),
     ),
     embedding=st.none() | st.integers(0, 9).map(lambda seed: vectors(1, 8, seed)[0]),
-    script=st.sampled_from(Script),
+    script=st.integers(NO_LETTERS, 10),
 )
 
 

@@ -1,4 +1,5 @@
-from service.engine.evidence.passages import common_passages
+from model_export.contract.evidence import sounds_like
+from service.engine.evidence.passages import common_passages, romanised_names
 
 
 def test_the_longest_first_whatever_stands_between() -> None:
@@ -19,3 +20,16 @@ def test_nothing_in_common_and_nothing_at_all() -> None:
 def test_repetition_is_linear() -> None:
     (passage,) = common_passages(["ab" * 10_000], ["ab" * 10_000], 1)
     assert passage.letters == 20_000
+
+
+def test_names_that_one_side_writes_in_latin_letters() -> None:
+    chinese, latin = "常去金福来饭店，认识王小明。", "Often at Jinfulaifandian, with Wangxiaoming."
+    ours, theirs = sounds_like(chinese), sounds_like(latin)
+    found = romanised_names([ours], [theirs], 3)
+    assert [
+        (chinese[p.one_start : p.one_end], latin[p.other_start : p.other_end]) for p in found
+    ] == [("金福来饭店", "Jinfulaifandian"), ("王小明", "Wangxiaoming")]
+    assert [p.one_start for p in found] == [
+        p.other_start for p in romanised_names([theirs], [ours], 3)
+    ]
+    assert romanised_names([theirs], [theirs], 3) == romanised_names([], [theirs], 3) == []

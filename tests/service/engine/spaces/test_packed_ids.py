@@ -22,6 +22,11 @@ def test_it_is_a_list_that_finds(ids: list[str], others: list[str]) -> None:
     for name in {*ids, *others}:
         assert packed.find(name) in rows.get(name, [None])
         assert (name in packed) == (name in rows)
+    sought = [*others, *ids]
+    encoded = [name.encode() for name in sought]
+    ends = np.cumsum([len(each) for each in encoded], dtype=np.uint64)
+    found = packed.rows_of(b"".join(encoded), ends).tolist()
+    assert all(row in rows.get(name, [-1]) for name, row in zip(sought, found, strict=True))
     repeated = packed.repeated()
     if len(rows) == len(ids):
         assert repeated is None
@@ -46,6 +51,7 @@ def test_equal_hashes_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(packed_ids, "_hashes", lambda _, ends: np.full(len(ends), hashes))
     packed = PackedIds.of(["a", "b", "c"])
     assert [packed.find(name) for name in "abcd"] == [0, 1, 2, None]
+    assert packed.rows_of(b"cadb", np.arange(1, 5, dtype=np.uint64)).tolist() == [2, 0, -1, 1]
     assert packed.repeated() is None
     assert PackedIds.of(["a", "b", "c", "b"]).repeated() == "b"
     with pytest.raises(IndexError):

@@ -1,4 +1,4 @@
-"""`examples/recommender_hook.py`, as a recommender's engineer runs it."""
+"""The examples `nightly_hand_over.py` and `recommender_hook.py`, as they are run."""
 
 import json
 import subprocess
@@ -31,20 +31,45 @@ def test_new_streamers_get_an_audience(serve: Callable[..., Service]) -> None:
         headers={"Content-Type": NPZ},
         timeout=60,
     ).raise_for_status()
-    done = subprocess.run(
-        [sys.executable, "examples/recommender_hook.py", service.url],
-        cwd=ROOT,
-        env=environment(PYTHONPATH=str(ROOT)),
-        input="new\nnobody\ns3\n",
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    done = run_example("recommender_hook.py", service.url, told="new\nnobody\ns3\n")
     (streamer_id, audience), *more = map(json.loads, done.stdout.splitlines())
     assert (streamer_id, more) == ("new", [])  # s3 has a vector of its own
     assert len(audience) == 100
     # The newcomer shows what streamers 0, 4, 8 … show, whose audience the users 0, 4, 8 … are.
     assert sum(int(user[1:]) % 4 == 0 for user in audience[:50]) > 45
     assert "nobody" in done.stderr
+
+
+def run_example(name: str, *words: str, told: str) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, f"examples/{name}", *words],
+        cwd=ROOT,
+        env=environment(PYTHONPATH=str(ROOT)),
+        input=told,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+def test_a_night_is_handed_over_with_neighbours(serve: Callable[..., Service]) -> None:
+    service = serve()
+    topics = list(TOPICS)
+    ids = [f"s{i}" for i in range(80)]
+    for i, name in enumerate([*ids, "new"]):
+        service.put(name, bio=TOPICS[topics[i % 4]], tags=[topics[i % 4]])
+    draw = np.random.default_rng(0)
+    watched = [
+        f"u{user},s{4 * streamer + user % 4}"
+        for user in range(200)
+        for streamer in draw.permutation(20)[:8].tolist()
+    ]
+    done = run_example("nightly_hand_over.py", service.url, "test-night", told="\n".join(watched))
+    assert "with_neighbours=80" in done.stdout
+    asked = {"streamer_id": "new", "space": "test-night"}
+    answer = httpx.post(f"{service.url}/v1/cold-start", json=asked, timeout=60).json()
+    # The newcomer shows what streamers 0, 4, 8 … show, who share no audience with others.
+    assert {int(n["streamer_id"][1:]) % 4 for n in answer["neighbours"]} == {0}

@@ -172,6 +172,27 @@ def test_a_stored_streamer_is_not_encoded_again(
     assert ask(client, streamer_id=f"s{COUNT - 1:03}", users=5)["users"]
 
 
+def test_the_established_vote_for_the_neighbours_that_they_came_with(
+    client: TestClient, handed: HandOver
+) -> None:
+    """Each voter names one star, whom neither content nor its vector tells of."""
+    star = FEW + 100
+    alone = [[] if row == star else [(star, 1.0)] for row in range(len(handed.ids))]
+    before = ask(client, profile=PROFILE)["neighbours"]
+    assert handed.ids[star] not in {n["streamer_id"] for n in before}
+    given = handed.but(neighbours=alone)
+    send(client, "starry", given.npz(), promote=True, force=True).raise_for_status()
+    try:
+        found = ask(client, profile=PROFILE)["neighbours"]
+        assert found[0]["streamer_id"] == handed.ids[star]
+        assert found[0]["weight"] > 3 * found[1]["weight"]
+        assert ask(client, profile=PROFILE)["id_embedding"]["source"] == "mapped"
+    finally:
+        promote(client, "monday")
+    again = ask(client, profile=PROFILE)["neighbours"]
+    assert [n["streamer_id"] for n in again] == [n["streamer_id"] for n in before]
+
+
 @pytest.mark.usefixtures("handed")
 def test_who_shows_nothing_gets_what_is_popular(client: TestClient) -> None:
     answer = ask(client, profile={"name": "x"}, users=5)

@@ -61,6 +61,17 @@ def test_a_disguised_copy_says_why(client: TestClient) -> None:
     }  # fmt: skip
 
 
+def test_names_that_a_translation_leaves_are_quoted(client: TestClient) -> None:
+    chinese = "主要做手工面条。常去金福来饭店、白云山庄、刘家港，认识王小明，2017年开播。"
+    english = (
+        "Noodles by hand, often at Jinfulaifandian, Baiyunshanzhuang and Liujiagang, "
+        "with Wangxiaoming. Live since 2017."
+    )
+    text = channels_of(compare(client, {"bio": chinese}, {"bio": english}))["text"]
+    assert (text["state"], text["level"]) == ("agrees", "many_names")
+    assert ("白云山庄", "Baiyunshanzhuang") in [(q["a"], q["b"]) for q in text["quotes"]]
+
+
 def test_profiles_are_compared_without_being_stored(client: TestClient) -> None:
     put(client, "a", bio=BIO)
     by_id = compare(client, "a", {"bio": STRANGER})

@@ -20,7 +20,7 @@ PARQUET = "application/vnd.apache.parquet"
 
 @dataclass(frozen=True, eq=False)
 class HandOver:
-    """What a recommender hands over."""
+    """What a recommender hands over; neighbours are rows with their weights."""
 
     ids: list[str]
     vectors: NDArray[np.float32]
@@ -28,6 +28,7 @@ class HandOver:
     user_vectors: NDArray[np.float32]
     interactions: NDArray[np.float32] | None = None
     attributes: list[dict[str, Any]] | None = None
+    neighbours: list[list[tuple[int, float]]] | None = None
 
     def but(self, **changes: Any) -> Self:
         return replace(self, **changes)
@@ -49,16 +50,42 @@ class HandOver:
             rows.append({"kind": "streamer", "id": name, "vector": vector.tolist()})
             if self.interactions is not None:
                 rows[-1]["interactions"] = float(self.interactions[row])
+            if self.neighbours is not None:
+                rows[-1]["neighbours"] = self.named_neighbours(row)
         for row, (name, vector) in enumerate(zip(self.user_ids, self.user_vectors, strict=True)):
             rows.append({"kind": "user", "id": name, "vector": vector.tolist()})
             if self.attributes is not None:
                 rows[-1]["attributes"] = self.attributes[row]
         return b"".join(json.dumps(row, ensure_ascii=False).encode() + b"\n" for row in rows)
 
+    def named_neighbours(self, row: int) -> list[dict[str, Any]]:
+        told = [] if self.neighbours is None else self.neighbours[row]
+        return [{"streamer_id": self.ids[other], "weight": weight} for other, weight in told]
+
+    def with_nearest(self, count: int = 5) -> Self:
+        """With the nearest by vector as neighbours of each, but of every fourth streamer none."""
+        unit = self.vectors / np.linalg.norm(self.vectors, axis=1, keepdims=True)
+        cosines = unit @ unit.T
+        np.fill_diagonal(cosines, -1)
+        order = np.argsort(-cosines, axis=1)[:, :count]
+        lists = [
+            [(other, 1 + float(cosines[row, other])) for other in order[row].tolist()]
+            for row in range(len(self.ids))
+        ]
+        return self.but(neighbours=[each if row % 4 else [] for row, each in enumerate(lists)])
+
     def npz(self, *, packed: bool = False) -> bytes:
         arrays: dict[str, Any] = {"ids": np.array(self.ids), "vectors": self.vectors}
         if self.interactions is not None:
             arrays["interactions"] = self.interactions
+        if self.neighbours is not None:
+            widest = max(map(len, self.neighbours))
+            rows = np.full((len(self.ids), widest), -1, np.int32)
+            weights = np.full((len(self.ids), widest), np.nan, np.float32)
+            for row, told in enumerate(self.neighbours):
+                for place, (other, weight) in enumerate(told):
+                    rows[row, place], weights[row, place] = other, weight
+            arrays |= {"neighbour_rows": rows, "neighbour_weights": weights}
         if self.user_ids:
             arrays |= {"user_ids": np.array(self.user_ids), "user_vectors": self.user_vectors}
         for name in {name for told in self.attributes or () for name in told}:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from redis import Redis
 
+from service.engine.spaces.streamer_neighbours import unpacked_neighbours
 from service.store.embedded.supervisor import EmbeddedStore
 from tests.service.conftest import Serve
 from tests.service.features.spaces.hand_overs import (
@@ -43,7 +44,8 @@ def test_spaces_are_copied_put_back_and_verified(serve: Serve, tmp_path: Path) -
     client: Any = service.client
     handed = hand_over_of(client, store_streamers(client))
     send(client, "g0", handed.npz(), promote="true").raise_for_status()
-    send(client, "g1", handed.turned(1).npz(), promote="true").raise_for_status()
+    near = handed.with_nearest()
+    send(client, "g1", near.turned(1).npz(), promote="true").raise_for_status()
     client.delete("/v1/spaces/als/users/观众-5").raise_for_status()
     before = space_of(client)
     assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
@@ -82,7 +84,7 @@ def test_chunks_of_a_shared_folder_are_copied_put_back_and_verified(
     settings = {"STREAMER_SPACES__CHUNKS_DIR": str(folder)}
     service = serve(**settings)
     client: Any = service.client
-    handed = hand_over_of(client, store_streamers(client))
+    handed = hand_over_of(client, store_streamers(client)).with_nearest()
     send(client, "g0", handed.npz(), promote="true").raise_for_status()
     assert run("backup", "--data-dir", data, "--out", copy, **settings).returncode == 0
     client.delete("/v1/spaces/als/generations/g0").raise_for_status()
@@ -94,6 +96,15 @@ def test_chunks_of_a_shared_folder_are_copied_put_back_and_verified(
     done = run("verify", "--data-dir", data, **settings)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "spaces    1 generations: 200 streamers" in done.stdout
+    neighbours = (chunks / "s0.neighbours").read_bytes()
     (chunks / "s0.ids").unlink()
+    (chunks / "s0.neighbours").unlink()
     done = run("verify", "--data-dir", data, **settings)
     assert "lacks the chunk s0.ids" in done.stdout
+    assert "lacks the chunk s0.neighbours" in done.stdout
+    (chunks / "s0.neighbours").write_bytes(neighbours[:-1])
+    done = run("verify", "--data-dir", data, **settings)
+    assert "has a damaged chunk s0.neighbours" in done.stdout
+    (chunks / "s0.neighbours").write_bytes(unpacked_neighbours(neighbours).without(1))
+    done = run("verify", "--data-dir", data, **settings)
+    assert "has neighbours of 59 of 79 streamers, and tells of 60 of 80" in done.stdout

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.features.spaces.service import Spaces
 from service.features.spaces.storing import load
 from service.index.filters import Condition, Filter
@@ -37,7 +38,13 @@ from tests.service.http.test_bad_input import problem
 
 def counts_of(**changed: int) -> dict[str, int]:
     """Counts of a generation, as they are shown."""
-    known = {"streamers": STREAMERS, "users": USERS, "erased_streamers": 0, "erased_users": 0}
+    known = {
+        "streamers": STREAMERS,
+        "users": USERS,
+        "with_neighbours": 0,
+        "erased_streamers": 0,
+        "erased_users": 0,
+    }
     return {**known, **changed}
 
 
@@ -47,6 +54,11 @@ def spaces_of(client: TestClient) -> Spaces:
 
 def read_from_store(client: TestClient) -> Generation:
     """What the store has of the generation of `als` that is served."""
+    return loaded(client)[0]
+
+
+def loaded(client: TestClient) -> tuple[Generation, StreamerNeighbours | None]:
+    """The same, with the neighbours that its streamers came with."""
     spaces = spaces_of(client)
     assert client.portal is not None
     active = SpaceRecord.of_json(client.portal.call(spaces._store.get, "als")).active
@@ -56,8 +68,14 @@ def read_from_store(client: TestClient) -> Generation:
 
 def parquet_of(handed: HandOver) -> bytes:
     rows: list[dict[str, Any]] = [
-        {"kind": "streamer", "id": name, "vector": vector.tolist(), "attributes": None}
-        for name, vector in zip(handed.ids, handed.vectors, strict=True)
+        {
+            "kind": "streamer",
+            "id": name,
+            "vector": vector.tolist(),
+            "attributes": None,
+            "neighbours": None if handed.neighbours is None else handed.named_neighbours(row),
+        }
+        for row, (name, vector) in enumerate(zip(handed.ids, handed.vectors, strict=True))
     ]
     told = handed.attributes or [None] * len(handed.user_ids)
     rows += [
@@ -366,8 +384,9 @@ def test_a_field_that_no_user_has_is_told(client: TestClient, handed: HandOver) 
 
 
 def test_metrics_tell_of_spaces(client: TestClient, handed: HandOver) -> None:
-    send(client, "g0", handed.npz(), promote="true")
+    send(client, "g0", handed.with_nearest().npz(), promote="true")
     text = client.get("/metrics").text
+    assert f'streamer_space_with_neighbours{{space="als"}} {STREAMERS * 0.75}' in text
     assert f'streamer_space_streamers{{space="als"}} {float(STREAMERS)}' in text
     assert f'streamer_space_users{{space="als"}} {float(USERS)}' in text
     assert 'streamer_space_behind{space="als"} 0.0' in text

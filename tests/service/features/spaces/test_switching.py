@@ -16,6 +16,7 @@ from service.app import create_app
 from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
 from service.engine.spaces.generation import Generation
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.errors import StoreUnavailable
 from service.features.spaces import following
 from service.settings import Settings
@@ -288,9 +289,11 @@ def test_nothing_else_answers_for_a_space_that_is_still_being_loaded(
         send(client, "g0", handed.npz(), promote="true").raise_for_status()
     may_fit, fit = threading.Event(), GenerationFitter.__call__
 
-    async def slow_fit(fitter: GenerationFitter, generation: Generation) -> FittedGeneration:
+    async def slow_fit(
+        fitter: GenerationFitter, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
         await asyncio.to_thread(may_fit.wait)
-        return await fit(fitter, generation)
+        return await fit(fitter, generation, neighbours)
 
     monkeypatch.setattr(GenerationFitter, "__call__", slow_fit)
     with TestClient(create_app(settings), base_url="http://localhost") as client:

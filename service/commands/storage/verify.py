@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import json
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
 from service.commands.arguments import address, api_key, not_allowed, whole_number
+from service.commands.environment import variable
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
@@ -58,7 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--bundle",
         type=Path,
-        default=os.environ.get("STREAMER_BUNDLE"),
+        default=variable("STREAMER_BUNDLE"),
         help="the model that the store holds vectors of (STREAMER_BUNDLE)",
     )
     parser.add_argument(

@@ -1,0 +1,1 @@
+"""Values of records, packed by a dictionary."""
