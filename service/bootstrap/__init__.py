@@ -154,9 +154,9 @@ async def _opened_graph(
         serving = Serving(manifest, loaded.device, pipeline, stored, work, follower, snapshots)
         version = manifest.model_version
         sides = StoredSides(store, evidence, lanes, version, folder=settings.data_dir)
+        dedup = _dedup(serving, evidence, sides, lanes, settings)
         threshold = manifest.duplicate_threshold.value
         kept = KeptCorpus()
-        dedup = _dedup(serving, evidence, sides, kept, lanes, settings)
         near = NearDuplicates(follower, stored, evidence, sides, lanes, threshold, kept)
         writes = WritePipeline(
             store,
@@ -315,12 +315,7 @@ def _turns(what: str, settings: Settings) -> Turns:
 
 
 def _dedup(
-    serving: Serving,
-    evidence: Evidence,
-    sides: StoredSides,
-    kept: KeptCorpus,
-    lanes: Lanes,
-    settings: Settings,
+    serving: Serving, evidence: Evidence, sides: StoredSides, lanes: Lanes, settings: Settings
 ) -> Dedup:
     manifest = serving.manifest
     return Dedup(
@@ -329,7 +324,6 @@ def _dedup(
         serving.stored,
         evidence,
         sides,
-        kept,
         lanes,
         _turns("lists", settings),
         manifest.content_dim,

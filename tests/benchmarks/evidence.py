@@ -134,7 +134,7 @@ def main() -> int:
             none = np.full(len(sides), -1)
             found[f"{name}: pairs"] = lambda sides=sides: list_candidates(sides)
             found[f"{name}: all"] = lambda sides=sides, none=none: compare_list(
-                evidence, sides, np.arange(len(sides)), none, ()
+                evidence, sides, none, ()
             )
         return found
 

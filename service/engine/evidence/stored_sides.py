@@ -122,16 +122,11 @@ class StoredSides:
         """Keep what `pack` made of the side of a version, in a file."""
         self._spilled.put(streamer_id, version, packed)
 
-    def kept(self, streamer_id: str, version: int) -> Side | None:
-        """The side of this very version, if it is in memory; any thread may ask."""
-        known = self._known.get(streamer_id)
-        return known[1] if known is not None and known[0] == version else None
-
     def side_of(self, record: Record) -> Side:
         """What is compared of a record, kept or made; call it in a thread."""
-        known = self.kept(record.streamer_id, record.version)
-        if known is not None:
-            return known
+        known = self._known.get(record.streamer_id)
+        if known is not None and known[0] == record.version:
+            return known[1]
         vector = self.embedding_of(record)
         embedding = np.frombuffer(vector, "<f4").astype(np.float32) if vector else None
         profile = StreamerProfile.model_validate_json(record.profile)

@@ -1,6 +1,5 @@
 """Edges of a list: pairs that evidence joins, and what it says of pairs that are joined anyway."""
 
-from collections import Counter
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
@@ -39,49 +38,19 @@ class Edges:
     strongest: Places
 
 
-def may_be_same(
-    parts: Sequence[str | None] | None, partners: Places, alike: Sequence[SameMedia]
-) -> Places:
-    """Places of those who may be joined with another one of their list, ascending (S,).
-
-    Args:
-        parts: components of the graph of all edges that each place is in; where they are not
-            known, everybody may be.
-        partners: see `compare_list` (N,).
-        alike: likewise.
-    """
-    if parts is None:
-        return np.arange(len(partners))
-    counts = Counter(parts)
-    chosen = np.array([part is not None and counts[part] > 1 for part in parts], np.bool_)
-    has_partner = partners >= 0
-    chosen |= has_partner
-    chosen[partners[has_partner]] = True
-    chosen[[place for pair in alike for place in (pair.one, pair.other)]] = True
-    return np.flatnonzero(chosen)
-
-
 def compare_list(
-    evidence: Evidence,
-    sides: Sequence[Side],
-    places: Places,
-    partners: Places,
-    alike: Sequence[SameMedia],
+    evidence: Evidence, sides: Sequence[Side], partners: Places, alike: Sequence[SameMedia]
 ) -> Generator[None, None, Edges]:
     """Compare the pairs of a list that may be the same; pauses every few milliseconds.
 
     Args:
         evidence: of the model.
-        sides: of those of the list that are compared (S,).
-        places: where in the list these are, ascending (S,): all who have a partner, are one, or
-            share pictures and sounds are among them.
-        partners: of each place, the one that it is joined with by its content sketch, -1 for none
-            (N,).
-        alike: pairs that share pictures and sounds, by places.
+        sides: of N profiles.
+        partners: of each place, the one that it is joined with by its content sketch, -1 for none.
+        alike: pairs that share pictures and sounds.
     """
-    size = len(partners)
-    found = yield from list_candidates(sides)
-    one, other = (places[ends] for ends in found)
+    size = len(sides)
+    one, other = yield from list_candidates(sides)
     joined_by_sketch = np.flatnonzero(partners >= 0)
     sketched = _codes(joined_by_sketch, partners[joined_by_sketch], size)
     shared = {pair.one * size + pair.other: pair.copies for pair in alike}
@@ -92,14 +61,13 @@ def compare_list(
     copies[np.searchsorted(codes, media)] = list(shared.values())
     is_told = np.isin(codes, np.concatenate([sketched, media]))
     yield
-    ends = np.searchsorted(places, one), np.searchsorted(places, other)  # among the sides
-    compared = yield from evidence.compare(sides, *ends, {"pictures": copies}, told=is_told)
+    compared = yield from evidence.compare(sides, one, other, {"pictures": copies}, told=is_told)
     matches, joined = compared.matches, compared.matches.joined
     by_contact = np.flatnonzero(joined & (matches.verdicts == _SAME_CONTACT))
     yield
     if len(by_contact):
         alone = evidence.matcher.match(compared.levels[by_contact], ["contacts"]).joined
-        crowded = only_in_crowds(sides, ends[0][by_contact], ends[1][by_contact])
+        crowded = only_in_crowds(sides, one[by_contact], other[by_contact])
         joined[by_contact] &= alone | ~crowded
     counted = np.flatnonzero(joined | is_told)
     order = counted[np.lexsort((matches.weights[counted], joined[counted]))]

@@ -1,6 +1,5 @@
 """Near-duplicates of one streamer among those that are stored: a quick look after each write."""
 
-import asyncio
 from collections.abc import Sequence
 
 import numpy as np
@@ -74,7 +73,6 @@ class NearDuplicates:
         encoded: Encoded,
         tower_vectors: bytes = b"",
         profile: StreamerContent | None = None,
-        version: int | None = None,
     ) -> list[NearDuplicate]:
         """Stored streamers that are the same as this one, the most probable first.
 
@@ -88,13 +86,16 @@ class NearDuplicates:
             encoded: what was made of it.
             tower_vectors: what is stored of its pictures and sounds.
             profile: its content; without it there is no evidence.
-            version: of the write; what is compared of it is kept for who compares it next.
 
         Raises:
             NotReady: there is no index yet.
             Unavailable: the index or the store can't answer at the moment.
         """
         index = self._follower.index
+        found = await index.search(
+            Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
+        )
+        nearest = [hit.streamer_id for hit in found.hits]
         content = encoded.content.astype(np.float32)
 
         def look() -> tuple[Side | None, Sequence[str], Look]:
@@ -102,19 +103,12 @@ class NearDuplicates:
             shown = look_in(tower_vectors)
             if profile is None:
                 return None, (), shown
-            side = None if version is None else self._sides.kept(streamer_id, version)
-            side = side or self._evidence.side(profile, encoded.embedding)
+            side = self._evidence.side(profile, encoded.embedding)
             asked = asked_keys(side)
             entry = Entry(content, encoded.embedding, asked, asked)
             return side, self._candidates.nearest(streamer_id, entry, _LIKELY) or (), shown
 
-        query = Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
-        (own, likely, shown), found = await asyncio.gather(
-            self._lanes.run(look), index.search(query)
-        )
-        if own is not None and version is not None:
-            self._sides.keep(streamer_id, version, own)
-        nearest = [hit.streamer_id for hit in found.hits]
+        own, likely, shown = await self._lanes.run(look)
         names = dict.fromkeys([*likely, *nearest])
         rows = [row for row in await index.get(list(names)) if row is not None]
         copies = await self._copies(shown, nearest[:NEAREST_COMPARED])

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence import VERDICTS, Side
 from model_export.contract.streamer import StreamerProfile
-from service.engine.candidates.kept import Candidates
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
@@ -21,7 +20,7 @@ from service.engine.work.lanes import Lanes
 from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.features.dedup.answers import Cluster, DedupAnswer, FeedAnswer, NearDuplicate
-from service.features.dedup.edges import Edges, compare_list, may_be_same
+from service.features.dedup.edges import Edges, compare_list
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
 from service.index.base import VectorIndex
@@ -38,13 +37,13 @@ class _Shown:
         content: its sketch; None without usable content.
         tower_vectors: what towers made of it, of a profile.
         side: what evidence compares of it, of a profile.
-        version: of a stored streamer; 0 of a profile.
+        version: of a stored streamer.
     """
 
     content: NDArray[np.float16] | None
     tower_vectors: bytes = b""
     side: Side | None = None
-    version: int = 0
+    version: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +81,6 @@ class Dedup:
         stored: StoredProfiles,
         evidence: Evidence,
         sides: StoredSides,
-        candidates: Candidates,
         lanes: Lanes,
         turns: Turns,
         content_dim: int,
@@ -98,7 +96,6 @@ class Dedup:
             stored: what towers made of stored streamers.
             evidence: of the model.
             sides: what evidence compares of stored streamers.
-            candidates: over the whole corpus, where this process knows them.
             lanes: where lists are compared.
             turns: a few at a time.
             content_dim: numbers of a sketch.
@@ -111,7 +108,6 @@ class Dedup:
         self._stored = stored
         self._evidence = evidence
         self._sides = sides
-        self._candidates = candidates
         self._lanes = lanes
         self._turns = turns
         self.model_version = pipeline.model_version
@@ -211,11 +207,12 @@ class Dedup:
         _refuse_repeated(names, "/ids" if ids else "/profiles")
         async with self._turns.turn():
             if profiles:
-                shown, unknown = await self._shown_by(profiles, by_evidence), list[str]()
-            else:
-                names, shown, unknown = await _stored(self._follower.index, ids)
-            how = threshold, by_evidence, with_pictures
-            return await self._compare_shown(names, shown, unknown, *how)
+                shown = await self._shown_by(profiles, by_evidence)
+                return await self._compare_shown(names, shown, [], threshold, with_pictures)
+            names, shown, unknown = await _stored(self._follower.index, ids)
+            if by_evidence:
+                shown = await self._with_sides(names, shown)
+            return await self._compare_shown(names, shown, unknown, threshold, with_pictures)
 
     async def _compare_shown(
         self,
@@ -223,31 +220,25 @@ class Dedup:
         shown: Sequence[_Shown],
         not_stored: Sequence[str],
         threshold: float,
-        by_evidence: bool,
         with_pictures: bool,
     ) -> _Compared:
-        is_stored = any(one.version for one in shown)
+        is_stored = any(one.version is not None for one in shown)
         behind = self._follower.behind_because if is_stored else None
         alike: Sequence[SameMedia] = ()
         if with_pictures:
             alike = await self._same_media(names, shown, stored=is_stored)
-        matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
+        sides = [one.side for one in shown if one.side is not None]
 
-        def by_sketch() -> Generator[None, None, tuple[Components, NDArray[np.int64]]]:
+        def compare() -> Generator[None, None, _Compared]:
+            matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
             for place, one in enumerate(shown):
                 if one.content is not None:
                     matrix[place] = one.content  # a row of zeros reaches no threshold
             found = yield from components(matrix, threshold)
-            return found, join_pairs(found, matrix, alike)
-
-        found, copies = await self._lanes.run_in_slices(by_sketch())
-        partners = found.partner.copy()
-        places, sides = await self._sides_of(names, shown, partners, alike, by_evidence)
-
-        def compare() -> Generator[None, None, _Compared]:
+            copies = join_pairs(found, matrix, alike)
             edges = None
-            if by_evidence:
-                edges = yield from compare_list(self._evidence, sides, places, partners, alike)
+            if len(sides) == len(names):
+                edges = yield from compare_list(self._evidence, sides, found.partner.copy(), alike)
                 one, other = edges.one[edges.joined], edges.other[edges.joined]
                 found.join(one, other, np.einsum("pc,pc->p", matrix[one], matrix[other]))
             comparable = [one.content is not None for one in shown]
@@ -256,26 +247,13 @@ class Dedup:
 
         return await self._lanes.run_in_slices(compare())
 
-    async def _sides_of(
-        self,
-        names: Sequence[str],
-        shown: Sequence[_Shown],
-        partners: NDArray[np.int64],
-        alike: Sequence[SameMedia],
-        by_evidence: bool,
-    ) -> tuple[NDArray[np.int64], list[Side]]:
-        """Who of the list is compared by evidence, by places, and what is compared of them."""
-        if not by_evidence:
-            return np.zeros(0, np.int64), []
-        sides = [one.side for one in shown if one.side is not None]
-        if sides:  # of profiles
-            return np.arange(len(names)), sides
-        versions = [one.version for one in shown]
-        parts = self._candidates.parts(names, versions)
-        places = may_be_same(parts, partners, alike)
-        rows: list[int] = places.tolist()
-        stored = await self._sides.get([names[i] for i in rows], [versions[i] for i in rows])
-        return places, [side or Side({}) for side in stored]  # nothing of who was deleted meanwhile
+    async def _with_sides(self, names: Sequence[str], shown: Sequence[_Shown]) -> list[_Shown]:
+        """With what evidence compares of stored streamers; nothing of those deleted meanwhile."""
+        sides = await self._sides.get(names, [one.version for one in shown])
+        return [
+            _Shown(one.content, side=side or Side({}), version=one.version)
+            for one, side in zip(shown, sides, strict=True)
+        ]
 
     async def _same_media(
         self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool

@@ -25,14 +25,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.committing import Ledger, edge_steps
 from service.features.duplicates.comparers import Comparer, ComparerOfAll
 from service.features.duplicates.groups.cutting import Cut
-from service.features.duplicates.groups.edges import (
-    Edge,
-    Judgement,
-    Kind,
-    Pair,
-    pair_of,
-    shared_out,
-)
+from service.features.duplicates.groups.edges import Edge, Judgement, Kind, Pair, pair_of
 from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
@@ -45,6 +38,9 @@ from service.store.duplicates import (
 )
 
 Result = TypeVar("Result")
+MOST_FOUND = 16
+"""Edges that a streamer is given when it is evaluated, beside those that others have with it: the
+strongest. In a farm of thousands all are alike, and a few edges each hold it together."""
 _READ_AT_ONCE = 200
 _ASKED_AT_ONCE = 16
 """Streamers whose candidates are looked for in one step: some 20 ms at 100,000 streamers."""
@@ -91,7 +87,6 @@ class Evaluation:
         self._lanes = lanes
         self._token = token
         self._step = 0
-        self._under_way: frozenset[str] = frozenset()
         self._of_all: _OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
         self._ledger = Ledger({}, {})
@@ -110,19 +105,6 @@ class Evaluation:
     def judged(self) -> int:
         """Number of pairs that are judged."""
         return self._graph.judged
-
-    def parts(
-        self, streamer_ids: Sequence[str], versions: Sequence[int]
-    ) -> list[str | None] | None:
-        """Connected components, see `Evaluated.parts`; none before what it read is evaluated."""
-        read, done = self.read_from, self.position
-        if read is None or done is None or done.sequence < read.sequence:
-            return None
-        for name, version in zip(streamer_ids, versions, strict=True):
-            known = self._corpus.version(name)
-            if known is None or known < version or name in self._under_way:
-                return None
-        return self._graph.parts(streamer_ids)
 
     async def open(self, *, to_rebuild: bool = False) -> None:
         """Take in all that is kept, and all streamers as candidates.
@@ -172,10 +154,8 @@ class Evaluation:
             NotTheEvaluator: another process has the lease.
             Unavailable: the store or the index can't answer at the moment.
         """
-        self._under_way = frozenset(ids)
         news = await self._news(ids)
         outcome = await self._in_slices(self._graph.change(news, cause))
-        self._under_way = frozenset()
         await self._commit(outcome, cause, Commit(position=position))
         self.position = position or self.position
 
@@ -260,7 +240,7 @@ class Evaluation:
         async def compared(part: Sequence[str]) -> dict[str, list[Edge]]:
             near = await self._near(part, asked_of)
             known = [set(self._graph.neighbours(name)) for name in part]
-            return shared_out(part, known, await self._compared(part, near, known, of_all))
+            return _shared_out(part, known, await self._compared(part, near, known, of_all))
 
         async def parts() -> AsyncGenerator[Sequence[str], None]:
             for start in range(0, len(names), _ASKED_AT_ONCE):
@@ -382,6 +362,29 @@ class _OfAll:
 
     comparer: ComparerOfAll
     unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
+
+
+def _shared_out(
+    names: Sequence[str], known: Sequence[Collection[str]], edges: Sequence[Edge]
+) -> dict[str, list[Edge]]:
+    """The edges of each streamer: all that it had and still has, and the strongest new ones."""
+    found: dict[str, list[Edge]] = {name: [] for name in names}
+    for edge in edges:
+        for name in edge.pair:
+            if name in found:
+                found[name].append(edge)
+    kept: dict[tuple[str, str], Edge] = {}
+    for name, before in zip(names, known, strict=True):
+        new: list[Edge] = []
+        for edge in found[name]:
+            other = edge.b if edge.a == name else edge.a
+            if other in before:
+                kept[edge.pair] = edge
+            else:
+                new.append(edge)
+        new.sort(key=lambda e: (-e.weight, e.pair))
+        kept.update((edge.pair, edge) for edge in new[:MOST_FOUND])
+    return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}
 
 
 def _kind(text: str) -> Kind:

@@ -114,7 +114,7 @@ class GroupsFollower:
                 if self.evaluation is not None:
                     self.evaluation.close()
                 self.evaluation = None
-                self._kept.corpus = self._kept.evaluated = None
+                self._kept.corpus = None
             await asyncio.sleep(_RETRY_S)
 
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
@@ -131,7 +131,6 @@ class GroupsFollower:
             await self._rebuild(evaluation)
         else:  # what a process that died left half done is put right
             await evaluation.regroup(f"again {secrets.token_hex(8)}", None)
-        self._kept.evaluated = evaluation
         while True:
             try:
                 await self._follow_both(evaluation, holding)

@@ -208,8 +208,6 @@ class _Bulk:
         """Near-duplicates of the writes of a chunk, which may be those of each other, by `id`."""
         if not self._near_duplicates or not written:
             return {}
-        if len(written) == 1:
-            return {id(written[0]): await self._writes.follow_up(written[0])}
         await self._writes.show(written[-1].sequence)
         loop, found = asyncio.get_running_loop(), dict[int, FollowUp]()
         until = loop.time() + NEAR_S

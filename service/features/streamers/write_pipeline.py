@@ -37,10 +37,8 @@ _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
 _FOLLOW_UP_S = 2.0
 
-NearDuplicatesOf = Callable[
-    [str, Encoded, bytes, StreamerProfile, int], Awaitable[list[NearDuplicate]]
-]
-"""Near-duplicates of a streamer by its id, vectors, what towers made of it, profile and version."""
+NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
+"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -274,11 +272,7 @@ class WritePipeline:
         try:
             async with asyncio.timeout(_FOLLOW_UP_S):
                 near = await self._near_duplicates(
-                    record.streamer_id,
-                    done.encoded,
-                    record.tower_vectors,
-                    done.profile,
-                    done.sequence,
+                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
                 )
             return FollowUp(near)
         except ServiceError as error:

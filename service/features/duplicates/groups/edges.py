@@ -1,6 +1,6 @@
 """Edges between streamers: what evidence found, and what people judged."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -8,9 +8,6 @@ Pair = tuple[str, str]
 """Two different streamers, the lower id first."""
 Kind = Literal["same_media", "near_duplicate", "same_contact", "same_style"]
 Verdict = Literal["same", "different", "unsure"]
-MOST_FOUND = 16
-"""Edges that a streamer is given when it is evaluated, beside those that others have with it: the
-strongest. In a farm of thousands all are alike, and a few edges each hold it together."""
 
 
 def pair_of(one: str, other: str) -> Pair:
@@ -61,26 +58,3 @@ def neighbours(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
         found.setdefault(a, []).append(b)
         found.setdefault(b, []).append(a)
     return found
-
-
-def shared_out(
-    names: Sequence[str], known: Sequence[Collection[str]], edges: Sequence[Edge]
-) -> dict[str, list[Edge]]:
-    """The edges of each streamer: all that it had and still has, and the strongest new ones."""
-    found: dict[str, list[Edge]] = {name: [] for name in names}
-    for edge in edges:
-        for name in edge.pair:
-            if name in found:
-                found[name].append(edge)
-    kept: dict[tuple[str, str], Edge] = {}
-    for name, before in zip(names, known, strict=True):
-        new: list[Edge] = []
-        for edge in found[name]:
-            other = edge.b if edge.a == name else edge.a
-            if other in before:
-                kept[edge.pair] = edge
-            else:
-                new.append(edge)
-        new.sort(key=lambda e: (-e.weight, e.pair))
-        kept.update((edge.pair, edge) for edge in new[:MOST_FOUND])
-    return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}

@@ -61,7 +61,6 @@ class GroupGraph:
         self._absent: set[str] = set()  # judged streamers that are not stored
         self._group_of: dict[str, str] = {}
         self._groups: dict[str, frozenset[str]] = {}
-        self._part_of: dict[str, str] = {}
 
     @property
     def groups(self) -> Mapping[str, frozenset[str]]:
@@ -76,13 +75,6 @@ class GroupGraph:
     def group_of(self, streamer_id: str) -> str | None:
         """The group that a streamer is in; None if it is in none."""
         return self._group_of.get(streamer_id)
-
-    def parts(self, streamer_ids: Sequence[str]) -> list[str | None]:
-        """The connected component of each of some streamers; None of one that is its own.
-
-        Nothing is cut there: who has an edge with another is in one with it. Any thread may ask.
-        """
-        return list(map(self._part_of.get, streamer_ids))  # one step for other threads
 
     def neighbours(self, streamer_id: str) -> Collection[str]:
         """Who has an edge with a streamer."""
@@ -209,10 +201,7 @@ class GroupGraph:
                 continue
             members = yield from self._component(seed)
             seen.update(members)
-            if len(members) == 1:
-                self._part_of.pop(seed, None)
-            else:
-                self._part_of.update(dict.fromkeys(members, members[0]))
+            if len(members) > 1:
                 found = yield from self._division(members)
                 divided += [list(group) for group in found.groups if len(group) > 1]
         olds = {self._group_of[name] for name in seen if name in self._group_of}

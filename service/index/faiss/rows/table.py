@@ -308,7 +308,7 @@ class Rows:
         return Row(
             streamer_id,
             int(self.columns.versions[slot]),
-            facets,
+            from_json(facets),
             self.columns.embeddings[slot].copy() if is_live else None,
             np.frombuffer(content, "<f2") if is_live else None,
         )

@@ -58,9 +58,7 @@ def test_a_list_gets_the_answer_of_all_pairs_compared_by_all_channels(
 ) -> None:
     one, other = run_to_end(list_candidates(sides))
     whole = run_to_end(evidence.compare(sides, one, other)).matches
-    edges = run_to_end(
-        compare_list(evidence, sides, np.arange(len(sides)), np.full(len(sides), -1), ())
-    )
+    edges = run_to_end(compare_list(evidence, sides, np.full(len(sides), -1), ()))
     expected = list(zip(one[whole.joined].tolist(), other[whole.joined].tolist(), strict=True))
     joined = edges.joined
     assert list(zip(edges.one[joined].tolist(), edges.other[joined].tolist(), strict=True)) == (

@@ -7,7 +7,6 @@ from pathlib import Path
 from model_export.contract.bundle import Bundle
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
-from service.engine.candidates.kept import KeptCorpus
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
@@ -53,7 +52,6 @@ def test_profiles_are_encoded_in_small_parts(bundle: Path) -> None:
         StoredProfiles(store, pipeline, lanes),
         evidence,
         StoredSides(store, evidence, lanes, manifest.model_version),
-        KeptCorpus(),
         lanes,
         Turns("lists", at_once=1, max_queue=1, deadline_s=60),
         manifest.content_dim,

@@ -140,7 +140,7 @@ def test_who_shares_more_than_the_contact_of_a_crowd_is_joined(bundle: Path) -> 
         evidence.side(StreamerProfile(streamer_id="s", bio=f"{bio} 微信：agency_2020"))
         for bio in bios
     ]
-    edges = run_to_end(compare_list(evidence, sides, np.arange(20), np.full(20, -1), []))
+    edges = run_to_end(compare_list(evidence, sides, np.full(20, -1), []))
     joined = np.flatnonzero(edges.joined)
     assert list(zip(edges.one[joined], edges.other[joined], strict=True)) == [(0, 1)]
     assert VERDICTS[int(edges.verdicts[joined[0]])] == "same_contact"  # what weighs most
