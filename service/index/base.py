@@ -2,10 +2,12 @@
 
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from service.index.facets import FacetCounts
 from service.index.filters import Filter
@@ -21,14 +23,20 @@ EXACT = "exact"
 class Row:
     """What the index knows of one streamer.
 
-    `embedding` float32 (D,) and `content` float16 (C,) are None without usable content.
+    `embedding` float32 (D,) and `content` float16 (C,) are None without usable content;
+    `facets_json` is an object.
     """
 
     streamer_id: str
     version: int
-    facets: Facets
+    facets_json: bytes | str
     embedding: NDArray[np.float32] | None
     content: NDArray[np.float16] | None
+
+    @cached_property
+    def facets(self) -> Facets:
+        """What filters read; parsed when first asked for."""
+        return from_json(self.facets_json)
 
 
 class StoredVector(NamedTuple):

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from model_export.contract.evidence import Side
+from service.engine.candidates.ids_by_row import IdsByRow
 from service.engine.candidates.numbers_by_name import NumbersByName
 from service.engine.candidates.postings import Postings
 from service.index.faiss.codes import Codes, codes_of
@@ -67,9 +68,9 @@ class Corpus:
             (self._embedding, NEAREST_BY_EMBEDDING, FARTHEST_BY_EMBEDDING),
         )
         self._postings = Postings()
-        self._ids: list[str | None] = []
+        self._ids = IdsByRow()
         self._versions = array("q")
-        self._row_of = NumbersByName(self._ids.__getitem__)
+        self._row_of = NumbersByName(self._ids.get)
         self._free: list[int] = []
         self._lock = threading.Lock()
 
@@ -122,7 +123,7 @@ class Corpus:
         with self._lock:
             row = self._row_of.pop(streamer_id)
             if row is not None:
-                self._ids[row] = None
+                self._ids.remove(row)
                 self._free.append(row)
                 self._postings.remove(row)
                 for codes in (self._content, self._embedding):
@@ -175,17 +176,16 @@ class Corpus:
             ):
                 ranked += self._near(codes, _code(codes, vector)[None, :], k, farthest)
             rows = dict.fromkeys(row for each in zip_longest(*ranked) for row in each)
-            names = (self._ids[row] for row in rows if row is not None)
+            names = (self._ids.get(row) for row in rows if row is not None)
             found = (name for name in names if name is not None and name != streamer_id)
             return list(islice(found, most))
 
     def _new_row(self, streamer_id: str) -> int:
         if self._free:
             row = self._free.pop()
-            self._ids[row] = streamer_id
+            self._ids.put(row, streamer_id)
         else:
-            row = len(self._ids)
-            self._ids.append(streamer_id)
+            row = self._ids.append(streamer_id)
             self._versions.append(0)
         self._row_of.put(streamer_id, row)
         return row
@@ -196,7 +196,7 @@ class Corpus:
             codes.put(row, _code(codes, vector))
 
     def _named(self, rows: Iterable[int]) -> set[str]:
-        return {name for row in rows if (name := self._ids[row]) is not None}
+        return {name for row in rows if (name := self._ids.get(row)) is not None}
 
     def _near(
         self, codes: Codes, asked: NDArray[np.uint8], k: int, farthest: float
@@ -204,7 +204,7 @@ class Corpus:
         """Rows near each of some codes (N, width), the nearest first, itself among them."""
         near_all: list[list[int]] = [[] for _ in range(len(asked))]
         places = np.flatnonzero(asked.any(1))  # without usable content there are no signs
-        if len(places) and self._ids:
+        if len(places) and len(self._ids):
             apart, near = codes.nearest(asked[places], k + 1, len(self._ids))  # (N, <= k + 1)
             is_near = apart <= farthest * 8 * codes.width
             for place, some, mask in zip(places.tolist(), near, is_near, strict=True):

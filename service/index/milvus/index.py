@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from pydantic_core import from_json
 
 from service.index.base import (
     Change,
@@ -215,7 +214,7 @@ def _row(entry: Upsert) -> Row:
     return Row(
         entry.streamer_id,
         entry.version,
-        from_json(entry.facets),
+        entry.facets,
         np.frombuffer(entry.embedding, "<f4") if has_vector else None,
         np.frombuffer(entry.content, "<f2") if has_vector else None,
     )

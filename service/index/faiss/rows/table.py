@@ -308,7 +308,7 @@ class Rows:
         return Row(
             streamer_id,
             int(self.columns.versions[slot]),
-            from_json(facets),
+            facets,
             self.columns.embeddings[slot].copy() if is_live else None,
             np.frombuffer(content, "<f2") if is_live else None,
         )
