@@ -32,8 +32,10 @@ class Store(Group):
     last."""
     replica_timeout_ms: Annotated[int, Field(ge=10, le=4000)] = 1000
     """How long a write waits for that."""
-    log_entries: Annotated[int, Field(ge=1000, le=10_000_000)] = LOG_ENTRIES
-    """How many writes the log keeps. A service that starts, and a reader of the log that was away
-    (a cluster of Milvus, say), reads all of the store again if more was written meanwhile. A
-    thousand entries take 1.4 MB of memory with 128 dimensions. The store has one value for all
-    services on it, that of the one that starts last, whose log tells a change."""
+    log_entries: Annotated[int, Field(ge=10_000, le=10_000_000)] | None = None
+    """How many writes the log keeps; unset = as many as it was last told to, 20,000 at first. A
+    service that starts, and a reader of the log that was away (a cluster of Milvus, say), reads all
+    of the store again if more was written meanwhile. A thousand entries take 1.4 MB of memory with
+    128 dimensions. The store has one value for all services on it, that of the one that starts last
+    with this setting, whose log tells a change. Services of releases that don't know it cut the log
+    to 20,000 with each of their writes."""

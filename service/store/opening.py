@@ -145,8 +145,14 @@ async def open_store(
     return OpenedStore(store, "embedded", embedded)
 
 
-async def _keep_log(store: ArchivedStore, entries: int) -> None:
-    before = await store.keep_log(entries)
+async def _keep_log(store: ArchivedStore, entries: int | None) -> None:
+    if entries is None:
+        return
+    try:
+        before = await store.keep_log(entries)
+    except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
+        _log.warning("STREAMER_STORE__LOG_ENTRIES is not kept: %s", error.detail)
+        return
     if before != entries:
         _log.warning(
             "the store's log keeps %d writes from now on instead of %d, for all services on it: "

@@ -103,7 +103,7 @@ def test_a_wrong_setting_of_the_store_is_named_to_commands(monkeypatch: pytest.M
         external_address()
 
 
-@pytest.mark.parametrize("entries", ["999", "10000001", "few"])
+@pytest.mark.parametrize("entries", ["9999", "10000001", "few"])
 def test_a_length_of_the_log_that_is_none(monkeypatch: pytest.MonkeyPatch, entries: str) -> None:
     with pytest.raises(StartupError, match=r"^STREAMER_STORE__LOG_ENTRIES: "):
         read(monkeypatch, STREAMER_STORE__LOG_ENTRIES=entries)

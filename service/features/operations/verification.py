@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic_core import from_json
 
 from service.engine.encoding.onnx_encoder import Encoded
 from service.index.base import VectorIndex
@@ -106,6 +107,14 @@ async def check_store(store: ArchivedStore, findings: Findings, tell: Tell) -> S
     return Stored(at, versions, digests)
 
 
+def _is_json(value: bytes) -> bool:
+    try:
+        from_json(value)
+    except ValueError:
+        return False
+    return True
+
+
 def _wrong_with(record: Record, model: str | None, size: int) -> list[str]:
     """What is wrong with a record whose embedding should have `size` bytes."""
     wrong: list[str] = []
@@ -114,6 +123,9 @@ def _wrong_with(record: Record, model: str | None, size: int) -> list[str]:
     computed = hashlib.sha256(record.profile).hexdigest()
     if computed != record.digest and _DROPPED not in record.profile:
         wrong.append("has a profile that its digest is not of")
+    for name, value in (("facets", record.facets), ("modalities", record.modalities)):
+        if value and not _is_json(value):
+            wrong.append(f"has {name} that can't be read")
     if bool(record.embedding) != (record.status == "indexed"):
         has = "a" if record.embedding else "no"
         wrong.append(f"has {has} vector and status {record.status}")

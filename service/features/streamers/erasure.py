@@ -134,6 +134,11 @@ class Erasure:
                 else "the store rewrites its file; erase it again later to ask for that",
             ),
             Persisting(
+                "dictionary of `compact`",
+                "pieces that at least twenty stored accounts showed",
+                "it stays",
+            ),
+            Persisting(
                 "file of names",
                 "pieces of name, tags and bio, which nothing reads",
                 "this replica has removed them: seconds, minutes for millions of streamers; "

@@ -30,6 +30,8 @@ from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.models.second import narrowed, wide
+from service.store.redis.packing.dictionary import packed_by
+from service.store.redis.packing.packing import PACKED_FIELDS
 from service.store.redis.spaces.copies import copy_spaces, restore_spaces
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
@@ -215,7 +217,13 @@ class ArchivedStore(RedisStore):
         """Records as the model that serves made them, unpacked."""
         name = (model or b"").decode()
         found = [narrowed(row, RECORD_FIELDS, name) for row in rows]
-        return await self.packing.unpack_rows(found, RECORD_FIELDS)
+        unpacked = await self.packing.unpack_rows(found, RECORD_FIELDS)
+        places = [place for place, field in enumerate(RECORD_FIELDS) if field in PACKED_FIELDS]
+        if any(packed_by(row[place]) for row in unpacked for place in places):
+            raise BackupFailed(
+                "a record needs a dictionary that the store lacks: `verify` names it"
+            )
+        return unpacked
 
     async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
         """Fill an empty store from a backup; where its log then ends.

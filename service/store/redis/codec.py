@@ -35,6 +35,9 @@ RECORD_FIELDS = (
 """Fields of the hash that holds a record."""
 
 
+_MOST_IDS = 1000
+
+
 def outcome_of(answer: list[int]) -> Outcome:
     """What write.lua says of one operation."""
     accepted, number, created = answer
@@ -119,12 +122,15 @@ def fitting(sizes: Sequence[int], max_bytes: int) -> int:
 
 
 def parts_of(ids: Sequence[str], sizes: Sequence[int], max_bytes: int) -> list[list[str]]:
-    """Ids in parts, in order, each of at most so many bytes or of a single id."""
+    """Ids in parts, in order, each of at most so many bytes or of a single id.
+
+    A part has a bounded number of ids too: packed values are short, and long once they are read.
+    """
     parts: list[list[str]] = []
     total = 0
     for streamer_id, size in zip(ids, sizes, strict=True):
         total += size
-        if not parts or total > max_bytes:
+        if not parts or total > max_bytes or len(parts[-1]) == _MOST_IDS:
             parts.append([])
             total = size
         parts[-1].append(streamer_id)

@@ -157,7 +157,7 @@ async def test_a_store_has_one_length_of_its_log_whatever_its_writers_were_start
     assert 50 <= await admin.xlen("ss:log") < 150
 
 
-@pytest.mark.parametrize("entries", [LOG_ENTRIES, 5000])
+@pytest.mark.parametrize("entries", [LOG_ENTRIES, 50_000])
 async def test_the_service_that_starts_last_decides_and_says_so(
     embedded: EmbeddedStore,
     store: RedisStore,
@@ -174,6 +174,8 @@ async def test_the_service_that_starts_last_decides_and_says_so(
             await open_store_of(settings, None, stack)
         assert said in caplog.text
         assert ("LOG_ENTRIES" in caplog.text) == bool(said)
+    async with AsyncExitStack() as stack:  # without the setting nothing changes
+        await open_store_of(Settings(**given), None, stack)
     assert await store.keep_log(3000) == entries
 
 

@@ -21,7 +21,7 @@ from service.files.checksummed import ChecksummedFolder
 from service.store.base import Delete, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.progress import tell_nobody
-from service.store.redis.backup import DICTIONARY, RECORDS, ArchivedStore
+from service.store.redis.backup import DICTIONARY, RECORDS, ArchivedStore, BackupFailed
 from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, id_of, packed_by
 from service.store.redis.packing.packing import DictionaryTaken
 from service.store.redis.packing.repacking import LEAST_SAMPLES, NothingToTrainOn, Repacking
@@ -290,10 +290,10 @@ async def test_damage_is_found_by_verification(
         await admin.hset("ss:record:s5", "profile", value[:-3])
     elif what == "the dictionary":
         await admin.hdel("ss:dictionaries", name)
-        wrong = COUNT
+        wrong = 2 * COUNT  # profile and facets
     else:
         await admin.hset("ss:dictionaries", name, b"not what it was")
-        wrong = COUNT
+        wrong = 2 * COUNT
     reader = await ArchivedStore(embedded.url, limits=FAST).open()
     try:
         findings = Findings()
@@ -302,6 +302,27 @@ async def test_damage_is_found_by_verification(
         await reader.close()
     assert findings.count == wrong
     assert findings.shown[0][1] == "has a profile that its digest is not of"
+
+
+async def test_an_open_service_gives_back_a_dictionary_that_the_store_has_lost(
+    store: ArchivedStore, admin: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = await store.packing.add(dictionary_of([profile_of(i).encode() for i in range(300)]))
+    await store.write(upserts(3))
+    await admin.delete("ss:dictionaries")
+    monkeypatch.setattr("service.store.redis.packing.packing._LOOK_S", 0.0)
+    await store.write([unit(upsert("after", profile_of(9)))])
+    assert await store.packing.all() == {made.id.hex(): made.content}
+
+
+async def test_a_backup_copies_nothing_that_it_cannot_read(
+    store: ArchivedStore, admin: Any, tmp_path: Path
+) -> None:
+    await store.write(upserts(3))
+    await admin.hset("ss:record:s1", "facets", Dictionary(b"of nobody").pack(b"x" * 400))
+    with pytest.raises(BackupFailed, match="`verify` names it"):
+        await store.back_up(tmp_path / "copy")
+    assert any(name == "s1" and "facets" in what for name, what in await differences(store))
 
 
 def two_of_one_id() -> tuple[bytes, bytes]:

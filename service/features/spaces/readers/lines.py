@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from model_export.contract.streamer import AttributeValue
 from service.errors import InvalidRequest
-from service.features.spaces.readers.neighbours import HandedNeighbour
+from service.features.spaces.readers.neighbours import HandedNeighbour, too_many
 from service.features.spaces.readers.rows import HandOver, Rows
 
 _LINE_BYTES = 1 << 18
@@ -105,6 +105,8 @@ def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
                     raise InvalidRequest(
                         f"line {number}: {name} are told of streamers alone; leave them out"
                     )
+            if line.neighbours and (wrong := too_many(len(line.neighbours))):  # before many wait
+                raise InvalidRequest(f"line {number}: neighbours: {wrong}")
             if line.kind == "streamer" and line.attributes:
                 raise InvalidRequest(
                     f"line {number}: attributes are told of users alone; those of streamers are "

@@ -161,6 +161,11 @@ class NeighboursRead:
         with no_room():
             edges.flush()
 
+    @property
+    def mean_length(self) -> float:
+        """Neighbours of a streamer that has some, on average; complete after `close`."""
+        return float(self._ends[-1]) / max(self.count, 1)
+
     def packed(self, start: int, end: int) -> bytes:
         """Neighbours of some streamers as one chunk."""
         edges = self._edges()[self._ends[start] : self._ends[end]]
@@ -226,10 +231,17 @@ class NeighboursRead:
         return rows
 
 
+def too_many(count: int) -> str | None:
+    """What is wrong with a list of so many neighbours; None if nothing is."""
+    if count <= MOST_NEIGHBOURS:
+        return None
+    return f"there are {count}; {MOST_NEIGHBOURS} may be: send those that weigh most"
+
+
 def _wrong_with(own: str, names: Sequence[str], weights: Sequence[float]) -> str | None:
     """What keeps a list from being used, with the remedy; None if nothing does."""
-    if len(names) > MOST_NEIGHBOURS:
-        return f"there are {len(names)}; {MOST_NEIGHBOURS} may be: send those that weigh most"
+    if wrong := too_many(len(names)):
+        return wrong
     for name, weight in zip(names, weights, strict=True):
         if not 0 < weight < float("inf"):  # NaN is not
             return f"the weight of {name[:100]!r} is {weight}; it is positive and finite"

@@ -15,7 +15,7 @@ from typing import Any
 
 from service.errors import ServiceError
 from service.store.base import Delete, Record, Upsert
-from service.store.redis.client import RedisClient
+from service.store.redis.client import ConnectionLost, RedisClient
 from service.store.redis.models.second import SECOND
 from service.store.redis.packing.dictionary import Dictionary, id_of, packed_by
 
@@ -57,6 +57,11 @@ class Packing:
                 name: bytes | None = await self._client.ask("HGET", self._meta, "dictionary")
                 known = None if name is None else bytes.fromhex(name.decode())
                 self._active = None if known is None else await self._dictionary(known)
+                await self._keep_known()
+            except ConnectionLost:
+                self._looked_at = last
+                if last is None:
+                    raise
             except BaseException:
                 self._looked_at = last
                 raise
@@ -145,6 +150,12 @@ class Packing:
         """Contents of all dictionaries, by id."""
         found: dict[bytes, bytes] = await self._client.ask("HGETALL", self._dictionaries)
         return {name.decode(): content for name, content in found.items()}
+
+    async def _keep_known(self) -> None:
+        """Give back dictionaries to a store that has lost its end or a part: values need them."""
+        kept = [("HSETNX", self._dictionaries, n.hex(), d.content) for n, d in self._known.items()]
+        if kept:
+            await self._client.ask_all(kept)
 
     async def _dictionary(self, name: bytes) -> Dictionary | None:
         """The dictionary with this id; None where the store has none, or a damaged one."""

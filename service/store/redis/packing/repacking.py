@@ -9,13 +9,15 @@ from service.errors import ServiceError
 from service.store.progress import Tell, tell_nobody
 from service.store.redis.client import Argument
 from service.store.redis.models.second import SECOND
-from service.store.redis.packing.dictionary import Dictionary, packed_by
+from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, packed_by
 from service.store.redis.packing.packing import PACKED_FIELDS
 from service.store.redis.packing.training import dictionary_of
 from service.store.redis.store import RedisStore
 
 SAMPLES = 5000
 """Streamers that a dictionary is made from, at most."""
+SAMPLE_BYTES = 16 << 20
+"""Likewise, bytes of them: training needs some eighty times as much memory."""
 LEAST_SAMPLES = 1000
 """Fewer are too few to tell what many share."""
 LEAST_GAIN = 0.05
@@ -90,7 +92,10 @@ class Repacking:
             asked = [("HMGET", self._record + name, *_FIELDS) for name in part]
             rows = await self._client.ask_all(asked)
             for row in await self._store.packing.unpack_rows(rows, _FIELDS):
-                samples.append(b"".join(value or b"" for value in row))
+                values = (value for value in row if value and len(value) <= MOST_PACKED)
+                samples.append(b"".join(values))
+            if sum(map(len, samples)) > SAMPLE_BYTES:
+                break
         if len(samples) < LEAST_SAMPLES:
             if in_use is not None:
                 return in_use, False

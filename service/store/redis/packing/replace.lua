@@ -8,6 +8,7 @@ local replaced = 0
 for i, record in ipairs(KEYS) do
   local name, before, after = ARGV[3 * i - 2], ARGV[3 * i - 1], ARGV[3 * i]
   if redis.call('HGET', record, name) == before then
+    redis.call('HDEL', record, name)  -- allowed where memory is full, and frees what HSET takes
     redis.call('HSET', record, name, after)
     replaced = replaced + 1
   end

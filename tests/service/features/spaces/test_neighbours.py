@@ -62,6 +62,10 @@ def test_neighbours_of_others_are_refused(client: TestClient, handed: HandOver) 
     few = [each if row < 30 else [] for row, each in enumerate(told.neighbours)]
     check = checks_of(send(client, "g2", told.but(neighbours=few).npz()).json())["neighbours"]
     assert (check["passed"], "30 are needed" in check["detail"]) == (None, True)
+    everybody = range(STREAMERS)
+    long = [[(other, 1.0) for other in everybody if other != row][:60] for row in everybody]
+    check = checks_of(send(client, "g3", told.but(neighbours=long).npz()).json())["neighbours"]
+    assert (check["passed"], "too long" in check["detail"]) == (None, True)
 
 
 def test_an_erased_streamer_takes_its_neighbours_along(
