@@ -2,6 +2,8 @@
 
 import random
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +12,10 @@ from importlib.resources import files
 LANGUAGES = ("en", "zh", "ja", "ko")
 """Columns of `phrasebook.txt`."""
 
+_OTHER_SCRIPTS = frozenset(
+    "ARABIC ARMENIAN BENGALI CYRILLIC DEVANAGARI GEORGIAN GREEK GUJARATI HEBREW KHMER LAO MYANMAR "
+    "TAMIL TELUGU THAI".split()
+)
 _SENTENCE = re.compile(r".+?(?:[。！？!?\n]+|\.(?=\s|$)|$)\s*", re.DOTALL)
 _CLAUSE = re.compile(r"[^，,、;；:：|｜]*(?:[，,、;；:：|｜]\s*|$)")
 _ASCII = str.maketrans({"。": ". ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "、": ", "})
@@ -32,6 +38,13 @@ def language_of(text: str) -> str:
     if kana * 3 > han and kana:
         return "ja"
     return "zh" if han * 3 > latin else "en"
+
+
+def script_of(text: str) -> str:
+    """`language_of` a text, or the name of its script where most letters are of none of these."""
+    scripts = Counter(unicodedata.name(c, "").partition(" ")[0] for c in text if c.isalpha())
+    ((script, _),) = scripts.most_common(1) or [("LATIN", 0)]
+    return script.lower() if script in _OTHER_SCRIPTS else language_of(text)
 
 
 @dataclass(frozen=True)
