@@ -12,9 +12,9 @@ from importlib.resources import files
 LANGUAGES = ("en", "zh", "ja", "ko")
 """Columns of `phrasebook.txt`."""
 
-_OTHER_SCRIPTS = frozenset(
-    "ARABIC ARMENIAN BENGALI CYRILLIC DEVANAGARI GEORGIAN GREEK GUJARATI HEBREW KHMER LAO MYANMAR "
-    "TAMIL TELUGU THAI".split()
+_OTHER_SCRIPTS = re.compile(
+    "arabic|armenian|bengali|cyrillic|devanagari|georgian|greek|gujarati|hebrew|khmer|lao|myanmar|"
+    "tamil|telugu|thai"
 )
 _SENTENCE = re.compile(r".+?(?:[。！？!?\n]+|\.(?=\s|$)|$)\s*", re.DOTALL)
 _CLAUSE = re.compile(r"[^，,、;；:：|｜]*(?:[，,、;；:：|｜]\s*|$)")
@@ -42,9 +42,10 @@ def language_of(text: str) -> str:
 
 def script_of(text: str) -> str:
     """`language_of` a text, or the name of its script where most letters are of none of these."""
-    scripts = Counter(unicodedata.name(c, "").partition(" ")[0] for c in text if c.isalpha())
-    ((script, _),) = scripts.most_common(1) or [("LATIN", 0)]
-    return script.lower() if script in _OTHER_SCRIPTS else language_of(text)
+    names = (unicodedata.name(letter, "").lower() for letter in text if letter.isalpha())
+    scripts = Counter(name.partition(" ")[0] for name in names).most_common(1)
+    is_other = scripts and _OTHER_SCRIPTS.fullmatch(scripts[0][0])
+    return scripts[0][0] if is_other else language_of(text)
 
 
 @dataclass(frozen=True)
