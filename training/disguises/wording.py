@@ -2,6 +2,8 @@
 
 import random
 import re
+import unicodedata
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -10,6 +12,10 @@ from importlib.resources import files
 LANGUAGES = ("en", "zh", "ja", "ko")
 """Columns of `phrasebook.txt`."""
 
+_OTHER_SCRIPTS = re.compile(
+    "arabic|armenian|bengali|cyrillic|devanagari|georgian|greek|gujarati|hebrew|khmer|lao|myanmar|"
+    "tamil|telugu|thai"
+)
 _SENTENCE = re.compile(r".+?(?:[。！？!?\n]+|\.(?=\s|$)|$)\s*", re.DOTALL)
 _CLAUSE = re.compile(r"[^，,、;；:：|｜]*(?:[，,、;；:：|｜]\s*|$)")
 _ASCII = str.maketrans({"。": ". ", "，": ", ", "！": "! ", "？": "? ", "：": ": ", "、": ", "})
@@ -32,6 +38,14 @@ def language_of(text: str) -> str:
     if kana * 3 > han and kana:
         return "ja"
     return "zh" if han * 3 > latin else "en"
+
+
+def script_of(text: str) -> str:
+    """`language_of` a text, or the name of its script where most letters are of none of these."""
+    names = (unicodedata.name(letter, "").lower() for letter in text if letter.isalpha())
+    scripts = Counter(name.partition(" ")[0] for name in names).most_common(1)
+    is_other = scripts and _OTHER_SCRIPTS.fullmatch(scripts[0][0])
+    return scripts[0][0] if is_other else language_of(text)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ from model_export.contract.evidence.sides import (
     KEYED,
     VECTOR_KEYS,
     Side,
+    all_folded,
     all_sound_like,
     contact_key,
     contact_texts,
@@ -60,7 +61,7 @@ from model_export.contract.evidence.sides import (
     sounds_like,
     tag_key,
     telling_pieces,
-    title_key,
+    title_letters,
 )
 
 __all__ = [
@@ -91,6 +92,7 @@ __all__ = [
     "Side",
     "Verdict",
     "Worth",
+    "all_folded",
     "all_sound_like",
     "are_two_scripts",
     "contact_key",
@@ -107,5 +109,5 @@ __all__ = [
     "sounds_like",
     "tag_key",
     "telling_pieces",
-    "title_key",
+    "title_letters",
 ]

@@ -24,6 +24,8 @@ MOST_LISTED = 1 << 15
 _STEPS_PER_BIT = 8
 _SHORT, _LONG = 3, 5
 """Letters of a shingle with, and without, a letter beyond ASCII: `the` says less than 今天好."""
+_APART = 6
+"""Letters between two words of one phrase, in a text of another script."""
 _WORD = np.uint32(1)
 """Bit of a key of a text that is set where the key may be a word of its own, see `are_words`."""
 _MIX = np.array([0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1], np.uint64)
@@ -32,7 +34,13 @@ _SLOT_BITS = np.uint32((1 << 18) - 1)
 """Of a key, by which its worth is looked up."""
 _NUMBERS = np.uint32(0xFF000000)
 """Keys of numbers are above it, so that samples of the smallest keys have few of them."""
-_USUAL_NUMBERS = (*range(101), *range(1990, 2040))
+_USUAL_NUMBERS = (
+    *range(1001),
+    *range(1990, 2040),
+    *range(1100, 10_000, 100),
+    *range(10_000, 100_000, 1000),
+    *range(100_000, 1_000_000, 10_000),
+)
 _BITS_OF_A_NUMBER = 3.0
 """Of a usual one, where numbers were not counted."""
 _END = "\0"
@@ -61,10 +69,16 @@ def shingles(folded: str) -> Hashes:
     return shingles_of([folded])
 
 
-def shingles_of(folded: Sequence[str]) -> Hashes:
+def shingles_of(folded: Sequence[str], *, is_latin: bool = False) -> Hashes:
     """Keys of the shingles of several folded texts (N,), none of which crosses from text to text.
 
     A text that is too short for one is a shingle itself. Time and memory are linear.
+
+    Args:
+        folded: the texts.
+        is_latin: most letters are Latin ones. Letters beyond ASCII that stand together are one
+            word then, and another for each six letters more: the other shingles of a phrase are
+            none, and no keys that a text of another script has.
     """
     texts = [letters_of(text) for text in folded]
     whole = [key_of("text", text) for text in texts if 0 < len(text) < _fewest(text)]
@@ -74,13 +88,21 @@ def shingles_of(folded: Sequence[str]) -> Hashes:
     breaks = np.where(codes == 0, len(codes) + 1, 0)  # more than all wide letters together
     near = _sums(wide + breaks, _SHORT)
     plain = _sums(wide + breaks, _LONG) == 0
+    are_near = (near > 0) & (near <= _SHORT)
+    words = _apart(near == _SHORT) if is_latin else are_near
+    nearby = _hashed(codes, _SHORT)
     return np.concatenate(
         [
             of_whole,
-            _hashed(codes, _SHORT)[(near > 0) & (near <= _SHORT)] | _WORD,
+            np.where(words, nearby | _WORD, nearby & ~_WORD)[are_near],
             _hashed(codes, _LONG)[plain] & ~_WORD,
         ]
     )
+
+
+def as_numbers(keys: Hashes) -> Hashes:
+    """Keys of shingles (N,) of digits alone, which are no words."""
+    return keys | _NUMBERS
 
 
 def are_words(keys: Hashes) -> NDArray[np.bool_]:
@@ -92,6 +114,11 @@ def are_words(keys: Hashes) -> NDArray[np.bool_]:
     return (keys & _WORD).astype(np.bool_)
 
 
+def are_numbers(keys: Hashes) -> NDArray[np.bool_]:
+    """Which keys of a text (N,) are those of numbers and digits, and one of 256 others."""
+    return (keys & _NUMBERS) == _NUMBERS
+
+
 def letters_of(text: str) -> str:
     """Letters and digits of a text, without blanks, punctuation, symbols and marks."""
     return _BETWEEN.sub("", text)
@@ -99,6 +126,13 @@ def letters_of(text: str) -> str:
 
 def _fewest(text: str) -> int:
     return _LONG if text.isascii() else _SHORT
+
+
+def _apart(are_wide: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The first window of each run of wide ones (N,), and every sixth from there."""
+    places = np.arange(len(are_wide))
+    first = np.maximum.accumulate(np.where(are_wide, -1, places)) + 1 if len(places) else places
+    return are_wide & ((places - first) % _APART == 0)
 
 
 def _sums(numbers: NDArray[np.int64], length: int) -> NDArray[np.int64]:

@@ -26,10 +26,15 @@ Shares = NDArray[np.int8]
 _LETTERS = re.compile(r"[^\W\d_]+")
 _LATIN = re.compile(r"[a-z\u00df-\u00f6\u00f8-\u024f\u1e00-\u1eff]+")
 _GREEK_OR_CYRILLIC = re.compile(r"(?<![^\W\d_])[\u0370-\u052f]{2,}(?![^\W\d_])")
-_DIGITS = "零〇一二两三四五六七八九"
+_ONES = "一二三四五六七八九"
+_DIGITS = f"零〇两{_ONES}"
+_TENS = f"[{_ONES}]?十[{_ONES}]?"
 _NUMBER = re.compile(
     rf"(?<![a-z0-9._])[0-9]{{1,{LONGEST_NUMBER}}}(?!\.?[0-9])(?=(?:am|pm)?(?![a-z]))"
-    rf"|[{_DIGITS}十]{{1,{LONGEST_NUMBER}}}"
+    rf"|(?<![{_DIGITS}十百千万亿])"
+    rf"(?:[两{_ONES}]百(?:[零〇][{_ONES}]|[{_ONES}]十[{_ONES}]?)?|{_TENS}|[{_DIGITS}]"
+    rf"|(?!(.)\1(.)\2)[零〇{_ONES}]{{2,4}})"  # 七七八八 and its like are words
+    rf"(?![{_DIGITS}十百千万亿])"
 )
 
 
@@ -64,12 +69,10 @@ def are_two_scripts(one: Shares, other: Shares) -> NDArray[np.bool_]:
 
 def numbers_in(folded: Sequence[str]) -> set[int]:
     """Numbers that folded texts name, in digits or in Chinese characters."""
-    return {_value(found) for found in _NUMBER.findall("\n".join(folded))}
+    return {_value(found[0]) for found in _NUMBER.finditer("\n".join(folded))}
 
 
 def _value(written: str) -> int:
-    tens, ten, ones = written.translate(AS_DIGITS).rpartition("十")
-    if not ten:
-        return int(ones)
-    tens, ones = (part if part.isdigit() else "" for part in (tens, ones))
-    return 10 * int(tens or 1) + int(ones or 0)
+    hundreds, _, below = written.translate(AS_DIGITS).rpartition("百")
+    tens, ten, ones = below.rpartition("十")
+    return 100 * int(hundreds or 0) + (10 * int(tens or 1) if ten else 0) + int(ones or 0)

@@ -7,14 +7,14 @@ from pydantic import Field, ValidationError, model_validator
 from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Part
 from model_export.contract.errors import BundleError, first_problem
-from model_export.contract.evidence.channels import CHANNELS, TEXT
+from model_export.contract.evidence.channels import CHANNELS, TEXT, TITLES
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 3
+EVIDENCE_VERSION: Final = 4
 """Version of the channels, their levels and their keys. Older parameters are read too: those of
 1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
-keys of a text are words."""
+keys of a text are words. Those of 3 take every shingle of a phrase for a word."""
 UNSEEN: Final = {"many_names": (0.04, 0.00001), "names": (0.008, 0.0001)}
 """Chances of levels of texts where they were not counted: m of copies in another language, which
 nobody translates a data set to simulate, and u."""
@@ -29,6 +29,15 @@ def _with_level(chances: list[float], level: str, chance: float) -> list[float]:
     place = TEXT.levels.index(level)
     others = [other * (1 - chance) for other in chances]
     return [*others[:place], chance, *others[place:]]
+
+
+def _all_worth_one(titles: dict[str, list[float]]) -> dict[str, list[float]]:
+    """Chances of the levels of titles, none of which is worth more than one title in common."""
+    m, u = titles["m"], titles["u"]
+    one = TITLES.levels.index("one")
+    bounded = [min(chance, other * m[one] / u[one]) for chance, other in zip(m, u, strict=True)]
+    agreeing = bounded[: one + 1]
+    return {"m": [*agreeing, 1 - sum(agreeing)], "u": u}
 
 
 class ChannelParameters(Part):
@@ -56,6 +65,7 @@ class EvidenceParameters(Part):
         channels: by name.
         frequencies: how many bits keys are worth.
         source: which pairs were counted, in words.
+        read_from: the version that they were written in; None if it is this one.
     """
 
     version: int
@@ -66,6 +76,12 @@ class EvidenceParameters(Part):
     channels: dict[str, ChannelParameters]
     frequencies: Frequencies
     source: str
+    read_from: Annotated[int | None, Field(exclude=True)] = None
+
+    @property
+    def lacks_titles(self) -> bool:
+        """Whether they tell of no title how many show it, since they have other keys of them."""
+        return self.read_from in _LACKING
 
     @model_validator(mode="before")
     @classmethod
@@ -74,17 +90,21 @@ class EvidenceParameters(Part):
         if not isinstance(content, dict):
             return content  # refused
         given = cast("dict[str, Any]", content)
-        if given.get("version") not in (1, 2):
+        version = given.get("version")
+        if version not in (*_LACKING, 3):
             return given
-        newer = given | {"version": EVIDENCE_VERSION}
+        newer = given | {"version": EVIDENCE_VERSION, "read_from": version}
         try:
             newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()
+            if version not in _LACKING:
+                return newer
             text: dict[str, list[float]] = given["channels"]["text"]
-            for level in _LACKING[given["version"]]:
+            for level in _LACKING[version]:
                 more = zip(("m", "u"), UNSEEN[level], strict=True)
                 text = text | {name: _with_level(text[name], level, c) for name, c in more}
-            newer["channels"] = given["channels"] | {"text": text}
-        except (KeyError, TypeError, ValidationError):
+            titles = _all_worth_one(given["channels"][TITLES.name])
+            newer["channels"] = given["channels"] | {"text": text, TITLES.name: titles}
+        except (ArithmeticError, LookupError, TypeError, ValueError):
             return newer  # refused field by field
         return newer
 

@@ -12,7 +12,7 @@ from model_export.contract.evidence.channels import (
     rare_from,
     uniqueness,
 )
-from model_export.contract.evidence.keys import Hashes, Worth, are_words
+from model_export.contract.evidence.keys import Hashes, Worth, are_numbers, are_words
 
 Places = NDArray[np.int64]
 _PAIRS_AT_ONCE = 512
@@ -35,7 +35,8 @@ class Overlap:
         count: (P,), how many keys are shared.
         rare: (P,), how many of those are rare.
         words: (P,), how many words nobody else shows: each of `are_words` is one, and as many of
-            the others as a letter is in. Those that a few others show count less.
+            the others as a letter is in. Those that a few others show count less, and all numbers
+            together are one at most.
     """
 
     bits: Floats
@@ -87,7 +88,10 @@ class KeySets:
         least = np.array([rare_from(channel, worth.unknown_bits) for channel in channels])
         self._is_rare = self._bits >= least[self._columns]
         share = np.where(are_words(every[rows]), 1, np.float32(1 / SHINGLES_PER_LETTER))
-        self._words = share * uniqueness(self._bits, worth.unknown_bits)
+        words = share * uniqueness(self._bits, worth.unknown_bits)
+        is_number = are_numbers(every[rows])
+        self._words = np.where(is_number, 0, words)
+        self._numbers = np.where(is_number, words, 0)
         self._counts = np.bincount(owners, minlength=len(sizes))
         self._begins = np.cumsum(self._counts) - self._counts
 
@@ -109,7 +113,7 @@ class KeySets:
     def overlaps(self, one: Places, other: Places) -> dict[str, Overlap]:
         """What different sides, at places (P,) and (P,), share, by channel."""
         size, width = len(one), len(self._channels)
-        bits, words = np.zeros((size, width), np.float32), np.zeros((size, width), np.float32)
+        bits, words, numbers = (np.zeros((size, width), np.float32) for _ in range(3))
         count, rare = np.zeros((size, width), np.int64), np.zeros((size, width), np.int64)
         most = max(min(_MOST_MARKED, _MOST_MARKS // max(self._distinct, 1)), 1)
         marks = np.zeros(min(most, len(self._counts)) * self._distinct, np.bool_)
@@ -127,8 +131,10 @@ class KeySets:
                     (count, None),
                     (rare, self._is_rare[found]),
                     (words, self._words[found]),
+                    (numbers, self._numbers[found]),
                 ):
                     table[rows] = np.bincount(cells, weights, len(rows) * width).reshape(shape)
+        words += np.minimum(numbers, 1)
         return {
             name: Overlap(bits[:, place], count[:, place], rare[:, place], words[:, place])
             for place, name in enumerate(self._channels)

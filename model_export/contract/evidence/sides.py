@@ -1,5 +1,6 @@
 """What is compared of one profile: keys of its texts and labels, and its ready-made vectors."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import cache
 from typing import Self
@@ -10,12 +11,18 @@ from numpy.typing import NDArray
 from model_export.contract.evidence.keys import (
     Hashes,
     as_hashes,
+    as_numbers,
     key_of,
     letters_of,
     number_keys,
     shingles_of,
 )
-from model_export.contract.evidence.languages import NO_LETTERS, foreign_tenths, numbers_in
+from model_export.contract.evidence.languages import (
+    MOST_OF_LATIN,
+    NO_LETTERS,
+    foreign_tenths,
+    numbers_in,
+)
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, look_of
 from model_export.contract.folding.romanised import readings as romanised
@@ -40,6 +47,9 @@ KEYED = ("text", "names", "contacts", "titles", "tags", "category_language", "pi
 CHANNELS_OF_KEYS = (*KEYED, VECTOR_KEYS)
 _KINDS = {"avatar": "pictures", "covers": "pictures", "frames": "pictures", "audio": "sounds"}
 _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
+_NUMERALS = re.compile(r"\d(?:[\W_]*\d)*")
+_FEWEST_DIGITS = 5
+"""Of a shingle."""
 _SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
@@ -146,11 +156,13 @@ def side_of(
     shown = [piece for piece in pieces if is_text(piece)]
     folded = _all_folded([piece.text for piece in shown])
     spelt = _all_spelt(folded)
-    titles = [text for text, piece in zip(spelt, shown, strict=True) if is_title(piece)]
+    texts = zip(folded, spelt, shown, strict=True)
+    titles = [(text, sounds) for text, sounds, piece in texts if is_title(piece)]
     tags = all_sound_like([piece.text for piece in pieces if piece.kind == "tag"])
     tag_keys = as_hashes(_tag_key(label) for label in tags)
     # Who says nothing else is told by the tags.
-    text = _text_keys(list(dict.fromkeys(spelt)), folded) if spelt else tag_keys
+    script = foreign_tenths(folded, spelt)
+    text = _text_keys(list(dict.fromkeys(spelt)), folded, script) if spelt else tag_keys
     kept = text[:MOST_SHINGLES]
     name = letters_of(sounds_like(profile.name)) if profile.name else ""
     keys = {
@@ -158,7 +170,9 @@ def side_of(
         "names": _grams(name),
         "contacts": _contacts(all_pieces),
         "titles": as_hashes(
-            title_key(letters) for letters in map(letters_of, titles) if _says_enough(letters)
+            key_of("title", title_letters(*title))
+            for title in titles
+            if _says_enough(letters_of(title[1]))
         ),
         "tags": tag_keys,
         "category_language": as_hashes(
@@ -175,7 +189,7 @@ def side_of(
         int(kept[-1]) if len(kept) < len(text) else ALL,
         vectors,
         embedding,
-        script=foreign_tenths(folded, spelt),
+        script=script,
     )
 
 
@@ -194,9 +208,21 @@ def is_text(piece: Piece) -> bool:
     return piece.kind == "text" and piece.modality != "name"
 
 
-def title_key(letters: str) -> int:
-    """Key of a title, by its letters in any order: who shuffles its words changes nothing else."""
-    return key_of("title", "".join(sorted(letters)))
+def title_letters(folded: str, spelt: str) -> str:
+    """What a title is told by: its letters in any order, and its numbers as they stand.
+
+    Who shuffles its words changes nothing else. The letters of a short title stay in order, since
+    others have the same ones; nothing is left of one without letters.
+
+    Args:
+        folded: the title.
+        spelt: the same by look, see `sounds_like`.
+    """
+    letters = letters_of(spelt)
+    if not _says_enough(letters):
+        return letters
+    numbers = sorted(letters_of(found) for found in _NUMERALS.findall(folded))
+    return " ".join(["".join(sorted(letters)), *numbers])
 
 
 def sounds_like(text: str) -> str:
@@ -222,10 +248,20 @@ def _alike() -> Codes:
     return looks[known.skeleton[known.phonetic]]
 
 
-def _text_keys(spelt: Sequence[str], folded: Sequence[str]) -> Hashes:
+def _text_keys(spelt: Sequence[str], folded: Sequence[str], script: int) -> Hashes:
     """Keys of texts, of Chinese names that they write in Latin letters, and of numbers."""
-    words = shingles_of([*spelt, *romanised("\n".join(spelt))])
+    names = romanised("\n".join(spelt))
+    words = shingles_of([*spelt, *names], is_latin=NO_LETTERS < script <= MOST_OF_LATIN)
+    digits = shingles_of(_spelt_numerals(folded))
+    if len(digits):
+        words = np.where(np.isin(words, digits), as_numbers(words), words)
     return np.unique(np.concatenate([words, number_keys(numbers_in(folded))]))
+
+
+def _spelt_numerals(folded: Sequence[str]) -> list[str]:
+    """Numbers that stand together in each text, without a letter between, by look."""
+    found = (match[0] for text in folded for match in _NUMERALS.finditer(text))
+    return [_spelt(numerals) for numerals in found if len(numerals) >= _FEWEST_DIGITS]
 
 
 def _says_enough(letters: str) -> bool:
@@ -238,7 +274,13 @@ def all_sound_like(texts: Sequence[str]) -> list[str]:
 
     Line breaks within a text become blanks.
     """
-    return _all_spelt(_all_folded(texts))
+    return [spelt for _, spelt in all_folded(texts)]
+
+
+def all_folded(texts: Sequence[str]) -> list[tuple[str, str]]:
+    """Texts folded, and as `all_sound_like` has them."""
+    folded = _all_folded(texts)
+    return list(zip(folded, _all_spelt(folded), strict=True))
 
 
 def _all_folded(texts: Sequence[str]) -> list[str]:

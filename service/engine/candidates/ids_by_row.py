@@ -28,7 +28,11 @@ class IdsByRow:
         """The id of a row; None of one that was removed."""
         text, starts = self._columns
         start = starts[row]
-        return None if start == _NOBODY else _written(text, start)[_SIZE_BYTES:].decode()
+        if start == _NOBODY:
+            return None
+        written = _written(text, start)[_SIZE_BYTES:]
+        # The bytes are those of the id as long as the row has it: they are overwritten after that.
+        return written.decode() if starts[row] == start else None
 
     def append(self, streamer_id: str) -> int:
         """A new row, with this id."""
@@ -42,10 +46,13 @@ class IdsByRow:
         starts[row] = _write(text, streamer_id)
 
     def remove(self, row: int) -> None:
-        """A row has no id any more."""
+        """A row has no id any more, nor memory its letters."""
         text, starts = self._columns
-        self._void_bytes += len(_written(text, starts[row]))
+        start = starts[row]
+        size = len(_written(text, start))
         starts[row] = _NOBODY
+        text[start + _SIZE_BYTES : start + size] = bytes(size - _SIZE_BYTES)
+        self._void_bytes += size
         if self._void_bytes > max(len(text) // 2, _FEWEST_BYTES):
             packed, at = bytearray(1), array("Q")
             for start in starts:

@@ -74,6 +74,12 @@ class Evidence:
         self.warning = None
         if parameters is None:
             parameters, self.warning = packaged(vocabulary), _ESTIMATED_ELSEWHERE
+        elif parameters.lacks_titles:
+            self.warning = (
+                f"evidence.json is of version {parameters.read_from}, which does not tell how many "
+                "show a title: several titles in common are worth no more than one; train and "
+                "export it again"
+            )
         elif parameters.folding_version != FOLDING_VERSION:
             self.warning = (
                 f"evidence.json was estimated with folding {parameters.folding_version}, this "

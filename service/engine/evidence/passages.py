@@ -62,6 +62,8 @@ def common_passages(ours: Sequence[str], theirs: Sequence[str], most: int) -> li
 
 def romanised_names(ours: Sequence[str], theirs: Sequence[str], most: int) -> list[Passage]:
     """At most so many Chinese names of one side that the other writes in Latin letters."""
+    if most <= 0:
+        return []
     found = [
         *_romanised(ours, theirs),
         *(
@@ -85,9 +87,18 @@ def _romanised(latin: Sequence[str], chinese: Sequence[str]) -> Iterator[Passage
             read = [known[part] for part in parts if part in known]
             if read and text[start:end] not in taken:
                 taken.add(text[start:end])
-                other = [place for place in read if place[0] == read[0][0]]
-                first, last = min(place[1] for place in other), max(place[2] for place in other)
-                yield Passage(i, start, end, read[0][0], first, last, _WINDOW)
+                yield Passage(i, start, end, *_longest(read), _WINDOW)
+
+
+def _longest(places: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
+    """The longest span of places that overlap or touch, each a text with its start and end."""
+    spans: list[tuple[int, int, int]] = []
+    for text, start, end in sorted(places):
+        if spans and spans[-1][0] == text and start <= spans[-1][2]:
+            spans[-1] = text, spans[-1][1], max(end, spans[-1][2])
+        else:
+            spans.append((text, start, end))
+    return max(spans, key=lambda span: span[2] - span[1])
 
 
 def _same(ours: str, at: int, theirs: str, begin: int) -> int:

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from model_export.contract.evidence import (
     SAME_VECTOR,
-    all_sound_like,
+    all_folded,
     contact_key,
     is_title,
     letters_of,
-    title_key,
+    title_letters,
 )
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import Contact, find_contacts
@@ -99,11 +99,11 @@ class Contents:
         return units
 
     @cached_property
-    def _spelt(self) -> Mapping[str, str]:
-        """Texts and tags without disguises, by source."""
+    def _folded(self) -> Mapping[str, tuple[str, str]]:
+        """Texts and tags without disguises, by source: folded, and by sound and look."""
         shown = [piece for piece in self.pieces if piece.kind in ("text", "tag")]
-        spelt = all_sound_like([piece.text for piece in shown])
-        return {piece.source: text for piece, text in zip(shown, spelt, strict=True)}
+        folded = all_folded([piece.text for piece in shown])
+        return {piece.source: texts for piece, texts in zip(shown, folded, strict=True)}
 
     @cached_property
     def titles(self) -> Mapping[str, Piece]:
@@ -111,10 +111,9 @@ class Contents:
 
         A digit or sign that may stand for a letter is one in the latter: the end of `tea!` too.
         """
-        spelt = _first(
-            self.pieces, is_title, lambda p: str(title_key(letters_of(self._spelt[p.source])))
-        )
-        return spelt | _first(self.pieces, is_title, lambda p: canonical(p.text))
+        spelt = _first(self.pieces, is_title, lambda p: title_letters(*self._folded[p.source]))
+        titles = spelt | _first(self.pieces, is_title, lambda p: canonical(p.text))
+        return {key: piece for key, piece in titles.items() if key}
 
     @cached_property
     def tags(self) -> Mapping[str, Piece]:
@@ -122,7 +121,7 @@ class Contents:
         return _first(
             self.pieces,
             lambda p: p.kind == "tag",
-            lambda p: letters_of(self._spelt[p.source]) or p.text.strip(),
+            lambda p: letters_of(self._folded[p.source][1]) or p.text.strip(),
         )
 
     def labels(self, kind: str) -> Mapping[str, Piece]:
@@ -136,7 +135,7 @@ class Contents:
         return Texts(
             [piece.source for piece in shown],
             [" ".join(piece.text.splitlines()) for piece in shown],
-            [self._spelt[piece.source] for piece in shown],
+            [self._folded[piece.source][1] for piece in shown],
         )
 
     @cached_property

@@ -18,7 +18,7 @@ from model_export.contract.evidence import (
     sounds_like,
     tag_key,
     telling_pieces,
-    title_key,
+    title_letters,
 )
 from model_export.contract.folding import Disguise, Folded, find_contacts, fold, phonetic, quote
 from model_export.contract.pieces import Piece
@@ -157,7 +157,7 @@ def _names(a: Shows, b: Shows) -> _Found:
 
 def _titles(a: Shows, b: Shows) -> _Found:
     ours, theirs = _texts(a, is_title), _texts(b, is_title)
-    return _equal(ours, theirs, lambda title: str(title_key(_letters(title))))
+    return _equal(ours, theirs, lambda title: title_letters(fold(title).text, sounds_like(title)))
 
 
 def _tags(a: Shows, b: Shows) -> _Found:
@@ -270,7 +270,7 @@ def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
 
 
 def _equal(ours: Texts, theirs: Texts, key: Callable[[str], str]) -> _Found:
-    """Texts of both sides with equal keys."""
+    """Texts of both sides with equal keys; empty ones equal nothing."""
     found = _Found()
     known: dict[str, tuple[str, str]] = {}
     for source, text in theirs:
@@ -278,7 +278,7 @@ def _equal(ours: Texts, theirs: Texts, key: Callable[[str], str]) -> _Found:
     seen: set[str] = set()
     for source, text in ours:
         mark = key(text)
-        if mark in known and mark not in seen:
+        if mark and mark in known and mark not in seen:
             seen.add(mark)
             _add(found, (source, text), known[mark])
     return found

@@ -43,6 +43,20 @@ def test_parameters_of_another_folding_are_used_with_a_warning(tmp_path: Path) -
     assert "estimated with folding 0" in (Evidence(Bundle(folder)).warning or "")
 
 
+def test_parameters_of_other_keys_of_titles_are_used_with_a_warning(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    write_bundle(folder)
+    stored = packaged().model_dump()
+    text = stored["channels"]["text"]
+    for name in ("m", "u"):
+        kept = [*text[name][:1], *text[name][2:]]
+        text[name] = [chance / sum(kept) for chance in kept]
+    add(folder, json.dumps(stored | {"version": 2}).encode())
+    assert "of version 2, which does not tell how many show a title" in (
+        Evidence(Bundle(folder)).warning or ""
+    )
+
+
 def test_rules_are_those_of_the_release_and_not_of_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

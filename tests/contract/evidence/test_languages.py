@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from model_export.contract.evidence.keys import are_words, number_keys, shingles
+from model_export.contract.evidence.keys import are_words, number_keys, shingles, shingles_of
 from model_export.contract.evidence.languages import (
     NO_LETTERS,
     are_two_scripts,
@@ -22,7 +22,9 @@ from model_export.contract.evidence.languages import (
         ("一二〇", {120}),
         ("2v2 4k v2.5 mp3 abc_12", set()),
         ("8638011579", set()),
-        ("十十十", {10}),
+        ("一百二十三次，两百天，五百零六", {123, 200, 506}),
+        ("十十十 三三两两 七七八八 一五一十 三千", set()),
+        ("电话一三八零零一三八零零零", set()),
     ],
 )
 def test_numbers_are_those_of_any_language(text: str, numbers: set[int]) -> None:
@@ -41,6 +43,9 @@ def test_scripts_are_two_where_shares_are_far_apart() -> None:
 def test_numbers_and_shingles_of_wide_letters_are_words() -> None:
     assert are_words(shingles("卡洛斯")).all()
     assert not are_words(shingles("kaluosi")).any()
+    latin = shingles_of(["with 每天晚上直播 and 卡洛斯 daily", "卡洛斯"], is_latin=True)
+    assert are_words(latin).sum() == 3  # one for each of them
+    assert set(shingles("卡洛斯").tolist()) < set(latin.tolist())
     numbers = number_keys([2021, 12])
     assert are_words(numbers).all()
     assert (numbers > max(shingles("卡洛斯 kaluosi"))).all()

@@ -132,6 +132,19 @@ def test_names_are_left_of_a_translation() -> None:
     assert levels_of({"bio": other}, {"bio": left})["text"] in ("little", "none")  # one script
 
 
+@pytest.mark.parametrize("shown", ["800 1280 960 240", "817 1283 967 243 1531"])
+def test_numbers_alone_are_no_translation(shown: str) -> None:
+    bios = f"{CHINESE}{shown}", f"{ENGLISH.replace('Kaluosi', 'rice')} {shown}"
+    assert levels_of(*({"bio": bio} for bio in bios))["text"] in ("part", "little", "none")
+
+
+@pytest.mark.parametrize("phrase", ["每天晚上直播", "どうぞよろしく"])
+def test_a_phrase_is_no_list_of_names(phrase: str) -> None:
+    stranger = {"bio": f"Dancing on a rooftop, every second sunday. {phrase}"}
+    for bio in (CHINESE, "とっても楽しいダンス動画をつくっています。"):
+        assert levels_of({"bio": f"{bio}{phrase}"}, stranger)["text"] in ("part", "little", "none")
+
+
 @pytest.mark.parametrize("tail", ["😀🔥🎉💯✨🌸🍓⭐" * 12, " 做饭", "한국 방송 매일 밤 아홉 시에"])
 def test_a_tail_of_signs_or_a_few_letters_is_no_other_script(tail: str) -> None:
     """Two bios that share one long word."""
@@ -207,6 +220,9 @@ def test_titles_in_another_order_of_their_words() -> None:
     theirs = shown("gardena beginners for seeds late:", "吵闹高潮段落，羽霞洵：破旧自习歌单")
     assert levels_of(ours, theirs)["titles"] == "most"
     assert levels_of(ours, shown("early seeds for beginners: gardena", OTHER))["titles"] == "none"
+    ours = shown("noodles of day 12", "recipes of 12.10.2024")
+    assert levels_of(ours, shown("day 12 of noodles", "of 12.10.2024 recipes"))["titles"] == "most"
+    assert levels_of(ours, shown("noodles of day 21", "recipes of 21.10.2024"))["titles"] == "none"
 
 
 def test_names_titles_tags_and_labels() -> None:

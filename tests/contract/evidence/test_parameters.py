@@ -51,6 +51,18 @@ def test_older_parameters_are_read_with_what_they_lack(version: int, lacks: Sequ
         assert sum(chances) == pytest.approx(1)
         assert min(chances) > 0
         assert chances[-1] / text[name][-1] == pytest.approx(chances[0] / text[name][0])
+    titles = found.channels["titles"]
+    assert found.lacks_titles
+    assert sum(titles.m) == pytest.approx(1)
+    bits = np.log2(titles.m) - np.log2(titles.u)
+    assert bits[:3] == pytest.approx(np.full(3, bits[2]))  # several titles may be common ones
     worth = found.frequencies.table()
     keys = np.array([phrase & ~1, phrase | 1, *number_keys([12])], np.uint32)
     assert (worth(keys) < 4).all()  # neither the phrase nor a usual number is rare
+
+
+def test_parameters_of_version_3_are_read_as_they_are() -> None:
+    stored = packaged().model_dump() | {"version": 3}
+    found = EvidenceParameters.parse(to_json(stored), "evidence.json")
+    assert (found.version, found.read_from, found.lacks_titles) == (EVIDENCE_VERSION, 3, False)
+    assert found.channels == packaged().channels

@@ -8,7 +8,7 @@ import pytest
 from training.disguises import KINDS, MEDIA_KINDS, TEXT_KINDS, disguise
 from training.disguises.chinese import is_chinese
 from training.disguises.contacts import handle, hide
-from training.disguises.wording import general_phrasebook, language_of, sentences_of
+from training.disguises.wording import general_phrasebook, language_of, script_of, sentences_of
 
 ENGLISH = (
     "Welcome to my channel. I share cooking and travel every night, follow me! wechat lena2048"
@@ -160,3 +160,9 @@ def test_hidden_handles_are_another_writing_of_the_same() -> None:
     assert made.startswith("合作加V ")
     assert made.endswith(" 谢谢")
     assert "lena2048" not in made
+
+
+def test_texts_of_other_scripts_are_not_among_english_ones() -> None:
+    texts = ["готовлю лапшу", "أطبخ كل يوم", "ทำอาหารทุกวัน", "noodles", "面条 vlog", "", "🔥"]
+    found = [script_of(text) for text in texts]
+    assert found == ["cyrillic", "arabic", "thai", "en", "zh", "en", "en"]

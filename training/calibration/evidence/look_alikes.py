@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from model_export.contract.streamer import StreamerProfile
-from training.disguises.wording import language_of
+from training.disguises.wording import script_of
 
 COUNTED_AS = 0.05
 """What such a pair counts, beside one of neighbours: of all candidates they are some tenths of a
@@ -33,7 +33,7 @@ def simulated_look_alikes(
     """
     rng = random.Random(f"look-alikes/{seed}")
     of_language: dict[str, list[StreamerProfile]] = {}
-    languages = [language_of(_words_of(profile)) for profile in profiles]
+    languages = [script_of(_words_of(profile)) for profile in profiles]
     for profile, language in zip(profiles, languages, strict=True):
         of_language.setdefault(language, []).append(profile)
     found: list[tuple[StreamerProfile, StreamerProfile]] = []

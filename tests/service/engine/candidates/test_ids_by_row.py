@@ -16,6 +16,7 @@ def test_random_changes_make_the_ids_of_a_list() -> None:
         if expected and chosen.random() < 0.45 and len(free) < len(expected):
             row = chosen.choice([r for r, known in enumerate(expected) if known is not None])
             ids.remove(row)
+            assert ids.get(row) is None
             expected[row] = None
         elif free and chosen.random() < 0.7:
             row = chosen.choice(free)
@@ -29,3 +30,12 @@ def test_random_changes_make_the_ids_of_a_list() -> None:
     assert [ids.get(row) for row in range(len(ids))] == expected
     shown = sum(2 + len(known.encode()) for known in expected if known is not None)
     assert len(ids._columns[0]) < 2 * shown + (1 << 17)
+
+
+def test_nothing_is_left_of_an_id_that_was_removed() -> None:
+    ids = IdsByRow()
+    for name in ("somebody", "another"):
+        ids.append(name)
+    ids.remove(0)
+    assert b"somebody" not in ids._columns[0]
+    assert [ids.get(0), ids.get(1)] == [None, "another"]

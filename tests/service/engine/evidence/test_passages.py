@@ -33,3 +33,11 @@ def test_names_that_one_side_writes_in_latin_letters() -> None:
         p.other_start for p in romanised_names([theirs], [ours], 3)
     ]
     assert romanised_names([theirs], [theirs], 3) == romanised_names([], [theirs], 3) == []
+
+
+def test_a_quote_of_a_name_leaves_out_what_stands_elsewhere() -> None:
+    ours = sounds_like("金福来了，我们吃面条，后来常去金福来饭店。")
+    theirs = sounds_like("Often at Jinfulaifandian.")
+    (found,) = romanised_names([ours], [theirs], 3)
+    assert found.one_end - found.one_start <= 5
+    assert romanised_names([ours], [theirs], 0) == romanised_names([ours], [theirs], -1) == []

@@ -1,14 +1,17 @@
 """What two profiles both show, by hand."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from model_export.contract.pieces import Piece
+from model_export.contract.streamer import StreamerContent
 from model_export.contract.vocabulary import Vocabulary
 from service.engine.evidence.media_copies import pictures_of, sounds_of
 from service.engine.evidence.shared_content import MAX_SAME, Contents, SameContent, SharedContent
+from service.engine.evidence.waterfall import Shows, _titles
 
 COMMON = ("w=night", "w=with", "g=今天", "g=天直", "g=直播", "t=music")
 VOCABULARY = Vocabulary(COMMON, [400] * 5 + [300], documents=1000)
@@ -195,3 +198,18 @@ def test_each_content_once_and_a_few_of_a_kind() -> None:
 def test_long_texts_take_a_bounded_number_of_steps() -> None:
     same = "spoon " * 40_000
     assert quotes(same, same) == quotes(same[: 6 * 9000], same[: 6 * 9000])
+
+
+def test_titles_of_emoji_alone_short_ones_and_other_numbers_are_not_the_same() -> None:
+    ours, theirs = ("🔥🔥", "ten", "noodles, day 12"), ("🌸", "net", "noodles, day 21")
+    sides = [
+        [title(f"videos[{place}].title", text) for place, text in enumerate(texts)]
+        for texts in (ours, theirs)
+    ]
+    one, other = (Contents(pieces, pictures_of({}), sounds_of({})) for pieces in sides)
+    assert not one.titles.keys() & other.titles.keys()
+    profile = StreamerContent()
+    shows = [Shows(profile, pieces, pictures_of({}), sounds_of({})) for pieces in sides]
+    assert _titles(*shows).quotes == []
+    (quote,) = _titles(shows[0], replace(shows[1], pieces=sides[0][2:])).quotes
+    assert quote.a == quote.b == ours[2]
