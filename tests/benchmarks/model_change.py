@@ -32,6 +32,7 @@ _WORDS = [word for words in TOPICS.values() for word in words.split()]
 _PART = 2000
 _SLOWER, _ROLLBACK_S = 2.0, 5.0
 _LONGEST_S = 3600
+_WRITERS = 8
 
 
 def _profile(place: int, rng: np.random.Generator) -> dict[str, object]:
@@ -40,23 +41,25 @@ def _profile(place: int, rng: np.random.Generator) -> dict[str, object]:
 
 
 class _Writer:
-    """Writes at a fixed rate; counts what was not acknowledged."""
+    """Writes at a fixed rate from several connections; counts what was not acknowledged."""
 
     def __init__(self, url: str, rows: int, per_s: float) -> None:
         self.written, self.errors = 0, list[str]()
-        self._url, self._rows, self._pause_s = url, rows, 1 / per_s
+        self._url, self._rows, self._pause_s = url, rows, _WRITERS / per_s
         self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run)
+        self._threads = [threading.Thread(target=self._run, args=(i,)) for i in range(_WRITERS)]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._is_over.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    def _run(self) -> None:
-        rng, due = np.random.default_rng(5), time.monotonic()
+    def _run(self, place: int) -> None:
+        rng, due = np.random.default_rng(5 + place), time.monotonic()
         with httpx.Client(base_url=self._url, timeout=60, trust_env=False) as client:
             while not self._is_over.is_set():
                 profile = _profile(int(rng.integers(self._rows)), rng)
