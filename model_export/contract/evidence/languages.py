@@ -15,8 +15,8 @@ from model_export.contract.folding.handles import AS_DIGITS
 
 NO_LETTERS: Final = -1
 """In place of the share of a profile whose texts have none."""
-TENTHS_APART, MOST_OF_LATIN = 2, 5
-"""Shares of foreign letters that differ so far, the smaller one no larger than half, are those of
+TENTHS_APART, MOST_OF_LATIN = 3, 3
+"""Shares of foreign letters that differ so far, the smaller one no larger than this, are those of
 two languages. Names that stand in another script than the words around them are more than a tenth
 of many texts, and half of few; a Chinese text with an English word in each sentence is Chinese."""
 LONGEST_NUMBER = 6

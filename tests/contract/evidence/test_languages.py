@@ -49,3 +49,8 @@ def test_numbers_and_shingles_of_wide_letters_are_words() -> None:
     numbers = number_keys([2021, 12])
     assert are_words(numbers).all()
     assert (numbers > max(shingles("卡洛斯 kaluosi"))).all()
+
+
+def test_mixed_texts_of_one_language_are_of_one_script() -> None:
+    shares = np.array([4, 7, 2, 4], np.int8)
+    assert not are_two_scripts(shares[[0, 2]], shares[[1, 3]]).any()
