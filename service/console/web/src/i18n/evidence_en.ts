@@ -1,8 +1,9 @@
 /** English texts of how far evidence agrees, and of disguises. */
 export const evidenceEn = {
   "level.whole": "all of it",
+  "level.many_names": "many names in two languages",
   "level.most": "most of it",
-  "level.names": "names in two languages",
+  "level.names": "some names in two languages",
   "level.passage": "a passage",
   "level.part": "a part",
   "level.little": "little",

@@ -3,6 +3,7 @@ import type { evidenceEn } from "./evidence_en";
 /** Chinese texts of how far evidence agrees, and of disguises. */
 export const evidenceZh: Record<keyof typeof evidenceEn, string> = {
   "level.whole": "全部",
+  "level.many_names": "两种语言中的多个名字",
   "level.most": "大部分",
   "level.names": "两种语言中的名字",
   "level.passage": "一段",
