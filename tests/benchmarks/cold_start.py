@@ -26,7 +26,7 @@ import numpy as np
 import psutil
 
 from tests.benchmarks.closed_loop import http_request
-from tests.benchmarks.index_http import wait_for
+from tests.benchmarks.index_http import wait_for, wait_until_grouped
 from tests.benchmarks.mixed_load import bulk
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.service.process import Service
@@ -112,6 +112,7 @@ def main() -> int:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
     ):
         wait_for(service, rows)
+        print(f"grouped after {wait_until_grouped(service.client):.0f} s", flush=True)
         port = urlsplit(service.url).port or 0
         archive = Path(folder) / "generation.npz"
         hand_over(archive, rows, known, args.users, args.dim)

@@ -64,6 +64,17 @@ def wait_for(service: Service, rows: int) -> tuple[float, float, str]:
     raise SystemExit(service.output)
 
 
+def wait_until_grouped(client: httpx.Client) -> float:
+    """Seconds until each write so far is in the groups of duplicates, which takes the cores."""
+    begin = time.perf_counter()
+    newest = client.get("/readyz").json()["store_sequence"]
+    while (client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
+        if time.perf_counter() - begin > _LOAD_S:
+            raise SystemExit(f"write {newest} is not in the groups after {_LOAD_S} s")
+        time.sleep(0.5)
+    return time.perf_counter() - begin
+
+
 def recall(service: Service, rows: int) -> float:
     """Of the 10 nearest of stored streamers, with FAISS's brute force as the judge."""
     vectors = vectors_of(rows)

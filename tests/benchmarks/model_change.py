@@ -22,7 +22,7 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.closed_loop import http_request
-from tests.benchmarks.index_http import wait_for
+from tests.benchmarks.index_http import wait_for, wait_until_grouped
 from tests.benchmarks.open_loop import Arrivals, Generator
 from tests.bundles import TOPICS, write_bundle
 from tests.service.process import Service
@@ -93,9 +93,7 @@ def _wait_until_settled(service: Service, rows: int) -> None:
     """Until what follows a write is done, which has nothing to do with a change of the model."""
     begin = time.perf_counter()
     wait_for(service, rows)
-    newest = service.client.get("/readyz").json()["store_sequence"]
-    while (service.client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
-        time.sleep(1)
+    wait_until_grouped(service.client)
     print(f"indexed and grouped after another {time.perf_counter() - begin:,.0f} s", flush=True)
 
 

@@ -45,7 +45,7 @@ _SIZE = re.compile(
     rf"(?<![a-z0-9])(?:[a-z]{_TIMES}){{1,3}}[a-z][ :]{{0,2}}[0-9]{{1,5}}{_TIMES}[0-9]"
     rf"|[0-9]{_TIMES}[0-9]"
 )
-"""As in `w x h 120 x 80 cm`, whose letters are no handle."""
+"""A size, such as `w x h 120 x 80 cm`: its letters are no handle."""
 _USUAL = (" ", ".", "-")
 """Separators that stand in handles too, or between words."""
 _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")

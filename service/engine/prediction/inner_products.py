@@ -274,13 +274,12 @@ def nearest_of_all(
 ) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
     """The k nearest others of w rows: rows (w, k) and cosines; -1: none.
 
-    Exact for up to `exact_rows`; beyond, by inverted lists of which one in 32 is probed.
+    Beyond `exact_rows` by inverted lists, of which one in 32 is probed.
 
     Args:
         vectors: (n, E) of unit length.
         k: neighbours.
         tick: called now and then; may raise to end the work.
-        exact_rows: see above.
         wanted: (w,) whose neighbours are looked for; None = everybody's.
         exact_rows: rows up to which all are compared with all.
     """

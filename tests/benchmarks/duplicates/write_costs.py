@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import numpy as np
 
+from tests.benchmarks.index_http import wait_until_grouped
 from tests.service.process import Service
 from training.world import generate
 
@@ -39,14 +40,8 @@ def load(service: Service, profiles: list[dict[str, Any]], done: Path) -> None:
             time.sleep(_POLL_S)
         if job["state"] != "succeeded" or job["result"]["refused"]:
             raise RuntimeError(job)
-        newest = job["result"]["sequence"]
         print(f"imported in {time.monotonic() - began:.0f} s", flush=True)
-    else:
-        newest = client.get("/readyz").json()["store_sequence"]
-    began = time.monotonic()
-    while (client.get("/v1/duplicates?limit=1").json()["evaluated_sequence"] or 0) < newest:
-        time.sleep(_POLL_S)
-    print(f"grouped up to write {newest} in {time.monotonic() - began:.0f} s", flush=True)
+    print(f"grouped in {wait_until_grouped(client):.0f} s", flush=True)
     done.touch()
 
 
