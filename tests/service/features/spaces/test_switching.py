@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -63,6 +64,7 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     promote(client, "g0")
     active = client.app_state["services"].spaces.active  # type: ignore[index]
     vectors = {name: given.vectors.tolist() for name, given in generations.items()}
+    row_of = {user_id: row for row, user_id in enumerate(handed.user_ids)}
     is_over, wrong, seen = threading.Event(), list[object](), set[str]()
     reads = [0]
 
@@ -75,6 +77,17 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
             if now.vectors[7].tolist() != vectors[now.generation][7]:
                 wrong.append(now.generation)
             if answer["vector"] != vectors[answer["generation"]][7]:
+                wrong.append(answer)
+            # A newcomer's vector and its users are of the one generation that is named.
+            question = {"profile": {"bio": "guitar vocal"}, "users": 5, "space": "als"}
+            answer = client.post("/v1/cold-start", json=question).json()
+            found = answer["id_embedding"]
+            users = generations[found["generation"]].user_vectors
+            seen.add(found["generation"])
+            scores = users @ np.array(found["vector"], np.float32)
+            told = np.array([user["score"] for user in answer["users"]])
+            rows = [row_of[user["user_id"]] for user in answer["users"]]
+            if not np.allclose(told, scores[rows], atol=1e-3) or told[0] < scores.max() - 1e-3:
                 wrong.append(answer)
             reads[0] += 1
 
