@@ -106,6 +106,39 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     assert reads[0] > 50
 
 
+@pytest.mark.parametrize("meanwhile", ["promoted", "deleted"])
+def test_a_promotion_that_another_one_takes_the_place_of_ends(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """Replicas load one generation at a time: it was waited for until the promotion's timeout."""
+    for number in range(2):
+        send(client, f"g{number}", handed.turned(number).npz()).raise_for_status()
+    may_fit, fit = threading.Event(), GenerationFitter.__call__
+
+    async def slow_fit(
+        fitter: GenerationFitter, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
+        if generation.generation == "g0":
+            await asyncio.to_thread(may_fit.wait)
+        return await fit(fitter, generation, neighbours)
+
+    monkeypatch.setattr(GenerationFitter, "__call__", slow_fit)
+    follower = client.app_state["services"].spaces._follower  # type: ignore[index]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.post, "/v1/spaces/als/generations/g0:promote")
+        wait_until(lambda: bool(follower._loading), "it is being loaded")
+        try:
+            if meanwhile == "promoted":
+                promote(client, "g1")
+            else:
+                client.delete("/v1/spaces/als/generations/g0").raise_for_status()
+            detail = problem(first.result(60), 409, "hand_over_under_way")["detail"]
+        finally:
+            may_fit.set()
+    assert detail.startswith("generation 'g0' of 'als' is given up")
+    assert space_of(client)["serving"] == ("g1" if meanwhile == "promoted" else None)
+
+
 def test_a_way_back_that_is_sent_again_goes_back_no_further(
     client: TestClient, handed: HandOver
 ) -> None:
