@@ -2,7 +2,8 @@
 
 python examples/nightly_hand_over.py http://127.0.0.1:8000 nightly < interactions.csv
 
-Each line of interactions is a user and a streamer. Needs `implicit`, which the extra training has.
+Each line of interactions begins with a user and a streamer; a header as in a data set folder is
+left out. Needs `implicit`, which the extra training has.
 """
 
 import csv
@@ -21,6 +22,7 @@ from implicit.nearest_neighbours import CosineRecommender
 from service.client import Client
 
 FACTORS, NEIGHBOURS = 64, 20
+HEADER = ("user_id", "streamer_id")
 
 
 def write(path: Path, watched: Iterable[tuple[str, str]]) -> None:
@@ -55,6 +57,7 @@ if __name__ == "__main__":
         Client(sys.argv[1], os.environ.get("STREAMER_API_KEY")) as service,
     ):
         archive = Path(folder) / "hand-over.npz"
-        write(archive, ((line[0], line[1]) for line in csv.reader(sys.stdin)))
+        told = ((line[0], line[1]) for line in csv.reader(sys.stdin))
+        write(archive, (pair for pair in told if pair != HEADER))
         today = time.strftime("%Y-%m-%d-%H%M")
         print(service.spaces.hand_over(sys.argv[2], today, archive, promote=True).counts)

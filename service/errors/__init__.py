@@ -49,7 +49,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── GenerationRefused   409   the generation failed its checks
 │   ├── GenerationInUse     409   the generation is served
 │   ├── NothingBefore       409   no generation was served before
-│   ├── HandOverUnderWay    409   another hand-over of the space is being received
+│   ├── HandOverUnderWay    409   another generation is being received or promoted
 │   ├── LastAdminKey        409   no other API key has the scope admin
 │   ├── KeyTextNotKept      409   the text of an API key was shown to an earlier request
 │   ├── TooManyWebhooks     409   there are as many as there may be

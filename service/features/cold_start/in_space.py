@@ -157,9 +157,21 @@ class InSpace:
         self._clock = clock
 
     async def answer(
-        self, question: ColdStartQuestion, served: ServedGeneration, deadline: Deadline
+        self,
+        question: ColdStartQuestion,
+        served: ServedGeneration,
+        deadline: Deadline,
+        *,
+        is_seen: bool,
     ) -> ColdStartAnswer:
         """Place a streamer in a space.
+
+        Args:
+            question: whom to place.
+            served: by which generation.
+            deadline: what is not ready by then is missing.
+            is_seen: whether the index has the write that the question wants it to know; if not,
+                nothing is told of what the streamer shows.
 
         Raises:
             StreamerNotFound: neither stored nor in the generation.
@@ -172,7 +184,7 @@ class InSpace:
         own = None
         if question.streamer_id is not None:
             own = own_vector(served, question.streamer_id, least)
-        shown = await deadline.within(self._shown(question, own))
+        shown = await deadline.within(self._shown(question, own)) if is_seen else None
         reckoning = _Reckoning(served, question, own, least)
         if shown is not None:
             call = partial(self._reckon, reckoning, shown)

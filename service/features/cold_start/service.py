@@ -71,10 +71,10 @@ class ColdStart:
         """
         deadline = Deadline(question.deadline_ms)
         served = self._served(question.space)
-        await self._follower.wait_for(question.after_sequence, self._visible_timeout_ms)
+        is_seen = await deadline.within(self._seen(question.after_sequence)) is not None
         if served is not None:
-            return await self._in_space.answer(question, served, deadline)
-        found = await deadline.within(self._by_bundle(question))
+            return await self._in_space.answer(question, served, deadline, is_seen=is_seen)
+        found = await deadline.within(self._by_bundle(question)) if is_seen else None
         if found is not None:
             return found
         return ColdStartAnswer(
@@ -88,6 +88,11 @@ class ColdStart:
             ["id_embedding", "neighbours"],
             no_users_because=_NO_SPACE if question.users else None,
         )
+
+    async def _seen(self, sequence: int) -> bool:
+        """Return once the index has a write; raises `NotYetVisible` if it takes too long."""
+        await self._follower.wait_for(sequence, self._visible_timeout_ms)
+        return True
 
     def _served(self, space: str | None) -> ServedGeneration | None:
         """What answers: a generation, or None for the bundle.

@@ -195,7 +195,13 @@ async def hand_over(
     summary="Serve a generation",
     dependencies=[requires("spaces:write")],
     responses=responses(
-        *STORE, StoreFull, NotReady, SpaceNotFound, GenerationNotFound, GenerationRefused
+        *STORE,
+        StoreFull,
+        NotReady,
+        SpaceNotFound,
+        GenerationNotFound,
+        GenerationRefused,
+        HandOverUnderWay,
     ),
 )
 async def promote_generation(
@@ -218,7 +224,13 @@ async def promote_generation(
     summary="Serve the generation that was served before",
     dependencies=[requires("spaces:write")],
     responses=responses(
-        *STORE, StoreFull, NotReady, SpaceNotFound, NothingBefore, IdempotencyKeyReused
+        *STORE,
+        StoreFull,
+        NotReady,
+        SpaceNotFound,
+        NothingBefore,
+        HandOverUnderWay,
+        IdempotencyKeyReused,
     ),
 )
 async def roll_back_space(

@@ -22,9 +22,10 @@ from service.errors import (
 )
 from service.features.spaces.checking import Before
 from service.features.spaces.erasing import erase_row, erase_streamer
-from service.features.spaces.following import POLL_S, SEEN_S, SpaceFollower
+from service.features.spaces.following import POLL_S, SpaceFollower
 from service.features.spaces.graduation import Graduations
 from service.features.spaces.patient_work import in_a_thread
+from service.features.spaces.preparing import Preparation
 from service.features.spaces.receiving import Form, Receiver
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
@@ -38,7 +39,6 @@ from service.store.spaces import (
 )
 
 _TRIES = 20
-_LOOK_S = 0.1
 BundleSpace = Callable[[str], Before | None]
 """What the bundle itself knows of a space; None of a space that it does not know."""
 
@@ -92,6 +92,7 @@ class Spaces:
         self._settings = settings
         self._bundle_space = bundle_space
         self._graduations = graduations
+        self._preparation = Preparation(store, follower, settings.promote_timeout_s)
 
     async def hand_over(
         self, space: str, generation: str, parts: AsyncIterator[bytes], form: Form, key_id: str
@@ -138,6 +139,7 @@ class Spaces:
         Raises:
             SpaceNotFound, GenerationNotFound: there is none.
             GenerationRefused: it failed its checks, and `force` was not asked for.
+            HandOverUnderWay: another one is being promoted since.
             NotReady: this replica can't load it.
             StoreUnavailable: the store does not answer.
         """
@@ -165,6 +167,7 @@ class Spaces:
             IdempotencyKeyReused: another request has the name of this one.
             SpaceNotFound: there is no such space.
             NothingBefore: none was served before, or it is not kept any more.
+            HandOverUnderWay: another one is being promoted since.
             NotReady: this replica can't load it.
             StoreUnavailable: the store does not answer.
         """
@@ -255,7 +258,7 @@ class Spaces:
         record = SpaceRecord.of_json(text).active if text else None
         if record is None:
             return self._bundle_space(space)
-        await self._wait_for(record.chunks_id)
+        await self._preparation.here(record.chunks_id)
         held = self._follower.holds(record.chunks_id)
         if held is None:
             raise NotReady(
@@ -287,6 +290,7 @@ class Spaces:
         """Have every replica load a generation; return when they have, or in time.
 
         Raises:
+            HandOverUnderWay: another one is being promoted since.
             NotReady: this replica can't load it.
         """
         deadline_s = self._settings.promote_timeout_s
@@ -296,26 +300,8 @@ class Spaces:
             return replace(known, preparing=generation, preparing_until=time.time() + deadline_s)
 
         after = await self._change(space, prepare)
-        chunks_id = _generation(after, generation).chunks_id
         await self._follower.refresh()
-        await self._wait_for(chunks_id)
-        if self._follower.holds(chunks_id) is None:
-            why = self._follower.problems.get(chunks_id, f"not within {deadline_s:g} s")
-            raise NotReady(f"generation {generation!r} can't be loaded: {why}", 5)
-        until = time.monotonic() + deadline_s
-        while time.monotonic() < until:
-            replicas = await self._store.replicas(SEEN_S)
-            if all(chunks_id in held.get(space, ()) for held in replicas.values()):
-                return
-            await asyncio.sleep(_LOOK_S)
-
-    async def _wait_for(self, chunks_id: str) -> None:
-        """Return when a generation is in memory, can't be loaded, or it takes too long."""
-        until = time.monotonic() + self._settings.promote_timeout_s
-        while time.monotonic() < until:
-            if self._follower.holds(chunks_id) or chunks_id in self._follower.problems:
-                return
-            await asyncio.sleep(_LOOK_S)
+        await self._preparation.everywhere(space, _generation(after, generation))
 
     async def _switch(
         self,

@@ -41,8 +41,12 @@ _SURROGATES = 0xD800, 0xDFFF
 _END = struct.Struct("<4s4H2LH")
 _END64_PLACE = struct.Struct("<4sLQL")
 _END64 = struct.Struct("<4sQ2H2L4Q")
+_PACKED = zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED
+"""Others raise other errors of what is damaged, and may ask for gigabytes to unpack a byte."""
 _MOST_DIRECTORY_BYTES = 16 << 10
 _MOST_HEADER_BYTES = 4 << 10
+_MOST_SIZE = 1 << 63
+"""A header may tell of any; these can be counted, and told in an error."""
 _MOST_UNPACKED = 250
 """A part may unpack to so many times its size; ids in UTF-32 reach 100, bombs 1000."""
 _ROWS = 1024
@@ -146,6 +150,11 @@ def _open(archive: zipfile.ZipFile) -> dict[str, _Array]:
         if not is_known or name in found:
             again = "is there twice" if name in found else "is not known"
             raise InvalidRequest(f"{packed.filename[:100]!r} {again}: {_KNOWN}")
+        if packed.compress_type not in _PACKED:
+            raise InvalidRequest(
+                f"{name}: is packed in a way that NumPy does not use; write it by numpy.savez or "
+                "numpy.savez_compressed"
+            )
         found[name] = _Array(name, archive.open(packed), packed)
     return found
 
@@ -170,7 +179,9 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
         if not isinstance(descr, str):
             raise ValueError("its rows are records")
         dtype = np.dtype(descr)
-        sizes = tuple(int(size) for size in shape)
+        sizes = tuple(shape)
+        if not all(type(size) is int and 0 <= size < _MOST_SIZE for size in sizes):
+            raise ValueError("its shape is no tuple of sizes")
     except (ValueError, SyntaxError, KeyError, TypeError, RecursionError, MemoryError) as error:
         raise InvalidRequest(f"{name}: its header can't be read: {error}") from error
     if dtype.hasobject:
@@ -180,7 +191,7 @@ def _header(name: str, stream: IO[bytes]) -> tuple[np.dtype[Any], tuple[int, ...
         )
     if is_fortran and len(sizes) > 1:
         raise InvalidRequest(f"{name}: lies by columns; write np.ascontiguousarray({name})")
-    if not 1 <= len(sizes) <= 2 or min(sizes) < 0:
+    if not 1 <= len(sizes) <= 2:
         raise InvalidRequest(f"{name}: has the shape {sizes}")
     return dtype, sizes, 8 + len(length_bytes) + length
 

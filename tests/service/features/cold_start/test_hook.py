@@ -63,12 +63,13 @@ def test_a_night_is_handed_over_with_neighbours(serve: Callable[..., Service]) -
         service.put(name, bio=TOPICS[topics[i % 4]], tags=[topics[i % 4]])
     draw = np.random.default_rng(0)
     watched = [
-        f"u{user},s{4 * streamer + user % 4}"
+        f"u{user},s{4 * streamer + user % 4},1"
         for user in range(200)
         for streamer in draw.permutation(20)[:8].tolist()
     ]
-    done = run_example("nightly_hand_over.py", service.url, "test-night", told="\n".join(watched))
-    assert "with_neighbours=80" in done.stdout
+    told = "\n".join(["user_id,streamer_id,weight", *watched])  # as in a data set folder
+    done = run_example("nightly_hand_over.py", service.url, "test-night", told=told)
+    assert "streamers=80 users=200 with_neighbours=80" in done.stdout
     asked = {"streamer_id": "new", "space": "test-night"}
     answer = httpx.post(f"{service.url}/v1/cold-start", json=asked, timeout=60).json()
     # The newcomer shows what streamers 0, 4, 8 … show, who share no audience with others.

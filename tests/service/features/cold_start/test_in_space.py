@@ -251,6 +251,22 @@ def test_what_is_ready_by_the_deadline_is_answered(
     assert 50 <= answer["took_ms"] < 5000
 
 
+def test_a_deadline_holds_while_a_write_is_waited_for(client: TestClient, handed: HandOver) -> None:
+    """It was waited for as long as the settings say, and then refused."""
+    late = {"users": 5, "deadline_ms": 30, "after_sequence": 1 << 40}
+    answer = ask(client, profile=PROFILE, **late)
+    assert set(answer["missing"]) == {"id_embedding", "neighbours", "users"}
+    assert answer["fallback"] == {"used": True, "reason": "deadline"}
+    assert answer["took_ms"] < 2000
+    own = ask(client, streamer_id=handed.ids[FEW + 5], **late)
+    assert (own["id_embedding"]["source"], own["complete"]) == ("own", False)
+    assert set(own["missing"]) == {"neighbours", "users"}
+    bundle = ask(client, profile=PROFILE, **late | {"space": "test-ids"})
+    assert set(bundle["missing"]) == {"id_embedding", "neighbours"}
+    refused = {"space": "als", "profile": PROFILE, **late, "deadline_ms": 60_000}
+    assert client.post("/v1/cold-start", json=refused).json()["code"] == "not_yet_visible"
+
+
 def test_an_own_vector_needs_no_profile_and_strangers_are_refused(
     client: TestClient, handed: HandOver
 ) -> None:

@@ -12,6 +12,9 @@ from tests.service.features.spaces.hand_overs import (
     HandOver,
     forget_spaces,
     hand_over_of,
+    send,
+    served,
+    space_of,
     store_streamers,
 )
 
@@ -36,3 +39,19 @@ def client(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
 @pytest.fixture
 def handed(stocked: tuple[TestClient, HandOver]) -> HandOver:
     return stocked[1]
+
+
+@pytest.fixture
+def serving(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
+    """A service that serves g0, and still does afterwards."""
+    client, handed = stocked
+    if space_of(client) is None:
+        send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    before = space_of(client)
+    yield client
+    client.delete("/v1/spaces/als/generations/g1")
+    after = space_of(client)
+    for shown in (before, after):
+        shown["active"].pop("age_s")
+    assert after == before
+    assert served(client, "s000")["vector"] == handed.vectors[0].tolist()

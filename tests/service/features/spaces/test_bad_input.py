@@ -1,11 +1,7 @@
 """Hand-overs that are wrong: a clear error, and nothing is changed."""
 
-import io
 import json
 import socket
-import struct
-import zipfile
-from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -24,28 +20,11 @@ from tests.service.features.spaces.hand_overs import (
     hand_over_of,
     promote,
     send,
-    served,
     space_of,
     store_streamers,
 )
 from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
-
-
-@pytest.fixture
-def serving(stocked: tuple[TestClient, HandOver]) -> Iterator[TestClient]:
-    """A service that serves g0, and still does afterwards."""
-    client, handed = stocked
-    if space_of(client) is None:
-        send(client, "g0", handed.npz(), promote="true").raise_for_status()
-    before = space_of(client)
-    yield client
-    client.delete("/v1/spaces/als/generations/g1")
-    after = space_of(client)
-    for shown in (before, after):
-        shown["active"].pop("age_s")
-    assert after == before
-    assert served(client, "s000")["vector"] == handed.vectors[0].tolist()
 
 
 def changed(vectors: np.ndarray, row: int, value: float) -> np.ndarray:
@@ -116,6 +95,19 @@ def test_shuffled_rows_of_a_first_generation(serving: TestClient, handed: HandOv
     serving.delete(path).raise_for_status()
 
 
+def test_vectors_that_would_be_first_everywhere_or_are_all_the_same(
+    serving: TestClient, handed: HandOver
+) -> None:
+    long, same = handed.vectors.copy(), handed.vectors.copy()
+    long[3] *= 1e5
+    same[: len(same) // 2 + 2] = same[0]
+    for vectors, check in ((long, "norms"), (same, "duplicates")):
+        answer = send(serving, "g1", handed.but(vectors=vectors).npz(), promote="true")
+        told = problem(answer, 409, "generation_refused")
+        assert f"/checks/{check}" in [error["pointer"] for error in told["errors"]]
+        serving.delete("/v1/spaces/als/generations/g1").raise_for_status()
+
+
 def test_users_without_streamers(serving: TestClient, handed: HandOver) -> None:
     nobody = handed.but(ids=[], vectors=handed.vectors[:0])
     detail = problem(send(serving, "g1", nobody.lines(), NDJSON), 422, "invalid_request")["detail"]
@@ -166,126 +158,6 @@ def test_a_client_that_leaves_in_the_middle_of_an_upload(serve: Serve) -> None:
         return send(client, "g1", body).status_code == 201
 
     wait_until(sent_again, "others may begin")
-
-
-def npz_of(**parts: bytes) -> bytes:
-    into = io.BytesIO()
-    with zipfile.ZipFile(into, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in parts.items():
-            archive.writestr(f"{name}.npy", data)
-    return into.getvalue()
-
-
-def npy(values: Any) -> bytes:
-    into = io.BytesIO()
-    np.lib.format.write_array(into, np.asarray(values), allow_pickle=True)
-    return into.getvalue()
-
-
-def header(descr: str, shape: str, fortran: bool = False) -> bytes:
-    text = f"{{'descr': {descr}, 'fortran_order': {fortran}, 'shape': {shape}, }}".encode()
-    return b"\x93NUMPY\1\0" + struct.pack("<H", len(text)) + text
-
-
-IDS = npy(["s000", "s001"])
-NO_CHARACTER = struct.pack(">2L", 65, 0x110000)
-USERLESS = {"ids": IDS, "vectors": npy(np.ones((2, 4)))}
-USERS_TOO = {**USERLESS, "user_ids": IDS, "user_vectors": npy(np.ones((2, 4)))}
-
-
-@pytest.mark.parametrize(
-    ("body", "what"),
-    [
-        (npz_of(ids=IDS, vectors=header("'<f4'", "(2, 1024)") + bytes(10)), "its header tells"),
-        (
-            lambda: npz_of(ids=IDS, vectors=npy(np.zeros((2, 1024))) + bytes(90_000_000)),
-            "header tells",
-        ),
-        (lambda: npz_of(ids=IDS, vectors=npy(np.ones((2, 11_000_000), "f4"))), "real vectors do"),
-        (npz_of(ids=IDS, vectors=npy(np.ones((2, 5000)))), "1 to 1024 may be"),
-        (npz_of(ids=IDS, vectors=header("'<f4'", "(2000000, 0)")), "do not belong together"),
-        (npz_of(ids=npy(np.array(["a", "b"], object)), vectors=npy(np.ones((2, 4)))), "pickled"),
-        (npz_of(ids=IDS, vectors=npy(np.array([[1], [2]], object))), "is pickled"),
-        (npz_of(ids=npy([1, 2]), vectors=npy(np.ones((2, 4)))), "write ids.astype(str)"),
-        (
-            npz_of(ids=npy(["s001", "x" * 300]), vectors=npy(np.ones((2, 4)))),
-            "longer ids than the 128 characters",
-        ),
-        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4), int))), "write float32"),
-        (npz_of(ids=IDS, vectors=npy(np.asfortranarray(np.ones((2, 4))))), "ascontiguousarray"),
-        (npz_of(ids=IDS, vectors=header("[('a', '<f4')]", "(2,)")), "its rows are records"),
-        (npz_of(ids=IDS, vectors=header("'<f4'", "(" * 1500 + "2" + ")" * 1500)), "vectors: "),
-        (npz_of(ids=IDS), "vectors: is missing"),
-        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), other=IDS), "'other.npy' is not known"),
-        (npz_of(**{f"a{i}": b"" for i in range(3000)}), "too many parts"),
-        (npz_of(ids=IDS, vectors=npy(np.ones((3, 4)))), "do not belong together"),
-        (npz_of(ids=npy(["s000", "s000"]), vectors=npy(np.ones((2, 4)))), "more than once"),
-        (npz_of(ids=npy(["s000", "a b"]), vectors=npy(np.ones((2, 4)))), "the id 'a b' is not"),
-        (
-            npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), interactions=npy([1.0, -1.0])),
-            "interactions are -1.0",
-        ),
-        (npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), user_ids=IDS), "user_vectors: is missing"),
-        (
-            npz_of(**USERLESS, **{"user_attributes.x": npy([1, 2])}),
-            "user_ids: is missing",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy([1, 2, 3])}),
-            "user_attributes.x: is of shape (3,)",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy(["a", "b" * 501])}),
-            "1 to 500 characters",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy([b"a", b"b" * 501])}),
-            "user_attributes.x[1]: the text has 501 characters; 1 to 500",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy([b"a", b"\xff"])}),
-            "user_attributes.x[1]: the text is not in UTF-8",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy(["a", "\ud800"])}),
-            "user_attributes.x[1]: the text has the code 0xd800, which is no character",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": header("'>U1'", "(2,)") + NO_CHARACTER}),
-            "user_attributes.x[1]: the text has the code 0x110000",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy(np.ones(2, np.longdouble))}),
-            "user_attributes.x: is of type float128; write float64",
-        ),
-        (
-            npz_of(ids=header("'>U1'", "(2,)") + NO_CHARACTER, vectors=npy(np.ones((2, 4)))),
-            "ids[1]: the text has the code 0x110000",
-        ),
-        (
-            npz_of(**USERLESS, user_ids=npy(["a", "\udfff"]), user_vectors=npy(np.ones((2, 4)))),
-            "user_ids[1]: the text has the code 0xdfff",
-        ),
-        (
-            npz_of(**USERS_TOO, **{"user_attributes.x": npy(np.array(["a", 1], object))}),
-            "user_attributes.x: is pickled",
-        ),
-        (
-            npz_of(
-                ids=IDS,
-                vectors=npy(np.ones((2, 4))),
-                user_ids=IDS,
-                user_vectors=npy(np.ones((2, 5))),
-            ),
-            "a space has one width",
-        ),
-    ],
-)
-def test_archives_that_are_none(
-    serving: TestClient, body: bytes | Callable[[], bytes], what: str
-) -> None:
-    archive = body() if callable(body) else body  # what takes long is made by its test alone
-    assert what in problem(send(serving, "g1", archive), 422, "invalid_request")["detail"]
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from tests.service.features.spaces.hand_overs import (
     send,
     space_of,
 )
-from tests.service.features.spaces.test_bad_input import USERLESS, npy, npz_of
+from tests.service.features.spaces.test_archives import USERLESS, npy, npz_of
 from tests.service.features.spaces.test_hand_over import counts_of, loaded, parquet_of
 from tests.service.http.test_bad_input import problem
 

@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -63,6 +64,7 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     promote(client, "g0")
     active = client.app_state["services"].spaces.active  # type: ignore[index]
     vectors = {name: given.vectors.tolist() for name, given in generations.items()}
+    row_of = {user_id: row for row, user_id in enumerate(handed.user_ids)}
     is_over, wrong, seen = threading.Event(), list[object](), set[str]()
     reads = [0]
 
@@ -75,6 +77,17 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
             if now.vectors[7].tolist() != vectors[now.generation][7]:
                 wrong.append(now.generation)
             if answer["vector"] != vectors[answer["generation"]][7]:
+                wrong.append(answer)
+            # A newcomer's vector and its users are of the one generation that is named.
+            question = {"profile": {"bio": "guitar vocal"}, "users": 5, "space": "als"}
+            answer = client.post("/v1/cold-start", json=question).json()
+            found = answer["id_embedding"]
+            users = generations[found["generation"]].user_vectors
+            seen.add(found["generation"])
+            scores = users @ np.array(found["vector"], np.float32)
+            told = np.array([user["score"] for user in answer["users"]])
+            rows = [row_of[user["user_id"]] for user in answer["users"]]
+            if not np.allclose(told, scores[rows], atol=1e-3) or told[0] < scores.max() - 1e-3:
                 wrong.append(answer)
             reads[0] += 1
 
@@ -91,6 +104,39 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     assert not wrong
     assert seen == {"g0", "g1"}
     assert reads[0] > 50
+
+
+@pytest.mark.parametrize("meanwhile", ["promoted", "deleted"])
+def test_a_promotion_that_another_one_takes_the_place_of_ends(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """Replicas load one generation at a time: it was waited for until the promotion's timeout."""
+    for number in range(2):
+        send(client, f"g{number}", handed.turned(number).npz()).raise_for_status()
+    may_fit, fit = threading.Event(), GenerationFitter.__call__
+
+    async def slow_fit(
+        fitter: GenerationFitter, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
+        if generation.generation == "g0":
+            await asyncio.to_thread(may_fit.wait)
+        return await fit(fitter, generation, neighbours)
+
+    monkeypatch.setattr(GenerationFitter, "__call__", slow_fit)
+    follower = client.app_state["services"].spaces._follower  # type: ignore[index]
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(client.post, "/v1/spaces/als/generations/g0:promote")
+        wait_until(lambda: bool(follower._loading), "it is being loaded")
+        try:
+            if meanwhile == "promoted":
+                promote(client, "g1")
+            else:
+                client.delete("/v1/spaces/als/generations/g0").raise_for_status()
+            detail = problem(first.result(60), 409, "hand_over_under_way")["detail"]
+        finally:
+            may_fit.set()
+    assert detail.startswith("generation 'g0' of 'als' is given up")
+    assert space_of(client)["serving"] == ("g1" if meanwhile == "promoted" else None)
 
 
 def test_a_way_back_that_is_sent_again_goes_back_no_further(
