@@ -150,6 +150,8 @@ def _open(archive: zipfile.ZipFile) -> dict[str, _Array]:
         if not is_known or name in found:
             again = "is there twice" if name in found else "is not known"
             raise InvalidRequest(f"{packed.filename[:100]!r} {again}: {_KNOWN}")
+        if not 0 <= packed.header_offset < _MOST_SIZE:
+            raise zipfile.BadZipFile(f"{name} begins outside of the file")
         if packed.compress_type not in _PACKED:
             raise InvalidRequest(
                 f"{name}: is packed in a way that NumPy does not use; write it by numpy.savez or "

@@ -26,6 +26,12 @@ def packed_by(way: int, **parts: bytes) -> bytes:
     return into.getvalue()
 
 
+def displaced(archive: bytes) -> bytes:
+    """An archive that tells that its list of parts begins further on."""
+    (place,) = struct.unpack("<L", archive[-6:-2])
+    return archive[:-6] + struct.pack("<L", place + 1000) + archive[-2:]
+
+
 def npy(values: Any) -> bytes:
     into = io.BytesIO()
     np.lib.format.write_array(into, np.asarray(values), allow_pickle=True)
@@ -71,6 +77,7 @@ USERS_TOO = {**USERLESS, "user_ids": IDS, "user_vectors": npy(np.ones((2, 4)))}
         (npz_of(ids=IDS, vectors=header("'<f4'", "(" * 1500 + "2" + ")" * 1500)), "vectors: "),
         (packed_by(zipfile.ZIP_LZMA, **USERLESS), "ids: is packed in a way that NumPy does not"),
         (packed_by(zipfile.ZIP_BZIP2, **USERLESS), "write it by numpy.savez or"),
+        (displaced(npz_of(**USERLESS)), "begins outside of the file"),
         (npz_of(ids=IDS), "vectors: is missing"),
         (npz_of(ids=IDS, vectors=npy(np.ones((2, 4))), other=IDS), "'other.npy' is not known"),
         (npz_of(**{f"a{i}": b"" for i in range(3000)}), "too many parts"),
