@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from service.engine.candidates.kept import KeptCorpus
@@ -22,6 +23,8 @@ _RETRY_S = 1.0
 _NEWS_S = 1.0
 """How often it is looked for judgements that another process took."""
 _SHOWN_MS = 5000
+_TOGETHER_S = 0.1
+"""Writes of so long are evaluated at once, which costs much less than one by one."""
 _FAR_BEHIND = 2000
 """Writes that are not evaluated yet, from which on the work gives way to nobody: a log keeps some
 20,000 of them, and who falls further behind has to compare everybody anew."""
@@ -176,6 +179,7 @@ class GroupsFollower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
+                began = time.monotonic()
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 with contextlib.suppress(NotYetVisible):  # the index is behind: it has the others
                     await self._shown(place.sequence, _SHOWN_MS)
@@ -185,6 +189,7 @@ class GroupsFollower:
                     await evaluation.evaluate(ids, cause, place)
                 last = await self._store.position()
                 self._press(last.sequence - place.sequence > _FAR_BEHIND)
+                await asyncio.sleep(began + _TOGETHER_S - time.monotonic())
 
     async def _judge(self, evaluation: Evaluation) -> None:
         while True:
