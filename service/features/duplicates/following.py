@@ -73,6 +73,7 @@ class GroupsFollower:
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._has_gap = False
+        self._is_far_behind = False
         self.is_leading = False
         self.evaluation: Evaluation | None = None
 
@@ -114,7 +115,7 @@ class GroupsFollower:
                 if self.evaluation is not None:
                     self.evaluation.close()
                 self.evaluation = None
-                self._kept.corpus = None
+                self._kept.keep(None)
             await asyncio.sleep(_RETRY_S)
 
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
@@ -126,7 +127,7 @@ class GroupsFollower:
             is_new = True
         self.evaluation = evaluation
         await evaluation.open(to_rebuild=is_new)
-        self._kept.corpus = evaluation.corpus
+        self._kept.keep(evaluation.corpus)
         if is_new:
             await self._rebuild(evaluation)
         else:  # what a process that died left half done is put right
@@ -180,11 +181,14 @@ class GroupsFollower:
                 with contextlib.suppress(NotYetVisible):  # the index is behind: it has the others
                     await self._shown(place.sequence, _SHOWN_MS)
                 ids = list(dict.fromkeys(entry.streamer_id for entry in entries))
+                if not self._is_far_behind:
+                    await self._kept.look_ups.ended(ids)
                 cause = f"log {place.epoch} {place.sequence}"
                 async with evaluation.turn, _whole():
                     await evaluation.evaluate(ids, cause, place)
                 last = await self._store.position()
-                self._press(last.sequence - place.sequence > _FAR_BEHIND)
+                self._is_far_behind = last.sequence - place.sequence > _FAR_BEHIND
+                self._press(self._is_far_behind)
 
     async def _judge(self, evaluation: Evaluation) -> None:
         while True:
