@@ -163,9 +163,9 @@ class NearDuplicates:
             pictures = look_in(tower_vectors)
             if profile is None:
                 return _Seen(pictures)
-            side = self._evidence.side(profile, encoded.embedding)
-            keys = kept_keys(side), asked_keys(side)
-            entry = Entry(content, encoded.embedding, *keys, side=side)
+            embedding = encoded.embedding.copy()  # a view would keep its whole batch in memory
+            side = self._evidence.side(profile, embedding)
+            entry = Entry(content, embedding, kept_keys(side), asked_keys(side), side=side)
             return _Seen(pictures, side, entry, self._kept.ranked(streamer_id, entry))
 
         nearest = Query(ScoringSpec.nearest(encoded.embedding), _CANDIDATES, exclude={streamer_id})
