@@ -162,7 +162,7 @@ async def _opened_graph(
             store,
             pipeline,
             stored,
-            near.of,
+            near,
             follower.show,
             lanes,
             keep_bytes=settings.media.keep_bytes,

@@ -1,10 +1,12 @@
 """Wires duplicates: their store, what evaluates the log, and the job that rebuilds."""
 
 import asyncio
+from functools import partial
 from pathlib import Path
 
 from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
+from service.engine.candidates.look_ups import LookUps
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.serving import Serving
@@ -60,10 +62,10 @@ class DuplicateParts:
         manifest, follower = serving.manifest, serving.follower
         comparer = EvidenceComparer(evidence, sides, lanes, folder)
 
-        def new_evaluation(token: int) -> Evaluation:
+        def new_evaluation(token: int, look_ups: LookUps | None = None) -> Evaluation:
             corpus = Corpus(manifest.content_dim, manifest.dim)
             parts = (store, self.groups, self.judgements, comparer, corpus)
-            return Evaluation(*parts, lanes, token)
+            return Evaluation(*parts, lanes, token, look_ups)
 
         async def ready() -> None:
             while not follower.is_ready:  # noqa: ASYNC110 - told to nobody, and once
@@ -71,7 +73,15 @@ class DuplicateParts:
 
         how = _LEASE_S, comparer.rules
         self.follower = GroupsFollower(
-            *(store, self.groups, new_evaluation, kept, ready, follower.wait_for, *how),
+            *(
+                store,
+                self.groups,
+                partial(new_evaluation, look_ups=kept.look_ups),
+                kept,
+                ready,
+                follower.wait_for,
+                *how,
+            ),
             lanes.give_way.press,
         )
         self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, *how)

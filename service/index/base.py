@@ -39,6 +39,14 @@ class Row:
         return from_json(self.facets_json)
 
 
+class Sketch(NamedTuple):
+    """The content of one streamer, as float16 (C,)."""
+
+    streamer_id: str
+    version: int
+    content: NDArray[np.float16]
+
+
 class StoredVector(NamedTuple):
     """What a question by a stored streamer starts from.
 
@@ -189,6 +197,14 @@ class VectorIndex(Protocol):
 
     async def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id, each as it is at some moment during the call; None of unknown streamers.
+
+        Raises:
+            Overloaded: as `search`.
+        """
+        ...
+
+    async def sketches(self, ids: Sequence[str]) -> list[Sketch]:
+        """Content sketches of those of these streamers that have usable content, in order.
 
         Raises:
             Overloaded: as `search`.

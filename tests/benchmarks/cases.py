@@ -81,16 +81,17 @@ async def expander(
         sides = StoredSides(store, evidence, lanes, version, folder=Path(folder))
         comparer = EvidenceComparer(evidence, sides, lanes)
         kept = KeptCorpus()
-        kept.corpus = Corpus(manifest.content_dim, manifest.dim)
+        corpus = Corpus(manifest.content_dim, manifest.dim)
         after = ""
         while ids := await store.list_ids(after, _READ_AT_ONCE):
             after = ids[-1]
             for record in await store.get(ids):
                 if record is not None:
                     entry = comparer.entry_of(record)
-                    kept.corpus.load(record.streamer_id, entry)
+                    corpus.load(record.streamer_id, entry)
                     comparer.keep(record.streamer_id, entry)
-        kept.corpus.settle()
+        corpus.settle()
+        kept.keep(corpus)
 
         async def nobody(names: Sequence[str]) -> list[list[str]]:
             return [[] for _ in names]

@@ -45,6 +45,7 @@ def _columns(names: Collection[str]) -> NDArray[np.int64]:
 
 
 _DIRECT, _STYLE, _IDENTITY = _columns(DIRECT), _columns(STYLE_CHANNELS), _columns(IDENTITY)
+_ALL = np.arange(len(CHANNELS))
 _GROUPS = (_columns(MEDIA), _columns({"text", "titles", "names"}), _columns({"contacts"}))
 
 
@@ -88,14 +89,15 @@ class Matcher:
 
         A mask takes a channel's own bits out of the sum; what the pair shows is as it was.
         """
-        found = self.bits[np.arange(len(CHANNELS)), levels]  # ABSENT is the last
+        found = self.bits[_ALL, levels]  # ABSENT is the last
         tells = (found[:, _IDENTITY] > 0).any(1, keepdims=True)  # (P, 1)
         found = np.where(tells, np.maximum(found, 0.0), found)
         most = MOST_STYLE * np.maximum(found[:, _DIRECT], 0).sum(1)  # (P,)
         style = found[:, _STYLE]  # (P, style)
         share = np.minimum(1.0, most / np.maximum(np.maximum(style, 0).sum(1), 1e-12))
         found[:, _STYLE] = np.where(style > 0, style * share[:, None], style)
-        found[:, [NAMES_OF_CHANNELS.index(name) for name in masked]] = 0
+        if masked:
+            found[:, [NAMES_OF_CHANNELS.index(name) for name in masked]] = 0
         return found
 
     def match(self, levels: Levels, masked: Collection[str] = ()) -> Matches:

@@ -8,9 +8,11 @@ profiles.
 
 import threading
 from array import array
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, zip_longest
+from itertools import chain, zip_longest
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ FEWEST_BITS = 7.0
 several."""
 FARTHEST_BY_CONTENT, FARTHEST_BY_EMBEDDING = 0.42, 0.35
 """Share of the bits in which codes differ at most: beyond are cosines below some 0.25 and 0.45."""
+_LAST_CHANGED = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +54,18 @@ class Entry:
     side: Side | None = None
 
 
+class Ranked(NamedTuple):
+    """Who may be a duplicate of a streamer.
+
+    Attributes:
+        ids: the likeliest first, the streamer itself left out.
+        changes: that the corpus had taken in by then, see `Corpus.changed_since`.
+    """
+
+    ids: Sequence[str]
+    changes: int
+
+
 class Corpus:
     """All streamers, in some 200 bytes each besides their keys. Any thread may use it."""
 
@@ -72,6 +87,8 @@ class Corpus:
         self._versions = array("q")
         self._row_of = NumbersByName(self._ids.get)
         self._free: list[int] = []
+        self._changes = 0
+        self._last_changed: deque[str] = deque(maxlen=_LAST_CHANGED)
         self._lock = threading.Lock()
 
     def __len__(self) -> int:
@@ -98,6 +115,17 @@ class Corpus:
         row = self._row_of.get(streamer_id)
         return None if row is None else self._versions[row]
 
+    def changed_since(self, changes: int) -> list[str] | None:
+        """Who was put or removed since there were so many changes; None where many were.
+
+        Args:
+            changes: `Ranked.changes`.
+        """
+        with self._lock:
+            count = self._changes - changes
+            last = list(self._last_changed)
+        return last[len(last) - count :] if 0 <= count <= len(last) else None
+
     def load(self, streamer_id: str, entry: Entry) -> None:
         """Take in a streamer of whom nothing was known; `settle` has to follow."""
         with self._lock:
@@ -117,12 +145,14 @@ class Corpus:
             row = self._new_row(streamer_id) if row is None else row
             self._set(row, entry)
             self._postings.put(row, frozenset(entry.keys.tolist()))
+            self._note(streamer_id)
 
     def remove(self, streamer_id: str) -> None:
         """Forget a streamer."""
         with self._lock:
             row = self._row_of.pop(streamer_id)
             if row is not None:
+                self._note(streamer_id)
                 self._ids.remove(row)
                 self._free.append(row)
                 self._postings.remove(row)
@@ -163,8 +193,8 @@ class Corpus:
         with self._lock:
             return self._postings.counts(keys)
 
-    def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str]:
-        """The likeliest duplicates of a streamer that need not be there, itself left out.
+    def ranked(self, streamer_id: str, entry: Entry) -> Ranked:
+        """Who may be a duplicate of a streamer that need not be there, the likeliest first.
 
         Each source in its turn gives its next best one: who shares most keys of a kind, the nearest
         by content and by embedding.
@@ -177,8 +207,12 @@ class Corpus:
                 ranked += self._near(codes, _code(codes, vector)[None, :], k, farthest)
             rows = dict.fromkeys(row for each in zip_longest(*ranked) for row in each)
             names = (self._ids.get(row) for row in rows if row is not None)
-            found = (name for name in names if name is not None and name != streamer_id)
-            return list(islice(found, most))
+            found = [name for name in names if name is not None and name != streamer_id]
+            return Ranked(found, self._changes)
+
+    def _note(self, streamer_id: str) -> None:
+        self._changes += 1
+        self._last_changed.append(streamer_id)
 
     def _new_row(self, streamer_id: str) -> int:
         if self._free:

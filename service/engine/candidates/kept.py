@@ -1,16 +1,7 @@
 """The corpus of candidates that this process keeps up to date, for who looks for a few of them."""
 
-from typing import Protocol
-
-from service.engine.candidates.corpus import Corpus, Entry
-
-
-class Candidates(Protocol):
-    """Finds the likeliest duplicates of a streamer among all."""
-
-    def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str] | None:
-        """Ids, the likeliest first; None where nobody knows. See `Corpus.nearest`."""
-        ...
+from service.engine.candidates.corpus import Corpus, Entry, Ranked
+from service.engine.candidates.look_ups import LookUps
 
 
 class KeptCorpus:
@@ -20,14 +11,25 @@ class KeptCorpus:
     too: they know no candidates but those of the index.
 
     Attributes:
-        corpus: None in the other processes, and until it is complete.
+        look_ups: that were made with it, and are not evaluated yet.
     """
 
     def __init__(self) -> None:
         """There is none yet."""
-        self.corpus: Corpus | None = None
+        self._corpus: Corpus | None = None
+        self.look_ups = LookUps()
 
-    def nearest(self, streamer_id: str, entry: Entry, most: int) -> list[str] | None:
-        """Ids of candidates; None without a corpus."""
-        corpus = self.corpus
-        return None if corpus is None else corpus.nearest(streamer_id, entry, most)
+    @property
+    def corpus(self) -> Corpus | None:
+        """None in the other processes, and until it is complete."""
+        return self._corpus
+
+    def keep(self, corpus: Corpus | None) -> None:
+        """Have this corpus, or none any more."""
+        self._corpus = corpus
+        self.look_ups.clear()
+
+    def ranked(self, streamer_id: str, entry: Entry) -> Ranked | None:
+        """Candidates; None without a corpus. See `Corpus.ranked`."""
+        corpus = self._corpus
+        return None if corpus is None else corpus.ranked(streamer_id, entry)

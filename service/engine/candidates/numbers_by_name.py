@@ -43,6 +43,20 @@ class NumbersByName:
         slots, place = self._find(name)
         return None if place is None else (slots[place] & _MARK) - 1
 
+    def likely(self, name: str) -> Iterator[int]:
+        """The number of a name, if it has one, and seldom one of another name beside it.
+
+        For who looks up the name of a number anyway.
+        """
+        shard, mark = _parts(name)
+        slots = self._shards[shard]
+        for place in _probed(slots, mark):
+            slot = slots[place]
+            if slot == _EMPTY:
+                return
+            if slot >> _NUMBER_BITS == mark and slot & _MARK:
+                yield (slot & _MARK) - 1
+
     def put(self, name: str, number: int) -> None:
         """Give a name a number, in place of the one it had."""
         shard, mark = _parts(name)

@@ -114,23 +114,30 @@ class Evidence:
             told: of which pairs the weight is wanted though they are not the same (P,), all by
                 default. Of the others it is less than the whole where no content speaks for them.
         """
-        nothing = np.zeros((0, len(CHANNELS)), np.int8)
-        parts = [Compared(nothing, self.matcher.match(nothing, masked))]
-        size = len(one) if len(sides) <= MOST_SIDES else PART_PAIRS
+        parts: list[Compared] = []
+        is_short = len(sides) <= MOST_SIDES
+        size = len(one) if is_short else PART_PAIRS
         for start in range(0, len(one), max(size, 1)):
             part = slice(start, start + size)
             seen = {kind: counts[part] for kind, counts in (copies or {}).items()}
-            # Only the sides of these pairs are made ready: a long array would be sorted at once,
-            # and keep every other thread waiting.
-            places = np.unique(np.concatenate([one[part], other[part]]))
-            comparison = Comparison([sides[place] for place in _listed(places)], self.worth)
+            ends = one[part], other[part]
+            shown = sides
+            if not is_short:
+                # Only the sides of these pairs are made ready: a long array would be sorted at
+                # once, and keep every other thread waiting.
+                places = np.unique(np.concatenate(ends))
+                shown = [sides[place] for place in _listed(places)]
+                ends = np.searchsorted(places, ends[0]), np.searchsorted(places, ends[1])
+            comparison = Comparison(shown, self.worth)
             yield
-            ends = np.searchsorted(places, one[part]), np.searchsorted(places, other[part])
             goes_on = None if told is None else partial(self._goes_on, told[part], masked)
             levels = yield from comparison.levels(*ends, seen, goes_on)
             parts.append(Compared(levels, self.matcher.match(levels, masked)))
             yield
-        return _joined(parts)
+        if not parts:
+            nothing = np.zeros((0, len(CHANNELS)), np.int8)
+            parts.append(Compared(nothing, self.matcher.match(nothing, masked)))
+        return parts[0] if len(parts) == 1 else _joined(parts)
 
     def _goes_on(
         self, told: NDArray[np.bool_], masked: Collection[str], block: slice, levels: Levels

@@ -42,6 +42,7 @@ NEAREST_COMPARED = 10
 _MOST_SOUNDS = 16
 """Of each streamer in a list; a fingerprint that is ready to be compared takes 6 KB."""
 _BLOCK_ROWS = 128
+_WHOLE_ROWS = 1200
 
 
 @dataclass(frozen=True, eq=False)
@@ -280,8 +281,11 @@ def near_pairs(
     """
     size, near = len(vectors), min(count, len(vectors) - 1)
     codes = [np.zeros(0, np.int64)]
+    # Of a matrix and itself the product is half the work. That of a long list has no room.
+    whole = vectors @ vectors.T if size <= _WHOLE_ROWS else None  # (N, N)
     for start in range(0, size if near > 0 else 0, _BLOCK_ROWS):
-        cosines = vectors[start : start + _BLOCK_ROWS] @ vectors.T  # (<= block, N)
+        block = slice(start, start + _BLOCK_ROWS)
+        cosines = vectors[block] @ vectors.T if whole is None else whole[block]  # (<= block, N)
         places = np.arange(len(cosines))
         cosines[places, start + places] = -np.inf
         nearest = np.empty((len(cosines), near), np.int64)

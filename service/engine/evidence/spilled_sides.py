@@ -27,6 +27,8 @@ _LOOK_EVERY_BYTES = 4 << 20
 _HEAD = struct.Struct("<qII")
 """Before a side: the version of its streamer, how many bytes its name has and how many numbers the
 side. The name follows, and zeros up to a multiple of four bytes."""
+_READ_BYTES = 8 << 10
+"""That are read together: of nearly every side, all."""
 _NAME_BYTES = 240
 """That are read together with the head: of nearly every name, all."""
 _log = logging.getLogger(__name__)
@@ -94,14 +96,10 @@ class _Head(NamedTuple):
     Attributes:
         version: of the streamer.
         name: of the streamer.
-        begin: where the side begins, in bytes.
-        size: of the side, in bytes.
     """
 
     version: int
     name: str
-    begin: int
-    size: int
 
 
 class _File:
@@ -148,14 +146,19 @@ class _File:
         return -1 if place is None else _head(self._file, place).version
 
     def get(self, streamer_id: str, version: int) -> Spilled | None:
-        place = self._places.get(streamer_id)
-        if place is None:
-            return None
-        head = _head(self._file, place)
-        if head.version < version:
-            return None
-        numbers = os.pread(self._file, head.size, head.begin)
-        return Spilled(head.version, unpack(np.frombuffer(numbers, np.uint32)))
+        name = streamer_id.encode()
+        for place in self._places.likely(streamer_id):
+            read = os.pread(self._file, _READ_BYTES, 4 * place)
+            known, length, count = _HEAD.unpack_from(read)
+            begin = _HEAD.size + length + -length % 4
+            end = begin + 4 * count
+            if len(read) < end:
+                read = os.pread(self._file, end, 4 * place)
+            if read[_HEAD.size : _HEAD.size + length] == name:
+                if known < version:
+                    return None
+                return Spilled(known, unpack(np.frombuffer(read[begin:end], np.uint32)))
+        return None
 
 
 def _name_at(file: int, place: int) -> str:
@@ -165,9 +168,8 @@ def _name_at(file: int, place: int) -> str:
 def _head(file: int, place: int) -> _Head:
     begin = 4 * place
     read = os.pread(file, _HEAD.size + _NAME_BYTES, begin)
-    version, length, count = _HEAD.unpack_from(read)
-    begin += _HEAD.size
+    version, length, _ = _HEAD.unpack_from(read)
     name = read[_HEAD.size : _HEAD.size + length]
     if length > _NAME_BYTES:
-        name = os.pread(file, length, begin)
-    return _Head(version, name.decode(), begin + length + -length % 4, 4 * count)
+        name = os.pread(file, length, begin + _HEAD.size)
+    return _Head(version, name.decode())

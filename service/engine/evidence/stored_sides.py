@@ -105,6 +105,20 @@ class StoredSides:
                 self.keep(record.streamer_id, record.version, side)
         return [found.get(name) for name in ids]
 
+    def at_hand(self, ids: Sequence[str], versions: Sequence[int]) -> list[Spilled | None]:
+        """Sides at these versions, or newer ones, with their versions; for any thread.
+
+        None of those that are neither in memory nor in the file: `get` makes them.
+        """
+        found: list[Spilled | None] = []
+        for name, version in zip(ids, versions, strict=True):
+            known = self._known.get(name)
+            if known is not None and known[0] >= version:
+                found.append(Spilled(known[0], known[1]))
+            else:
+                found.append(self._spilled.get(name, version))
+        return found
+
     def keep(self, streamer_id: str, version: int, side: Side) -> None:
         """Keep the side of a version as the one used last; the oldest ones make room."""
         self._drop(streamer_id)

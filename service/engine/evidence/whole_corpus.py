@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from model_export.contract.evidence import Side
 from model_export.contract.streamer import StreamerProfile
 from service.engine.candidates.keys import asked_keys, kept_keys
-from service.engine.evidence.engine import PART_PAIRS, Evidence, Places
+from service.engine.evidence.engine import PART_PAIRS, Compared, Evidence, Places
 from service.engine.evidence.packed_sides import Packed, PackedSides, pack, read_file, unpack
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.workers import Workers, WorkersLost
@@ -168,18 +168,20 @@ def joined_in(
         part = slice(start, start + PART_PAIRS)
         told = np.zeros(len(one[part]), np.bool_)
         compared = yield from evidence.compare(sides, one[part], other[part], told=told)
-        matches, rows = compared.matches, np.flatnonzero(compared.matches.joined)
-        # An agency's contact in common takes nothing away from who shares its texts as well.
-        apart = evidence.matcher.match(compared.levels[rows], ["contacts"])
-        verdicts = np.where(apart.joined, apart.verdicts, matches.verdicts[rows])
-        parts.append(
-            Joined(
-                (rows + start).tolist(),
-                matches.weights[rows].tolist(),
-                verdicts.tolist(),
-            )
-        )
+        rows, weights, verdicts = joined_of(evidence, compared)
+        parts.append(Joined([row + start for row in rows], weights, verdicts))
     return Joined(*(list(chain.from_iterable(column)) for column in zip(*parts, strict=True)))
+
+
+def joined_of(evidence: Evidence, compared: Compared) -> Joined:
+    """Which of the pairs that were compared are duplicates."""
+    matches, rows = compared.matches, np.flatnonzero(compared.matches.joined)
+    if not len(rows):
+        return Joined([], [], [])
+    # An agency's contact in common takes nothing away from who shares its texts as well.
+    apart = evidence.matcher.match(compared.levels[rows], ["contacts"])
+    verdicts = np.where(apart.joined, apart.verdicts, matches.verdicts[rows])
+    return Joined(rows.tolist(), matches.weights[rows].tolist(), verdicts.tolist())
 
 
 class _State:

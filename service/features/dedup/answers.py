@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from model_export.contract.evidence import Verdict
+from service.engine.candidates.look_ups import LookUp
 from service.index.base import Hit
 
 
@@ -28,6 +30,13 @@ class NearDuplicate(Hit):
     kind: Verdict = "near_duplicate"
     weight: float | None = None
     probability: float | None = None
+
+
+class Looked(NamedTuple):
+    """Near-duplicates of a streamer, and what else was found for who evaluates it next."""
+
+    near: list[NearDuplicate]
+    found: LookUp | None
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
+from service.engine.candidates.look_ups import LookUps
 from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.committing import Ledger, edge_steps
 from service.features.duplicates.comparers import Comparer, ComparerOfAll
 from service.features.duplicates.groups.cutting import Cut
-from service.features.duplicates.groups.edges import Edge, Judgement, Kind, Pair, pair_of
+from service.features.duplicates.groups.edges import (
+    Edge,
+    Judgement,
+    Pair,
+    kind_of,
+    pair_of,
+    shared_out,
+)
 from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
+from service.features.duplicates.looked_up import LookedUp
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
 from service.store.duplicates import (
@@ -64,6 +73,7 @@ class Evaluation:
         corpus: Corpus,
         lanes: Lanes,
         token: int,
+        look_ups: LookUps | None = None,
     ) -> None:
         """Nothing is known before `open`.
 
@@ -75,6 +85,7 @@ class Evaluation:
             corpus: empty; finds candidates.
             lanes: where work is done.
             token: of the lease.
+            look_ups: what was found for answers, with this corpus.
         """
         self.turn = asyncio.Lock()
         self.position: Position | None = None
@@ -86,6 +97,7 @@ class Evaluation:
         self._corpus = corpus
         self._lanes = lanes
         self._token = token
+        self._look_ups = look_ups or LookUps()
         self._step = 0
         self._of_all: _OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
@@ -200,7 +212,7 @@ class Evaluation:
         return sorted(name for name in known if name not in self._corpus)
 
     def _load(self, kept: Kept, judged: Sequence[JudgementRecord], absent: Collection[str]) -> None:
-        edges = (Edge(e.a, e.b, e.weight, _kind(e.kind)) for e in kept.edges)
+        edges = (Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in kept.edges)
         members = {name: kept.members.get(name, ()) for name in kept.groups}
         self._graph.load(edges, map(_judgement, judged), absent, members)
         self._ledger = Ledger(kept.groups, kept.members)
@@ -224,9 +236,9 @@ class Evaluation:
 
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""
-        entries = await self._take_in(ids)
+        entries, looked = await self._take_in(ids)
         names = [name for name in ids if name in entries]
-        edges = await self._edges(names, lambda name: entries[name].asked)
+        edges = await self._edges(names, lambda name: entries[name].asked, looked=looked)
         return Change(edges=edges, gone=[name for name in ids if name not in entries])
 
     async def _edges(
@@ -234,13 +246,16 @@ class Evaluation:
         names: Sequence[str],
         asked_of: Callable[[str], NDArray[np.uint32]],
         of_all: "_OfAll | None" = None,
+        looked: LookedUp | None = None,
     ) -> dict[str, list[Edge]]:
         """All edges of some streamers, which find others by these keys."""
+        known_of = looked or LookedUp(self._corpus)
 
         async def compared(part: Sequence[str]) -> dict[str, list[Edge]]:
-            near = await self._near(part, asked_of)
+            near = await self._near(part, asked_of, known_of)
             known = [set(self._graph.neighbours(name)) for name in part]
-            return _shared_out(part, known, await self._compared(part, near, known, of_all))
+            edges = await self._compared(part, near, known, of_all, known_of)
+            return shared_out(part, known, edges, MOST_FOUND)
 
         async def parts() -> AsyncGenerator[Sequence[str], None]:
             for start in range(0, len(names), _ASKED_AT_ONCE):
@@ -255,10 +270,17 @@ class Evaluation:
         return edges
 
     async def _near(
-        self, names: Sequence[str], asked_of: Callable[[str], NDArray[np.uint32]]
+        self,
+        names: Sequence[str],
+        asked_of: Callable[[str], NDArray[np.uint32]],
+        looked: LookedUp,
     ) -> list[set[str]]:
-        asked = [asked_of(name) for name in names]
-        return await self._in_slices(self._corpus.candidates(names, asked))
+        found = {name: looked.candidates(name) for name in names}
+        left = [name for name, near in found.items() if near is None]
+        if left:
+            near = self._corpus.candidates(left, [asked_of(name) for name in left])
+            found |= zip(left, await self._in_slices(near), strict=True)
+        return [found[name] or set() for name in names]
 
     async def _compared(
         self,
@@ -266,18 +288,23 @@ class Evaluation:
         near: Sequence[set[str]],
         known: Sequence[set[str]],
         of_all: "_OfAll | None",
+        looked: LookedUp,
     ) -> list[Edge]:
         """Edges of some streamers with others that are near, or were known to have one."""
         pairs: set[Pair] = set()
+        compared: dict[Pair, Edge | None] = {}
         for name, others, before in zip(names, near, known, strict=True):
             unlike = set(of_all.unlike.pop(name, ())) if of_all else set[int]()
             new = {o for o in others if self._corpus.row(o) not in unlike} if unlike else others
             pairs |= {pair_of(name, other) for other in new | before}
-        wanted = sorted(pairs)
+            compared |= looked.compared(name)
+        wanted = sorted(pairs - compared.keys())
+        found = [edge for pair, edge in compared.items() if edge is not None and pair in pairs]
         if not wanted:
-            return []
+            return found
         if of_all is None:
-            return await persist(lambda: self._comparer.edges(wanted, self._corpus.version))
+            found += await persist(lambda: self._comparer.edges(wanted, self._corpus.version))
+            return found
         edges = await persist(lambda: of_all.comparer.edges(wanted))
         asked, joined = set(names), {edge.pair for edge in edges}
         for a, b in wanted:  # the later one of the two need not be compared with the earlier
@@ -285,15 +312,18 @@ class Evaluation:
                 of_all.unlike.setdefault(b, array("I")).append(self._corpus.row(a))
         return edges
 
-    async def _take_in(self, ids: Sequence[str]) -> dict[str, Entry]:
-        """Read streamers into the corpus; what it knows of those that are stored."""
+    async def _take_in(self, ids: Sequence[str]) -> tuple[dict[str, Entry], LookedUp]:
+        """Read streamers into the corpus; what it knows of those that are stored, and look-ups."""
         entries: dict[str, Entry] = {}
+        looked = LookedUp(self._corpus)
         async for records in self._records(ids):
+            looked.take(records, self._look_ups)
 
             def made(some: Sequence[Record] = records) -> Generator[None, None, None]:
                 for record in some:
-                    entries[record.streamer_id] = self._comparer.entry_of(record)
-                    self._corpus.put(record.streamer_id, entries[record.streamer_id])
+                    entry = looked.entry(record.streamer_id) or self._comparer.entry_of(record)
+                    entries[record.streamer_id] = entry
+                    self._corpus.put(record.streamer_id, entry)
                     yield
 
             await self._in_slices(made())
@@ -302,7 +332,7 @@ class Evaluation:
                 self._comparer.keep(name, entries[name])
             else:
                 self._corpus.remove(name)
-        return entries
+        return entries, looked
 
     def _loaded(
         self, records: Sequence[Record], entries: Sequence[Entry]
@@ -362,33 +392,6 @@ class _OfAll:
 
     comparer: ComparerOfAll
     unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
-
-
-def _shared_out(
-    names: Sequence[str], known: Sequence[Collection[str]], edges: Sequence[Edge]
-) -> dict[str, list[Edge]]:
-    """The edges of each streamer: all that it had and still has, and the strongest new ones."""
-    found: dict[str, list[Edge]] = {name: [] for name in names}
-    for edge in edges:
-        for name in edge.pair:
-            if name in found:
-                found[name].append(edge)
-    kept: dict[tuple[str, str], Edge] = {}
-    for name, before in zip(names, known, strict=True):
-        new: list[Edge] = []
-        for edge in found[name]:
-            other = edge.b if edge.a == name else edge.a
-            if other in before:
-                kept[edge.pair] = edge
-            else:
-                new.append(edge)
-        new.sort(key=lambda e: (-e.weight, e.pair))
-        kept.update((edge.pair, edge) for edge in new[:MOST_FOUND])
-    return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}
-
-
-def _kind(text: str) -> Kind:
-    return text if text in ("same_media", "same_contact", "same_style") else "near_duplicate"
 
 
 def _judgement(record: JudgementRecord) -> Judgement:

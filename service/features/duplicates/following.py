@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 import secrets
-import time
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from service.engine.candidates.kept import KeptCorpus
@@ -23,8 +22,6 @@ _RETRY_S = 1.0
 _NEWS_S = 1.0
 """How often it is looked for judgements that another process took."""
 _SHOWN_MS = 5000
-_TOGETHER_S = 0.1
-"""Writes of so long are evaluated at once, which costs much less than one by one."""
 _FAR_BEHIND = 2000
 """Writes that are not evaluated yet, from which on the work gives way to nobody: a log keeps some
 20,000 of them, and who falls further behind has to compare everybody anew."""
@@ -76,6 +73,7 @@ class GroupsFollower:
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._has_gap = False
+        self._is_far_behind = False
         self.is_leading = False
         self.evaluation: Evaluation | None = None
 
@@ -117,7 +115,7 @@ class GroupsFollower:
                 if self.evaluation is not None:
                     self.evaluation.close()
                 self.evaluation = None
-                self._kept.corpus = None
+                self._kept.keep(None)
             await asyncio.sleep(_RETRY_S)
 
     async def _lead(self, evaluation: Evaluation, holding: "asyncio.Task[None]") -> None:
@@ -129,7 +127,7 @@ class GroupsFollower:
             is_new = True
         self.evaluation = evaluation
         await evaluation.open(to_rebuild=is_new)
-        self._kept.corpus = evaluation.corpus
+        self._kept.keep(evaluation.corpus)
         if is_new:
             await self._rebuild(evaluation)
         else:  # what a process that died left half done is put right
@@ -179,17 +177,18 @@ class GroupsFollower:
         feed = self._store.follow(place.sequence, place.epoch, place.mark)
         async with contextlib.aclosing(feed):
             async for entries in feed:
-                began = time.monotonic()
                 place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
                 with contextlib.suppress(NotYetVisible):  # the index is behind: it has the others
                     await self._shown(place.sequence, _SHOWN_MS)
                 ids = list(dict.fromkeys(entry.streamer_id for entry in entries))
+                if not self._is_far_behind:
+                    await self._kept.look_ups.ended(ids)
                 cause = f"log {place.epoch} {place.sequence}"
                 async with evaluation.turn, _whole():
                     await evaluation.evaluate(ids, cause, place)
                 last = await self._store.position()
-                self._press(last.sequence - place.sequence > _FAR_BEHIND)
-                await asyncio.sleep(began + _TOGETHER_S - time.monotonic())
+                self._is_far_behind = last.sequence - place.sequence > _FAR_BEHIND
+                self._press(self._is_far_behind)
 
     async def _judge(self, evaluation: Evaluation) -> None:
         while True:

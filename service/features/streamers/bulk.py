@@ -186,7 +186,9 @@ class _Bulk:
         await self._lanes.give_way()
         try:
             results = await self._writes.write_many(
-                list(profiles.values()), skip_unchanged=self._skip_unchanged
+                list(profiles.values()),
+                skip_unchanged=self._skip_unchanged,
+                near_follow=self._near_duplicates,
             )
             written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
             if written:

@@ -1,14 +1,15 @@
 """What becomes of profiles on their way into the store."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile
-from service.errors import ServiceError
-from service.features.dedup.answers import NearDuplicate
-from service.store.base import Record
+from service.errors import ServiceError, VersionConflict
+from service.features.dedup.answers import Looked, NearDuplicate
+from service.store.base import Record, Refused
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,6 +23,7 @@ class Acknowledged:
         encoded: its vectors; None without usable content.
         coverage: share of what it shows that the model knows.
         profile: as it was given.
+        looking: for near-duplicates, since before it was on disk; None: nobody is yet.
     """
 
     record: Record
@@ -30,6 +32,7 @@ class Acknowledged:
     encoded: Encoded | None
     coverage: float
     profile: StreamerProfile
+    looking: "asyncio.Task[Looked] | None" = None
 
 
 @dataclass(frozen=True)
@@ -73,3 +76,17 @@ class FollowUp:
 
     near_duplicates: Sequence[NearDuplicate] | None
     unavailable_because: str | None = None
+
+
+def conflict_of(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:
+    """The error for a write whose expectation did not hold."""
+    if outcome.current_version == 0:
+        return VersionConflict(f"streamer {streamer_id!r} is not stored, so no version matches")
+    if expected == 0:
+        return VersionConflict(
+            f"streamer {streamer_id!r} exists already, at version {outcome.current_version}"
+        )
+    return VersionConflict(
+        f"streamer {streamer_id!r} is at version {outcome.current_version}, not {expected}; "
+        "read it again and repeat the change"
+    )

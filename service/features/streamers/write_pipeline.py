@@ -15,17 +15,22 @@ from typing import Any, cast
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.large_profiles import beside_if_large
-from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
-from service.errors import ServiceError, StreamerNotFound, VersionConflict, WriteContended
-from service.features.dedup.answers import NearDuplicate
+from service.errors import ServiceError, StreamerNotFound, WriteContended
 from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
+from service.features.streamers.looks import NearDuplicatesOf, WriteLooks
 from service.features.streamers.merge_patch import merge_patch
-from service.features.streamers.outcomes import Acknowledged, FollowUp, Prepared, Unchanged
+from service.features.streamers.outcomes import (
+    Acknowledged,
+    FollowUp,
+    Prepared,
+    Unchanged,
+    conflict_of,
+)
 from service.features.streamers.records import digest_of_profile, record_of, told_of
 from service.features.streamers.repeats import Repeats
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
@@ -35,10 +40,7 @@ from service.store.once import Once
 _log = logging.getLogger(__name__)
 _ATTEMPTS = 5
 _PATCH_PAUSE_S = 0.02
-_FOLLOW_UP_S = 2.0
 
-NearDuplicatesOf = Callable[[str, Encoded, bytes, StreamerProfile], Awaitable[list[NearDuplicate]]]
-"""Near-duplicates of a streamer by its id, vectors, what towers made of it, and its profile."""
 Show = Callable[[int], Awaitable[None]]
 """Wait, briefly, until the index has applied a sequence number."""
 
@@ -76,7 +78,7 @@ class WritePipeline:
         self._store = store
         self._encoding = encoding
         self._stored = stored
-        self._near_duplicates = near_duplicates
+        self._looks = WriteLooks(near_duplicates, keep_bytes=keep_bytes)
         self._show = show
         self._lanes = lanes
         self._keep_bytes = keep_bytes
@@ -98,7 +100,7 @@ class WritePipeline:
         item = ToRead(profile, tower_vectors=tower_vectors)
         done = await self._put(item, expected_version, once)
         if isinstance(done, Refused):
-            raise _conflict(profile.streamer_id, expected_version, done)
+            raise conflict_of(profile.streamer_id, expected_version, done)
         return done
 
     async def patch(
@@ -121,27 +123,32 @@ class WritePipeline:
             await asyncio.sleep(random.uniform(0, attempt * _PATCH_PAUSE_S))
             stored = await self._stored.get(streamer_id)
             if expected_version not in (None, stored.version):
-                raise _conflict(streamer_id, expected_version, Refused(stored.version))
+                raise conflict_of(streamer_id, expected_version, Refused(stored.version))
             profile = await self._patched(stored, changes)
             item = ToRead(profile, tower_vectors=stored.tower_vectors, stored=stored.profile)
             done = await self._put(item, stored.version, once)
             if isinstance(done, Acknowledged):
                 return done
             if expected_version is not None:
-                raise _conflict(streamer_id, expected_version, done)
+                raise conflict_of(streamer_id, expected_version, done)
         raise WriteContended(
             f"streamer {streamer_id!r} was written by others during each of {_ATTEMPTS} "
             "attempts, and nothing was changed: send the patch again"
         )
 
     async def write_many(
-        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+        self,
+        profiles: Sequence[StreamerProfile],
+        *,
+        skip_unchanged: bool,
+        near_follow: bool = False,
     ) -> list[Acknowledged | Unchanged | ServiceError]:
         """Encode and store many profiles in one script; in order, the last of an id wins.
 
         In place of one that the model can't read, what is wrong with it. With `skip_unchanged` a
         profile that others store meanwhile is compared again, so that the same lines sent twice,
-        even at once, are written once.
+        even at once, are written once. With `near_follow`, `near` is called for each that is
+        acknowledged.
 
         Raises:
             Unavailable: none of them can be encoded or stored at the moment.
@@ -153,7 +160,9 @@ class WritePipeline:
                 [profiles[i] for i in waiting],
                 skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
             )
-            done = await self._store_prepared(prepared, prepared.compared)
+            looked_up = list(prepared.encoded.values()) if near_follow else []
+            storing = self._store_prepared(prepared, prepared.compared)
+            done = await self._looks.beside(looked_up, storing)
             again: list[int] = []
             for i, result in zip(waiting, done, strict=True):
                 if isinstance(result, Refused):
@@ -246,7 +255,7 @@ class WritePipeline:
         if isinstance(outcome, Refused):
             if outcome.current_version == 0:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
-            raise _conflict(streamer_id, expected_version, outcome)
+            raise conflict_of(streamer_id, expected_version, outcome)
         await self.show(outcome.sequence)
         return outcome.sequence
 
@@ -266,22 +275,7 @@ class WritePipeline:
 
     async def near(self, done: Acknowledged) -> FollowUp:
         """Find near-duplicates of a write; it never fails."""
-        if done.encoded is None or self._near_duplicates is None:
-            return FollowUp([])
-        record = done.record
-        try:
-            async with asyncio.timeout(_FOLLOW_UP_S):
-                near = await self._near_duplicates(
-                    record.streamer_id, done.encoded, record.tower_vectors, done.profile
-                )
-            return FollowUp(near)
-        except ServiceError as error:
-            return FollowUp(None, error.detail)
-        except TimeoutError:
-            return FollowUp(None, f"they were not found within {_FOLLOW_UP_S:g} s")
-        except Exception:  # noqa: BLE001 - the write is on disk
-            _log.exception("near-duplicates of %r can't be found", record.streamer_id)
-            return FollowUp(None, "they can't be found: the service's log has the cause")
+        return await self._looks.of(done)
 
     async def _patched(self, stored: Record, changes: dict[str, Any]) -> StreamerProfile:
         def patch() -> StreamerProfile:
@@ -295,9 +289,9 @@ class WritePipeline:
     async def _put(
         self, item: ToRead, expected_version: int | None, once: Once | None
     ) -> Acknowledged | Refused:
-        (done,) = await self._commit(
-            [await self._encoding.encode(item)], [expected_version], Lane.INTERACTIVE, once=once
-        )
+        encoded = await self._encoding.encode(item)
+        storing = self._commit([encoded], [expected_version], Lane.INTERACTIVE, once=once)
+        (done,) = await self._looks.beside([encoded], storing)
         if isinstance(done, ServiceError):
             raise done
         return done
@@ -374,17 +368,3 @@ class WritePipeline:
                 expected[i] = version
             known.pop(profile.streamer_id, None)  # a later line comes after this one
         return unchanged, expected
-
-
-def _conflict(streamer_id: str, expected: int | None, outcome: Refused) -> VersionConflict:
-    """The error for a write whose expectation did not hold."""
-    if outcome.current_version == 0:
-        return VersionConflict(f"streamer {streamer_id!r} is not stored, so no version matches")
-    if expected == 0:
-        return VersionConflict(
-            f"streamer {streamer_id!r} exists already, at version {outcome.current_version}"
-        )
-    return VersionConflict(
-        f"streamer {streamer_id!r} is at version {outcome.current_version}, not {expected}; "
-        "read it again and repeat the change"
-    )

@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from service.files.checksummed import ChecksummedFolder
-from service.index.base import Change, IndexState, Matches, Row, SearchResult, StoredVector
+from service.index.base import (
+    Change,
+    IndexState,
+    Matches,
+    Row,
+    SearchResult,
+    Sketch,
+    StoredVector,
+)
 from service.index.facets import FacetCounts
 from service.index.faiss.ann.device import Device
 from service.index.faiss.ann.segment import AnnSegment
@@ -33,6 +41,8 @@ _MS_PER_NAME = 0.0005
 _MS_OF_FACETS = 10.0
 _MS_PER_ROW = 0.01
 """Of a row that is read: its file record, its JSON, and copies."""
+_MS_PER_SKETCH = 0.004
+"""Of a sketch that is read from the file."""
 
 
 class FaissIndex:
@@ -94,6 +104,10 @@ class FaissIndex:
     async def get(self, ids: Sequence[str]) -> list[Row | None]:
         """Rows by id, with copies of their arrays; see `VectorIndex.get`."""
         return await self._work.run(partial(self._rows.get, ids), len(ids) * _MS_PER_ROW)
+
+    async def sketches(self, ids: Sequence[str]) -> list[Sketch]:
+        """Content sketches of those that have one; see `VectorIndex.sketches`."""
+        return await self._work.run(partial(self._rows.sketches, ids), len(ids) * _MS_PER_SKETCH)
 
     async def rows(self) -> AsyncIterator[Row]:
         """All streamers, block by block; see `VectorIndex.rows`."""

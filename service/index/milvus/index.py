@@ -15,6 +15,7 @@ from service.index.base import (
     Matches,
     Row,
     SearchResult,
+    Sketch,
     StoredVector,
     Upsert,
 )
@@ -144,6 +145,15 @@ class MilvusIndex:
                 known = entry is not None and self._directory.version(entry.streamer_id)
                 found.append(_row(entry) if entry is not None and known else None)
         return found
+
+    async def sketches(self, ids: Sequence[str]) -> list[Sketch]:
+        """Content sketches, from the store; see `VectorIndex.sketches`."""
+        rows = [row for row in await self.get(ids) if row is not None]
+        return [
+            Sketch(row.streamer_id, row.version, row.content)
+            for row in rows
+            if row.content is not None
+        ]
 
     async def rows(self) -> AsyncIterator[Row]:
         """All streamers, from the store; see `VectorIndex.rows`."""

@@ -1,6 +1,6 @@
 """Edges between streamers: what evidence found, and what people judged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -13,6 +13,11 @@ Verdict = Literal["same", "different", "unsure"]
 def pair_of(one: str, other: str) -> Pair:
     """The unordered pair of two streamers."""
     return (one, other) if one < other else (other, one)
+
+
+def kind_of(text: str) -> Kind:
+    """What two share, by its name; `near_duplicate` where the name is another one."""
+    return text if text in ("same_media", "same_contact", "same_style") else "near_duplicate"
 
 
 class Edge(NamedTuple):
@@ -58,3 +63,33 @@ def neighbours(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
         found.setdefault(a, []).append(b)
         found.setdefault(b, []).append(a)
     return found
+
+
+def shared_out(
+    names: Sequence[str], known: Sequence[Collection[str]], edges: Sequence[Edge], most: int
+) -> dict[str, list[Edge]]:
+    """The edges of each streamer: all that it had and still has, and the strongest new ones.
+
+    Args:
+        names: streamers that were compared.
+        known: whom each had an edge with before.
+        edges: all that were found, in any order.
+        most: new ones of each; those that are the other's too come beside them.
+    """
+    found: dict[str, list[Edge]] = {name: [] for name in names}
+    for edge in edges:
+        for name in edge.pair:
+            if name in found:
+                found[name].append(edge)
+    kept: dict[tuple[str, str], Edge] = {}
+    for name, before in zip(names, known, strict=True):
+        new: list[Edge] = []
+        for edge in found[name]:
+            other = edge.b if edge.a == name else edge.a
+            if other in before:
+                kept[edge.pair] = edge
+            else:
+                new.append(edge)
+        new.sort(key=lambda e: (-e.weight, e.pair))
+        kept.update((edge.pair, edge) for edge in new[:most])
+    return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}

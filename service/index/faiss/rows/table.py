@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 from pyroaring import BitMap
 
-from service.index.base import Change, Facets, Remove, Row, StoredVector, Upsert
+from service.index.base import Change, Facets, Remove, Row, Sketch, StoredVector, Upsert
 from service.index.facets import FacetCounts
 from service.index.faiss.ann.segment import AnnSegment
 from service.index.faiss.rows.attributes import Attributes, let_through
@@ -130,6 +130,18 @@ class Rows:
         for start in range(0, len(ids), _ROWS_AT_ONCE):
             with self.lock:
                 found += [self._row(name) for name in ids[start : start + _ROWS_AT_ONCE]]
+        return found
+
+    def sketches(self, ids: Sequence[str]) -> list[Sketch]:
+        """Content sketches of those that have one, each as it is at some moment during the call."""
+        found: list[Sketch] = []
+        for start in range(0, len(ids), _ROWS_AT_ONCE):
+            with self.lock:
+                for name in ids[start : start + _ROWS_AT_ONCE]:
+                    slot = self.slot_of.get(name)
+                    if slot is not None and slot in self.live:
+                        content = np.frombuffer(self.cold.read(slot)[0], "<f2")
+                        found.append(Sketch(name, int(self.columns.versions[slot]), content))
         return found
 
     @property

@@ -112,13 +112,29 @@ def test_the_likeliest_of_each_source_come_first_for_who_is_not_there_yet() -> N
     corpus.settle()
     asked = as_keys(1000, *(2001 + 2 * j for j in range(3)))
     entry = Entry(unit(contents[9] + 0.01 * contents[1]), contents[20], as_keys(), asked)
-    assert set(corpus.nearest("new", entry, 4)) == {"s7", "s8", "s9", "s21"}
-    assert set(corpus.nearest("s9", entry, 4)) >= {"s7", "s8", "s21"}
-    assert "s9" not in corpus.nearest("s9", entry, 50)
-    assert corpus.nearest("new", Entry(None, None, as_keys(), as_keys()), 4) == []
+    assert set(corpus.ranked("new", entry).ids[:4]) == {"s7", "s8", "s9", "s21"}
+    assert set(corpus.ranked("s9", entry).ids[:4]) >= {"s7", "s8", "s21"}
+    assert "s9" not in corpus.ranked("s9", entry).ids
+    assert corpus.ranked("new", Entry(None, None, as_keys(), as_keys())).ids == []
     assert corpus.version("s7") == 7
     assert corpus.version("new") is None
     kept = KeptCorpus()
-    assert kept.nearest("new", entry, 4) is None
-    kept.corpus = corpus
-    assert kept.nearest("new", entry, 4) == corpus.nearest("new", entry, 4)
+    assert kept.ranked("new", entry) is None
+    kept.keep(corpus)
+    assert kept.ranked("new", entry) == corpus.ranked("new", entry)
+
+
+def test_who_changed_since_a_look_is_known_while_they_are_few() -> None:
+    corpus = Corpus(WIDTH, WIDTH)
+    nothing = Entry(None, None, as_keys(), as_keys())
+    before = corpus.ranked("a", nothing).changes
+    corpus.put("a", nothing)
+    corpus.put("b", nothing)
+    corpus.remove("nobody")
+    corpus.remove("a")
+    assert corpus.changed_since(before) == ["a", "b", "a"]
+    assert corpus.changed_since(corpus.ranked("a", nothing).changes) == []
+    assert corpus.changed_since(before + 100) is None  # of another corpus
+    for _ in range(100):
+        corpus.put("c", nothing)
+    assert corpus.changed_since(before) is None

@@ -39,6 +39,8 @@ def test_names_of_one_hash_and_the_largest_number() -> None:
         numbers.put(name, number)
     assert {name: numbers.get(name) for name in some} == some
     assert numbers.get(Same("another")) is None
+    assert set(numbers.likely(Same("another"))) == set(some.values())
+    assert list(numbers.likely("s1")) == []  # its hash is another one
     for name in list(some)[::2]:
         assert numbers.pop(name) == some.pop(name)
     assert {name: numbers.get(name) for name in some} == some

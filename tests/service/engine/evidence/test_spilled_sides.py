@@ -50,6 +50,19 @@ def test_what_was_put_longest_ago_makes_room() -> None:
     assert_same(found.side, side)
 
 
+def test_a_side_that_is_longer_than_one_read_is_whole() -> None:
+    spilled = SpilledSides()
+    sides = [Side({"text": np.arange(count, dtype=np.uint32)}) for count in (3, 5000, 4)]
+    for i, side in enumerate(sides):
+        spilled.put(f"{i}" * 300, i, pack(side))
+    for i, side in enumerate(sides):
+        found = spilled.get(f"{i}" * 300, i)
+        assert found is not None
+        assert_same(found.side, side)
+        assert spilled.get(f"{i}" * 300, i + 1) is None
+        assert spilled.get(f"{i}" * 299, i) is None
+
+
 def test_a_full_disk_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

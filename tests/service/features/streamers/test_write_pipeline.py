@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -14,17 +15,19 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.app import create_app
+from service.engine.candidates.look_ups import LookUp
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
-from service.features.dedup.answers import NearDuplicate
+from service.features.dedup.answers import Looked
 from service.features.dedup.near_duplicates import NearDuplicates
-from service.features.streamers import write_pipeline
+from service.features.streamers import looks
+from service.features.streamers.looks import NearDuplicatesOf
 from service.features.streamers.outcomes import Acknowledged, Unchanged
-from service.features.streamers.write_pipeline import NearDuplicatesOf, WritePipeline
+from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings, Work
 from service.store.base import Delete, Outcome, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
@@ -85,30 +88,50 @@ async def parts(
             await store.close()
 
 
+@dataclass
+class Near(NearDuplicatesOf):
+    """Calls something in place of a look."""
+
+    call: Callable[[], Awaitable[None]]
+    expected: list[str] = field(default_factory=list[str])
+
+    def expect(self, streamer_ids: Sequence[str]) -> None:
+        self.expected += streamer_ids
+
+    def over(self, streamer_id: str, version: int | None, found: LookUp | None) -> None:
+        assert found is None
+        self.expected.remove(streamer_id)
+
+    async def of(
+        self, streamer_id: str, encoded: Encoded, tower_vectors: bytes, profile: StreamerProfile
+    ) -> Looked:
+        assert self.expected == [streamer_id]
+        await self.call()
+        raise AssertionError("it should have failed")
+
+
 def raising(error: Exception) -> NearDuplicatesOf:
-    async def near(*_: object) -> list[NearDuplicate]:
+    async def call() -> None:
         raise error
 
-    return near
+    return Near(call)
 
 
 def after_a_stop(embedded: EmbeddedStore, store: RedisStore) -> NearDuplicatesOf:
     """The store is gone when it is asked for what towers made of the nearest."""
 
-    async def near(*_: object) -> list[NearDuplicate]:
+    async def call() -> None:
         await embedded.stop()
         await store.tower_vectors(["b"])
-        raise AssertionError("the store answered")
 
-    return near
+    return Near(call)
 
 
 def never(*_: object) -> NearDuplicatesOf:
-    async def near(*_: object) -> list[NearDuplicate]:
+    async def call() -> None:
         await asyncio.Event().wait()
-        raise AssertionError
 
-    return near
+    return Near(call)
 
 
 @pytest.mark.parametrize(
@@ -127,7 +150,7 @@ def test_what_follows_the_commit_may_fail(
     near: Callable[[EmbeddedStore, RedisStore], NearDuplicatesOf],
     why: str,
 ) -> None:
-    monkeypatch.setattr(write_pipeline, "_FOLLOW_UP_S", 0.05 if near is never else 60)
+    monkeypatch.setattr(looks, "LONGEST_S", 0.05 if near is never else 60)
 
     async def scenario() -> None:
         async with parts(bundle, tmp_path, near) as (_, writes):
@@ -143,7 +166,7 @@ def test_what_follows_the_commit_may_fail(
 def test_the_answer_is_no_error_then(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def gone(*_: object) -> list[NearDuplicate]:
+    async def gone(*_: object) -> Looked:
         raise ServiceError("the index is gone")
 
     monkeypatch.setattr(NearDuplicates, "of", gone)
