@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -25,7 +24,7 @@ from service.store.embedded.binary import find_binary
 from service.store.opening import address_of
 from service.store.redis.store import RedisStore
 from tests.deploy.files import DEPLOY
-from tests.deploy.test_kubernetes import VERSIONS, environment_of_the_pod
+from tests.deploy.test_kubernetes import VERSIONS, environment_of_the_pod, validate
 from tests.service.process import wait_until
 from tests.service.store.records import put
 
@@ -59,7 +58,7 @@ def added() -> dict[str, str]:
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_document(version: str) -> None:
     for document in documents():
-        kubernetes_validate.validate(document, version, strict=True)
+        validate(document, version)
 
 
 def test_every_file_is_used() -> None:

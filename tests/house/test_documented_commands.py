@@ -6,15 +6,13 @@ of a page, commands or Python, are run in order, in a folder that looks like a c
 demo.
 """
 
-import functools
 import itertools
 import json
 import re
 import shlex
 import subprocess
-import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,7 @@ import yaml
 
 from model_export.contract.calibration import Calibration, ScoreCalibration
 from tests.bundles import CALIBRATION, curve, write_bundle
+from tests.house.forked_python import forking_python
 from tests.house.pages import PAGES, ROOT, Fence, fences, name
 from tests.service.process import Service, environment
 from training.commands.cli import build_parser
@@ -69,7 +68,7 @@ STREAMERS = [
 class Workplace:
     """A folder with what the commands name, and a service when one is needed."""
 
-    def __init__(self, folder: Path, running: ExitStack) -> None:
+    def __init__(self, folder: Path, running: ExitStack, python: Sequence[str]) -> None:
         self._folder = folder
         self._running = running
         self._service: Service | None = None
@@ -81,7 +80,7 @@ class Workplace:
         (folder / "my-data" / "streamers.jsonl").write_text(lines, encoding="utf-8")
         binaries = folder / ".venv" / "bin"
         binaries.mkdir(parents=True)
-        (binaries / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+        (binaries / "python").write_text(f'#!/bin/sh\nexec {shlex.join(python)} "$@"\n')
         (binaries / "similar-streamer").write_text('#!/bin/sh\nexec python -m service "$@"\n')
         for program in binaries.iterdir():
             program.chmod(0o755)
@@ -127,10 +126,17 @@ class Workplace:
         return done.stdout
 
 
+@pytest.fixture(scope="module")
+def python() -> Iterator[Sequence[str]]:
+    """Words that stand for `python` in commands."""
+    with forking_python() as words:
+        yield words
+
+
 @pytest.fixture
-def workplace(tmp_path: Path) -> Iterator[Workplace]:
+def workplace(tmp_path: Path, python: Sequence[str]) -> Iterator[Workplace]:
     with ExitStack() as running:
-        yield Workplace(tmp_path, running)
+        yield Workplace(tmp_path, running, python)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
@@ -147,7 +153,7 @@ def test_every_block_says_what_it_is(page: Path) -> None:
 
 @pytest.mark.slow  # all pages together
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
-def test_commands_work(page: Path, workplace: Workplace) -> None:
+def test_commands_work(page: Path, workplace: Workplace, python: Sequence[str]) -> None:
     answer: str | None = None
     for fence in fences(page):
         if fence.category == "service":
@@ -163,7 +169,7 @@ def test_commands_work(page: Path, workplace: Workplace) -> None:
             run(fence.text)
         elif fence.category == "parse":
             for words in commands(fence):
-                check(words)
+                check(words, python)
         elif fence.language == "json" and answer is not None:
             assert_alike(json.loads(fence.text), last_json(answer))
         if fence.category != "service":
@@ -206,17 +212,17 @@ def commands(fence: Fence) -> list[list[str]]:
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 
-def check(words: list[str]) -> None:
+def check(words: list[str], python: Sequence[str]) -> None:
     """What a command names exists; a command that is not known here fails."""
     program, *rest = words
     if "xargs" in words:  # -P PROCESSES -I{} COMMAND
-        check(words[words.index("xargs") + 4 :])
+        check(words[words.index("xargs") + 4 :], python)
     elif program == "make":
         check_make(rest)
     elif program in ("python", ".venv/bin/python") and rest[0] == "-m":
-        check_module(rest[1], rest[2:])
+        check_module(rest[1], rest[2:], python)
     elif program == "torchrun":
-        check_module(rest[rest.index("-m") + 1], rest[rest.index("-m") + 2 :])
+        check_module(rest[rest.index("-m") + 1], rest[rest.index("-m") + 2 :], python)
     elif words[:2] == ["pip", "install"]:
         check_extras(words[2])
     elif words[:3] == ["docker", "compose", "up"]:
@@ -240,7 +246,7 @@ def check_make(words: list[str]) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def check_module(module: str, words: list[str]) -> None:
+def check_module(module: str, words: list[str], python: Sequence[str]) -> None:
     if module == "training":
         args = vars(build_parser(words[0]).parse_args(words))
         one = args.get("recipe")  # none with `fit --config`
@@ -248,7 +254,7 @@ def check_module(module: str, words: list[str]) -> None:
             find_recipe(recipe)
         return
     actions = itertools.takewhile(lambda word: not word.startswith("-"), words)
-    text = help_of(module, *(actions if module == "service" else ()))
+    text = help_of(python, module, *(actions if module == "service" else ()))
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--"):
@@ -277,11 +283,10 @@ def check_kubectl(words: list[str]) -> None:
     assert keys in (read["base"], read["base"] | read["scale"]), words
 
 
-@functools.cache
-def help_of(module: str, *subcommands: str) -> str:
+def help_of(python: Sequence[str], module: str, *subcommands: str) -> str:
     """What `--help` prints."""
     done = subprocess.run(
-        [sys.executable, "-m", module, *subcommands, "--help"],
+        [*python, "-m", module, *subcommands, "--help"],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

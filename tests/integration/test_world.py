@@ -19,7 +19,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.service.data_sets import NDJSON
 
-STREAMERS = 2000
+STREAMERS = 1000
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 

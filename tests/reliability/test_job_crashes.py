@@ -3,17 +3,20 @@
 `python -m tests.benchmarks.job_crashes` does the same twenty times for each kind and victim.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.reliability.job_crashes import (
+    OPTIONS,
     duplicates_round,
     export_round,
     import_round,
     rebuild_round,
     similar_export_round,
+    stock,
 )
 from tests.reliability.product_job_crashes import (
     backfill_round,
@@ -22,10 +25,21 @@ from tests.reliability.product_job_crashes import (
     layout_round,
     list_round,
 )
+from tests.service.process import Service
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]  # a map is fitted twice, say
 
 Round = Callable[[Path, Path, str, int, int], int]
+ON_THOUSANDS = (rebuild_round, similar_export_round)
+
+
+@pytest.fixture(scope="module")
+def stocked(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data folder of a service that stopped in order, with thousands of streamers."""
+    data_dir = tmp_path_factory.mktemp("stocked") / "data"
+    with Service(bundle, data_dir, **OPTIONS) as service:
+        stock(service.wait_until_ready().client)
+    return data_dir
 
 
 @pytest.mark.parametrize(
@@ -49,7 +63,11 @@ Round = Callable[[Path, Path, str, int, int], int]
         (comparison_round, "service"),
     ],
 )
-def test_a_job_survives(bundle: Path, tmp_path: Path, play: Round, victims: str) -> None:
+def test_a_job_survives(
+    bundle: Path, tmp_path: Path, play: Round, victims: str, request: pytest.FixtureRequest
+) -> None:
+    if play in ON_THOUSANDS:
+        shutil.copytree(request.getfixturevalue("stocked"), tmp_path / "data")
     attempts = play(bundle, tmp_path / "data", victims, 1, 1)
     if victims != "store" and play in (import_round, export_round):  # others may be faster
         assert attempts == 2

@@ -150,7 +150,7 @@ def _serve_requests(requests: socket.socket, added: Mapping[str, str]) -> None:
     os.environ.update({**added, **environment})
 
 
-def _put_off(name: str) -> Any:
+def put_off(name: str) -> Any:
     """A module that is loaded when something of it is asked for."""
     spec = importlib.util.find_spec(name)
     assert spec is not None
@@ -166,7 +166,7 @@ def _main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     given = set(os.environ)
     gc.disable()
-    loaded_later = _put_off(_STARTS_THREADS)
+    loaded_later = put_off(_STARTS_THREADS)
     for name in _IMPORTED:
         import_module(name)
     workers: Any = import_module(_WORKERS)

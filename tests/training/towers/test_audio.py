@@ -7,12 +7,12 @@ import onnxruntime
 import pytest
 import torch
 from numpy.typing import NDArray
-from transformers import BertConfig, BertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from model_export.contract.media import AudioSpec
 from model_export.contract.towers import VECTOR
 from model_export.source import TowerSource
 from model_export.towers import tower_to_onnx
+from tests.training.towers.encoders import transformers
 from training.errors import UsageError
 from training.towers import find_tower
 from training.towers.audio import LogMelStatistics
@@ -111,7 +111,7 @@ def test_the_graph_computes_what_the_module_computes(tower: TowerSource) -> None
 
 def test_an_encoder_of_samples_of_hugging_face(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = Wav2Vec2Config(
+    config = transformers().Wav2Vec2Config(
         hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -123,7 +123,7 @@ def test_an_encoder_of_samples_of_hugging_face(tmp_path: Path) -> None:
         num_conv_pos_embedding_groups=2,
     )
     folder = tmp_path / "wave"
-    model = Wav2Vec2Model(config).eval()
+    model = transformers().Wav2Vec2Model(config).eval()
     model.save_pretrained(folder)
     tower = find_tower("audio", f"hf:{folder}", tmp_path)
     assert (tower.spec.name, tower.spec.width) == ("wave", 16)
@@ -136,10 +136,10 @@ def test_an_encoder_of_samples_of_hugging_face(tmp_path: Path) -> None:
 
 
 def test_a_model_that_reads_no_samples(tmp_path: Path) -> None:
-    config = BertConfig(
+    config = transformers().BertConfig(
         vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8
     )
-    BertModel(config).save_pretrained(tmp_path / "bert")
+    transformers().BertModel(config).save_pretrained(tmp_path / "bert")
     with pytest.raises(UsageError, match=r"BertModel does not read samples; use wav2vec 2.0, Hu"):
         find_tower("audio", f"hf:{tmp_path / 'bert'}", tmp_path)
     with pytest.raises(UsageError, match=r"/nowhere can't be loaded \(.*\); give the folder of"):

@@ -8,10 +8,10 @@ import torch
 from PIL import Image
 from sklearn.datasets import load_sample_image
 from torch import nn
-from transformers import CLIPConfig, CLIPModel, ViTConfig, ViTModel
 
 from model_export.contract.media import AudioSpec, ImageSpec, prepare_image
 from model_export.source import TowerSource
+from tests.training.towers.encoders import transformers
 from training.errors import UsageError
 from training.towers import base, find_tower
 from training.towers.base import encode, make_tower
@@ -90,7 +90,7 @@ SCALING = """{
 
 def test_a_vision_model_of_hugging_face(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    config = ViTConfig(
+    config = transformers().ViTConfig(
         hidden_size=16,
         num_hidden_layers=1,
         num_attention_heads=2,
@@ -99,7 +99,7 @@ def test_a_vision_model_of_hugging_face(tmp_path: Path) -> None:
         patch_size=8,
     )
     folder = tmp_path / "vit"
-    model = ViTModel(config).eval()
+    model = transformers().ViTModel(config).eval()
     model.save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(SCALING)
     tower = find_tower("image", f"hf:{folder}", tmp_path)
@@ -122,11 +122,11 @@ def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path: Path
         "intermediate_size": 16,
     }
     vision = {**small, "image_size": 32, "patch_size": 8}
-    config = CLIPConfig(
+    config = transformers().CLIPConfig(
         text_config={**small, "vocab_size": 20}, vision_config=vision, projection_dim=12
     )
     folder = tmp_path / "clip"
-    CLIPModel(config).save_pretrained(folder)
+    transformers().CLIPModel(config).save_pretrained(folder)
     (folder / "preprocessor_config.json").write_text(SCALING)
     assert find_tower("image", f"hf:{folder}", tmp_path).spec.width == 12
 

@@ -8,13 +8,12 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
-from transformers import AutoModel, AutoTokenizer
 
 from model_export.contract.towers import VECTOR, Payload, TextSpec, inputs_of
 from model_export.contract.vocabulary import Vocabulary
 from model_export.golden import golden_profiles
 from model_export.towers import tower_to_onnx
-from tests.training.towers.encoders import LENGTH, WIDTH, write_encoder
+from tests.training.towers.encoders import LENGTH, WIDTH, transformers, write_encoder
 from training.errors import CheckpointError, UsageError
 from training.towers import Tower, find_tower, towers_again
 from training.towers.base import encode
@@ -33,9 +32,10 @@ def vectors(tower: Tower, *texts: str) -> np.ndarray:
 @torch.inference_mode()
 def hidden(folder: Path, text: str) -> np.ndarray:
     """What transformers alone makes of a text (L, W)."""
-    batch = AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
+    batch = transformers().AutoTokenizer.from_pretrained(folder)(text, return_tensors="pt")
     batch.pop("token_type_ids", None)
-    return AutoModel.from_pretrained(folder).eval()(**batch).last_hidden_state[0].numpy()
+    model = transformers().AutoModel.from_pretrained(folder).eval()
+    return model(**batch).last_hidden_state[0].numpy()
 
 
 def unit(row: np.ndarray) -> np.ndarray:
