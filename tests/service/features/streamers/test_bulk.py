@@ -26,7 +26,7 @@ class Writes:
         self.chunks: list[int] = []
 
     async def write_many(
-        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool
+        self, profiles: Sequence[StreamerProfile], *, skip_unchanged: bool, near_follow: bool
     ) -> list[Unchanged]:
         self.chunks.append(len(profiles))
         await asyncio.sleep(0)
