@@ -46,6 +46,16 @@ def test_what_is_read_stays_as_it_was() -> None:
         assert view.size == 1
 
 
+def test_sketches_are_of_the_newest_versions_of_those_that_have_one() -> None:
+    index = FaissIndex(DIM, CONTENT_DIM)
+    for version, name in enumerate(["a", "b", "a", "gone"], start=1):
+        write(index, name, version, version)
+    now(index.apply([Remove("gone", 9), Upsert("bare", 8, *row(None, CONTENT_DIM, {}))]))
+    found = now(index.sketches(["b", "gone", "bare", "nobody", "a"]))
+    assert [(each.streamer_id, each.version) for each in found] == [("b", 2), ("a", 3)]
+    assert [each.content.tolist() for each in found] == [[2] * CONTENT_DIM, [3] * CONTENT_DIM]
+
+
 def test_slots_are_used_again() -> None:
     rows = Rows(DIM, CONTENT_DIM)
     for version in range(1, 5000):
