@@ -14,7 +14,7 @@ from model_export.contract.evidence import Verdict
 from service.engine.candidates.corpus import Entry
 
 EXPECTED_S = 0.25
-"""Longest that an evaluation waits for an answer."""
+"""Longest that an evaluation waits for the next answer of those that are made one by one."""
 _MOST = 256
 """Writes that are answered and not evaluated yet; what was found for older ones is forgotten."""
 
@@ -38,22 +38,32 @@ class LookUp:
     joined: Mapping[str, tuple[float, Verdict]]
 
 
+@dataclass
+class _Batch:
+    """Streamers that are looked up one after the other.
+
+    Attributes:
+        due: when the next one is over at the latest.
+    """
+
+    due: float
+
+
 class LookUps:
     """Look-ups by streamer. For one event loop."""
 
     def __init__(self, now: Callable[[], float] | None = None) -> None:
         """None yet; `now` tells the time in seconds, by default the event loop's."""
         self._now = now or (lambda: asyncio.get_running_loop().time())
-        self._due: dict[str, float] = {}
+        self._expected: dict[str, _Batch] = {}
         self._found: OrderedDict[str, LookUp] = OrderedDict()
         self._ended = asyncio.Event()
 
     def expect(self, streamer_ids: Collection[str]) -> None:
-        """These are written now, and looked up for the answer then."""
-        now = self._now()
-        if len(self._due) > _MOST:  # writes that failed, or whose answers nobody waits for
-            self._due = {name: due for name, due in self._due.items() if due > now}
-        self._due.update(dict.fromkeys(streamer_ids, now + EXPECTED_S))
+        """These are written now, and looked up for the answer then, one after the other."""
+        if len(self._expected) > _MOST:  # writes that failed, or whose answers nobody waits for
+            self._forget_late()
+        self._expected.update(dict.fromkeys(streamer_ids, _Batch(self._now() + EXPECTED_S)))
 
     def end(self, streamer_id: str, found: LookUp | None = None) -> None:
         """The look-up of a streamer is over."""
@@ -62,15 +72,17 @@ class LookUps:
             self._found.move_to_end(streamer_id)
             while len(self._found) > _MOST:
                 self._found.popitem(last=False)
-        if self._due.pop(streamer_id, None) is not None:
+        batch = self._expected.pop(streamer_id, None)
+        if batch is not None:
+            batch.due = self._now() + EXPECTED_S
             self._ended.set()
 
     async def ended(self, streamer_ids: Collection[str]) -> None:
         """Return once those of these that are expected are over, or late."""
-        while due := [until for name in streamer_ids if (until := self._due.get(name)) is not None]:
+        while due := [self._expected[name].due for name in streamer_ids if name in self._expected]:
             left_s = min(due) - self._now()
             if left_s <= 0:
-                self._due = {name: until for name, until in self._due.items() if until > min(due)}
+                self._forget_late()
                 continue
             self._ended.clear()
             try:
@@ -87,3 +99,7 @@ class LookUps:
     def clear(self) -> None:
         """Forget what was found: candidates come from another corpus from now on."""
         self._found.clear()
+
+    def _forget_late(self) -> None:
+        now = self._now()
+        self._expected = {name: batch for name, batch in self._expected.items() if batch.due > now}

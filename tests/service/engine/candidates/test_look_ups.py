@@ -45,6 +45,21 @@ async def test_those_that_do_not_end_in_time_are_not_waited_for() -> None:
     await look_ups.ended(["a", "b"])
 
 
+async def test_each_that_ends_leaves_time_for_the_next_of_its_batch() -> None:
+    now = 0.0
+    look_ups = LookUps(lambda: now)
+    look_ups.expect(["a", "b", "c"])
+    waiting = asyncio.create_task(look_ups.ended(["b"]))
+    for name in ("a", "c"):
+        now += 0.75 * EXPECTED_S
+        look_ups.end(name)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    look_ups.end("b")
+    await waiting
+
+
 async def test_what_was_found_is_taken_once_and_of_its_version() -> None:
     look_ups = LookUps()
     looked = found(3)
