@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
-from tests.service.forking import put_off
+from tests.service.forking import put_off, run_to_its_end
 from tests.service.process import environment
 
 ROOT = Path(__file__).parents[2]
@@ -116,7 +116,7 @@ def _main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
     words = _serve_requests(listener)
     assert loaded_later.__version__  # loads it, before there are threads that would both do so
-    _run(words)
+    run_to_its_end(lambda: _run(words))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ What is forked has the arguments, environment, output, session and exit status t
 would have; the hash seed is that of all of them.
 """
 
+import atexit
 import contextlib
 import gc
 import importlib.util
@@ -17,10 +18,12 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import threading
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 ROOT = Path(__file__).parents[2]
 _REQUEST_BYTES = 1 << 17
@@ -162,6 +165,33 @@ def put_off(name: str) -> Any:
     return module
 
 
+def run_to_its_end(main: Callable[[], object]) -> NoReturn:
+    """Run what this process is for, and end it as Python would, with its exit status.
+
+    Only what was imported is not freed, piece by piece, which takes as long as importing it.
+    """
+    status = 0
+    try:
+        main()
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            sys.stderr.write(f"{end.code}\n")
+    except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        os.kill(os.getpid(), signal.SIGINT)
+    except BaseException:  # noqa: BLE001  # whatever it is, it is the end
+        traceback.print_exc()
+        status = 1
+    with contextlib.suppress(BaseException):
+        getattr(threading, "_shutdown")()  # noqa: B009  # waits for threads, as at any end
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(status)
+
+
 def _main() -> None:
     requests = socket.socket(fileno=int(sys.argv[1]))
     given = set(os.environ)
@@ -178,7 +208,7 @@ def _main() -> None:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait
     _serve_requests(requests, {k: v for k, v in os.environ.items() if k not in given})
     assert loaded_later.__version__  # loads it, before there are threads that would both do so
-    runpy.run_module("service", run_name="__main__", alter_sys=True)
+    run_to_its_end(lambda: runpy.run_module("service", run_name="__main__", alter_sys=True))
 
 
 if __name__ == "__main__":

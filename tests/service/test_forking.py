@@ -85,3 +85,28 @@ def test_one_parent_forks_all_until_the_environment_changes(
 def test_each_command_can_be_imported_alone() -> None:
     """What a fork has imported would hide that two modules import each other."""
     subprocess.run([sys.executable, "-c", ALONE, *MODULES], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize(
+    ("program", "status", "said"),
+    [
+        ("pass", 0, ""),
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit('no')", 1, "no"),
+        ("raise ValueError('odd')", 1, "ValueError: odd"),
+        ("raise KeyboardInterrupt", -signal.SIGINT, ""),
+        ("threading.Timer(0, print, ['done']).start()", 0, ""),
+    ],
+)
+def test_what_is_run_to_its_end_ends_as_a_process_does(
+    program: str, status: int, said: str
+) -> None:
+    code = "import sys, threading\nfrom tests.service.forking import run_to_its_end\n"
+    code += f"def main():\n    print('begun', flush=False)\n    {program}\nrun_to_its_end(main)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == status
+    assert said in done.stderr
+    if status != -signal.SIGINT:
+        assert done.stdout == "begun\n" + ("done\n" if "done" in program else "")
