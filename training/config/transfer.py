@@ -53,8 +53,9 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
         hard_negatives: candidates of the hard negative of streamers with fewer than `neighbours`
             neighbours: nearest by content, not related by behaviour; 0 = none.
         hard_share: share of hard negatives in a batch if all streamers have few neighbours.
-        kernel_landmarks: most landmarks of the kernel branch, see `training.models.kernel_layer`;
-            0 = without that branch.
+        kernel_landmarks: most landmarks of the kernel branch, see `training.models.kernel_layer`.
+            All streamers are landmarks if there are no more, otherwise at most 4,096 of them; 0 =
+            without that branch.
         kernel_rank: width of the behaviour that it predicts.
         kernel_table_dim: width of its token table, less for a large vocabulary.
         kernel_hidden_dim, kernel_dropout, kernel_temperature: of the branch.
@@ -78,7 +79,7 @@ class TransferPlusConfig(ContrastConfig, TeacherConfig):
     hard_share: float = 0.25
     matryoshka: str = "64,128"
     text_tower: str = "auto"
-    kernel_landmarks: int = 4096
+    kernel_landmarks: int = 8192
     kernel_rank: int = 256
     kernel_table_dim: int = 1024
     kernel_hidden_dim: int = 256

@@ -100,16 +100,23 @@ def _choices(
         return np.exp(width * (cosines.astype(np.float64) - 1))
 
     among = np.exp(width * ((content[landmarks] @ content[landmarks].T).astype(np.float64) - 1))
-    among.flat[:: len(among) + 1] += _JITTER
-    root = cholesky(among, lower=True, overwrite_a=True)
-    moments, target = np.zeros_like(root), np.zeros((len(root), behaviour.shape[1]))
+    target = np.zeros((len(landmarks), behaviour.shape[1]))
     for part in parts:
-        rows = kernel(part)
-        moments += rows.T @ rows
-        target += rows.T @ behaviour[part]
-    half = solve_triangular(root, moments, lower=True)
-    values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
-    turn = solve_triangular(root.T, axes, lower=False)  # (M, M), kernel -> orthogonal features
+        target += kernel(part).T @ behaviour[part]
+    if len(landmarks) == len(content):
+        values, axes = eigh(among, overwrite_a=True)
+        axes /= np.sqrt(values.clip(_JITTER))
+        turn = axes  # (M, M), kernel -> orthogonal features
+    else:
+        among.flat[:: len(among) + 1] += _JITTER
+        root = cholesky(among, lower=True, overwrite_a=True)
+        moments = np.zeros_like(root)
+        for part in parts:
+            rows = kernel(part)
+            moments += rows.T @ rows
+        half = solve_triangular(root, moments, lower=True)
+        values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
+        turn = solve_triangular(root.T, axes, lower=False)
     shrunk = [1 / (values.clip(min=0) + penalty) for penalty in PENALTIES]
     duals = [turn @ (each[:, None] * (turn.T @ target)) for each in shrunk]
     seen = [np.zeros_like(behaviour) for _ in PENALTIES]

@@ -34,6 +34,9 @@ MOST_ASKED, MOST_SEARCHED = 10_000, 200_000
 """Most queries, and most gallery streamers, in validations during a fit."""
 _TABLE_NUMBERS = 2**24
 """Numbers in the kernel layer's token table, from which it gets narrower."""
+_DRAWN_LANDMARKS = 4096
+"""Most landmarks of the kernel layer if not all streamers are: predictions of landmarks recall
+their own behaviour, those of others do not, and most newcomers are nearest to the latter."""
 _START_ROWS = 100_000
 """Most streamers that the initialisation of an encoder is computed from."""
 
@@ -144,8 +147,9 @@ def _kernel_shape(
     if count < 2:
         return None
     tokens = 1 + len(vocabulary.tokens)
+    most = config.kernel_landmarks
     return KernelShape(
-        min(config.kernel_landmarks, count),
+        count if count <= most else min(most, _DRAWN_LANDMARKS),
         behaviour_width(teacher, config.kernel_rank),
         min(config.kernel_table_dim, max(config.table_dim, _TABLE_NUMBERS // tokens)),
         config.kernel_hidden_dim,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from model_export.contract.pieces import pieces_of
-from tests.training.small import TAUGHT
+from tests.training.small import TAUGHT, stage_of
 from training.config import TransferPlusConfig
 from training.data import Dataset, IdEmbeddings
 from training.preparation.stage import Stage, prepare
@@ -72,3 +72,19 @@ def test_an_audience_of_one_user_has_no_direction_but_itself(learned: Teacher):
     assert learned.audience is not None
     alone = learned.audience[:, :1]
     assert not audience_directions(alone, seed=0).any()
+
+
+def test_all_streamers_are_landmarks_or_far_from_all(
+    world: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("training.preparation.stage._DRAWN_LANDMARKS", 20)
+
+    def landmarks(most: int) -> int:
+        encoder = stage_of(world, replace(CONFIG, kernel_landmarks=most)).encoder
+        assert encoder.kernel is not None
+        return len(encoder.kernel.layer.landmarks)
+
+    everyone = landmarks(10_000)
+    assert landmarks(everyone) == everyone
+    assert landmarks(everyone - 1) == 20
+    assert landmarks(10) == 10
