@@ -20,6 +20,7 @@ import subprocess
 import sys
 import threading
 import traceback
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -37,6 +38,8 @@ _NUMBER = struct.Struct("i")
 class Forked:
     """What `subprocess.Popen` has of a process, for one whose parent is another process.
 
+    Any thread may use it.
+
     Attributes:
         pid: its number.
         returncode: its exit status, or minus the signal that ended it; None: it was running when
@@ -46,6 +49,8 @@ class Forked:
     def __init__(self, status: int) -> None:
         """Wait until it began; its parent tells its number and its end by a pipe."""
         self._status = status
+        weakref.finalize(self, os.close, status)  # not before: another thread may wait for it
+        self._one = threading.Lock()
         self.pid = self._told()
         self.returncode: int | None = None
 
@@ -64,8 +69,9 @@ class Forked:
         if self.returncode is None:
             if not select.select([self._status], [], [], timeout)[0]:
                 raise subprocess.TimeoutExpired("service", timeout or 0)
-            self.returncode = self._told()
-            os.close(self._status)
+            with self._one:
+                if self.returncode is None:
+                    self.returncode = self._told()
         return self.returncode
 
     def send_signal(self, number: int) -> None:

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
@@ -51,6 +52,14 @@ def test_one_that_is_killed_says_by_what(serve: Serve) -> None:
     assert service.process.returncode == -signal.SIGKILL
     service.kill()  # nobody is there any more
     assert "a" not in serve().streamers()
+
+
+def test_all_threads_that_wait_for_the_end_are_told_of_it(serve: Serve) -> None:
+    service = serve()
+    with ThreadPoolExecutor(8) as threads:
+        told = [threads.submit(service.process.wait) for _ in range(8)]
+        service.kill()
+        assert {each.result() for each in told} == {-signal.SIGKILL}
 
 
 def test_a_command_prints_and_fails_as_in_a_new_process(
