@@ -66,16 +66,17 @@ class LookUps:
         self._expected.update(dict.fromkeys(streamer_ids, _Batch(self._now() + EXPECTED_S)))
 
     def end(self, streamer_id: str, found: LookUp | None = None) -> None:
-        """The look-up of a streamer is over."""
+        """The look-up of a streamer is over; what comes too late for its evaluation is not kept."""
+        batch = self._expected.pop(streamer_id, None)
+        if batch is None:
+            return
         if found is not None:
             self._found[streamer_id] = found
             self._found.move_to_end(streamer_id)
             while len(self._found) > _MOST:
                 self._found.popitem(last=False)
-        batch = self._expected.pop(streamer_id, None)
-        if batch is not None:
-            batch.due = self._now() + EXPECTED_S
-            self._ended.set()
+        batch.due = self._now() + EXPECTED_S
+        self._ended.set()
 
     async def ended(self, streamer_ids: Collection[str]) -> None:
         """Return once those of these that are expected are over, or late."""
@@ -93,8 +94,13 @@ class LookUps:
 
     def take(self, streamer_id: str, version: int) -> LookUp | None:
         """What was found for a version of a streamer, once; None of another version."""
-        found = self._found.pop(streamer_id, None)
+        found = self.forget(streamer_id)
         return found if found is not None and found.entry.version == version else None
+
+    def forget(self, streamer_id: str) -> LookUp | None:
+        """Keep nothing of a streamer, which is evaluated or gone; what was kept."""
+        self._expected.pop(streamer_id, None)
+        return self._found.pop(streamer_id, None)
 
     def clear(self) -> None:
         """Forget what was found: candidates come from another corpus from now on."""

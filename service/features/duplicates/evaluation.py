@@ -331,6 +331,7 @@ class Evaluation:
             if name in entries:
                 self._comparer.keep(name, entries[name])
             else:
+                self._look_ups.forget(name)
                 self._corpus.remove(name)
         return entries, looked
 

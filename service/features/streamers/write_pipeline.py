@@ -22,8 +22,8 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, WriteContended
 from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
-from service.features.streamers.looks import NearDuplicatesOf, WriteLooks
 from service.features.streamers.merge_patch import merge_patch
+from service.features.streamers.near_duplicates import NearDuplicatesOf, WriteLooks
 from service.features.streamers.outcomes import (
     Acknowledged,
     FollowUp,

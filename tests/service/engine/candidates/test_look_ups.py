@@ -63,15 +63,31 @@ async def test_each_that_ends_leaves_time_for_the_next_of_its_batch() -> None:
 async def test_what_was_found_is_taken_once_and_of_its_version() -> None:
     look_ups = LookUps()
     looked = found(3)
-    look_ups.end("a", looked)
+
+    def looked_up(name: str) -> None:
+        look_ups.expect([name])
+        look_ups.end(name, looked)
+
+    looked_up("a")
     assert look_ups.take("a", 3) is looked
     assert look_ups.take("a", 3) is None
-    look_ups.end("a", looked)
+    looked_up("a")
     assert look_ups.take("a", 4) is None
-    look_ups.end("a", looked)
+    looked_up("a")
     look_ups.clear()
     assert look_ups.take("a", 3) is None
     for i in range(1000):
-        look_ups.end(f"s{i}", looked)
+        looked_up(f"s{i}")
     assert look_ups.take("s0", 3) is None
     assert look_ups.take("s999", 3) is looked
+
+
+async def test_nothing_is_kept_of_those_that_are_gone_or_evaluated_already() -> None:
+    look_ups = LookUps()
+    look_ups.expect(["a", "b"])
+    look_ups.end("a", found(3))
+    assert look_ups.forget("a") is not None
+    assert look_ups.take("a", 3) is None
+    assert look_ups.take("b", 3) is None  # the evaluation did not wait
+    look_ups.end("b", found(3))
+    assert look_ups.take("b", 3) is None

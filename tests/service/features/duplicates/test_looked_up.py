@@ -34,7 +34,7 @@ def record(name: str, version: int) -> Record:
 
 
 def test_what_changed_since_is_a_candidate_and_compared_again() -> None:
-    corpus, look_ups = Corpus(WIDTH, WIDTH), LookUps()
+    corpus, look_ups = Corpus(WIDTH, WIDTH), LookUps(lambda: 0.0)
     for name in ("b", "c", "d"):
         corpus.put(name, entry(1))
     changes = corpus.ranked("a", entry(5)).changes
@@ -45,6 +45,7 @@ def test_what_changed_since_is_a_candidate_and_compared_again() -> None:
         {"b": 1, "c": 1, "e": 1},
         {"b": (12.5, "same_contact")},
     )
+    look_ups.expect(["a"])
     look_ups.end("a", found)
     looked = LookedUp(corpus)
     looked.take([record("a", 5), record("b", 1)], look_ups)
@@ -67,7 +68,8 @@ def test_what_changed_since_is_a_candidate_and_compared_again() -> None:
 
 
 def test_another_version_was_not_looked_up() -> None:
-    corpus, look_ups = Corpus(WIDTH, WIDTH), LookUps()
+    corpus, look_ups = Corpus(WIDTH, WIDTH), LookUps(lambda: 0.0)
+    look_ups.expect(["a"])
     look_ups.end("a", LookUp(entry(5), frozenset(), 0, {}, {}))
     looked = LookedUp(corpus)
     looked.take([record("a", 6)], look_ups)

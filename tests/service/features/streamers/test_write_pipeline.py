@@ -24,8 +24,8 @@ from service.engine.work.lanes import Lane, Lanes
 from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
 from service.features.dedup.answers import Looked
 from service.features.dedup.near_duplicates import NearDuplicates
-from service.features.streamers import looks
-from service.features.streamers.looks import NearDuplicatesOf
+from service.features.streamers import near_duplicates
+from service.features.streamers.near_duplicates import NearDuplicatesOf
 from service.features.streamers.outcomes import Acknowledged, Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings, Work
@@ -150,7 +150,7 @@ def test_what_follows_the_commit_may_fail(
     near: Callable[[EmbeddedStore, RedisStore], NearDuplicatesOf],
     why: str,
 ) -> None:
-    monkeypatch.setattr(looks, "LONGEST_S", 0.05 if near is never else 60)
+    monkeypatch.setattr(near_duplicates, "LONGEST_S", 0.05 if near is never else 60)
 
     async def scenario() -> None:
         async with parts(bundle, tmp_path, near) as (_, writes):

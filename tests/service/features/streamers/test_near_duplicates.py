@@ -14,7 +14,7 @@ from service.engine.candidates.look_ups import LookUp
 from service.engine.encoding.onnx_encoder import Encoded
 from service.engine.encoding.pipeline import EncodedProfile
 from service.features.dedup.answers import Looked, NearDuplicate
-from service.features.streamers.looks import WriteLooks
+from service.features.streamers.near_duplicates import WriteLooks
 from service.features.streamers.outcomes import Acknowledged
 from service.store.base import Record, Refused
 
