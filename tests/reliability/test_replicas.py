@@ -139,9 +139,10 @@ def test_a_replica_that_stood_still_is_not_ready_before_it_caught_up(
 def test_a_replica_that_gets_the_log_slowly_says_so(replicas: Replicas, server: Server) -> None:
     with FaultProxy(server.port) as proxy:
         one, two = replicas(server.url, proxy.url, STREAMER_LIMITS__MAX_LAG_S="1")
-        fill(one, "first", 10)
-        proxy.bytes_per_s = 150_000
-        last = fill(one, "s", 700)
+        two.similar(fill(one, "first", 10), tags=[TAG])
+        with suspended(two):  # however long the writes take, it has all of them before it
+            last = fill(one, "s", 700)
+            proxy.bytes_per_s = 100_000
         wait_until(lambda: ready(two)[1]["store_sequence"] == last, "it looks")
         wait_until(lambda: ready(two)[0] == 503, "it says so")
         health = ready(two)[1]
