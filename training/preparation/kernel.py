@@ -7,7 +7,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg import cho_solve, cholesky, eigh, get_lapack_funcs, solve_triangular
 from sklearn.preprocessing import normalize
 
 from training.evaluation.tasks import ColdStartTask, cold_start_task, vector_task
@@ -23,6 +23,10 @@ _MOST_ASKED, _MOST_SEARCHED = 1_000, 20_000
 """Most queries, and streamers searched, when width and penalty are chosen."""
 _LEAST_FREE = 1e-3
 """Least share of a prediction that does not come from the streamer's own behaviour."""
+
+
+_Fit = tuple[NDArray[np.float64], NDArray[np.float32], NDArray[np.float32]]
+"""Coefficients (M, K), and unit predictions of the streamers as fitted and left out (N, K)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,47 +96,97 @@ def _choices(
     width: float,
     task: ColdStartTask,
 ) -> Iterator[_Choice]:
-    """Fits of one width, one of each penalty, in blocks of streamers."""
+    """Fits of one width, one of each penalty."""
+    if len(landmarks) == len(content):
+        fits = _exact_fits(content, behaviour, width)
+    else:
+        fits = _nystrom_fits(content, landmarks, behaviour, width)
+    for dual, seen, unseen in fits:
+        score = float((task.ndcg(unseen, seen) + task.ndcg(unseen)).sum())
+        yield _Choice(score, width, dual, unseen)
+
+
+def _exact_fits(
+    content: NDArray[np.float32], behaviour: NDArray[np.float32], width: float
+) -> Iterator[_Fit]:
+    """Fits to streamers who are all landmarks, one of each penalty.
+
+    With C the kernel plus the penalty on its diagonal, and a = C^-1 v, predictions are
+    v - penalty a, and own influences 1 - penalty diag(C^-1). A Cholesky factor and its inverse tell
+    both, in less than half of the time that eigenvectors take.
+    """
+    kernel = _kernel(content, content, width)
+    (trtri,) = get_lapack_funcs(("trtri",), (kernel,))
+    for penalty in PENALTIES:
+        root = kernel.copy(order="F")
+        root.flat[:: len(root) + 1] += penalty
+        root = cholesky(root, lower=True, overwrite_a=True)
+        dual = cho_solve((root, True), behaviour.astype(np.float64))
+        inverse, _ = trtri(root, lower=1, overwrite_c=1)
+        own = 1 - penalty * np.einsum("ij,ij->j", inverse, inverse)
+        del root, inverse
+        yield dual, *_predictions(behaviour - penalty * dual, own, behaviour)
+
+
+def _nystrom_fits(
+    content: NDArray[np.float32],
+    landmarks: NDArray[np.int64],
+    behaviour: NDArray[np.float32],
+    width: float,
+) -> Iterator[_Fit]:
+    """Fits by some landmarks, one of each penalty, in blocks of streamers."""
     parts = list(blocks(len(content), 2 * len(landmarks)))
-
-    def kernel(part: slice) -> NDArray[np.float64]:
-        cosines = content[part] @ content[landmarks].T  # (b, M)
-        return np.exp(width * (cosines.astype(np.float64) - 1))
-
-    among = np.exp(width * ((content[landmarks] @ content[landmarks].T).astype(np.float64) - 1))
+    shown = content[landmarks]
+    root = _kernel(shown, shown, width)
+    root.flat[:: len(root) + 1] += _JITTER
+    root = cholesky(root, lower=True, overwrite_a=True)
+    moments = np.zeros_like(root)
     target = np.zeros((len(landmarks), behaviour.shape[1]))
     for part in parts:
-        target += kernel(part).T @ behaviour[part]
-    if len(landmarks) == len(content):
-        values, axes = eigh(among, overwrite_a=True)
-        axes /= np.sqrt(values.clip(_JITTER))
-        turn = axes  # (M, M), kernel -> orthogonal features
-    else:
-        among.flat[:: len(among) + 1] += _JITTER
-        root = cholesky(among, lower=True, overwrite_a=True)
-        moments = np.zeros_like(root)
-        for part in parts:
-            rows = kernel(part)
-            moments += rows.T @ rows
-        half = solve_triangular(root, moments, lower=True)
-        values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
-        turn = solve_triangular(root.T, axes, lower=False)
+        rows = _kernel(content[part], shown, width)
+        moments += rows.T @ rows
+        target += rows.T @ behaviour[part]
+    half = solve_triangular(root, moments, lower=True)
+    values, axes = eigh(solve_triangular(root, half.T, lower=True), overwrite_a=True)
+    turn = solve_triangular(root.T, axes, lower=False)  # (M, M), kernel -> orthogonal features
     shrunk = [1 / (values.clip(min=0) + penalty) for penalty in PENALTIES]
     duals = [turn @ (each[:, None] * (turn.T @ target)) for each in shrunk]
     seen = [np.zeros_like(behaviour) for _ in PENALTIES]
     unseen = [np.zeros_like(behaviour) for _ in PENALTIES]
     for part in parts:
-        rows = kernel(part)
+        rows = _kernel(content[part], shown, width)
         features = rows @ turn  # (b, M)
         for i, dual in enumerate(duals):
-            own = ((features * features) @ shrunk[i])[:, None]  # (b, 1)
-            fitted = rows @ dual  # (b, K)
-            alone = fitted - own * behaviour[part]
-            seen[i][part] = np.asarray(normalize(fitted))
-            unseen[i][part] = np.asarray(normalize(alone / (1 - own).clip(_LEAST_FREE)))
-    for i, dual in enumerate(duals):
-        score = float((task.ndcg(unseen[i], seen[i]) + task.ndcg(unseen[i])).sum())
-        yield _Choice(score, width, dual, unseen[i])
+            own = (features * features) @ shrunk[i]  # (b,)
+            seen[i][part], unseen[i][part] = _predictions(rows @ dual, own, behaviour[part])
+    yield from zip(duals, seen, unseen, strict=True)
+
+
+def _kernel(
+    one: NDArray[np.float32], other: NDArray[np.float32], width: float
+) -> NDArray[np.float64]:
+    """Kernel of two sets of contents (B, M)."""
+    cosines = (one @ other.T).astype(np.float64)
+    cosines -= 1
+    cosines *= width
+    return np.exp(cosines, out=cosines)
+
+
+def _predictions(
+    fitted: NDArray[np.float64], own: NDArray[np.float64], behaviour: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Unit predictions (B, K) as they are fitted, and with each streamer left out.
+
+    Args:
+        fitted: predictions (B, K).
+        own: the streamers' influences on their own (B,).
+        behaviour: of the streamers (B, K).
+    """
+    alone = (fitted - own[:, None] * behaviour) / (1 - own[:, None]).clip(_LEAST_FREE)
+    return (
+        np.asarray(normalize(fitted), np.float32),
+        np.asarray(normalize(alone), np.float32),
+    )
 
 
 def _task(
