@@ -10,7 +10,7 @@ from tests.console.conftest import open_at
 from tests.console.test_looks import violations
 from tests.service.process import Service, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 PICTURES = os.environ.get("CONSOLE_PICTURES")
 FIT_MS = 600_000
 

@@ -14,7 +14,7 @@ import pytest
 from demo.steps import code
 
 ROOT = Path(__file__).parents[2]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def free_port() -> int:
@@ -35,7 +35,7 @@ def run_once(build: Path, port: int) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1200,
         check=False,
     )
 
@@ -48,7 +48,7 @@ def run_and_end(build: Path, output: Path, ending: signal.Signals) -> str:
             command(build, port), cwd=ROOT, stdout=file, stderr=file, start_new_session=True
         )
     try:
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + 1200
         while "/docs" not in output.read_text(encoding="utf-8"):
             assert process.poll() is None, output.read_text(encoding="utf-8")
             assert time.monotonic() < deadline, output.read_text(encoding="utf-8")
@@ -56,11 +56,11 @@ def run_and_end(build: Path, output: Path, ending: signal.Signals) -> str:
         family = psutil.Process(process.pid).children(recursive=True)
         assert len(family) >= 2, "the service and its store"
         process.send_signal(ending)
-        assert process.wait(40) == 0
+        assert process.wait(120) == 0
     finally:
         if process.poll() is None:
             process.terminate()
-            process.wait(40)
+            process.wait(120)
     _gone, alive = psutil.wait_procs(family, timeout=30)
     assert not alive
     with socket.socket() as probe:

@@ -37,6 +37,7 @@ from tests.service.process import Service, is_free, wait_until
 VICTIMS = ("service", "store", "service and store")
 WATCHED = 50
 WRITERS = 3
+WRITES_A_CRASH = 40
 OPTIONS: dict[str, Any] = {
     "STREAMER_JOBS__LEASE_S": "1",
     "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS": "1000000",
@@ -81,7 +82,7 @@ class Deployment:
         self._choices = random.Random(seed)
         self._is_over = threading.Event()
         self._lists = 0
-        self.acknowledged: set[str] = set()
+        self.acknowledged: list[str] = []
         self.service = self._start()
         hook = {"url": receiver.url(), "kinds": ["watchlist.matched"]}
         made = self.service.client.post("/v1/webhooks", json=hook).raise_for_status().json()
@@ -138,10 +139,12 @@ class Deployment:
                 time.sleep(0.02)
                 continue
             if answer.status_code < 300:
-                self.acknowledged.add(name)
+                self.acknowledged.append(name)
 
     def crash(self, victims: str) -> None:
-        """Kill after a while, and return when it is back."""
+        """Kill a while after some writes were acknowledged, and return when it is back."""
+        wanted = len(self.acknowledged) + WRITES_A_CRASH
+        wait_until(lambda: len(self.acknowledged) >= wanted, "writes are acknowledged")
         time.sleep(self._choices.uniform(0.05, 1.0))
         service, store = self.service, self.service.store
         if "store" in victims:
@@ -167,7 +170,7 @@ class Deployment:
         wait_until(lambda: is_free(self.data_dir), "the folder is free")
         records, expected = asyncio.run(self._expected())
         self.service = self._start()
-        assert self.acknowledged <= {record.streamer_id for record in records}
+        assert set(self.acknowledged) <= {record.streamer_id for record in records}
         counts = Counter(alerts)
         assert max(counts.values(), default=1) == 1
         assert counts.keys() == expected, (

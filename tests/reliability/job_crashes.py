@@ -222,8 +222,8 @@ def killed(
     It was and is started with `settings` beside `OPTIONS`.
     """
     for i in range(kills):
+        store = service.store  # before: it takes a while to find it
         when(service.client, path, reached(i))
-        store = service.store
         if "store" in victims:
             store.kill()
         if victims == "store":

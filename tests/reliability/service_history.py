@@ -45,6 +45,11 @@ class ServiceHistory(History):
         super().acknowledged(streamer_id, state, version)
         self.version_of[streamer_id] = version
 
+    def wait_for_more(self, writes: int) -> None:
+        """Wait until so many more writes are acknowledged."""
+        wanted = len(self.versions) + writes
+        wait_until(lambda: len(self.versions) >= wanted, f"{writes} more are acknowledged")
+
     def _compare(self, stored: dict[str, dict[str, Any]]) -> None:
         for streamer_id in self.settled.keys() | self.open.keys():
             found = stored.get(streamer_id)

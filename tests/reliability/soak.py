@@ -101,9 +101,10 @@ class Soak:
 
     def _rewrite(self, service: Service) -> None:
         """Replace rows of the base, so that new ones are built, until the service is gone."""
+        choices = random.Random(self.rounds.total())  # of this thread
         with suppress(httpx.TransportError):
             for turn in range(1000):
-                changed = self.choices.sample(range(self.steady), 100)
+                changed = choices.sample(range(self.steady), 100)
                 name = f"{self.rounds.total()} {turn}"
                 self._write({f"steady-{i}": f"steady {i} {name}" for i in changed}, service)
 
@@ -114,8 +115,13 @@ class Soak:
             time.sleep(self.choices.uniform(0.05, 0.5))
             if victims == "rebuilding service":
                 rewriting = pool.submit(self._rewrite, service)
-                wait_until(lambda: _is_building(service) or rewriting.done(), "a base is built")
-                time.sleep(self.choices.uniform(0, 0.1))
+                while not rewriting.done():
+                    wait_until(lambda: _is_building(service) or rewriting.done(), "a base is built")
+                    time.sleep(self.choices.uniform(0, 0.1))
+                    service.stand_still()
+                    if _is_building(service):
+                        break
+                    service.go_on()  # it was just done
             if victims == "store":
                 store.kill()
                 wait_until(lambda: service.store.pid != store.pid and service.is_ready(), "back")

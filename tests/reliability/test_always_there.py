@@ -34,6 +34,7 @@ class Crowd:
     Attributes:
         steady: profiles that stay as they are.
         gone: whose deletion was acknowledged.
+        last: the sequence number of the last deletion, or of the first writes.
     """
 
     def __init__(self, service: Service) -> None:
@@ -47,7 +48,7 @@ class Crowd:
         first = {**self.steady, **{name: profile(choices) for name in others}}
         profiles = [{"streamer_id": name, **each} for name, each in first.items()]
         choices.shuffle(profiles)  # the first base, which may be of some of them, has of each kind
-        service.bulk(profiles)
+        self.last = max(result["sequence"] for result in service.bulk(profiles))
 
     def run(self) -> None:
         """Ends once enough was asked while enough bases were built."""
@@ -63,7 +64,7 @@ class Crowd:
                 wait_until(
                     lambda: any(one.done() for one in running) or self._is_enough(),
                     "enough was asked, and enough bases were built",
-                    120,
+                    600,
                 )
             finally:
                 self._stop.set()
@@ -86,31 +87,35 @@ class Crowd:
         """Who shows what a streamer shows is that streamer; nobody is there who is gone."""
         name = choices.choice(list(self.steady))
         gone = set(self.gone)
+        after = {"after_sequence": self.last}  # read after `gone`: it has them all
         query = {"positive": [{"profile": self.steady[name]}], "exact": choices.random() < 0.3}
-        answer = client.post("/v1/similar", json={**query, "k": choices.choice([1, 50])})
+        answer = client.post("/v1/similar", json={**query, **after, "k": choices.choice([1, 50])})
         answer.raise_for_status()
         hits = [hit["streamer_id"] for hit in answer.json()["hits"]]
         assert hits[0] == name
         assert gone.isdisjoint(hits)
         if gone:
             one = choices.choice(sorted(gone))
-            assert client.get(f"/v1/streamers/{one}/similar").status_code == 404
+            answer = client.get(f"/v1/streamers/{one}/similar", params=after)
+            assert answer.status_code == 404
         self.asked += 1
 
     def _change(self, client: httpx.Client, choices: random.Random) -> None:
-        """They are found at once; soon so many are new that a base is built."""
+        """Who asks after the write finds them; soon so many are new that a base is built."""
         for i in choices.sample(range(CHANGING), 20):
             name, new = f"changing-{i}", profile(choices)
             answer = client.put(f"/v1/streamers/{name}", json=new)
             answer.raise_for_status()
-            query = {"positive": [{"profile": new}], "k": 1}
+            after = {"after_sequence": answer.json()["sequence"]}
+            query = {"positive": [{"profile": new}], "k": 1, **after}
             found = client.post("/v1/similar", json=query).json()
             assert [hit["streamer_id"] for hit in found["hits"]] == [name]
 
     def _delete(self, client: httpx.Client, _: random.Random) -> None:
         if len(self.gone) < DOOMED:
             name = f"doomed-{len(self.gone)}"
-            client.delete(f"/v1/streamers/{name}").raise_for_status()
+            answer = client.delete(f"/v1/streamers/{name}").raise_for_status()
+            self.last = answer.json()["sequence"]
             self.gone.add(name)
         time.sleep(0.02)
 
@@ -122,10 +127,12 @@ def test_nobody_is_missed_and_nobody_comes_back(bundle: Path, tmp_path: Path) ->
         STREAMER_INDEX__KIND=KIND,
         STREAMER_INDEX__FROM_ROWS="100",
         STREAMER_INDEX__RECALL="0.5",
+        STREAMER_LIMITS__VISIBLE_TIMEOUT_MS="20000",
     ) as service:
         service.wait_until_ready()
         crowd = Crowd(service)
         crowd.run()
+        service.similar(crowd.last, bio=WORDS[0])  # the index has it
         ready = service.client.get("/readyz").json()
         assert ready["index"]["kind"] == KIND
         assert ready["index_rows"] == STEADY + CHANGING + DOOMED - len(crowd.gone)

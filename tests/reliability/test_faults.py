@@ -123,18 +123,24 @@ def test_any_faults_under_writes(service: Service, proxy: FaultProxy) -> None:
         time.sleep(choices.uniform(0, 0.5))
         proxy.pass_on()
 
+    def cut_replies(arm: Callable[[int], None]) -> None:
+        before = proxy.commits_cut
+        arm(choices.randint(1, 5))
+        wait_until(lambda: proxy.commits_cut > before, "a reply was cut")
+
     faults: list[Callable[[], None]] = [
         delay,
         swallow,
         proxy.cut,
-        lambda: proxy.cut_after_commit(choices.randint(1, 5)),
-        lambda: proxy.cut_in_mid_reply(choices.randint(1, 5)),
+        lambda: cut_replies(proxy.cut_after_commit),
+        lambda: cut_replies(proxy.cut_in_mid_reply),
     ]
     for _ in range(3):
         with under_writes(service, told):
             for _ in range(10):
                 time.sleep(choices.uniform(0, 0.1))
                 choices.choice(faults)()
+            told.wait_for_more(10)
         proxy.cut_after_commit(0)
         proxy.cut_in_mid_reply(0)
         proxy.delay_s = 0

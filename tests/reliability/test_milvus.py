@@ -22,7 +22,7 @@ from tests.service.milvus_server import MilvusServer
 from tests.service.process import Service, wait_until
 from tests.service.valkey import Server
 
-pytestmark = [pytest.mark.milvus, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.milvus, pytest.mark.slow]
 IDS, LONG_S = 150, 240
 COOKING = {"tags": ["cooking"], "bio": TOPICS["cooking"]}
 GAMING = {"tags": ["cooking", "gaming"], "bio": TOPICS["gaming"]}

@@ -22,7 +22,7 @@ from tests.reliability.model_changes import (
 from tests.service.process import Service, wait_until
 from tests.service.valkey import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from tests.reliability.model_changes import bundles_in
 from tests.reliability.model_crashes import STEPS, VICTIMS, begun, change_round
 from tests.service.valkey import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = pytest.mark.slow
 
 
 def test_whoever_is_killed(bundle: Path, tmp_path: Path, server: Server) -> None:

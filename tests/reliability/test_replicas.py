@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import signal
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from tests.bundles import TOPICS
 from tests.reliability.conftest import Replicas
 from tests.reliability.fault_proxy import FaultProxy
 from tests.reliability.service_history import TAG, ServiceHistory, under_writes
-from tests.service.process import Service, wait_until
+from tests.service.process import WAIT_S, Service, wait_until
 from tests.service.valkey import Server
 
 pytestmark = pytest.mark.slow
@@ -47,11 +46,11 @@ def ready(service: Service) -> tuple[int, dict[str, Any]]:
 @contextmanager
 def suspended(service: Service) -> Iterator[None]:
     """It stands still meanwhile, connections and all."""
-    service.send(signal.SIGSTOP)
+    service.stand_still()
     try:
         yield
     finally:
-        service.send(signal.SIGCONT)
+        service.go_on()
 
 
 def test_what_one_acknowledged_is_seen_by_all(replicas: Replicas, server: Server) -> None:
@@ -105,9 +104,10 @@ def test_replicas_that_are_killed_under_writes(replicas: Replicas, server: Serve
     services, told = replicas(*[server.url] * 3), ServiceHistory()
     for number in (1, 0, 2):
         with under_writes(services[0], told):
-            time.sleep(0.3)
+            told.wait_for_more(25)
             services[number].kill()
-            time.sleep(0.3)
+            if number != 0:  # with that one the writing ends
+                told.wait_for_more(10)
         (services[number],) = replicas(server.url)
         for service in services:
             told.check_service(service)
@@ -117,14 +117,16 @@ def test_replicas_that_are_killed_under_writes(replicas: Replicas, server: Serve
 def test_a_replica_that_stood_still_is_not_ready_before_it_caught_up(
     replicas: Replicas, server: Server
 ) -> None:
-    one, two = replicas(*[server.url] * 2, STREAMER_LIMITS__MAX_LAG_S="1")
+    # However long it stands still, it is for its lag that it is not ready.
+    limits = {"STREAMER_LIMITS__MAX_LAG_S": "1", "STREAMER_LIMITS__STORE_GRACE_S": "600"}
+    one, two = replicas(*[server.url] * 2, **limits)
     wait_until(lambda: ready(two)[1]["lag_s"] is not None, "it looks")
     for i in range(2):
         with suspended(two):
             last = fill(one, f"r{i}-", 1000)
             time.sleep(1.6)
         seen = Counter[int]()
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + WAIT_S
         while seen[200] < 20:
             assert time.monotonic() < deadline
             status, health = ready(two)

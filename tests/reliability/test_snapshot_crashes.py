@@ -29,6 +29,21 @@ def snapshot(service: Service) -> dict:
     return service.client.get("/readyz").json()["snapshot"]
 
 
+def stop_in_a_save(service: Service, index: Path) -> None:
+    """Suspend it while it writes a snapshot."""
+
+    def is_caught() -> bool:
+        if not any(index.glob(f"{UNFINISHED}*")):
+            return False
+        service.stand_still()
+        if any(index.glob(f"{UNFINISHED}*")):
+            return True
+        service.go_on()  # it was just done
+        return False
+
+    wait_until(is_caught, "it saves", every_s=0.001)
+
+
 def test_a_service_that_is_killed_while_it_saves(bundle: Path, tmp_path: Path) -> None:
     told, choices = ServiceHistory(), random.Random(11)
     sources: list[str] = []
@@ -44,9 +59,9 @@ def test_a_service_that_is_killed_while_it_saves(bundle: Path, tmp_path: Path) -
                 # A look at the index is due every half a second.
                 time.sleep(choices.uniform(0.4, 1.3))
                 if attempt % 2:
-                    for _ in range(20_000):
-                        if any(index.glob(f"{UNFINISHED}*")):
-                            break
+                    stop_in_a_save(service, index)
+                else:  # so that the next ones begin with it
+                    wait_until(lambda: snapshot(service)["sequence"] is not None, "it is saved")
                 service.process.kill()
                 store.kill()
                 service.process.wait()
@@ -59,7 +74,7 @@ def test_a_service_that_is_killed_while_it_saves(bundle: Path, tmp_path: Path) -
         wait_until(lambda: snapshot(service)["sequence"] is not None, "it is saved")
         wait_until(lambda: not any(index.glob(f"{UNFINISHED}*")), "what was left is removed")
         assert service.stop() == 0
-    assert caught >= 1
+    assert caught >= ROUNDS // 2
     assert sources[0] == "store"
     assert sources.count("snapshot") >= ROUNDS // 2
     assert len(told.versions) > 10 * ROUNDS

@@ -25,6 +25,8 @@ START_S = 60
 STOP_S = 30
 RUN_S = 240
 """For a command that loads thousands, on a machine that does much else."""
+WAIT_S = 240
+"""For what takes seconds, on such a machine."""
 _TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
@@ -134,7 +136,7 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, timeout_s: float = 60, every_s: float = 0.02
+    condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S, every_s: float = 0.02
 ) -> None:
     """Wait for something that tells nobody when it happens."""
     deadline = time.monotonic() + timeout_s
@@ -168,6 +170,14 @@ def _is_store(process: psutil.Process) -> bool:
         return is_alive and process.name().endswith("-server")
     except psutil.NoSuchProcess:
         return False
+
+
+def _is_suspended(task: Path) -> bool:
+    """Whether a thread, by its folder below /proc, is stopped by a signal, or has ended."""
+    try:
+        return (task / "stat").read_text().rpartition(") ")[2].startswith("T")
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 class Service:
@@ -224,7 +234,7 @@ class Service:
             assert self.process.poll() is None, self.output
             return _LISTENS.search(self.output) is not None
 
-        wait_until(listens, "the service listens", START_S)
+        wait_until(listens, "the service listens")
         found = _LISTENS.search(self.output)
         assert found is not None
         return found[1].replace("//0.0.0.0:", "//127.0.0.1:")
@@ -256,12 +266,26 @@ class Service:
         return answer.status_code == 200 and answer.json()["degraded_because"] is None
 
     def wait_until_ready(self) -> Self:
-        wait_until(self.is_ready, "the service is ready", START_S, every_s=0.05)
+        wait_until(self.is_ready, "the service is ready", every_s=0.05)
         return self
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to the service alone."""
         self.process.send_signal(number)
+
+    def stand_still(self) -> None:
+        """Suspend the service alone; returns when none of its threads runs any more."""
+        self.send(signal.SIGSTOP)
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        wait_until(
+            lambda: all(_is_suspended(task) for task in tasks.iterdir()),
+            "the service stands still",
+            every_s=0.001,
+        )
+
+    def go_on(self) -> None:
+        """Let it run again."""
+        self.send(signal.SIGCONT)
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """End it in order; its exit status. A service that does not obey is killed."""

@@ -21,6 +21,9 @@ from service.engine.work.lanes import Lanes
 from service.media.fetch import Fetched
 from service.settings import Towers, Work
 
+PATIENT = Work(deadline_ms=60_000, slow_deadline_ms=60_000)
+"""So that nothing is refused on a slow machine."""
+
 
 class Client(Protocol):
     """httpx's or Starlette's."""
@@ -117,7 +120,7 @@ async def reading(
 ) -> AsyncGenerator[Reads]:
     """A reader that remembers nothing unless it is told how much."""
     towers = Recorded(OnnxTowers(bundle))
-    lanes = Lanes(work_settings or Work())
+    lanes = Lanes(work_settings or PATIENT)
     work = TowerPool(towers, Towers(**settings), lanes)
     lanes.start()
     sightings = TowerJobs(work, TowerCache(recent_bytes), fetch)

@@ -4,6 +4,8 @@ import contextlib
 import signal
 import socket
 import subprocess
+import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +17,8 @@ from redis.exceptions import RedisError
 from service.store.embedded.binary import find_binary
 from tests.service.process import wait_until
 
+_TAKEN_S = 30
+"""How long a port may be in use that was free a moment ago."""
 SERVICE = "streamers"
 """The name under which sentinels monitor a primary."""
 
@@ -58,19 +62,32 @@ class Server:
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
         if self.replica_of is not None:
             arguments += ["--replicaof", "127.0.0.1", str(self.replica_of.port)]
-        self._process = subprocess.Popen(
-            [str(find_binary()), *arguments],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        wait_until(self._answers, "the server answers")
+        deadline = time.monotonic() + _TAKEN_S
+        with tempfile.TemporaryFile("w+") as output:
+            while True:
+                self._process = subprocess.Popen(
+                    [str(find_binary()), *arguments],
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
+                wait_until(self._has_begun, "the server answers, or has ended")
+                if self._process.poll() is None:
+                    return
+                output.seek(0)
+                said = output.read()
+                assert "Address already in use" in said, said
+                assert time.monotonic() < deadline, said
+                time.sleep(0.2)
 
-    def _answers(self) -> bool:
+    def _has_begun(self) -> bool:
+        """Whether it answers, or has ended, as where another process has its port by now."""
         assert self._process is not None
-        assert self._process.poll() is None
+        if self._process.poll() is not None:
+            return True
         try:
-            return bool(self.command("PING"))
+            self.command("PING")
+            return self.command("INFO", "server")["process_id"] == self._process.pid
         except RedisError:
             return False
 

@@ -23,7 +23,6 @@ from training.trainer.fit import Request, fit
 DATA = Path(os.environ.get("STREAMER_DATA") or Path(__file__).parents[3] / "shared" / "data")
 pytestmark = [
     pytest.mark.real_data,
-    pytest.mark.timeout(1200),  # the first one waits for the fit
     pytest.mark.skipif(
         not (DATA / "lastfm").is_dir(), reason=f"there is no data set {DATA / 'lastfm'}"
     ),

@@ -53,8 +53,9 @@ def forbid_growth(embedded: EmbeddedStore, folder: Path, room_bytes: int) -> Non
 
 
 async def test_a_store_that_can_not_write_ends_and_comes_back_read_only(tmp_path: Path) -> None:
+    patience = Patience(watch_s=0.1, first_full_s=4)  # for all that is asked while it is read-only
     async with (
-        EmbeddedStore(tmp_path, patience=HASTY) as embedded,
+        EmbeddedStore(tmp_path, patience=patience) as embedded,
         connection(embedded) as store,
     ):
         await put(store, "first")

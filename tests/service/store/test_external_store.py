@@ -65,7 +65,7 @@ def test_it_works_from_end_to_end(serve: Serve, server: Server) -> None:
 
 def test_a_server_that_blips_leaves_the_service_ready(serve: Serve, server: Server) -> None:
     service = serve(REDIS_URL=server.url, STREAMER_LIMITS__STORE_GRACE_S="600")
-    service.put("a", tags=["cooking"])
+    assert service.similar(service.put("a", tags=["cooking"]), tags=["cooking"]) == {"a"}
     assert store_up(service) == 1
     server.kill()
     wait_until(lambda: store_up(service) == 0, "the metrics tell")
@@ -119,13 +119,13 @@ def test_a_write_is_repeated_until_a_replica_has_it(
         primary, replica = servers.servers
         known = {"STREAMER_STORE__REPLICAS": "1", "STREAMER_STORE__REPLICA_TIMEOUT_MS": "300"}
         service = serve(REDIS_URL=primary.url, **known)
-        service.put("a", tags=["cooking"])
 
-        def put() -> httpx.Response:
-            headers = {"Idempotency-Key": "the-same"}
-            body = {"tags": ["cooking"], "name": "b"}
-            return service.client.put("/v1/streamers/b", json=body, headers=headers)
+        def put(streamer_id: str = "b") -> httpx.Response:
+            headers = {"Idempotency-Key": f"the-same-{streamer_id}"}
+            body = {"tags": ["cooking"], "name": streamer_id}
+            return service.client.put(f"/v1/streamers/{streamer_id}", json=body, headers=headers)
 
+        wait_until(lambda: put("a").is_success, "the replica has it")
         with replica.suspended():
             for _ in range(2):
                 answer = put()
@@ -143,7 +143,8 @@ def test_a_write_is_repeated_until_a_replica_has_it(
             wait_until(lambda: store_up(service) == 0, "the metrics tell")
             assert "0 of 1 replicas" in because(service)
             assert service.client.get("/readyz").status_code == 200
-            assert service.similar(tags=["cooking"]) == {"a", "b"}
+            wait_until(lambda: service.similar(tags=["cooking"]) == {"a", "b"}, "both are found")
+        wait_until(lambda: put().is_success, "the replica has it")
         answer = put()
         assert (answer.status_code, answer.json()["version"]) == (201, 2)  # the first answer
         wait_until(service.is_ready, "all is well")

@@ -1,6 +1,7 @@
 """A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
 
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,12 +34,21 @@ def replicated(tmp_path: Path) -> Iterator[Replicated]:
 
 @pytest.fixture
 def address(replicated: Replicated) -> StoreAddress:
-    return StoreAddress(replicated.servers[0].url, replicas=1, replica_timeout_ms=200)
+    return StoreAddress(replicated.servers[0].url, replicas=1, replica_timeout_ms=4000)
 
 
 @pytest.fixture
 async def store(address: StoreAddress) -> AsyncIterator[ArchivedStore]:
+    """For what is to be acknowledged, however slow the replica's disk is."""
     store = await ArchivedStore(address).open()
+    yield store
+    await store.close()
+
+
+@pytest.fixture
+async def hasty(address: StoreAddress) -> AsyncIterator[ArchivedStore]:
+    """The same store, for what no replica acknowledges."""
+    store = await ArchivedStore(replace(address, replica_timeout_ms=200)).open()
     yield store
     await store.close()
 
@@ -49,23 +59,23 @@ def replica(replicated: Replicated) -> Server:
 
 
 async def test_a_write_that_no_replica_has_is_not_acknowledged(
-    store: ArchivedStore, replica: Server
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server
 ) -> None:
     await put(store, "a")
     with replica.suspended():
         with pytest.raises(NotReplicated, match=r"^0 of 1 replicas .*repeat the request") as told:
-            await store.write([upsert("b")], once=ONCE)
+            await hasty.write([upsert("b")], once=ONCE)
         assert (told.value.status, told.value.code) == (503, "not_replicated")
         assert await store.get(["b"]) != [None]  # the primary has it, as the error says
         # What repeats or rests on it is no more acknowledged than it was itself.
         with pytest.raises(NotReplicated):
-            await store.done_before(ONCE.key)
+            await hasty.done_before(ONCE.key)
         with pytest.raises(NotReplicated):
-            await store.write([upsert("b")], once=ONCE)
+            await hasty.write([upsert("b")], once=ONCE)
         with pytest.raises(NotReplicated):
-            await store.digests(["b"], confirmed=True)
+            await hasty.digests(["b"], confirmed=True)
         with pytest.raises(NotReplicated):
-            await store.write([Delete("nobody")])
+            await hasty.write([Delete("nobody")])
         assert await store.digests(["b"]) != [None]
     done = await store.done_before(ONCE.key)
     assert isinstance(done, DoneBefore)
@@ -76,7 +86,9 @@ async def test_a_write_that_no_replica_has_is_not_acknowledged(
     assert [e.sequence for e in await read_log(store, 0, 3)] == [1, 2, 3]
 
 
-async def test_everything_that_changes_waits(store: ArchivedStore, replica: Server) -> None:
+async def test_everything_that_changes_waits(
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server
+) -> None:
     await store.documents.change([Put("cases", "made", b"{}")])
     requests = Requests(store.documents, "requests")
     made = requests.making(ONCE, "made", await requests.made(ONCE))
@@ -84,19 +96,19 @@ async def test_everything_that_changes_waits(store: ArchivedStore, replica: Serv
     await store.set_model_version("model-1")
     with replica.suspended():
         for change in (
-            lambda: store.documents.change([Put("cases", "x", b"{}")]),
-            lambda: requests.made(ONCE),
-            lambda: store.documents.drop("cases"),
-            lambda: store.set_model_version("model-2"),
-            lambda: store.keys.replace("key", b"", b"{}"),
-            lambda: store.client.ask_together([("SET", "x", 1), ("HGETALL", "ss:meta")]),
-            lambda: store.position(confirmed=True),
+            lambda: hasty.documents.change([Put("cases", "x", b"{}")]),
+            lambda: Requests(hasty.documents, "requests").made(ONCE),
+            lambda: hasty.documents.drop("cases"),
+            lambda: hasty.set_model_version("model-2"),
+            lambda: hasty.keys.replace("key", b"", b"{}"),
+            lambda: hasty.client.ask_together([("SET", "x", 1), ("HGETALL", "ss:meta")]),
+            lambda: hasty.position(confirmed=True),
         ):
             with pytest.raises(NotReplicated):
                 await change()
         # What may be lost.
-        assert await store.limits.settle({"minute": 1.0}) == [1.0]
-        await store.keys.note_used({"key": 1.0})
+        assert await hasty.limits.settle({"minute": 1.0}) == [1.0]
+        await hasty.keys.note_used({"key": 1.0})
     found = await store.client.ask_together([("HGETALL", "ss:meta"), ("SET", "x", 2)])
     assert found[0][b"model_version"] == b"model-2"
     assert found[1] is True
@@ -113,7 +125,7 @@ async def test_a_server_that_lost_its_scripts(store: ArchivedStore, replicated: 
 async def test_the_watch_tells_that_a_replica_is_missing(
     address: StoreAddress, replica: Server
 ) -> None:
-    watch = ServerWatch(address)
+    watch = ServerWatch(replace(address, replica_timeout_ms=2000))
     await watch.look()
     assert (watch.trouble(), watch.acknowledged_by) == (None, 1)
     with replica.suspended():
@@ -126,14 +138,14 @@ async def test_the_watch_tells_that_a_replica_is_missing(
 
 
 async def test_the_witness_knows_only_what_replicas_have(
-    store: ArchivedStore, replica: Server, tmp_path: Path
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server, tmp_path: Path
 ) -> None:
     witness = Witness(tmp_path / "data", "redis://somewhere")
     await put(store, "a")
     with replica.suspended():
         with pytest.raises(NotReplicated):
-            await put(store, "b")
-        await WitnessKeeper(store, witness).stop()
+            await put(hasty, "b")
+        await WitnessKeeper(hasty, witness).stop()
         assert witness.read() is None
     await WitnessKeeper(store, witness).stop()
     known = witness.read()
@@ -142,17 +154,17 @@ async def test_the_witness_knows_only_what_replicas_have(
 
 
 async def test_who_has_read_further_than_a_promoted_replica_notices(
-    store: ArchivedStore, replicated: Replicated
+    store: ArchivedStore, hasty: ArchivedStore, replicated: Replicated
 ) -> None:
     primary, replica = replicated.servers
     await put(store, "a")
     replica.command("REPLICAOF", "NO", "ONE")  # promoted while the primary takes writes still
     for name in ("b", "c"):
         with pytest.raises(NotReplicated):
-            await put(store, name)
+            await put(hasty, name)
     place = await store.position()
     # A reader of the log waits for replicas, and goes on without them after the time.
-    assert [e.sequence for e in await read_log(store, 1, 3)] == [2, 3]
+    assert [e.sequence for e in await read_log(hasty, 1, 3)] == [2, 3]
     primary.kill()
     promoted = await ArchivedStore(replica.url).open()
     try:

@@ -20,8 +20,7 @@ from training.compare.runs import cost_of, execute, interrupt_later, report_fold
 from training.errors import OutputError
 from training.progress import Progress
 
-# Two fits as processes, on cores that may be busy.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = pytest.mark.slow
 
 SETTINGS = {"steps": 10, "evaluate_every": 5, "table_dim": 16, "dim": 16, "hidden_dim": 16}
 SETTINGS |= {"content_dim": 64, "teacher_dim": 8, "teacher_iterations": 2, "batch_size": 64}

@@ -265,7 +265,6 @@ def test_wrong_calls_are_one_line(
     assert error.count("\n") == 1
 
 
-@pytest.mark.timeout(900)  # four processes, one after the other
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(world_folder: Path, tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0.001"]
     arguments = ["--data", str(world_folder), *settings(60), *more]

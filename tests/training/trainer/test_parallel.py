@@ -26,7 +26,7 @@ ENVIRONMENT = {
     "OMP_WAIT_POLICY": "passive",
     "GLOO_SOCKET_IFNAME": "lo",
 }
-PATIENCE_S = 240
+PATIENCE_S = 600
 PROCESSES = 2
 
 
@@ -69,7 +69,6 @@ def recorded(worked: Path) -> dict[str, Tensor]:
     return safetensors.torch.load((worked / "recorded").read_bytes())
 
 
-@pytest.mark.timeout(2 * PATIENCE_S)  # the first one waits for the processes
 @pytest.mark.parametrize("case", CASES)
 def test_loss_gradient_and_weights_are_those_of_one_process(
     recorded: dict[str, Tensor], small_world_folder: Path, case: str

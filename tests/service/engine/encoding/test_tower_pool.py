@@ -90,7 +90,7 @@ def test_a_full_queue_and_a_deadline_are_refusals_that_pass(bundle: Bundle) -> N
     begun, release = threading.Event(), threading.Event()
 
     async def scenario() -> None:
-        bounds = Work(max_queue=16, deadline_ms=300)
+        bounds = Work(max_queue=16, deadline_ms=2000)
         async with reading(bundle, work_settings=bounds, max_batch=1) as read:
 
             def hold(_: Sequence[Prepared]) -> None:
@@ -101,11 +101,12 @@ def test_a_full_queue_and_a_deadline_are_refusals_that_pass(bundle: Bundle) -> N
             first = asyncio.create_task(read(bio="boss"))
             await asyncio.to_thread(begun.wait, 20)
             second = asyncio.create_task(read(videos=titles(*(f"w{i}" for i in range(16)))))
-            await asyncio.sleep(0.02)
+            while read.lanes.waiting(Lane.INTERACTIVE) < 16:  # noqa: ASYNC110
+                await asyncio.sleep(0)
             with pytest.raises(Overloaded, match="16 pieces are waiting"):
                 await read(bio="music")
             for one in (first, second):
-                with pytest.raises(Overloaded, match=r"pieces: not done within 0\.3 s"):
+                with pytest.raises(Overloaded, match="pieces: not done within 2 s"):
                     await one
             release.set()
             assert (await read(bio="music")).features.usable
@@ -166,5 +167,9 @@ def test_the_loop_is_free_while_pictures_are_decoded(bundle: Bundle) -> None:
             await task
             return loop.time() - begin, longest
 
-    took, longest = asyncio.run(scenario())
-    assert longest < took / 3
+    def is_free() -> bool:
+        took, longest = asyncio.run(scenario())
+        return longest < took / 3
+
+    # What holds the loop up does so each time, a machine that does something else does not.
+    assert any(is_free() for _ in range(5))

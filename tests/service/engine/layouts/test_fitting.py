@@ -12,7 +12,7 @@ from service.engine.layouts import fitting
 from service.engine.layouts.fitting import FilesFailed, LibraryMissing, fit
 from tests.benchmarks.clustered import clustered
 
-pytestmark = [pytest.mark.slow, pytest.mark.anyio, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.slow, pytest.mark.anyio]
 
 
 @pytest.fixture

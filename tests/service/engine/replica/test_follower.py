@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from service.engine.replica import follower as follower_module
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.errors import NotReady, NotYetVisible, Unavailable
@@ -93,18 +94,22 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
-def test_a_write_is_shown_unless_the_index_is_behind(tmp_path: Path) -> None:
+def test_a_write_is_shown_unless_the_index_is_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario() -> None:
         async with parts(tmp_path) as (embedded, store, follower):
             loop = asyncio.get_running_loop()
             await follower.show(10**9)  # no index yet: it returns
             follower.start()
             await until(lambda: follower.is_ready)
-            for i in range(200):
-                (written,) = await store.write([upsert(f"s{i}", i)])
-                assert isinstance(written, Written)
-                await follower.show(written.sequence)
-                assert rows_of(follower.index, [f"s{i}"]) != [None]
+            with monkeypatch.context() as patient:
+                patient.setattr(follower_module, "_SHOW_MS", 60_000)  # on a slow machine as well
+                for i in range(200):
+                    (written,) = await store.write([upsert(f"s{i}", i)])
+                    assert isinstance(written, Written)
+                    await follower.show(written.sequence)
+                    assert rows_of(follower.index, [f"s{i}"]) != [None]
             begun = loop.time()
             await follower.show(10**9)  # never written
             assert 0.05 < loop.time() - begun < 30

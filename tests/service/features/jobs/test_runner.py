@@ -128,13 +128,13 @@ async def test_a_runner_that_stands_still_is_replaced_and_does_no_harm(
     store: RedisStore, start: Start
 ) -> None:
     """Its process was stopped, say: no sign of life is sent, and then it goes on."""
-    jobs = jobs_of(store, lease_s=0.1)
+    jobs = jobs_of(store, lease_s=2)
     asleep, awake = Work(total=4), Work(total=4)
     start(asleep, jobs, lease_s=1e9)
     await submitted(jobs)
     asleep.let(2)
     await when(jobs, lambda job: job.done == 2)
-    start(awake, jobs, lease_s=0.1)
+    start(awake, jobs, lease_s=2)
     await until(lambda: awake.begun != [])
     asleep.let(1)
     await until(lambda: asleep.lost == 1)

@@ -25,7 +25,7 @@ from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 from tests.service.index.faiss.records import row, unit
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 DIM = 4
 SIZES = {"dup-a": 25, "dup-b": 20, "dup-c": 19, "dup-d": 7, "dup-e": 2}
 

@@ -37,7 +37,7 @@ from tests.service.http.test_bad_input import problem
 from tests.service.process import Service, run, wait_until
 from tests.service.valkey import Server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 EACH = 12
 COUNT = EACH * len(TOPICS)
 

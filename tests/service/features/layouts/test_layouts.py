@@ -31,7 +31,7 @@ from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
+pytestmark = pytest.mark.slow
 EACH = 12
 DOCUMENT = Path(__file__).parents[4] / "docs" / "openapi.json"
 

@@ -17,7 +17,7 @@ from service.store.documents import Document, Put
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.store import RedisStore
 
-pytestmark = [pytest.mark.anyio, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.anyio
 COUNT, DIM, PARTS = 40, 4, 4
 NAMES = [f"s{i}" for i in range(COUNT)]
 PUT_CALLS = 1 + PARTS

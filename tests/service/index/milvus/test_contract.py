@@ -18,7 +18,7 @@ from tests.service.index.milvus.twins import DIM, Twins, facets, populate
 from tests.service.milvus_server import MilvusServer
 from tests.service.process import wait_until
 
-pytestmark = [pytest.mark.milvus, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.milvus, pytest.mark.slow]
 COUNT = 1200
 
 

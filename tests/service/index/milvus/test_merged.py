@@ -70,10 +70,10 @@ def test_an_answer_that_lacks_someone_is_none() -> None:
 
 def test_what_was_found_long_before_it_is_merged_is_asked_again() -> None:
     async def ask() -> None:
-        alone = Alone(fresh_s=0.05)
+        alone = Alone(fresh_s=1)
         alone.memory.insert([alone.write("s0")], ())
         await alone.serve(1)
-        waits = [0.1, 0.0]
+        waits = [1.2, 0.0]
         alone.memory.during = lambda: time.sleep(waits.pop(0))
         assert await alone.found() == {"s0"}
         first, second = alone.memory.asked

@@ -16,7 +16,7 @@ from tests.service.milvus_server import MilvusServer
 from tests.service.process import Service, error_line, run, wait_until
 from tests.service.valkey import Server
 
-pytestmark = [pytest.mark.milvus, pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.milvus, pytest.mark.slow]
 LONG_S = 180
 Start = Callable[..., Service]
 
