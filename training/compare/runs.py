@@ -128,6 +128,8 @@ def execute(
         failures.append(Failure(run.name, problem))
         progress.failed(failures[-1])
 
+    # Whoever ends a job ends its fits as well, as with Ctrl-C.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         while waiting or fits:
             while waiting and len(fits) < jobs:
@@ -147,20 +149,25 @@ def execute(
     finally:
         for fit in fits:
             fit.stop()
+        signal.signal(signal.SIGTERM, before)
     return failures
 
 
 @contextmanager
 def interrupt_later() -> Iterator[None]:
-    """Delay Ctrl-C, so a started process is always registered for stopping."""
-    pressed: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: pressed.append(number))
+    """Delay Ctrl-C and SIGTERM, so a started process is always registered for stopping."""
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _: came.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        signal.raise_signal(signal.SIGINT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if came:
+        signal.raise_signal(signal.Signals(came[0]))
 
 
 class _Fit:

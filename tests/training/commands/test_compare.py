@@ -173,8 +173,9 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     assert cost_of(other) is None
 
 
-def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_fit_under_way_and_keeps_the_others(
+    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
 ):
     out = tmp_path / "report"
     log = out / "runs" / world_folder.name / "transfer-plus-seed0" / "log.txt"
@@ -182,7 +183,7 @@ def test_ctrl_c_ends_the_fit_under_way_and_keeps_the_others(
     def interrupt() -> None:
         for _ in range(10_000):
             if log.exists():
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
                 return
             time.sleep(0.02)
 
