@@ -147,8 +147,10 @@ def execute(
                 finish(fit.run, fit.begun, fit.problem())
             time.sleep(_POLL_S if fits else 0)
     finally:
+        for fit in fits:  # all of them before the first is waited for, which may be interrupted
+            fit.terminate()
         for fit in fits:
-            fit.stop()
+            fit.wait()
         signal.signal(signal.SIGTERM, before)
     return failures
 
@@ -203,9 +205,12 @@ class _Fit:
         last = next((line for line in reversed(said) if line.strip()), f"exit status {status}")
         return last.removeprefix("python -m training fit: ")
 
-    def stop(self) -> None:
-        """Stop the process; its last saved state is kept."""
+    def terminate(self) -> None:
+        """Ask the process to end; its last saved state is kept."""
         self._process.terminate()
+
+    def wait(self) -> None:
+        """Wait until it has ended; one that does not is killed."""
         try:
             self._process.wait(_STOP_S)
         except subprocess.TimeoutExpired:
