@@ -1,6 +1,7 @@
 """The service's questions without HTTP at up to a million streamers, beside raw FAISS, in one run.
 
     python -m tests.benchmarks.index_scale --rows 1000000 --build build/scale
+    python -m tests.benchmarks.index_scale --rows 5000000 --compacted --without-duplicates
 
 A stored state (`stored`) is opened as the service opens it, in this process. Raw FAISS is the very
 index that the service searches, asked in the same rounds by one thread, one question at a time, for
@@ -31,8 +32,8 @@ from service.index.faiss.ann.device import OnCpu
 from service.index.faiss.index import FaissIndex
 from service.index.filters import Condition, Filter
 from service.services import Services
-from service.settings import Settings
-from tests.benchmarks.stored import name_of, prepared, vectors_of
+from service.settings import Duplicates, Settings
+from tests.benchmarks.stored import mapped_vectors, name_of, prepared
 from tests.service.index.asked import now
 
 faiss = cast(Any, untyped_faiss)
@@ -154,15 +155,19 @@ def told(name: str, took: Sequence[float]) -> float:
     return p99
 
 
-async def measure(services: Services, rows: int, seconds: float, rounds: int) -> None:
+async def measure(
+    services: Services, vectors: NDArray[np.float32], seconds: float, rounds: int
+) -> None:
     """Print everything."""
+    rows = len(vectors)
     process = psutil.Process()
     bench = Bench(services, rows)
     print(
         f"{bench.segment.factory}, {bench.segment.effort} for all, or {bench.segment.reach_of_few}"
     )
-    print(f"RSS {process.memory_info().rss / 2**20:,.0f} MiB")
-    vectors = vectors_of(rows)
+    (store,) = process.children()
+    memory = [each.memory_info().rss / 2**20 for each in (process, store)]
+    print(f"RSS {memory[0]:,.0f} MiB, and {memory[1]:,.0f} of the store")
     found = await bench.recall(vectors, None)
     nprobe = bench.raw_nprobe(vectors, found)
     print(f"recall@10 {found:.4f}, for which raw FAISS takes nprobe={nprobe}", flush=True)
@@ -194,11 +199,12 @@ async def until(condition: Callable[[], bool]) -> None:
             return
 
 
-async def run(args: argparse.Namespace) -> None:
+async def run(args: argparse.Namespace, bundle: Path, data: Path) -> None:
     """Open, wait, measure."""
-    bundle, data = args.build / "bundle", args.build / f"data-{args.rows}"
     begin, cpu = time.perf_counter(), time.process_time()
-    async with open_services(Settings(bundle=bundle, data_dir=data)) as services:
+    duplicates = Duplicates(evaluate=not args.without_duplicates)
+    settings = Settings(bundle=bundle, data_dir=data, duplicates=duplicates)
+    async with open_services(settings) as services:
         follower = services.operations.serving.follower
         await until(lambda: follower.is_ready)
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
@@ -206,7 +212,8 @@ async def run(args: argparse.Namespace) -> None:
         await until(lambda: follower.index.state().kind != "exact")
         spent, used = time.perf_counter() - begin, time.process_time() - cpu
         print(f"a base in {spent:.0f} s ({used:.0f} s of a core)", flush=True)
-        await measure(services, args.rows, args.seconds, args.rounds)
+        vectors = mapped_vectors(args.build, args.rows)
+        await measure(services, vectors, args.seconds, args.rounds)
 
 
 def main() -> int:
@@ -216,12 +223,16 @@ def main() -> int:
     )
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--build", type=Path, default=Path("build/scale"))
+    parser.add_argument("--compacted", action="store_true", help="as `compact` leaves the store")
+    parser.add_argument(
+        "--without-duplicates", action="store_true", help="another process would keep the groups"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=1)
     args = parser.parse_args()
-    prepared(args.build, args.rows)
+    bundle, data = prepared(args.build, args.rows, compacted=args.compacted)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(run(args))
+        runner.run(run(args, bundle, data))
     return 0
 
 

@@ -4,19 +4,22 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.packing.repacking import Repacking
 from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
 from tests.bundles import DIM, write_bundle
 
 CONTENT_DIM = 256
-_AT_ONCE, _UNDER_WAY = 250, 4
+_AT_ONCE, _UNDER_WAY, _COMPACTED = 250, 4, 50_000
 _LANGUAGES = ("zh", "en", "ja", "ko", "es", "pt", "fr", "de")
 _DONE = "complete"
 _WORDS = np.cumsum(1 / np.arange(3, 20_003))
@@ -34,25 +37,38 @@ def vectors_of(rows: int) -> NDArray[np.float32]:
     return made[np.random.default_rng(9).permutation(rows)]
 
 
-def prepared(folder: Path, rows: int, titles: int = 0) -> tuple[Path, Path]:
+def mapped_vectors(folder: Path, rows: int) -> NDArray[np.float32]:
+    """Those vectors in a file in `folder`, of which memory holds what is read."""
+    path = folder / f"vectors-{rows}.npy"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        np.save(path, vectors_of(rows))
+    return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
+
+
+def prepared(
+    folder: Path, rows: int, titles: int = 0, *, compacted: bool = False
+) -> tuple[Path, Path]:
     """A bundle and a data folder with so many streamers, kept in `folder` for the next time.
 
-    With `titles`, each has a bio and so many videos with a title.
+    With `titles`, each has a bio and so many videos with a title. `compacted` has the first
+    50,000 compacted, by which all others are packed as they are written.
     """
     bundle = folder / "bundle"
-    data = folder / (f"data-{rows}-{titles}" if titles else f"data-{rows}")
+    kind = (f"-{titles}" if titles else "") + ("-compacted" if compacted else "")
+    data = folder / f"data-{rows}{kind}"
     if not bundle.exists():
         write_bundle(bundle, content_dim=CONTENT_DIM)
     if not (data / _DONE).exists():
         data.mkdir(parents=True)
         begin = time.perf_counter()
-        asyncio.run(_fill(data, vectors_of(rows), titles))
+        asyncio.run(_fill(data, mapped_vectors(folder, rows), titles, compacted))
         (data / _DONE).touch()
         print(f"{rows:,} streamers stored in {time.perf_counter() - begin:,.0f} s", flush=True)
     return bundle, data
 
 
-async def _fill(data: Path, vectors: NDArray[np.float32], titles: int) -> None:
+async def _fill(data: Path, vectors: NDArray[np.float32], titles: int, compacted: bool) -> None:
     embedded = EmbeddedStore(data / "store")
     await embedded.start()
     try:
@@ -60,11 +76,14 @@ async def _fill(data: Path, vectors: NDArray[np.float32], titles: int) -> None:
         await store.set_model_version("test-0")
         parts = _parts(vectors, titles)
 
-        async def write() -> None:
+        async def write(parts: Iterator[Sequence[Record]]) -> None:
             for part in parts:
                 await store.write([Upsert(record) for record in part])
 
-        await asyncio.gather(*(write() for _ in range(_UNDER_WAY)))
+        if compacted:
+            await write(islice(parts, _COMPACTED // _AT_ONCE))
+            await Repacking(store).run()
+        await asyncio.gather(*(write(parts) for _ in range(_UNDER_WAY)))
         await store.close()
     finally:
         await embedded.stop()
