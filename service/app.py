@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping
 from importlib.metadata import version
 from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from service.bootstrap import open_services
@@ -43,7 +43,6 @@ from service.features.webhooks import endpoints as webhooks
 from service.http import openapi, problems
 from service.http.admission import Admission, Limiter
 from service.http.auth.route_scopes import RouteScopes
-from service.http.dependencies import check_parameters
 from service.http.disconnect import CancelOnDisconnect
 from service.http.documentation import page
 from service.http.lifecycle import Lifecycle
@@ -84,7 +83,6 @@ def create_app(
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,
-        dependencies=[Depends(check_parameters)],
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
@@ -112,14 +110,11 @@ def create_app(
         model_card,
         error_page,
     )
-    for part in (*parts, *more):
-        app.include_router(part.router)
-    for part in (watchlists, alerts, layouts):
-        app.include_router(part.router)
-    app.include_router(job_events.router_of(lifecycle))
-    app.include_router(events.router_of(lifecycle))
-    app.include_router(metrics.router_of(traffic))
-    app.include_router(serving.router_of())
+    routers = [part.router for part in (*parts, *more, watchlists, alerts, layouts)]
+    routers += [job_events.router_of(lifecycle), events.router_of(lifecycle)]
+    routers += [metrics.router_of(traffic), serving.router_of()]
+    for router in routers:
+        app.router.routes.extend(router.routes)
     problems.install(app)
     openapi.install(app)
     page.install(app)

@@ -13,6 +13,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from service.errors import NoSuchPath
 from service.http.auth.route_scopes import CONSOLE
+from service.http.dependencies import CheckedRouter
 
 _BUILT = Path(__file__).parent / "built"
 _INDEX, _MISSING, _ASSETS = "index.html", "missing.txt", "assets/"
@@ -48,7 +49,7 @@ def router_of(folder: Path = _BUILT) -> APIRouter:
         folder: with the built files; they are read now, once.
     """
     files = _read(folder)
-    router = APIRouter(include_in_schema=False)
+    router = CheckedRouter(include_in_schema=False)
 
     @router.api_route(CONSOLE, methods=_METHODS)
     async def get_console() -> Response:  # pyright: ignore[reportUnusedFunction]

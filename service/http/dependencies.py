@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Annotated, Any, TypeVar, cast
 
-from fastapi import Depends, Path, Request
+from fastapi import APIRouter, Depends, Path, Request
 from fastapi.dependencies.models import Dependant
 from starlette.convertors import StringConvertor, register_url_convertor
 
@@ -96,6 +96,18 @@ def _parameters(dependant: Dependant) -> Iterator[str]:
     yield from (field.alias for field in dependant.query_params)
     for part in dependant.dependencies:
         yield from _parameters(part)
+
+
+class CheckedRouter(APIRouter):
+    """Routes that refuse parameters which they do not know.
+
+    An application takes its `routes` as they are: including a router would make each anew, which
+    is half of what a start takes.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take the options of FastAPI's router."""
+        super().__init__(dependencies=[Depends(check_parameters)], **options)
 
 
 def check_at_most(value: int, limit: int, name: str, *, parameter: bool = False) -> None:

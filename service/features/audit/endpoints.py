@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 from pydantic import BeforeValidator
 
 from model_export.contract.streamer import ID_PATTERN
@@ -12,12 +12,12 @@ from service.errors import InvalidRequest
 from service.features.audit.schemas import EXAMPLE, AuditEntryOut, AuditLineOut, AuditPage
 from service.features.audit.service import AuditPages, Order, Wanted
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import responses
 from service.http.ndjson import NdjsonResponse, documented_lines
 from service.http.openapi import RUNNING_IT
 
-router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 
 
 def _is_written_out(value: str) -> str:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from service.errors import (
@@ -40,6 +40,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
+from service.http.dependencies import CheckedRouter
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.etag import ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
@@ -49,7 +50,7 @@ from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked
 from service.store.jobs import Job
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 _CHANGE = (*STORE, StoreFull, CaseNotFound, IfMatchNeeded, CaseChanged)
 _LATER: dict[int | str, dict[str, Any]] = {
     202: {

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
 from pydantic_core import to_json
 
@@ -22,12 +22,12 @@ from service.features.cases.shown import case_fields, detail_fields, entry_field
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.openapi import ANTI_FRAUD
 
-router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
+router = CheckedRouter(prefix="/v1", tags=[ANTI_FRAUD])
 CurrentCases = Annotated[Cases, Depends(service_named("cases", Cases))]
 CurrentExports = Annotated[Exports, Depends(service_named("case_exports", Exports))]
 CaseIdPath = Annotated[

@@ -3,7 +3,7 @@
 import time
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import StreamerNotFound
@@ -24,7 +24,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import PROFILE_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CurrentLimits, check_at_most, service_named
+from service.http.dependencies import CheckedRouter, CurrentLimits, check_at_most, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, NdjsonResponse, documented_lines
@@ -32,7 +32,7 @@ from service.http.openapi import RECOMMENDER
 from service.http.problems import Checked
 from service.settings import Limits
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"

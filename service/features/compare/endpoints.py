@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import StreamerNotFound
@@ -11,13 +11,13 @@ from service.features.compare.service import Compare
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, inputs_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 CurrentCompare = Annotated[Compare, Depends(service_named("compare", Compare))]
 
 

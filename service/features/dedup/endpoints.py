@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from service.errors import InvalidRequest, PrecisionNotPromised, StreamerNotFound
 from service.features.dedup.answers import DedupAnswer, FeedAnswer
@@ -11,13 +11,13 @@ from service.features.dedup.service import Dedup
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, inputs_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CurrentLimits, service_named
+from service.http.dependencies import CheckedRouter, CurrentLimits, service_named
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD, RECOMMENDER
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD, RECOMMENDER])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD, RECOMMENDER])
 CurrentDedup = Annotated[Dedup, Depends(service_named("dedup", Dedup))]
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from service.errors import GroupNotFound, IdempotencyKeyReused, StreamerNotFound, TooManyJobs
 from service.features.duplicates.rebuild import KIND
@@ -20,7 +20,7 @@ from service.features.jobs.schemas import QUEUED, JobOut
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import StreamerIdPath, service_named
+from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
@@ -29,7 +29,7 @@ from service.http.openapi import ANTI_FRAUD
 from service.http.schemas import with_nulls
 from service.store.duplicates import GroupRecord
 
-router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
+router = CheckedRouter(prefix="/v1", tags=[ANTI_FRAUD])
 CurrentDuplicates = Annotated[Duplicates, Depends(service_named("duplicates", Duplicates))]
 GroupIdPath = Annotated[
     str,

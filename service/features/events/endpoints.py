@@ -26,7 +26,7 @@ from service.features.events.service import MOST_CURSOR, Events, FoundPage
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
 from service.http.ndjson import NDJSON, line_of
@@ -110,7 +110,7 @@ class _Taking:
 
 def router_of(lifecycle: Lifecycle) -> APIRouter:
     """The route; those who wait are answered when the process is to stop."""
-    router = APIRouter(prefix="/v1", tags=[ANTI_FRAUD])
+    router = CheckedRouter(prefix="/v1", tags=[ANTI_FRAUD])
     watchers = Watchers(lifecycle)
 
     @router.get(

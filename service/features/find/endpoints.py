@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends
+from fastapi import Depends
 
 from service.features.find.cursors import find_cursor, find_place
 from service.features.find.schemas import (
@@ -17,13 +17,13 @@ from service.features.find.service import Find, Shown
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, INDEX, responses
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentFind = Annotated[Find, Depends(service_named("find", Find))]
 _MOST_KNOWN = 200
 

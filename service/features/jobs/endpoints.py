@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.errors import JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
@@ -12,13 +12,13 @@ from service.features.jobs.shown import job_out
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import OrOneOf, requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.openapi import RUNNING_IT
 from service.scopes import SCOPES, Scope
 
-router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 CurrentJobs = Annotated[Jobs, Depends(service_named("jobs", Jobs))]
 _ID = "[0-9a-f]{28}"
 _LISTING = "jobs"

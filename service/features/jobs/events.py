@@ -18,6 +18,7 @@ from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
 from service.features.jobs.shown import job_out
 from service.http.auth.callers import CurrentCaller
+from service.http.dependencies import CheckedRouter
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
 from service.http.openapi import RUNNING_IT
@@ -63,7 +64,7 @@ def _taking(jobs: Jobs, job: Job, seen: int) -> Take:
 
 def router_of(lifecycle: Lifecycle) -> APIRouter:
     """The route; its streams end when the process is to stop."""
-    router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+    router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
     watchers = Watchers(lifecycle)
 
     @router.get(

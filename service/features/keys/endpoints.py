@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
@@ -26,7 +26,7 @@ from service.features.keys.service import Changes, Issued, Keys, Listed
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import KEYLESS, CurrentCaller
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
@@ -35,7 +35,7 @@ from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
 from service.scopes import scopes_of
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentKeys = Annotated[Keys, Depends(service_named("keys", Keys))]
 KeyIdPath = Annotated[
     str,

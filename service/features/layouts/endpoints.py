@@ -4,7 +4,7 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
 from service.engine.layouts.map import Circle, Polygon
@@ -32,7 +32,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units, inputs_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -41,7 +41,7 @@ from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked
 from service.http.schemas import with_nulls
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentLayouts = Annotated[Layouts, Depends(service_named("layouts", Layouts))]
 _BINARY = "application/octet-stream"
 _ACCEPTED: dict[str, Any] = ACCEPTED | {

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Response
+from fastapi import Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
@@ -47,7 +47,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CurrentLimits
+from service.http.dependencies import CheckedRouter, CurrentLimits
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
@@ -57,7 +57,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 ListNamePath = Annotated[
     str,
     Path(

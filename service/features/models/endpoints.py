@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
@@ -28,7 +28,7 @@ from service.features.models.service import Models, ShownModel
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -36,7 +36,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.schemas import with_nulls
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentModels = Annotated[Models, Depends(service_named("models", Models))]
 ModelPath = Annotated[
     str,

@@ -4,13 +4,13 @@ import html
 import inspect
 import json
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from service.errors import ServiceError, catalogue
+from service.http.dependencies import CheckedRouter
 from service.http.documents import ERRORS_PATH, example_of
 
-router = APIRouter()
+router = CheckedRouter()
 _PAGE = """<!doctype html>
 <html lang="en"><meta charset="utf-8"><title>Errors of similar-streamer</title>
 <style>body {{ max-width: 50rem; margin: 2rem auto; font-family: sans-serif }}

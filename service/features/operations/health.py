@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from service.features.operations.schemas import (
     HealthOut,
@@ -13,11 +13,11 @@ from service.features.operations.schemas import (
     TowerOut,
 )
 from service.features.operations.service import Operations
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import ANY, responses
 from service.http.openapi import RUNNING_IT
 
-router = APIRouter(tags=[RUNNING_IT])
+router = CheckedRouter(tags=[RUNNING_IT])
 CurrentOperations = Annotated[Operations, Depends(service_named("operations", Operations))]
 
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 
 from service.errors import IdempotencyKeyReused, NotReady, TooManyJobs
 from service.features.jobs.accepting import ACCEPTED, accepted
@@ -14,7 +14,7 @@ from service.features.operations.rebuild import KIND, IndexRebuilds
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -23,7 +23,7 @@ from service.http.openapi import RUNNING_IT
 from service.http.schemas import with_nulls
 from service.index.base import VectorIndex
 
-router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 CurrentRebuilds = Annotated[IndexRebuilds, Depends(service_named("rebuilds", IndexRebuilds))]
 _LINES = 500
 _ACCEPTED: dict[str, Any] = ACCEPTED | {

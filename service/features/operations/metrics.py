@@ -22,7 +22,7 @@ from service.engine.work.lanes import Lanes
 from service.features.operations.health import CurrentOperations
 from service.features.operations.service import Operations
 from service.http.auth.rate_limits import RateLimits
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import ANY, KEYLESS, responses
 from service.http.openapi import RUNNING_IT
 from service.http.traffic import Traffic
@@ -189,7 +189,7 @@ def _gauge(name: str, help_text: str, value: float | None) -> GaugeMetricFamily:
 
 def router_of(traffic: Traffic) -> APIRouter:
     """The endpoint; it needs no key, as the probes don't."""
-    router = APIRouter(tags=[RUNNING_IT])
+    router = CheckedRouter(tags=[RUNNING_IT])
 
     @router.get(
         "/metrics",

@@ -2,16 +2,15 @@
 
 from typing import Any
 
-from fastapi import APIRouter
-
 from model_export.contract.bundle import Manifest
 from service.features.operations.health import CurrentOperations
 from service.features.operations.model_schemas import ModelOut
 from service.http.auth.route_scopes import requires
+from service.http.dependencies import CheckedRouter
 from service.http.documents import responses
 from service.http.openapi import RUNNING_IT
 
-router = APIRouter(prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 _AS_IT_IS = {
     *("model_version", "recipe", "created_by", "data_digest", "dim", "content_dim", "id_space"),
     *("duplicate_threshold", "parity", "metrics"),

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query
+from fastapi import Depends, Path, Query
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import (
@@ -24,7 +24,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
@@ -32,7 +32,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentOutreach = Annotated[Outreach, Depends(service_named("outreach", Outreach))]
 _LISTING = "outreach"
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query
+from fastapi import Depends, Query
 
 from model_export.contract.streamer import ID_PATTERN
 from service.errors import RatingNotFound, StoreFull, StreamerNotFound
@@ -20,14 +20,14 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentRatings = Annotated[Ratings, Depends(service_named("ratings", Ratings))]
 _QUESTION_ID = r"^[0-9a-f]{16}$"
 

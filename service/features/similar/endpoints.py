@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Query, Request, Response
+from fastapi import Depends, Header, Query, Request, Response
 
 from service.errors import (
     CursorExpired,
@@ -46,7 +46,13 @@ from service.http.auth.rate_limits import (
     inputs_units,
 )
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CurrentLimits, StreamerIdPath, check_at_most, service_named
+from service.http.dependencies import (
+    CheckedRouter,
+    CurrentLimits,
+    StreamerIdPath,
+    check_at_most,
+    service_named,
+)
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -57,7 +63,7 @@ from service.http.problems import Checked
 from service.http.schemas import AfterSequence
 from service.settings import Limits
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
 CurrentSimilar = Annotated[Similar, Depends(service_named("similar", Similar))]
 CurrentLive = Annotated[LiveQuestions, Depends(service_named("live", LiveQuestions))]
 _DEFERRED_BYTES = 64 << 10

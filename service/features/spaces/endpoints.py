@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Request, Response
+from fastapi import Depends, Path, Query, Request, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.requests import ClientDisconnect
 
@@ -35,14 +35,14 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import StreamerIdPath, service_named
+from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, NPZ, PARQUET, line_of
 from service.http.openapi import RECOMMENDER
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentSpaces = Annotated[Spaces, Depends(service_named("spaces", Spaces))]
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 _ALLOWED = "1 to 64 of A-Z a-z 0-9 _ . - and begins with a letter or digit"

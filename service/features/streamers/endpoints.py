@@ -3,7 +3,7 @@
 import json
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends, Query, Request, Response
+from fastapi import Body, Depends, Query, Request, Response
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
@@ -41,6 +41,7 @@ from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
+    CheckedRouter,
     CurrentLimits,
     StreamerIdPath,
     service_named,
@@ -57,7 +58,7 @@ from service.http.problems import Checked, invalid
 from service.http.schemas import with_nulls
 from service.store.base import ANY_STORED, DoneBefore
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentErasure = Annotated[Erasure, Depends(service_named("erasure", Erasure))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from typing import Annotated
 
 import numpy as np
-from fastapi import APIRouter, Depends, Query, Response
+from fastapi import Depends, Query, Response
 from pydantic_core import to_json
 
 from service.errors import (
@@ -27,17 +27,14 @@ from service.features.streamers.service import Streamers
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import (
-    StreamerIdPath,
-    service_named,
-)
+from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
 from service.http.documents import INDEX, STORE, responses
 from service.http.headers.cursors import cursor_of, place_of
 from service.http.openapi import ALL_TEAMS
 from service.http.schemas import AfterSequence
 from service.store.base import Record, StoredProfile
 
-router = APIRouter(prefix="/v1", tags=[ALL_TEAMS])
+router = CheckedRouter(prefix="/v1", tags=[ALL_TEAMS])
 _LISTING = "streamers"
 CurrentStreamers = Annotated[Streamers, Depends(service_named("streamers", Streamers))]
 _VECTOR = b'"vector":'

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
@@ -33,7 +33,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, MEDIA_TYPE, STORE, cut, problem_of, responses
 from service.http.headers.idempotency import OnceByKey, UploadByKey
 from service.http.headers.prefer import PrefersAsync
@@ -49,7 +49,7 @@ from service.http.ndjson import (
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked, invalid
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Transfers))]
 _PART = r"(?:\d{1,18}-\d{0,18}|-\d{1,18})"
 _RANGE = re.compile(rf"bytes\s*=\s*{_PART}(?:\s*,\s*{_PART})*\s*", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
@@ -32,7 +32,7 @@ from service.features.webhooks.service import Shown, Webhooks
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
@@ -41,7 +41,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 CurrentWebhooks = Annotated[Webhooks, Depends(service_named("webhooks", Webhooks))]
 WebhookIdPath = Annotated[
     str,

@@ -3,7 +3,7 @@
 from dataclasses import asdict
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 
 from service.errors import (
     ComparisonNotFound,
@@ -20,6 +20,7 @@ from service.features.models.comparing.schemas import ComparisonOut, FlipOut, Fl
 from service.features.models.endpoints import CurrentModels, ModelPath
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.route_scopes import requires
+from service.http.dependencies import CheckedRouter
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
@@ -28,7 +29,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 from service.http.schemas import with_nulls
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 _ACCEPTED: dict[str, Any] = ACCEPTED | {
     "content": {"application/json": {"example": with_nulls(QUEUED | {"kind": KIND})}}
 }

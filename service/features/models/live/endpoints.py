@@ -1,7 +1,5 @@
 """`/v1/models/{model_id}:shadow` and `:canary`: a model and live questions before its promotion."""
 
-from fastapi import APIRouter
-
 from service.errors import ModelNotFound, ModelStateConflict, ShadowNotFound, StoreFull
 from service.features.models.endpoints import CurrentModels, ModelPath, model_out
 from service.features.models.live.schemas import CanaryIn, ShadowIn, ShadowOut
@@ -9,11 +7,12 @@ from service.features.models.live.shown import shadow_out
 from service.features.models.schemas import ModelVersionOut
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.route_scopes import requires
+from service.http.dependencies import CheckedRouter
 from service.http.documents import BODY, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RUNNING_IT])
 _ERRORS = (*BODY, *STORE, StoreFull, ModelNotFound, ModelStateConflict)
 
 

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Path, Query, Response
+from fastapi import Depends, Path, Query, Response
 
 from service.errors import AlertNotFound, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
@@ -18,7 +18,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import service_named
+from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
@@ -26,7 +26,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.openapi import ANTI_FRAUD
 from service.http.problems import Checked
 
-router = APIRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
+router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 CurrentAlerts = Annotated[Alerts, Depends(service_named("alerts", Alerts))]
 AlertIdPath = Annotated[
     str,
