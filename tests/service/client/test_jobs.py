@@ -125,7 +125,7 @@ def test_waiting_goes_on_through_cuts(serve: Serve) -> None:
 
 @slow
 def test_waiting_goes_on_through_a_restart(serve: Serve, free_port: int) -> None:
-    service = serve(port=free_port)
+    service = serve(port=free_port, STREAMER_JOBS__LEASE_S="1")
 
     def restart() -> None:
         service.kill()
@@ -173,8 +173,8 @@ def test_where_no_events_come_through_the_job_is_asked_for(
         httpx.Client(transport=transport) as http,
         Client(service.url, patience=SHORT, http=http) as there,
     ):
-        started = there.imports.start(profiles(1500))
-        assert there.imports.wait(started.job_id).created == 1500
+        started = there.imports.start(profiles(60))
+        assert there.imports.wait(started.job_id).created == 60
     assert transport.asked >= 1
 
 
