@@ -20,7 +20,7 @@ def report(*options: object) -> subprocess.CompletedProcess[str]:
 
 def test_a_report_has_every_figure(tmp_path: Path) -> None:
     out = tmp_path / "new" / "report.txt"
-    done = report("--device", "cpu", "--rows", 20_000, "--out", out)
+    done = report("--device", "cpu", "--rows", 10_000, "--out", out)
     assert done.returncode == 0, done.stderr
     text = out.read_text(encoding="utf-8")
     assert text in done.stdout

@@ -27,6 +27,9 @@ RUN_S = 240
 """For a command that loads thousands, on a machine that does much else."""
 WAIT_S = 240
 """For what takes seconds, on such a machine."""
+UNGROUPED: dict[str, Any] = {"STREAMER_DUPLICATES__EVALUATE": "false"}
+"""For tests that write thousands and ask for no groups of duplicates, which would cost more than
+all else that they do."""
 _TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)

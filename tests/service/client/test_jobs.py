@@ -24,7 +24,7 @@ from service.client.models import JobOut
 from tests.reliability.fault_proxy import FaultProxy
 from tests.service.conftest import Serve
 from tests.service.data_sets import profile, profiles
-from tests.service.process import Service
+from tests.service.process import UNGROUPED, Service
 
 SHORT = Patience(deadline_s=120, first_pause_s=0.01, longest_pause_s=0.2)
 STARTS = rb"POST /v1/jobs/imports"
@@ -112,7 +112,7 @@ class _Ended:
 
 @slow
 def test_waiting_goes_on_through_cuts(serve: Serve) -> None:
-    service = serve()  # to delete so many takes longer than to start another
+    service = serve(**UNGROUPED)  # to delete so many takes longer than to start another
     with FaultProxy(int(service.url.rpartition(":")[2])) as proxy:
         url = f"http://127.0.0.1:{proxy.port}"
         cuts = _Ended(proxy.cut, 3)
@@ -125,11 +125,11 @@ def test_waiting_goes_on_through_cuts(serve: Serve) -> None:
 
 @slow
 def test_waiting_goes_on_through_a_restart(serve: Serve, free_port: int) -> None:
-    service = serve(port=free_port)
+    service = serve(port=free_port, STREAMER_JOBS__LEASE_S="1", **UNGROUPED)
 
     def restart() -> None:
         service.kill()
-        serve(port=free_port, STREAMER_JOBS__LEASE_S="1")
+        serve(port=free_port, STREAMER_JOBS__LEASE_S="1", **UNGROUPED)
 
     async def scenario() -> None:
         async with AsyncClient(service.url, patience=SHORT) as client:
@@ -173,8 +173,8 @@ def test_where_no_events_come_through_the_job_is_asked_for(
         httpx.Client(transport=transport) as http,
         Client(service.url, patience=SHORT, http=http) as there,
     ):
-        started = there.imports.start(profiles(1500))
-        assert there.imports.wait(started.job_id).created == 1500
+        started = there.imports.start(profiles(60))
+        assert there.imports.wait(started.job_id).created == 60
     assert transport.asked >= 1
 
 

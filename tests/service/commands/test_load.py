@@ -14,6 +14,7 @@ from tests.service.data_sets import json_line, profile, profiles, write_data
 from tests.service.process import (
     ROOT,
     START_S,
+    UNGROUPED,
     Service,
     command,
     environment,
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.slow
 
 
 def test_load_tells_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
-    service = serve()
+    service = serve(**UNGROUPED)
     data = write_data(tmp_path / "set", profiles(3000))
     done = load(data, service.url)
     assert done.returncode == 0, done.stderr
@@ -98,7 +99,7 @@ def test_load_shows_only_the_first_bad_lines(serve: Serve, tmp_path: Path) -> No
 
 
 def test_an_interrupted_load_goes_on_where_it_was(serve: Serve, tmp_path: Path) -> None:
-    service = serve()
+    service = serve(**UNGROUPED)
     count = 8000
     data = write_data(tmp_path / "set", profiles(count))
     output = tmp_path / "load.log"
@@ -136,7 +137,7 @@ def test_load_waits_for_a_service_that_is_restarted(
     bundle: Path, tmp_path: Path, free_port: int
 ) -> None:
     data = write_data(tmp_path / "set", profiles(5000))
-    with Service(bundle, tmp_path / "data", port=free_port) as first:
+    with Service(bundle, tmp_path / "data", port=free_port, **UNGROUPED) as first:
         url = first.wait_until_ready().url
         output = tmp_path / "load.log"
         with output.open("wb") as file:
@@ -151,7 +152,7 @@ def test_load_waits_for_a_service_that_is_restarted(
         try:
             wait_until(lambda: "load: " in output.read_text(), "a tenth is loaded", START_S)
             first.kill()
-            with Service(bundle, tmp_path / "data", port=free_port) as second:
+            with Service(bundle, tmp_path / "data", port=free_port, **UNGROUPED) as second:
                 second.wait_until_ready()
                 assert process.wait(START_S) == 0, output.read_text()
                 assert len(second.streamers()) == 5000

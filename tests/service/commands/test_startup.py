@@ -1,4 +1,7 @@
-"""What the service refuses to start with: one line that names the remedy, and nothing is lost."""
+"""What the service refuses to start with: one line that names the remedy, and nothing is lost.
+
+One test of each kind starts new processes; forks of one that has imported the service end alike.
+"""
 
 import json
 import re
@@ -23,7 +26,8 @@ from tests.bundles import DIM, write_bundle, write_manifest
 from tests.service.conftest import Serve
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("new_processes")]
+pytestmark = pytest.mark.slow
+in_new_processes = pytest.mark.usefixtures("new_processes")
 
 
 def refusal(bundle: Path, data_dir: Path, *options: object, **variables: str) -> str:
@@ -142,6 +146,7 @@ def test_a_bundle_that_can_not_be_trusted(
     assert not (tmp_path / "data").exists()
 
 
+@in_new_processes
 def test_a_bad_bundle_does_not_touch_what_is_stored(
     bundle: Path, tmp_path: Path, serve: Serve
 ) -> None:
@@ -161,6 +166,7 @@ def test_a_bad_bundle_does_not_touch_what_is_stored(
 # Arguments and environment
 
 
+@in_new_processes
 def test_without_a_bundle() -> None:
     said = error_line(run("serve", "--port", 0))
     assert said == (
@@ -234,6 +240,7 @@ def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, taken_port: int) -> 
     assert not (tmp_path / "data").exists()
 
 
+@in_new_processes
 def test_one_of_two_that_start_at_once_gets_the_port(
     bundle: Path, tmp_path: Path, free_port: int
 ) -> None:
@@ -379,6 +386,7 @@ def test_the_log_says_what_is_served(serve: Serve, tmp_path: Path) -> None:
     assert "10000 lines" in said
 
 
+@in_new_processes
 def test_help_names_the_commands() -> None:
     done = run("--help")
     assert done.returncode == 0

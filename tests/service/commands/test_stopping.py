@@ -28,13 +28,16 @@ from tests.service.process import (
     wait_until,
 )
 
-pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("new_processes")]
+pytestmark = pytest.mark.slow
 
 SOON_S = 10
 """On a busy machine; it takes about one second on an idle one."""
+in_new_processes = pytest.mark.usefixtures("new_processes")
+"""Where it matters how Python begins or ends; a fork has imported all, and frees nothing."""
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
+@in_new_processes
 @STOPS
 def test_it_stops_in_order(serve: Serve, number: signal.Signals) -> None:
     service = serve()
@@ -62,6 +65,7 @@ def test_it_ends_as_it_should_while_a_base_is_built() -> None:
         assert (process.returncode, said) == (3, b"")
 
 
+@in_new_processes
 def test_ctrl_c_at_a_terminal(serve: Serve) -> None:
     service = serve()
     store = service.store
@@ -133,6 +137,7 @@ def send(connection: http.client.HTTPConnection, part: bytes) -> None:
     connection.send(b"%x\r\n%s\r\n" % (len(part), part))
 
 
+@in_new_processes
 def test_many_lines_end_with_one_that_says_why(serve: Serve) -> None:
     service = serve()
     lines = [json.dumps({"streamer_id": f"s{i}", "tags": ["music"]}).encode() for i in range(70)]
@@ -204,6 +209,7 @@ def runs_the_store(service: Service) -> bool:
     return (service.data_dir / "store" / "run" / "store.sock").exists()
 
 
+@in_new_processes
 @pytest.mark.parametrize(
     "moment", [reads_arguments, loads_the_model, has_the_folder, runs_the_store]
 )
@@ -221,6 +227,7 @@ def test_it_can_be_interrupted_while_it_starts(
         assert is_free(tmp_path / "data")
 
 
+@in_new_processes
 def test_it_can_be_interrupted_while_it_waits_for_the_folder(
     bundle: Path, tmp_path: Path, serve: Serve
 ) -> None:

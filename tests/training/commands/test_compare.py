@@ -46,13 +46,13 @@ class Compared:
 
 
 @pytest.fixture(scope="module")
-def compared(world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
+def compared(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Compared:
     """Three methods on a world, and on one without behaviour, where one can't be trained."""
     folder = tmp_path_factory.mktemp("compare")
     alone = folder / "alone"
-    shutil.copytree(world_folder, alone)
+    shutil.copytree(small_world_folder, alone)
     (alone / "interactions.csv").unlink()
-    data, out = [world_folder, alone], folder / "report"
+    data, out = [small_world_folder, alone], folder / "report"
     with pytest.MonkeyPatch.context() as patch:
         said = [(folder / name).open("w+", encoding="utf-8") for name in ("printed", "progress")]
         patch.setattr("sys.stdout", said[0])

@@ -19,7 +19,15 @@ from service.http.streams.server_sent import MOST_OF_A_KEY, MOST_WATCHERS
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles
 from tests.service.features.transfers.waiting import ended, upload, when
-from tests.service.process import ROOT, command, environment, error_line, run, wait_until
+from tests.service.process import (
+    ROOT,
+    UNGROUPED,
+    command,
+    environment,
+    error_line,
+    run,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -43,7 +51,7 @@ def events_of(client: httpx.Client, path: str, last: str | None = None) -> list[
 
 
 def test_events_lead_from_the_beginning_to_the_end(serve: Serve) -> None:
-    client = serve().client
+    client = serve(**UNGROUPED).client
     path = upload(client, MANY)
     found = events_of(client, path)
     assert [number for number, _ in found] == sorted({number for number, _ in found})
@@ -60,7 +68,7 @@ def test_events_lead_from_the_beginning_to_the_end(serve: Serve) -> None:
 
 
 def test_the_last_event_of_another_job_hides_nothing(serve: Serve) -> None:
-    client = serve().client
+    client = serve(**UNGROUPED).client
     path = upload(client, MANY)
     job = ended(client, path)
     assert [last for _, last in events_of(client, path, "999999999999999")] == [job]
@@ -127,18 +135,18 @@ def test_watching_does_not_keep_the_service_from_stopping(serve: Serve) -> None:
 
 
 def test_sigterm_in_an_import_leaves_it_to_the_next_process(serve: Serve, tmp_path: Path) -> None:
-    service = serve()
+    service = serve(**UNGROUPED)
     path = upload(service.client, MANY)
     when(service.client, path, lambda job: job["progress"]["done"] > 0)
     assert service.stop() == 0
-    client = serve().client
+    client = serve(**UNGROUPED).client
     job = ended(client, path)
     assert job["state"] == "succeeded"
     assert (job["result"]["created"], job["result"]["sequence"]) == (1500, 1500)
 
 
 def test_a_running_import_is_cancelled_and_retried(serve: Serve) -> None:
-    client = serve(STREAMER_JOBS__LEASE_S="1").client
+    client = serve(STREAMER_JOBS__LEASE_S="1", **UNGROUPED).client
     path = upload(client, "".join(profiles(4000)))
     when(client, path, lambda job: job["progress"]["done"] > 0)
     assert client.post(path + ":cancel").json()["cancelling"]
@@ -155,7 +163,7 @@ def test_a_running_import_is_cancelled_and_retried(serve: Serve) -> None:
 def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
     file.write_text("".join(profiles(3000)))
-    client = serve(STREAMER_JOBS__IMPORT_DIR=str(tmp_path)).client
+    client = serve(STREAMER_JOBS__IMPORT_DIR=str(tmp_path), **UNGROUPED).client
     path = client.post("/v1/jobs/imports", json={"path": file.name}).headers["location"]
     when(client, path, lambda job: job["progress"]["done"] > 0)
     with file.open("a") as opened:
@@ -172,7 +180,7 @@ def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) 
 
 
 def test_the_command_line(serve: Serve) -> None:
-    service = serve()
+    service = serve(**UNGROUPED)
     path = upload(service.client, MANY)
     job_id = path.rpartition("/")[2]
     watched = run("jobs", "watch", job_id, "--url", service.url)
@@ -217,14 +225,14 @@ def test_watching_goes_on_through_a_restart(serve: Serve, free_port: int) -> Non
     assert watching.stderr is not None
     assert watching.stderr.readline().startswith("import: queued")
     service.kill()
-    serve(port=free_port)  # which runs it
+    serve(port=free_port, **UNGROUPED)  # which runs it
     out, _ = watching.communicate(timeout=120)
     assert watching.returncode == 0
     assert json.loads(out)["created"] == 1500
 
 
 def test_a_bar_on_a_terminal(serve: Serve) -> None:
-    service = serve()
+    service = serve(**UNGROUPED)
     path = upload(service.client, MANY)
     terminal, inside = pty.openpty()
     termios.tcsetwinsize(inside, (24, 100))

@@ -21,6 +21,8 @@ EVERYTHING = Reach(LISTS, 9.0)
 def filled(kind: str = "Flat", vectors: np.ndarray = VECTORS) -> Any:
     index = faiss.index_factory(DIM, f"IVF{LISTS},{kind}", faiss.METRIC_INNER_PRODUCT)
     index.cp.min_points_per_centroid = 1
+    if kind == "PQ8":  # or it orders its codes for comparisons by bits, which nobody makes
+        index.do_polysemous_training = False
     index.train(VECTORS)
     index.add(vectors)
     return index

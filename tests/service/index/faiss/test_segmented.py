@@ -316,9 +316,11 @@ def test_a_factory_string_is_checked_beforehand() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("kind", "exact"), [("IVF16,Flat", False), ("HNSW16", True)])
+@pytest.mark.parametrize(
+    ("kind", "exact", "builds"), [("IVF16,Flat", False, 6), ("HNSW16", True, 15)]
+)
 def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
-    kind: str, exact: bool
+    kind: str, exact: bool, builds: int
 ) -> None:
     rng = np.random.default_rng(3)
     vectors = unit(rng, 2000, DIM)
@@ -340,7 +342,7 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
 
     gone: set[str] = set()
     readers = [threading.Thread(target=read, args=(i,)) for i in range(2)]
-    builder = threading.Thread(target=lambda: [index.rebuild() for _ in range(15)])
+    builder = threading.Thread(target=lambda: [index.rebuild() for _ in range(builds)])
     for thread in (*readers, builder):
         thread.start()
     version = 1
