@@ -1,6 +1,5 @@
 """Kinds of indexes side by side: recall of queries that they have not seen, speed, memory, build.
 
-from tests.service.index.asked import put, search
     python -m tests.benchmarks.index_kinds --streamers 100000 --kinds exact auto HNSW32 IVF1024,SQ8
 
 Each is measured as it serves: with the effort that it was given by its own measurement, and exact
