@@ -15,7 +15,7 @@ from service.features.similar.fast_path import NearestRoute
 from service.http.auth.audit import RequestAudit
 from service.settings import Limits
 from tests.bundles import DIM
-from tests.service.conftest import put, wait_until_visible
+from tests.service.conftest import put_all, wait_until_visible
 
 SHORT = ["", "?k=1", "?k=3", "?k=3&after_sequence=7", "?k=1000"]
 LEFT_ALONE = [
@@ -32,6 +32,9 @@ LEFT_ALONE = [
     "?k=%33",
     "?unknown=1",
 ]
+
+
+EVERYONE = [f"s{i}" for i in range(30)]
 
 
 @pytest.fixture
@@ -65,13 +68,15 @@ def passed(client: TestClient) -> Callable[..., bool]:
 
 
 def fill(client: TestClient) -> None:
-    last = 0
-    for i in range(30):
-        last = put(
-            client, f"s{i}", tags=["cooking", ("gaming", "music", "travel")[i % 3]], bio="soup"
-        )
-    put(client, "shows.nothing")
-    wait_until_visible(client, last + 1)
+    profiles = [
+        {
+            "streamer_id": name,
+            "tags": ["cooking", ("gaming", "music", "travel")[i % 3]],
+            "bio": "soup",
+        }
+        for i, name in enumerate(EVERYONE)
+    ]
+    wait_until_visible(client, put_all(client, [*profiles, {"streamer_id": "shows.nothing"}]))
 
 
 @pytest.mark.parametrize("query", SHORT)
