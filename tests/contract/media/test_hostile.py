@@ -72,7 +72,7 @@ def refused_sound(data: bytes, declared: str) -> str:
     ("data", "declared"),
     [
         (png(50_000, 50_000, b""), "image/png"),
-        (lambda: png(20_000, 20_000, b"\0" * 400_020_000, depth=8), "image/png"),
+        (lambda: png(6_000, 6_000, b"\0" * 36_006_000), "image/png"),
         (png(2**31 - 1, 1, b""), "image/png"),
         (b"GIF89a\xff\xff\xff\xff\0\0\0,\0\0\0\0\x01\0\x01\0\0\x02\x02D\x01\0;", "image/gif"),
         (
@@ -150,7 +150,8 @@ def test_the_largest_picture_is_read_within_bounds(kind: str) -> None:
     if kind == "JPEG":
         data = saved(image.convert("RGB"), kind, quality=20, progressive=True)
     else:
-        data = saved(image, kind, **({"method": 0} if kind == "WEBP" else {}))
+        quick_to_make = {"PNG": {"compress_level": 1}, "WEBP": {"method": 0}}
+        data = saved(image, kind, **quick_to_make.get(kind, {}))
     del image, ramp
     start = time.process_time()
     peak = peak_megabytes(
