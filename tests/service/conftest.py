@@ -1,8 +1,9 @@
 """A bundle, and services that run as processes of their own."""
 
 import asyncio
+import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from service.app import create_app
 from service.settings import Settings
 from tests.bundles import DIM, write_bundle
 from tests.service import process
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import Service
 from tests.service.valkey import Server
 
@@ -135,6 +137,15 @@ def put(client: TestClient, streamer_id: str, **profile: object) -> int:
     answer = client.put(f"/v1/streamers/{streamer_id}", json=profile)
     answer.raise_for_status()
     return answer.json()["sequence"]
+
+
+def put_all(client: TestClient, profiles: Iterable[dict[str, Any]]) -> int:
+    """Write streamers by one request, a new version of each; the last sequence number."""
+    content = "".join(map(json_line, profiles))
+    answer = client.post("/v1/streamers:bulk", content=content, headers=NDJSON).raise_for_status()
+    lines = [json.loads(line) for line in answer.content.split(b"\n") if line]
+    assert {line["outcome"] for line in lines} <= {"created", "updated"}, lines
+    return max(line["sequence"] for line in lines)
 
 
 @pytest.fixture(scope="module")

@@ -17,7 +17,7 @@ from service.app import create_app
 from service.http.ndjson import NDJSON
 from service.http.openapi import TAGS
 from service.settings import Settings
-from tests.service.conftest import put
+from tests.service.conftest import put, put_all
 from tests.service.features.transfers.waiting import ended
 from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
@@ -249,11 +249,14 @@ NAMED = sorted(set(re.findall(r'"(w[0-4]\d{3})"', json.dumps(DOCUMENT))))
 LIKE_OTHERS = {"tags": ["cooking"], "bio": "home cooking"}
 
 
+def fill(client: TestClient) -> None:
+    put_all(client, ({"streamer_id": name, **LIKE_OTHERS} for name in NAMED))
+
+
 @pytest.fixture
 def demo(client: TestClient) -> TestClient:
     """A service that knows the streamers that examples name."""
-    for streamer_id in NAMED:
-        put(client, streamer_id, **LIKE_OTHERS)
+    fill(client)
     return client
 
 
@@ -288,8 +291,7 @@ def test_the_demo_leaves_what_examples_need_once(demo: TestClient) -> None:
 def test_examples_work_on_what_the_demo_leaves(bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
-        for streamer_id in NAMED:
-            put(client, streamer_id, **LIKE_OTHERS)
+        fill(client)
         assert leave_examples(Asking(client), NAMED)
         for name in ("create_webhook", "judge_pair", "rate_streamer"):
             ((media_type, body), *_) = bodies_of(OPERATIONS[name][2])

@@ -4,6 +4,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +28,16 @@ def receiver() -> Iterator[Receiver]:
         yield started
 
 
+@pytest.fixture(scope="module")
+def traced(
+    bundle: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[Service, Receiver]]:
+    """A service that sends its traces, for tests that know theirs by the id."""
+    data_dir = tmp_path_factory.mktemp("traced") / "data"
+    with Receiver() as receiver, Service(bundle, data_dir, **receiver.environment) as service:
+        yield service.wait_until_ready(), receiver
+
+
 def of(trace_id: str, sampled: bool = True) -> dict[str, str]:
     return {"traceparent": f"00-{trace_id}-{PARENT}-{int(sampled):02d}"}
 
@@ -43,15 +54,16 @@ def root_of(spans: list[Received], name: str) -> Received:
     return root
 
 
-def test_a_write_is_traced_through_its_stages(serve: Serve, receiver: Receiver) -> None:
-    service = serve(**receiver.environment)
-    headers = of(TRACE) | {"tracestate": "vendor=1,other=2", "X-Request-Id": "asked-for"}
+def test_a_write_is_traced_through_its_stages(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
+    trace_id = new_id()
+    headers = of(trace_id) | {"tracestate": "vendor=1,other=2", "X-Request-Id": "asked-for"}
     answer = service.client.put(
         "/v1/streamers/private-id", json={"bio": TOPICS["music"]}, headers=headers
     )
     assert answer.status_code == 201
     name = "PUT /v1/streamers/{streamer_id}"
-    spans = receiver.trace(TRACE, name)
+    spans = receiver.trace(trace_id, name)
     root = root_of(spans, name)
     assert (root.kind, root.parent_id, root.state) == (SERVER, PARENT, "vendor=1,other=2")
     assert root.attributes.items() >= {
@@ -76,8 +88,8 @@ def test_a_write_is_traced_through_its_stages(serve: Serve, receiver: Receiver) 
     assert write.begin_ns >= encode.end_ns
 
 
-def test_the_short_route_of_similar_is_traced(serve: Serve, receiver: Receiver) -> None:
-    service = serve(**receiver.environment)
+def test_the_short_route_of_similar_is_traced(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
     service.put("a", bio=TOPICS["music"])
     service.put("b", bio=TOPICS["music"])
     trace_id = new_id()
@@ -90,8 +102,8 @@ def test_the_short_route_of_similar_is_traced(serve: Serve, receiver: Receiver) 
     assert root.attributes["http.response.status_code"] == 200
 
 
-def test_other_searches_are_traced_too(serve: Serve, receiver: Receiver) -> None:
-    service = serve(**receiver.environment)
+def test_other_searches_are_traced_too(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
     service.put("a", bio=TOPICS["music"])
     trace_id = new_id()
     query = {"positive": [{"profile": {"bio": TOPICS["music"]}}], "k": 3}
@@ -102,12 +114,13 @@ def test_other_searches_are_traced_too(serve: Serve, receiver: Receiver) -> None
     assert {"queue", "encode", "search"} <= set(below(spans, root))
 
 
-def test_a_job_has_a_trace_of_its_own(serve: Serve, receiver: Receiver) -> None:
-    service = serve(**receiver.environment)
+def test_a_job_has_a_trace_of_its_own(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
+    trace_id = new_id()
     lines = "".join(json_line({"streamer_id": f"s{i}", "bio": TOPICS["music"]}) for i in range(20))
-    headers = {**NDJSON, **of(TRACE)}
+    headers, name = {**NDJSON, **of(trace_id)}, "POST /v1/jobs/imports"
     job = service.client.post("/v1/jobs/imports", content=lines, headers=headers).json()
-    asked = root_of(receiver.trace(TRACE, "POST /v1/jobs/imports"), "POST /v1/jobs/imports")
+    asked = root_of(receiver.trace(trace_id, name), name)
 
     def ended() -> list[Received]:
         return [span for span in receiver.spans if span.name == "job import"]
@@ -115,7 +128,7 @@ def test_a_job_has_a_trace_of_its_own(serve: Serve, receiver: Receiver) -> None:
     wait_until(lambda: bool(ended()), "the job ends")
     (root,) = ended()
     assert root.parent_id == ""
-    assert root.trace_id != TRACE
+    assert root.trace_id != trace_id
     assert root.links == [asked.span_id]
     assert root.attributes == {
         "streamer.job.id": job["job_id"],

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.conftest import put
+from tests.service.conftest import put_all
 
 WORDS = ["kitchen", "recipe", "noodles", "soup", "美食", "家常菜", "红烧肉", "做饭"]
 SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
@@ -19,19 +19,19 @@ SHEET = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 def cooks(client: TestClient) -> list[str]:
     """Twelve cooks, each with other words; the client waits until they can be found."""
     ids = [f"cook-{i:02d}" for i in range(12)]
-    sequence = 0
-    for i, streamer_id in enumerate(ids):
-        sequence = put(
-            client,
-            streamer_id,
-            name=f"cook {i}",
-            tags=["cooking", WORDS[i % 8]],
-            bio=f"{WORDS[i % 8]} {WORDS[(i * 3 + 1) % 8]} number{i}",
-            category="cooking" if i % 3 else "travel",
-            language="en",
-            attributes={"followers": 100 * i},
-        )
-    ask(client, "cook-00", after_sequence=sequence)
+    profiles = (
+        {
+            "streamer_id": streamer_id,
+            "name": f"cook {i}",
+            "tags": ["cooking", WORDS[i % 8]],
+            "bio": f"{WORDS[i % 8]} {WORDS[(i * 3 + 1) % 8]} number{i}",
+            "category": "cooking" if i % 3 else "travel",
+            "language": "en",
+            "attributes": {"followers": 100 * i},
+        }
+        for i, streamer_id in enumerate(ids)
+    )
+    ask(client, "cook-00", after_sequence=put_all(client, profiles))
     return ids
 
 

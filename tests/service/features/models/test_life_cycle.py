@@ -14,7 +14,7 @@ from service.app import create_app
 from service.settings import Settings
 from service.settings.models import Models
 from tests.bundles import TOPICS, write_bundle
-from tests.service.conftest import put
+from tests.service.conftest import put, put_all, wait_until_visible
 from tests.service.process import wait_until
 
 FIRST, NEXT = "test-0", "test-1"
@@ -36,9 +36,14 @@ def opened(folder: Path, data_dir: Path, **more: Any) -> TestClient:
     return TestClient(create_app(settings), base_url="http://localhost")
 
 
+def profile(i: int) -> dict[str, Any]:
+    bio = TOPICS["cooking"]
+    return {"streamer_id": f"s{i:02}", "name": f"n{i}", "tags": [TOPIC_NAMES[i % 4]], "bio": bio}
+
+
 def fill(client: TestClient) -> None:
-    for i in range(40):
-        put(client, f"s{i:02}", name=f"n{i}", tags=[TOPIC_NAMES[i % 4]], bio=TOPICS["cooking"])
+    put_all(client, map(profile, range(39)))
+    wait_until_visible(client, put_all(client, [profile(39)]))  # alone, as when it is written again
 
 
 @pytest.fixture
@@ -123,7 +128,7 @@ def test_there_and_back(client: TestClient) -> None:
     names = {hit["streamer_id"] for hit in found["hits"]}
     assert "meanwhile" in names
     assert "s39" not in names
-    put(client, "s39", name="n39", tags=[TOPIC_NAMES[39 % 4]], bio=TOPICS["cooking"])
+    put_all(client, [profile(39)])
     last = client.delete("/v1/streamers/meanwhile").json()["sequence"]
     client.post(
         "/v1/similar",

@@ -30,7 +30,7 @@ from tests.service.features.models.test_life_cycle import (
     opened,
     refused,
 )
-from tests.service.process import wait_until
+from tests.service.process import WAIT_S, wait_until
 
 ALL = [f"s{i:02}" for i in range(40)]
 
@@ -52,16 +52,29 @@ def service(bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         yield client
 
 
-def paused(client: TestClient) -> str:
-    """The job of a backfill that was paused before its end."""
-    client.post("/v1/models", json={"folder": "next"}).raise_for_status()
-    slow = {"streamers_per_s": 5}
-    job = client.post(f"/v1/models/{NEXT}:backfill", params=slow).json()["job_id"]
-    wait_until(lambda: model(client, NEXT)["backfill"]["progress"]["done"] >= 5, "it began")
-    client.post(f"/v1/models/{NEXT}:pause").raise_for_status()
-    wait_until(lambda: model(client, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
-    assert model(client, NEXT)["backfill"]["progress"]["done"] < 40
+def paused(client: TestClient, monkeypatch: pytest.MonkeyPatch, *, after: int) -> str:
+    """The job of a backfill of the registered model that was paused after so many of its chunks."""
+    add, is_held, chunks = RedisModels.add, threading.Event(), list[int]()
+
+    async def held(self: RedisModels, vectors: Sequence[SecondVectors], step: JobStep) -> int:
+        if len(chunks) == after:
+            is_held.set()
+            await asyncio.Event().wait()  # until the pause cancels it
+        chunks.append(len(vectors))
+        return await add(self, vectors, step)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RedisModels, "add", held)
+        job = client.post(f"/v1/models/{NEXT}:backfill").json()["job_id"]
+        assert is_held.wait(WAIT_S)
+        client.post(f"/v1/models/{NEXT}:pause").raise_for_status()
+        wait_until(lambda: model(client, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
+    assert model(client, NEXT)["backfill"]["progress"]["done"] == sum(chunks) == 5 * after
     return str(job)
+
+
+def register(client: TestClient) -> None:
+    client.post("/v1/models", json={"folder": "next"}).raise_for_status()
 
 
 def ready(client: TestClient) -> None:
@@ -81,7 +94,8 @@ def job_retried(client: TestClient, job: str) -> None:
 def test_a_model_that_was_retired_is_backfilled_from_the_beginning(
     service: TestClient, monkeypatch: pytest.MonkeyPatch, go_on: Callable[[TestClient, str], None]
 ) -> None:
-    job = paused(service)
+    register(service)
+    job = paused(service, monkeypatch, after=1)
     service.post(f"/v1/models/{NEXT}:retire").raise_for_status()
     for streamer_id in ("s00", "s03"):  # behind the place where the job stopped
         put(service, streamer_id, name="changed", tags=["music"], bio=TOPICS["music"])
@@ -104,18 +118,16 @@ def test_a_model_that_was_retired_is_backfilled_from_the_beginning(
     assert sorted(hit["streamer_id"] for hit in found["hits"]) == ALL
 
 
-def test_the_job_of_another_backfill_goes_on_nowhere(service: TestClient) -> None:
+def test_the_job_of_another_backfill_goes_on_nowhere(
+    service: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Retried while a newer one is paused it may not think that it had done what it did before."""
-    old = paused(service)
+    register(service)
+    old = paused(service, monkeypatch, after=1)
     service.post(f"/v1/models/{NEXT}:retire").raise_for_status()
     put(service, "s00", name="changed", tags=["music"], bio=TOPICS["music"])
-    slow = {"streamers_per_s": 1}
-    new = service.post(f"/v1/models/{NEXT}:backfill", params=slow).json()["job_id"]
-    assert new != old
-    moved = "every replica encodes for it"
-    wait_until(lambda: service.get(f"/v1/jobs/{new}").json()["state"] == "running", moved)
-    service.post(f"/v1/models/{NEXT}:pause").raise_for_status()
-    wait_until(lambda: model(service, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
+    # Every replica encodes for it already, and it has not come to what was changed.
+    assert paused(service, monkeypatch, after=0) != old
     service.post(f"/v1/jobs/{old}:retry").raise_for_status()
     ready(service)
     service.post(f"/v1/models/{NEXT}:promote").raise_for_status()
@@ -131,7 +143,8 @@ def test_paused_it_does_nothing_twice(service: TestClient, monkeypatch: pytest.M
         return await add(self, vectors, step)
 
     monkeypatch.setattr(RedisModels, "add", noted)
-    job = paused(service)
+    register(service)
+    job = paused(service, monkeypatch, after=1)
     again = service.post(f"/v1/models/{NEXT}:backfill").json()
     assert again["job_id"] == job
     ready(service)

@@ -13,20 +13,20 @@ from service.engine.scoring.precision import Precision
 from service.errors import PrecisionNotPromised
 from service.settings import Settings
 from tests.bundles import CALIBRATION, DIM, TOPICS, write_bundle
-from tests.service.conftest import put
+from tests.service.conftest import put, put_all
 
 WHOLE, THIN = CALIBRATION.embedding.curves
 
 
 def fill(client: TestClient) -> int:
     """Per topic, one who shows it all and three who show less and less of it."""
-    sequence = 0
+    profiles: list[dict[str, Any]] = []
     for topic, words in TOPICS.items():
         parts = words.split()
         for i in range(4):
-            bio = " ".join(parts[: 8 - 2 * i])
-            sequence = put(client, f"{topic}-{i}", tags=[topic], category=topic, bio=bio)
-    return sequence
+            shown = {"tags": [topic], "category": topic, "bio": " ".join(parts[: 8 - 2 * i])}
+            profiles.append({"streamer_id": f"{topic}-{i}", **shown})
+    return put_all(client, profiles)
 
 
 def similar(client: TestClient, **query: Any) -> dict[str, Any]:

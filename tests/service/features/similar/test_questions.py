@@ -1,31 +1,33 @@
 """Similar, cold start and dedup over HTTP."""
 
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from tests.bundles import ESTABLISHED_IDS, ID_DIM, TOPICS
-from tests.service.conftest import put
+from tests.service.conftest import put, put_all
 
 
 def fill(client: TestClient, per_topic: int = 5) -> int:
     """Streamers of every topic, told apart by their words; the last sequence number."""
-    sequence = 0
+    profiles: list[dict[str, Any]] = []
     for topic, words in TOPICS.items():
         parts = words.split()
-        for i in range(per_topic):
-            sequence = put(
-                client,
-                f"{topic}-{i}",
-                tags=[topic, parts[i % len(parts)]],
-                bio=" ".join(p for j, p in enumerate(parts) if j != i),
-                language="zh" if i % 2 else "en",
-                category=topic,
-                attributes={"views": i * 100, "partner": i == 0},
-            )
-    return sequence
+        profiles += (
+            {
+                "streamer_id": f"{topic}-{i}",
+                "tags": [topic, parts[i % len(parts)]],
+                "bio": " ".join(p for j, p in enumerate(parts) if j != i),
+                "language": "zh" if i % 2 else "en",
+                "category": topic,
+                "attributes": {"views": i * 100, "partner": i == 0},
+            }
+            for i in range(per_topic)
+        )
+    return put_all(client, profiles)
 
 
 def ids(answer) -> list[str]:

@@ -10,7 +10,7 @@ from fastapi.testclient import TestClient
 from numpy.typing import NDArray
 
 from tests.bundles import TOPICS
-from tests.service.conftest import put, wait_until_visible
+from tests.service.conftest import put_all, wait_until_visible
 
 STREAMERS, USERS, WIDTH = 80, 120, 12
 WORDS = " ".join(TOPICS.values()).split()
@@ -102,10 +102,9 @@ def store_streamers(client: TestClient, count: int = STREAMERS) -> list[str]:
     """Write streamers who show different words; their ids."""
     ids = [f"s{i:03}" for i in range(count)]
     draw = np.random.default_rng(1)
-    last = 0
-    for name in ids:
-        last = put(client, name, bio=" ".join(draw.choice(WORDS, 5, replace=False).tolist()))
-    wait_until_visible(client, last)
+    bios = (" ".join(draw.choice(WORDS, 5, replace=False).tolist()) for _ in ids)
+    profiles = ({"streamer_id": name, "bio": bio} for name, bio in zip(ids, bios, strict=True))
+    wait_until_visible(client, put_all(client, profiles))
     return ids
 
 
