@@ -101,6 +101,7 @@ class Snapshots:
         self._last: Position | None = None
         self._tried_at: float | None = None
         self._ahead: tuple[Path, Future[_Read]] | None = None
+        self._discards = 0
         self.state = SnapshotState()
 
     def begin(self, new_index: Callable[[], VectorIndex]) -> None:
@@ -179,7 +180,8 @@ class Snapshots:
         return None
 
     def discard(self, why: str) -> None:
-        """Remove all snapshots."""
+        """Remove all snapshots, and the one that is being written once it is there."""
+        self._discards += 1
         for path in self._paths():
             _log.warning("the snapshot of the index is not used: %s", why)
             self._remove(path)
@@ -228,13 +230,17 @@ class Snapshots:
         self, index: Snapshotting, place: Position, is_stopped: Callable[[], bool]
     ) -> bool:
         remove_unfinished(self._folder)
-        older, began = self._paths(), time.monotonic()
+        older, began, discards = self._paths(), time.monotonic(), self._discards
         about = {**asdict(self.model), **asdict(place), "written_at": time.time()}
         number = int(older[0].name) + 1 if older else 1
         self._check_room(index)
-        index.save(self._folder / f"{number:0{_DIGITS}}", about, is_stopped)
-        for path in older:
+        path = self._folder / f"{number:0{_DIGITS}}"
+        index.save(path, about, is_stopped)
+        for old in older:
+            self._remove(old)
+        if discards != self._discards:  # it may have what it was discarded for
             self._remove(path)
+            return False
         self._last = place
         self.state = SnapshotState(place.sequence, time.time())
         seconds = time.monotonic() - began

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import CaseChanged, JobNotFound, NotReady
+from service.errors import CaseChanged, JobNotFound, NotReady, StoreFull
 from service.features.cases.differences import Found, differences
 from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
@@ -191,7 +191,7 @@ class Runs:
         after = replace(case, run=run, before=case.run, events=number, undoable=number)
         try:
             now = await self._kept.change(after, kept.revision, event, run=claim)
-        except BaseException:
+        except (CaseChanged, StoreFull):  # a store without an answer may show it: `tidy` finds out
             await self._kept.drop(case.case_id, run.run_id)
             raise
         await self._kept.tidy(now.case)

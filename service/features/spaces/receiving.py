@@ -18,6 +18,7 @@ from service.errors import (
     InvalidRequest,
     Overloaded,
     ServiceError,
+    StoreFull,
     UnsupportedMediaType,
 )
 from service.features.spaces.checking import Before, Checker
@@ -42,6 +43,8 @@ Form = Literal["lines", "npz", "parquet"]
 _AT_ONCE = 2
 _TRIES = 20
 _TOKEN = 1
+_NOT_KEPT = (GenerationExists, HandOverUnderWay, StoreFull)
+"""Whose hand-over raises one of these, the store has not kept it."""
 
 
 @dataclass(frozen=True)
@@ -222,16 +225,21 @@ class Receiver:
         lease: "_Lease",
     ) -> GenerationRecord:
         given, chunks_id = received.given, secrets.token_hex(12)
+        is_asked = False  # the store, to keep it
         try:
             written = await write_chunks(self._store, chunks_id, given, self._lanes, lease.check)
             record = _record(generation, chunks_id, received, written, checks, key_id)
             for _ in range(_TRIES):
+                is_asked = True
                 if await self._keep(space, record, written.count):
                     return record
+                is_asked = False
             raise Overloaded(f"the space {space!r} is being changed by others; try again")
-        except BaseException:
-            with contextlib.suppress(ServiceError):  # they expire
-                await self._store.drop_chunks(chunks_id)
+        except BaseException as error:
+            # A store that did not answer may have kept it: its chunks expire if not.
+            if not is_asked or isinstance(error, _NOT_KEPT):
+                with contextlib.suppress(ServiceError):  # they expire
+                    await self._store.drop_chunks(chunks_id)
             raise
 
     async def _keep(self, space: str, record: GenerationRecord, chunks: int) -> bool:

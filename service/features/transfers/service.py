@@ -14,6 +14,7 @@ from service.errors import (
     Overloaded,
     RequestError,
     ResultNotHere,
+    StoreUnavailable,
     Unavailable,
     UnsupportedMediaType,
 )
@@ -196,7 +197,7 @@ class Transfers(LongRequests):
                 await asyncio.to_thread(self._spool.remove, new.job_id)
             return job
         except (RequestError, Unavailable) as error:
-            # A store that did not answer may have the job: its files go in time if not.
-            if error.code != "store_unavailable":
+            # A store that did not confirm it may have the job: its files go in time if not.
+            if not isinstance(error, StoreUnavailable):
                 await asyncio.to_thread(self._spool.remove, new.job_id)
             raise

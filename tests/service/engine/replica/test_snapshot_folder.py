@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,6 +68,22 @@ def test_the_older_one_goes_when_the_new_one_is_there(tmp_path: Path) -> None:
     index, place = restored
     assert place == Position("e", 70)
     assert index.count == 50
+
+
+def test_one_that_is_written_while_all_are_discarded_does_not_stay(tmp_path: Path) -> None:
+    """As where a streamer is erased meanwhile that it has."""
+    snapshots = Snapshots(tmp_path, MODEL, SOON)
+
+    class Meanwhile(FaissIndex):
+        def save(self, *args: Any) -> None:
+            snapshots.discard("it may have a streamer that was erased")
+            super().save(*args)
+
+    index = Meanwhile(DIM, DIM)
+    assert not snapshots.write(index, Position("e", 50))
+    assert [path.name for path in tmp_path.iterdir()] == ["lock"]
+    assert snapshots.state.sequence is None
+    assert snapshots.write(filled(), Position("e", 51))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any, cast
 import pytest
 from fastapi.testclient import TestClient
 
-from service.errors import CaseChanged
+from service.errors import CaseChanged, NotReplicated
 from service.features.cases.keeping import KeptCases, of_run
 from service.features.cases.records import Copy, Run
 from tests.service.conftest import put
@@ -88,6 +88,25 @@ def test_what_a_run_goes_on_writing_after_it_was_forgotten_does_not_stay(
     (run_id,) = begun
     assert client.portal.call(kept._documents.count, of_run(case["case_id"], run_id)) == 0
     assert client.portal.call(kept.runs, case["case_id"]) == {}
+
+
+def test_a_run_stays_whole_where_the_answer_is_lost_after_the_case_shows_it(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    change = kept.change
+
+    async def without_an_answer(*args: Any, **options: Any) -> Any:
+        await change(*args, **options)
+        raise NotReplicated(NotReplicated.example)
+
+    monkeypatch.setattr(kept, "change", without_an_answer)
+    path = f"/v1/cases/{case['case_id']}:expand"
+    answer = client.post(path, json={"hops": 3}, headers={"If-Match": f'"{case["revision"]}"'})
+    assert answer.status_code == 503, answer.text
+    assert {m["streamer_id"] for m in shown(client, case)["members"]} == {"ana", "bo", "cyd", "dee"}
 
 
 def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:

@@ -9,7 +9,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.errors import NotReplicated
 from service.settings import MIB, Jobs, Limits, Settings
+from service.store.jobs import NewJob
+from service.store.redis.jobs import RedisJobs
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON, json_line, profile, profiles
 from tests.service.features.transfers.waiting import ended, submitted, upload
@@ -117,6 +120,25 @@ def test_an_upload_that_is_imported_leaves_no_file(bundle: Path, tmp_path: Path)
         ended(client, upload(client, json_line(profile(0))))
     # The runner has ended with the service, and with it what follows a job's end.
     assert [file.name for file in (tmp_path / "data" / "jobs").iterdir()] == ["place"]
+
+
+def test_an_upload_stays_where_its_job_was_queued_and_not_confirmed(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a primary whose replicas are late; the request is sent again by its key."""
+    lines, key = "".join(profiles(3)), {**NDJSON, "Idempotency-Key": "not-confirmed"}
+    with monkeypatch.context() as patch:
+        submit = RedisJobs.submit
+
+        async def not_confirmed(self: RedisJobs, job: NewJob) -> str | None:
+            await submit(self, job)
+            raise NotReplicated(NotReplicated.example)
+
+        patch.setattr(RedisJobs, "submit", not_confirmed)
+        answer = client.post("/v1/jobs/imports", content=lines, headers=key)
+        problem(answer, 503, "not_replicated")
+    job = ended(client, submitted(client.post("/v1/jobs/imports", content=lines, headers=key)))
+    assert (job["state"], job["result"]["lines"]) == ("succeeded", 3)
 
 
 @pytest.mark.parametrize("declared", [True, False])
