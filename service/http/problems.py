@@ -53,6 +53,7 @@ _DETAILS = {
     "model_type": _OBJECT,
 }
 """What to say for a type of Pydantic's errors, in place of its own words."""
+_LENGTHS = frozenset({"too_long", "too_short"})
 _WHOLE = frozenset({"dict_type", "missing", "model_attributes_type", "model_type"})
 """Types of errors of a body that is missing, or no object."""
 _PATTERNS = {
@@ -136,6 +137,8 @@ def _detail(error: dict[str, Any]) -> str:
             return f"must be {prefix}{made[2]} hex digits, as this service gave it"
         return _PATTERNS.get(pattern, f"must match pattern '{pattern}'")
     detail = _SUBJECT.sub("must ", str(error["msg"]).removeprefix("Value error, "))
+    if error["type"] in _LENGTHS:
+        detail = detail.replace(" after validation", "")
     return _DETAILS.get(error["type"], detail)
 
 

@@ -11,6 +11,11 @@ from dataclasses import dataclass
 from service.engine.expansion.paths import Link, settle
 from service.features.cases.records import Cause, Difference, Differences, Member, Run
 
+_OF_ALL: frozenset[Cause] = frozenset({"model", "threshold"})
+"""Causes that are about nobody in particular."""
+_NAMED = 20
+"""Most who are named of those that are not on what is shown of a member."""
+
 
 @dataclass(frozen=True, eq=False)
 class Found:
@@ -122,8 +127,12 @@ class _Causes:
             decided = self._of(about, self._decided)
             if name not in self._edited and decided:
                 found.append(Difference(name, "verdict", decided))
-            else:
-                found.append(self._otherwise(name, about))
+                continue
+            otherwise = self._otherwise(name, about)
+            if self._decided and not otherwise.because and otherwise.cause not in _OF_ALL:
+                # On nothing that is shown of it: other routes to it begin or end there.
+                otherwise = Difference(name, "verdict", sorted(self._decided)[:_NAMED])
+            found.append(otherwise)
         return found
 
     def _otherwise(self, name: str, path: Sequence[str]) -> Difference:
@@ -142,6 +151,8 @@ class _Causes:
                 return Difference(name, cause, because)
         if self._other_query:
             return Difference(name, "threshold", [])
+        if self._gone and not (self._new or self._edited):
+            return Difference(name, "deleted", sorted(self._gone)[:_NAMED])
         return Difference(name, "joined" if self._new else "profile_changed", [])
 
     @staticmethod

@@ -277,7 +277,12 @@ class DifferenceOut(Response):
             "was written that no earlier expansion looked at. profile_changed: a profile was."
         ),
     ]
-    because: Annotated[list[str], Field(description="On the path: whom the cause is about.")]
+    because: Annotated[
+        list[str],
+        Field(
+            description="Whom the cause is about: on its path, by its edges, or else in the case."
+        ),
+    ]
 
 
 class RanOut(CaseOut):
@@ -289,7 +294,7 @@ class RanOut(CaseOut):
 
 
 class DifferencesOut(Response):
-    """Who joined, who left, and whose probability, path or profile changed."""
+    """Who joined, who left, and of whom anything that is shown of a member changed."""
 
     joined: list[DifferenceOut]
     left: list[DifferenceOut]

@@ -182,7 +182,7 @@ class ListIn(Request):
     )
 
     title: Annotated[
-        str, ShowsSomething, Field(max_length=200, description="For people, in any script.")
+        str, Field(max_length=200, description="For people, in any script."), ShowsSomething
     ] = ""
     question: ListQuestionIn
 

@@ -44,8 +44,8 @@ _CHINESE: Mapping[str, str] = {
 """Kinds of what is shared, the most telling first."""
 SENTENCES: Final[Mapping[Language, Mapping[str, str]]] = {"en": _ENGLISH, "zh": _CHINESE}
 _NOTHING: Mapping[Language, str] = {
-    "en": "Alike as a whole (cosine {:.2f}); nothing that both show word for word.",
-    "zh": "整体相近（相似度 {:.2f}），没有逐字相同的内容。",
+    "en": "Alike as a whole (cosine {:.2f}); word for word they share at most what is common.",
+    "zh": "整体相近（相似度 {:.2f}），逐字相同的内容即使有也很常见。",
 }
 _CHANGED: Mapping[Language, str] = {
     "en": "Changed while the list was made: run it again for the reason.",

@@ -261,7 +261,7 @@ async def delete_generation(
 
 
 @router.delete(
-    "/spaces/{space:name}/users/{user_id}",
+    "/spaces/{space:name}/users/{user_id:path}",  # a recommender's ids may have slashes
     operation_id="erase_user",
     summary="Erase a user from all generations of a space",
     dependencies=[requires("spaces:write")],

@@ -74,6 +74,7 @@ def test_similar_takes_several_seeds_a_filter_and_a_profile(
         (["lists", "preview", "nobody"], 1, "'nobody' is not stored"),
         (["lists", "run", "nothing"], 1, "no list 'nothing' is saved"),
         (["lists", "preview", "s0", "--outreach-since", "soon"], 2, "must be a day"),
+        (["lists", "preview", "s0", "--outreach-since", "2026"], 2, "must be a day"),
         (["lists", "preview", "s0", "--out", "/nowhere/l.csv"], 1, "--out /nowhere/l.csv"),
     ],
 )

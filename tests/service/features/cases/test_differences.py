@@ -91,3 +91,24 @@ def test_an_edited_profile_is_named() -> None:
 def test_another_model_weighs_anew() -> None:
     after = found([("a", "b", 0.8), *CHAIN[1:]], model="m2")
     assert causes(found(CHAIN), after) == {"~b": "model", "~c": "model", "~d": "model"}
+
+
+def hanging(told: Found, name: str, *edges: tuple[str, str]) -> Found:
+    """The same, with a member that hangs on these edges alone."""
+    member = replace(told.members[name], leaves_if=Hangs(list(edges)))
+    return Found(told.run, {**told.members, name: member}, told.looked_at)
+
+
+def test_a_verdict_elsewhere_is_why_a_member_hangs_on_less() -> None:
+    before = hanging(found(CHAIN), "a", ("a", "b"))
+    told = differences(before, found(CHAIN, sources=["a", "d"]), before.looked_at, ())
+    (changed,) = (each for each in told.changed if each.streamer_id == "a")
+    assert (changed.cause, changed.because) == ("verdict", ["d"])
+
+
+def test_who_was_deleted_elsewhere_is_why_a_member_hangs_on_more() -> None:
+    edges = [("a", "b", 0.9), ("b", "c", 0.9)]
+    after = hanging(found(edges), "a", ("a", "b"))
+    now = dict.fromkeys("abc", "1")
+    (changed,) = differences(found(CHAIN), after, now, ()).changed
+    assert (changed.streamer_id, changed.cause, changed.because) == ("a", "deleted", ["d"])

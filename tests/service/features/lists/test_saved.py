@@ -72,6 +72,15 @@ def test_two_who_change_a_list_do_not_overwrite_each_other(
     problem(deleted, 412, "list_conflict")
 
 
+def test_lengths_are_told_in_what_they_count(client: TestClient) -> None:
+    body = {"title": "春" * 201, "question": {"positive": []}}
+    wrong = problem(client.put("/v1/lists/spring", json=body), 422, "invalid_request")
+    assert {each["pointer"]: each["detail"] for each in wrong["errors"]} == {
+        "/title": "must have at most 200 characters",
+        "/question/positive": "must have at least 1 item, not 0",
+    }
+
+
 def test_lists_come_in_pages(client: TestClient, cooks: list[str]) -> None:
     names = [f"list-{i}" for i in range(5)]
     for name in names:

@@ -32,10 +32,10 @@ def test_the_most_telling_kinds_come_first_and_few_of_each() -> None:
 
 def test_where_nothing_telling_is_shared_it_says_so() -> None:
     assert in_words({}, 0.617, "en") == (
-        "Alike as a whole (cosine 0.62); nothing that both show word for word."
+        "Alike as a whole (cosine 0.62); word for word they share at most what is common."
     )
     assert in_words({"language": ["zh"]}, 0.617, "zh") == (
-        "语言相同：中文。整体相近（相似度 0.62），没有逐字相同的内容。"
+        "语言相同：中文。整体相近（相似度 0.62），逐字相同的内容即使有也很常见。"
     )
 
 
