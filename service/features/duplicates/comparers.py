@@ -1,6 +1,8 @@
 """What decides which streamers are duplicates, as the evaluation sees it."""
 
+from array import array
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -90,3 +92,16 @@ class Comparer(Protocol):
             to_compare: whether they are compared then.
         """
         ...
+
+
+@dataclass(frozen=True, eq=False)
+class OfAll:
+    """What is needed while all streamers are compared.
+
+    Attributes:
+        comparer: of all.
+        unlike: rows of streamers that a streamer was compared with already, and is not like.
+    """
+
+    comparer: ComparerOfAll
+    unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])

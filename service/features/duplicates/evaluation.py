@@ -12,7 +12,6 @@ from collections.abc import (
     Generator,
     Sequence,
 )
-from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
@@ -24,7 +23,7 @@ from service.engine.candidates.look_ups import LookUps
 from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lane, Lanes
 from service.features.duplicates.committing import Ledger, edge_steps
-from service.features.duplicates.comparers import Comparer, ComparerOfAll
+from service.features.duplicates.comparers import Comparer, OfAll
 from service.features.duplicates.groups.cutting import Cut
 from service.features.duplicates.groups.edges import (
     Edge,
@@ -62,6 +61,8 @@ class Evaluation:
         turn: whoever changes something holds it.
         position: up to where the log is evaluated; None = nothing is.
         read_from: where the log ended before the first streamer was read.
+        is_whole: whether what is in memory is stored, too; not so within a change, and after one
+            that was not carried out to its end.
     """
 
     def __init__(
@@ -90,6 +91,7 @@ class Evaluation:
         self.turn = asyncio.Lock()
         self.position: Position | None = None
         self.read_from: Position | None = None
+        self.is_whole = True
         self._store = store
         self._groups = groups
         self._judgements = judgements
@@ -99,7 +101,7 @@ class Evaluation:
         self._token = token
         self._look_ups = look_ups or LookUps()
         self._step = 0
-        self._of_all: _OfAll | None = None
+        self._of_all: OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
         self._ledger = Ledger({}, {})
 
@@ -135,7 +137,7 @@ class Evaluation:
         self.position = kept.position
         self.read_from = await self._store.position()
         comparer = self._comparer.of_all(await self._store.count(), to_compare=to_rebuild)
-        self._of_all = _OfAll(comparer)
+        self._of_all = OfAll(comparer)
         entries = ahead(
             self._all_records(),
             lambda some: persist(lambda: comparer.entries(some)),
@@ -166,10 +168,11 @@ class Evaluation:
             NotTheEvaluator: another process has the lease.
             Unavailable: the store or the index can't answer at the moment.
         """
+        self.is_whole = False
         news = await self._news(ids)
         outcome = await self._in_slices(self._graph.change(news, cause))
         await self._commit(outcome, cause, Commit(position=position))
-        self.position = position or self.position
+        self.position, self.is_whole = position or self.position, True
 
     async def compare(self, ids: Sequence[str]) -> None:
         """Compare streamers as they were when they were read; `regroup` has to follow.
@@ -198,12 +201,14 @@ class Evaluation:
         news = await self._judgements.news()
         if not news.upto:
             return False
+        self.is_whole = False
         names = {name for j in news.judged for name in (j.a, j.b)}
         self._graph.note_absent(await self._not_stored(sorted(names)))
         change = Change(judged=[_judgement(j) for j in news.judged], unjudged=news.unjudged)
         cause = f"judgement {news.upto}"
         outcome = await self._in_slices(self._graph.change(change, cause))
         await self._commit(outcome, cause, Commit(judged=news.upto))
+        self.is_whole = True
         return True
 
     def gone(self) -> list[str]:
@@ -245,7 +250,7 @@ class Evaluation:
         self,
         names: Sequence[str],
         asked_of: Callable[[str], NDArray[np.uint32]],
-        of_all: "_OfAll | None" = None,
+        of_all: OfAll | None = None,
         looked: LookedUp | None = None,
     ) -> dict[str, list[Edge]]:
         """All edges of some streamers, which find others by these keys."""
@@ -287,7 +292,7 @@ class Evaluation:
         names: Sequence[str],
         near: Sequence[set[str]],
         known: Sequence[set[str]],
-        of_all: "_OfAll | None",
+        of_all: OfAll | None,
         looked: LookedUp,
     ) -> list[Edge]:
         """Edges of some streamers with others that are near, or were known to have one."""
@@ -380,19 +385,6 @@ class Evaluation:
         """
         self._step += 1
         await persist(lambda: self._groups.commit(self._token, self._step, commit))
-
-
-@dataclass(frozen=True, eq=False)
-class _OfAll:
-    """What is needed while all streamers are compared.
-
-    Attributes:
-        comparer: of all.
-        unlike: rows of streamers that a streamer was compared with already, and is not like.
-    """
-
-    comparer: ComparerOfAll
-    unlike: "dict[str, array[int]]" = field(default_factory=dict[str, "array[int]"])
 
 
 def _judgement(record: JudgementRecord) -> Judgement:

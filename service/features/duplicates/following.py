@@ -136,6 +136,8 @@ class GroupsFollower:
             try:
                 await self._follow_both(evaluation, holding)
             except StoreUnavailable as error:
+                if not evaluation.is_whole:  # a judgement was being carried out at that moment
+                    raise _Interrupted(error.detail) from error
                 _log.warning("the log can't be followed for duplicates: %s", error.detail)
                 await asyncio.sleep(_RETRY_S)
 

@@ -197,8 +197,9 @@ class AlertFollower:
                         await asyncio.sleep(began + _TOGETHER_S - time.monotonic())
             except LogGap as gap:
                 _log.warning("all streamers are matched with watchlists anew: %s", gap)
-                self._place = await self._store.position()  # before the sweep reads the first one
-                await self.cursor.beat(self._place, new_era=True)
+                end = await self._store.position()  # before the sweep reads the first one
+                await self.cursor.beat(end, new_era=True)
+                self._place = end  # not before: `_beat` would write it without the era
                 self.wake()
 
     async def _match(self, ids: Sequence[str], place: Position) -> None:

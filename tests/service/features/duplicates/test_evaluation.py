@@ -1,9 +1,11 @@
 """Groups kept up to date write by write are those of a rebuild, whoever dies meanwhile."""
 
 import asyncio
+import contextlib
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,14 +13,15 @@ import pytest
 from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.work.lanes import Lanes
+from service.errors import StoreUnavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.rebuild import rebuild
 from service.index import base
 from service.index.faiss.index import FaissIndex
 from service.settings import Work
-from service.store.base import Delete, Position, Record, Upsert, Written
-from service.store.duplicates import JudgementRecord, NotTheEvaluator
+from service.store.base import Delete, LogEntry, Position, Record, Upsert, Written
+from service.store.duplicates import Commit, JudgementRecord, NotTheEvaluator
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
@@ -260,3 +263,53 @@ async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) 
     assert await corpora.partition() == wide
     assert await corpora.store.position() == before  # nobody was written
     assert not any(pressed)
+
+
+async def test_a_judgement_is_carried_out_where_the_log_is_lost_meanwhile(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for i in range(60):
+        await corpora.write(f"s{i:02}")
+    await (await corpora.rebuilt("first")).regroup("first again", None)
+    largest = max(await corpora.partition(), key=len)
+    a, b = sorted(largest)[:2]
+    is_followed, is_lost, is_writing = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    follow, commit = corpora.store.follow, corpora.groups.commit
+
+    async def lost_once(*place: Any) -> AsyncGenerator[list[LogEntry]]:
+        if not is_lost.is_set():
+            is_followed.set()
+            await is_lost.wait()
+            raise StoreUnavailable("gone")
+        async with contextlib.aclosing(follow(*place)) as feed:
+            async for entries in feed:
+                yield entries
+
+    async def silent_once(token: int, step: int, written: Commit) -> None:
+        if written.groups and not is_writing.is_set():
+            is_writing.set()
+            await asyncio.Event().wait()
+        await commit(token, step, written)
+
+    async def nothing(*_: object) -> None:
+        """Whatever is waited for is there."""
+
+    monkeypatch.setattr(corpora.store, "follow", lost_once)
+    monkeypatch.setattr(corpora.groups, "commit", silent_once)
+    comparer = corpora.comparer()
+    follower = GroupsFollower(
+        *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
+        *(KeptCorpus(), nothing, nothing, 60, comparer.rules, lambda _: None),
+    )
+    await corpora.groups.release(await corpora.groups.claim("first", 60) or 0)
+    follower.start()
+    async with asyncio.timeout(60):
+        await is_followed.wait()
+        await corpora.judgements.put(JudgementRecord(a, b, "different", "", "", "", 0.0))
+        await is_writing.wait()
+        is_lost.set()
+        while (await corpora.judgements.news()).upto:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+    await follower.stop()
+    one, other = await corpora.groups.groups_of([a, b])
+    assert one is None or one != other

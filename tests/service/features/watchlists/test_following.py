@@ -16,6 +16,7 @@ from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.watchlists.matcher import Matcher
 from service.engine.work.lanes import Lanes
+from service.errors import StoreUnavailable
 from service.features.jobs.runner import RunningJob
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.alerts.service import Alerts
@@ -29,7 +30,7 @@ from service.features.watchlists.service import Maxima, ShownList, Wanted, Watch
 from service.features.watchlists.sweeping import SweepJobs
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.settings import Work
-from service.store.base import Position, Record, StreamerStore, Upsert, Written
+from service.store.base import LogGap, Position, Record, StreamerStore, Upsert, Written
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import Job
 from service.store.redis.backup import ArchivedStore
@@ -376,3 +377,24 @@ async def test_nobody_is_read_where_there_is_no_list(deployment: Deployment) -> 
     matching = Matching(nowhere, sides, deployment.lanes, MODEL)
     matched = await matching.matches(["somebody"], Matcher(deployment.evidence))
     assert not matched.found
+
+
+async def test_a_gap_that_was_not_written_down_is_not_passed(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    follower, place = deployment.follower("one"), await deployment.store.position()
+    assert await follower.cursor.claim(place)
+    follower._place = place
+    await deployment.write("s", NOODLES)
+
+    def has_a_gap(*_: object) -> None:
+        raise LogGap("trimmed")
+
+    async def no_answer(*_: object, **__: object) -> None:
+        raise StoreUnavailable("gone")
+
+    monkeypatch.setattr(deployment.store, "follow", has_a_gap)
+    monkeypatch.setattr(follower.cursor, "beat", no_answer)
+    with pytest.raises(StoreUnavailable):
+        await follower._follow()
+    assert follower.place == place
