@@ -92,6 +92,7 @@ def test_nothing_is_wider_than_a_phone(signed_in: Page, service: Service) -> Non
 
 def test_chinese_is_chosen_and_kept(browser: Browser, signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     page.get_by_role("button", name="中文").click()
     expect(page.get_by_text("要像谁？")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
