@@ -92,7 +92,7 @@ def page(context: BrowserContext) -> Iterator[Page]:
     assert not unforeseen
 
 
-def open_at(page: Page, service: Service, place: str) -> None:
+def open_at(page: Page, service: Service, place: str = "") -> None:
     """Open a place of the console, from wherever the page is."""
     page.goto("about:blank")
     page.goto(f"{service.url}/console/{place}")
@@ -107,8 +107,7 @@ def sign_in(page: Page, service: Service, place: str = "#/find", key: str = KEY)
 
 
 @pytest.fixture
-def signed_in(page: Page, service: Service) -> Page:
-    """The console, without its form for the key: each place can be opened at once."""
+def signed_in(page: Page) -> Page:
+    """A page that opens any place of the console without its form for the key."""
     page.add_init_script(f"origin === 'null' || sessionStorage.setItem('{STORED}', '{KEY}')")
-    page.goto(f"{service.url}/console/")
     return page

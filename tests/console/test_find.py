@@ -19,6 +19,7 @@ def rows(page: Page) -> Locator:
 
 def test_from_an_id_to_reasons_and_back_by_the_url(signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     expect(page.get_by_text("Whom should they be like?")).to_be_visible()
     page.get_by_label("Like these", exact=True).fill("cooking-01")
     page.keyboard.press("Enter")
@@ -37,8 +38,9 @@ def test_from_an_id_to_reasons_and_back_by_the_url(signed_in: Page, service: Ser
     expect(page.locator(".chip", has_text="cooking-01")).to_be_visible()
 
 
-def test_a_pasted_list_filters_and_a_threshold(signed_in: Page) -> None:
+def test_a_pasted_list_filters_and_a_threshold(signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     page.get_by_label("Like these", exact=True).fill("music-01\nmusic-02\tmusic-03")
     page.get_by_role("button", name="Add").first.click()
     expect(page.locator(".chip")).to_have_count(3)
@@ -72,8 +74,9 @@ def test_the_slider_asks_for_precision(signed_in: Page, service: Service) -> Non
     expect(page.get_by_text("streamers reach it")).to_be_visible()
 
 
-def test_by_keyboard_alone(signed_in: Page) -> None:
+def test_by_keyboard_alone(signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     page.locator("body").press("/")
     page.keyboard.type("travel-03")
     page.keyboard.press("Enter")
@@ -102,6 +105,7 @@ def test_by_keyboard_alone(signed_in: Page) -> None:
 
 def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     seeds = page.get_by_label("Like these", exact=True)
     seeds.fill("night kitchen")
     found = page.get_by_role("listbox", name="Streamers found")
@@ -133,6 +137,7 @@ def test_one_request_has_all_rows(signed_in: Page, service: Service) -> None:
 
 def test_filters_have_the_counts_of_all(signed_in: Page, service: Service) -> None:
     page = signed_in
+    open_at(page, service)
     counted = service.client.post("/v1/streamers:facets", json={"fields": ["language"]}).json()
     counts = {value["value"]: value["count"] for value in counted["fields"][0]["values"]}
     english = page.locator(".facet").get_by_role("button", name=f"en {counts['en']}")

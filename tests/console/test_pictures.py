@@ -130,7 +130,8 @@ def test_a_picture_is_taken(
         "document.querySelectorAll('.list .toolbar .quiet')"
         ".forEach((one) => { one.style.visibility = 'hidden'; })"
     )
-    found = violations(page)
+    # Of what axe looks at, only contrast depends on the scheme; each dark page has a light twin.
+    found = violations(page, *(["color-contrast"] if scheme == "dark" else []))
     png = page.screenshot(animations="disabled")
     context.close()
     assert found == []
