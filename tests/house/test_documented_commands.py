@@ -6,6 +6,7 @@ of a page, commands or Python, are run in order, in a folder that looks like a c
 demo.
 """
 
+import io
 import itertools
 import json
 import re
@@ -13,7 +14,7 @@ import shlex
 import subprocess
 import tomllib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import pytest
 import yaml
 
 from model_export.contract.calibration import Calibration, ScoreCalibration
+from service.__main__ import build_parser as service_parser
 from tests.bundles import CALIBRATION, curve, write_bundle
 from tests.house.forked_python import forking_python
 from tests.house.pages import PAGES, ROOT, Fence, fences, name
@@ -253,8 +255,7 @@ def check_module(module: str, words: list[str], python: Sequence[str]) -> None:
         for recipe in args.get("recipes", [] if one is None else [one]):
             find_recipe(recipe)
         return
-    actions = itertools.takewhile(lambda word: not word.startswith("-"), words)
-    text = help_of(python, module, *(actions if module == "service" else ()))
+    text = help_of_service(words) if module == "service" else help_of(python, module)
     for word in words:
         option = word.partition("=")[0]
         if option.startswith("--"):
@@ -283,10 +284,20 @@ def check_kubectl(words: list[str]) -> None:
     assert keys in (read["base"], read["base"] | read["scale"]), words
 
 
-def help_of(python: Sequence[str], module: str, *subcommands: str) -> str:
+def help_of_service(words: Sequence[str]) -> str:
+    """What `python -m service COMMAND [ACTION] --help` prints; that it does is tested elsewhere."""
+    actions = itertools.takewhile(lambda word: not word.startswith("-"), words)
+    printed = io.StringIO()
+    with redirect_stdout(printed), pytest.raises(SystemExit) as ended:
+        service_parser("service", words[:1]).parse_args([*actions, "--help"])
+    assert ended.value.code == 0, words
+    return printed.getvalue()
+
+
+def help_of(python: Sequence[str], module: str) -> str:
     """What `--help` prints."""
     done = subprocess.run(
-        [*python, "-m", module, *subcommands, "--help"],
+        [*python, "-m", module, "--help"],
         cwd=ROOT,
         env=environment(),
         capture_output=True,

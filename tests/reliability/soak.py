@@ -116,7 +116,11 @@ class Soak:
             if victims == "rebuilding service":
                 rewriting = pool.submit(self._rewrite, service)
                 while not rewriting.done():
-                    wait_until(lambda: _is_building(service) or rewriting.done(), "a base is built")
+                    wait_until(
+                        lambda: _is_building(service) or rewriting.done(),
+                        "a base is built",
+                        every_s=0.02,
+                    )
                     time.sleep(self.choices.uniform(0, 0.1))
                     service.stand_still()
                     if _is_building(service):

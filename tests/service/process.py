@@ -139,13 +139,21 @@ def error_line(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def wait_until(
-    condition: Callable[[], bool], what: str, timeout_s: float = WAIT_S, every_s: float = 0.02
+    condition: Callable[[], bool],
+    what: str,
+    timeout_s: float = WAIT_S,
+    every_s: float | None = None,
 ) -> None:
-    """Wait for something that tells nobody when it happens."""
-    deadline = time.monotonic() + timeout_s
+    """Wait for something that tells nobody when it happens.
+
+    Looking takes a processor from what is waited for, hence each 0.02 s at first, and up to ten
+    times more seldom in a long wait; whoever has to catch a moment says `every_s`.
+    """
+    began = time.monotonic()
     while not condition():
-        assert time.monotonic() < deadline, f"not within {timeout_s} s: {what}"
-        time.sleep(every_s)
+        waited = time.monotonic() - began
+        assert waited < timeout_s, f"not within {timeout_s} s: {what}"
+        time.sleep(min(max(0.02, waited / 40), 0.2) if every_s is None else every_s)
 
 
 def is_gone(process: psutil.Process) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from model_export.contract.bundle import Bundle
 from model_export.export import export_bundle
 from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
-from training.data import Dataset
+from training.data import Dataset, load_dataset
 from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
 from training.trainer.fit import Request, fit
@@ -32,9 +32,14 @@ CONFIGS: dict[str, RecipeConfig] = {
 }
 
 
+@pytest.fixture(scope="module")
+def small(small_world_folder: Path) -> Dataset:
+    return load_dataset(small_world_folder)
+
+
 @pytest.mark.parametrize("recipe", CONFIGS)
-def test_from_fit_to_bundle(world: Dataset, tmp_path: Path, recipe: str):
-    alone = replace(world, interactions=None, relations=None, id_embeddings=None)
+def test_from_fit_to_bundle(small: Dataset, tmp_path: Path, recipe: str):
+    alone = replace(small, interactions=None, relations=None, id_embeddings=None)
     metrics = fit(Request(recipe, CONFIGS[recipe], 1, threads=1, out=tmp_path / "c"), alone).metrics
     assert 0 < metrics["validation_MRR"] <= 1
     kept = Checkpoint.load(tmp_path / "c").tensors

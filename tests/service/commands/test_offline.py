@@ -64,7 +64,7 @@ def interrupt(log: Path, when: Callable[[], bool], *arguments: object) -> str:
             start_new_session=True,
         )
     try:
-        wait_until(when, "the moment comes")
+        wait_until(when, "the moment comes", every_s=0.02)
         process.send_signal(signal.SIGINT)
         assert process.wait(START_S) == 130
     finally:

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,8 +35,10 @@ def traced(
 ) -> Iterator[tuple[Service, Receiver]]:
     """A service that sends its traces, for tests that know theirs by the id."""
     data_dir = tmp_path_factory.mktemp("traced") / "data"
-    with Receiver() as receiver, Service(bundle, data_dir, **receiver.environment) as service:
-        yield service.wait_until_ready(), receiver
+    with Receiver() as receiver:
+        variables: dict[str, Any] = {**receiver.environment}
+        with Service(bundle, data_dir, **variables) as service:
+            yield service.wait_until_ready(), receiver
 
 
 def of(trace_id: str, sampled: bool = True) -> dict[str, str]:

@@ -18,7 +18,7 @@ from model_export.contract.evidence import (
 )
 from model_export.contract.streamer import StreamerProfile
 from tests.training.small import SMALL, stage_of
-from training.calibration.evidence import evidence_of_stage
+from training.calibration.evidence import estimate, evidence_of_stage
 from training.calibration.evidence.counting import chances, shares, slope_of, threshold_of
 from training.calibration.evidence.estimate import frequencies_of
 from training.calibration.evidence.look_alikes import simulated_look_alikes
@@ -103,7 +103,10 @@ def test_disguised_copies_of_others_are_found(
     assert joined[~same].mean() <= 0.002
 
 
-def test_a_fit_keeps_them_for_the_bundle(world: Dataset, tmp_path: Path) -> None:
+def test_a_fit_keeps_them_for_the_bundle(
+    world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "MOST_COPIED", 20)
     checkpoint = fit(Request("transfer-plus", QUICK, 1, 1, tmp_path), world)
     source = load_checkpoint(tmp_path)
     assert source.evidence == EvidenceParameters.model_validate(checkpoint.config["evidence"])

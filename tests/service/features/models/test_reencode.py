@@ -123,7 +123,8 @@ def test_re_encoding_that_is_killed_is_finished_later(
 ) -> None:
     data_dir = stored_by_the_first_model
     with Service(next_bundle, data_dir, "--reencode") as killed:
-        wait_until(lambda: "encoded 200 streamers again" in killed.output, "it has begun", 60)
+        begun = "encoded 200 streamers again"
+        wait_until(lambda: begun in killed.output, "it has begun", 60, every_s=0.02)
         store = killed.store
         killed.kill()
         assert f"encoded {MANY} streamers again" not in killed.output

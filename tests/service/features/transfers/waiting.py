@@ -25,8 +25,13 @@ def upload(client: Client, lines: str | bytes) -> str:
     return submitted(client.post("/v1/jobs/imports", content=lines, headers=NDJSON))
 
 
-def when(client: Client, path: str, condition: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
-    """The job, once it fulfils a condition."""
+def when(
+    client: Client,
+    path: str,
+    condition: Callable[[dict[str, Any]], bool],
+    every_s: float | None = 0.02,
+) -> dict[str, Any]:
+    """The job, once it fulfils a condition, which may be that of a moment."""
     job: dict[str, Any] = {}
 
     def look() -> bool:
@@ -36,13 +41,13 @@ def when(client: Client, path: str, condition: Callable[[dict[str, Any]], bool])
         job = answer.json()
         return condition(job)
 
-    wait_until(look, f"the job is as it should be, not {job}")
+    wait_until(look, f"the job is as it should be, not {job}", every_s=every_s)
     return job
 
 
 def ended(client: Client, path: str) -> dict[str, Any]:
     """The job, once it is finished."""
-    return when(client, path, lambda job: job["state"] in FINISHED)
+    return when(client, path, lambda job: job["state"] in FINISHED, every_s=None)
 
 
 def lines_of(answer: Answer) -> list[dict[str, Any]]:
