@@ -1,14 +1,10 @@
 """Wrong requests: the right status, a code, the field by name, and nothing changed."""
 
 import json
-from typing import cast
 
 import pytest
-from fastapi import FastAPI
-from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
-from service.http.dependencies import check_parameters
 from tests.bundles import DIM, SPACE, SPACE_WIDTH
 from tests.service.conftest import put
 from tests.service.data_sets import NDJSON
@@ -380,14 +376,6 @@ def test_a_parameter_that_comes_twice_is_refused(client: TestClient, path: str, 
     body = problem(client.get(path), 422, "invalid_request")
     assert body["detail"] == f"{name}: came more than once; send it once"
     assert pointers(body) == [name]
-
-
-def test_every_route_refuses_parameters_that_it_does_not_know(client: TestClient) -> None:
-    routes = [route for route in cast(FastAPI, client.app).routes if isinstance(route, APIRoute)]
-    assert len(routes) > 100
-    for route in routes:
-        calls = [part.call for part in route.dependant.dependencies]
-        assert check_parameters in calls, f"{route.path} is of no CheckedRouter"
 
 
 def test_a_sequence_that_never_comes_is_not_waited_for_long(client: TestClient) -> None:

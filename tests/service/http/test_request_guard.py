@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.http.dependencies import check_parameters
 from service.settings import Settings
 from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import problem
@@ -143,3 +145,12 @@ def test_bodies_take_bounded_memory_together(bundle: Path, tmp_path: Path) -> No
         problem(answer, 503, "overloaded")
         assert answer.headers["Retry-After"] == "1"
         assert client.put("/v1/streamers/a", json={"bio": "y" * 500}).is_success
+
+
+def test_every_route_refuses_parameters_that_it_does_not_know(bundle: Path) -> None:
+    app = create_app(Settings(bundle=bundle))
+    routes = [route for route in app.routes if isinstance(route, APIRoute)]
+    assert len(routes) > 100
+    for route in routes:
+        calls = [part.call for part in route.dependant.dependencies]
+        assert check_parameters in calls, f"{route.path} is of no CheckedRouter"
