@@ -78,7 +78,7 @@ class ArchivedStore(RedisStore):
         """Connect as `RedisStore` does; chunks of generations are in `chunks_dir`, if given."""
         super().__init__(at, **options)
         self._tail = self._client.script(_TAIL, reads=True)
-        prefix = options.get("prefix", "ss:")
+        self._prefix = prefix = options.get("prefix", "ss:")
         self.judgements = RedisJudgements(self._client, prefix)
         self.documents = RedisDocuments(self._client, prefix)
         self.spaces = RedisSpaces(self._client, prefix, chunks_dir and ChunkFolder(chunks_dir))
@@ -302,9 +302,14 @@ class ArchivedStore(RedisStore):
         await self._client.ask_together(commands)
 
     async def _clear(self) -> None:
-        """Remove what an interrupted restore left."""
-        while ids := await self.list_ids("", _CHUNK):
-            await self._put([(streamer_id, None) for streamer_id in ids])
+        """Remove what an interrupted restore left, but that one was under way."""
+        cursor, pattern = b"0", _escaped(self._prefix) + "*"
+        while True:
+            cursor, keys = await self._client.ask("SCAN", cursor, "MATCH", pattern, "COUNT", 1000)
+            if left := [key for key in keys if key != self._meta.encode()]:
+                await self._client.ask("UNLINK", *left)
+            if int(cursor) == 0:
+                return
 
     async def mend(self) -> None:
         """Make a store that lost its older part, which no later write repeats, consistent again.

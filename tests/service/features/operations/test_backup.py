@@ -1,6 +1,7 @@
 """`backup` and `restore`, as a person runs them, with services running and not."""
 
 import asyncio
+import contextlib
 import os
 import shutil
 from collections.abc import Callable
@@ -10,8 +11,10 @@ import pytest
 from redis import Redis
 
 from service.files.checksummed import ChecksummedFolder
+from service.store.documents import Put
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import RESTORING, ArchivedStore
 from tests.service.conftest import Serve
 from tests.service.features.operations.stored import SAVED, fill, inside, readyz
 from tests.service.process import Service, error_line, run, wait_until
@@ -103,6 +106,22 @@ def test_an_external_store_and_a_service_that_runs_on_it(bundle: Path, tmp_path:
             assert done.returncode == 0, done.stdout + done.stderr
 
     asyncio.run(scenario())
+
+
+@pytest.mark.anyio
+async def test_what_an_interrupted_restore_left_goes_with_the_next_one(tmp_path: Path) -> None:
+    async with EmbeddedStore(tmp_path / "server") as server:
+        store = await ArchivedStore(server.url).open()
+        async with contextlib.aclosing(store):
+            copy = tmp_path / "copy"
+            await store.back_up(copy)
+            # Another copy, of which there was more, was half put back.
+            await store.documents.change([Put("webhooks", "of-another", b"{}", 0)])
+            await store.client.ask("SET", "another:program", 1)
+            await store.set_model_version(RESTORING)
+            await store.restore(ChecksummedFolder(copy))
+            assert await store.documents.count("webhooks") == 0
+            assert await store.client.ask("GET", "another:program") == b"1"
 
 
 def test_an_interrupted_restore_is_noticed_at_the_start(
