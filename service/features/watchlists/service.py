@@ -176,7 +176,8 @@ class Watchlists:
                     found = await self._expected(list_id, expected)
                     before = WATCHLIST.validate_json(found.body)
                     made = replace(made, version=before.version + 1)
-                    seeds = replace(seeds, version=made.version)
+                    # Whoever changed the list may have erased one of those that were read.
+                    seeds = await self._reader.read(made.version, wanted.positive, wanted.negative)
                 continue
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 

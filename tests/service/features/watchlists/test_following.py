@@ -1,156 +1,40 @@
 """Matching of the log: taken over, with gaps, beside sweeps and changes of lists."""
 
 import asyncio
-import hashlib
-import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
-from model_export.contract.bundle import Bundle
-from service.engine.encoding.pipeline import EncodingPipeline
-from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.watchlists.matcher import Matcher
-from service.engine.work.lanes import Lanes
-from service.errors import StoreUnavailable
-from service.features.jobs.runner import RunningJob
-from service.features.watchlists.alerts.book import AlertBook
-from service.features.watchlists.alerts.service import Alerts
+from service.errors import StoreUnavailable, StreamerNotFound
 from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
 from service.features.watchlists.erasing import SeedCopies
-from service.features.watchlists.following import AlertFollower, Sweeps
+from service.features.watchlists.following import Sweeps
 from service.features.watchlists.matching import Matching
-from service.features.watchlists.records import BEYOND
-from service.features.watchlists.seeds import Given, SeedReader
-from service.features.watchlists.service import Maxima, ShownList, Wanted, Watchlists, Writer
-from service.features.watchlists.sweeping import SweepJobs
-from service.features.watchlists.watched import WatchedLists, due_lists
-from service.settings import Work
-from service.store.base import LogGap, Position, Record, StreamerStore, Upsert, Written
-from service.store.embedded.supervisor import EmbeddedStore
+from service.features.watchlists.records import BEYOND, Seeds
+from service.features.watchlists.seeds import Given
+from service.features.watchlists.service import ShownList
+from service.features.watchlists.watched import due_lists
+from service.store.base import Delete, LogGap, Position, StreamerStore
 from service.store.jobs import Job
-from service.store.redis.backup import ArchivedStore
+from tests.service.features.watchlists.deployment import (
+    CHESS,
+    MODEL,
+    NOODLES,
+    WRITER,
+    Deployment,
+    Progress,
+    wanted_of,
+)
 
 pytestmark = pytest.mark.anyio
-MODEL = "model-1"
-NOODLES = "每天晚上手工拉面直播 从和面开始 一直到出锅 还有奶奶的红油秘方"
-CHESS = "每周三晚上国际象棋残局讲解 从入门到大师 观众可以连线对弈"
-WRITER = Writer("k", "desk")
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def evidence(bundle: Path) -> Evidence:
-    return Evidence(Bundle(bundle))
-
-
-class Deployment:
-    """A store, and processes that match and sweep."""
-
-    def __init__(self, store: ArchivedStore, evidence: Evidence, lanes: Lanes) -> None:
-        self.store, self.documents, self.lanes = store, store.documents, lanes
-        self.evidence = evidence
-        sides = StoredSides(store, evidence, lanes, MODEL)
-        pipeline = cast(EncodingPipeline, SimpleNamespace(model_version=MODEL))
-        self.reader = SeedReader(store, pipeline, evidence, lanes)
-        self.matching = Matching(store, sides, lanes, MODEL)
-        self.alerts = Alerts(self.documents)
-        self.lists = Watchlists(self.documents, self.reader, self.alerts, Maxima(100, 1000))
-
-    async def write(self, name: str, bio: str) -> int:
-        profile = json.dumps({"streamer_id": name, "bio": bio}, ensure_ascii=False).encode()
-        record = Record(
-            streamer_id=name,
-            version=0,
-            embedding=b"",
-            content=b"",
-            facets=b"{}",
-            model_version=MODEL,
-            profile=profile,
-            digest=hashlib.sha256(profile).hexdigest(),
-            status="insufficient_content",
-            modalities=b"{}",
-            id_embedding=b"",
-            updated_at=0.0,
-        )
-        (outcome,) = await self.store.write([Upsert(record)])
-        assert isinstance(outcome, Written)
-        return outcome.sequence
-
-    def book(self, most_open: int = 1000) -> AlertBook:
-        return AlertBook(self.documents, MODEL, most_open)
-
-    def follower(self, owner: str, lease_s: float = 60, most_open: int = 1000) -> AlertFollower:
-        lists = WatchedLists(self.documents, self.reader, self.evidence, self.lanes)
-        cursor = LogCursor(self.documents, owner, lease_s)
-        return AlertFollower(
-            self.store, self.documents, cursor, lists, self.matching, self.book(most_open), MODEL
-        )
-
-    def sweeps(self, matching: Matching | None = None, most_open: int = 1000) -> SweepJobs:
-        return SweepJobs(
-            self.store,
-            self.documents,
-            self.reader,
-            matching or self.matching,
-            self.book(most_open),
-            self.evidence,
-            self.lanes,
-        )
-
-    async def create(self, *seeds: str, **fields: Any) -> ShownList:
-        positive = [Given(seed) for seed in seeds]
-        return await self.lists.create(_wanted(positive, **fields), WRITER, None)
-
-    async def raised(self, list_id: str) -> list[str]:
-        found, _ = await self.alerts.page("on", None, list_id, "", 1000)
-        return [each.alert.streamer_id for each in found]
-
-    async def reached(self, follower: AlertFollower, sequence: int) -> None:
-        async with asyncio.timeout(60):
-            while follower.place is None or follower.place.sequence < sequence:  # noqa: ASYNC110
-                await asyncio.sleep(0.01)
-
-
-def _wanted(positive: list[Given], **fields: Any) -> Wanted:
-    return Wanted(
-        **{"name": "l", "mode": "on", "min_probability": 0.9, "positive": positive} | fields
-    )
-
-
-class Progress(RunningJob):
-    """A job that nobody else runs, and whose steps are told of."""
-
-    def __init__(self, told: Callable[[dict[str, Any]], Any] = lambda _: None) -> None:
-        self.job = cast(Job, SimpleNamespace(done=0))
-        self.checkpoint: dict[str, Any] = {}
-        self._told = told
-
-    async def advance(self, checkpoint: Any, done: int, total: int | None = None) -> None:
-        self.checkpoint = json.loads(json.dumps(checkpoint))
-        result = self._told(self.checkpoint)
-        if result is not None:
-            await result
-
-
-@pytest.fixture
-async def deployment(tmp_path: Path, evidence: Evidence) -> AsyncIterator[Deployment]:
-    lanes = Lanes(Work(threads=2))
-    lanes.start()
-    async with EmbeddedStore(tmp_path / "store") as embedded:
-        store = await ArchivedStore(embedded.url).open()
-        await store.set_model_version(MODEL)
-        yield Deployment(store, evidence, lanes)
-        await store.close()
-    lanes.stop()
 
 
 async def test_another_process_goes_on_where_one_ended(deployment: Deployment) -> None:
@@ -229,7 +113,7 @@ async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
     async def told(checkpoint: dict[str, Any]) -> None:
         steps.append(checkpoint["round"]["after"])
         if len(steps) == 1:
-            wanted = _wanted([Given("seed-b")])
+            wanted = wanted_of([Given("seed-b")])
             await deployment.lists.replace(made.watchlist_id, wanted, WRITER, ())
 
     result = await deployment.sweeps().run(Progress(lambda c: told(c)))
@@ -265,7 +149,7 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     assert len(await deployment.raised(made.watchlist_id)) == 199  # the seed is among the first 200
     await deployment.sweeps().run(Progress())  # from the beginning: no step was recorded
     assert sorted(await deployment.raised(made.watchlist_id)) == [f"x{i:03}" for i in range(450)]
-    await deployment.lists.replace(made.watchlist_id, _wanted([Given("seed")]), WRITER, ())
+    await deployment.lists.replace(made.watchlist_id, wanted_of([Given("seed")]), WRITER, ())
 
     def die_later(checkpoint: dict[str, Any]) -> None:
         if checkpoint["round"]["after"] >= "x300":
@@ -331,7 +215,7 @@ async def test_a_match_beyond_the_open_alerts_counts_once(deployment: Deployment
     assert await beyond() == 4
     assert len(await deployment.raised(made.watchlist_id)) == 2
     await follower.stop()
-    await deployment.lists.replace(made.watchlist_id, _wanted([Given("seed")]), WRITER, ())
+    await deployment.lists.replace(made.watchlist_id, wanted_of([Given("seed")]), WRITER, ())
     assert await beyond() == 0
     await deployment.sweeps(most_open=2).run(Progress())
     assert await beyond() == 4
@@ -353,6 +237,28 @@ async def test_an_erased_seed_matches_nobody_and_keeps_its_id(deployment: Deploy
     assert await deployment.raised(made.watchlist_id) == []
     await SeedCopies(deployment.documents).erase("seed")  # a second time changes nothing
     assert (await deployment.lists.get(made.watchlist_id)).known.version == 2
+
+
+async def test_a_seed_that_is_erased_while_its_list_is_replaced_stays_erased(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+    read = deployment.reader.read
+
+    async def and_erased(*wanted: Any) -> Seeds:
+        seeds = await read(*wanted)
+        monkeypatch.undo()
+        await deployment.store.write([Delete("seed")])
+        await SeedCopies(deployment.documents).erase("seed")
+        return seeds
+
+    monkeypatch.setattr(deployment.reader, "read", and_erased)
+    with pytest.raises(StreamerNotFound):
+        await deployment.lists.replace(made.watchlist_id, wanted_of([Given("seed")]), WRITER, ())
+    shown = await deployment.lists.get(made.watchlist_id)
+    assert shown.seeds is not None
+    assert [seed.profile for seed in shown.seeds.positive] == [None]
 
 
 async def test_the_place_in_the_log_is_kept_without_alerts_too(deployment: Deployment) -> None:
