@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
@@ -13,34 +11,48 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from model_export.__main__ import main as model_export
 from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Calibration
 from service.app import create_app
 from service.settings import Settings
 from tests.service.data_sets import NDJSON
+from tests.service.process import run
+from training.calibration.evidence import estimate
+from training.commands.cli import main as training
 
 STREAMERS = 1000
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
-def run(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=2000, check=False)
-    assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr}"
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A data set, a checkpoint and a bundle, made by the command lines."""
+    """A data set, a checkpoint and a bundle, made by the commands, which the demo runs as such."""
     at = tmp_path_factory.mktemp("world")
-    data, checkpoint = at / "data", at / "checkpoint"
-    run("training", "world", "--out", data, "--streamers", str(STREAMERS), "--seed", "11")
-    fit = ["training", "fit", "--data", data, "--recipe", "transfer-plus", "--out", checkpoint]
+    data, checkpoint, bundle = (str(at / name) for name in ("data", "checkpoint", "bundle"))
+    made = training(["world", "--out", data, "--streamers", str(STREAMERS), "--seed", "11"])
+    assert made == 0
+    fit = ["fit", "--data", data, "--recipe", "transfer-plus", "--out", checkpoint]
     settings = ("steps=60", "evaluate_every=30", "refit=false", "text_tower=")
-    run(*fit, *(part for setting in settings for part in ("--set", setting)))
+    fit += ["--threads", "1", *(f"--set={setting}" for setting in settings)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(estimate, "MOST_COPIED", 300)
+        assert training(fit) == 0
     loader = "training.inference.load:load_checkpoint"
-    run("model_export", loader, "--checkpoint", checkpoint, "--out", at / "bundle")
+    assert model_export([loader, "--checkpoint", checkpoint, "--out", bundle]) == 0
     return at
+
+
+def filled(running: TestClient, folder: Path) -> TestClient:
+    """A service that has the whole world in its index."""
+    body = (folder / "data" / "streamers.jsonl").read_bytes()
+    results = running.post("/v1/streamers:bulk", content=body, headers=NDJSON).text.splitlines()
+    assert {json.loads(line)["outcome"] for line in results} == {"created"}
+    last = json.loads(results[-1])["sequence"]
+    ids = [json.loads(line)["streamer_id"] for line in results]
+    answer = running.post("/v1/dedup", json={"ids": ids[:2], "after_sequence": last})
+    assert answer.status_code == 200
+    return running
 
 
 @pytest.fixture(scope="module")
@@ -48,14 +60,7 @@ def client(folder: Path) -> Iterator[TestClient]:
     """The service with the whole world in it."""
     settings = Settings(bundle=folder / "bundle", data_dir=folder / "state")
     with TestClient(create_app(settings), base_url="http://localhost") as running:
-        body = (folder / "data" / "streamers.jsonl").read_bytes()
-        results = running.post("/v1/streamers:bulk", content=body, headers=NDJSON).text.splitlines()
-        assert {json.loads(line)["outcome"] for line in results} == {"created"}
-        last = json.loads(results[-1])["sequence"]
-        ids = [json.loads(line)["streamer_id"] for line in results]
-        answer = running.post("/v1/dedup", json={"ids": ids[:2], "after_sequence": last})
-        assert answer.status_code == 200
-        yield running
+        yield filled(running, folder)
 
 
 @pytest.fixture(scope="module")
@@ -255,7 +260,9 @@ def test_a_newcomer_is_placed_among_established_streamers(
 
 def test_offline_vectors_are_the_served_ones(client: TestClient, folder: Path) -> None:
     out = folder / "vectors.npz"
-    run("service", "embed", "--bundle", folder / "bundle", "--data", folder / "data", "--out", out)
+    given = ("--bundle", folder / "bundle", "--data", folder / "data", "--out", out)
+    done = run("embed", *given)
+    assert done.returncode == 0, done.stdout + done.stderr
     with np.load(out) as blob:
         ids, vectors = blob["ids"].tolist(), blob["vectors"]
     for place in range(0, len(ids), len(ids) // 20):
@@ -265,31 +272,27 @@ def test_offline_vectors_are_the_served_ones(client: TestClient, folder: Path) -
 
 
 def test_a_shorter_width_serves_the_same_world(
-    folder: Path, profiles: dict[str, dict], calibration: Calibration
+    client: TestClient, folder: Path, profiles: dict[str, dict], calibration: Calibration
 ) -> None:
     """Half of the numbers find most of whom all find, and promise what was measured of them."""
     assert Bundle(folder / "bundle").manifest.dims == [64, 128]
-    some = list(profiles.values())[:600]
-    body = "".join(json.dumps(profile) + "\n" for profile in some).encode()
     found: defaultdict[str, list[set[str]]] = defaultdict(list)
-    for dim, promised in ((128, calibration.shorter["128"]), (None, calibration.embedding)):
-        settings = Settings(bundle=folder / "bundle", data_dir=folder / f"state-{dim}", dim=dim)
-        wanted = promised.curves[0].strictest.at_least / 2
-        curves = [*promised.curves, *promised.by_coverage]
-        thresholds = [knot.score for curve in curves if (knot := curve.threshold(wanted))]
-        with TestClient(create_app(settings), base_url="http://localhost") as running:
-            results = running.post(
-                "/v1/streamers:bulk", content=body, headers=NDJSON
-            ).text.splitlines()
-            after = {"after_sequence": json.loads(results[-1])["sequence"]}
-            for profile in some[:100]:
-                where = f"/v1/streamers/{profile['streamer_id']}/similar"
-                answer = running.get(where, params={"k": 20, **after})
+    settings = Settings(bundle=folder / "bundle", data_dir=folder / "state-128", dim=128)
+    with TestClient(create_app(settings), base_url="http://localhost") as opened:
+        for running, promised in (
+            (filled(opened, folder), calibration.shorter["128"]),
+            (client, calibration.embedding),
+        ):
+            wanted = promised.curves[0].strictest.at_least / 2
+            curves = [*promised.curves, *promised.by_coverage]
+            thresholds = [knot.score for curve in curves if (knot := curve.threshold(wanted))]
+            for streamer_id in [*profiles][:100]:
+                where = f"/v1/streamers/{streamer_id}/similar"
+                answer = running.get(where, params={"k": 20})
                 if answer.status_code == 422:
                     continue  # shows nothing
-                hits = answer.json()["hits"]
-                found[profile["streamer_id"]].append({hit["streamer_id"] for hit in hits})
-                answer = running.get(where, params={"min_precision": wanted, **after})
+                found[streamer_id].append({hit["streamer_id"] for hit in answer.json()["hits"]})
+                answer = running.get(where, params={"min_precision": wanted})
                 if answer.json()["coverage"] >= promised.least_coverage:
                     assert answer.json()["threshold"]["min_score"] in thresholds
     overlap = [len(short & full) / 20 for short, full in found.values()]
