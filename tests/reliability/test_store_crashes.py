@@ -161,16 +161,14 @@ async def check_folder(folder: Path, told: History) -> None:
         await store.close()
 
 
-@pytest.mark.parametrize("victims", ["service", "store and service"])
-def test_a_service_that_is_killed_again_and_again(tmp_path: Path, victims: str) -> None:
+def test_a_service_that_is_killed_with_its_store_again_and_again(tmp_path: Path) -> None:
     told, choices, last = History(), random.Random(11), 0
     for _ in range(ROUNDS // 2):
         with Owner(tmp_path / "store") as owner:
             start = owner.start()
             assert start["last"] >= last
             time.sleep(choices.uniform(0.05, 0.4))
-            if victims == "store and service":
-                os.kill(start["store_pid"], signal.SIGKILL)
+            os.kill(start["store_pid"], signal.SIGKILL)
             owner.process.kill()
             owner.tell(told)
         last = max(told.versions, default=0)
