@@ -19,7 +19,7 @@ from tests.console.conftest import KEY
 from tests.console.desks import at
 from tests.console.test_looks import violations
 from tests.service.features.cases.large import large_cases
-from tests.service.process import ROOT, Service
+from tests.service.process import ROOT, UNGROUPED, Service
 
 OPENED_MS = 30_000
 LONGEST_MS = 1_000
@@ -77,7 +77,8 @@ def test_a_case_of_ten_thousand_members(
     made = recorded(tmp_path / "data", manifest["model_version"])
     with ThreadPoolExecutor(1) as aside:  # Playwright has an event loop in this thread
         case_id, count = aside.submit(lambda: asyncio.run(made)).result()
-    with Service(tmp_path / "bundle", tmp_path / "data", STREAMER_API_KEY=KEY) as service:
+    settings: Any = {"STREAMER_API_KEY": KEY, **UNGROUPED}
+    with Service(tmp_path / "bundle", tmp_path / "data", **settings) as service:
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         service.wait_until_ready()
         page.add_init_script(NOTE_LONG_TASKS)
