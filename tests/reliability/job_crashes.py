@@ -25,7 +25,7 @@ from tests.service.features.transfers.waiting import (
     upload,
     when,
 )
-from tests.service.process import Service, is_free, wait_until
+from tests.service.process import UNGROUPED, Service, is_free, wait_until
 
 Reached = Callable[[dict[str, Any]], bool]
 VICTIMS = ("service", "store", "service and store")
@@ -33,8 +33,13 @@ LINES_A_KILL = 300
 REBUILT = 5000
 """So many streamers that a rebuild takes long enough to be killed in it."""
 COPIES = 600
-OPTIONS: dict[str, Any] = {"STREAMER_JOBS__LEASE_S": "1", "STREAMER_LIMITS__PAGE_BYTES": "1024"}
+OPTIONS: dict[str, Any] = {
+    "STREAMER_JOBS__LEASE_S": "1",
+    "STREAMER_LIMITS__PAGE_BYTES": "1024",
+    **UNGROUPED,
+}
 """Small pages, so that an export takes long enough to be killed in it."""
+GROUPED: dict[str, Any] = {**OPTIONS, "STREAMER_DUPLICATES__EVALUATE": "true"}
 
 
 def import_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
@@ -100,12 +105,12 @@ def similar_export_round(bundle: Path, data_dir: Path, victims: str, kills: int,
 def duplicates_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int) -> int:
     """One rebuild of groups of duplicates, beside writes; how often it was begun."""
     with ExitStack() as running:
-        service = running.enter_context(Service(bundle, data_dir, **OPTIONS))
+        service = running.enter_context(Service(bundle, data_dir, **GROUPED))
         service.wait_until_ready().bulk([_copy(i) for i in range(COPIES)])
         path = submitted(service.client.post("/v1/duplicates:rebuild"))
         service.bulk([_copy(i) for i in range(COPIES, COPIES + 40)])
         moments = begun(victims, kills, seed)
-        service = killed(running, service, bundle, path, victims, kills, moments)
+        service = killed(running, service, bundle, path, victims, kills, moments, **GROUPED)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         late = {name: value for name, value in _copy(0).items() if name != "streamer_id"}
@@ -223,7 +228,7 @@ def killed(
     """
     for i in range(kills):
         store = service.store  # before: it takes a while to find it
-        when(service.client, path, reached(i))
+        when(service.client, path, reached(i), every_s=0.005)  # or it is over before
         if "store" in victims:
             store.kill()
         if victims == "store":

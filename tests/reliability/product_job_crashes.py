@@ -13,7 +13,7 @@ from typing import Any
 from httpx import Client
 
 from tests.bundles import TOPICS, write_bundle, write_bundle_with_evidence
-from tests.reliability.job_crashes import OPTIONS, begun, further, killed
+from tests.reliability.job_crashes import GROUPED, OPTIONS, begun, further, killed
 from tests.reliability.model_changes import NEXT, bundles_in, everywhere, model
 from tests.reliability.test_case_replicas import evaluated
 from tests.service.data_sets import profile
@@ -36,7 +36,7 @@ def case_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int
     with_evidence = data_dir.parent / "evidence"
     write_bundle_with_evidence(with_evidence)
     with ExitStack() as running:
-        service = running.enter_context(Service(with_evidence, data_dir, **OPTIONS))
+        service = running.enter_context(Service(with_evidence, data_dir, **GROUPED))
         service.wait_until_ready().bulk([_of_ring(i) for i in range(RING)])
         last = service.put("stranger", bio=TOPICS["travel"], tags=["travel"])
         wait_until(lambda: evaluated(service, last), "candidates are known")
@@ -47,7 +47,7 @@ def case_round(bundle: Path, data_dir: Path, victims: str, kills: int, seed: int
         question = {"hops": 5, "budget": 1000}
         path = submitted(service.client.post(f"{case}:expand", headers=headers, json=question))
         moments = begun(victims, kills, seed)
-        service = killed(running, service, with_evidence, path, victims, kills, moments)
+        service = killed(running, service, with_evidence, path, victims, kills, moments, **GROUPED)
         job = ended(service.client, path)
         assert job["state"] == "succeeded", job
         assert job["result"]["run"]["complete"] is True
