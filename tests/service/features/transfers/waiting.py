@@ -26,18 +26,12 @@ def upload(client: Client, lines: str | bytes) -> str:
 
 
 def when(
-<<<<<<< HEAD
     client: Client,
     path: str,
     condition: Callable[[dict[str, Any]], bool],
     every_s: float | None = 0.02,
 ) -> dict[str, Any]:
     """The job, once it fulfils a condition, which may be that of a moment."""
-=======
-    client: Client, path: str, condition: Callable[[dict[str, Any]], bool], every_s: float = 0.02
-) -> dict[str, Any]:
-    """The job, once it fulfils a condition, which is looked at every so many seconds."""
->>>>>>> 04ec87ef (A kill of a service has to come in the middle of its job, of whatever kind)
     job: dict[str, Any] = {}
 
     def look() -> bool:
