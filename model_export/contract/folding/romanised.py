@@ -7,13 +7,21 @@ of other languages are. Time is linear: a word is short.
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from model_export.contract.folding.tables import tables
 
+_SPELT = re.compile(r"(?:[a-z]+|[\u3105-\u312f]+)(?:[1-5](?!\d)|[\u02c7\u02ca\u02cb\u02d9])?")
+"""A word of pinyin or Bopomofo, with a tone."""
+_GAP = re.compile(r"[\s'’·-]{0,3}")
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_LONGEST_WORD = 200
+_FEWEST_SPELT = 6
+"""Syllables in a row that are Chinese in Latin letters, where no Chinese character is beside."""
 SYLLABLES = 3
 """Of a reading. Fewer are words of many languages; of more, each three are one."""
 _MOST_SYLLABLES = 5
+_TONES = "12345ˇˊˋ˙"
 _LONGEST = 6
 """Letters of a syllable."""
 _MOST_READINGS = 4
@@ -42,6 +50,53 @@ def words_in(text: str) -> Iterator[tuple[int, int, list[str]]]:
     for match in _WORD.finditer(text):
         if found := _parts_of(match[0]):
             yield match.start(), match.end(), found
+
+
+def sounded(text: str) -> str | None:
+    """A text with characters of `phonetic` for its syllables of pinyin and Bopomofo.
+
+    Those of words that are syllables throughout, six in a row or more (`huan ying lai dao ...`), or
+    beside a Chinese character (`huan迎`). None where there are less than three.
+
+    Args:
+        text: folded, without accents.
+    """
+    runs: list[list[tuple[int, int, str]]] = [[]]
+    for match in _SPELT.finditer(text):
+        run = runs[-1]
+        if run and not _GAP.fullmatch(text, run[-1][1], match.start()):
+            runs.append(run := [])
+        read = _read(match[0].rstrip(_TONES))
+        if read:
+            run.append((*match.span(), read))
+        elif run:
+            runs.append([])
+    parts, at, count = list[str](), 0, 0
+    for run in runs:
+        if sum(len(read) for _, _, read in run) >= _FEWEST_SPELT or (run and _touches(text, run)):
+            for start, end, read in run:
+                parts += text[at:start], read
+                at, count = end, count + len(read)
+    return "".join([*parts, text[at:]]) if count >= SYLLABLES else None
+
+
+def _touches(text: str, run: list[tuple[int, int, str]]) -> bool:
+    start, end = run[0][0], run[-1][1]
+    return bool(_CHINESE.match(text, end) or (start and _CHINESE.match(text, start - 1)))
+
+
+@lru_cache(1 << 15)
+def _read(word: str) -> str:
+    """Characters for the syllables of a word, the longest first; empty where it is none."""
+    if len(word) > _LONGEST_WORD or (word.isascii() and _FOREIGN.search(word)):
+        return ""
+    known, reads = _spellings(), {len(word): ""}
+    for start in range(len(word) - 1, -1, -1):
+        for end in range(min(start + _LONGEST, len(word)), start, -1):
+            if end in reads and word[start:end] in known:
+                reads[start] = known[word[start:end]] + reads[end]
+                break
+    return reads.get(0, "")
 
 
 def _parts_of(word: str) -> list[str]:
@@ -79,6 +134,13 @@ def _divisions(word: str, start: int, read: str) -> Iterator[str]:
             continue
         if character not in vowels or sum(map(vowels.__contains__, read)) < _MOST_VOWELS:
             yield from _divisions(word, end, read + character)
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """Character of each syllable with a vowel, in pinyin and in Bopomofo."""
+    known = tables().syllables
+    return {name: char for name, char in known.items() if not name.isascii() or _VOWELS & set(name)}
 
 
 @cache
