@@ -18,7 +18,8 @@ _ACCENT = re.compile("[\u00e0-\u01dc]")
 _FANCY = re.compile("[\u0180-\u1fff\u20a0-\u20cf\ua000-\uabff\ufb00-\ufdff]")
 """Some of what fancy lettering is made of, all of which mixes it with these."""
 _RUN = re.compile(r"([^\W\d_])\1+")
-_FEWEST_STRETCHED = 3
+_STRETCHED, _FEWEST_STRETCHED = 3, 3
+_WIDEST_DOUBLED, _SHORTEST_DOUBLED = 4, 24
 _FEWEST_MIXED, _LETTERS_PER_MIX = 4, 6
 
 
@@ -59,7 +60,8 @@ def _in_plain_letters(text: str) -> str:
 
 
 def _once(text: str) -> str:
-    runs = [match.span() for match in _RUN.finditer(text)]
-    long = sum(end - start > 2 for start, end in runs)
-    is_doubled = 2 * sum(end - start for start, end in runs) > len(text)
-    return _RUN.sub(r"\1", text) if long >= _FEWEST_STRETCHED or is_doubled else text
+    sizes = [len(match[0]) for match in _RUN.finditer(text)]
+    doubled = sum(size for size in sizes if size <= _WIDEST_DOUBLED)
+    is_doubled = 2 * doubled > max(len(text), _SHORTEST_DOUBLED)
+    long = sum(size >= _STRETCHED for size in sizes)
+    return _RUN.sub(r"\1", text) if is_doubled or long >= _FEWEST_STRETCHED else text

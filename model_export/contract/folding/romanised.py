@@ -13,11 +13,13 @@ from model_export.contract.folding.tables import tables
 
 _SPELT = re.compile(r"(?:[a-z]+|[\u3105-\u312f]+)(?:[1-5](?!\d)|[\u02c7\u02ca\u02cb\u02d9])?")
 """A word of pinyin or Bopomofo, with a tone."""
-_GAP = re.compile(r"[\s'’·-]{0,3}")
 _CHINESE = re.compile("[\u3400-\u9fff]")
 _LONGEST_WORD = 200
 _FEWEST_SPELT = 6
-"""Syllables in a row that are Chinese in Latin letters, where no Chinese character is beside."""
+_LETTERS = 2.4
+"""Letters of a syllable of Chinese, on average, at least."""
+_MOST_LATIN = 0.8
+"""Share of the letters that are of words of syllables, at least."""
 SYLLABLES = 3
 """Of a reading. Fewer are words of many languages; of more, each three are one."""
 _MOST_SYLLABLES = 5
@@ -55,34 +57,26 @@ def words_in(text: str) -> Iterator[tuple[int, int, list[str]]]:
 def sounded(text: str) -> str | None:
     """A text with characters of `phonetic` for its syllables of pinyin and Bopomofo.
 
-    Those of words that are syllables throughout, six in a row or more (`huan ying lai dao ...`), or
-    beside a Chinese character (`huan迎`). None where there are less than three.
+    None unless nearly all of its Latin letters are of words that are syllables throughout, and
+    these are as long as those of Chinese: Italian, Malay and Japanese are read as shorter ones. Six
+    are needed (`huan ying lai dao zhe li`), or three beside Chinese characters (`huan迎`).
 
     Args:
         text: folded, without accents.
     """
-    runs: list[list[tuple[int, int, str]]] = [[]]
+    parts, at = list[str](), 0
+    count = read_letters = letters = 0
     for match in _SPELT.finditer(text):
-        run = runs[-1]
-        if run and not _GAP.fullmatch(text, run[-1][1], match.start()):
-            runs.append(run := [])
-        read = _read(match[0].rstrip(_TONES))
-        if read:
-            run.append((*match.span(), read))
-        elif run:
-            runs.append([])
-    parts, at, count = list[str](), 0, 0
-    for run in runs:
-        if sum(len(read) for _, _, read in run) >= _FEWEST_SPELT or (run and _touches(text, run)):
-            for start, end, read in run:
-                parts += text[at:start], read
-                at, count = end, count + len(read)
-    return "".join([*parts, text[at:]]) if count >= SYLLABLES else None
-
-
-def _touches(text: str, run: list[tuple[int, int, str]]) -> bool:
-    start, end = run[0][0], run[-1][1]
-    return bool(_CHINESE.match(text, end) or (start and _CHINESE.match(text, start - 1)))
+        word = match[0].rstrip(_TONES)
+        letters += len(word)
+        if read := _read(word):
+            parts += text[at : match.start()], read
+            at, count = match.end(), count + len(read)
+            read_letters += len(word) if word.isascii() else _LETTERS * len(read)
+    fewest = SYLLABLES if _CHINESE.search(text) else _FEWEST_SPELT
+    if count < fewest or read_letters < max(_LETTERS * count, _MOST_LATIN * letters):
+        return None
+    return "".join([*parts, text[at:]])
 
 
 @lru_cache(1 << 15)
