@@ -31,6 +31,8 @@ MAX_EXPANSION = 4
 _ASCII = "abcdefghijklmnopqrstuvwxyz"
 _HONEST = "ıŀĸ\u0138"  # letters of living alphabets that UTS 39 counts as look-alikes
 _CYRILLIC_TWINS = dict(zip("aceopxyijsbhkmtgdlqwrnu", "асеорхуіјѕьһкмтԍԁӏԛԝгпи", strict=True))
+_FANCY_TWINS = {"σ": "o", "ч": "y", "ᔕ": "s", "∂": "d", "շ": "t"}
+"""What fancy lettering takes for other letters than both sources do."""
 _GREEK_TWINS = dict(zip("aoviptxkyunw", "αονιρτχκγυηω", strict=True))
 
 
@@ -271,7 +273,7 @@ def _fancy(skeleton: dict[str, str]) -> dict[str, str]:
     Of the skeleton's first; the others are far from it, and letters of other words elsewhere.
     """
     parse = importlib.import_module("decancer_py").parse
-    found: dict[str, str] = {}
+    found = {**_FANCY_TWINS}
     for char in (chr(code) for code in range(0x80, 0x10000)):
         is_currency = unicodedata.category(char) == "Sc"
         is_sign = is_currency or unicodedata.name(char, "").startswith(("YI RADICAL", "THAI"))
@@ -279,7 +281,7 @@ def _fancy(skeleton: dict[str, str]) -> dict[str, str]:
         if (char.isalnum() or is_sign) and not is_usual:
             seen = skeleton.get(char) or str(parse(char))
             if len(seen) == 1 and seen.isascii() and seen.isalnum():
-                found[char] = seen
+                found.setdefault(char, seen)
     return found
 
 
