@@ -23,6 +23,7 @@ from model_export.contract.evidence.languages import (
     foreign_tenths,
     numbers_in,
 )
+from model_export.contract.evidence.readings import read, without_others
 from model_export.contract.features import SMALLEST_COMPONENT
 from model_export.contract.folding import find_contacts, fold, look_of
 from model_export.contract.folding.romanised import readings as romanised
@@ -154,7 +155,12 @@ def side_of(
     all_pieces = pieces_of(profile)
     pieces = [piece for piece in all_pieces if not says_nothing(piece, uninformative)]
     shown = [piece for piece in pieces if is_text(piece)]
-    folded = _all_folded([piece.text for piece in shown])
+    given = _all_folded([piece.text for piece in shown])
+    folded = list(map(read, given))
+    # Beside the texts, since what parts their characters may be words too.
+    apart = [(without_others(text), piece) for text, piece in zip(given, shown, strict=True)]
+    folded += [text for text, _ in apart if text is not None]
+    shown += [piece for text, piece in apart if text is not None]
     spelt = _all_spelt(folded)
     texts = zip(folded, spelt, shown, strict=True)
     titles = [(text, sounds) for text, sounds, piece in texts if is_title(piece)]
@@ -245,7 +251,7 @@ def _alike() -> Codes:
     known = tables()
     looks = np.arange(len(known.skeleton), dtype=np.uint32)
     looks[list(_LOOKS)] = list(_LOOKS.values())
-    return looks[known.skeleton[known.phonetic]]
+    return looks[known.skeleton[known.phonetic[known.han]]]
 
 
 def _text_keys(spelt: Sequence[str], folded: Sequence[str], script: int) -> Hashes:

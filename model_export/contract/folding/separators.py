@@ -1,8 +1,8 @@
 """Folding of what stands between the characters of words: emoji, punctuation, blanks.
 
-A text is segments (letters and digits) and separators. Segments of one or two characters in a row,
-with separators of one kind between them, are a chain; long enough chains lose their separators.
-Blanks at the bounds of words stay.
+A text is segments (letters and digits) and separators; a lone letter of another script is one.
+Segments of one or two characters in a row, with separators of one kind between them, are a chain;
+long enough chains lose their separators. Blanks at the bounds of words stay.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.folding.classes import Class
 from model_export.contract.folding.letters import Disguise, Letters, Places, Runs
-from model_export.contract.folding.tables import Flags
+from model_export.contract.folding.tables import Flags, mapped, tables
 
 _SHORT = 2
 _SIGNS = 3
@@ -65,7 +65,7 @@ class _Split:
 
 def _split(letters: Letters) -> _Split:
     classes = letters.classes
-    content = (classes >= Class.DIGIT) | (classes == Class.OTHER)
+    content = ((classes >= Class.DIGIT) | (classes == Class.OTHER)) & ~_alien(letters)
     segments = Runs.of(content)
     between = Runs(segments.ends[:-1], segments.starts[1:])
     total = np.zeros(len(classes) + 1, np.int64)
@@ -83,6 +83,19 @@ def _split(letters: Letters) -> _Split:
         segments.sums(classes > Class.DIGIT) > 0,
         {**kinds, Class.PUNCTUATION: signs},
     )
+
+
+def _alien(letters: Letters) -> Flags:
+    """Letters of a rarer script between two of a usual one (N,), as `ᐧ` and `ꓸ`, are signs."""
+    classes, codes = letters.classes, letters.codes
+    found = classes == Class.LETTER
+    if found.any():
+        usual = (classes >= Class.LATIN) & (classes < Class.LETTER)
+        found &= mapped(tables().skeleton, codes) == codes  # what looks like a letter is one
+        found[:1] = found[-1:] = False
+        found[1:] &= usual[:-1]
+        found[:-1] &= usual[1:]
+    return found
 
 
 def joined(letters: Letters) -> Letters:

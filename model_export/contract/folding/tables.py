@@ -16,6 +16,8 @@ from model_export.contract.folding.classes import LIMIT, Class
 Codes = NDArray[np.uint32]
 Flags = NDArray[np.bool_]
 _TAGS = (0xE0000, 0xE1000)
+_PRIVATE = 0xF0000
+"""Code points from here on are icons of fonts."""
 
 
 class Tables(NamedTuple):
@@ -37,8 +39,9 @@ class Tables(NamedTuple):
         ambiguous: traditional characters that simplified texts write too.
         japanese: characters that Japan alone writes.
         phonetic: one character for each syllable of pinyin without its tone.
-        syllables: that character of each syllable, in letters of ASCII.
+        syllables: that character of each syllable, in letters of ASCII and in Bopomofo.
         skeleton: letters and digits of ASCII for what looks like them; none of ASCII is mapped.
+        fancy: likewise, with letters of any script that fancy lettering takes for Latin ones.
         inert: characters below U+20000, outside the scripts with look-alikes, that no table maps.
     """
 
@@ -60,6 +63,7 @@ class Tables(NamedTuple):
     phonetic: Codes
     syllables: dict[str, str]
     skeleton: Codes
+    fancy: Codes
     inert: frozenset[str]
 
     def classes_of(self, codes: Codes) -> NDArray[np.uint8]:
@@ -67,6 +71,7 @@ class Tables(NamedTuple):
         found = self.classes.take(codes, mode="clip")  # (N,)
         if len(codes) and int(codes.max()) >= _TAGS[0]:
             found[(codes >= _TAGS[0]) & (codes < _TAGS[1])] = Class.INVISIBLE
+            found[codes >= _PRIVATE] = Class.EMOJI
         return found
 
 
@@ -152,6 +157,7 @@ def tables() -> Tables:
         phonetic=_mapping(read["phonetic"]),
         syllables=read["syllables"],
         skeleton=_mapping(read["skeleton"]),
+        fancy=_mapping(read["fancy"]),
         inert=frozenset(),
     )
     found.classes[-1] = Class.OTHER  # of everything beyond, by `mode="clip"`

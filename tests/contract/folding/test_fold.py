@@ -31,7 +31,20 @@ def wide(text: str) -> str:
     return "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text)
 
 
+def flags(text: str, between: str) -> str:
+    """Words in regional indicators, which would be flags without something between them."""
+    return between.join(chr(0x1F1E6 + ord(c) - 97) if c.isalpha() else c for c in text)
+
+
 DISGUISED = [
+    (Disguise.CONFUSABLE, "ʇɥƃᴉu ʎɐpᴉɹɟ ʎɹǝʌǝ ɯɐǝɹʇs ʎɯ oʇ ǝɯoɔlǝʍ", ENGLISH),
+    (Disguise.CONFUSABLE, "plain line\nɯɐǝɹʇs ʎɯ oʇ ǝɯoɔlǝʍ", "plain line\nwelcome to my stream"),
+    (Disguise.MATHEMATICAL, flags(ENGLISH, "\u200b"), ENGLISH),
+    (Disguise.MATHEMATICAL, flags("streamer", " "), "streamer"),
+    (Disguise.PUNCTUATION_BETWEEN, "ᐧ".join(CHINESE), CHINESE),
+    (Disguise.PUNCTUATION_BETWEEN, "ꓸ".join("welcome"), "welcome"),
+    (Disguise.EMOJI_BETWEEN, "\ue001".join(CHINESE), CHINESE),
+    (Disguise.EMOJI_BETWEEN, "\U000f0001".join(CHINESE), CHINESE),
     (Disguise.CONFUSABLE, "wеlсоmе to my strеаm еvеrу friday night", ENGLISH),
     (Disguise.CONFUSABLE, "wеlcome tο my streаm evеry fridаy nіght", ENGLISH),
     (Disguise.CONFUSABLE, "ԝеӏсоmе to mу ѕtrеаm еvеrу frіԁау nіght", ENGLISH),
@@ -132,6 +145,11 @@ HONEST = [
     "gamer4life",
     "a b c",
     "x² + y² = z²",
+    "🇨🇳🇺🇸 travel 🇫🇷 🇩🇪 🇮🇹",
+    "/ɹɛd/ rhymes with /sɛt ʌp ðɐ bɛd/",
+    "medaase, ɛyɛ me dɛ sɛ mehyiaa wo, ɔkɔɔ fie",
+    "a ∩ b ⊥ c ∀ d",
+    "ไทย tทt แลนด์",
 ]
 
 
@@ -153,6 +171,13 @@ def test_capitals_widths_and_compatibility_forms_are_no_disguise() -> None:
     vietnamese = "tiếng việt rất đẹp"
     assert fold(unicodedata.normalize("NFD", vietnamese)).text == vietnamese
     for text in ("Welcome", "你好，世界！", "ﾊﾞﾅﾅ", "İSTANBUL", "cafe\u0301"):
+        assert fold(text).undone == ()
+
+
+def test_digits_of_all_scripts_are_digits_and_stretches_of_arabic_none() -> None:
+    assert fold("٢٠٢٤ ۹۹ १२३ ๔๕ 〡〢〣〇").text == "2024 99 123 45 123〇"
+    assert fold("مـــرحبـــا").text == fold("مرحبا").text
+    for text in ("٢٠٢٤ ۹۹ १२३ ๔๕", "مـــرحبـــا"):
         assert fold(text).undone == ()
 
 
@@ -192,6 +217,8 @@ def test_homophones_have_one_phonetic_form() -> None:
     assert phonetic("威信") == phonetic("薇心") == phonetic("微信") != phonetic("支付")
     assert len(phonetic(CHINESE)) == len(CHINESE)
     assert phonetic("hello 123") == "hello 123"
+    # A few kana keep a text from being made simplified, and it sounds as it does.
+    assert phonetic(fold("歡迎來到我の直播間，気溫").text) == phonetic("欢迎来到我的直播间,气温")
 
 
 def test_every_character_is_plain_after_one_pass() -> None:
@@ -206,7 +233,7 @@ def test_every_character_is_plain_after_one_pass() -> None:
 ANY = st.text(st.characters(), max_size=60)
 NASTY = st.text(
     st.sampled_from(
-        "aеоhl1043@$!5 v.·-,😀❤️你好們裡ロのカİｗ𝐚ﬁﾊﾞ각한é①ΝВ"
+        "aеоhl1043@$!5 v.·-,😀❤️你好們裡ロのカİｗ𝐚ɐǝɯʌq🇦🇧ᐧ\ue001ـ٣ﬁﾊﾞ각한é①ΝВ"
         "\u0301\u0323\u200b\u202e\u202c\ud800\u3099\u1100\u1161\n\t"
     ),
     max_size=40,

@@ -28,6 +28,13 @@ HOSTILE = {
     "letters": "a",
     "fill": "微信号号号号号号号号",
     "numerals": "一二三",
+    "turned": "ɐʇɯ ",
+    "turned lines": "ɐʇɯ\n",
+    "flags": "🇦 🇧 ",
+    "private": "你\ue001",
+    "alien": "你ᐧ",
+    "spoken": "yi er san si ",
+    "at words": "a at b dot ",
 }
 
 
