@@ -4,7 +4,7 @@ import fcntl
 import os
 import resource
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -75,9 +75,11 @@ def test_one_that_is_written_while_all_are_discarded_does_not_stay(tmp_path: Pat
     snapshots = Snapshots(tmp_path, MODEL, SOON)
 
     class Meanwhile(FaissIndex):
-        def save(self, *args: Any) -> None:
+        def save(
+            self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]
+        ) -> None:
             snapshots.discard("it may have a streamer that was erased")
-            super().save(*args)
+            super().save(path, about, is_stopped)
 
     index = Meanwhile(DIM, DIM)
     assert not snapshots.write(index, Position("e", 50))
