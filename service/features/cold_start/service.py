@@ -21,7 +21,10 @@ from service.features.cold_start.neighbours import Neighbour, Recommender, by_co
 from service.features.cold_start.placing import Placing
 from service.index.query import Query, ScoringSpec
 
-_NO_SPACE = "no generation is served of this space: hand one over with PUT /v1/spaces/{space}"
+_NO_SPACE = (
+    "no generation is served of this space: hand one over with "
+    "PUT /v1/spaces/{space}/generations/{generation}"
+)
 
 
 class ColdStart:

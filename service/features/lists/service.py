@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from service.engine.work.lanes import Lanes
+from service.errors import FieldError, ListNotFound
 from service.features.lists.building import ListBuilder
 from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
@@ -90,7 +91,12 @@ class Lists:
         wanted = question.exclude
         parts: list[Iterable[Sequence[str]]] = [[wanted.ids]]
         if wanted.held_by is not None:
-            held = await self.saved.held(await self.saved.get(wanted.held_by), None)
+            try:
+                kept = await self.saved.get(wanted.held_by)
+            except ListNotFound as error:
+                pointed = FieldError("/exclude/list", error.detail)
+                raise ListNotFound(error.detail, [pointed]) from error
+            held = await self.saved.held(kept, None)
             parts.append([] if held is None else [held[1]])
         if wanted.outreach_since is not None:
             parts.append(await self._outreach.written_to(wanted.outreach_since))

@@ -10,7 +10,7 @@ from service.features.lists.schemas import KEPT_RUNS
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of
 from tests.service.features.transfers.waiting import ended, submitted
-from tests.service.http.test_bad_input import problem
+from tests.service.http.test_bad_input import pointers, problem
 
 QUESTION = {"positive": [{"streamer_id": "cook-00"}], "k": 100, "explain": "short"}
 
@@ -151,7 +151,8 @@ def test_whoever_another_list_holds_can_be_left_out(client: TestClient, cooks: l
     assert ids_of(run(client, "second")) == everybody[4:]
     assert held == everybody[:4]
     body = {**QUESTION, "exclude": {"list": "nobodys"}}
-    problem(client.post("/v1/lists:preview", json=body), 404, "list_not_found")
+    unknown = problem(client.post("/v1/lists:preview", json=body), 404, "list_not_found")
+    assert pointers(unknown) == ["/exclude/list"]
 
 
 def test_a_deleted_list_leaves_no_runs_to_the_next_of_its_name(
