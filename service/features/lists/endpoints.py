@@ -6,6 +6,7 @@ from fastapi import Path, Query, Response
 
 from service.errors import (
     IdempotencyKeyReused,
+    InvalidRequest,
     ListConflict,
     ListNotFound,
     PrecisionNotPromised,
@@ -159,6 +160,9 @@ async def save_list(
     """Its question in place of the one before; runs stay. Seeds are looked up when it is run."""
     question = body.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
     check_size(question, "/question")
+    if body.question.exclude.held_by == list_name:
+        detail = "is this list itself, of which every second run would be the one before again"
+        raise InvalidRequest.of("/question/exclude/list", f"{detail}: run it with new_only")
     audit.about(seeds_of(body.question))
     saved, is_new = await lists.saved.put(
         list_name, body.title, question, (asker.key_id, asker.key_name), expected

@@ -155,6 +155,14 @@ def test_whoever_another_list_holds_can_be_left_out(client: TestClient, cooks: l
     assert pointers(unknown) == ["/exclude/list"]
 
 
+def test_a_list_does_not_leave_out_whom_it_held_itself(client: TestClient) -> None:
+    body = {"title": "t", "question": {**QUESTION, "exclude": {"list": "spring"}}}
+    refused = problem(client.put("/v1/lists/spring", json=body), 422, "invalid_request")
+    assert pointers(refused) == ["/question/exclude/list"]
+    assert "run it with new_only" in refused["errors"][0]["detail"]
+    client.put("/v1/lists/summer", json=body).raise_for_status()
+
+
 def test_a_deleted_list_leaves_no_runs_to_the_next_of_its_name(
     client: TestClient, cooks: list[str]
 ) -> None:
