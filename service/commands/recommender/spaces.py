@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from service.client import Client
-from service.client.models import GenerationOut, SpaceOut, SpacesOut
+from service.client.models import GenerationOut, SpaceOut, SpacesOut, UserErasedOut
 from service.client.spaces.calls import MEDIA_TYPES
 from service.commands.answers import Cell, print_rows
 from service.commands.questions.asking import add_common, ask
@@ -48,7 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             "--force", action="store_true", help="although it fails its checks; needs an admin key"
         )
     add("rollback", "serve the generation that was served before", "SPACE")
-    add("delete", "delete a generation that is not served", "SPACE", "GENERATION")
+    add("delete", "delete a generation: one that is served only as the last", "SPACE", "GENERATION")
+    add("erase", "erase a user from all generations of a space", "SPACE", "USER")
     for action in actions.choices.values():
         add_common(action)
 
@@ -70,6 +71,10 @@ def run(args: argparse.Namespace) -> int:
         return ask(args, lambda client: _promote(client, args), _show_served)
     if args.action == "rollback":
         return ask(args, lambda client: client.spaces.roll_back(args.space), _show_served)
+    if args.action == "erase":
+        return ask(
+            args, lambda client: client.spaces.erase_user(args.space, args.user), _show_erased
+        )
     return ask(args, lambda client: _delete(client, args), _show_deleted)
 
 
@@ -133,3 +138,8 @@ def _show_served(space: SpaceOut) -> None:
 
 def _show_deleted(deleted: _Deleted) -> None:
     print_rows(["space", "deleted"], [[deleted.space, deleted.generation]])
+
+
+def _show_erased(erased: UserErasedOut) -> None:
+    rows: list[list[Cell]] = [[erased.space, erased.user_id, erased.generations]]
+    print_rows(["space", "erased", "generations"], rows)

@@ -107,6 +107,8 @@ def test_the_command(stocked: tuple[Service, HandOver], tmp_path: Path) -> None:
     assert "do the rows still belong to their ids?" in error_line(refused)
     shown = json.loads(space("rollback", "c", "--json"))
     assert shown["active"]["generation"] == "g0"
+    user = handed.user_ids[0]
+    assert space("erase", "c", user).splitlines()[1] == f"c\t{user}\t3"
     assert space("delete", "c", "g1").splitlines()[1] == "c\tg1"
     missing = run("space", "put", "c", "g9", tmp_path / "none.npz", "--url", service.url)
     assert "none.npz can't be used (No such file or directory)" in error_line(missing)
