@@ -21,9 +21,9 @@ from demo.questions import show_cold_start, show_dedup, show_similar
 from demo.serving import Service, require_free_port, serving
 from demo.steps import Steps, build, make_world, run
 
-# A demo should not take long, nor need a pretrained encoder: half of the landmarks and a third of
-# the steps cost 3 % of NDCG@20 on this world.
-WORLD_SETTINGS = ("steps=150", "kernel_landmarks=2000", "text_tower=")
+# A demo should not take long, nor need a pretrained encoder: fewer steps and landmarks than the
+# recipe has.
+WORLD_SETTINGS = ("steps=100", "kernel_landmarks=1500", "text_tower=")
 
 
 def demo(args: argparse.Namespace) -> None:
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m demo", description=__doc__)
     parser.add_argument("--data", type=Path, help="a data set folder, instead of the simulated one")
     parser.add_argument("--port", type=int, default=8000)
-    parser.add_argument("--streamers", type=int, default=5000, help="size of the simulated world")
+    parser.add_argument("--streamers", type=int, default=3000, help="size of the simulated world")
     parser.add_argument("--build", type=Path, default=Path("build/demo"), help="where to keep it")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for fit")
     parser.add_argument("--once", action="store_true", help="end after the answers")

@@ -5,7 +5,7 @@ whoever has the lease. They can be made anew from the streamers and the judgemen
 given by people and can't be made anew, so a backup holds them.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -139,7 +139,7 @@ class Kept:
     step: int
     edges: Sequence[EdgeRecord]
     groups: Mapping[str, GroupRecord]
-    members: Mapping[str, Sequence[str]]
+    members: Mapping[str, Collection[str]]
 
 
 class JudgementStore(Protocol):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from service.features.duplicates.groups.edges import Edge
@@ -23,7 +23,7 @@ class Ledger:
     that tell of it, so a process that dies between two steps leaves nothing half told.
     """
 
-    def __init__(self, groups: Mapping[str, GroupRecord], members: Mapping[str, Sequence[str]]):
+    def __init__(self, groups: Mapping[str, GroupRecord], members: Mapping[str, Collection[str]]):
         """Begin with what is stored."""
         self._records = dict(groups)
         self._members = {name: frozenset(members.get(name, ())) for name in groups}

@@ -211,10 +211,14 @@ class Evaluation:
         self.is_whole = True
         return True
 
-    def gone(self) -> list[str]:
+    async def gone(self) -> list[str]:
         """Streamers with an edge, or in a group, that are not stored any more, ascending."""
-        known = {*self._graph.linked, *(m for ms in self._ledger.members.values() for m in ms)}
-        return sorted(name for name in known if name not in self._corpus)
+
+        def found() -> list[str]:
+            known = {*self._graph.linked, *(m for ms in self._ledger.members.values() for m in ms)}
+            return sorted(name for name in known if name not in self._corpus)
+
+        return await persist(lambda: self._lanes.run(found, Lane.BULK))
 
     def _load(self, kept: Kept, judged: Sequence[JudgementRecord], absent: Collection[str]) -> None:
         edges = (Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in kept.edges)

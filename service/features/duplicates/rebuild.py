@@ -46,7 +46,7 @@ async def rebuild(
         after = ids[-1]
         await told(after, len(ids))
     async with evaluation.turn:
-        if gone := evaluation.gone():
+        if gone := await evaluation.gone():
             await evaluation.compare(gone)
         await evaluation.regroup(cause, begin)
 

@@ -150,6 +150,12 @@ class Erasure:
                 "in memory a second; in a saved index until the next one is saved",
             ),
             Persisting(
+                "ANN segment of the index",
+                "vector, without its id, as codes that no answer shows",
+                "the next index is saved; graph and fast-scan kinds, and an index on a GPU, until "
+                "the segment is built anew",
+            ),
+            Persisting(
                 "memory of services",
                 "ids in answers that are handed out in pages, vectors of recent pieces; its vector "
                 "without its id, where the map was fitted on it",

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.faiss import scan
-from service.index.faiss.ann.device import Device, Placed
+from service.index.faiss.ann.device import Device, OnCpu, Placed
 from service.index.faiss.ann.pruning import Reach
 from service.index.faiss.rows.view import View
 
@@ -121,6 +121,26 @@ class AnnSegment:
         surplus = _SURPLUS if self.factory.endswith(_PRECISE) else _SURPLUS_OF_COARSE
         found = self.placed.search_many(queries, min(surplus * k, len(self.slots)), reach)
         return [self.slots[places] for places in found]
+
+    def blank(self, covered: NDArray[np.bool_]) -> None:
+        """Clear the codes of rows that were deleted or changed since: no answer has them any more.
+
+        Searches may go on meanwhile. Graphs and fast-scan kinds, and an index on a GPU, keep
+        theirs.
+
+        Args:
+            covered: (S,), whether a slot still holds the row that the segment was built of.
+        """
+        index = self.placed.index if isinstance(self.placed, OnCpu) else None
+        if not isinstance(index, faiss.IndexIVF) or not _has_plain_lists(index):
+            return
+        dead, lists = ~covered[self.slots], index.invlists
+        for each in range(index.nlist) if dead.any() else ():
+            size = lists.list_size(each)
+            rows = np.flatnonzero(dead[faiss.rev_swig_ptr(lists.get_ids(each), size)])
+            if len(rows):
+                codes = faiss.rev_swig_ptr(lists.get_codes(each), size * index.code_size)
+                codes.reshape(size, index.code_size)[rows] = 0
 
 
 def check_factory(factory: str, dim: int) -> None:

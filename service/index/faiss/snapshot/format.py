@@ -59,6 +59,8 @@ def write(
 ) -> None:
     """Write a snapshot to a new folder, without vectors and facets of slots that are not taken.
 
+    The segment is cleared of rows that it no longer covers.
+
     Raises:
         OSError: it could not be written; nothing is there then.
         Stopped: it was told to stop; nothing is there then.
@@ -110,6 +112,7 @@ def write(
         folder.write("parts", memoryview(blobs.data))
         if segment is not None and isinstance(segment.placed, OnCpu):
             folder.write("base-slots", segment.slots.tobytes())
+            segment.blank(_mask(covered, slots))
             with folder.file("base") as file:
                 # To a function: FAISS's own writer does not report a full disk.
                 to = faiss.PyCallbackIOWriter(file.write, _FAISS_BLOCK)

@@ -13,7 +13,7 @@ ss:duplicates:newest        likewise by when a group was changed last
 """
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
@@ -67,7 +67,8 @@ redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + tonumber(ARGV[2
 return 1
 """
 _RECORD = TypeAdapter(GroupRecord)
-_CHUNK = 5000
+_CHUNK = 2000
+"""Entries that are read at once: some 5 ms of the event loop."""
 _AT_ONCE = 500
 """Parts of one command; Lua takes some 8,000."""
 _LARGEST, _LATEST = 10**9, 10**14
@@ -146,11 +147,14 @@ class RedisGroups:
         ):
             start = f"({found[-1].decode()}"
             edges += [edge for edge, is_forward in map(_edge, found) if is_forward]
-        records = map(_RECORD.validate_json, (await self._hash(self._groups)).values())
-        groups = {record.group_id: record for record in records if record.state == "live"}
-        members: dict[str, list[str]] = {}
-        for streamer_id, name in (await self._hash(self._of)).items():
-            members.setdefault(name.decode(), []).append(streamer_id.decode())
+        groups: dict[str, GroupRecord] = {}
+        async for part in self._hash(self._groups):
+            records = map(_RECORD.validate_json, part.values())
+            groups |= {record.group_id: record for record in records if record.state == "live"}
+        members: dict[str, dict[str, None]] = {}  # a scan may name one twice
+        async for part in self._hash(self._of):
+            for streamer_id, name in part.items():
+                members.setdefault(name.decode(), {})[streamer_id.decode()] = None
         step = int(await self._client.ask("HGET", self._state, "step") or 0)
         return Kept(await self.position(), step, edges, groups, members)
 
@@ -223,15 +227,14 @@ class RedisGroups:
         found: bytes | None = await self._client.ask("HGET", self._state, "rules")
         return None if found is None else found.decode()
 
-    async def _hash(self, key: str) -> dict[bytes, bytes]:
-        """All of a hash, part by part."""
-        found: dict[bytes, bytes] = {}
+    async def _hash(self, key: str) -> AsyncGenerator[dict[bytes, bytes], None]:
+        """All of a hash, in parts that others need not wait for."""
         cursor = 0
         while True:
             cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", _CHUNK)
-            found.update(cast(dict[bytes, bytes], part))
+            yield cast(dict[bytes, bytes], part)
             if not int(cursor):
-                return found
+                return
 
     def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
         forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]

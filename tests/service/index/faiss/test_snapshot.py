@@ -6,8 +6,9 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import faiss as untyped_faiss
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from tests.service.index.asked import drop, put, rows_of, search
 from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import lets_through, row, unit
 
+faiss = cast(Any, untyped_faiss)
 DIM, CONTENT_DIM = 16, 4
 ESTABLISHED = [f"s{i}" for i in range(0, 900, 3)]
 QUERIES = unit(np.random.default_rng(99), 16, DIM)
@@ -160,6 +162,23 @@ def test_what_was_removed_is_not_on_disk(tmp_path: Path) -> None:
     assert b"here" in content
     assert b"gone-" not in content
     assert secret.tobytes() not in content
+
+
+def test_codes_of_what_was_removed_or_changed_are_cleared(tmp_path: Path) -> None:
+    index = segmented()
+    fill(index)
+    source = saved(index, tmp_path / "s")
+    slots = np.frombuffer(source.read("base-slots"), np.int64)  # by when they were first written
+    base = faiss.read_index(str(tmp_path / "s" / "base"))
+    cleared: set[int] = set()
+    for each in range(base.nlist):
+        size = base.invlists.list_size(each)
+        codes = faiss.rev_swig_ptr(base.invlists.get_codes(each), size * base.code_size)
+        empty = ~codes.reshape(size, -1).any(1)
+        ids = faiss.rev_swig_ptr(base.invlists.get_ids(each), size)
+        cleared |= set(slots[ids[empty]].tolist())
+    assert cleared == {i for i in [*range(0, 100, 2), *range(100, 150)] if i % 11}
+    assert len(slots) == sum(1 for i in range(900) if i % 11)
 
 
 def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
