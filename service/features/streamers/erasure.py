@@ -178,6 +178,11 @@ class Erasure:
                 "id",
                 "you take the judgement back; 100,000 newer events of the kind",
             ),
+            Persisting(
+                "messages of webhooks",
+                "id, in what was sent or was given up",
+                "100 newer ones that arrived, 1,000 newer ones that were given up, of each webhook",
+            ),
             Persisting("cases", "id, with what was decided and its edges", "you delete the case"),
             Persisting(
                 "spaces",
