@@ -131,10 +131,12 @@ class AnnSegment:
         Args:
             covered: (S,), whether a slot still holds the row that the segment was built of.
         """
-        index = self.placed.index if isinstance(self.placed, OnCpu) else None
+        if not isinstance(self.placed, OnCpu):
+            return
+        index, dead = self.placed.index, ~covered[self.slots]
         if not isinstance(index, faiss.IndexIVF) or not _has_plain_lists(index):
             return
-        dead, lists = ~covered[self.slots], index.invlists
+        lists = index.invlists
         for each in range(index.nlist) if dead.any() else ():
             size = lists.list_size(each)
             rows = np.flatnonzero(dead[faiss.rev_swig_ptr(lists.get_ids(each), size)])
