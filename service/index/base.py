@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from service.index.facets import FacetCounts
-from service.index.filters import Filter
+from service.index.filters import ALL_KNOWN, Filter, Unknown
 from service.index.query import Query
 
 Facets = dict[str, Any]
@@ -104,13 +104,13 @@ class SearchResult(NamedTuple):
         hits: best first, equal ones by their ids.
         reached: how many streamers reach the score that was asked for, whatever k is.
         exact: whether every streamer that may be in it was looked at.
-        unknown_fields: fields of the filter that no streamer has, such as misspelled ones.
+        unknown: what of the filter no streamer has.
     """
 
     hits: Sequence[Hit]
     reached: int
     exact: bool = True
-    unknown_fields: Sequence[str] = ()
+    unknown: Unknown = ALL_KNOWN
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,12 +120,12 @@ class Matches:
     Attributes:
         ids: best first, equal ones by their ids (N,).
         scores: float32 (N,).
-        unknown_fields: fields of the filter that no streamer has.
+        unknown: what of the filter no streamer has.
     """
 
     ids: Sequence[str]
     scores: NDArray[np.float32]
-    unknown_fields: Sequence[str] = ()
+    unknown: Unknown = ALL_KNOWN
 
 
 @dataclass(frozen=True)

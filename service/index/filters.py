@@ -49,3 +49,20 @@ class Filter:
 
 
 EVERYONE = Filter()
+
+
+@dataclass(frozen=True)
+class Unknown:
+    """What of a filter no streamer has, such as what is misspelled; each once, in its order.
+
+    Attributes:
+        fields: that nobody has a value of.
+        values: with their fields, of those that somebody has a value of. Of numbers nothing is
+            told.
+    """
+
+    fields: tuple[str, ...] = ()
+    values: tuple[tuple[str, str | bool], ...] = ()
+
+
+ALL_KNOWN = Unknown()

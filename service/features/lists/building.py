@@ -140,7 +140,7 @@ class ListBuilder:
             "model_version": self.model_version,
             "index_sequence": asked.sequence,
             "warnings": [
-                *warnings_of(found.unknown_fields, asked.withheld),
+                *warnings_of(found.unknown, asked.withheld),
                 *unknown,
             ],
             "coverage": asked.coverage,

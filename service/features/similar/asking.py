@@ -1,5 +1,6 @@
 """Questions for similar streamers, made ready for the index: seeds, filter, thresholds."""
 
+import json
 import math
 from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from service.engine.scoring.precision import Precision, Threshold
 from service.errors import InvalidRequest
 from service.features.similar.seeds import ResolvedSeed, Seed, Seeds
 from service.index.base import VectorIndex
-from service.index.filters import EVERYONE, Filter
+from service.index.filters import EVERYONE, Filter, Unknown
 from service.index.query import Query, ScoringSpec, Strategy
+
+_MOST_VALUES = 10
+"""That a warning names."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,7 +198,12 @@ class Asking:
         return curves, self._precision.threshold(query.min_precision, curves)
 
 
-def warnings_of(unknown_fields: Sequence[str], withheld: str | None) -> list[str]:
+def warnings_of(unknown: Unknown, withheld: str | None) -> list[str]:
     """What the caller may have got wrong, and why no precision is promised."""
-    fields = [f"filter: no stored streamer has the field {name!r}" for name in unknown_fields]
-    return fields if withheld is None else [*fields, withheld]
+    found = [f"filter: no stored streamer has the field {name!r}" for name in unknown.fields]
+    for field, value in unknown.values[:_MOST_VALUES]:
+        shown = json.dumps(value, ensure_ascii=False)
+        found.append(f"filter: no stored streamer has {shown} in the field {field!r}")
+    if (more := len(unknown.values) - _MOST_VALUES) > 0:
+        found.append(f"filter: no stored streamer has {more:,} more of the values")
+    return found if withheld is None else [*found, withheld]

@@ -14,6 +14,7 @@ from service.features.similar.explain import Explainer, Reasons, Side
 from service.features.similar.pages import Pages, Pinned
 from service.features.similar.seeds import ResolvedSeed, Seeds
 from service.index.base import Hit, VectorIndex
+from service.index.filters import ALL_KNOWN
 from service.index.query import Query, ScoringSpec
 
 
@@ -130,7 +131,7 @@ class Similar:
             found.exact,
             asked.sequence,
             found.reached if has_limit else None,
-            warnings=warnings_of(found.unknown_fields, asked.withheld),
+            warnings=warnings_of(found.unknown, asked.withheld),
             coverage=asked.coverage,
         )
 
@@ -179,7 +180,7 @@ class Similar:
             found.exact,
             sequence,
             None,
-            warnings=warnings_of((), self._precision.withheld_because(shown.coverage)),
+            warnings=warnings_of(ALL_KNOWN, self._precision.withheld_because(shown.coverage)),
             coverage=shown.coverage,
         )
 
@@ -222,7 +223,7 @@ class Similar:
             asked.threshold,
             asked.behind,
             asked.sequence,
-            warnings_of(found.unknown_fields, asked.withheld),
+            warnings_of(found.unknown, asked.withheld),
             asked.coverage,
             self.model_version,
         )

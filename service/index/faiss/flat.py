@@ -39,7 +39,7 @@ class FlatSearch:
             else:
                 scores, slots, reached = _best_scored(query, query.k, view)
             hits = hits_of(scores, slots, view.ids, query.k)
-            return SearchResult(hits, reached, True, view.unknown_fields)
+            return SearchResult(hits, reached, True, view.unknown)
 
     def matches(self, query: Query) -> Matches:
         """Everyone who reaches the query's `min_score`, whatever its `k`."""
@@ -52,7 +52,7 @@ class FlatSearch:
         edges = np.flatnonzero(np.diff(equal)).reshape(-1, 2)  # first and last of equal ones
         for first, last in edges.tolist():
             ids[first : last + 1] = sorted(ids[first : last + 1])
-        return Matches(ids, scores, view.unknown_fields)
+        return Matches(ids, scores, view.unknown)
 
     def cost_ms(self, query: Query) -> float:
         """Expected milliseconds of `search` on one core."""

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 
 from service.errors import IndexUnavailable, InvalidRequest, Overloaded
-from service.index.filters import Filter
+from service.index.filters import ALL_KNOWN, Filter
 from service.index.milvus.attachment import Attached, Attachment
 from service.index.milvus.collection import MOST_HITS, Found
 from service.index.milvus.connection import Asked
@@ -114,7 +114,7 @@ class Answers:
         while True:
             attached = attachment.asked()
             if attached.served.collection != asked.collection:
-                return Part({}, 0, (), (), False)  # ask again
+                return Part({}, 0, ALL_KNOWN, (), False)  # ask again
             part = self._merge(query, k, probes, found, asked, attached)
             if attachment.attached is attached:
                 return part
@@ -147,7 +147,7 @@ class Answers:
         if least is not None:
             reached += len(scores.keys() - newest.keys())
             return Part(
-                merged, reached, checked.unknown_fields, base.dropped, has_all or base.bound < least
+                merged, reached, checked.unknown, base.dropped, has_all or base.bound < least
             )
         assert k is not None
         highest = heapq.nlargest(k, merged.values())
@@ -155,7 +155,7 @@ class Answers:
         is_complete = has_enough if has_all else len(highest) == k and highest[-1] >= base.bound
         is_short = has_all and asked.exact and not has_enough
         return Part(
-            *(merged, checked.allowed, checked.unknown_fields, base.dropped),
+            *(merged, checked.allowed, checked.unknown, base.dropped),
             *(is_complete, is_short),
         )
 

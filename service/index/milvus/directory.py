@@ -11,7 +11,7 @@ from service.index.base import Change, StoredVector, Upsert
 from service.index.facets import FacetCounts
 from service.index.faiss.rows.numeric import slots_of
 from service.index.faiss.rows.table import Rows
-from service.index.filters import Filter
+from service.index.filters import Filter, Unknown
 from service.index.query import Query
 
 _AT_ONCE = 1000
@@ -52,12 +52,12 @@ class Checked(NamedTuple):
         are_good: for each whether it is its streamer's newest version, and lets the question have
             it.
         allowed: streamers that the question may be answered with.
-        unknown_fields: fields of its filter that no streamer has.
+        unknown: what of its filter no streamer has.
     """
 
     are_good: Sequence[bool]
     allowed: int
-    unknown_fields: Sequence[str]
+    unknown: Unknown
 
 
 class Directory:
@@ -127,7 +127,7 @@ class Directory:
                         and slot in view.allowed
                         and rows.columns.versions[slot] == version
                     )
-            return Checked(good, view.size, view.unknown_fields)
+            return Checked(good, view.size, view.unknown)
 
     def vector(self, streamer_id: str) -> StoredVector | None:
         """What is known of a streamer; the embedding stands for one that is elsewhere."""

@@ -186,7 +186,7 @@ class MilvusIndex:
             asked.monitor.offer(asked.attached.served.collection, query)
         hits = best(part.scores, query.k)
         exact = not query.is_plain or asked.monitor.refused is not None
-        return SearchResult(hits, part.reached, exact, part.unknown_fields)
+        return SearchResult(hits, part.reached, exact, part.unknown)
 
     async def matches(self, query: Query) -> Matches:
         """Everyone who reaches the query's `min_score`; see `VectorIndex.matches`, and `search`."""
@@ -195,7 +195,7 @@ class MilvusIndex:
         part, _ = await self._answer(query, None)
         hits = best(part.scores, None)
         scores = np.array([hit.score for hit in hits], np.float32)
-        return Matches([hit.streamer_id for hit in hits], scores, part.unknown_fields)
+        return Matches([hit.streamer_id for hit in hits], scores, part.unknown)
 
     async def _answer(self, query: Query, k: int | None) -> tuple[Part, Attachment]:
         """An answer, and the cluster that gave it."""

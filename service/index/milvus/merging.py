@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.index.base import Hit
+from service.index.filters import Unknown
 from service.index.milvus.collection import Found
 from service.index.milvus.overlay import Overlay
 from service.index.query import Query
@@ -63,7 +64,7 @@ class Part(NamedTuple):
     Attributes:
         scores: of hits, by id.
         reached: how many may be answered with, or reach the query's score.
-        unknown_fields: fields of its filter that no streamer has.
+        unknown: what of its filter no streamer has.
         dropped: versions that Milvus should not show any more.
         is_complete: whether a deeper one is the same.
         is_short: whether Milvus has no more, though there are more streamers.
@@ -71,7 +72,7 @@ class Part(NamedTuple):
 
     scores: dict[str, float]
     reached: int
-    unknown_fields: Sequence[str]
+    unknown: Unknown
     dropped: Sequence[int]
     is_complete: bool
     is_short: bool = False

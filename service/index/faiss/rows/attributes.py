@@ -16,7 +16,7 @@ from service.index.facets import FieldCounts
 from service.index.faiss.rows.numeric import Numbers
 from service.index.faiss.rows.value_counts import field_counts
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
-from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter
+from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter, Unknown
 
 _TRUE, _FALSE = object(), object()
 """What stands for the two, since True == 1 would share its bitmap."""
@@ -145,10 +145,21 @@ class Attributes:
             among = among - self._holding(condition, among, slots_of)
         return among
 
-    def unknown(self, wanted: Filter) -> list[str]:
-        """Fields of a filter that no slot has a value of, each once, in the filter's order."""
-        fields = dict.fromkeys(c.field for c in (*wanted.must, *wanted.must_not))
-        return [f for f in fields if f != STREAMER_ID and _name(f) not in self._columns]
+    def unknown(self, wanted: Filter) -> Unknown:
+        """What of a filter no slot has."""
+        fields: dict[str, None] = {}
+        values: dict[tuple[str, str | bool], None] = {}
+        for condition in (*wanted.must, *wanted.must_not):
+            column = self._columns.get(_name(condition.field))
+            if condition.field == STREAMER_ID:
+                continue
+            if column is None:
+                fields[condition.field] = None
+                continue
+            for value in (*(condition.any or ()), *(condition.all or ())):
+                if isinstance(value, str | bool) and _key(value) not in column.holders:
+                    values[condition.field, value] = None
+        return Unknown(tuple(fields), tuple(values))
 
     def known(self) -> list[str]:
         """Fields that some slot has a value of, as a filter has them, by name."""
@@ -250,7 +261,7 @@ def let_through(wanted: Filter, rows: Sequence[tuple[str, Facets]]) -> tuple[lis
         return [slots[i] for i in ids if isinstance(i, str) and i in slots]
 
     allowed = attributes.allowed(wanted, BitMap(range(len(rows))), slots_of)
-    return [slot in allowed for slot in range(len(rows))], attributes.unknown(wanted)
+    return [slot in allowed for slot in range(len(rows))], list(attributes.unknown(wanted).fields)
 
 
 def _with_ids(condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:

@@ -28,7 +28,7 @@ from service.index.faiss.rows.columns import Columns, clear_bit
 from service.index.faiss.rows.coverage import Coverage
 from service.index.faiss.rows.reuse import SlotReuse
 from service.index.faiss.rows.view import Near, View
-from service.index.filters import EVERYONE, Filter
+from service.index.filters import ALL_KNOWN, EVERYONE, Filter
 
 _IDS_AT_ONCE = 1024
 """So many are looked up before others may have the lock."""
@@ -202,7 +202,7 @@ class Rows:
 
     def _view(self, wanted: Filter, out: BitMap, established_only: bool) -> View:
         everyone = self.established if established_only else self.live
-        allowed, unknown = everyone, list[str]()
+        allowed, unknown = everyone, ALL_KNOWN
         if wanted:
             allowed = self.attributes.allowed(wanted, everyone, self.slots_of)
             unknown = self.attributes.unknown(wanted)
@@ -230,7 +230,7 @@ class Rows:
             with self.lock:  # rows of the view stay; others may be counted or not, and are left out
                 columns, known = self.attributes.copy_of(fields), self.attributes.known()
             counts = columns.counts(fields, view.allowed, most)
-        unknown = [*view.unknown_fields, *(f.field for f in counts if not f.values)]
+        unknown = [*view.unknown.fields, *(f.field for f in counts if not f.values)]
         return FacetCounts(view.size, counts, known, list(dict.fromkeys(unknown)))
 
     @contextlib.contextmanager

@@ -10,6 +10,7 @@ from pyroaring import BitMap
 
 from service.index.faiss.rows.columns import packed
 from service.index.faiss.rows.numeric import slots_of
+from service.index.filters import ALL_KNOWN, Unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,14 +22,14 @@ class View:
         ids: of the slots.
         allowed: slots that the search may see; nobody changes them.
         known_bits: these as `bits` has them, where that is known already.
-        unknown_fields: fields of the search's filter that no row has.
+        unknown: what of the search's filter no row has.
     """
 
     embeddings: NDArray[np.float32]
     ids: Sequence[str]
     allowed: BitMap
     known_bits: NDArray[np.uint8] | None = None
-    unknown_fields: Sequence[str] = ()
+    unknown: Unknown = ALL_KNOWN
 
     @property
     def size(self) -> int:

@@ -59,8 +59,22 @@ def test_fields_that_no_streamer_has_are_named(filled: TestClient) -> None:
     exported = filled.post("/v1/similar/export", json=body).text.splitlines()
     assert json.loads(exported[-1])["warnings"] == warnings
     put(filled, "s8", tags=["cooking"], attributes={"follower": 2})
-    wait_until_visible(filled, put(filled, "s9", tags=["cooking"], category="y"))
+    wait_until_visible(filled, put(filled, "s9", tags=["cooking"], category="X"))
+    warnings = ["filter: no stored streamer has \"x\" in the field 'category'"]
+    assert filled.post("/v1/similar", json=body).json()["warnings"] == warnings
+    wait_until_visible(filled, put(filled, "s9", tags=["cooking"], category="x"))
     assert filled.post("/v1/similar", json=body).json()["warnings"] == []
+
+
+def test_of_many_values_that_no_streamer_has_ten_are_named(filled: TestClient) -> None:
+    many = {"must": [{"field": "tags", "any": [*(f"n{i}" for i in range(12)), "cooking"]}]}
+    answer = filled.post("/v1/similar", json={**SEED, "filter": many}).json()
+    assert answer["hits"]
+    assert len(answer["warnings"]) == 11
+    assert answer["warnings"][9:] == [
+        "filter: no stored streamer has \"n9\" in the field 'tags'",
+        "filter: no stored streamer has 2 more of the values",
+    ]
 
 
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])

@@ -12,7 +12,7 @@ from pyroaring import BitMap
 
 from service.index.faiss.rows.attributes import Attributes
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
-from service.index.filters import Condition, Filter
+from service.index.filters import Condition, Filter, Unknown
 from tests.service.index.faiss.records import lets_through
 
 FACETS = {
@@ -105,9 +105,23 @@ def test_fields_that_nobody_has_are_named() -> None:
     names = ("views", "view", "streamer_id", "attributes.views", "category", "view", "attributes.x")
     conditions = [Condition(name, any=["a"]) for name in names]
     wanted = Filter(conditions[:4], conditions[4:])
-    assert attributes.unknown(wanted) == ["view", "category", "attributes.x"]
+    assert attributes.unknown(wanted).fields == ("view", "category", "attributes.x")
     attributes.discard(7, FACETS)
-    assert attributes.unknown(Filter([conditions[0]])) == ["views"]
+    assert attributes.unknown(Filter([conditions[0]])).fields == ("views",)
+
+
+def test_values_that_nobody_has_are_named() -> None:
+    attributes = Attributes()
+    attributes.add(7, {"language": "en", "tags": ["a"], "attributes": {"live": True, "views": 3}})
+    wanted = Filter(
+        [Condition("language", any=["EN", "en"]), Condition("tags", all=["a", "b"], any=["b"])],
+        [Condition("live", any=[False, True]), Condition("views", any=[4, "3"], lt=1)],
+    )
+    assert attributes.unknown(wanted) == Unknown(
+        (), (("language", "EN"), ("tags", "b"), ("live", False), ("views", "3"))
+    )
+    attributes.add(8, {"language": "EN", "tags": ["b"], "attributes": {"live": False}})
+    assert attributes.unknown(wanted).values == (("views", "3"),)
 
 
 def test_no_condition_is_no_filter() -> None:

@@ -129,7 +129,7 @@ class Twins:
             [(hit.streamer_id, hit.score) for hit in expected.hits],
         )
         assert found.reached == expected.reached
-        assert list(found.unknown_fields) == list(expected.unknown_fields)
+        assert found.unknown == expected.unknown
         return found
 
     def compare_matches(self, query: Query) -> int:
@@ -139,7 +139,7 @@ class Twins:
             list(zip(found.ids, found.scores.tolist(), strict=True)),
             list(zip(expected.ids, expected.scores.tolist(), strict=True)),
         )
-        assert list(found.unknown_fields) == list(expected.unknown_fields)
+        assert found.unknown == expected.unknown
         return len(found.ids)
 
 
