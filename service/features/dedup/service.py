@@ -16,7 +16,7 @@ from service.engine.evidence.media_copies import Look, SameMedia, look_in, who_s
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
-from service.engine.work.lanes import Lanes
+from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
 from service.features.dedup.answers import Cluster, DedupAnswer, FeedAnswer, NearDuplicate
@@ -147,15 +147,19 @@ class Dedup:
             ids, profiles, limit, by_evidence, with_pictures, after_sequence
         )
         names, comparable = compared.names, compared.comparable
-        alone = [group[0] for group in compared.groups if len(group) == 1]
-        return DedupAnswer(
-            limit,
-            _clusters(compared),
-            [names[place] for place in alone if comparable[place]],
-            [names[place] for place in alone if not comparable[place]],
-            compared.not_stored,
-            compared.behind,
-        )
+
+        def answer() -> DedupAnswer:
+            alone = [group[0] for group in compared.groups if len(group) == 1]
+            return DedupAnswer(
+                limit,
+                _clusters(compared),
+                [names[place] for place in alone if comparable[place]],
+                [names[place] for place in alone if not comparable[place]],
+                compared.not_stored,
+                compared.behind,
+            )
+
+        return await self._lanes.run(answer, Lane.HEAVY)
 
     async def feed(
         self,
@@ -177,16 +181,20 @@ class Dedup:
             ids, profiles, limit, by_evidence, with_pictures, after_sequence
         )
         names = compared.names
-        result = spread(compared.groups, window, max_per_cluster)
-        return FeedAnswer(
-            limit,
-            [names[place] for place in result.order],
-            [names[place] for place in result.held_back],
-            result.too_close,
-            _clusters(compared),
-            compared.not_stored,
-            compared.behind,
-        )
+
+        def answer() -> FeedAnswer:
+            result = spread(compared.groups, window, max_per_cluster)
+            return FeedAnswer(
+                limit,
+                [names[place] for place in result.order],
+                [names[place] for place in result.held_back],
+                result.too_close,
+                _clusters(compared),
+                compared.not_stored,
+                compared.behind,
+            )
+
+        return await self._lanes.run(answer, Lane.HEAVY)
 
     def _limit(self, threshold: float | None, min_precision: float | None) -> float:
         if min_precision is not None:
