@@ -58,11 +58,11 @@ class Unknown:
     Attributes:
         fields: that nobody has a value of.
         values: with their fields, of those that somebody has a value of. Of numbers nothing is
-            told.
+            told but in the fields of the profile, which have texts, and of ids only what is none.
     """
 
     fields: tuple[str, ...] = ()
-    values: tuple[tuple[str, str | bool], ...] = ()
+    values: tuple[tuple[str, Scalar], ...] = ()
 
 
 ALL_KNOWN = Unknown()

@@ -141,7 +141,10 @@ class JobStore(Protocol):
         ...
 
     async def page(self, before: str, limit: int) -> list[Job]:
-        """Up to `limit` jobs, the newest first, strictly before an id ("" = from the newest)."""
+        """Up to `limit` jobs, the newest first, strictly before an id ("" = from the newest).
+
+        Without their inputs and checkpoints, which may be large.
+        """
         ...
 
     async def known(self, job_ids: Sequence[str]) -> list[bool]:

@@ -1,7 +1,9 @@
 """`lists`: campaign lists, saved or not, as tables and as files for spreadsheets."""
 
 import argparse
+import contextlib
 import re
+import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -188,8 +190,9 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
     )
     excluded = {"ids": ids_of(args.exclude), "list": args.exclude_list}
     excluded["outreach_since"] = args.outreach_since
-    if any(value not in (None, []) for value in excluded.values()):
-        given["exclude"] = excluded
+    told = {name: value for name, value in excluded.items() if value not in (None, [])}
+    if told:
+        given["exclude"] = {**asked.get("exclude", {}), **told}
     for method in ("mmr", "dpp"):
         if (share := getattr(args, method)) is not None:
             given["diversify"] = {"method": method, "lambda": share}
@@ -211,9 +214,18 @@ def _made(
     (form,) = (one for one in get_args(Form) if one == suffix)
 
     def write(client: Client) -> None:
-        content = download(client, form)
-        with using("--out", args.out, "choose a file that can be written"):
-            args.out.write_bytes(content)
+        draft = args.out.with_name(f".{args.out.name}.{secrets.token_hex(8)}")
+        remedy = "choose a file that can be written"
+        try:
+            with using("--out", args.out, remedy):
+                draft.touch()  # before a run is kept that the next one will be compared with
+            content = download(client, form)
+            with using("--out", args.out, remedy):
+                draft.write_bytes(content)
+                draft.replace(args.out)
+        finally:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
         fields = {"file": str(args.out), "bytes": len(content)}
         answer(args, fields, lambda: print(f"{args.out}: {len(content)} bytes"))
 

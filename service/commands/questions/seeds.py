@@ -12,6 +12,7 @@ from service.commands.arguments import UnusablePath, using
 
 STDIN = "-"
 _CONDITION = re.compile(r"([^<>=]+)(>=|<=|>|<|=)(.+)", re.DOTALL)
+_OF_TEXTS = ("streamer_id", "language", "category", "tags")
 _BOUNDS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 
 
@@ -98,7 +99,10 @@ def condition(text: str) -> dict[str, Any]:
         )
     field, sign, value = parts[1].strip(), parts[2], parts[3].strip()
     if sign == "=":
-        return {"field": field, "any": [_scalar(one) for one in value.split(",")]}
+        values = [_scalar(one) for one in value.split(",")]
+        if field in _OF_TEXTS:  # an id or a category of digits is a text, too
+            values = [one.strip('"') for one in value.split(",")]
+        return {"field": field, "any": values}
     try:
         return {"field": field, _BOUNDS[sign]: float(value)}
     except ValueError:

@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     put.add_argument("--like", nargs="+", required=True, metavar="ID", help=LIKE)
     add_question(put)
-    put.add_argument("--note", default="", help="for people")
+    put.add_argument("--note", help="for people; without it that of before stays")
     listing = add("list", "the ratings, one a line")
     listing.add_argument("--question", metavar="Q", help="only those of this question")
     listing.add_argument(

@@ -232,7 +232,9 @@ class ListBuilder:
     async def _copies(self, work: Work, ids: Sequence[str]) -> dict[str, tuple[Sequence[str], int]]:
         """The other members of the groups of rows: some, and how many more there are."""
         groups = {one: group for one in ids if (group := work.groups.get(one)) is not None}
-        members = await self._groups.members_of([*groups.values()], _MOST_COPIES + 1)
+        members: list[tuple[list[str], int]] = []
+        for part in _parts([*groups.values()], _GROUPS_AT_ONCE):
+            members += await self._groups.members_of(part, _MOST_COPIES + 1)
         return {
             one: ([name for name in names if name != one][:_MOST_COPIES], max(0, size - 1))
             for one, (names, size) in zip(groups, members, strict=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from service.errors import FieldError, RatingNotFound, StreamerNotFound
 from service.features.ratings.questions import Question
+from service.index.filters import STREAMER_ID
 from service.store.base import StreamerStore
 from service.store.documents import Document, DocumentStore, Put
 
@@ -171,6 +172,9 @@ def _rating(document: Document) -> Rating:
     return Rating(**json.loads(document.body))
 
 
-def _names(rating: Rating) -> Sequence[str]:
+def _names(rating: Rating) -> Sequence[object]:
     question = rating.question
-    return [rating.streamer_id, *question["positive"], *question["negative"]]
+    conditions = (c for part in question.get("filter", {}).values() for c in part)
+    of_ids = (c for c in conditions if c["field"] == STREAMER_ID)
+    filtered = (i for c in of_ids for i in (*(c.get("any") or ()), *(c.get("all") or ())))
+    return [rating.streamer_id, *question["positive"], *question["negative"], *filtered]

@@ -43,6 +43,30 @@ class JobLimits:
     most_crashes: int = 5
 
 
+_SHOWN = (
+    "total",
+    "kind",
+    "place",
+    "state",
+    "revision",
+    "done",
+    "created",
+    "updated",
+    "sequence",
+    "result",
+    "error",
+    "created_at",
+    "updated_at",
+    "began_at",
+    "began_done",
+    "attempts",
+    "token",
+    "cancelling",
+    "traceparent",
+)
+"""Fields of a job but what only those who run it need."""
+
+
 class RedisJobs:
     """A `JobStore` in the store of the streamers."""
 
@@ -113,7 +137,7 @@ class RedisJobs:
             if not ids:
                 break
             names = [job_id.decode() for job_id in ids]
-            found += [job for job in await self._jobs(names) if job is not None]
+            found += [job for job in await self._shown(names) if job is not None]
             before = names[-1]
         return found
 
@@ -200,6 +224,15 @@ class RedisJobs:
     async def _jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         rows = await self._client.ask_all([("HGETALL", self._job + i) for i in job_ids])
         return [_to_job(i, row) if row else None for i, row in zip(job_ids, rows, strict=True)]
+
+    async def _shown(self, job_ids: Sequence[str]) -> list[Job | None]:
+        """Jobs without what only those who run them need, which may be large."""
+        rows = await self._client.ask_all([("HMGET", self._job + i, *_SHOWN) for i in job_ids])
+        named = [
+            {name.encode(): v for name, v in zip(_SHOWN, row, strict=True) if v is not None}
+            for row in rows
+        ]
+        return [_to_job(i, row) if row else None for i, row in zip(job_ids, named, strict=True)]
 
 
 def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:

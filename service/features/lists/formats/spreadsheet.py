@@ -13,6 +13,8 @@ from service.features.lists.schemas import Language
 
 _CELL_CHARS = 32_000
 """Excel has 32,767."""
+_EXACT = 10**15
+"""From here on Excel changes the last digits of whole numbers: they are texts."""
 _SHEETS: Mapping[Language, tuple[str, str]] = {
     "en": ("List", "Provenance"),
     "zh": ("名单", "来源"),
@@ -97,6 +99,8 @@ def _write_rows(
                 sheet.write_boolean(line, place, cell)
             elif isinstance(cell, str):
                 sheet.write_string(line, place, cell[:_CELL_CHARS])
+            elif isinstance(cell, int) and abs(cell) >= _EXACT:
+                sheet.write_string(line, place, str(cell))
             elif cell is not None:
                 sheet.write_number(line, place, cell)
         yield

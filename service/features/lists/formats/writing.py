@@ -3,12 +3,12 @@
 import csv
 import io
 from collections.abc import Generator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from pydantic_core import to_json
 
 from service.features.lists.formats.spreadsheet import workbook
-from service.features.lists.formats.tables import Cell, cells_of, columns_of
+from service.features.lists.formats.tables import Cell, Column, cells_of, columns_of
 from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Format
 from service.http.ndjson import NDJSON
@@ -88,11 +88,13 @@ def _csv(built: BuiltList, by: Provenance) -> Generator[None, None, bytes]:
     columns = columns_of(built.question, compares=by.run is not None)
     writer.writerow([safe(column.heading) for column in columns])
     for row in built.rows:
-        writer.writerow([_number(safe(cell)) for cell in cells_of(columns, row)])
+        cells = zip(columns, cells_of(columns, row), strict=True)
+        writer.writerow([_number(column, safe(cell)) for column, cell in cells])
         yield
     return output.getvalue().encode()
 
 
-def _number(cell: Cell) -> Cell:
-    """Scores and precisions to six digits."""
-    return round(cell, 6) if isinstance(cell, float) else cell
+def _number(column: Column, cell: Cell) -> Cell:
+    """Scores and precisions to six digits, what streamers have as it is."""
+    is_ours = column.decimals is not None and isinstance(cell, float)
+    return round(cast(float, cell), 6) if is_ours else cell

@@ -16,7 +16,7 @@ from service.index.facets import FieldCounts
 from service.index.faiss.rows.numeric import Numbers
 from service.index.faiss.rows.value_counts import field_counts
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
-from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter, Unknown
+from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter, Scalar, Unknown
 
 _TRUE, _FALSE = object(), object()
 """What stands for the two, since True == 1 would share its bitmap."""
@@ -148,17 +148,21 @@ class Attributes:
     def unknown(self, wanted: Filter) -> Unknown:
         """What of a filter no slot has."""
         fields: dict[str, None] = {}
-        values: dict[tuple[str, str | bool], None] = {}
+        values: dict[tuple[str, Scalar], None] = {}
         for condition in (*wanted.must, *wanted.must_not):
-            column = self._columns.get(_name(condition.field))
-            if condition.field == STREAMER_ID:
-                continue
-            if column is None:
-                fields[condition.field] = None
+            field = condition.field
+            column, is_id = self._columns.get(_name(field)), field == STREAMER_ID
+            if column is None and not is_id:
+                fields[field] = None
                 continue
             for value in (*(condition.any or ()), *(condition.all or ())):
-                if isinstance(value, str | bool) and _key(value) not in column.holders:
-                    values[condition.field, value] = None
+                if is_id or column is None:
+                    is_known = isinstance(value, str)
+                else:
+                    is_told = isinstance(value, str | bool) or field in FIELDS
+                    is_known = not is_told or _key(value) in column.holders
+                if not is_known:
+                    values[field, value] = None
         return Unknown(tuple(fields), tuple(values))
 
     def known(self) -> list[str]:
