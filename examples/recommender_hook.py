@@ -22,6 +22,8 @@ def place(client: Client, ids: Iterable[str], hand_on: Callable[[str, list[str]]
         for streamer_id, line in zip(some, client.cold_starts(questions), strict=True):
             if line.answer is None:
                 print(f"{streamer_id}: {line.problem}", file=sys.stderr)
+            elif not line.answer.complete:
+                print(f"{streamer_id}: not ready in time, ask again", file=sys.stderr)
             elif line.answer.id_embedding and line.answer.id_embedding.source != "own":
                 hand_on(streamer_id, [user.user_id for user in line.answer.users or ()])
 

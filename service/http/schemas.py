@@ -165,7 +165,8 @@ class ConditionIn(Request):
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:
-        if len(self.model_fields_set) < 2:
+        told = (self.any, self.all, self.gt, self.gte, self.lt, self.lte)
+        if all(one is None for one in told):
             raise ValueError("needs at least one of: any, all, gt, gte, lt, lte")
         return self
 

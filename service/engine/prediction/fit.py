@@ -211,7 +211,7 @@ def audience_of(users: RowVectors) -> NDArray[np.float32] | None:
         return None
     gram = np.zeros((users.shape[1],) * 2)
     for begin in range(0, len(users), _BLOCK):
-        part = users.block(begin, begin + _BLOCK)
+        part = users.block(begin, begin + _BLOCK).astype(np.float64)
         gram += part.T @ part
     ridge = 1e-6 * float(np.trace(gram)) / len(gram)
     if ridge <= 0:

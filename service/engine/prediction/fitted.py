@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from model_export.contract.established import VOTERS, Tally
 from service.engine.prediction.confidence import Signs
 from service.engine.prediction.fit import Fit
-from service.engine.prediction.inner_products import InnerProductIndex
+from service.engine.prediction.inner_products import Allowed, InnerProductIndex
 from service.engine.prediction.neighbours import MOST, Near
 from service.engine.prediction.users import UserIndex
 from service.engine.spaces.array_file import Keep
@@ -130,19 +130,25 @@ class FittedGeneration:
         search = 0.0 if self.contents is None else self.contents.cost_ms
         return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
 
-    def near(self, embedding: NDArray[np.float32], own: int | None, least: float) -> Near | None:
-        """The established with the most similar content (1, K), without the streamer itself.
+    def near(
+        self, embedding: NDArray[np.float32], least: float, without: Sequence[int] = ()
+    ) -> Near | None:
+        """The established with the most similar content (1, K).
 
         Args:
             embedding: (D,) of the content.
-            own: row of the streamer in the generation; None if it has none.
             least: interactions of the established.
+            without: rows of the generation that are left out, such as the streamer's own.
         """
         if self.contents is None:
             return None
-        places, scores = self.contents.search(embedding, VOTERS + (own is not None))
-        rows = self.rows[places]
-        kept = self._are_established(rows, least) & (rows != (-1 if own is None else own))
+        most = VOTERS + len(without)
+        places, scores = self.contents.search(embedding, most)
+        kept = self._may_vote(self.rows[places], least, without)
+        if np.count_nonzero(kept) < MOST and len(places) == most:  # others may be further away
+            allowed = Allowed(self._may_vote(self.rows, least, without))
+            places, scores = self.contents.search(embedding, VOTERS, allowed)
+            kept = np.ones(len(places), np.bool_)
         places, scores = places[kept], scores[kept]
         return Near(places[None], scores[None]) if len(places) else None
 
@@ -180,12 +186,19 @@ class FittedGeneration:
         scores = tally.scores()  # (k,)
         named = np.flatnonzero(scores > 0)
         if self.generation.interactions is not None:
-            named = named[self._are_established(self.rows[named], least)]
+            named = named[self.are_established(self.rows[named], least)]
         return Elected(self.rows[voters], tally, scores, named)
 
-    def _are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
+    def are_established(self, rows: NDArray[np.int64], least: float) -> NDArray[np.bool_]:
+        """Which of some rows (R,) of the generation have at least so many interactions."""
         counts = self.generation.interactions
         return np.ones(len(rows), np.bool_) if counts is None else counts[rows] >= least
+
+    def _may_vote(
+        self, rows: NDArray[np.int64], least: float, without: Sequence[int]
+    ) -> NDArray[np.bool_]:
+        found = self.are_established(rows, least)
+        return found & ~np.isin(rows, without) if without else found
 
     def _confidence(self, signs: Signs) -> float | None:
         predictor = self.fit.predictor

@@ -3,10 +3,13 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
+from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.large_json import LARGE_BYTES
 from service.errors import BodyTooLarge, InvalidRequest, ServiceError
 from service.features.cold_start.schemas import ColdStartIn, ColdStartOut
 from service.http.documents import problem_of
@@ -28,8 +31,16 @@ class Line(NamedTuple):
     wrong: ServiceError | None
 
 
-async def questions_of(body: AsyncIterator[bytes], limits: Limits) -> list[Line]:
+async def questions_of(
+    body: AsyncIterator[bytes], limits: Limits, lanes: Lanes, check: Callable[[ColdStartIn], None]
+) -> list[Line]:
     """The questions of a body; blank lines are left out.
+
+    Args:
+        body: NDJSON.
+        limits: of it.
+        lanes: where long lines are read.
+        check: raises InvalidRequest for a question that is not to be answered.
 
     Raises:
         InvalidRequest: there are none, or more than `limits.bulk_lines`.
@@ -45,7 +56,8 @@ async def questions_of(body: AsyncIterator[bytes], limits: Limits) -> list[Line]
                 "the rest in another request"
             )
         if line.strip():
-            lines.append(_read(number, line, limits))
+            read = partial(_read, number, line, limits, check)
+            lines.append(read() if len(line) < LARGE_BYTES else await lanes.run(read, Lane.HEAVY))
         if number % _YIELD_LINES == 0:
             await asyncio.sleep(0)
     if not lines:
@@ -53,11 +65,12 @@ async def questions_of(body: AsyncIterator[bytes], limits: Limits) -> list[Line]
     return lines
 
 
-def _read(number: int, line: bytes, limits: Limits) -> Line:
+def _read(number: int, line: bytes, limits: Limits, check: Callable[[ColdStartIn], None]) -> Line:
     try:
         if len(line) > limits.body_limit_bytes:
             raise BodyTooLarge(f"a line may have {limits.body_limit_bytes} bytes")
         question = ColdStartIn.model_validate(loads_bounded(line, limits.body_values))
+        check(question)
     except ValidationError as error:
         return Line(number, None, invalid(error))
     except ServiceError as error:

@@ -1,11 +1,13 @@
 """`/v1/cold-start`: a new streamer in the recommender's own terms."""
 
 import time
+from functools import partial
 from typing import Annotated
 
 from fastapi import Depends, Request, Response
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
+from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion
 from service.features.cold_start.batch import answer_lines, questions_of
@@ -33,6 +35,7 @@ from service.http.problems import Checked
 from service.settings import Limits
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
+CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
@@ -100,11 +103,12 @@ async def place_new_streamers(
     caller: CurrentCaller,
     charges: CurrentCharges,
     limits: CurrentLimits,
+    lanes: CurrentLanes,
     audit: CurrentAudit,
     request: Request,
 ) -> Response:
     """One question per line, one answer per line, in order. A bad line does not stop the others."""
-    lines = await questions_of(request.stream(), limits)
+    lines = await questions_of(request.stream(), limits, lanes, partial(check, limits=limits))
     asked = [line.question for line in lines if line.question is not None]
     charges.reach("coldstart", sum(map(units_of, asked)))
     ids = [question.streamer_id for question in asked if question.streamer_id is not None]
@@ -113,7 +117,6 @@ async def place_new_streamers(
 
     async def one(body: ColdStartIn) -> ColdStartOut:
         begin = time.perf_counter()
-        check(body, limits)
         answer = await cold_start.answer(question_of(body))
         return out_of(answer, cold_start.model_version, begin, may_see=may_see)
 

@@ -15,7 +15,7 @@ from service.engine.prediction.neighbours import Near
 from service.engine.prediction.users import ScoredUser
 from service.engine.replica.follower import Follower
 from service.engine.spaces.active import ServedGeneration
-from service.engine.spaces.established import OwnVector, own_vector
+from service.engine.spaces.established import OwnVector, own_vector, row_of
 from service.engine.work.search_pool import SearchPool
 from service.errors import StreamerNotFound
 from service.features.cold_start.answer import (
@@ -35,6 +35,7 @@ _MORE = 22
 """So many more than asked for are looked up first: not all that are voted for are stored."""
 _TIMES = 8
 """So many times as many are looked up where these were not enough."""
+_MS_PER_EXCLUDED = 4e-4
 _ROWS_A_TURN = 256
 """Streamers that are looked up in one turn of the event loop: a millisecond."""
 _UNKNOWN = Shown(None, 0.0, 0)
@@ -76,6 +77,13 @@ class _Reckoning:
         self._question = question
         self._erased = served.erased_users
         self._least = least
+        self._without = [
+            row
+            for name in served.erased_streamers
+            if (row := row_of(served.generation, name)) is not None
+        ]
+        if own is not None:
+            self._without.append(own.row)
 
     @property
     def wants_users(self) -> bool:
@@ -84,15 +92,17 @@ class _Reckoning:
 
     def cost_ms(self, shown: Shown) -> float:
         """What it is expected to take of one core."""
-        users = self.fitted.users.cost_ms if self.wants_users and self.fitted.users else 0.0
+        users = 0.0
+        if self.wants_users and self.fitted.users:
+            excluded = len(self._question.exclude_users) + len(self._erased)
+            users = self.fitted.users.cost_ms + excluded * _MS_PER_EXCLUDED
         return users + (0.0 if shown.embedding is None else self.fitted.cost_ms)
 
     def foretell(self, shown: Shown) -> _Foretold:
         """The nearest, the prediction and the vote."""
         if shown.embedding is None:
             return _NOTHING
-        row = None if self.own is None else self.own.row
-        near = self.fitted.near(shown.embedding, row, self._least)
+        near = self.fitted.near(shown.embedding, self._least, self._without)
         if near is None:
             return _NOTHING
         predicted = self.fitted.predict(
@@ -194,10 +204,10 @@ class InSpace:
         shown, foretold = shown or _UNKNOWN, foretold or _NOTHING
         chosen = self._choose(fitted, own, shown, foretold, is_late=is_late)
         neighbours = await deadline.within(
-            self._neighbours(served, question, shown, foretold, chosen)
+            self._neighbours(served, question, shown, foretold, chosen, least)
         )
         missing: list[Missing] = []
-        if is_late and chosen.source != "own":
+        if is_late and (own is None or not own.is_established):
             missing.append("id_embedding")
         if is_late or neighbours is None:
             missing.append("neighbours")
@@ -258,7 +268,7 @@ class InSpace:
         if shown.coverage < self._least_coverage:
             predicted = None
         none = np.zeros(0, np.int64)
-        if own is not None and (own.is_established or predicted is None):
+        if own is not None and own.is_established:
             return _Chosen(own.vector, "own", "own", 1.0, None, None, none)
         predictor = fitted.fit.predictor
         if predicted is not None and predictor is not None:
@@ -282,6 +292,9 @@ class InSpace:
             reason = "low_coverage"
         else:
             reason = "no_established_neighbours"
+        if own is not None:
+            why = f"it was learned from {own.interactions or 0:g} interactions alone"
+            return _Chosen(own.vector, "own", "own", None, why, reason, none)
         centroids = fitted.centroids
         if centroids is None:
             return _Chosen(None, "centroid", "none", None, None, reason, none)
@@ -297,6 +310,7 @@ class InSpace:
         shown: Shown,
         foretold: _Foretold,
         chosen: _Chosen,
+        least: float,
     ) -> list[Neighbour]:
         """Established and stored streamers: those voted for, else the nearest, else the popular."""
         fitted = cast(FittedGeneration, served.fitted)
@@ -304,7 +318,8 @@ class InSpace:
         ids = fitted.generation.streamer_ids
         elected = foretold.elected
         if len(chosen.popular):
-            found = await self._stored(fitted, chosen.popular, None, count, own)
+            popular = chosen.popular[fitted.are_established(chosen.popular, least)]
+            found = await self._stored(fitted, popular, None, count, own)
             return [Neighbour(ids[row], score, 1 / len(found)) for row, _, score in found]
         if elected is None or not len(elected.named):
             if foretold.near is None:

@@ -230,7 +230,7 @@ class ColdStartOut(Response):
     neighbours: list[NeighbourOut]
     users: Annotated[
         list[UserOut] | None,
-        Field(description="The most likely first; null where none were asked for, or can't be."),
+        Field(description="The most likely first; null where they can't be found."),
     ] = None
     users_unavailable_because: Annotated[
         str | None, Field(description="Why there are no users.")

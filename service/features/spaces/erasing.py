@@ -1,5 +1,6 @@
 """Erasure of a streamer or a user from the generations that have it."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -24,7 +25,7 @@ from service.engine.spaces.chunk_codec import (
 )
 from service.engine.spaces.streamer_neighbours import unpacked_neighbours
 from service.engine.spaces.user_attributes import without_row
-from service.errors import Overloaded
+from service.errors import StoreUnavailable
 from service.store.spaces import (
     ErasedRow,
     GenerationRecord,
@@ -34,9 +35,14 @@ from service.store.spaces import (
 )
 
 _TRIES = 20
+_PAUSE_S = 0.05
 
 InThread = Callable[[Callable[[], Any]], Awaitable[Any]]
 """Makes a call of some milliseconds in a thread."""
+
+
+class _Unread(Exception):
+    """A generation can't be read as it is."""
 
 
 class _Left(NamedTuple):
@@ -62,7 +68,8 @@ async def erase_row(store: SpaceStore, space: str, row: ErasedRow, in_thread: In
 
     Raises:
         DamagedChunk: a chunk is not as it was written.
-        StoreUnavailable: the store does not answer; asked again, it goes on.
+        StoreUnavailable: the store does not answer, or vectors of a generation can't be read;
+            asked again, it goes on.
     """
     text = await store.get(space)
     known = SpaceRecord.of_json(text).generations if text else []
@@ -72,12 +79,20 @@ async def erase_row(store: SpaceStore, space: str, row: ErasedRow, in_thread: In
 async def _erase(
     store: SpaceStore, space: str, chunks_id: str, row: ErasedRow, in_thread: InThread
 ) -> bool:
+    generation = ""
     for _ in range(_TRIES):
         text = await store.get(space)
         known = SpaceRecord.of_json(text) if text else SpaceRecord(space)
         record = next((g for g in known.generations if g.chunks_id == chunks_id), None)
-        left = None if record is None else await _without(store, record, row, in_thread)
-        if record is None or left is None:
+        if record is None:
+            return False
+        generation = record.generation
+        try:
+            left = await _without(store, record, row, in_thread)
+        except _Unread:  # another one was erased meanwhile, or it is not there
+            await asyncio.sleep(_PAUSE_S)
+            continue
+        if left is None:
             return False
         number = record.erased + 1
         is_user = row.kind == "user"
@@ -95,13 +110,22 @@ async def _erase(
         erasure = RowErasure(space, text, changed, chunks_id, left.chunks, row, number)
         if await store.erase(erasure):
             return True
-    raise Overloaded(f"the space {space!r} is being changed by others; try again")
+    raise StoreUnavailable(
+        f"generation {generation!r} of the space {space!r} can't be read as a whole, so it may "
+        f"have {row.row_id!r}: try again, with STREAMER_SPACES__CHUNKS_DIR set and its folder "
+        "within reach, or delete the generation",
+        5,
+    )
 
 
 async def _without(
     store: SpaceStore, record: GenerationRecord, row: ErasedRow, in_thread: InThread
 ) -> _Left | None:
-    """The chunks that hold a row of a generation, as they are without; None if none does."""
+    """The chunks that hold a row of a generation, as they are without; None if none does.
+
+    Raises:
+        _Unread: a chunk is missing, or was changed meanwhile.
+    """
     if row.kind == "user":
         kind, parts = USERS, record.user_chunks
         kept = (IDS, VECTORS, ATTRIBUTES) if record.user_attributes else (IDS, VECTORS)
@@ -113,13 +137,13 @@ async def _without(
         names = [name_of(kind, part, what) for what in kept]
         (packed,) = await store.chunks(record.chunks_id, names[:1])
         if packed is None:
-            continue
+            raise _Unread
         ids: list[str] = await in_thread(partial(unpacked_ids, packed))
         if row.row_id not in ids:
             continue
         found = await store.chunks(record.chunks_id, names)
-        if found[0] != packed or None in found:  # another one was erased meanwhile
-            return await _without(store, record, row, in_thread)
+        if found[0] != packed or None in found:
+            raise _Unread
         whole = [chunk for chunk in found if chunk is not None]
         chunks: dict[str, bytes] = dict(zip(kept, whole, strict=True))
         left: _Left = await in_thread(partial(_left, ids, chunks, ids.index(row.row_id)))

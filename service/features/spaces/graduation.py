@@ -41,6 +41,8 @@ class Graduations:
         found: list[NewEvent] = []
         for number, row in enumerate(np.flatnonzero(established_rows(new, self._least)).tolist()):
             streamer_id = new.streamer_ids[row]
+            if streamer_id in after.erased_streamers:
+                continue
             old_row = row_of(old, streamer_id)
             if old_row is None or not was[old_row]:
                 if len(found) == _MOST:

@@ -39,6 +39,7 @@ from service.store.spaces import (
 )
 
 _TRIES = 20
+_TO_SWITCH_S = 10.0
 BundleSpace = Callable[[str], Before | None]
 """What the bundle itself knows of a space; None of a space that it does not know."""
 
@@ -293,11 +294,12 @@ class Spaces:
             HandOverUnderWay: another one is being promoted since.
             NotReady: this replica can't load it.
         """
-        deadline_s = self._settings.promote_timeout_s
+        # This replica may take all of the time, and then the others; the pointer is moved after.
+        longest_s = 2 * self._settings.promote_timeout_s + _TO_SWITCH_S
 
         def prepare(known: SpaceRecord) -> SpaceRecord:
             self._check_promotable(known, generation, force=force)
-            return replace(known, preparing=generation, preparing_until=time.time() + deadline_s)
+            return replace(known, preparing=generation, preparing_until=time.time() + longest_s)
 
         after = await self._change(space, prepare)
         await self._follower.refresh()

@@ -48,13 +48,15 @@ def test_find(service: Service) -> None:
 
 def test_from_ratings_to_a_verdict(service: Service, tmp_path: Path) -> None:
     (given,) = run(
-        "ratings", "put", "cook1", 3, "--like", "cook0", "--url", service.url
+        *("ratings", "put", "cook1", 3, "--like", "cook0"),
+        *("--note", "loud", "--url", service.url),
     ).stdout.splitlines()
     assert given.startswith("cook1: 3, for question ")
     question_id = given.split()[-1]
     again = run("ratings", "put", "cook1", 2, "--like", "cook0", "--url", service.url)
     assert "2 in place of 3" in again.stdout
-    ((listed, question, streamer_id, rating, *_),) = rows_of(service, "ratings", "list")
+    ((listed, question, streamer_id, rating, *_, note),) = rows_of(service, "ratings", "list")
+    assert note == "loud"
     assert (listed, question, streamer_id, rating) == (question_id, "cook0", "cook1", "2")
     few = run("evaluate-ratings", "--url", service.url)
     assert few.returncode == 1

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.commands.questions.seeds import condition as parsed_condition
 from tests.service.features.lists.conftest import sheets_of
 from tests.service.process import ROOT, Service, command, environment, run
 
@@ -145,4 +146,5 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     question.write_text(json.dumps({"positive": [{"streamer_id": "s0"}], "k": 1}))
     assert len(ask(service, "lists", "preview", "--question", question)) == 2
     assert len(ask(service, "lists", "preview", "--question", question, "-k", 2)) == 3
+    assert parsed_condition("streamer_id=77,s1") == {"field": "streamer_id", "any": ["77", "s1"]}
     assert ask(service, "lists", "delete", "mine") == [["mine"]]

@@ -318,7 +318,10 @@ async def test_a_retried_job_is_kept_and_goes_on_unless_it_begins_anew(jobs: Red
 async def test_jobs_are_listed_newest_first_in_pages(jobs: RedisJobs) -> None:
     for i in range(5):
         assert await jobs.submit(new(f"job-{i}"))
-    assert [job.job_id for job in await jobs.page("", 2)] == ["job-4", "job-3"]
+    page = await jobs.page("", 2)
+    assert [job.job_id for job in page] == ["job-4", "job-3"]
+    assert [await jobs.get("job-4"), await jobs.get("job-3")] != page  # whose inputs are left out
+    assert {(job.input, job.checkpoint, job.state) for job in page} == {(b"", b"", "queued")}
     assert [job.job_id for job in await jobs.page("job-3", 9)] == ["job-2", "job-1", "job-0"]
     assert await jobs.known(["job-1", "job-9"]) == [True, False]
 

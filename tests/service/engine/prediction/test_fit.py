@@ -135,6 +135,10 @@ def test_vectors_turned_by_audience_are_as_alike_as_their_scores(clear: World) -
     np.testing.assert_allclose(found, expected, atol=1e-3)
     assert fit(known).graph is not None
     assert audience_of(RowVectors.of(clear.users[:3])) is None
+    equal = np.full((1000, 64), 0.1, np.float32)
+    turn = audience_of(RowVectors.of(equal))
+    assert turn is not None
+    assert np.isfinite(turn).all()
 
 
 def test_procrustes_tells_a_rotation_from_another_space(clear: World) -> None:

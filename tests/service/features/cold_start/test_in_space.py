@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.prediction import fitted
 from service.settings import Settings
 from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put, wait_until_visible
@@ -128,6 +130,37 @@ def test_who_was_learned_from_little_gets_a_blend_or_is_predicted(
     assert unit(found["vector"]) @ unit(handed.vectors[3]) > 0.8
     enough = ask(client, streamer_id=handed.ids[3], min_interactions=1)["id_embedding"]
     assert enough["source"] == "own"
+
+
+def test_a_vector_of_little_is_no_sure_one(client: TestClient, handed: HandOver) -> None:
+    late = {"users": 5, "deadline_ms": 30, "after_sequence": 1 << 40}
+    answer = ask(client, streamer_id=handed.ids[3], **late)
+    found = answer["id_embedding"]
+    assert (found["source"], found["confidence"]) == ("own", None)
+    assert "2 interactions" in found["confidence_withheld_because"]
+    assert answer["fallback"] == {"used": True, "reason": "deadline"}
+    assert "id_embedding" in answer["missing"]
+
+
+def test_nobody_stands_for_the_established_where_none_are(
+    client: TestClient, handed: HandOver
+) -> None:
+    answer = ask(client, profile=PROFILE, min_interactions=1e9, neighbours=5)
+    assert answer["fallback"] == {"used": True, "reason": "no_established_neighbours"}
+    assert answer["neighbours"] == []
+
+
+def test_the_established_are_found_behind_many_who_are_not(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitted, "VOTERS", 5)
+    made = client.app_state["services"].spaces.active.get("als").fitted  # type: ignore[index]
+    counts = np.zeros(len(handed.ids), np.float32)
+    counts[:4] = 50
+    made = replace(made, generation=replace(made.generation, interactions=counts))
+    shown = client.get(f"/v1/streamers/{handed.ids[200]}/embedding").json()["embedding"]
+    near = made.near(np.array(shown, np.float32), 50, without=[2])
+    assert set(made.rows[near.places[0]].tolist()) == {0, 1, 3}
 
 
 def test_neighbours_are_established_and_stored(client: TestClient, handed: HandOver) -> None:

@@ -299,3 +299,17 @@ def test_a_key_shows_its_limits(limited: TestClient) -> None:
     rotated = limited.post(f"/v1/keys/{made['key_id']}:rotate", json={})
     assert rotated.json()["limits"] == made["limits"]
     assert create(limited, scopes=["search"])["limits"] == {}
+
+
+def test_a_line_of_a_batch_that_is_refused_costs_nothing(limited: TestClient) -> None:
+    headers = key_with(limited, "coldstart") | {"Content-Type": "application/x-ndjson"}
+    asked = [{"streamer_id": "a", "users": users} for users in (10**12, 10**400, 0)]
+    body = "\n".join(map(json.dumps, asked))
+    answer = limited.post("/v1/cold-start:batch", content=body, headers=headers)
+    assert answer.status_code == 200
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert [line.get("problem", {}).get("code") for line in lines] == [
+        *["invalid_request"] * 2,
+        None,
+    ]
+    assert left(answer) == {"coldstart": LIMIT - 1}

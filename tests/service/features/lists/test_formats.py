@@ -117,3 +117,18 @@ def test_an_empty_list_is_one_in_every_format(hostile: TestClient) -> None:
     assert len(download(hostile, "csv", **nobody).splitlines()) == 1
     assert len(sheets_of(download(hostile, "xlsx", **nobody))["List"]) == 1
     assert ask(hostile, "seed", **nobody)["rows"] == []
+
+
+def test_long_numbers_keep_their_digits(client: TestClient) -> None:
+    room, rate = 7123456789012345678, 0.0000004
+    attributes = {"room": room, "rate": rate}
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    sequence = put(client, "long", tags=["cooking"], bio="soup", attributes=attributes)
+    ask(client, "seed", after_sequence=sequence)
+    more = {"fields": ["room", "rate"]}
+    rows = csv.DictReader(io.StringIO(download(client, "csv", **more).decode("utf-8-sig")))
+    (row,) = (row for row in rows if row["streamer_id"] == "long")
+    assert (row["room"], float(row["rate"])) == (str(room), rate)
+    _, *lines = next(iter(sheets_of(download(client, "xlsx", **more)).values()))
+    (line,) = (line for line in lines if line[1] == "long")
+    assert line[2:4] == [str(room), rate]

@@ -149,6 +149,10 @@ def test_a_deleted_streamer_keeps_its_ratings_and_an_erased_one_does_not(
     world.delete("/v1/streamers/hit", params={"erase": True}).raise_for_status()
     (left,) = world.get("/v1/ratings").json()["ratings"]
     assert (left["streamer_id"], left["question"]["positive"]) == ("miss", ["seed"])
+    kept_out = {"must_not": [{"field": "streamer_id", "any": ["other", "gone"]}]}
+    rate(world, "miss", 2, positive=["seed"], filter=kept_out).raise_for_status()
+    world.delete("/v1/streamers/other", params={"erase": True}).raise_for_status()
+    assert world.get("/v1/ratings").json()["ratings"] == [left]
 
 
 def test_ratings_are_in_backups(serve: Serve, tmp_path: Path) -> None:

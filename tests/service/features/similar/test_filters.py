@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.service.conftest import put, wait_until_visible
+from tests.service.http.test_bad_input import problem
 
 SEED = {"positive": [{"streamer_id": "s0"}]}
 
@@ -90,3 +91,12 @@ def test_weights_count_by_their_proportions(filled: TestClient, strategy: str) -
     for tiny in (1e-31, 1e-300):
         for hit, expected in zip(asked(tiny), asked(1.0), strict=True):
             assert hit["score"] == pytest.approx(expected["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize("condition", [{"field": "tags"}, {"field": "tags", "any": None}])
+def test_a_condition_has_to_say_something(filled: TestClient, condition: dict[str, Any]) -> None:
+    asked = {**SEED, "filter": {"must_not": [condition]}}
+    answer = filled.post("/v1/similar", json=asked)
+    (error,) = problem(answer, 422, "invalid_request")["errors"]
+    assert error["pointer"] == "/filter/must_not/0"
+    assert "any, all, gt" in error["detail"]

@@ -308,6 +308,9 @@ def test_chunks_in_a_folder_that_all_share(start: Start, tmp_path: Path) -> None
     wait_until(
         lambda: "CHUNKS_DIR" in (space_of(without)["problem"] or ""), "it tells what is wrong"
     )
+    refused = without.delete("/v1/streamers/s006", params={"erase": True})
+    assert "CHUNKS_DIR" in problem(refused, 503, "store_unavailable")["detail"]
+    assert served(one, "s006")["vector"] is not None
     one.delete("/v1/spaces/als/generations/g0").raise_for_status()
     assert len(list(folder.iterdir())) == 1
 

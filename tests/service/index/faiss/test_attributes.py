@@ -120,6 +120,8 @@ def test_values_that_nobody_has_are_named() -> None:
     assert attributes.unknown(wanted) == Unknown(
         (), (("language", "EN"), ("tags", "b"), ("live", False), ("views", "3"))
     )
+    ids = Filter(must_not=[Condition("streamer_id", any=["s7", 7]), Condition("tags", any=[7])])
+    assert attributes.unknown(ids).values == (("streamer_id", 7), ("tags", 7))
     attributes.add(8, {"language": "EN", "tags": ["b"], "attributes": {"live": False}})
     assert attributes.unknown(wanted).values == (("views", "3"),)
 
