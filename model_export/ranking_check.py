@@ -27,6 +27,7 @@ from model_export.errors import GraphError, SourceError
 
 DEPTH = 20
 _BATCH = 16
+_EMBEDDING, _ID = "embedding", "id_embedding"
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,19 +64,30 @@ class Ranked:
     """Ranking by one set of graphs.
 
     Attributes:
-        nearest: places in the gallery per query (Q, DEPTH).
-        ndcg: mean NDCG@20.
+        nearest: by kind of vector, places in the gallery per query (Q, DEPTH); -1 for queries
+            without usable content.
+        ndcg: mean NDCG@20 by embeddings of full width, of queries with usable content; 0 without.
         per_s: profiles per second on one core through the encoder's graph.
     """
 
-    nearest: NDArray[np.int64]
+    nearest: Mapping[str, NDArray[np.int64]]
     ndcg: float
     per_s: float
 
-    def overlap(self, other: "Ranked") -> float:
-        """Mean share of common nearest neighbours."""
-        pairs = zip(self.nearest.tolist(), other.nearest.tolist(), strict=True)
-        return float(np.mean([len(set(a) & set(b)) / len(a) for a, b in pairs]))
+    @property
+    def queries(self) -> int:
+        """Number of queries with usable content."""
+        return int((self.nearest[_EMBEDDING][:, 0] >= 0).sum())
+
+    def overlaps(self, full: "Ranked") -> dict[str, float]:
+        """By kind of vector, mean share of the nearest neighbours by the full graphs that stay."""
+        return {
+            name: _shared(nearest, full.nearest[name]) for name, nearest in self.nearest.items()
+        }
+
+    def overlap(self, full: "Ranked") -> float:
+        """Overlap of the kind of vector that changes most."""
+        return min(self.overlaps(full).values())
 
 
 class RankingCheck:
@@ -142,17 +154,37 @@ class RankingCheck:
         features = self._features(vectors)
         usable = [i for i, f in enumerate(features) if f.usable]
         usable.sort(key=lambda i: len(features[i].token_ids))
-        found = np.zeros((len(features), self._bundle.manifest.dim), np.float32)
         session, spent = _session(encoder), 0.0
+        outputs = [given.name for given in session.get_outputs()]
+        found = {
+            name: np.zeros((len(features), width), np.float32)
+            for name, width in self._widths().items()
+        }
         for start in range(0, len(usable), _BATCH):
             rows = usable[start : start + _BATCH]
-            batch = collate([features[i] for i in rows])
-            (found[rows],), seconds = _run(session, ["embedding"], batch)
+            made, seconds = _run(session, outputs, collate([features[i] for i in rows]))
             spent += seconds
+            for name, output in zip(outputs, made, strict=True):
+                if name in found:
+                    found[name][rows] = output
+        for width in self._bundle.manifest.dims:
+            found[f"first {width} numbers of {_EMBEDDING}"] = found[_EMBEDDING][:, :width]
+        asked = np.array([f.usable for f in features[: len(self._trial.queries)]], bool)
+        nearest = {name: self._nearest(vectors, asked) for name, vectors in found.items()}
+        return Ranked(nearest, self._ndcg(nearest[_EMBEDDING]), len(usable) / max(spent, 1e-9))
+
+    def _widths(self) -> dict[str, int]:
+        """Widths of the outputs that are ranked by."""
+        manifest = self._bundle.manifest
+        space = manifest.id_space
+        return {_EMBEDDING: manifest.dim} | ({} if space is None else {_ID: space.dim})
+
+    def _nearest(self, vectors: NDArray[np.float32], asked: NDArray[np.bool_]) -> NDArray[np.int64]:
+        """Nearest of the gallery by cosine (Q, DEPTH); -1 for queries that are not asked."""
+        unit = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
         queries = len(self._trial.queries)
-        nearest = np.argsort(-(found[:queries] @ found[queries:].T), axis=1, kind="stable")
-        nearest = nearest[:, :DEPTH]
-        return Ranked(nearest, self._ndcg(nearest), len(usable) / max(spent, 1e-9))
+        found = np.argsort(-(unit[:queries] @ unit[queries:].T), axis=1, kind="stable")[:, :DEPTH]
+        return np.where(asked[:, None], found, -1)
 
     def _features(self, vectors: Mapping[str, TowerVectors]) -> list[Features]:
         features: list[Features] = []
@@ -172,8 +204,16 @@ class RankingCheck:
         values = [
             discount[np.isin(found, wanted)].sum() / discount[: len(wanted)].sum()
             for found, wanted in zip(nearest, self._trial.relevant, strict=True)
+            if found[0] >= 0
         ]
-        return float(np.mean(values))
+        return float(np.mean(values)) if values else 0.0
+
+
+def _shared(nearest: NDArray[np.int64], full: NDArray[np.int64]) -> float:
+    """Mean share of the places (Q, DEPTH) in common, of queries with any in the full ranking."""
+    asked = full[:, 0] >= 0
+    pairs = zip(nearest[asked].tolist(), full[asked].tolist(), strict=True)
+    return float(np.mean([len(set(a) & set(b)) / len(b) for a, b in pairs]))
 
 
 def _session(graph: bytes) -> Any:

@@ -26,7 +26,8 @@ class VariantGraph(Part):
         size_bytes, full_size_bytes: sizes of the quantised and the full graph.
         per_s, full_per_s: items per second on one core, in batches of 16.
         ndcg: mean NDCG@20 of validation queries.
-        overlap: mean share of the 20 nearest that are unchanged.
+        overlap: mean share of the 20 nearest that are unchanged, by the kind of vector (embedding,
+            a shorter one, ID-embedding) that changes most.
     """
 
     graph: str
@@ -46,7 +47,8 @@ class Variant(Part):
     Attributes:
         name: of the variant.
         graphs: one entry per graph of the bundle.
-        queries, gallery: numbers of validation queries and of searched streamers in the check.
+        queries, gallery: numbers of validation queries with usable content, and of searched
+            streamers.
         full_ndcg: mean NDCG@20 of the full graphs.
         ndcg, overlap: of all accepted graphs together, like in `VariantGraph`.
     """

@@ -27,18 +27,20 @@ class Add(nn.Module):
         return x + self.a, y + self.b
 
 
-def add_graph(a: float = 0.0, b: float = 0.0, *, rows: int | str = "rows") -> bytes:
+def add_graph(
+    a: float = 0.0, b: float = 0.0, *, rows: int | str = "rows", second: str = "second"
+) -> bytes:
     """The same as ONNX, by hand."""
     value = helper.make_tensor_value_info
     numbers = {"a": a, "b": b}
     graph = helper.make_graph(
         [
             helper.make_node("Add", ["x", "a"], ["first"]),
-            helper.make_node("Add", ["y", "b"], ["second"]),
+            helper.make_node("Add", ["y", "b"], [second]),
         ],
         "add",
         [value(name, TensorProto.FLOAT, [rows, 2]) for name in ("x", "y")],
-        [value(name, TensorProto.FLOAT, [rows, 2]) for name in NAMES],
+        [value(name, TensorProto.FLOAT, [rows, 2]) for name in ("first", second)],
         [numpy_helper.from_array(np.array(v, np.float32), k) for k, v in numbers.items()],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
@@ -52,6 +54,7 @@ def batch(*rows: list[float]) -> FeatureBatch:
 
 
 ONE = batch([3.0, 4.0])
+LARGE = batch([3000.0, 4000.0])
 ZERO = batch([0.0, 0.0], [0.0, 0.0])
 
 
@@ -65,6 +68,20 @@ def test_a_small_difference_is_measured() -> None:
     parity = check_parity(Add(0, 5e-5), add_graph(), NAMES, [ONE, ZERO])
     assert parity.max_abs_diff == pytest.approx(5e-5, rel=0.01)
     assert parity.max_abs_diff < MAX_ABS_DIFF
+
+
+@pytest.mark.parametrize("batches", [[ONE, LARGE], [LARGE, ONE]], ids=["small first", "large"])
+def test_a_predicted_vector_is_compared_in_its_own_units(batches: list[FeatureBatch]) -> None:
+    names, graph = ("first", "id_embedding"), add_graph(second="id_embedding")
+    parity = check_parity(Add(0, 0.125), graph, names, batches)
+    assert parity.max_abs_diff == pytest.approx(0.125 / 4000, rel=1e-3)
+    with pytest.raises(ParityError, match=r"'id_embedding' by 2.50e-04") as caught:
+        check_parity(Add(0, 1), graph, names, batches)
+    assert caught.value.max_abs_diff == pytest.approx(1 / 4001)
+    with pytest.raises(ParityError, match=r"'first' by 1.25e-01"):
+        check_parity(Add(0.125, 0), graph, names, batches)
+    with pytest.raises(ParityError, match=r"'id_embedding' by 1.00e-03"):
+        check_parity(Add(0, 1e-3), graph, names, [ZERO])
 
 
 @pytest.mark.parametrize("batches", [[ONE, ZERO], [ZERO, ONE], [ONE]])

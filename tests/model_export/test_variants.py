@@ -1,6 +1,6 @@
 """Smaller graphs stand beside the full ones if they rank alike, and are refused otherwise."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
 from model_export.errors import GraphError, SourceError
 from model_export.quantize import quantize
-from model_export.ranking_check import RankingCheck, Trial
+from model_export.ranking_check import Ranked, RankingCheck, Trial
 from model_export.variants import add_variants, main
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
@@ -165,6 +165,78 @@ def test_a_graph_that_ranks_otherwise_is_refused_with_the_figure(
     assert not (tmp_path / "out" / "towers" / "test-text.int8.onnx").exists()
     small = Bundle(tmp_path / "out", "int8")
     assert small.manifest.towers[0] == towers.spec()  # the full one, so the same version
+
+
+def changed_graph(graph: bytes, name: str, change: Callable[[Any], Any]) -> bytes:
+    model = onnx.load_from_string(graph)
+    (given,) = [each for each in model.graph.initializer if each.name == name]
+    given.CopyFrom(numpy_helper.from_array(change(numpy_helper.to_array(given)), name))
+    return model.SerializeToString()
+
+
+def ranked(bundle: Path, asked: Trial, change: Callable[[bytes], bytes] = bytes) -> Ranked:
+    """The ranking with the encoder's graph changed."""
+    opened = Bundle(bundle)
+    check = RankingCheck(opened, asked)
+    vectors = {
+        spec.name: check.read(spec, opened.tower_bytes(spec.name))
+        for spec in opened.manifest.towers
+    }
+    return check.rank(change(opened.encoder_bytes()), vectors)
+
+
+def test_every_kind_of_vector_is_ranked_by(bundle: Path) -> None:
+    full, short = ranked(bundle, trial()), f"first {bundles.SHORT_DIM} numbers of embedding"
+    other_ids = ranked(bundle, trial(), lambda g: changed_graph(g, "to_id", np.sin))
+    found = other_ids.overlaps(full)
+    assert found.keys() == {"embedding", short, "id_embedding"}
+    assert found["embedding"] == found[short] == 1
+    assert other_ids.overlap(full) == found["id_embedding"] < 0.95
+
+    def turned(graph: bytes) -> bytes:
+        for name in ("table", "to_embedding"):
+            graph = changed_graph(graph, name, lambda values: values[:, ::-1].copy())
+        return changed_graph(graph, "to_id", lambda values: values[::-1].copy())
+
+    found = ranked(bundle, trial(), turned).overlaps(full)
+    assert min(found["embedding"], found["id_embedding"]) >= 0.95
+    assert found[short] < 0.95
+
+
+@pytest.mark.parametrize("name", ["to_id", "signs"])
+def test_no_output_may_be_infinite(bundle: Path, name: str) -> None:
+    with pytest.raises(GraphError, match="not finite"):
+        ranked(bundle, trial(), lambda g: changed_graph(g, name, lambda v: v + np.float32("inf")))
+
+
+def silent(count: int) -> list[StreamerProfile]:
+    return [StreamerProfile(streamer_id=f"silent{i}") for i in range(count)]
+
+
+def test_who_shows_nothing_is_not_asked(bundle: Path, tmp_path: Path) -> None:
+    asked = trial()
+    found = [*asked.relevant, *asked.relevant]
+    more = Trial([*asked.queries, *silent(len(asked.queries))], asked.gallery, found)
+    few, many = ranked(bundle, asked), ranked(bundle, more)
+    assert (many.queries, many.ndcg) == (few.queries, few.ndcg)
+
+    def other(graph: bytes) -> bytes:
+        return changed_graph(graph, "table", np.sin)
+
+    overlap = ranked(bundle, asked, other).overlap(few)
+    assert ranked(bundle, more, other).overlap(many) == overlap < 1
+    alone = Trial(silent(len(asked.queries)), asked.gallery, asked.relevant)
+    with pytest.raises(SourceError, match="none of 24 queries shows content"):
+        add_variants(bundle, alone, tmp_path / "out")
+
+
+def test_nothing_is_judged_where_nobody_relevant_is_found(bundle: Path, tmp_path: Path) -> None:
+    asked = trial()
+    places = np.arange(len(asked.gallery))
+    far = [np.setdiff1d(places, near)[:1] for near in ranked(bundle, asked).nearest["embedding"]]
+    with pytest.raises(SourceError, match=r"nobody relevant for any of 24 queries \(NDCG@20 is 0"):
+        add_variants(bundle, Trial(asked.queries, asked.gallery, far), tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_card_has_size_speed_and_ranking(made: tuple[Path, Manifest]) -> None:

@@ -92,9 +92,11 @@ def _sizes(scores: NDArray[np.float32]) -> list[int]:
 def _falling(bounds: Sequence[float]) -> NDArray[np.float64]:
     """Running minimum of the bounds from the best one downwards.
 
-    A threshold reaches a bound only if every higher threshold does: fixed-sequence testing, which
-    keeps the probability of any false bound at that of a single one (Angelopoulos et al. 2021,
-    "Learn then test"). Above the best bound there are too few pairs, but precision is monotone.
+    A threshold reaches a bound only if every one from the best bound on does, as in fixed-sequence
+    testing. That keeps the probability of any false bound at that of a single one if the start is
+    fixed in advance (Angelopoulos et al. 2021, "Learn then test"); here the bounds choose it, so
+    each is a 95 % bound by itself and all together are not. Above the best bound there are too few
+    pairs, but precision is monotone.
     """
     promised = np.asarray(bounds, np.float64)
     best = int(np.argmax(promised))

@@ -12,7 +12,8 @@ from training.commands.arguments import MOST_SEED, whole_number
 from training.data import load_dataset
 from training.data.passes import mapped
 from training.evaluation.setting import setting_of
-from training.models.checkpoint import write_atomically
+from training.inference.load import check_held_out
+from training.models.checkpoint import Checkpoint, write_atomically
 from training.newcomers.measure import METRICS, measure, newcomers_of, ways_of
 from training.newcomers.page import page
 
@@ -37,10 +38,14 @@ def run(args: argparse.Namespace) -> None:
     """Measure, print a table, and write the page.
 
     Raises:
+        CheckpointError: the checkpoint is not finished, or a tower is missing.
+        LeakError: the checkpoint has learned from streamers of the test split.
         UsageError: the data set has no interactions, or no test streamers.
         OutputError: the page can't be written.
     """
     dataset = load_dataset(args.data)
+    if args.checkpoint is not None:
+        check_held_out(args.checkpoint, Checkpoint.load(args.checkpoint), dataset, "test")
     known = np.sort(setting_of(dataset, "test").gallery)
     corpus = Corpus(dataset, mapped(pieces_of, dataset.profiles), known, args.seed)
     given = newcomers_of(dataset, corpus)

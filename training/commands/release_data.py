@@ -6,6 +6,7 @@ whose copies are of the test split and are told by `duplicates.csv` with their d
 
 import argparse
 import csv
+import itertools
 import json
 import random
 import shutil
@@ -13,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from model_export.folder import new_folder
 from training.data import Dataset, load_dataset
 from training.disguises import KINDS, Kind, copy_of, fits, with_handle
 from training.errors import OutputError
@@ -41,15 +43,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Write the folder; it must not be there."""
+    """Write the folder, which appears whole or not at all.
+
+    Raises:
+        OutputError: it holds files already, or can't be written.
+    """
     dataset = load_dataset(args.data)
     try:
-        args.out.mkdir(parents=True)
-        copies = _write(dataset, args.out, args.copies, args.seed)
+        with new_folder(args.out) as partial:
+            copies = _write(dataset, partial, args.copies, args.seed)
     except OSError as error:
-        where = error.filename or args.out
+        if error.strerror is None:
+            raise OutputError(str(error)) from error
         raise OutputError(
-            f"{where} can't be written: {error.strerror}; choose another folder"
+            f"{args.out} can't be written: {error.strerror}; choose another folder"
         ) from error
     counts = ", ".join(f"{count} {kind}" for kind, count in copies.items())
     sys.stdout.write(f"{args.out}: {len(dataset.ids):,} streamers, copies: {counts}\n")
@@ -64,6 +71,8 @@ def _write(dataset: Dataset, out: Path, most: int, seed: int) -> dict[str, int]:
     handles: dict[str, dict[str, Any]] = {}
     made: list[tuple[dict[str, Any], str, str]] = []
     counts: dict[str, int] = dict.fromkeys(KINDS, 0)
+    taken = set(dataset.ids)
+    free = (name for i in itertools.count() if (name := f"copy-{i:06}") not in taken)
     for kind in KINDS:
         for streamer_id in rng.sample(tested, len(tested)):
             if counts[kind] >= most:
@@ -74,7 +83,7 @@ def _write(dataset: Dataset, out: Path, most: int, seed: int) -> dict[str, int]:
             if fits(original, kind):
                 own = shown[rng.choice(tested)] if _needs_own(kind) else None
                 copy = copy_of(original, [kind], rng, own)
-                copy["streamer_id"] = f"copy-{len(made):06}"
+                copy["streamer_id"] = next(free)
                 made.append((copy, streamer_id, kind))
                 counts[kind] += 1
     with (out / "streamers.jsonl").open("w", encoding="utf-8") as file:

@@ -1,6 +1,7 @@
 """Collects results and details of finished runs for the report."""
 
 import json
+import math
 import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -81,10 +82,11 @@ def details_of(
     asked = first.get(data.references[0]) if data.references else None
     calibration = _calibration(asked) if asked else None
     best = next((first[m.name] for m in data.methods if m.recipe), None) if robustness else None
+    curves = [_training(run) for run in first.values() if run.method.recipe]
     return Details(
         retention_of=best.method.name if best else "",
         retention=measurer.retention(best) if best and data.by("seen") else [],
-        training=[_training(run) for run in first.values() if run.method.recipe],
+        training=[curve for curve in curves if curve.points],
         calibration_of=asked.method.name if asked else "",
         calibration_source=calibration.source if calibration else "",
         calibration=_precision(calibration) if calibration else [],
@@ -94,12 +96,14 @@ def details_of(
 
 
 def _training(run: Run) -> TrainingCurve:
+    """Curve of a fit; without points where validation measured nothing, which is kept as NaN."""
     folder = run.folder / CHECKPOINT
     metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
+    history = read_config(folder)["validation_history"]
     return TrainingCurve(
         method=run.method.name,
         metric=RECIPES[run.method.recipe].metric,
-        points=read_config(folder)["validation_history"],
+        points=[(step, value) for step, value in history if math.isfinite(value)],
         chosen=metrics["validation_step"],
     )
 

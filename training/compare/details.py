@@ -57,7 +57,7 @@ class Details(BaseModel):
     """Details of one data set.
 
     Attributes:
-        training: one curve per trained method.
+        training: one curve per trained method that was validated.
         retention_of: method of the robustness measurement.
         retention: results per modality and corruption; empty unless requested.
         calibration_of: method of the calibration.

@@ -95,7 +95,7 @@ class Dataset:
     def notes(self) -> list[str]:
         """What is read and not used, one line each."""
         interactions = None if self.interactions is None else self.interactions.matrix
-        return [
+        found = [
             f"{name}: weights and repeated pairs count alike, since {meaning}; remove the lines "
             "that should not count"
             for name, matrix, meaning in (
@@ -104,6 +104,12 @@ class Dataset:
             )
             if matrix is not None and matrix.nnz and matrix.data.min() < matrix.data.max()
         ]
+        if interactions is not None and self.relations is not None:
+            found.append(
+                "interactions: not used beside relations, which are taken for the audience; remove "
+                "the relations to learn from users"
+            )
+        return found
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of the streamers in any of these splits, ascending."""

@@ -87,6 +87,16 @@ def represent_checkpoint(
     Raises:
         LeakError: the checkpoint learned from streamers of the split.
     """
+    check_held_out(folder, checkpoint, dataset, split)
+    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)
+
+
+def check_held_out(folder: Path, checkpoint: Checkpoint, dataset: Dataset, split: Split) -> None:
+    """Check that a checkpoint has learned from no streamer of a split.
+
+    Raises:
+        LeakError: it has; the message names the folder and the remedy.
+    """
     try:
         check_learned(checkpoint.learned_from, dataset, dataset.rows(split))
     except LeakError as error:
@@ -94,4 +104,3 @@ def represent_checkpoint(
         if split == "val" and checkpoint.config["refit_on_validation"]:
             remedy = "the refit learned from val; to measure on val, fit with --set refit=false"
         raise LeakError(f"{folder}: {error}; {remedy}") from None
-    return represent(load_checkpoint(folder, tower_cache), dataset, split, tower_cache)

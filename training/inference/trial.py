@@ -7,6 +7,7 @@ import numpy as np
 from model_export.errors import SourceError
 from model_export.ranking_check import Trial
 from training.data import load_dataset
+from training.data.passes import subset
 from training.errors import TrainingError
 from training.evaluation.setting import setting_of
 
@@ -46,9 +47,12 @@ def load_trial(folder: Path, most: int) -> Trial:
     gallery = np.sort(np.concatenate([wanted[: left // 2], others])[:left])
     relevant = [np.flatnonzero(np.isin(gallery, task.relevant[q])) for q in queries]
     asking = [(task.queries[q], found) for q, found in zip(queries, relevant, strict=True)]
-    asking = [(row, found) for row, found in asking if len(found)]
+    asking = [(int(row), found) for row, found in asking if len(found)]
+    searched = task.gallery[gallery]
+    rows = np.union1d(np.array([row for row, _ in asking], np.int64), searched)
+    profile = dict(zip(rows.tolist(), subset(dataset.profiles, rows), strict=True))
     return Trial(
-        [dataset.profiles[int(row)] for row, _ in asking],
-        [dataset.profiles[int(row)] for row in task.gallery[gallery]],
+        [profile[row] for row, _ in asking],
+        [profile[row] for row in searched.tolist()],
         [found for _, found in asking],
     )

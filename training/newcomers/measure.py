@@ -1,7 +1,7 @@
 """Users of cold streamers, foretold by several ways and measured alike."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import scipy.sparse as sp
@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from sklearn.linear_model import Ridge
 from threadpoolctl import threadpool_limits
 
+from model_export.contract.streamer import StreamerProfile
 from training.baselines.corpus import Corpus, dense_unit
 from training.config import TeacherConfig
 from training.data import Dataset
+from training.data.passes import subset
 from training.errors import UsageError
 from training.evaluation.metrics import ndcg, recall
 from training.evaluation.setting import Setting, setting_of
@@ -75,13 +77,15 @@ class Measured:
 
 
 def newcomers_of(dataset: Dataset, corpus: Corpus) -> Newcomers:
-    """Cold streamers of a data set.
+    """Cold streamers of a data set, with the users of its interactions.
+
+    Relations, which are the audience elsewhere, are left out: their users are streamers.
 
     Raises:
         UsageError: nothing is known of users.
     """
-    setting = setting_of(dataset, "test")
-    if dataset.interactions is None or setting.audience is None:
+    setting = setting_of(replace(dataset, relations=None), "test")
+    if setting.audience is None:
         raise UsageError(
             f"{dataset.folder} has no interactions.csv: whose users shall be foretold?"
         )
@@ -99,7 +103,7 @@ def newcomers_of(dataset: Dataset, corpus: Corpus) -> Newcomers:
         queries,
         [part.astype(np.int64) for part in np.split(truth.indices, truth.indptr[1:-1])],
         sp.csr_matrix(watched[:, active]),
-        np.array([len(corpus.pieces[row]) for row in queries.tolist()], np.int64),
+        np.array([len(pieces) for pieces in subset(corpus.pieces, queries)], np.int64),
     )
 
 
@@ -217,11 +221,10 @@ def _category_popularity(given: Newcomers) -> Scores:
     """Users by how many warm streamers of the query's category they watch; of tags without one."""
     profiles = given.corpus.dataset.profiles
 
-    def labels(row: int) -> list[str]:
-        profile = profiles[row]
+    def labels(profile: StreamerProfile) -> list[str]:
         return [f"c={profile.category}"] if profile.category else [f"t={t}" for t in profile.tags]
 
-    of_gallery = [labels(row) for row in given.setting.gallery.tolist()]
+    of_gallery = [labels(profile) for profile in subset(profiles, given.setting.gallery)]
     names = sorted({label for row in of_gallery for label in row})
     place = {label: i for i, label in enumerate(names)}
 
@@ -233,5 +236,5 @@ def _category_popularity(given: Newcomers) -> Scores:
         return sp.csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape)
 
     by_label = sp.csr_matrix(matrix(of_gallery).T @ given.watched)  # (L, U)
-    asked = matrix([labels(row) for row in given.queries.tolist()])  # (Q, L)
+    asked = matrix([labels(profile) for profile in subset(profiles, given.queries)])  # (Q, L)
     return lambda part: np.asarray((asked[part] @ by_label).todense(), np.float32)

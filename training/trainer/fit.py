@@ -380,7 +380,8 @@ def counts(stage: Stage) -> dict[str, float]:
 def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | None:
     """Vote that predicts audiences of held-out streamers best; None without audiences."""
     asking = sample(held_out, MOST_ASKED, stage.seed)
-    setting = Setting(stage.dataset, asking, sample(stage.known, MOST_SEARCHED, stage.seed))
+    gallery = sample(stage.known, MOST_SEARCHED, stage.seed)
+    setting = Setting(stage.dataset, asking, gallery, known=stage.known)
     if not len(asking) or setting.audience is None:
         return None
     return choose_audience_vote(setting, Representation.symmetric(embeddings(stage)))

@@ -60,7 +60,8 @@ class Validation:
         kind = ITEMS[tower.spec.kind]
         self._shown = shown_to(tower, dataset, both, uninformative, kind.most_checked, stream)
         asking, searched = (np.intersect1d(rows, self._shown.rows) for rows in (asking, searched))
-        self._task = Setting(dataset, asking, searched).seen if len(asking) else None
+        setting = Setting(dataset, asking, searched, known=known)
+        self._task = setting.seen if len(asking) else None
         if self._task is None:
             self.metric = "MRR"
             shown = shown_to(tower, dataset, asking, uninformative, kind.most_checked, stream)

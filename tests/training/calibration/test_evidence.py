@@ -67,6 +67,7 @@ def test_stronger_agreement_never_weighs_less(estimated: EvidenceParameters) -> 
             assert estimated.threshold < strongest, channel.name
     assert matcher.weight_of(0.9) > matcher.weight_of(0.5)
     assert "simulated copies" in estimated.source
+    assert "on the half that it was chosen on, the threshold has" in estimated.source
     assert estimated.frequencies.documents > 100
 
 

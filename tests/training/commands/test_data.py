@@ -35,19 +35,25 @@ def test_a_good_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> No
                 ("relations", "two streamers are related or are not"),
             )
         ),
+        "note: interactions: not used beside relations, which are taken for the audience; remove "
+        "the relations to learn from users",
         "ignored files: notes.csv",
     ]
 
 
 def test_weights_that_are_equal_need_no_note(tmp_path: Path) -> None:
     folder = write_folder(tmp_path)
-    assert [note.split(":")[0] for note in load_dataset(folder).notes] == [
-        "interactions",
-        "relations",
-    ]
     (folder / "interactions.csv").write_text("user_id,streamer_id,weight\nu1,a,2\nu2,b,2\n")
     (folder / "relations.csv").write_text("streamer_id,related_id,weight\na,b,1\n")
-    assert load_dataset(folder).notes == []
+    assert not any("weights" in note for note in load_dataset(folder).notes)
+
+
+def test_one_kind_of_audience_needs_no_note(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    assert any("not used beside relations" in note for note in load_dataset(folder).notes)
+    (folder / "relations.csv").unlink()
+    (note,) = load_dataset(folder).notes
+    assert note.startswith("interactions: weights")
 
 
 def test_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

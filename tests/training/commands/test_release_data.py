@@ -1,6 +1,7 @@
 """Held-out streamers get copies in disguises that are known by name; the folder stays valid."""
 
 import csv
+import errno
 import json
 from collections import Counter
 from pathlib import Path
@@ -39,4 +40,33 @@ def test_held_out_streamers_get_copies(tmp_path: Path, capsys: pytest.CaptureFix
     assert rows(out, "interactions") == rows(world, "interactions")
     capsys.readouterr()
     assert main(given) == 1
-    assert "choose another folder" in capsys.readouterr().err
+    assert "exists already; choose another --out" in capsys.readouterr().err
+
+
+def released(data: Path, out: Path) -> int:
+    return main(["release-data", "--data", str(data), "--out", str(out), "--copies", "1"])
+
+
+def test_copies_of_copies_have_ids_of_their_own(small_world_folder: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first", tmp_path / "second"
+    assert released(small_world_folder, first) == 0
+    assert released(first, second) == 0
+    assert main(["data", "validate", str(second)]) == 0
+    names = [{row["streamer_id"] for row in rows(folder, "splits")} for folder in (first, second)]
+    assert names[0] < names[1]
+
+
+def test_nothing_is_left_of_a_folder_that_can_not_be_written(
+    small_world_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.commands.release_data._table", full)
+    out = tmp_path / "out"
+    assert released(small_world_folder, out) == 1
+    assert f"--out {out} can't be written: No space left on device" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())

@@ -1,12 +1,18 @@
 import shutil
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from model_export.contract.streamer import StreamerProfile
 from model_export.errors import SourceError
-from training.data import Dataset
+from training.data import Dataset, load_dataset
+from training.data.streamers import StreamerFile
 from training.evaluation.setting import setting_of
+from training.inference import trial
 from training.inference.trial import load_trial
 
 
@@ -34,6 +40,22 @@ def test_fewer_are_drawn_and_each_has_somebody_to_find(world_folder: Path):
     assert all(np.all(found < len(small.gallery)) for found in small.relevant)
     again = load_trial(world_folder, 80)
     assert [p.streamer_id for p in again.gallery] == [p.streamer_id for p in small.gallery]
+
+
+def test_a_large_set_is_read_once(world_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    passes = list[int]()
+
+    class Counted(StreamerFile):
+        def pick(self, places: NDArray[np.int64]) -> Iterator[StreamerProfile]:
+            passes.append(len(places))
+            return super().pick(places)
+
+    kept = load_trial(world_folder, 80)
+    monkeypatch.setattr("training.data.streamers.StreamerFile", Counted)
+    monkeypatch.setattr(trial, "load_dataset", partial(load_dataset, in_memory=1))
+    read = load_trial(world_folder, 80)
+    assert (read.queries, read.gallery) == (kept.queries, kept.gallery)
+    assert len(passes) == 1
 
 
 def test_what_can_not_be_judged_by(tmp_path: Path):

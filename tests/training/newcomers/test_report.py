@@ -1,16 +1,24 @@
 """`cold-start-report`: users of newcomers, foretold by several ways."""
 
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile
 from training.baselines.corpus import Corpus
 from training.commands.cli import main
-from training.data import Dataset
+from training.data import Dataset, load_dataset
+from training.data.passes import mapped
+from training.data.streamers import StreamerFile
 from training.evaluation.setting import setting_of
+from training.features.vocabulary import build_vocabulary
+from training.models.checkpoint import Checkpoint
 from training.newcomers.measure import METRICS, PARTS, Measured, measure, newcomers_of, ways_of
 
 
@@ -36,6 +44,47 @@ def test_intervals_hold_their_means(found: dict[str, Measured]) -> None:
             assert 0 <= value.low <= value.mean <= value.high <= 1
 
 
+def related(world: Dataset) -> sp.csr_matrix:
+    """Everybody is related to the next one."""
+    count = len(world.ids)
+    following = np.roll(np.arange(count), -1)
+    pairs = sp.csr_matrix((np.ones(count, np.float32), (np.arange(count), following)))
+    return sp.csr_matrix(pairs + pairs.T)
+
+
+def test_users_are_foretold_where_streamers_are_related_as_well(world: Dataset) -> None:
+    known = np.sort(setting_of(world, "test").gallery)
+    corpus = Corpus(world, [pieces_of(p) for p in world.profiles], known, 0)
+    alone = newcomers_of(world, corpus)
+    both = newcomers_of(replace(world, relations=related(world)), corpus)
+    assert both.watched.get_shape() == alone.watched.get_shape()
+    assert [found.tolist() for found in both.relevant] == [w.tolist() for w in alone.relevant]
+
+
+def test_profiles_of_a_large_set_are_read_in_passes(
+    small_world_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[int]()
+
+    class Counted(StreamerFile):
+        def pick(self, places: NDArray[np.int64]) -> Iterator[StreamerProfile]:
+            asked.append(len(places))
+            return super().pick(places)
+
+    def popularity(data: Dataset) -> tuple[list[int], list[list[float]]]:
+        known = np.sort(setting_of(data, "test").gallery)
+        given = newcomers_of(data, Corpus(data, mapped(pieces_of, data.profiles), known, 0))
+        found = ways_of(given, 0)["category popularity"](slice(None))
+        return given.richness.tolist(), found.tolist()
+
+    kept = load_dataset(small_world_folder)
+    monkeypatch.setattr("training.data.streamers.StreamerFile", Counted)
+    read = load_dataset(small_world_folder, in_memory=1)
+    assert popularity(read) == popularity(kept)
+    assert asked
+    assert 1 not in asked
+
+
 def test_a_way_that_knows_the_users_is_perfect(world: Dataset) -> None:
     known = np.sort(setting_of(world, "test").gallery)
     given = newcomers_of(world, Corpus(world, [pieces_of(p) for p in world.profiles], known, 0))
@@ -58,6 +107,19 @@ def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,") == 2 * len(METRICS)
     for name in ("random", "popularity", "category popularity", "kNN-borrowed", "ridge"):
         assert f"<td>{name}" in page
+
+
+def test_an_encoder_that_learned_from_newcomers_is_refused(
+    world: Dataset, world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    newcomer = world.ids[world.rows("test")[0]]
+    words = build_vocabulary([pieces_of(profile) for profile in world.profiles])
+    learned, out = tmp_path / "checkpoint", tmp_path / "report.html"
+    Checkpoint({}, words, {}, {}, learned_from=[newcomer]).save(learned)
+    given = ["--data", str(world_folder), "--checkpoint", str(learned), "--out", str(out)]
+    assert main(["cold-start-report", *given]) == 1
+    assert f"{newcomer!r} (test) was learned from" in capsys.readouterr().err
+    assert not out.exists()
 
 
 def test_data_without_users_are_refused(

@@ -14,6 +14,7 @@ import torch
 
 from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import pieces_of
+from tests.training.small import stage_of
 from tests.training.tracking.recorded import lines, story
 from training.commands.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig
@@ -24,9 +25,9 @@ from training.evaluation.subject import AudienceVote
 from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
-from training.preparation.stage import prepare
+from training.preparation.stage import prepare, sample
 from training.teachers.id_embeddings import find_teacher, handed_over
-from training.trainer.fit import Request, fit
+from training.trainer.fit import Request, audience_vote, fit
 from training.world import generate
 from training.world.files import write_world
 
@@ -108,6 +109,20 @@ def test_metrics_stand_beside_tf_idf(checkpoint_folder: Path, world: Dataset):
     assert chosen in VOTES
     assert represent(load_checkpoint(checkpoint_folder), world).audience_vote == chosen
     assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_a_vote_is_chosen_by_whole_audiences_where_few_are_searched(
+    small: Dataset, monkeypatch: pytest.MonkeyPatch
+):
+    known, asking = small.rows("train"), small.rows("val")
+    hub = np.setdiff1d(known, sample(known, 8, seed=0))[0]
+    related = sp.lil_matrix((len(small.ids), len(small.ids)), dtype=np.float32)
+    related[hub, :hub] = related[hub, hub + 1 :] = 1
+    whole = sp.csr_matrix(related + related.T)
+    data = replace(small, interactions=None, relations=whole)
+    stage = stage_of(data, MaskedViewsConfig(**SMALL))
+    monkeypatch.setattr("training.trainer.fit.MOST_SEARCHED", 8)
+    assert audience_vote(stage, asking) in VOTES
 
 
 def test_only_the_finished_files_are_left(checkpoint_folder: Path):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from model_export.contract.streamer import StreamerProfile, Video
@@ -14,9 +15,10 @@ from model_export.contract.towers import Payload, inputs_of
 from tests.training.tuning.conftest import TOPICS
 from training.data import Dataset
 from training.errors import DivergedError, LeakError, UsageError
+from training.preparation.stage import sample
 from training.towers import Tower, find_tower
 from training.towers.base import encode
-from training.tuning import Options, Tuned, tune
+from training.tuning import Options, Tuned, tune, validation
 
 OPTIONS = Options(
     steps=40, batch=32, learning_rate=3e-3, temperature=0.1, evaluate_every=10, patience=4
@@ -138,6 +140,24 @@ def test_without_behaviour_halves_of_a_streamer_find_each_other(
     assert found.metric == "MRR"
     assert found.counts["with_behaviour"] == 0
     assert found.counts["validation_queries"] == len(topics.rows("val"))
+
+
+def related_to_two(data: Dataset, hubs: np.ndarray) -> Dataset:
+    """Everybody is related to two streamers, and to nobody else."""
+    related = np.zeros((len(data.ids), len(data.ids)), np.float32)
+    related[:, hubs] = related[hubs] = 1
+    np.fill_diagonal(related, 0)
+    return replace(data, interactions=None, relations=sp.csr_matrix(related))
+
+
+def test_an_audience_of_relations_is_whole_where_few_are_searched(
+    tower: Tower, topics: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation, "_MOST_SEARCHED", 4)
+    known = topics.rows("train")
+    data = related_to_two(topics, np.setdiff1d(known, sample(known, 4, seed=0))[:2])
+    made = validation.Validation(data, known, tower, frozenset(), 0, io.StringIO())
+    assert (made.metric, made.queries) == ("NDCG@20", len(topics.rows("val")))
 
 
 def test_nobody_to_choose_by(tower: Tower, topics: Dataset) -> None:

@@ -165,8 +165,8 @@ def _estimated(
         update={
             "slope": slope,
             "threshold": threshold,
-            "source": f"{source}; on a held-out half the threshold has precision {precision:.3f} "
-            f"and recall {recall:.3f}",
+            "source": f"{source}; on the half that it was chosen on, the threshold has precision "
+            f"{precision:.3f} and recall {recall:.3f}",
         }
     )
 
