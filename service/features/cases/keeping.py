@@ -312,15 +312,20 @@ class KeptCases:
     async def copies(
         self, case_id: str, run: Run, names: Sequence[str]
     ) -> AsyncGenerator[dict[str, Copy], None]:
-        """Copies of the profiles of some members, in parts."""
+        """Copies of the profiles of some members, in parts.
+
+        Raises:
+            CursorExpired: the run is no longer kept.
+        """
         collection = of_run(case_id, run.run_id)
         for start in range(0, len(names), _COPIES_AT_ONCE):
             some = [f"{_COPY}{name}" for name in names[start : start + _COPIES_AT_ONCE]]
             found = await self._documents.get(collection, some)
+            kept = [each for each in found if each is not None]
+            if len(kept) < len(found):
+                raise CursorExpired("the case was expanded again, or deleted, meanwhile")
             yield {
-                each.document_id.removeprefix(_COPY): COPY.validate_json(each.body)
-                for each in found
-                if each is not None
+                each.document_id.removeprefix(_COPY): COPY.validate_json(each.body) for each in kept
             }
 
     async def is_member(self, case: Case, streamer_id: str) -> bool:

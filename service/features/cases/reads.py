@@ -24,7 +24,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
-from service.http.headers.cursors import Cursor, cursor_of, place_of
+from service.http.headers.cursors import Cursor, cursor_of, number_of, place_of
 from service.http.openapi import ANTI_FRAUD
 
 router = CheckedRouter(prefix="/v1", tags=[ANTI_FRAUD])
@@ -103,7 +103,7 @@ async def get_case(
     charges.reach("cases", hits_units(limit))
     place = place_of(cursor, case_id)
     run_id, _, start = place.partition("/")
-    shown = await cases.show(case_id, run_id or None, int(start or 0), limit)
+    shown = await cases.show(case_id, run_id or None, number_of(start), limit)
     following = None
     if shown.next_place is not None and shown.kept.case.run is not None:
         following = f"{shown.kept.case.run.run_id}/{shown.next_place}"
@@ -158,7 +158,7 @@ async def list_case_events(
     """The oldest first: who changed what, when, what was and what is."""
     charges.reach("cases", hits_units(limit))
     after = place_of(cursor, f"e{case_id}")
-    found = await cases.events(case_id, int(after or 0), limit)
+    found = await cases.events(case_id, number_of(after), limit)
     following = str(found[-1][0].number) if len(found) == limit else None
     return CaseEventPage.model_validate(
         {

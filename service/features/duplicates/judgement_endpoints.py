@@ -88,7 +88,8 @@ async def list_judgements(
 ) -> JudgementPage:
     """In order of their pairs; `overruled_by` names newer ones that contradict one."""
     charges.reach("duplicates", hits_units(limit))
-    found, following = await judgements.page(streamer_id, place_of(cursor, _LISTING), limit)
+    listing = f"{_LISTING} {streamer_id or ''}"
+    found, following = await judgements.page(streamer_id, place_of(cursor, listing), limit)
     return JudgementPage(
         judgements=[
             ListedOut.model_validate(
@@ -96,7 +97,7 @@ async def list_judgements(
             )
             for one in found
         ],
-        next_cursor=cursor_of(following, _LISTING),
+        next_cursor=cursor_of(following, listing),
     )
 
 

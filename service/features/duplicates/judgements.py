@@ -1,5 +1,6 @@
 """Judgements of people: given, listed, taken back, and which of them contradict each other."""
 
+import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from service.store.duplicates import JudgementRecord, JudgementStore
 
 _MOST_LOOKED_AT = 5000
 """Judgements that are looked at for contradictions with one."""
+_MOST_NAMED = 100
+"""Of the judgements that overrule one, the first of their chain."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,7 @@ class Given:
 
 @dataclass(frozen=True)
 class Listed:
-    """A judgement, and the newer ones that overrule it; none if it holds."""
+    """A judgement, and newer ones that overrule it, up to a hundred; none if it holds."""
 
     record: JudgementRecord
     overruled_by: Sequence[Pair]
@@ -99,7 +102,7 @@ class Judgements:
         """Judgements in order of their pairs, of one streamer or all; and what continues them."""
         found, following = await self._store.page(after, limit, streamer_id)
         overruled = await self._overruled(found)
-        return [Listed(r, overruled.get((r.a, r.b), ())) for r in found], following
+        return [Listed(r, overruled.get((r.a, r.b), ())[:_MOST_NAMED]) for r in found], following
 
     async def _overruled(
         self, records: Sequence[JudgementRecord]
@@ -117,4 +120,8 @@ class Judgements:
             known |= {(r.a, r.b): r for r in found}
             joined = [r for r in found if r.verdict == "same"]
             waiting += [other for r in joined for other in (r.a, r.b) if other not in seen]
-        return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled
+
+        def overruled() -> Mapping[Pair, tuple[Pair, ...]]:
+            return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled
+
+        return await asyncio.to_thread(overruled)  # thousands may contradict a long chain

@@ -1,5 +1,6 @@
 """Erasure of the copies of a streamer's profile that watchlists have as seeds."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from service.features.watchlists.records import (
@@ -35,6 +36,12 @@ class SeedCopies:
             for found in page:
                 await self._erase_in(found, streamer_id)
             after = page[-1].document_id
+
+    async def erase_from(self, list_id: str, streamer_ids: Sequence[str]) -> None:
+        """Remove those of some streamers from one list; raises as `erase`."""
+        for streamer_id in streamer_ids:
+            (found,) = await self._documents.get(LISTS, [list_id])
+            await self._erase_in(found, streamer_id)
 
     async def _erase_in(self, found: Document | None, streamer_id: str) -> None:
         while found is not None:

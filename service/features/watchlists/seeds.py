@@ -116,7 +116,9 @@ class SeedReader:
                 detail = f"has {len(found)} seeds, with the members of cases; give {MOST_SEEDS}"
                 raise InvalidRequest.of(sign, f"{detail} at most, in several lists")
         if not by_sign["/positive"]:
-            raise InvalidRequest.of("/positive", "has no seed: the case has no confirmed member")
+            raise InvalidRequest.of(
+                "/positive", "has no seed: no confirmed member of the case is stored"
+            )
         seeds = Seeds(version, by_sign["/positive"], by_sign["/negative"])
         size = await self._lanes.run(lambda: len(seeds.dump()))
         if size > MOST_BYTES:
@@ -126,6 +128,13 @@ class SeedReader:
             )
         await self._refuse_empty(named, wanted, seeds)
         return seeds
+
+    async def not_stored(self, seeds: Seeds) -> list[str]:
+        """Streamers whose profiles are among the seeds, and who are not stored."""
+        both = (*seeds.positive, *seeds.negative)
+        ids = [s.streamer_id for s in both if s.streamer_id and s.profile is not None]
+        known = await self._store.digests(ids) if ids else []
+        return [name for name, digest in zip(ids, known, strict=True) if digest is None]
 
     async def ready(self, list_id: str, known: Watchlist, seeds: Seeds) -> ListSeeds:
         """Seeds of a stored list; those of another model are encoded again."""

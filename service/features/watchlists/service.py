@@ -14,6 +14,7 @@ from service.errors import (
 )
 from service.features.watchlists.alerts.service import Alerts, State
 from service.features.watchlists.cursor import read_matched
+from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.records import (
     BEYOND,
     LISTS,
@@ -150,6 +151,9 @@ class Watchlists:
                     if before is not None:
                         return await self._made_before(before, once)
                 continue
+            if erased := await self._reader.not_stored(seeds):  # after they were read
+                await SeedCopies(self._documents).erase_from(list_id, erased)
+                return await self.get(list_id)
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 
     async def replace(
@@ -179,6 +183,9 @@ class Watchlists:
                     # Whoever changed the list may have erased one of those that were read.
                     seeds = await self._reader.read(made.version, wanted.positive, wanted.negative)
                 continue
+            if erased := await self._reader.not_stored(seeds):  # after they were read
+                await SeedCopies(self._documents).erase_from(list_id, erased)
+                return await self.get(list_id)
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 
     async def delete(self, list_id: str, expected: Sequence[int]) -> None:

@@ -26,9 +26,12 @@ def messages_of(webhook_id: str, events: Sequence[StoredEvent], first: int) -> l
 
 
 def _key_of(event: StoredEvent) -> str:
-    """What comes in order: events of the same streamer, others of the same kind."""
-    streamer_id = json.loads(event.data).get("streamer_id")
-    return f"streamer {streamer_id}" if isinstance(streamer_id, str) else event.kind
+    """What comes in order: events of the same streamer or group, others of the same kind."""
+    data = json.loads(event.data)
+    for name in ("streamer_id", "group_id"):
+        if isinstance(of := data.get(name), str):
+            return f"{name.partition('_')[0]} {of}"
+    return event.kind
 
 
 def told(kind: str, webhook_id: str, cause: str, data: Mapping[str, object]) -> NewEvent:

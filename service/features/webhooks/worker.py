@@ -286,6 +286,7 @@ class Worker:
         events: list[NewEvent] = []
         finished: list[Item] = []
         again: list[Item] = []
+        dead: list[Delivery] = []
         now = self._means.now()
         for item, attempt in ended:
             delivery = item.delivery
@@ -305,8 +306,10 @@ class Worker:
             if attempt.error is None:
                 puts.append(self._put_delivered(delivery))
             else:
-                puts += await self._put_dead(delivery)
+                dead.append(delivery)
                 events.append(dead_lettered(self._id, delivery))
+        if dead:
+            puts += await self._put_dead(dead)
         if any(attempt.is_gone for _, attempt in ended):
             put, event = self._disable()
             puts.append(put)
@@ -352,12 +355,14 @@ class Worker:
         place = f"{delivery.number % MOST_DELIVERED:03}"
         return Put(deliveries(self._id, "delivered"), place, bytes_of(delivery))
 
-    async def _put_dead(self, delivery: Delivery) -> list[Put]:
+    async def _put_dead(self, given_up: Sequence[Delivery]) -> list[Put]:
         """With the oldest removed where there are too many."""
         dead, documents = deliveries(self._id, "dead"), self._means.documents
-        puts = [Put(dead, delivery.document_id, bytes_of(delivery))]
-        if await documents.count(dead) >= MOST_DEAD:
-            puts += [Put(dead, d.document_id, None) for d in await documents.page(dead, None, 1)]
+        puts = [Put(dead, delivery.document_id, bytes_of(delivery)) for delivery in given_up]
+        surplus = await documents.count(dead) + len(given_up) - MOST_DEAD
+        if surplus > 0:
+            oldest = await documents.page(dead, None, surplus)
+            puts += [Put(dead, document.document_id, None) for document in oldest]
         return puts
 
     def _disable(self) -> tuple[Put, NewEvent]:

@@ -8,6 +8,7 @@ from fastapi import Query
 from service.errors import InvalidRequest
 
 MOST_CHARS = 512
+_MOST_DIGITS = 15
 Cursor = Annotated[
     str | None, Query(max_length=MOST_CHARS, description="next_cursor of the previous page.")
 ]
@@ -41,3 +42,16 @@ def place_of(cursor: str | None, listing: str) -> str:
             "cursor", "is of another listing or order: begin without a cursor"
         )
     return place.removeprefix(f"{listing}|")
+
+
+def number_of(place: str) -> int:
+    """The number that a place is; 0 of none.
+
+    Raises:
+        InvalidRequest: it is none that this service gave.
+    """
+    if not place:
+        return 0
+    if not (place.isascii() and place.isdecimal() and len(place) <= _MOST_DIGITS):
+        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+    return int(place)

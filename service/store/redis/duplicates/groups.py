@@ -69,6 +69,8 @@ return 1
 _RECORD = TypeAdapter(GroupRecord)
 _CHUNK = 2000
 """Entries that are read at once: some 5 ms of the event loop."""
+_ASKED_AT_ONCE = 64
+"""Streamers whose edges are read at once, with others in between."""
 _AT_ONCE = 500
 """Parts of one command; Lua takes some 8,000."""
 _LARGEST, _LATEST = 10**9, 10**14
@@ -190,13 +192,15 @@ class RedisGroups:
 
     async def edges_of(self, streamer_ids: Sequence[str], most: int) -> list[list[EdgeRecord]]:
         """Edges of each streamer; see `GroupStore.edges_of`."""
-        rows = await self._client.ask_all(
-            [
+        found: list[list[EdgeRecord]] = []
+        for start in range(0, len(streamer_ids), _ASKED_AT_ONCE):
+            asked = [
                 ("ZRANGEBYLEX", self._edges, f"[{i} ", f"({i}!", "LIMIT", 0, most)
-                for i in streamer_ids
+                for i in streamer_ids[start : start + _ASKED_AT_ONCE]
             ]
-        )
-        return [[edge for edge, _ in map(_edge, row)] for row in rows]
+            rows = await self._client.ask_all(asked)
+            found += [[edge for edge, _ in map(_edge, row)] for row in rows]
+        return found
 
     async def page(
         self, order: Literal["size", "newest"], after: str, limit: int
