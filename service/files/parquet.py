@@ -89,8 +89,10 @@ def _blocks(file: BinaryIO) -> Generator[bytes, None, None]:
         assert reader.stdout is not None
         try:
             heard = time.monotonic()
+            readable = select.poll()  # `select` takes no descriptor above 1,023
+            readable.register(reader.stdout, select.POLLIN)
             while True:
-                if select.select([reader.stdout], [], [], _SLICE_S)[0]:
+                if readable.poll(1000 * _SLICE_S):
                     block, heard = os.read(reader.stdout.fileno(), _BLOCK_BYTES), time.monotonic()
                     if not block:
                         break

@@ -7,6 +7,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.ndjson import BULK_PATH
 
 _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
+_WRITTEN = (BULK_PATH, "/v1/keys")
+"""Paths whose POST writes: what became of a key is in the audit log, whoever still waits."""
 
 
 class CancelOnDisconnect:
@@ -19,7 +21,7 @@ class CancelOnDisconnect:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as long as somebody waits for the answer."""
         is_http = scope["type"] == "http"
-        if not is_http or scope["method"] in _WRITES or scope["path"] == BULK_PATH:
+        if not is_http or scope["method"] in _WRITES or scope["path"].startswith(_WRITTEN):
             await self._app(scope, receive, send)
             return
         answering = asyncio.current_task()

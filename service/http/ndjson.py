@@ -72,11 +72,13 @@ async def lines_of(body: AsyncIterator[bytes], limit: int) -> AsyncIterator[byte
     rest = bytearray()
     try:
         async for part in body:
-            rest += part
-            *lines, tail = rest.split(b"\n")
-            for line in lines:
-                yield bytes(line[: limit + 1])
-            rest = tail[: limit + 1]
+            start = 0
+            while (end := part.find(b"\n", start)) >= 0:
+                rest += part[start : min(end, start + limit + 1 - len(rest))]
+                yield bytes(rest)
+                rest.clear()
+                start = end + 1
+            rest += part[start : start + limit + 1 - len(rest)]
     except ClientDisconnect:
         return  # nobody is left to answer to, and half a line is no line
     if rest:

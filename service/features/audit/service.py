@@ -8,7 +8,7 @@ import os
 from collections.abc import AsyncGenerator, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InvalidRequest, Overloaded
@@ -160,6 +160,7 @@ def _lines_from(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]:
     """Lines with their ends, and where each begins, from a byte on, where a line begins."""
     start = offset or 0
     with path.open("rb") as part:
+        _check_within(part, start)
         part.seek(start)
         for raw in part:
             if not raw.endswith(b"\n"):
@@ -172,6 +173,7 @@ def _lines_before(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]
     """Lines with their ends, and where each begins, before a byte, where a line ends: back."""
     with path.open("rb") as part:
         start = part.seek(0, os.SEEK_END) if offset is None else offset
+        _check_within(part, start)
         rest = b""
         while start > 0:
             size = min(_BLOCK_BYTES, start)
@@ -185,6 +187,15 @@ def _lines_before(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]
                 end -= len(raw)
                 if raw.endswith(b"\n"):  # or it is being written
                     yield end, raw
+
+
+def _check_within(part: BinaryIO, offset: int) -> None:
+    if offset > os.fstat(part.fileno()).st_size:
+        raise _no_cursor()
+
+
+def _no_cursor() -> InvalidRequest:
+    return InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
 
 
 def _cursor_of(place: _Place) -> str:
@@ -202,6 +213,4 @@ def _place_of(cursor: str) -> _Place:
             raise ValueError(text)
         return _Place(name, int(offset), "newest" if order else "oldest")
     except (binascii.Error, ValueError):
-        raise InvalidRequest.of_parameter(
-            "cursor", "is not a cursor that this service gave"
-        ) from None
+        raise _no_cursor() from None

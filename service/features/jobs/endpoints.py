@@ -1,5 +1,6 @@
 """`/v1/jobs`: long work is listed, looked at, cancelled and retried."""
 
+import json
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query
@@ -9,7 +10,7 @@ from service.errors import JobNotFound, JobStateConflict, NoSuchPath, TooManyJob
 from service.features.jobs.schemas import JobOut, JobPage
 from service.features.jobs.service import Jobs
 from service.features.jobs.shown import job_out
-from service.http.auth.callers import CurrentCaller
+from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import OrOneOf, requires
 from service.http.dependencies import CheckedRouter, service_named
@@ -17,6 +18,7 @@ from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.openapi import RUNNING_IT
 from service.scopes import SCOPES, Scope
+from service.store.jobs import Job
 
 router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 CurrentJobs = Annotated[Jobs, Depends(service_named("jobs", Jobs))]
@@ -93,11 +95,11 @@ async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath
     """A queued job is cancelled at once, a running one within seconds (`cancelling` until then).
 
     What an import wrote stays written. The kind of the job decides which scope it needs, that of
-    the request which begins such a job: `streamers:write` for imports, `streamers:read` for
-    exports, `search` for `similar_export`, `duplicates` for its rebuild, `admin` for that of the
-    index.
+    the request which begins such a job: `streamers:write` for imports (`admin` too where what is
+    encoded already is imported), `streamers:read` for exports, `search` for `similar_export`,
+    `duplicates` for its rebuild, `admin` for that of the index.
     """
-    caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
+    _check(caller, jobs, await jobs.get(job_id))
     return job_out(await jobs.cancel(job_id))
 
 
@@ -114,5 +116,12 @@ async def retry_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath)
     It goes on where it stood; one whose input had changed begins anew. It needs the scope of
     `:cancel`.
     """
-    caller.require(jobs.scope_of((await jobs.get(job_id)).kind))
+    _check(caller, jobs, await jobs.get(job_id))
     return job_out(await jobs.retry(job_id))
+
+
+def _check(caller: Caller, jobs: Jobs, job: Job) -> None:
+    """Refuse whoever may not begin such a job."""
+    caller.require(jobs.scope_of(job.kind))
+    if json.loads(job.input).get("encoded"):
+        caller.require("admin")

@@ -12,6 +12,7 @@ from starlette.requests import ClientDisconnect
 
 from model_export.contract.streamer import StreamerProfile
 from service.errors import (
+    BodyTooLarge,
     IdempotencyKeyReused,
     JobNotFound,
     JobStateConflict,
@@ -54,6 +55,8 @@ CurrentTransfers = Annotated[Transfers, Depends(service_named("transfers", Trans
 _PART = r"(?:\d{1,18}-\d{0,18}|-\d{1,18})"
 _RANGE = re.compile(rf"bytes\s*=\s*{_PART}(?:\s*,\s*{_PART})*\s*", re.IGNORECASE)
 _SHOWN_CHARS = 100
+_MOST_JSON_BYTES = 16 << 10
+"""A path has at most 1,024 characters."""
 _KEYS = (IdempotencyKeyReused,)
 _FORMATS = {
     "ndjson": (NDJSON, "jsonl"),
@@ -111,10 +114,10 @@ async def import_streamers(
     """
     try:
         kind = _kind_of(request)
-        charges.reach("streamers:write", ALL_UNITS)
         if kind in (NDJSON, PARQUET):
             if encoded:
                 caller.require("admin")
+            charges.reach("streamers:write", ALL_UNITS)
             parts, parquet = request.stream(), kind == PARQUET
             job = await transfers.receive(
                 parts, caller.key_id, parquet=parquet, encoded=encoded, once=once
@@ -124,12 +127,17 @@ async def import_streamers(
         body = await request.body()
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
+    if len(body) > _MOST_JSON_BYTES:
+        raise BodyTooLarge(
+            f"JSON that names a file may have {_MOST_JSON_BYTES:,} bytes: send profiles as {NDJSON}"
+        )
     try:
         asked = ImportIn.model_validate_json(body)
     except ValidationError as error:
         raise invalid(error) from error
     if asked.encoded:
         caller.require("admin")
+    charges.reach("streamers:write", ALL_UNITS)
     named = once and once(hashlib.sha256(body).hexdigest())
     job = await transfers.import_file(asked.path, caller.key_id, named, encoded=asked.encoded)
     audit.about([job.job_id])

@@ -81,7 +81,13 @@ def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path"), [("PUT", "/v1/streamers/s"), ("POST", "/v1/streamers:bulk")]
+    ("method", "path"),
+    [
+        ("PUT", "/v1/streamers/s"),
+        ("POST", "/v1/streamers:bulk"),
+        ("POST", "/v1/keys"),
+        ("POST", "/v1/keys/k:rotate"),
+    ],
 )
 def test_a_write_goes_on(method: str, path: str) -> None:
     async def scenario() -> None:

@@ -1,7 +1,9 @@
 """Pages and exports of the audit log are read by the threads of the lanes, in slices."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -89,3 +91,16 @@ async def test_an_export_gives_way(
     assert sum(map(len, parts)) == len(written(tmp_path))
     assert lanes.counts[Lane.BULK].taken >= len(parts)
     assert lanes.counts[Lane.HEAVY].taken == 0
+
+
+@pytest.mark.parametrize("order", ["oldest", "newest"])
+@pytest.mark.parametrize("offset", [10**6, 1 << 64])
+async def test_a_place_behind_the_end_is_no_cursor(
+    tmp_path: Path, lanes: Lanes, order: Any, offset: int
+) -> None:
+    chain_of(tmp_path / FOLDER, 3)
+    (file,) = files_in(tmp_path / FOLDER)
+    place = f"{file.path.name}:{offset}" + (":newest" if order == "newest" else "")
+    cursor = base64.urlsafe_b64encode(place.encode()).decode()
+    with pytest.raises(InvalidRequest, match="cursor"):
+        await AuditPages(tmp_path / FOLDER, lanes).page(Wanted(), cursor, 70, order=order)

@@ -9,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.features.cases.keeping import KeptCases
+from service.http.headers.cursors import cursor_of
 from service.store.once import Made, Once, Requests
 from tests.service.conftest import put
 from tests.service.features.duplicates.test_duplicates import evaluated
@@ -362,6 +363,10 @@ def test_members_come_in_pages_that_end_when_the_case_is_expanded_anew(client: T
     assert [m["streamer_id"] for m in rest["members"]] == ["dee"]
     assert rest["next_cursor"] is None
     act(client, case, "expand", hops=1)
+    for place in ("x/y", "x/" + "9" * 16, "x/-1"):
+        cursor = cursor_of(place, path.rpartition("/")[2])
+        wrong = client.get(path, params={"cursor": cursor})
+        assert (wrong.status_code, wrong.json()["code"]) == (422, "invalid_request")
     gone = client.get(path, params={"cursor": first["next_cursor"]})
     assert (gone.status_code, gone.json()["code"]) == (410, "cursor_expired")
     listed = client.get("/v1/cases", params={"limit": 200}).json()

@@ -316,6 +316,15 @@ def test_vectors_are_taken_from_admins_alone(bundle: Path, tmp_path: Path, encod
         body = {"path": "x", "encoded": True}
         headers = {"Authorization": f"Bearer {key}"}
         problem(client.post("/v1/jobs/imports", json=body, headers=headers), 403, "missing_scope")
+        job = client.post(
+            "/v1/jobs/imports", content=content, headers={**root, **TYPE}, params=ENCODED
+        ).json()["job_id"]
+        for verb in ("cancel", "retry"):
+            answer = client.post(f"/v1/jobs/{job}:{verb}", headers=headers)
+            problem(answer, 403, "missing_scope")
+        large = {"path": "x" * (20 << 10)}
+        answer = client.post("/v1/jobs/imports", json=large, headers=headers)
+        assert "application/x-ndjson" in problem(answer, 413, "body_too_large")["detail"]
 
 
 def test_metadata_are_read_without_a_library(tmp_path: Path, encode: Encode) -> None:

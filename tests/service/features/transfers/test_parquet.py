@@ -1,6 +1,9 @@
 """Imports of Parquet files."""
 
+import contextlib
 import json
+import os
+import resource
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -78,6 +81,24 @@ def test_a_row_group_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     file.write_bytes(packed(ROWS))
     with file.open("rb") as opened, pytest.raises(InvalidRequest, match="smaller row groups"):
         run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
+
+
+def test_rows_are_read_beside_a_thousand_open_files(tmp_path: Path) -> None:
+    file, limits = tmp_path / "a.parquet", resource.getrlimit(resource.RLIMIT_NOFILE)
+    file.write_bytes(packed(ROWS))
+    most = limits[1] if limits[1] != resource.RLIM_INFINITY else 4096
+    assert most >= 2048
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
+    with file.open("rb") as opened, contextlib.ExitStack() as others:
+        try:
+            while (other := os.dup(opened.fileno())) < 1100:
+                others.callback(os.close, other)
+            others.callback(os.close, other)
+            run_to_end(parquet.write_lines(opened, tmp_path / "lines", Spool(tmp_path, MIB)))
+        finally:
+            others.close()
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    assert len((tmp_path / "lines").read_bytes().splitlines()) == len(ROWS)
 
 
 def test_lines_take_room_in_the_spool(tmp_path: Path) -> None:

@@ -304,3 +304,23 @@ async def test_a_gap_that_was_not_written_down_is_not_passed(
     with pytest.raises(StoreUnavailable):
         await follower._follow()
     assert follower.place == place
+
+
+async def test_a_seed_that_is_erased_while_its_list_is_made_is_erased_in_it(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deployment.write("seed", NOODLES)
+    read = deployment.reader.read
+
+    async def and_erased(*wanted: Any) -> Seeds:
+        seeds = await read(*wanted)
+        await deployment.store.write([Delete("seed")])
+        await SeedCopies(deployment.documents).erase("seed")
+        return seeds
+
+    monkeypatch.setattr(deployment.reader, "read", and_erased)
+    made = await deployment.lists.create(wanted_of([Given("seed")]), WRITER, None)
+    assert made.seeds is not None
+    assert [(s.streamer_id, s.profile) for s in made.seeds.positive] == [("seed", None)]
+    shown = await deployment.lists.get(made.watchlist_id)
+    assert (shown.revision, shown.seeds) == (made.revision, made.seeds)

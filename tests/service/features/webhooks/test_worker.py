@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from ipaddress import ip_address
@@ -12,6 +13,8 @@ from redis.asyncio import Redis
 
 from service.features.events.news import News
 from service.features.webhooks import retries
+from service.features.webhooks import worker as worker_module
+from service.features.webhooks.messages import _key_of
 from service.features.webhooks.records import (
     ENDPOINTS,
     MOST_DUE,
@@ -30,7 +33,7 @@ from service.media.addresses import IPAddress, SystemResolver
 from service.settings.webhooks import Webhooks as Settings
 from service.store.documents import RevisionConflict
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.events import NewEvent
+from service.store.events import NewEvent, StoredEvent
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
@@ -280,3 +283,28 @@ async def test_secrets_that_end_sign_no_more(world: World, receiver: Receiver) -
     endpoint = Endpoint.model_validate_json(found.body)
     assert len(endpoint.keys(world.at + 59)) == 2
     assert endpoint.keys(world.at + 61) == [endpoint.secrets[0].text]
+
+
+async def test_of_many_that_are_given_up_together_the_newest_are_kept(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_module, "MOST_DEAD", 2)
+    webhook_id = await world.create(receiver.url())
+    worker = Worker(world.means, webhook_id)
+    for start in (0, 5):
+        given_up = [
+            Delivery(number=n, message="m", event_id="e", kind="k", key="a", body="", event_at=0.0)
+            for n in range(start, start + 5)
+        ]
+        await world.documents.change(await worker._put_dead(given_up))
+        assert await world.documents.count(deliveries(webhook_id, "dead")) == 2 + 3 * (start == 0)
+
+
+def test_events_of_one_group_wait_for_each_other_alone() -> None:
+    def key(data: dict[str, object]) -> str:
+        body = json.dumps(data).encode()
+        return _key_of(StoredEvent("evt-0", "duplicates.grew", body, "duplicates", 1, 0.0))
+
+    assert key({"group_id": "dup-a", "size": 3}) == "group dup-a"
+    assert key({"streamer_id": "s1", "group_id": "dup-a"}) == "streamer s1"
+    assert key({"reason": "x"}) == "duplicates.grew"
