@@ -5,12 +5,13 @@ from typing import Any, cast
 
 import pytest
 from fastapi.testclient import TestClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.bundles import write_bundle_with_evidence
 from tests.console.conftest import KEY, open_at
 from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
+from tests.console.test_once import let_go
 from tests.service.features.cases.test_cases import chain
 from tests.service.process import Service
 
@@ -103,6 +104,13 @@ def test_members_and_lines_are_clicked(signed_in: Page, service: Service) -> Non
     expect(evidence.locator(".quotes").first).to_be_visible()
     expect(evidence.locator("tfoot")).to_contain_text("Together")
     assert violations(page) == []
+    waiting: list[Route] = []
+    page.route("**/v1/compare", lambda route: waiting.append(route))
+    click(page, "edge.near[source = 'member ana']", middle=True)
+    expect(evidence.get_by_role("heading")).to_have_text("ana – bo")
+    expect(evidence.locator("tfoot")).to_have_count(0)  # that of the other edge
+    let_go(page, waiting)
+    expect(evidence.locator("tfoot")).to_contain_text("Together")
 
 
 def test_who_is_chosen_stays_so_whatever_others_decide(signed_in: Page, service: Service) -> None:

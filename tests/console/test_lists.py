@@ -1,6 +1,6 @@
 """Lists: from Find to a saved list, run again with who is new; a file, and a record of outreach."""
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import open_at
 from tests.console.test_find import rows
@@ -49,6 +49,23 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     expect(page.get_by_text("No list is saved")).to_be_visible()
     for one in recorded:
         service.client.delete(f"/v1/outreach/{one['outreach_id']}").raise_for_status()
+
+
+def test_a_list_that_may_lack_some_says_so(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    question = {"positive": [{"streamer_id": "cooking-01"}], "k": 3}
+    service.client.put("/v1/lists/behind", json={"question": question}).raise_for_status()
+
+    def behind(route: Route) -> None:
+        answer = route.fetch()
+        told = {"complete": False, "incomplete_because": "the index is behind"}
+        route.fulfill(response=answer, json=answer.json() | told)
+
+    page.route("**/v1/lists/behind:run*", behind)
+    open_at(page, service, "#/lists?list=behind")
+    page.get_by_role("button", name="Run r").click()
+    expect(page.get_by_text("Some may be missing: the index is behind")).to_be_visible()
+    service.client.delete("/v1/lists/behind").raise_for_status()
 
 
 def test_a_list_above_a_thousand_is_made_by_a_job(signed_in: Page, service: Service) -> None:

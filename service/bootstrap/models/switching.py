@@ -312,7 +312,7 @@ class ModelHost(ModelsHere):
             name = model.loaded.manifest.model_version
             _log.error("model %s can't be opened: %s", name, error, exc_info=trace)
             await asyncio.sleep(_AGAIN_S)
-            model.opening = None
+            model.duties, model.opening = Duties(), None  # of what was opened halfway
 
     def _serve(self, name: str, model: _Model) -> None:
         assert model.services is not None

@@ -112,7 +112,7 @@ class LayoutFollower:
         index, served = self.indexed(), self.served
         if served is None or served.layout_id != record.layout_id or served.index is not index:
             placer = await self._placer_of(record)
-            self._next = LayoutMap(record.layout_id, placer, index)
+            self._next, self._seen = LayoutMap(record.layout_id, placer, index), -1
             if served is None:
                 self.served = self._next
         elif self._follower.sequence == self._seen:

@@ -91,6 +91,8 @@ class LayoutJobs(Kind):
         index = self._follower.indexed()
         layout_id = job.checkpoint.get("layout_id")
         record = await self._stored(str(layout_id)) if layout_id else None
+        if record is not None and record.model_version != self._model_version:
+            record = None  # another model was promoted meanwhile
         if record is None:
             record = await self._fitted(job, index)
             done = record.fitted

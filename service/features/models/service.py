@@ -171,7 +171,9 @@ class Models:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
         asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job = await self._jobs.start(KIND, asked, once=once)
-        await self._registry.update(model_version, job_id=job.job_id, retired=False, live=None)
+        await self._registry.update(
+            model_version, job_id=job.job_id, retired=False, served=False, live=None
+        )
         return job
 
     async def pause(self, model_version: str) -> ShownModel:

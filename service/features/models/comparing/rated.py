@@ -139,7 +139,8 @@ async def _of_question(
         others = [name for name, is_let in zip(others, allowed, strict=True) if is_let]
         vectors.append(await _vectors(index, [*means, *others]))
     pool = [name for name in (*means, *others) if all(name in known for known in vectors)]
-    means = {name: rating for name, rating in means.items() if name in pool}
+    known_to_both = {*pool}
+    means = {name: rating for name, rating in means.items() if name in known_to_both}
     found: list[_Score] = []
     for model, spec, known in zip((both.active, both.target), specs, vectors, strict=True):
         hits = await _hits(model, spec, wanted, seeds, lanes)

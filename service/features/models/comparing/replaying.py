@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -199,10 +199,15 @@ class Replaying:
         verdicts = await persist(lambda: self._people.cases.all_verdicts(case_id))
         confirmed = sorted(n for n, each in verdicts.items() if each.verdict == "confirmed")
         sources = list(dict.fromkeys([*case.seeds, *confirmed]))
-        wanted: dict[str, list[tuple[str, str]]] = {}
-        for name in stored:
-            others = [each for each in sources if each != name][:_MOST_SOURCES]
-            wanted[name] = [_ordered(name, other) for other in others]
+
+        def pairs_of_all() -> dict[str, list[tuple[str, str]]]:
+            found: dict[str, list[tuple[str, str]]] = {}
+            for name in stored:
+                others = islice((each for each in sources if each != name), _MOST_SOURCES)
+                found[name] = [_ordered(name, other) for other in others]
+            return found
+
+        wanted = await persist(lambda: self._lanes.run(pairs_of_all, Lane.BULK))
         values = [
             await self._values(model, query, wanted, paths) for model in (both.active, both.target)
         ]
@@ -229,11 +234,16 @@ class Replaying:
         paths: Mapping[str, Sequence[str]],
     ) -> dict[str, float]:
         """The value of the best path to each by a model."""
-        pairs = {pair for some in wanted.values() for pair in some}
-        pairs |= {_ordered(*ends) for path in paths.values() for ends in pairwise(path)}
+
+        def all_pairs() -> list[tuple[str, str]]:
+            pairs = {pair for some in wanted.values() for pair in some}
+            pairs |= {_ordered(*ends) for path in paths.values() for ends in pairwise(path)}
+            return sorted(pairs)
+
         # Without a corpus: both models compare by the same keys.
         edges = EvidenceEdges(model.evidence, model.sides, KeptCorpus(), _nobody, self._lanes)
-        looking, ordered = edges.looking(query.kinds, Lane.BULK), sorted(pairs)
+        looking = edges.looking(query.kinds, Lane.BULK)
+        ordered = await persist(lambda: self._lanes.run(all_pairs, Lane.BULK))
         known: dict[tuple[str, str], float] = {}
         for start in range(0, len(ordered), _AT_ONCE):
             part = ordered[start : start + _AT_ONCE]

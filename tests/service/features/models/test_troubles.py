@@ -15,6 +15,7 @@ from service.errors import StoreUnavailable, TooManyJobs
 from service.features.jobs.service import Jobs
 from service.features.models import backfill, following
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
+from service.features.models.records import Registry
 from service.store.jobs import Job, JobStep
 from service.store.models.base import SecondVectors
 from service.store.redis.models.store import RedisModels
@@ -312,3 +313,22 @@ def test_profiles_are_read_beside_the_event_loop(
         assert all(each.startswith("lanes-") for each in names), names
     service.post(f"/v1/models/{NEXT}:promote").raise_for_status()
     assert service.get("/v1/streamers/large").json()["model_version"] == NEXT
+
+
+def test_a_model_whose_retirement_was_not_written_down_asks_for_a_promotion(
+    service: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service.post("/v1/models", json={"folder": "first"}).raise_for_status()
+    backfilled(service)
+    service.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    wait_until(lambda: everywhere(service, "is_indexed", FIRST), "the other one is kept")
+
+    async def lost(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the connection was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "update", lost)
+        assert service.post(f"/v1/models/{FIRST}:retire").status_code == 503
+    service.post(f"/v1/models/{FIRST}:backfill").raise_for_status()
+    wait_until(lambda: model(service, FIRST)["state"] == "ready", "it is kept again")
+    assert "has not served yet" in refused(service, "/v1/models:rollback")

@@ -12,6 +12,7 @@ export const en = {
   "app.leave": "Sign out",
   "app.loading": "Loading …",
   "app.retry": "Try again",
+  "app.copy.by_hand": "Copy it by hand: this browser lets no page on plain http copy.",
   "app.close": "Close",
   "app.copy": "Copy",
   "app.copied": "Copied",

@@ -56,10 +56,11 @@ function locale(): string {
   return language.value === "zh" ? "zh-CN" : "en-GB";
 }
 
-/** A share in percent, never rounded up to what it is not: 0.9996 is 99.9 %. */
+/** A share in percent, never rounded up to what it is not: 0.9996 is 99.9 %, 0.497 is 49 %. */
 export function percent(share: number): string {
-  const digits = share > 0.99 && share < 1 ? 1 : 0;
-  const cut = digits ? Math.floor(share * 1000) / 1000 : share;
+  const digits = share < 1 && (share > 0.99 || share < 0.01) ? 1 : 0;
+  const steps = digits ? 1000 : 100;
+  const cut = Math.floor(share * steps + 1e-9) / steps;
   const style = { style: "percent", maximumFractionDigits: digits } as const;
   return new Intl.NumberFormat(locale(), style).format(cut);
 }

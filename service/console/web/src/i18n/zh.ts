@@ -14,6 +14,7 @@ export const zh: Record<keyof typeof en, string> = {
   "app.leave": "退出",
   "app.loading": "加载中…",
   "app.retry": "重试",
+  "app.copy.by_hand": "请手动复制：浏览器不允许未加密的页面复制。",
   "app.close": "关闭",
   "app.copy": "复制",
   "app.copied": "已复制",

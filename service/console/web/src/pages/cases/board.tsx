@@ -194,7 +194,9 @@ export function Board({ id }: { id: string }) {
               chooseMember={setCurrent}
             />
           </Suspense>
-          {edge && <Evidence edge={edge} close={closeEvidence} />}
+          {edge && (
+            <Evidence key={`${edge.a} ${edge.b}`} edge={edge} close={closeEvidence} />
+          )}
           <RatingNotice
             rating={rating}
             current={others.find((name) => name === members[at]?.streamer_id)}

@@ -29,9 +29,9 @@ export default function ComparePage() {
       <Pair a={a} b={b} />
       {!(a && b) && <Empty title={t("compare.start")} remedy={t("compare.start.remedy")} />}
       {failure && <Problem failure={failure} again={again} />}
-      {waiting && !value && <Loading />}
-      {value && !failure && (
-        <section aria-busy={waiting}>
+      {waiting && <Loading />}
+      {value && !failure && !waiting && (
+        <section>
           <Verdict found={value} />
           {value.warnings.map((warning) => (
             <p key={warning} class="notice">

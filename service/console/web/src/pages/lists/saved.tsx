@@ -131,6 +131,11 @@ export function SavedList({ name }: { name: string }) {
                 run: answer.provenance.previous_run,
               })}`}
           </p>
+          {!answer.complete && (
+            <p class="notice words">
+              {t("find.incomplete", { why: answer.incomplete_because ?? "" })}
+            </p>
+          )}
           {warningsOf(answer).map((warning) => (
             <p key={warning} class="notice words">
               {warning}

@@ -69,7 +69,7 @@ function Shown() {
   const known = useFields();
   const selected = useSelected(at, asked);
 
-  const found = selected.value;
+  const found = selected.failure ? null : selected.value;
   useEffect(() => {
     if (!found || asked || selected.waiting) return;
     setView((before) => ({

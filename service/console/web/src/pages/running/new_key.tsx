@@ -34,7 +34,7 @@ export function NewKey({ made }: { made: (issued: Schemas["IssuedKeyOut"]) => vo
       const body = {
         name,
         ...(isOwn ? { scopes: [...scopes] } : { role }),
-        ...(until && { expires_at: new Date(until).toISOString() }),
+        ...(until && { expires_at: new Date(`${until}T23:59:59`).toISOString() }),
       };
       made(await ask(api.POST("/v1/keys", { body })));
       setName("");

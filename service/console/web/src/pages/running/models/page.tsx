@@ -82,7 +82,9 @@ async function asked(change: Change, name: string, share: number): Promise<void>
   } else if (change === "promote") {
     await ask(api.POST("/v1/models/{model_id}:promote", { params }));
   } else {
-    const header = { "idempotency-key": `"${crypto.randomUUID()}"` };
+    // `randomUUID` is there on https and loopback alone.
+    const name = crypto.getRandomValues(new Uint32Array(4)).join("-");
+    const header = { "idempotency-key": `"${name}"` };
     await ask(api.POST("/v1/models:rollback", { params: { header } }));
   }
 }
