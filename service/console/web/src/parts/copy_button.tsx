@@ -23,7 +23,12 @@ export function CopyButton(props: { text: () => string; label: string; done: str
       {byHand !== null && (
         <label class="by-hand">
           {t("app.copy.by_hand")}
-          <textarea readOnly rows={4} value={byHand} onFocus={(event) => event.currentTarget.select()} />
+          <textarea
+            readOnly
+            rows={4}
+            value={byHand}
+            onFocus={(event) => event.currentTarget.select()}
+          />
         </label>
       )}
     </>

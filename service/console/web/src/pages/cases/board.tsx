@@ -194,9 +194,7 @@ export function Board({ id }: { id: string }) {
               chooseMember={setCurrent}
             />
           </Suspense>
-          {edge && (
-            <Evidence key={`${edge.a} ${edge.b}`} edge={edge} close={closeEvidence} />
-          )}
+          {edge && <Evidence key={`${edge.a} ${edge.b}`} edge={edge} close={closeEvidence} />}
           <RatingNotice
             rating={rating}
             current={others.find((name) => name === members[at]?.streamer_id)}
