@@ -120,6 +120,15 @@ def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
     expect(page.locator(".chip", has_text=chosen)).to_be_visible()
     expect(found).to_have_count(0)
     expect(rows(page)).to_have_count(50)
+    first = service.client.post("/v1/streamers:find", json={"q": "night kitchen"}).json()
+    open_at(page, service, "")
+    seeds.fill("night kitchen")  # a name, not two ids
+    expect(found.get_by_role("option")).to_have_count(3)
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_text([f"{first['streamers'][0]['streamer_id']}×"])
+    seeds.fill("cooking-01 cooking-02")
+    page.keyboard.press("Enter")
+    expect(page.locator(".chip")).to_have_count(3)
 
 
 def test_one_request_has_all_rows(signed_in: Page, service: Service) -> None:

@@ -21,8 +21,19 @@ def test_a_newcomer_is_placed(signed_in: Page, service: Service) -> None:
     page.get_by_role("button", name="Place").click()
     expect(page.get_by_text("The model knows")).to_be_visible()
     expect(page.get_by_text("bio used")).to_be_visible()
-    open_at(page, service, "#/newcomer?id=cooking-01")
+    field = page.get_by_label("A stored streamer")
+    field.fill("cooking-01")
+    expect(page.get_by_label("Profile as JSON")).to_have_value("")
+    page.get_by_role("button", name="Place").click()
     expect(page.get_by_text("tags used")).to_be_visible()
+    assert "id=cooking-01" in page.url
+    page.get_by_label("Profile as JSON").fill(json.dumps(profile | {"tags": []}))
+    expect(field).to_have_value("")
+    page.get_by_role("button", name="Place").click()
+    expect(page.get_by_text("tags absent")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("tags used")).to_be_visible()
+    expect(field).to_have_value("cooking-01")
 
 
 def test_a_newcomer_is_found_by_its_nickname(signed_in: Page, service: Service) -> None:

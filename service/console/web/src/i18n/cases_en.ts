@@ -108,6 +108,7 @@ export const casesEn = {
   "case.weakest": "Weakest link",
   "case.verdict": "Verdict",
   "case.edges": "Edges ({n})",
+  "case.edges.first": "These are the first {n}; for another, click its line in the graph.",
   "case.graph": "Graph of {members} members and {edges} edges; the tables below say the same",
   "case.graph.part":
     "The graph has the {n} members of this page, of {all}. {edges} of their edges lead to members of earlier pages; those of later ones are not drawn.",

@@ -108,6 +108,7 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "case.weakest": "最弱环节",
   "case.verdict": "判定",
   "case.edges": "关联（{n}）",
+  "case.edges.first": "此处为前 {n} 条；其余请在图中点击连线查看。",
   "case.graph": "{members} 个成员、{edges} 条关联的图；下方表格内容相同",
   "case.graph.part":
     "图中是本页的 {n} 个成员（共 {all} 个），其中 {edges} 条关联通向前面各页的成员；后面各页的成员未画出。",

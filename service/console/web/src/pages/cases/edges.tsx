@@ -32,6 +32,7 @@ export function Edges(props: { edges: Edge[]; chosen: Edge | null; choose: (edge
           </li>
         ))}
       </ul>
+      {edges.length > SHOWN && <p class="quiet">{t("case.edges.first", { n: SHOWN })}</p>}
     </details>
   );
 }

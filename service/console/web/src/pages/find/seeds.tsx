@@ -23,9 +23,11 @@ export function Seeds(props: {
     setText("");
     found.forget();
   };
-  /** Whom the arrows chose, or the ids that were typed, or else the first who has such a name. */
+  /** Whom the arrows chose, or the ids that were typed, or else the first who has such a name:
+   * words that are found as one are a name, not two ids. */
   const add = (): void => {
-    const typed = found.chosen ? [found.chosen] : idsIn(text);
+    const isName = found.first && /\s/.test(text.trim()) && !/[,，;；\n\t]/.test(text.trim());
+    const typed = found.chosen ? [found.chosen] : isName ? [] : idsIn(text);
     take(typed.length ? typed : found.first ? [found.first] : []);
   };
   const shown = all ? ids : ids.slice(0, MOST_CHIPS);

@@ -1,5 +1,5 @@
 /** Neighbours of a newcomer, its audience, and how sure the prediction is. */
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { streamer } from "../../api/profiles";
@@ -24,6 +24,9 @@ function profileIn(text: string): Schemas["StreamerContent"] {
 export function Placing() {
   const id = place.value.params.get("id") ?? "";
   const [pasted, setPasted] = useState("");
+  useEffect(() => {
+    if (id) setPasted(""); // such as by going back
+  }, [id]);
   const asked = pasted || id || null;
   const { value, failure, waiting, again } = useAsked(asked, (signal) => {
     const who = pasted ? { profile: profileIn(pasted) } : { streamer_id: id };
@@ -41,8 +44,8 @@ export function Placing() {
       />
       {failure && <Problem failure={failure} again={again} />}
       {!asked && <Empty title={t("new.start")} remedy={t("new.start.remedy")} />}
-      {waiting && !value && <Loading />}
-      {value && !failure && <Shown placed={value} />}
+      {waiting && <Loading />}
+      {value && !failure && !waiting && <Shown placed={value} />}
     </>
   );
 }
@@ -51,6 +54,9 @@ function Newcomer(props: { id: string; take: (id: string, text: string) => void 
   const [id, setId] = useState(props.id);
   const [text, setText] = useState("");
   const [wrong, setWrong] = useState("");
+  useEffect(() => {
+    if (props.id) setId(props.id);
+  }, [props.id]);
   return (
     <form
       class="new-key"
@@ -71,7 +77,10 @@ function Newcomer(props: { id: string; take: (id: string, text: string) => void 
         value={id}
         isSearch
         isRequired={false}
-        set={setId}
+        set={(typed) => {
+          setId(typed);
+          setText("");
+        }}
         take={(chosen) => {
           setText("");
           props.take(chosen, "");
@@ -85,7 +94,10 @@ function Newcomer(props: { id: string; take: (id: string, text: string) => void 
           spellcheck={false}
           placeholder={t("new.profile.hint")}
           value={text}
-          onInput={(event) => setText(event.currentTarget.value)}
+          onInput={(event) => {
+            setText(event.currentTarget.value);
+            setId("");
+          }}
         />
       </label>
       <button type="submit" class="primary" disabled={!id.trim() && !text.trim()}>
