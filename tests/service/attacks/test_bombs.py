@@ -90,8 +90,10 @@ SURROGATE = '"\\ud800"'
 def test_json_that_is_too_much_or_none(keyless: Service, path: str, body: str) -> None:
     method = "PUT" if path.endswith("x") else "POST"
     content = body.encode()
+    is_long = path.endswith("imports") and len(content) > 16 << 10
+    refusals = (413,) if is_long else (400, 422)
     answer = keyless.client.request(method, path, content=content, headers=JSON)
-    assert answer.status_code in (400, 422), answer.text
+    assert answer.status_code in refusals, answer.text
     assert answer.headers["content-type"] == "application/problem+json"
     assert len(answer.content) < 100_000
     assert keyless.client.get("/livez").status_code == 200
