@@ -86,8 +86,8 @@ def test_a_row_group_has_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_rows_are_read_beside_a_thousand_open_files(tmp_path: Path) -> None:
     file, limits = tmp_path / "a.parquet", resource.getrlimit(resource.RLIMIT_NOFILE)
     file.write_bytes(packed(ROWS))
-    most = limits[1] if limits[1] != resource.RLIM_INFINITY else 4096
-    assert most >= 2048
+    if limits[1] != resource.RLIM_INFINITY and limits[1] < 2048:
+        pytest.skip(f"no process may open more than {limits[1]} files here")
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 2048), limits[1]))
     with file.open("rb") as opened, contextlib.ExitStack() as others:
         try:
