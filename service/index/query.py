@@ -12,6 +12,8 @@ from service.index.filters import EVERYONE, Filter
 Strategy = Literal["average", "best_score", "sum"]
 _VANISHING = 1e-3
 """A mean of unit vectors this short has no direction: they point in opposite ones."""
+_NOTHING = 1e-6
+"""What is left of unit vectors that are equal, but for rounding."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,6 +47,11 @@ class ScoringSpec:
             return True
         return self.strategy == "average" and min(self.weights) > 0
 
+    @property
+    def has_direction(self) -> bool:
+        """Whether scores differ at all: what is unwanted may be just what is wanted."""
+        return self.is_cosine or float(np.abs(self.probes()).max()) > _NOTHING
+
     def probes(self) -> NDArray[np.float32]:
         """Vectors (P, D) whose inner products with a row are all that its score depends on.
 
@@ -71,7 +78,7 @@ class ScoringSpec:
         if is_wanted.all():
             return best
         worst = products[~is_wanted].max(axis=0)
-        return cast(NDArray[np.float32], np.where(worst > best, -worst, best))
+        return cast(NDArray[np.float32], np.where(worst > best, -np.abs(worst), best))
 
 
 def _linear(coefficients: NDArray[np.float64], vectors: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from service.engine.evidence.shared_content import Shared
 from service.engine.work.lanes import Lanes
-from service.errors import FieldError, InvalidRequest, RequestError
+from service.errors import FieldError, RequestError
 from service.features.lists.rows import (
     Before,
     BuiltList,
@@ -82,13 +82,6 @@ class ListBuilder:
             PrecisionNotPromised: the model's calibration can't promise it.
             NotYetVisible: `after_sequence` was not reached in time.
         """
-        wanted = {seed.streamer_id for seed in body.positive}
-        for place, seed in enumerate(body.negative):
-            if seed.streamer_id is not None and seed.streamer_id in wanted:
-                raise InvalidRequest.of(
-                    f"/negative/{place}/streamer_id",
-                    f"streamer {seed.streamer_id!r} is in positive too: take it out of one of them",
-                )
         query = replace(query_of(self._limits, body), k=body.k, exclude=excluded, exact=True)
         if body.stop is not None:
             query = replace(

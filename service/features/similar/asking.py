@@ -153,6 +153,10 @@ class Asking:
             [*(s.weight for s in positive), *(-s.weight for s in negative)],
             query.strategy,
         )
+        if negative and not scoring.has_direction:
+            raise InvalidRequest.of(
+                "/negative", "takes away all that positive shows: everybody would score 0"
+            )
         return Asked(
             index=self._follower.index,
             sequence=self._follower.sequence,  # what is searched is this or newer

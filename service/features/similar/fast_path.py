@@ -91,7 +91,7 @@ def _asked_by_path(scope: Scope) -> _Asked | None:
 
 def _is_body(scope: Scope) -> bool:
     is_post = scope["method"] == "POST" and scope["path"] == _POST
-    return is_post and _JSON in scope["headers"]
+    return is_post and not scope["query_string"] and _JSON in scope["headers"]
 
 
 async def _first_of(receive: Receive) -> Message | HTTPException:

@@ -46,7 +46,8 @@ class SeedIn(Request):
             gt=0,
             le=1000,
             allow_inf_nan=False,
-            description="Counts relative to the other seeds of its sign.",
+            description="Counts relative to the other seeds of its sign; by `sum` relative to all "
+            "seeds; not at all by `best_score`.",
         ),
     ] = 1.0
 
@@ -72,7 +73,8 @@ class SeedsIn(Request):
         Field(
             description="average: cosine with the mean of the positive seeds, minus that with the "
             "negative mean, halved. best_score: the best cosine with any positive seed, negative "
-            "when a negative seed is nearer. sum: weighted sum of all cosines."
+            "when a negative seed is nearer. sum: weighted sum of all cosines, those with negative "
+            "seeds taken off, over the sum of all weights."
         ),
     ] = "average"
     min_score: Annotated[

@@ -55,8 +55,16 @@ class Seeds:
 
         Raises:
             StreamerNotFound: names every seed that is not stored.
-            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero.
+            InvalidRequest: a seed has no vector, or a vector of the wrong width or length zero; or
+                a streamer is wanted and unwanted.
         """
+        wanted = {seed.streamer_id for seed in positive if seed.streamer_id is not None}
+        for place, seed in enumerate(negative):
+            if seed.streamer_id in wanted:
+                raise InvalidRequest.of(
+                    f"/negative/{place}/streamer_id",
+                    f"streamer {seed.streamer_id!r} is in positive too: take it out of one of them",
+                )
         seeds = [(f"/positive/{i}", seed) for i, seed in enumerate(positive)]
         seeds += [(f"/negative/{i}", seed) for i, seed in enumerate(negative)]
         rows = await index.get([seed.streamer_id or "" for _, seed in seeds])

@@ -140,6 +140,7 @@ class _Bulk:
         self._skip_unchanged = skip_unchanged
         self._near_duplicates = near_duplicates
         self._note = note
+        self._last: int | None = None
 
     async def process(self, body: AsyncIterator[bytes]) -> None:
         """Process all lines, or up to the one that is named by the last result."""
@@ -173,6 +174,8 @@ class _Bulk:
             number += 1
             refused = error_of_http(error)
         await self._write(chunk)
+        if self._last is not None:  # whoever reads to the end finds all of it
+            await self._writes.show(self._last)
         if refused is not None:
             self._results.put(_failed(number, refused))
             with contextlib.suppress(HTTPException):
@@ -190,10 +193,11 @@ class _Bulk:
                 skip_unchanged=self._skip_unchanged,
                 near_follow=self._near_duplicates,
             )
-            written = [r.record.streamer_id for r in results if isinstance(r, Acknowledged)]
+            written = [r for r in results if isinstance(r, Acknowledged)]
             if written:
-                self._note(written)
-            found = await self._near([r for r in results if isinstance(r, Acknowledged)])
+                self._last = written[-1].sequence
+                self._note([r.record.streamer_id for r in written])
+            found = await self._near(written)
             for (number, profile), result in zip(profiles.items(), results, strict=True):
                 if isinstance(result, ServiceError):  # this one was not acknowledged
                     answers[number] = _failed(number, result, profile.streamer_id)

@@ -33,10 +33,13 @@ class FlatSearch:
     def search(self, query: Query) -> SearchResult:
         """The best rows for a query, all as of one moment."""
         with self._rows.reading(query.filter, query.exclude, query.established_only) as view:
-            if query.scoring.is_cosine and query.min_score is None:
-                scores, slots = scan.best(query.scoring.probes()[0], query.k, view)
-                reached = view.size
-            else:
+            is_scored = not query.scoring.is_cosine or query.min_score is not None
+            scores, slots, reached = np.empty(0, np.float32), list[int](), view.size
+            if not is_scored:
+                # One more than asked for shows whether another is as good as the last.
+                scores, slots = scan.best(query.scoring.probes()[0], query.k + 1, view)
+                is_scored = len(scores) > query.k and _is_cut_at_a_tie(scores)
+            if is_scored:
                 scores, slots, reached = _best_scored(query, query.k, view)
             hits = hits_of(scores, slots, view.ids, query.k)
             return SearchResult(hits, reached, True, view.unknown)
@@ -84,6 +87,14 @@ def hits_of(
     """The k best of what was found, best first; equal ones by their ids."""
     found = sorted(zip((-scores).tolist(), map(ids.__getitem__, slots), strict=True))
     return [Hit(name, -x) for x, name in found[:k]]
+
+
+def _is_cut_at_a_tie(scores: NDArray[np.float32]) -> bool:
+    """Whether the two lowest of some scores (K,) are equal: which one stays depends on slots."""
+    if len(scores) < 2:
+        return False
+    lowest, second = np.partition(scores, 1)[:2].tolist()
+    return lowest == second
 
 
 def _best_scored(query: Query, k: int, view: View) -> tuple[NDArray[np.float32], list[int], int]:

@@ -47,7 +47,7 @@ def naive(seeds: np.ndarray, weights: tuple[float, ...], strategy: Strategy) -> 
         elif strategy == "best_score":
             score = max(cosine(seed, row) for _, seed in wanted)
             worst = max((cosine(seed, row) for _, seed in unwanted), default=-math.inf)
-            score = -worst if worst > score else score
+            score = -abs(worst) if worst > score else score
         else:
             score = sum(w * cosine(seed, row) for w, seed in wanted)
             score -= sum(w * cosine(seed, row) for w, seed in unwanted)
@@ -97,3 +97,19 @@ def test_which_queries_are_plain() -> None:
     assert not Query(nearest, min_score=-1).is_plain
     assert not Query(nearest, established_only=True).is_plain
     assert not Query(nearest, exact=True).is_plain
+
+
+def test_who_is_nearer_to_what_is_unwanted_scores_below_zero_always() -> None:
+    """Also where both are far away: the cosines with both are negative then."""
+    seeds = np.array([[1, 0], [0, 1]], np.float32)
+    rows = np.array([[-0.8, -0.6], [-0.6, -0.8], [0.6, 0.8]], np.float32)
+    found = scores(ScoringSpec(seeds, (1.0, -1.0), "best_score"), rows)
+    np.testing.assert_allclose(found, [-0.6, -0.6, -0.8], atol=1e-6)
+
+
+@pytest.mark.parametrize("strategy", ["average", "sum"])
+def test_seeds_that_take_each_other_away_have_no_direction(strategy: Strategy) -> None:
+    one, other = SEEDS[:1], SEEDS[1:2]
+    assert not ScoringSpec(np.concatenate([one, one]), (1.0, -1.0), strategy).has_direction
+    assert ScoringSpec(np.concatenate([one, other]), (1.0, -1.0), strategy).has_direction
+    assert ScoringSpec(np.concatenate([one, one]), (1.0, -1.0), "best_score").has_direction

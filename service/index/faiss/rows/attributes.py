@@ -140,10 +140,23 @@ class Attributes:
     def allowed(self, wanted: Filter, among: BitMap, slots_of: SlotsOf) -> BitMap:
         """The slots `among` these that a filter lets through; `slots_of` knows streamers by id."""
         for condition in wanted.must:
-            among = self._holding(condition, among, slots_of)
+            among = self.holding(condition, among, slots_of)
         for condition in wanted.must_not:
-            among = among - self._holding(condition, among, slots_of)
+            among = among - self.holding(condition, among, slots_of)
         return among
+
+    def holding(self, condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
+        """The slots `among` these that fulfil one condition."""
+        if condition.field == STREAMER_ID:
+            return _with_ids(condition, among, slots_of)
+        column = self._columns.get(_name(condition.field))
+        if column is None:
+            return BitMap()
+        if condition.any is not None:
+            among = column.any_of(_keys(condition.any), among)
+        for value in _keys(condition.all or ()):
+            among = column.any_of((value,), among)
+        return column.numbers.within(condition, among) if condition.is_bounded else among
 
     def unknown(self, wanted: Filter) -> Unknown:
         """What of a filter no slot has."""
@@ -178,8 +191,8 @@ class Attributes:
         for field in fields:
             column = self._columns.get(_name(field)) or _Column()
             shown = ((_shown(key), held) for key, held in column.holders.items())
-            numbers = column.numbers.of(allowed)
-            found.append(field_counts(field, shown, numbers, allowed, most))
+            numbers, large = column.numbers.of(allowed)
+            found.append(field_counts(field, shown, numbers, large, allowed, most))
         return found
 
     def columns(self) -> list[Name]:
@@ -233,18 +246,6 @@ class Attributes:
         self._columns[name] = _Column.load(dumped, blobs, slots)
         if not self._columns[name]:
             del self._columns[name]
-
-    def _holding(self, condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
-        if condition.field == STREAMER_ID:
-            return _with_ids(condition, among, slots_of)
-        column = self._columns.get(_name(condition.field))
-        if column is None:
-            return BitMap()
-        if condition.any is not None:
-            among = column.any_of(_keys(condition.any), among)
-        for value in _keys(condition.all or ()):
-            among = column.any_of((value,), among)
-        return column.numbers.within(condition, among) if condition.is_bounded else among
 
 
 def let_through(wanted: Filter, rows: Sequence[tuple[str, Facets]]) -> tuple[list[bool], list[str]]:

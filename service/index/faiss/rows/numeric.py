@@ -1,14 +1,14 @@
 """Numbers of one attribute by slot, for range filters."""
 
 import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pyroaring import BitMap
 
-from service.index.faiss.rows.value_counts import numbers_of
+from service.index.faiss.rows.value_counts import is_large, numbers_of
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import Condition
 
@@ -68,8 +68,11 @@ class Numbers:
         if self._holders is not None:
             return found | self._held(exact, among)
         if self._many is not None and exact:
-            is_one = self._many == exact[0] if len(exact) == 1 else np.isin(self._many, exact)
-            found |= bitmap_of(np.flatnonzero(is_one)) & among
+            found |= _those(
+                self._many,
+                among,
+                lambda v: v == exact[0] if len(exact) == 1 else np.isin(v, exact),
+            )
         return found
 
     def within(self, bounds: Condition, among: BitMap) -> BitMap:
@@ -77,16 +80,16 @@ class Numbers:
         found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
         if self._holders is not None:
             return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
-        if self._many is not None and len(among) * _DENSE > len(self._many):
-            found |= bitmap_of(np.flatnonzero(_hold(self._many, bounds))) & among
-        elif self._many is not None and among:
-            slots = slots_of(among)
-            slots = slots[: np.searchsorted(slots, len(self._many))]
-            found |= bitmap_of(slots[_hold(self._many[slots], bounds)])
+        if self._many is not None and among:
+            found |= _those(self._many, among, lambda values: _hold(values, bounds))
         return found
 
-    def of(self, allowed: BitMap) -> NDArray[np.float64]:
-        """Numbers of the allowed slots that have one (N,), as float64 in no order."""
+    def of(self, allowed: BitMap) -> tuple[NDArray[np.float64], list[int]]:
+        """Numbers of the allowed slots that have one, in no order.
+
+        Returns:
+            float64 (N,), and the integers that are large (`is_large`).
+        """
         return numbers_of(self._few, self._many, allowed)
 
     def _held(self, values: Iterable[float], among: BitMap) -> BitMap:
@@ -140,7 +143,7 @@ class Numbers:
         if slot >= len(many):
             self._many = np.concatenate([many, np.full(slot + 1, np.nan)])
             many = self._many
-        if isinstance(value, int) and abs(value) > 1 << 53:
+        if is_large(value):
             self._few[slot] = value
             return
         many[slot] = value
@@ -153,6 +156,19 @@ class Numbers:
 def slots_of(bitmap: BitMap) -> NDArray[np.int64]:
     """The members of a bitmap, ascending (S,)."""
     return np.frombuffer(bitmap.to_array(), np.uint32).astype(np.int64)
+
+
+def _those(
+    many: NDArray[np.float64],
+    among: BitMap,
+    are_wanted: Callable[[NDArray[np.float64]], NDArray[np.bool_]],
+) -> BitMap:
+    """The slots `among` these whose numbers are wanted, by the numbers (slots,) of all."""
+    if len(among) * _DENSE > len(many):
+        return bitmap_of(np.flatnonzero(are_wanted(many))) & among
+    slots = slots_of(among)
+    slots = slots[: np.searchsorted(slots, len(many))]
+    return bitmap_of(slots[are_wanted(many[slots])])
 
 
 def bitmap_of(slots: NDArray[np.integer]) -> BitMap:

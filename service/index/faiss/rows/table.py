@@ -20,7 +20,7 @@ from pydantic_core import from_json
 from pyroaring import BitMap
 
 from service.index.base import Change, Facets, Remove, Row, Sketch, StoredVector, Upsert
-from service.index.facets import FacetCounts
+from service.index.facets import FacetCounts, FieldCounts
 from service.index.faiss.ann.segment import AnnSegment
 from service.index.faiss.rows.attributes import Attributes, let_through
 from service.index.faiss.rows.cold_file import ColdFile
@@ -28,7 +28,7 @@ from service.index.faiss.rows.columns import Columns, clear_bit
 from service.index.faiss.rows.coverage import Coverage
 from service.index.faiss.rows.reuse import SlotReuse
 from service.index.faiss.rows.view import Near, View
-from service.index.filters import ALL_KNOWN, EVERYONE, Filter
+from service.index.filters import ALL_KNOWN, Filter, Unknown
 
 _IDS_AT_ONCE = 1024
 """So many are looked up before others may have the lock."""
@@ -181,12 +181,16 @@ class Rows:
             before = self.live.copy() if are_many else BitMap()
         try:
             out = self._slots_by_parts(exclude) if are_many else BitMap()
+            allowed = self._allowed(wanted, established_only) if wanted else None
             with self.lock:
                 if are_many:  # some may have got another slot since they were looked up
                     out |= BitMap(s for s in self.live - before if self.ids[s] in exclude)
                 else:
                     out = BitMap(self.slots_of(exclude))
-                view = self._view(wanted, out, established_only)
+                if allowed is None:
+                    allowed = self._everyone(established_only)
+                unknown = self.attributes.unknown(wanted) if wanted else ALL_KNOWN
+                view = self._view(allowed, out, unknown)
             yield view
         finally:
             self._end(began)
@@ -200,12 +204,28 @@ class Rows:
             out |= BitMap(found)
         return out
 
-    def _view(self, wanted: Filter, out: BitMap, established_only: bool) -> View:
-        everyone = self.established if established_only else self.live
-        allowed, unknown = everyone, ALL_KNOWN
-        if wanted:
-            allowed = self.attributes.allowed(wanted, everyone, self.slots_of)
-            unknown = self.attributes.unknown(wanted)
+    def _everyone(self, established_only: bool) -> BitMap:
+        return self.established if established_only else self.live
+
+    def _allowed(self, wanted: Filter, established_only: bool) -> BitMap:
+        """Whom a filter lets through; others have the lock between two conditions.
+
+        Rows that are written meanwhile are looked at last, whoever is gone by then is left out.
+        """
+        with self.lock:
+            among = before = self._everyone(established_only).copy()
+        for condition in wanted.must:
+            with self.lock:
+                among = self.attributes.holding(condition, among, self.slots_of)
+        for condition in wanted.must_not:
+            with self.lock:
+                among = among - self.attributes.holding(condition, among, self.slots_of)
+        with self.lock:
+            now = self._everyone(established_only)
+            new = self.attributes.allowed(wanted, now - before, self.slots_of)
+            return (among & now) | new
+
+    def _view(self, allowed: BitMap, out: BitMap, unknown: Unknown) -> View:
         out = out & allowed
         used, bits = len(self.ids), None
         if allowed is self.live and len(out) <= _IDS_AT_ONCE:
@@ -218,7 +238,8 @@ class Rows:
         """Whether a filter lets each of some streamers through, those without a vector too."""
         with self.lock:
             slots = [self.slot_of.get(streamer_id) for streamer_id in ids]
-            allowed = self.attributes.allowed(wanted, self.live, self.slots_of)
+            some = BitMap(slot for slot in slots if slot is not None) & self.live
+            allowed = self.attributes.allowed(wanted, some, self.slots_of)
             mute = [s for s in slots if s is not None and s not in self.live]  # in no bitmap
             others = [(self.ids[s], from_json(self.cold.read(s)[1])) for s in mute]
         found = dict(zip(mute, let_through(wanted, others)[0], strict=True))
@@ -227,9 +248,15 @@ class Rows:
     def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
         """How many of those that a filter lets through have which values; see `VectorIndex`."""
         with self.reading(wanted, (), False) as view:
-            with self.lock:  # rows of the view stay; others may be counted or not, and are left out
-                columns, known = self.attributes.copy_of(fields), self.attributes.known()
-            counts = columns.counts(fields, view.allowed, most)
+            counts: list[FieldCounts] = []
+            for field in fields:
+                with (
+                    self.lock
+                ):  # rows of the view stay; others may be in it or not, and are left out
+                    column = self.attributes.copy_of([field])
+                counts += column.counts([field], view.allowed, most)
+            with self.lock:
+                known = self.attributes.known()
         unknown = [*view.unknown.fields, *(f.field for f in counts if not f.values)]
         return FacetCounts(view.size, counts, known, list(dict.fromkeys(unknown)))
 
@@ -271,7 +298,7 @@ class Rows:
     def building(self) -> Generator[View, None, None]:
         """Everyone, for a segment that `adopt` takes before the context ends; one at a time."""
         with self.lock:
-            view = self._view(EVERYONE, BitMap(), False)
+            view = self._view(self.live, BitMap(), ALL_KNOWN)
             self.coverage.begin_build(self.live)
             began = self.reuse.begin()
         try:

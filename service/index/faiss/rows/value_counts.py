@@ -1,7 +1,8 @@
 """Counts of values among some slots, from bitmaps that may gain and lose others meanwhile."""
 
 import heapq
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from service.index.facets import FieldCounts, NumberSummary, ValueCount
 from service.index.filters import Scalar
 
 _DECILES = np.linspace(0, 1, 11)
+_EXACT = 1 << 53
+"""Float64 holds every integer up to this one."""
 
 
 def frequent(
@@ -52,23 +55,35 @@ def frequent(
     return found[:most], is_more or len(found) > most
 
 
+def is_large(value: int | float) -> bool:
+    """Whether it is an integer that float64 may not hold."""
+    return isinstance(value, int) and abs(value) > _EXACT
+
+
 def numbers_of(
     few: Mapping[int, int | float], many: NDArray[np.float64] | None, allowed: BitMap
-) -> NDArray[np.float64]:
-    """Numbers of the allowed slots (N,); of several places where they are kept."""
-    kept = np.array([float(v) for slot, v in few.items() if slot in allowed], np.float64)
+) -> tuple[NDArray[np.float64], list[int]]:
+    """Numbers of the allowed slots, of several places where they are kept.
+
+    Returns:
+        float64 (N,), and the integers that are large.
+    """
+    mine = [value for slot, value in few.items() if slot in allowed]
+    large = [int(value) for value in mine if is_large(value)]
+    kept = np.array([float(value) for value in mine if not is_large(value)], np.float64)
     if many is None:
-        return kept
+        return kept, large
     slots = np.frombuffer(allowed.to_array(), np.uint32)
     slots = slots[: np.searchsorted(slots, len(many))]
     found = many[slots]
-    return np.concatenate([kept, found[~np.isnan(found)]])
+    return np.concatenate([kept, found[~np.isnan(found)]]), large
 
 
 def field_counts(
     field: str,
     holders: Iterable[tuple[Scalar, int | BitMap]],
     numbers: NDArray[np.float64],
+    large: Sequence[int],
     allowed: BitMap,
     most: int,
 ) -> FieldCounts:
@@ -77,19 +92,23 @@ def field_counts(
     Args:
         field: its name.
         holders: as `frequent` takes them, of values that are no numbers.
-        numbers: of the allowed slots (N,).
+        numbers: of the allowed slots (N,), but for large integers.
+        large: these, each as often as a slot has it.
         allowed: slots that count.
         most: values that are wanted.
     """
     values, is_more = frequent(holders, allowed, most)
-    if not len(numbers):
+    if not len(numbers) and not large:
         return FieldCounts(field, values, is_more)
     distinct, counts = np.unique(numbers, return_counts=True)  # (U,), (U,)
     for place in np.argsort(-counts, kind="stable")[:most].tolist():
         number = float(distinct[place])
-        shown = int(number) if number.is_integer() else number
-        values.append(ValueCount(shown, int(counts[place])))
+        is_whole = number.is_integer() and abs(number) <= _EXACT
+        values.append(ValueCount(int(number) if is_whole else number, int(counts[place])))
+    by_size = sorted(Counter(large).items())
+    values += [ValueCount(number, count) for number, count in by_size]
     values.sort(key=lambda each: -each.count)
-    deciles: list[float] = np.quantile(numbers, _DECILES, method="inverted_cdf").tolist()
+    both = np.concatenate([numbers, np.array(large, np.float64)])
+    deciles: list[float] = np.quantile(both, _DECILES, method="inverted_cdf").tolist()
     is_more = is_more or len(distinct) > most or len(values) > most
-    return FieldCounts(field, values[:most], is_more, NumberSummary(len(numbers), deciles))
+    return FieldCounts(field, values[:most], is_more, NumberSummary(len(both), deciles))

@@ -181,6 +181,7 @@ def test_bodies_that_are_no_json_or_much_of_it_are_left_alone(
     good = b'{"positive": [{"streamer_id": "s4"}]}'
     assert not passed("/v1/similar", good)
     assert passed("/v1/similar", good[:-1])
+    assert passed("/v1/similar?k=3", good)  # a parameter that the route refuses
     assert passed("/v1/similar", good + b" " * (1 << 16))
     assert passed("/v1/similar", good, **{"content-type": "text/plain"})
     assert passed("/v1/similar", b"")

@@ -290,3 +290,19 @@ def test_probes_and_documentation(client: TestClient) -> None:
     assert "https://" not in page  # the page works without the internet
     paths = client.get("/openapi.json").json()["paths"]
     assert {"/v1/similar", "/v1/cold-start", "/v1/dedup", "/v1/streamers:bulk"} <= set(paths)
+
+
+def test_the_same_streamer_is_not_wanted_and_unwanted(client: TestClient) -> None:
+    """Everybody would score the same, and the answer be anybody."""
+    fill(client)
+    seed = {"streamer_id": "music-1"}
+    answer = client.post("/v1/similar", json={"positive": [seed], "negative": [seed]})
+    assert answer.status_code == 422, answer.text
+    assert [e["pointer"] for e in answer.json()["errors"]] == ["/negative/0/streamer_id"]
+    vector = embedding(client, "music-1").tolist()
+    for strategy, status in (("average", 422), ("sum", 422), ("best_score", 200)):
+        asked = {"positive": [seed], "negative": [{"vector": vector}], "strategy": strategy}
+        answer = client.post("/v1/similar", json=asked)
+        assert answer.status_code == status, answer.text
+        if status == 422:
+            assert [e["pointer"] for e in answer.json()["errors"]] == ["/negative"]

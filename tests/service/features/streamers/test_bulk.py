@@ -8,12 +8,14 @@ from typing import Any, cast
 from urllib.parse import urlsplit
 
 import pytest
+from fastapi.testclient import TestClient
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.work.lanes import Lanes
 from service.features.streamers import bulk
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
+from service.http.ndjson import NDJSON
 from service.settings import Limits, Work
 from tests.service.conftest import Serve
 from tests.service.process import START_S
@@ -138,3 +140,23 @@ def test_a_client_that_sends_everything_first_reads_everything(serve: Serve) -> 
     results = [json.loads(line) for line in b"".join(content).splitlines()]
     assert [one["line"] for one in results] == list(range(1, 10_001))
     assert sum(one["outcome"] == "created" for one in results) == 100
+
+
+def test_who_reads_to_the_end_finds_all_lines(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The index is given the last write before the answer ends."""
+    writes: WritePipeline = client.app_state["services"].writes  # type: ignore[attr-defined]
+    show, shown = writes.show, list[int]()
+
+    async def noted(sequence: int) -> None:
+        await show(sequence)
+        shown.append(sequence)
+
+    monkeypatch.setattr(writes, "show", noted)
+    lines = "".join(f'{{"streamer_id": "s{i}", "tags": ["music"]}}\n' for i in range(200))
+    answer = client.post("/v1/streamers:bulk", content=lines, headers={"content-type": NDJSON})
+    found = [json.loads(line) for line in answer.text.splitlines()]
+    assert shown == [found[-1]["version"]]
+    near = client.get("/v1/streamers/s199/similar?k=1000").json()
+    assert (near["complete"], len(near["hits"])) == (True, 199)

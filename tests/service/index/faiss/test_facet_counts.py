@@ -136,3 +136,20 @@ def test_who_is_let_through(
     names = [f"s{i}" for i in range(0, ROWS, 3)] + ["nobody"]
     found = now(index.let_through(names, wanted))
     assert found == [name in stored and lets_through(wanted, stored[name]) for name in names]
+
+
+@pytest.mark.parametrize("others", [0, 40])
+def test_large_numbers_are_counted_as_they_are(others: int) -> None:
+    """Float64 can't hold them, and shows them as numbers that nobody has."""
+    index, rng = FaissIndex(DIM, CONTENT_DIM), np.random.default_rng(3)
+    large = [2**63 - 1, 2**53, 2**53 + 1, 2**53 + 1, -(2**63), 1e300]
+    for version, number in enumerate([*large, *range(others)], start=1):
+        facets = {"attributes": {"room": number}}
+        put(index, f"s{version}", version, *row(unit(rng, DIM), CONTENT_DIM, facets))
+    (found,) = now(index.facet_counts(EVERYONE, ["room"], 100)).fields
+    counts = {each.value: each.count for each in found.values}
+    assert counts == Counter([*large, *range(others)])
+    assert all(isinstance(value, int) for value in counts if value != 1e300)
+    assert found.numbers is not None
+    assert found.numbers.count == len(large) + others
+    assert [found.numbers.deciles[0], found.numbers.deciles[-1]] == [-(2.0**63), 1e300]

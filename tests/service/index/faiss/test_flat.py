@@ -187,3 +187,14 @@ def test_readers_and_a_writer_at_the_same_time() -> None:
     for reader in readers:
         reader.join()
     assert failures == []
+
+
+def test_equal_ones_at_the_end_of_an_answer_are_those_with_the_lowest_ids() -> None:
+    """Whoever asks for more gets the same ones first, and so does another process."""
+    index, names = FaissIndex(DIM, CONTENT_DIM), [f"s{i:02}" for i in range(30)]
+    order = np.random.default_rng(1).permutation(len(names)).tolist()
+    for version, place in enumerate(order, start=1):
+        put(index, names[place], version, *entry(1 if place else 2))
+    for k in (1, 10, 29, 30, 31):
+        ids = [hit.streamer_id for hit in search(index, vector(1), k).hits]
+        assert ids == [*names[1:], names[0]][:k]

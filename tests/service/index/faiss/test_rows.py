@@ -14,7 +14,7 @@ from service.index.faiss.index import FaissIndex
 from service.index.faiss.rows import columns as columns_module
 from service.index.faiss.rows import table
 from service.index.faiss.rows.table import Rows
-from service.index.filters import Filter
+from service.index.filters import Condition, Filter
 from tests.service.index.asked import now, search
 from tests.service.index.faiss.records import row, unit
 
@@ -210,3 +210,36 @@ def test_where_addresses_are_limited_fewer_are_reserved_and_rows_copied(
     limit_addresses(monkeypatch, 1000)
     with pytest.raises(MemoryError, match="no room for 1024 rows of width 8"):
         Rows(DIM, CONTENT_DIM)
+
+
+def test_a_filter_sees_what_is_written_between_two_of_its_conditions() -> None:
+    """Others have the lock between them: each streamer is in the answer once, as it is then."""
+    rows, looked = Rows(DIM, CONTENT_DIM), list[str]()
+
+    def put(streamer_id: str, version: int, **attributes: int) -> None:
+        facets = {"attributes": attributes}
+        vector = np.full(DIM, version, np.float32)
+        rows.apply(Upsert(streamer_id, version, *row(vector, CONTENT_DIM, facets)))
+
+    for version, name in enumerate(["stays", "leaves", "changes", "spoils"], start=1):
+        put(name, version, level=1, age=1)
+    put("other", 5, level=2, age=1)
+    holding = rows.attributes.holding
+
+    def slow(condition: Condition, among: Any, slots_of: Any) -> Any:
+        found = holding(condition, among, slots_of)
+        if not looked:
+            looked.append(condition.field)
+            rows.lock.release()  # as another thread has it in between
+            rows.apply(Remove("leaves", 10))
+            put("changes", 11, level=1, age=2)
+            put("spoils", 12, level=1, age=9)
+            put("comes", 13, level=1, age=1)
+            rows.lock.acquire()
+        return found
+
+    rows.attributes.holding = slow  # type: ignore[method-assign]
+    wanted = Filter([Condition("level", any=[1])], [Condition("age", any=[9])])
+    with rows.reading(wanted, (), False) as view:
+        assert sorted(view.ids[slot] for slot in view.slots()) == ["changes", "comes", "stays"]
+    assert looked
