@@ -3,9 +3,15 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Generator
+from typing import TypeVar
 
+Result = TypeVar("Result")
 _STEP_S, _STEPS = 0.001, 2
+_SHORT_S = 0.004
+"""How long a slice computes that begins while somebody waits for an answer."""
+_LONG_S = 0.1
+"""A slice that waits longer for a thread would be late for ever, if it were short as well."""
 _PAUSE_S = 0.004
 """Between slices while somebody asks. As long as a short slice, so that half of the time is left to
 them: who follows the log and falls too far behind has to do all anew."""
@@ -46,6 +52,32 @@ class GiveWay:
     def ends_slices(self) -> bool:
         """Whether a slice of work in a thread should end; any thread may call it."""
         return not self.is_pressed and self.is_asked()
+
+    def run_slice(
+        self, work: Generator[object, None, Result], most_s: float, asked: float | None
+    ) -> list[Result]:
+        """Go on with work, in a thread, for some time; what it returns, or nothing yet.
+
+        Args:
+            work: what is done.
+            most_s: seconds after which it pauses.
+            asked: when a thread was asked for, by `time.perf_counter`: once somebody waits for an
+                answer it pauses sooner, but where it waited long itself; None: it never does.
+        """
+        begin, now = time.thread_time(), time.perf_counter()
+        is_whole = asked is None or now - asked > _LONG_S
+        least_s = _SHORT_S if self.ends_slices() else 0.0
+        try:
+            while True:
+                next(work)
+                if time.perf_counter() >= now + most_s:
+                    return []
+                if is_whole or time.thread_time() - begin < least_s:
+                    continue
+                if self.ends_slices():
+                    return []
+        except StopIteration as end:
+            return [end.value]
 
     @contextlib.asynccontextmanager
     async def slice(self) -> AsyncGenerator[None, None]:

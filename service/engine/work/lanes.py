@@ -30,10 +30,9 @@ Result = TypeVar("Result")
 
 SLICE_S = 0.02
 """How long heavy and bulk work keeps a thread at a time."""
-_SHORT_S = 0.004
-"""How long a slice of bulk work computes that begins while somebody waits for an answer."""
-_LONG_S = 0.1
-"""A slice that waits longer for a thread would be late for ever, if it were short as well."""
+_BESIDE_S = 0.015
+"""Bulk work that waited so long begins beside an interactive batch. Before, it lets that end: side
+by side both take twice as long, and it would be no sooner done."""
 _PATIENCE_S = 0.25
 _LATEST = 0.2
 """Weight of the latest batch in the smoothed cost of an item."""
@@ -152,7 +151,8 @@ class Lanes:
         self._deadline_s = (settings.deadline_ms / 1000, slow_s, slow_s)
         self._queues: tuple[list[Queue[Any, Any]], ...] = tuple([] for _ in Lane)
         self._served = [0.0 for _ in Lane]  # when a lane had its last turn
-        self._slow = 0  # threads at heavy or bulk work
+        self._quick = self._slow = 0  # threads at interactive work, and at heavy or bulk work
+        self._held_s: float | None = None  # until bulk work begins that lets other work end
         self._begun: dict[int, list[Job]] = {}  # by thread
         self._changed = threading.Condition()
         self._is_stopping = False
@@ -230,28 +230,13 @@ class Lanes:
             Overloaded: as `Queue.submit_all`.
             Exception: whatever it raises.
         """
-
-        def run_slice(submitted: float) -> list[Result]:
-            begin, now = time.thread_time(), time.perf_counter()
-            is_whole = lane is not Lane.BULK or now - submitted > _LONG_S
-            least_s = _SHORT_S if self.give_way.ends_slices() else 0.0
-            try:
-                while True:
-                    next(work)
-                    if time.perf_counter() >= now + SLICE_S:
-                        return []
-                    if is_whole or time.thread_time() - begin < least_s:
-                        continue
-                    if self.give_way.ends_slices():
-                        return []
-            except StopIteration as end:
-                return [end.value]
-
+        gives_way = lane is Lane.BULK
         returned: list[Result] = []
         while not returned:
-            slot = self.give_way.slice() if lane is Lane.BULK else contextlib.nullcontext()
-            async with slot:
-                returned = await self.run(partial(run_slice, time.perf_counter()), lane)
+            asked = time.perf_counter()
+            call = partial(self.give_way.run_slice, work, SLICE_S, asked if gives_way else None)
+            async with self.give_way.slice() if gives_way else contextlib.nullcontext():
+                returned = await self.run(call, lane)
         return returned[0]
 
     def wait_s(self, lane: Lane) -> float:
@@ -332,6 +317,7 @@ class Lanes:
                 del self._begun[threading.get_ident()]
                 queue.note(len(jobs), took_s)
                 queue.running -= 1
+                self._quick -= queue.lane is Lane.INTERACTIVE
                 self._slow -= queue.lane is not Lane.INTERACTIVE
             loop.call_soon_threadsafe(_deliver, jobs, results)
             del taken, queue, jobs, results  # or they would live while the thread waits
@@ -342,14 +328,15 @@ class Lanes:
             while not self._is_stopping:
                 queue = self._most_urgent()
                 if queue is None:
-                    self._changed.wait()
+                    self._changed.wait(self._held_s)
                 elif jobs := queue.next_batch():
                     queue.running += 1
+                    self._quick += queue.lane is Lane.INTERACTIVE
                     self._slow += queue.lane is not Lane.INTERACTIVE
                     now = self._served[queue.lane] = time.perf_counter()
                     self.counts[queue.lane].take((job.since for job in jobs), now)
                     self._begun[threading.get_ident()] = jobs
-                    if self._most_urgent() is not None:
+                    if self._most_urgent() is not None or self._held_s is not None:
                         self._changed.notify()
                     return queue, jobs
         return None
@@ -359,11 +346,16 @@ class Lanes:
         now = time.perf_counter()
         may_be_slow = self._slow < len(self._threads) - 1
         chosen: Queue[Any, Any] | None = None
+        self._held_s = None
         for lane in Lane:
             due = [q for q in self._queues[lane] if q.jobs and q.running < q.at_once]
             if not due or not (may_be_slow or lane is Lane.INTERACTIVE):
                 continue
             oldest = min(due, key=lambda queue: queue.jobs[0].since)
+            if lane is Lane.BULK and self._quick and not self.give_way.is_pressed:
+                self._held_s = oldest.jobs[0].since + _BESIDE_S - now
+                if self._held_s > 0:
+                    continue
             if chosen is None:
                 chosen = oldest
             elif now - max(oldest.jobs[0].since, self._served[lane]) > _PATIENCE_S:

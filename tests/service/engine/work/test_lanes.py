@@ -82,6 +82,7 @@ def test_urgent_work_comes_first_and_one_thread_is_left_to_it() -> None:
 
 def test_no_lane_starves(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.engine.work.lanes._PATIENCE_S", 0)
+    monkeypatch.setattr("service.engine.work.lanes._BESIDE_S", 0)
 
     async def scenario(lanes: Lanes) -> None:
         hold = Hold()
@@ -94,6 +95,46 @@ def test_no_lane_starves(monkeypatch: pytest.MonkeyPatch) -> None:
         hold.end()
         await asyncio.gather(*tasks)
         assert order.index(Lane.BULK) < 2
+
+    with_lanes(scenario)
+
+
+def test_bulk_work_lets_interactive_work_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("service.engine.work.lanes._BESIDE_S", 2 * WAIT_S)
+    done: list[str] = []
+
+    async def scenario(lanes: Lanes) -> None:
+        hold = Hold()
+        holding = asyncio.create_task(lanes.run(hold))
+        await hold.begun()
+        bulk = asyncio.create_task(lanes.run(lambda: done.append("bulk"), Lane.BULK))
+        await waiting(lanes, Lane.BULK, 1)
+        await lanes.run(lambda: done.append("interactive"))  # by the thread that is free
+        assert lanes.waiting(Lane.BULK) == 1
+        hold.end()
+        await asyncio.gather(holding, bulk)
+
+    with_lanes(scenario)
+    assert done == ["interactive", "bulk"]
+
+
+@pytest.mark.parametrize("is_pressed", [False, True])
+def test_bulk_work_does_not_wait_long_for_it(
+    monkeypatch: pytest.MonkeyPatch, is_pressed: bool
+) -> None:
+    """And not at all when it is far behind."""
+    beside_s = 2 * WAIT_S if is_pressed else 0.001
+    monkeypatch.setattr("service.engine.work.lanes._BESIDE_S", beside_s)
+
+    async def scenario(lanes: Lanes) -> None:
+        lanes.give_way.press(is_pressed)
+        hold = Hold()
+        holding = asyncio.create_task(lanes.run(hold))
+        await hold.begun()
+        async with asyncio.timeout(WAIT_S):
+            await lanes.run(lambda: None, Lane.BULK)
+        hold.end()
+        await holding
 
     with_lanes(scenario)
 

@@ -68,7 +68,7 @@ def test_a_slice_of_bulk_work_ends_when_somebody_asks(monkeypatch: pytest.Monkey
             (Lane.BULK, True, WAIT_S, 0),
             (Lane.BULK, False, -1.0, 0),
         ):
-            monkeypatch.setattr("service.engine.work.lanes._LONG_S", long_s)
+            monkeypatch.setattr("service.engine.work.give_way._LONG_S", long_s)
             lanes.give_way.is_asked, lanes.give_way.is_pressed = lambda: False, is_pressed
             assert await lanes.run_in_slices(slices_of(lane), lane) == ended
 
