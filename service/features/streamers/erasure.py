@@ -104,10 +104,12 @@ class Erasure:
             VersionConflict: it is not at `expected_version`.
             Unavailable: the store can't do it at the moment; what was done before stays done.
         """
+        # One that is not stored may be in the log, and may be written again from now on.
+        begins = (await self._store.position()).sequence + 1
         sequence: int | None = None
-        with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
+        with contextlib.suppress(StreamerNotFound):
             sequence = await self._delete(streamer_id, expected_version)
-        before = sequence or (await self._store.position()).sequence + 1
+        before = sequence or begins
         for erase_copies in self._erase_copies:
             await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)

@@ -1,5 +1,6 @@
 """A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
 
+import re
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,15 +8,19 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+import service
 from service.errors import NotReplicated, UnsafeConfiguration
 from service.settings.store import Store as StoreSettings
 from service.store.base import Delete, DoneBefore, LogGap
 from service.store.documents import Put
+from service.store.jobs import NewJob
 from service.store.once import Once, Requests
 from service.store.opening import address_of
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.client import Limits
 from service.store.redis.connecting.address import StoreAddress, new_pool
+from service.store.redis.connecting.confirming import writes
+from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.watch import ServerWatch
 from service.store.witness import Witness, WitnessKeeper
 from tests.service.store.records import put, read_log, upsert
@@ -23,6 +28,7 @@ from tests.service.valkey import Replicated, Server
 
 pytestmark = pytest.mark.anyio
 
+_COMMAND = re.compile(r'"([A-Z]{3,})"')
 ONCE = Once(key="a" * 32, fingerprint="b")
 
 
@@ -113,6 +119,33 @@ async def test_everything_that_changes_waits(
     assert found[0][b"model_version"] == b"model-2"
     assert found[1] is True
     assert (await requests.made(ONCE)).made_id == "made"
+
+
+async def test_what_reads_goes_on_without_replicas(
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server
+) -> None:
+    await store.packing.add(b"some content")
+    await put(store, "a")
+    limits = JobLimits(lease_s=60, most_active=10, keep_s=60, given_up=b"{}")
+    jobs = RedisJobs(store.client, limits)
+    await jobs.submit(NewJob("job", "import", "", b"{}"))
+    with replica.suspended():
+        (shown,) = await RedisJobs(hasty.client, limits).page("", 10)
+        assert shown.job_id == "job"
+        assert await hasty.client.ask("ZRANDMEMBER", "ss:ids", 2) == [b"a"]
+        assert await hasty.packing.active() is not None
+        assert await hasty.packing.active(now=True) is not None
+
+
+def test_no_command_that_reads_waits_for_replicas(replicated: Replicated) -> None:
+    sources = Path(service.__file__).parent.rglob("*.py")
+    named = set[str]().union(*(_COMMAND.findall(s.read_text("utf-8")) for s in sources))
+    known = replicated.servers[0].command("COMMAND")
+    flags = {name.upper(): about["flags"] for name, about in known.items() if name.upper() in named}
+    reads = {name for name, has in flags.items() if "readonly" in has}
+    assert reads >= {"HMGET", "ZREVRANGEBYLEX"}
+    assert {name for name in reads if writes([name])} == set()
+    assert {n for n, has in flags.items() if "write" in has and not writes([n])} == set()
 
 
 async def test_a_server_that_lost_its_scripts(store: ArchivedStore, replicated: Replicated) -> None:

@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from service.errors import ServiceError
+from service.errors import NotReplicated, ServiceError, StoreFull
 from service.store.base import Delete, Record, Upsert
-from service.store.redis.client import ConnectionLost, RedisClient
+from service.store.redis.client import CommandRefused, ConnectionLost, RedisClient
 from service.store.redis.models.second import SECOND
 from service.store.redis.packing.dictionary import Dictionary, id_of, packed_by
 
@@ -69,7 +69,7 @@ class Packing:
 
     async def packed(self, records: Sequence[Record]) -> list[Record]:
         """Records with their fields as they are to be stored."""
-        dictionary = await self.active()
+        dictionary = await self.active() if records else None
         if dictionary is None:
             return list(records)
 
@@ -118,7 +118,7 @@ class Packing:
 
     async def pack_rows(self, rows: Sequence[Row]) -> list[Row]:
         """Ids and fields of records, None where there is no record, as they are to be stored."""
-        dictionary = await self.active()
+        dictionary = await self.active() if rows else None
         if dictionary is None:
             return list(rows)
 
@@ -152,10 +152,23 @@ class Packing:
         return {name.decode(): content for name, content in found.items()}
 
     async def _keep_known(self) -> None:
-        """Give back dictionaries to a store that has lost its end or a part: values need them."""
-        kept = [("HSETNX", self._dictionaries, n.hex(), d.content) for n, d in self._known.items()]
-        if kept:
+        """Give back dictionaries to a store that has lost its end or a part: values need them.
+
+        A store that takes nothing at the moment gets them later, and what still works then (to
+        read, to delete, to pack) goes on; but by a dictionary that it lacks nothing is written.
+        """
+        known = list(self._known.values())
+        asked = [("HEXISTS", self._dictionaries, each.id.hex()) for each in known]
+        there = await self._client.ask_all(asked)
+        lost = [each for each, is_there in zip(known, there, strict=True) if not is_there]
+        kept = [("HSETNX", self._dictionaries, each.id.hex(), each.content) for each in lost]
+        try:
             await self._client.ask_all(kept)
+        except NotReplicated:
+            pass  # it has them, and whoever writes by them waits for replicas as well
+        except (StoreFull, CommandRefused):
+            if self._active in lost:
+                self._active = None
 
     async def _dictionary(self, name: bytes) -> Dictionary | None:
         """The dictionary with this id; None where the store has none, or a damaged one."""
