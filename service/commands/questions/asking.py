@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from service.client import Client, ClientError, NotAllowed, Patience
 from service.commands.answers import answer
-from service.commands.arguments import add_service, api_key, not_allowed, whole_number
+from service.commands.arguments import add_service, add_timeout, api_key, not_allowed
 from service.errors import ServiceError, in_one_line
 
 Answer = TypeVar("Answer", bound=BaseModel)
@@ -21,13 +21,7 @@ _TIMEOUT_S = 30
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options of every question."""
     add_service(parser)
-    parser.add_argument(
-        "--timeout",
-        type=whole_number(1, most=86_400),
-        default=_TIMEOUT_S,
-        metavar="S",
-        help=f"seconds that a request may take in all, with its download ({_TIMEOUT_S})",
-    )
+    add_timeout(parser, _TIMEOUT_S, "longest that a request may take, with its download")
 
 
 def patience_of(args: argparse.Namespace) -> Patience:
