@@ -22,6 +22,7 @@ from service.client import (
     Unreachable,
 )
 from service.client.patience import Attempts
+from service.features.jobs.schemas import QUEUED
 from tests.service.client.scripted import AT_ONCE, EMPTY, WRITTEN, Script, problem
 
 CUT = httpx.ReadError("the connection broke")
@@ -61,6 +62,16 @@ def test_a_write_that_may_have_been_done_is_repeated_only_with_a_key_that_counts
     client = script.client()
     assert client.patch("a", {"bio": None}).version == 7
     assert client.put("a", {}, only_new=True).version == 7
+    keys = [request.headers["idempotency-key"] for request in script.seen]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+def test_a_job_is_queued_once_whichever_answer_was_lost() -> None:
+    queued = httpx.Response(202, json=QUEUED)
+    script = Script(CUT, queued, CUT, queued)
+    client = script.client()
+    client.models.backfill("m")
+    client.models.compare("m")
     keys = [request.headers["idempotency-key"] for request in script.seen]
     assert keys[0] == keys[1] != keys[2] == keys[3]
 
