@@ -1,6 +1,6 @@
 """What a streamer takes in the store, before and after `compact`, and what the store's files take.
 
-    python -m tests.benchmarks.one_machine --source build/state --build build/one --rows 200000
+    python -m tests.benchmarks.one_machine --source data --build build/one --rows 200000
 
 Streamers of a data folder, written by a service, are copied to a store of its own; rows beyond
 them are the same profiles under other ids with other vectors near the first ones. With `--in-place`

@@ -12,7 +12,7 @@ from service.client.models import (
 )
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import add_common, ask, tell_more
 
 _PROBABILITY = 0.9
 _COLUMNS = ["watchlist_id", "name", "mode", "seeds", "least", "sweep", "open", "shadow", "beyond"]
@@ -93,6 +93,7 @@ def _row(each: ListedWatchlistOut) -> list[Cell]:
 
 def _list(page: WatchlistPage) -> None:
     print_rows(_COLUMNS, [_row(each) for each in page.watchlists])
+    tell_more(page.next_cursor)
 
 
 def _show(made: WatchlistOut) -> None:

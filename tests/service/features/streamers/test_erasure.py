@@ -158,9 +158,10 @@ def test_the_command_erases_past_a_running_service(serve: Serve, tmp_path: Path)
     service = serve()
     service.put("gone", bio=BIO)
     sequence = service.put("s-1", tags=["music"])
-    done = run("erase", "gone", "--data-dir", tmp_path / "data")
+    done = run("erase", "gone", "--data-dir", tmp_path / "data", STREAMER_PAGING__KEEP_S="7")
     assert done.returncode == 0, done.stderr
     assert "gone: deleted" in done.stdout
+    assert " 7 s after a page was asked for" in done.stdout
     assert "its vectors: 1 removed" in done.stdout
     assert "backups" in done.stdout
     assert "gone" not in service.streamers()
