@@ -1,6 +1,7 @@
 """A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
 
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from service.store.redis.connecting.confirming import writes
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.watch import ServerWatch
 from service.store.witness import Witness, WitnessKeeper
+from tests.service import valkey
 from tests.service.store.records import put, read_log, upsert
 from tests.service.valkey import Replicated, Server
 
@@ -241,3 +243,17 @@ def test_options_of_the_address_win() -> None:
     url = "redis://mymaster/0?socket_connect_timeout=3"
     pool = new_pool(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), 2, 1.0)
     assert pool.connection_kwargs["socket_connect_timeout"] == 3
+
+
+def test_sentinels_of_tests_leave_a_port_that_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, free = Server(tmp_path), valkey.free_port()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ports = iter([other.getsockname()[1], free])
+        monkeypatch.setattr(valkey, "free_port", lambda: next(ports))
+        with valkey.Sentinels(tmp_path, primary, 1, down_after_ms=1000) as watching:
+            assert watching.addresses == [("127.0.0.1", free)]
+            assert watching.primary() == primary.port
