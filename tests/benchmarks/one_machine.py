@@ -24,6 +24,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from service.engine.encoding.onnx_encoder import EMBEDDING_BITS, rounded
 from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
@@ -88,7 +89,7 @@ def _copied(record: Record, copy: int, rng: np.random.Generator, without_vectors
         streamer_id=name,
         profile=text,
         digest=hashlib.sha256(text).hexdigest(),
-        embedding=vector.astype("<f4").tobytes(),
+        embedding=rounded(vector[None], EMBEDDING_BITS)[0].astype("<f4").tobytes(),
     )
 
 

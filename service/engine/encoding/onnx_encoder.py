@@ -19,7 +19,7 @@ _MAX_PADDED = 2048
 """Profiles times the longest of them, in tokens and vectors, of one run. What the graph makes of
 more does not stay in a core's cache, and the arena keeps the peak of any run."""
 
-_EMBEDDING_BITS, _SKETCH_BITS = 15, 7
+EMBEDDING_BITS, SKETCH_BITS = 15, 7
 """Of a number beside its sign: more tell nothing that matters, and take room in the store."""
 
 
@@ -84,8 +84,8 @@ class OnnxEncoder:
         batch = collate(features)
         outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
         embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
-        embedding = rounded(embedding, _EMBEDDING_BITS)
-        content = rounded(cast(NDArray[np.float32], outputs[1]), _SKETCH_BITS).astype(np.float16)
+        embedding = rounded(embedding, EMBEDDING_BITS)
+        content = rounded(cast(NDArray[np.float32], outputs[1]), SKETCH_BITS).astype(np.float16)
         ids = cast(NDArray[np.float32], outputs[2]) if len(outputs) > 2 else None  # (B, E)
         return [
             Encoded(embedding[i], content[i], None if ids is None else ids[i])

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.engine.encoding.onnx_encoder import rounded
+from service.engine.encoding.onnx_encoder import EMBEDDING_BITS, SKETCH_BITS, rounded
 from service.store.base import Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.packing.dictionary import MARK
@@ -18,7 +18,7 @@ from tests.service.store.records import read_log, record, scanned
 from tests.service.store.test_second_model import NEXT, set_target
 
 WIDTHS = [1, 16, 128, 256]
-FIELDS = {"embedding": ("<f4", 15, 2), "content": ("<f2", 7, 1)}
+FIELDS = {"embedding": ("<f4", EMBEDDING_BITS, 2), "content": ("<f2", SKETCH_BITS, 1)}
 
 
 def vectors(width: int, rows: int = 200) -> np.ndarray:
