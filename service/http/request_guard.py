@@ -138,7 +138,8 @@ class RequestGuard:
             limit,
             self._body_timeout_s,
             self._lifecycle,
-            self._memory,
+            # Without one in its meaning, a body is dropped as it comes, and takes none.
+            self._memory if scope["method"] in _WITH_BODY else _Memory(limit),
             min_bytes=min_bytes,
         )
         try:
