@@ -149,6 +149,10 @@ def test_bodies_take_bounded_memory_together(bundle: Path, tmp_path: Path) -> No
         problem(answer, 503, "overloaded")
         assert answer.headers["Retry-After"] == "1"
         assert client.put("/v1/streamers/a", json={"bio": "y" * 500}).is_success
+        lines = b'{"streamer_id":"a"}\n' * 60
+        answer = client.post("/v1/cold-start:batch", content=lines, headers=NDJSON)
+        problem(answer, 503, "overloaded")  # whose lines are all kept
+        assert client.post("/v1/streamers:bulk", content=lines, headers=NDJSON).is_success
 
 
 def test_a_body_that_nobody_reads_takes_no_memory_of_others(bundle: Path, tmp_path: Path) -> None:

@@ -301,7 +301,7 @@ def test_a_key_shows_its_limits(limited: TestClient) -> None:
     assert create(limited, scopes=["search"])["limits"] == {}
 
 
-def test_a_line_of_a_batch_that_is_refused_costs_nothing(limited: TestClient) -> None:
+def test_a_line_of_a_batch_that_is_refused_costs_a_unit(limited: TestClient) -> None:
     headers = key_with(limited, "coldstart") | {"Content-Type": "application/x-ndjson"}
     asked = [{"streamer_id": "a", "users": users} for users in (10**12, 10**400, 0)]
     body = "\n".join(map(json.dumps, asked))
@@ -312,4 +312,6 @@ def test_a_line_of_a_batch_that_is_refused_costs_nothing(limited: TestClient) ->
         *["invalid_request"] * 2,
         None,
     ]
-    assert left(answer) == {"coldstart": LIMIT - 1}
+    assert left(answer) == {"coldstart": LIMIT - 3}
+    no_line = limited.post("/v1/cold-start:batch", content="\n", headers=headers)
+    assert (no_line.status_code, left(no_line)) == (422, {"coldstart": LIMIT - 4})
