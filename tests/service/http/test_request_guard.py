@@ -130,10 +130,13 @@ def test_an_unexpected_error_is_answered_and_counted(
         raise ZeroDivisionError
 
     with TestClient(app, base_url="http://localhost") as client:
+        assert "\nstreamer_unexpected_errors_total 0.0" in client.get("/metrics").text
         answer = client.get("/broken", headers={"X-Request-Id": "asked-for"})
         problem(answer, 500, "internal")
         assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == "asked-for"
-        assert 'route="/broken",status="500"' in client.get("/metrics").text
+        metrics = client.get("/metrics").text
+        assert 'route="/broken",status="500"' in metrics
+        assert "\nstreamer_unexpected_errors_total 1.0" in metrics
     (record,) = [r for r in caplog.records if r.exc_info]
     assert record.getMessage() == "unexpected error"
 
