@@ -19,7 +19,9 @@ from tests.service.conftest import put, wait_until_visible
 from tests.service.features.keys.conftest import FIRST_KEY, bearer, create
 from tests.service.features.keys.test_route_scopes import ROUTES, ask, needed
 from tests.service.features.operations.test_metrics import scraped
+from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
 
 WINDOW_S = 86_400
 LIMIT = 1000
@@ -315,3 +317,19 @@ def test_a_line_of_a_batch_that_is_refused_costs_a_unit(limited: TestClient) -> 
     assert left(answer) == {"coldstart": LIMIT - 3}
     no_line = limited.post("/v1/cold-start:batch", content="\n", headers=headers)
     assert (no_line.status_code, left(no_line)) == (422, {"coldstart": LIMIT - 4})
+
+
+def test_a_job_that_is_retried_costs_as_one_that_begins(limited: TestClient) -> None:
+    headers = key_with(limited, "search", "streamers:read", streamers_read=0)
+    question = {"positive": [{"streamer_id": "nobody"}], "min_score": 0.5}
+    later = headers | {"Prefer": "respond-async"}
+    begun = limited.post("/v1/similar/export", json=question, headers=later)
+    path = submitted(begun)
+
+    def has_failed() -> bool:
+        return limited.get(path, headers=headers).json()["state"] == "failed"
+
+    wait_until(has_failed, "nobody is found")
+    retried = limited.post(path + ":retry", headers=headers)
+    assert retried.status_code == 200
+    assert (left(begun), left(retried)) == ({"search": LIMIT - 100}, {"search": LIMIT - 200})
