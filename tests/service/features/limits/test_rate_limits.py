@@ -4,11 +4,14 @@ The window is a day, so that no unit comes back while a test runs.
 """
 
 import json
+import re
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from service.app import create_app
@@ -21,7 +24,7 @@ from tests.service.features.keys.test_route_scopes import ROUTES, ask, needed
 from tests.service.features.operations.test_metrics import scraped
 from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
-from tests.service.process import wait_until
+from tests.service.process import ROOT, wait_until
 
 WINDOW_S = 86_400
 LIMIT = 1000
@@ -333,3 +336,16 @@ def test_a_job_that_is_retried_costs_as_one_that_begins(limited: TestClient) -> 
     retried = limited.post(path + ":retry", headers=headers)
     assert retried.status_code == 200
     assert (left(begun), left(retried)) == ({"search": LIMIT - 100}, {"search": LIMIT - 200})
+
+
+def test_each_route_that_charges_more_than_a_unit_is_in_the_table(bundle: Path) -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    table = page.partition("| request | scope | units |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(?:[A-Z]+ )?(/v1/[^`]+)`", table))
+    app = create_app(Settings(bundle=bundle))
+    charging = {
+        route.path_format
+        for route in app.routes
+        if isinstance(route, APIRoute) and "charges" in signature(route.endpoint).parameters
+    }
+    assert charging == named
