@@ -1,7 +1,8 @@
 """The gate on what people decided: a good model passes, broken ones are stopped."""
 
 import itertools
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.engine.replica.follower import Follower
+from service.features.models.comparing import neighbours
+from service.features.models.comparing.neighbours import skewness
 from tests.service.features.models.comparing import (
     BAD,
     COPIES,
@@ -146,12 +149,23 @@ def test_evidence_that_is_upside_down_is_stopped(client: TestClient) -> None:
     assert judged["recall_after"] == 0
 
 
-def test_where_nobody_decided_anything_the_answer_says_so(client: TestClient) -> None:
+def test_where_nobody_decided_anything_the_answer_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def noting(counts: Sequence[int], total: int) -> float:
+        threads.add(threading.current_thread().name)
+        return skewness(counts, total)
+
+    monkeypatch.setattr(neighbours, "skewness", noting)
     ready(client, "bad", BAD)
     assert client.get(f"/v1/models/{BAD}/comparison").json()["code"] == "comparison_not_found"
     found = compared(client, BAD, sample=5)
     assert (found["status"], found["neighbours"]["sample"]) == ("no_human_work", 5)
     assert set(statuses(found).values()) == {"none_stored"}
+    assert all(name.startswith("lanes-") for name in threads)  # others have the event loop
+    assert threads
     assert model(client, BAD)["gate"]["state"] == "no_human_work"
     # What comes after the comparison was not replayed.
     judge(client)
