@@ -30,7 +30,7 @@ class Encoded:
     Attributes:
         embedding: float32 (D,), of unit length but for rounding to 16 bits, 1e-5.
         content: float16 (C,), of unit length but for rounding to 8 bits, 1e-3: the content sketch.
-        id_embedding: float32 (E,) in the recommender's space, or None.
+        id_embedding: float32 (E,) in the recommender's space, rounded likewise, or None.
     """
 
     embedding: NDArray[np.float32]
@@ -86,7 +86,9 @@ class OnnxEncoder:
         embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
         embedding = rounded(embedding, EMBEDDING_BITS)
         content = rounded(cast(NDArray[np.float32], outputs[1]), SKETCH_BITS).astype(np.float16)
-        ids = cast(NDArray[np.float32], outputs[2]) if len(outputs) > 2 else None  # (B, E)
+        ids = None  # (B, E)
+        if len(outputs) > 2:
+            ids = rounded(cast(NDArray[np.float32], outputs[2]), EMBEDDING_BITS)
         return [
             Encoded(embedding[i], content[i], None if ids is None else ids[i])
             for i in range(len(features))

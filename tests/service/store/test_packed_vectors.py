@@ -18,7 +18,11 @@ from tests.service.store.records import read_log, record, scanned
 from tests.service.store.test_second_model import NEXT, set_target
 
 WIDTHS = [1, 16, 128, 256]
-FIELDS = {"embedding": ("<f4", EMBEDDING_BITS, 2), "content": ("<f2", SKETCH_BITS, 1)}
+FIELDS = {
+    "embedding": ("<f4", EMBEDDING_BITS, 2),
+    "content": ("<f2", SKETCH_BITS, 1),
+    "id_embedding": ("<f4", EMBEDDING_BITS, 2),
+}
 
 
 def vectors(width: int, rows: int = 200) -> np.ndarray:

@@ -61,9 +61,12 @@ class VectorKind:
         return np.ldexp(whole.astype(np.float64), -exponent).astype(self.wide).tobytes()
 
 
+_WIDE = VectorKind(b"vec2", "<f4", "<i2", 15)
+_NARROW = VectorKind(b"vec1", "<f2", "<i1", 7)
 VECTORS: Mapping[str, VectorKind] = {
-    "embedding": VectorKind(b"vec2", "<f4", "<i2", 15),
-    "content": VectorKind(b"vec1", "<f2", "<i1", 7),
+    "embedding": _WIDE,
+    "content": _NARROW,
+    "id_embedding": _WIDE,
 }
 """Fields of a record that are vectors."""
 _KINDS: Mapping[bytes, VectorKind] = {MARK + kind.id: kind for kind in VECTORS.values()}
