@@ -283,7 +283,7 @@ async def _opened_graph(
             audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase),
+                *(cases.kept.erase, watch.copies.erase, duplicates.groups.forget),
                 *(spaces.erase_streamer, mapped.stored.erase, comparing.reports.erase),
                 shared.live.reports.erase,
             ),

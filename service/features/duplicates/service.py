@@ -1,5 +1,6 @@
 """Groups of duplicates as those who ask for them see them; `following` keeps them up to date."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -152,19 +153,29 @@ class Duplicates:
         return (None if group_id is None else await self._groups.get(group_id)), ties
 
     async def _resolved(self, record: GroupRecord) -> list[str]:
-        """Live groups that have the members of one that is not, through others that are not."""
+        """Live groups that have the members of one that is not, the one with most of them first.
+
+        A successor may have given them up since, as where a merge is corrected: the groups of the
+        members that are known tell it. Where none is known, all that took its place are answered.
+        """
         live: dict[str, None] = {}
-        seen, waiting = {record.group_id}, list(record.successors)
+        seen, waiting = set[str](), [record.group_id]
         while waiting and len(seen) < _MOST_HOPS:
             name = waiting.pop(0)
             if name in seen:
                 continue
             seen.add(name)
-            found = await self._groups.get(name)
-            if found is not None and found.state == "live":
+            found = record if name == record.group_id else await self._groups.get(name)
+            if found is None:
+                continue
+            if found.state == "live":
                 live[name] = None
-            elif found is not None:
+                continue
+            if not found.members:
                 waiting += found.successors
+            groups = await self._groups.groups_of(found.members)
+            having = Counter(group for group in groups if group is not None)
+            live |= dict.fromkeys(group for group, _ in having.most_common())
         return list(live)
 
     async def _bridges(self, record: GroupRecord) -> set[tuple[str, str]] | None:
