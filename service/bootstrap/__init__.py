@@ -249,7 +249,9 @@ async def _opened_graph(
             cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
-            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
+            duplicates=Duplicates(
+                *(store, duplicates.groups, duplicates.judgements, lanes, long.jobs)
+            ),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=feed.events,
             webhooks=feed.webhooks,

@@ -174,6 +174,10 @@ class JudgementStore(Protocol):
         """
         ...
 
+    async def among(self, streamer_ids: Collection[str]) -> list[JudgementRecord]:
+        """Judgements of pairs with both ends among some streamers, in no order."""
+        ...
+
     async def news(self) -> JudgementNews:
         """What is not evaluated yet."""
         ...

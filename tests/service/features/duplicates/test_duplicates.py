@@ -119,9 +119,8 @@ def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_correct
     now = until(lambda: g if (g := group_of(client, travel[0])) and g["size"] == 3 else None)
     assert now["group_id"] not in (kept, merged)
     assert resolved() == [now["group_id"]]
-    for name in travel:
-        last = client.delete(f"/v1/streamers/{name}").json()["sequence"]
-    evaluated(client, last)
+    gone = [client.delete(f"/v1/streamers/{name}").json()["sequence"] for name in travel]
+    evaluated(client, max(gone))
     assert resolved() == []
 
 
