@@ -24,6 +24,8 @@ from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging, Work
 from service.settings.reading import read_group
 from service.store.base import Delete, Refused
+from service.store.redis.duplicates.groups import RedisGroups
+from service.store.redis.events.feed import RedisEvents
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +59,7 @@ async def _run(args: argparse.Namespace) -> int:
             SeedCopies(store.documents).erase,
             StoredLayouts(store.documents, lanes).erase,
             Comparisons(store.documents).erase,
+            RedisGroups(store.client, store.judgements, RedisEvents(store.client)).forget,
         )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         outreach = partial(forget, store.documents)

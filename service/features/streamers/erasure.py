@@ -84,9 +84,9 @@ class Erasure:
                 of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
-            erase_copies: each removes what else has a streamer: saved lists its id, cases and
-                watchlists copies of its profile, spaces its ID-embedding, the layout of the map
-                its vector.
+            erase_copies: each removes what else has a streamer: saved lists and groups of
+                duplicates that are no more its id, cases and watchlists copies of its profile,
+                spaces its ID-embedding, the layout of the map its vector.
         """
         self._store = store
         self._delete = delete
