@@ -227,7 +227,8 @@ class AsyncImports:
 
 
 def _upload(file: Path, encoded: bool) -> Call[JobOut]:
-    media_type = _PARQUET if file.suffix == ".parquet" else NDJSON
+    is_parquet = encoded or file.suffix.lower() == ".parquet"  # what is encoded always is
+    media_type = _PARQUET if is_parquet else NDJSON
     call = calls.start_job("/v1/jobs/imports", b"", media_type)
     headers = {**call.headers, "Content-Length": str(file.stat().st_size)}
     params = calls.params_of(encoded=encoded)

@@ -54,8 +54,10 @@ class Transport:
         self._keyed: frozenset[str] | None = None
 
     def attempts(self, *, attempt_s: float) -> Attempts:
-        """Tries that go on for as long as nothing is heard in the time of a call."""
-        return Attempts(replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END))
+        """Tries that go on until nothing is heard for the time of a call, or of a try if longer."""
+        longest_s = max(self._patience.deadline_s, attempt_s)
+        patience = replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END)
+        return Attempts(replace(patience, deadline_s=longest_s))
 
     def close(self) -> None:
         """Close all connections."""

@@ -50,23 +50,23 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
         UnusablePath: the file can't be written. Content that could only not be moved to its place
             stays in a file beside it, which the message names.
     """
-    target = path.resolve()
-    if target.is_dir():
+    if path.is_dir():
         with using(option, path, _REMEDY):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if target.exists() and not target.is_file():
+    if path.exists() and not path.is_file():
         content = make()
         with using(option, path, remedy):
-            return target.write_bytes(content)
+            return path.write_bytes(content)
+    target = path.resolve()  # of a link; what a pipe resolves to, as /dev/stdout may, is no path
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
         with using(option, path, _REMEDY):
             draft.touch()
-            if target.exists():
-                shutil.copymode(target, draft)
         content = make()
         with using(option, path, remedy):
             draft.write_bytes(content)
+            if target.exists():  # not before: it may be read-only
+                shutil.copymode(target, draft)
     except BaseException:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -12,6 +12,7 @@ from service.commands.files import standard_input, text_of
 
 STDIN = "-"
 _CONDITION = re.compile(r"([^<>=]+)(>=|<=|>|<|=)(.+)", re.DOTALL)
+_LINE_END = re.compile(r"\r\n?|\n")
 _OF_TEXTS = ("streamer_id", "language", "category", "tags")
 _BOUNDS = {">=": "gte", "<=": "lte", ">": "gt", "<": "lt"}
 
@@ -87,7 +88,7 @@ def ids_of(given: Sequence[str]) -> list[str]:
     found: list[str] = []
     for one in given:
         if one == STDIN:
-            lines = standard_input().split("\n")
+            lines = _LINE_END.split(standard_input())
             # Files that were saved by a spreadsheet, and put together since.
             found += [words[0] for line in lines if (words := line.strip("\ufeff").split())]
         else:

@@ -233,9 +233,9 @@ class Lanes:
         gives_way = lane is Lane.BULK
         returned: list[Result] = []
         while not returned:
-            asked = time.perf_counter()
-            call = partial(self.give_way.run_slice, work, SLICE_S, asked if gives_way else None)
             async with self.give_way.slice() if gives_way else contextlib.nullcontext():
+                asked = time.perf_counter() if gives_way else None
+                call = partial(self.give_way.run_slice, work, SLICE_S, asked)
                 returned = await self.run(call, lane)
         return returned[0]
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -15,7 +15,7 @@ from service.store.events import NewEvent
 _EDGES_AT_ONCE = 2000
 _MEMBERS_AT_ONCE = 5000
 """About so many are in one step, which keeps the store for milliseconds."""
-_MOST_KEPT = 100
+MOST_KEPT = 100
 """Members of a group that is no more, by which it is told which groups have them later."""
 
 
@@ -30,11 +30,16 @@ class Ledger:
         """Begin with what is stored."""
         self._records = dict(groups)
         self._members = {name: frozenset(members.get(name, ())) for name in groups}
+        self._kept = set[str]()
 
     @property
     def members(self) -> Mapping[str, frozenset[str]]:
         """Of each live group, as it is stored."""
         return self._members
+
+    def kept(self, streamer_ids: Iterable[str]) -> list[str]:
+        """Those of some streamers that records of ended groups name, which this ledger wrote."""
+        return [name for name in streamer_ids if name in self._kept]
 
     def steps(
         self, outcome: Outcome, graph: GroupGraph, cause: str, now: float
@@ -70,7 +75,8 @@ class Ledger:
             created = now if before is None else before.created_at
             successors = tuple(retired.successors)
             # Not who is gone: it may be erased, and is in no group again.
-            kept = tuple(islice((m for m in left if graph.group_of(m)), _MOST_KEPT))
+            kept = tuple(islice((m for m in left if graph.group_of(m)), MOST_KEPT))
+            self._kept.update(kept)
             after = GroupRecord(name, retired.fate, 0, "", created, now, successors, kept)
             yield GroupChange(before, after, left=left)
         for name, members in region.groups.items():

@@ -173,6 +173,8 @@ class Evaluation:
         news = await self._news(ids)
         outcome = await self._in_slices(self._graph.change(news, cause))
         await self._commit(outcome, cause, Commit(position=position))
+        for name in self._ledger.kept(news.gone):  # an erasure may have looked before it was kept
+            await self._groups.forget(name)
         self.position, self.is_whole = position or self.position, True
 
     async def compare(self, ids: Sequence[str]) -> None:

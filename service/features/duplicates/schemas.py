@@ -148,8 +148,9 @@ class GroupDetailOut(GroupOut):
         list[EdgeOut],
         Field(
             description="Of the members of this page with others of the group, the 50 strongest "
-            "of each, each pair once; one with a member of another page may be on both. Judged "
-            "pairs without evidence have none."
+            "of each, each pair once; one with a member of another page may be on both. Of a "
+            "member of a group of more than 1,000, the first 500 by their ids are looked at. "
+            "Judged pairs without evidence have none."
         ),
     ]
     next_cursor: NextCursor

@@ -8,6 +8,7 @@ from typing import Literal
 
 from service.engine.work.lanes import Lanes
 from service.errors import GroupNotFound, StreamerNotFound
+from service.features.duplicates.committing import MOST_KEPT
 from service.features.duplicates.groups.bridges import bridges
 from service.features.duplicates.groups.cutting import Cut, without_crowds
 from service.features.duplicates.groups.edges import Edge, Pair, kind_of
@@ -23,6 +24,8 @@ _MOST_EDGES = 50
 _BRIDGES_UPTO = 1000
 """Members of a group whose bridges are looked for: all its edges have to be read."""
 _ALL = 1_000_000
+_MOST_READ = 500
+"""Edges of a member of a larger group: in a farm the first few have one with everybody."""
 _ASKED_AT_ONCE = 1000
 _MOST_HOPS = 1000
 
@@ -122,7 +125,7 @@ class Duplicates:
         members = await self._groups.members(group_id, after, limit)
         is_small = record.size <= _BRIDGES_UPTO
         every = await self._groups.members(group_id, "", _BRIDGES_UPTO) if is_small else members
-        edges = await self._edges(every)
+        edges = await self._edges(every, _ALL if is_small else _MOST_READ)
         known = await self._bridges(every, edges) if is_small else None
         inside = set(every) if is_small else await self._inside(group_id, edges, members)
         strongest = await self._lanes.run(partial(_strongest, members, edges, inside))
@@ -175,14 +178,20 @@ class Duplicates:
                 waiting += found.successors
             groups = await self._groups.groups_of(found.members)
             having = Counter(group for group in groups if group is not None)
+            if not having and len(found.members) == MOST_KEPT:  # it had others, who may be there
+                waiting += found.successors
             live |= dict.fromkeys(group for group, _ in having.most_common())
         return list(live)
 
-    async def _edges(self, streamer_ids: Sequence[str]) -> list[Edge]:
-        """All edges of some streamers, each once."""
-        found = await self._groups.edges_of(streamer_ids, _ALL)
-        records = dict.fromkeys(edge for some in found for edge in some)
-        return [Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in records]
+    async def _edges(self, streamer_ids: Sequence[str], most: int) -> list[Edge]:
+        """Up to `most` edges of each of some streamers, each once."""
+        found = await self._groups.edges_of(streamer_ids, most)
+
+        def once() -> list[Edge]:
+            records = dict.fromkeys(edge for some in found for edge in some)
+            return [Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in records]
+
+        return await self._lanes.run(once)
 
     async def _bridges(self, members: Sequence[str], edges: Sequence[Edge]) -> set[Pair]:
         """Pairs whose edge alone holds two parts of a group together; see `_bridges_of`."""

@@ -123,7 +123,7 @@ async def retry_job(
     scopes: set[Scope] = {jobs.scope_of(job.kind), *json.loads(job.input).get("scopes", ())}
     for scope in sorted(scopes):
         caller.require(scope)
-    if job.state in RETRIED:  # it is as much work as one that begins
+    if job.state in RETRIED:  # or it would be made anew, again and again, for one unit
         for scope in sorted(scopes):
             charges.reach(scope, ALL_UNITS)
     return job_out(await jobs.retry(job_id))

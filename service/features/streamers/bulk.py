@@ -195,7 +195,8 @@ class _Bulk:
             )
             written = [r for r in results if isinstance(r, Acknowledged)]
             if written:
-                self._last = written[-1].sequence
+                # Lines that were refused at first were written after the others.
+                self._last = max(each.sequence for each in written)
                 self._note([r.record.streamer_id for r in written])
             found = await self._near(written)
             for (number, profile), result in zip(profiles.items(), results, strict=True):
@@ -214,7 +215,7 @@ class _Bulk:
         """Near-duplicates of the writes of a chunk, which may be those of each other, by `id`."""
         if not self._near_duplicates or not written:
             return {}
-        await self._writes.show(written[-1].sequence)
+        await self._writes.show(max(each.sequence for each in written))
         loop, found = asyncio.get_running_loop(), dict[int, FollowUp]()
         until = loop.time() + NEAR_S
         for each in written:

@@ -73,3 +73,23 @@ def test_a_pipe_stays_a_pipe(tmp_path: Path) -> None:
     reader.join(60)
     assert read == [b"one"]
     assert pipe.is_fifo()
+
+
+def test_a_file_that_is_read_only_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    target = tmp_path / "list.csv"
+    target.write_bytes(b"before")
+    target.chmod(0o444)
+    assert write_whole("--out", target, lambda: b"after") == 5
+    assert (target.read_bytes(), target.stat().st_mode & 0o777) == (b"after", 0o444)
+    assert [*tmp_path.iterdir()] == [target]
+
+
+def test_the_end_of_a_pipe_is_written_to() -> None:
+    """Its path resolves to one that is not there."""
+    end, begin = os.pipe()
+    try:
+        assert write_whole("--out", Path(f"/dev/fd/{begin}"), lambda: b"content") == 7
+        assert os.read(end, 100) == b"content"
+    finally:
+        os.close(end)
+        os.close(begin)

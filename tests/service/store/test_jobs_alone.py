@@ -52,7 +52,7 @@ async def test_a_job_that_is_alone_gives_way_when_its_runner_died(store: RedisSt
 
 
 async def lapsed(admin: Any, job_id: str) -> None:
-    """As if a job's runner had stood still for longer than its lease."""
+    """A job's runner stood still for longer than its lease."""
     await admin.hset(f"ss:job:{job_id}", "lease_until", "1")
     if await admin.hget("ss:jobs:alone", "import") == job_id.encode():
         await admin.hset("ss:jobs:alone", "import:until", "1")

@@ -181,15 +181,19 @@ class Rows:
             before = self.live.copy() if are_many else BitMap()
         try:
             out = self._slots_by_parts(exclude) if are_many else BitMap()
-            allowed = self._allowed(wanted, established_only) if wanted else None
+            almost = self._almost(wanted, established_only) if wanted else None
             with self.lock:
                 if are_many:  # some may have got another slot since they were looked up
                     out |= BitMap(s for s in self.live - before if self.ids[s] in exclude)
                 else:
                     out = BitMap(self.slots_of(exclude))
-                if allowed is None:
-                    allowed = self._everyone(established_only)
-                unknown = self.attributes.unknown(wanted) if wanted else ALL_KNOWN
+                allowed = now = self._everyone(established_only)
+                unknown = ALL_KNOWN
+                if almost is not None:
+                    among, then = almost
+                    new = self.attributes.allowed(wanted, now - then, self.slots_of)
+                    allowed = (among & now) | new
+                    unknown = self.attributes.unknown(wanted)
                 view = self._view(allowed, out, unknown)
             yield view
         finally:
@@ -207,23 +211,20 @@ class Rows:
     def _everyone(self, established_only: bool) -> BitMap:
         return self.established if established_only else self.live
 
-    def _allowed(self, wanted: Filter, established_only: bool) -> BitMap:
-        """Whom a filter lets through; others have the lock between two conditions.
+    def _almost(self, wanted: Filter, established_only: bool) -> tuple[BitMap, BitMap]:
+        """Whom a filter lets through of those that there are now, and who these are.
 
-        Rows that are written meanwhile are looked at last, whoever is gone by then is left out.
+        Others have the lock between two conditions, so that some may be gone by its end.
         """
         with self.lock:
-            among = before = self._everyone(established_only).copy()
+            among = then = self._everyone(established_only).copy()
         for condition in wanted.must:
             with self.lock:
                 among = self.attributes.holding(condition, among, self.slots_of)
         for condition in wanted.must_not:
             with self.lock:
                 among = among - self.attributes.holding(condition, among, self.slots_of)
-        with self.lock:
-            now = self._everyone(established_only)
-            new = self.attributes.allowed(wanted, now - before, self.slots_of)
-            return (among & now) | new
+        return among, then
 
     def _view(self, allowed: BitMap, out: BitMap, unknown: Unknown) -> View:
         out = out & allowed

@@ -6,7 +6,7 @@ from service.store.base import LogEntry, LogGap, Position, WentBack
 from service.store.redis.client import Limits, RedisClient
 from service.store.redis.codec import to_log_entry
 from service.store.redis.packing.packing import Packing
-from service.store.redis.packing.vectors import unpacked
+from service.store.redis.packing.vectors import unpacked_vectors
 
 
 class LogReader:
@@ -69,6 +69,8 @@ class LogReader:
         """Entries with fields as they were before they were packed."""
         entries = [each.entry for each in found if each.entry is not None]
         facets = iter(await self._packing.unpack([each.facets for each in entries]))
+        vectors = [value for each in entries for value in (each.embedding, each.content)]
+        plain = iter(await unpacked_vectors(vectors))
         return [
             each
             if each.entry is None
@@ -76,8 +78,8 @@ class LogReader:
                 each,
                 entry=replace(
                     each.entry,
-                    embedding=unpacked(each.entry.embedding) or b"",
-                    content=unpacked(each.entry.content) or b"",
+                    embedding=next(plain) or b"",
+                    content=next(plain) or b"",
                     facets=next(facets) or b"",
                 ),
             )

@@ -12,6 +12,7 @@ ss:duplicates:size          sorted set, each with score 0: "<size, complemented>
 ss:duplicates:newest        likewise by when a group was changed last
 """
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict, replace
@@ -77,8 +78,10 @@ return 1
 _RECORD = TypeAdapter(GroupRecord)
 _CHUNK = 2000
 """Entries that are read at once: some 5 ms of the event loop."""
-_ASKED_AT_ONCE = 64
-"""Streamers whose edges are read at once, with others in between."""
+_FEW = 50
+"""Edges of a streamer; each takes microseconds."""
+_ASKED_AT_ONCE, _ASKED_FOR_MANY = 64, 8
+"""Streamers of whom few edges are read at once, and of whom more are, with others in between."""
 _AT_ONCE = 500
 """Parts of one command; Lua takes some 8,000."""
 _LARGEST, _LATEST = 10**9, 10**14
@@ -217,13 +220,16 @@ class RedisGroups:
     async def edges_of(self, streamer_ids: Sequence[str], most: int) -> list[list[EdgeRecord]]:
         """Edges of each streamer; see `GroupStore.edges_of`."""
         found: list[list[EdgeRecord]] = []
-        for start in range(0, len(streamer_ids), _ASKED_AT_ONCE):
+        at_once = _ASKED_AT_ONCE if most <= _FEW else _ASKED_FOR_MANY
+        for start in range(0, len(streamer_ids), at_once):
             asked = [
                 ("ZRANGEBYLEX", self._edges, f"[{i} ", f"({i}!", "LIMIT", 0, most)
-                for i in streamer_ids[start : start + _ASKED_AT_ONCE]
+                for i in streamer_ids[start : start + at_once]
             ]
-            rows = await self._client.ask_all(asked)
-            found += [[edge for edge, _ in map(_edge, row)] for row in rows]
+            for row in await self._client.ask_all(asked):
+                found.append([edge for edge, _ in map(_edge, row)])
+                if len(row) > _FEW:
+                    await asyncio.sleep(0)
         return found
 
     async def page(

@@ -19,7 +19,7 @@ from service.store.base import Delete, Record, Upsert
 from service.store.redis.client import CommandRefused, ConnectionLost, RedisClient
 from service.store.redis.models.second import SECOND
 from service.store.redis.packing.dictionary import Dictionary, id_of, packed_by
-from service.store.redis.packing.vectors import VECTORS, unpacked
+from service.store.redis.packing.vectors import VECTORS, unpacked_vectors
 
 BY_DICTIONARY = frozenset({"profile", "facets", "modalities"})
 PACKED_FIELDS = BY_DICTIONARY | VECTORS.keys()
@@ -114,16 +114,17 @@ class Packing:
         self, rows: Sequence[Sequence[Any]], names: Sequence[str]
     ) -> list[list[Any]]:
         """Rows of a record's fields `names`, unpacked."""
-        plain = [name.removeprefix(SECOND) for name in names]
-        places = [at for at, name in enumerate(plain) if name in BY_DICTIONARY]
-        vectors = [at for at, name in enumerate(plain) if name in VECTORS]
+        bare = [name.removeprefix(SECOND) for name in names]
+        places = [at for at, name in enumerate(bare) if name in BY_DICTIONARY]
+        vectors = [at for at, name in enumerate(bare) if name in VECTORS]
         found = iter(await self.unpack([row[at] for row in rows for at in places]))
+        plain = iter(await unpacked_vectors([row[at] for row in rows for at in vectors]))
         made = [list(row) for row in rows]
         for row in made:
             for at in places:
                 row[at] = next(found)
             for at in vectors:
-                row[at] = unpacked(row[at])
+                row[at] = next(plain)
         return made
 
     async def pack_rows(self, rows: Sequence[Row]) -> list[Row]:
@@ -154,14 +155,16 @@ class Packing:
             )
         await self._client.ask("HSET", self._dictionaries, name, content)
         await self._client.ask("HSET", self._meta, "dictionary", name)
-        found = await self.active(now=True)
+        self._looked_at = None  # so that a lost connection is an error
+        found = await self.active()
         assert found is not None
         return found
 
     async def add_vectors(self) -> None:
         """Pack vectors from now on, as all services do within a minute."""
         await self._client.ask("HSET", self._meta, "packed_vectors", 1)
-        await self.active(now=True)
+        self._looked_at = None
+        await self.active()
 
     def pack(self, name: str, value: bytes, dictionary: Dictionary) -> bytes:
         """A field of a record, by its name, as it is to be stored."""

@@ -5,8 +5,9 @@ their own. A packed vector is `MARK`, the id of its kind (4 bytes), the exponent
 signed byte) and the whole numbers. Any other vector, as of an earlier release, stays as it is.
 """
 
+import asyncio
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,7 @@ import numpy as np
 from service.store.redis.packing.dictionary import MARK
 
 _EXPONENT = struct.Struct("b")
+_MANY = 200
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,13 @@ _KINDS: Mapping[bytes, VectorKind] = {MARK + kind.id: kind for kind in VECTORS.v
 def is_packed(value: bytes) -> bool:
     """Whether a vector is packed: no other begins like this, but by chance of 1 in 2^40."""
     return value[: len(MARK) + 4] in _KINDS
+
+
+async def unpacked_vectors(values: Sequence[bytes | None]) -> list[bytes | None]:
+    """Vectors as `unpacked` gives them; many by a thread, since they take milliseconds."""
+    if sum(value is not None and is_packed(value) for value in values) < _MANY:
+        return list(map(unpacked, values))
+    return await asyncio.to_thread(lambda: list(map(unpacked, values)))
 
 
 def unpacked(value: bytes | None) -> bytes | None:

@@ -26,7 +26,7 @@ def change(client: TestClient, made: dict[str, Any], headers: Any = None, **body
 
 
 def test_a_list_is_turned_on_whose_seed_was_deleted(client: TestClient) -> None:
-    """As banned accounts are; to put it again would be refused."""
+    """Banned accounts are deleted; to put the list again would be refused."""
     put(client, "seed", bio=NOODLES)
     made = create(client, "seed", mode="shadow")
     client.delete("/v1/streamers/seed").raise_for_status()

@@ -221,9 +221,9 @@ def test_a_filter_sees_what_is_written_between_two_of_its_conditions() -> None:
         vector = np.full(DIM, version, np.float32)
         rows.apply(Upsert(streamer_id, version, *row(vector, CONTENT_DIM, facets)))
 
-    for version, name in enumerate(["stays", "leaves", "changes", "spoils"], start=1):
+    for version, name in enumerate(["stays", "leaves", "changes", "spoils", "out"], start=1):
         put(name, version, level=1, age=1)
-    put("other", 5, level=2, age=1)
+    put("other", 6, level=2, age=1)
     holding = rows.attributes.holding
 
     def slow(condition: Condition, among: Any, slots_of: Any) -> Any:
@@ -235,11 +235,12 @@ def test_a_filter_sees_what_is_written_between_two_of_its_conditions() -> None:
             put("changes", 11, level=1, age=2)
             put("spoils", 12, level=1, age=9)
             put("comes", 13, level=1, age=1)
+            put("out", 14, level=1, age=1)
             rows.lock.acquire()
         return found
 
     rows.attributes.holding = slow  # type: ignore[method-assign]
     wanted = Filter([Condition("level", any=[1])], [Condition("age", any=[9])])
-    with rows.reading(wanted, (), False) as view:
+    with rows.reading(wanted, ["out"], False) as view:
         assert sorted(view.ids[slot] for slot in view.slots()) == ["changes", "comes", "stays"]
     assert looked

@@ -34,7 +34,7 @@ export function Watchlists(props: { round: number; changed: () => void }) {
   return (
     <nav class="groups" aria-label={t("alert.lists")}>
       {failure && <Problem failure={failure} again={again} />}
-      {wrong && <Problem failure={wrong} />}
+      {wrong && <Problem failure={wrong} again={props.changed} />}
       {!value && !failure && <Loading />}
       <ul>
         <li>
