@@ -1,11 +1,18 @@
 """The generations that a replica serves, one of each space."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from service.engine.spaces.array_file import Keep
-from service.engine.spaces.generation import Fitted, Generation
+from service.engine.spaces.generation import Fitted, Generation, row_of
+
+
+def _no_rows() -> NDArray[np.int64]:
+    return np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,17 +24,30 @@ class ServedGeneration:
         fitted: what `FitGeneration` made of it.
         erased_users: users of it that were erased since it was loaded; no answer names them.
         erased_streamers: likewise; no answer has their vectors.
+        erased_rows: int64 (e,), theirs in the generation.
     """
 
     generation: Generation
     fitted: Fitted
     erased_users: frozenset[str] = frozenset()
     erased_streamers: frozenset[str] = frozenset()
+    erased_rows: NDArray[np.int64] = field(default_factory=_no_rows)
 
     def kept(self, keep: Keep) -> Self:
         """A copy with its large arrays elsewhere."""
         generation = self.generation.kept(keep)
         return replace(self, generation=generation, fitted=self.fitted.kept(generation, keep))
+
+    def without(self, users: Collection[str], streamers: Collection[str]) -> Self:
+        """A copy that shows some users and streamers no more; their rows are looked up once."""
+        rows = [row_of(self.generation, name) for name in streamers]
+        gone = np.array([row for row in rows if row is not None], np.int64)
+        return replace(
+            self,
+            erased_users=self.erased_users.union(users),
+            erased_streamers=self.erased_streamers.union(streamers),
+            erased_rows=np.union1d(self.erased_rows, gone),
+        )
 
 
 class ActiveSpaces:

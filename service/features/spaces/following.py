@@ -313,14 +313,9 @@ class SpaceFollower:
                 if len(found) < len(missed):
                     del self._held[one.chunks_id]  # it serves until it is read anew
                     continue
-                changed = replace(
-                    held,
-                    erased_users=held.erased_users.union(
-                        note.row_id for note in found if note.kind == "user"
-                    ),
-                    erased_streamers=held.erased_streamers.union(
-                        note.row_id for note in found if note.kind == "streamer"
-                    ),
+                changed = held.without(
+                    users=[note.row_id for note in found if note.kind == "user"],
+                    streamers=[note.row_id for note in found if note.kind == "streamer"],
                 )
                 self._held[one.chunks_id] = changed
                 self._erased[one.chunks_id] = one.erased

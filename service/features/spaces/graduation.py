@@ -7,7 +7,8 @@ from collections.abc import Generator, Mapping
 import numpy as np
 
 from service.engine.spaces.active import ServedGeneration
-from service.engine.spaces.established import established_rows, row_of
+from service.engine.spaces.established import established_rows
+from service.engine.spaces.generation import row_of
 from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_slices
 from service.store.events import NewEvent
