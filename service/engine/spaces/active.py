@@ -61,6 +61,7 @@ class ActiveSpaces:
         """Serve nothing."""
         self._served: Mapping[str, ServedGeneration] = {}
         self._expected: frozenset[str] = frozenset()
+        self._given_up: frozenset[str] = frozenset()
 
     def get(self, space: str) -> ServedGeneration | None:
         """What is served of a space; None if nothing was promoted or loaded yet."""
@@ -74,9 +75,14 @@ class ActiveSpaces:
         """The spaces of which something shall be served, in memory yet or not, in order."""
         return sorted(self._expected | set(self._served))
 
-    def expect(self, spaces: Iterable[str]) -> None:
-        """Something of these spaces shall be served, as soon as it is in memory."""
-        self._expected = frozenset(spaces)
+    @property
+    def is_complete(self) -> bool:
+        """Whether something is served of each space of which it shall be and can be."""
+        return self._expected - self._given_up <= self._served.keys()
+
+    def expect(self, spaces: Iterable[str], given_up: Iterable[str] = ()) -> None:
+        """Something of these spaces shall be served; of those given up it can't be loaded now."""
+        self._expected, self._given_up = frozenset(spaces), frozenset(given_up)
 
     def switch(self, served: ServedGeneration) -> None:
         """Serve a generation from now on, in place of that of the same space."""

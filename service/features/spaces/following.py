@@ -249,7 +249,9 @@ class SpaceFollower:
         self._settle()
 
     def _serve(self) -> None:
-        self._active.expect(space for space, record in self._records.items() if record.active)
+        shall = {space: one for space, r in self._records.items() if (one := r.active) is not None}
+        given_up = [space for space, one in shall.items() if one.chunks_id in self.problems]
+        self._active.expect(shall, given_up)
         for space in {*self._records, *self._active.names()}:
             record = self._records.get(space)
             active = None if record is None else record.active
