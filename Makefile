@@ -4,7 +4,7 @@ PYTHON  ?= python3
 EXTRAS  ?= service,cpu,embedded,training,text,towers,pretrained,export,images,audio,tensorboard,mlflow,oidc,otel,map
 DATA    ?=
 BUNDLE  ?= build/demo/world/bundle
-STATE   ?= build/serve
+STATE   ?= data
 HOST    ?= 127.0.0.1
 PORT    ?= 8000
 ARGS    ?=
@@ -171,5 +171,9 @@ image-lock: ## Pin the digests of the base images (needs docker and its registry
 	  sed -i -E "s#$$1(@sha256:[0-9a-f]+)?#$$1@$$digest#" "$$2" && echo "$$2: $$1@$$digest"; \
 	}; pin python:3.11-slim Dockerfile && pin valkey/valkey:9.1 docker-compose.yml
 
-clean: ## Remove what was built, the environments included
+# Stores of people are not in build, but for those that earlier releases put there.
+clean: ## Remove build (with the demo's store and model), dist, caches and the environments
+	@for store in build/*/store; do \
+	  test ! -d "$$store" || { echo "$${store%/store} is a store: move it out of build, or remove it" >&2; exit 1; }; \
+	done
 	rm -rf build dist $(VENV) $(SERVICE_VENV) $(GPU_VENV) .pytest_cache .ruff_cache .import_linter_cache .hypothesis

@@ -127,8 +127,10 @@ def reasons(comparison: CompareOut) -> str:
 
 def export(client: Client, case_id: str, archive: Path) -> None:
     """Write a case to an archive, and check this as whoever gets it does."""
-    archive.write_bytes(client.cases.export(case_id))
-    subprocess.run([sys.executable, "-m", "service", "verify-case", str(archive)], check=True)
+    draft = archive.with_name(f"{archive.name}.draft")  # so that the one before stays until then
+    draft.write_bytes(client.cases.export(case_id))
+    subprocess.run([sys.executable, "-m", "service", "verify-case", str(draft)], check=True)
+    draft.replace(archive)
 
 
 def watch(client: Client, name: str, case_id: str, probability: float) -> WatchlistOut:

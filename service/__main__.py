@@ -115,7 +115,7 @@ _MODULES = {
 }
 """Where a command is not a module of its own name."""
 EXAMPLES = {
-    "serve": ("--bundle build/demo/world/bundle --data-dir build/state",),
+    "serve": ("--bundle build/demo/world/bundle --data-dir data",),
     "load": ("my-data --url http://127.0.0.1:8000", "streamers.jsonl --concurrency 8"),
     "jobs": ("list", "watch 019a1b2c3d4e5f60718293a4b5c6", "rebuild-index"),
     "find": ("night", "夜猫子 --language zh --limit 50 --json"),
@@ -216,21 +216,21 @@ EXAMPLES = {
         "build/demo/world/bundle --data build/demo/world/data",
         "build/demo/world/bundle --data held-out --disguises 0.9 --require-all --json",
     ),
-    "drift": ("--data-dir build/state --bundle build/demo/world/bundle --days 7",),
+    "drift": ("--data-dir data --bundle build/demo/world/bundle --days 7",),
     "doctor": ("--bundle build/demo/world/bundle",),
-    "backup": ("--data-dir build/state --out backup-1",),
-    "restore": ("backup-1 --data-dir build/state",),
-    "compact": ("--data-dir build/state",),
-    "verify": ("--data-dir build/state --url http://127.0.0.1:8000",),
+    "backup": ("--data-dir data --out backup-1",),
+    "restore": ("backup-1 --data-dir data",),
+    "compact": ("--data-dir data",),
+    "verify": ("--data-dir data --url http://127.0.0.1:8000",),
     "keys": (
-        "create --name console --role operations --data-dir build/state",
-        "create --name nightly --scope search --limit search=600 --data-dir build/state",
-        "update 3f9c1a2b7d04 --limit search=6000 --expires-at never --data-dir build/state",
-        "list --data-dir build/state",
+        "create --name console --role operations --data-dir data",
+        "create --name nightly --scope search --limit search=600 --data-dir data",
+        "update 3f9c1a2b7d04 --limit search=6000 --expires-at never --data-dir data",
+        "list --data-dir data",
     ),
-    "erase": ("w0000 --data-dir build/state",),
+    "erase": ("w0000 --data-dir data",),
     "verify-case": ("case.zip", "case.zip --json"),
-    "verify-audit": ("--data-dir build/state", "--data-dir build/state --json"),
+    "verify-audit": ("--data-dir data", "--data-dir data --json"),
     "completion": ("bash > ~/.local/share/bash-completion/completions/similar-streamer",),
 }
 _WITHOUT_ANSWER = ("serve", "completion")

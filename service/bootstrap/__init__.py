@@ -249,7 +249,9 @@ async def _opened_graph(
             cold_start=cold_start_of(serving, searches, recommender, active, settings),
             dedup=dedup,
             compare=Compare(store, pipeline, evidence, lanes),
-            duplicates=Duplicates(store, duplicates.groups, lanes, long.jobs),
+            duplicates=Duplicates(
+                *(store, duplicates.groups, duplicates.judgements, lanes, long.jobs)
+            ),
             judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
             events=feed.events,
             webhooks=feed.webhooks,
@@ -283,7 +285,7 @@ async def _opened_graph(
             audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
                 *(store, writes, shared.copies, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase),
+                *(cases.kept.erase, watch.copies.erase, duplicates.groups.forget),
                 *(spaces.erase_streamer, mapped.stored.erase, comparing.reports.erase),
                 shared.live.reports.erase,
             ),

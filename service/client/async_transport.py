@@ -195,6 +195,8 @@ class AsyncTransport:
 
     async def _is_keyed(self, call: Call[Any]) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
+        if calls.KEY not in call.headers:
+            return False
         if self._keyed is None:
             try:
                 self._keyed = await self._answer(calls.keyed_methods(), Attempts(self._patience))

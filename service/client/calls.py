@@ -43,7 +43,7 @@ Fields = Mapping[str, Any]
 ExportLine = ExportLineOut | ExportSummaryOut
 Parameter = str | int | float | bool | None
 _JSON = {"Content-Type": "application/json"}
-_KEY = "Idempotency-Key"
+KEY = "Idempotency-Key"
 _DEFERRED_BYTES = 64 << 10
 """Longer questions are answered at once, whatever is preferred."""
 _ROUTE = "/v1/streamers/{streamer_id}"
@@ -139,7 +139,7 @@ def _at(streamer_id: str, rest: str = "") -> str:
 
 
 def _precondition(if_version: int | None, only_new: bool = False) -> dict[str, str]:
-    headers = {_KEY: f'"{uuid.uuid4()}"'}
+    headers = {KEY: f'"{uuid.uuid4()}"'}
     if only_new:
         headers["If-None-Match"] = "*"
     if if_version is not None:
@@ -204,7 +204,7 @@ def keyed_methods() -> Call[frozenset[str]]:
         return frozenset(
             method.upper()
             for method, operation in operations.items()
-            if any(parameter.name.lower() == _KEY.lower() for parameter in operation.parameters)
+            if any(parameter.name.lower() == KEY.lower() for parameter in operation.parameters)
         )
 
     return Call("GET", "/openapi.json", read)
@@ -359,7 +359,7 @@ def change_job(job_id: str, action: str) -> Call[JobOut]:
 
 def start_job(path: str, content: bytes, content_type: str) -> Call[JobOut]:
     """A route that queues a job: sent again with its key, it queues no other one."""
-    headers = {_KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
+    headers = {KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
     accepted = frozenset({202})
     read = reader_of(JobOut)
     return Call("POST", path, read, content=content, headers=headers, statuses=accepted)

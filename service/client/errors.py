@@ -121,7 +121,7 @@ class JobCancelled(JobEnded):
 class OutcomeUnknown(ClientError):
     """A write may have been carried out, and sending it again could do it twice.
 
-    Read the streamer, and write again where it is not as it was to become.
+    Read what it was to change, and write again where that is not as it was to become.
     """
 
     is_in_doubt = True

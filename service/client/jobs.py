@@ -5,6 +5,8 @@
 import time
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,7 +14,7 @@ from pydantic_core import to_json
 
 from service.client import calls
 from service.client.transport import Transport
-from service.client.calls import ExportLine, LastWrite
+from service.client.calls import Call, ExportLine, LastWrite
 from service.client.errors import ClientError, JobCancelled, JobFailed, UnexpectedAnswer
 from service.client.lines import NDJSON, Profile, chunks_of
 from service.client.models import (
@@ -26,6 +28,7 @@ from service.client.patience import Deadline
 
 Progress = Callable[[JobOut], None]
 _JSON = "application/json"
+_PARQUET = "application/vnd.apache.parquet"
 _HEARTBEAT_S = 10.0
 """The service sends a sign of life so often; with less time left, it is asked again and again."""
 _SILENT_S = 3 * _HEARTBEAT_S
@@ -184,6 +187,22 @@ class Imports:
         call = calls.start_job("/v1/jobs/imports", body, NDJSON)
         return self._transport.call(call, deadline_s)
 
+    def start_upload(
+        self, file: Path, *, encoded: bool = False, deadline_s: float | None = None
+    ) -> JobOut:
+        """Upload a file of profiles, a part at a time; the job, once it is on the service's disk.
+
+        Args:
+            file: lines of NDJSON, or Parquet where its name ends in `.parquet`; it is read anew
+                for each try.
+            encoded: as for `start_file`.
+            deadline_s: of the upload, which takes long for a long file.
+
+        Raises:
+            OSError: the file can't be read.
+        """
+        return self._transport.call(_upload(file, encoded), deadline_s)
+
     def start_file(
         self, path: str, *, encoded: bool = False, deadline_s: float | None = None
     ) -> JobOut:
@@ -207,6 +226,14 @@ class Imports:
         result = ImportResultOut.model_validate(job.result)
         self._last.note(result.sequence)
         return result
+
+
+def _upload(file: Path, encoded: bool) -> Call[JobOut]:
+    media_type = _PARQUET if file.suffix == ".parquet" else NDJSON
+    call = calls.start_job("/v1/jobs/imports", b"", media_type)
+    headers = {**call.headers, "Content-Length": str(file.stat().st_size)}
+    params = calls.params_of(encoded=encoded)
+    return replace(call, content=None, file=file, params=params, headers=headers)
 
 
 class Exports:

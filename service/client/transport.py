@@ -197,6 +197,8 @@ class Transport:
 
     def _is_keyed(self, call: Call[Any]) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
+        if calls.KEY not in call.headers:
+            return False
         if self._keyed is None:
             try:
                 self._keyed = self._answer(calls.keyed_methods(), Attempts(self._patience))

@@ -73,6 +73,19 @@ def add_service(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_timeout(
+    parser: argparse.ArgumentParser, default_s: int, bounds: str, *, least: int = 1
+) -> None:
+    """Add the option that bounds how long a running service is waited for, `bounds` says what."""
+    parser.add_argument(
+        "--timeout",
+        type=whole_number(least, most=86_400),
+        default=default_s,
+        metavar="S",
+        help=f"{bounds} ({default_s} s)",
+    )
+
+
 def not_allowed(address: str, detail: str, status: int) -> str:
     """What to say where a service at `address` answers 401 or 403 with `detail`."""
     if status == 401 and not os.environ.get("STREAMER_API_KEY"):

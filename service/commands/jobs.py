@@ -7,10 +7,11 @@ import re
 import sys
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import httpx
 
+from service.client.lines import EVENTS
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
 from service.errors import in_one_line
@@ -93,9 +94,21 @@ def _ask(client: httpx.Client, method: str, path: str, **options: Any) -> dict[s
         response = client.request(method, path, **options)
     except httpx.TransportError as error:
         raise _unreachable(client, error) from error
-    if response.is_success:
-        return response.json()
-    raise _refused(client, response)
+    if not response.is_success:
+        raise _refused(client, response)
+    try:
+        found: Any = response.json()
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not {"jobs", "job_id"} & found.keys():
+        raise _not_the_service(client, response)
+    return cast("dict[str, Any]", found)
+
+
+def _not_the_service(client: httpx.Client, response: httpx.Response) -> _Failed:
+    return _Failed(
+        f"{client.base_url} answers {response.status_code}: is this the address of the service?"
+    )
 
 
 def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
@@ -109,9 +122,7 @@ def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:
     try:
         detail = str(response.json()["detail"])
     except (ValueError, KeyError, TypeError):
-        return _Failed(
-            f"{client.base_url} answers {response.status_code}: is this the address of the service?"
-        )
+        return _not_the_service(client, response)
     if response.status_code in (401, 403):
         return _Failed(not_allowed(str(client.base_url), detail, response.status_code))
     return _Failed(detail)
@@ -166,6 +177,8 @@ def _events(client: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
                 if response.status_code not in (200, 503):
                     response.read()
                     raise _refused(client, response)
+                if response.is_success and EVENTS not in response.headers.get("content-type", ""):
+                    raise _not_the_service(client, response)
                 trouble = _Failed(f"{client.base_url} does not show the job at the moment")
                 for line in response.iter_lines():
                     name, _, value = line.partition(": ")

@@ -21,6 +21,7 @@ from service.commands.arguments import (
     UnusableKey,
     UnusablePath,
     add_service,
+    add_timeout,
     api_key,
     not_allowed,
     using,
@@ -29,7 +30,7 @@ from service.commands.arguments import (
 from service.commands.progress import Progress
 from service.errors import in_one_line
 
-_PATIENCE = Patience(deadline_s=120, attempts=12, longest_pause_s=16)
+_TIMEOUT_S = 120
 """A service that is restarted is waited for."""
 _MAX_SHOWN = 20
 
@@ -46,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=4,
         help="requests under way at once",
     )
+    add_timeout(parser, _TIMEOUT_S, "longest wait for a service that does not answer")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     try:
         with using("DATA", path, "give a data set folder with streamers.jsonl, or a .jsonl file"):
-            report = asyncio.run(_load(path, args.url, api_key(), args.concurrency))
+            report = asyncio.run(_load(path, args, api_key()))
     except Unreachable as error:
         said = "start the service, or give its address by --url"
         print(f"error: {in_one_line(error)}: {said}", file=sys.stderr)
@@ -102,18 +104,19 @@ class _Report:
         return self.created + self.updated + self.unchanged
 
 
-async def _load(path: Path, url: str, key: str | None, concurrency: int) -> _Report:
+async def _load(path: Path, args: argparse.Namespace, key: str | None) -> _Report:
     report, task = _Report(), asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     with path.open("rb") as file:
         total = sum(1 for _ in file)
-    async with AsyncClient(url, key, patience=_PATIENCE) as client:
+    patience = Patience(deadline_s=args.timeout, attempts=12, longest_pause_s=16)
+    async with AsyncClient(args.url, key, patience=patience) as client:
         with suppress(Unavailable):  # it is starting
             await client.health()  # tells a wrong address at once
         with path.open("rb") as file, Progress("load", "lines") as progress:
             tell = partial(progress.to, total=total)
-            results = client.load(file, at_once=concurrency, progress=tell)
+            results = client.load(file, at_once=args.concurrency, progress=tell)
             async with aclosing(results):
                 async for result in results:
                     report.add(result)

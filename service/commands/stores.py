@@ -65,14 +65,20 @@ async def opened_store(data_dir: Path) -> AsyncGenerator[ArchivedStore, None]:
     """
     address = external_address()
     async with contextlib.AsyncExitStack() as stack:
-        store = ArchivedStore(address or await _embedded(data_dir, stack), chunks_dir=chunks_dir())
+        at, trouble = (address, _untold) if address else await _embedded(data_dir, stack)
+        store = ArchivedStore(at, chunks_dir=chunks_dir(), trouble=trouble)
         await store.open()
         stack.push_async_callback(store.close)
         yield store
 
 
-async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
-    """Address of the embedded store; this process starts it unless a service runs it."""
+async def _embedded(
+    data_dir: Path, stack: contextlib.AsyncExitStack
+) -> tuple[str, Callable[[], str | None]]:
+    """Address of the embedded store, which this process starts unless a service runs it.
+
+    Beside it, what is known to be wrong with it, as `ArchivedStore` takes it.
+    """
     folder = (data_dir / STORE).absolute()
     if not folder.is_dir():
         raise StartupError(
@@ -83,9 +89,13 @@ async def _embedded(data_dir: Path, stack: contextlib.AsyncExitStack) -> str:
     try:
         await embedded.start()
     except FolderInUse:
-        return f"unix://{quote(str(socket_in(folder)))}"
+        return f"unix://{quote(str(socket_in(folder)))}", _untold
     stack.push_async_callback(embedded.stop)
-    return embedded.url
+    return embedded.url, embedded.trouble
+
+
+def _untold() -> None:
+    """Of a store that another process looks after, nothing is known."""
 
 
 def finish(work: Callable[[], Coroutine[Any, Any, int]]) -> int:

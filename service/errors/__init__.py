@@ -178,6 +178,11 @@ class InvalidRequest(RequestError):
         """A single wrong parameter of the path or query, or a wrong header."""
         return cls(f"{name} {detail}", [FieldError("", detail, parameter=name)])
 
+    @classmethod
+    def of_cursor(cls) -> Self:
+        """A cursor of a listing that was made up or changed."""
+        return cls.of_parameter("cursor", "is not a cursor that this service gave")
+
 
 class UrlRefused(InvalidRequest):
     """The service never fetches this URL of a picture or sound; send bytes, or allow the host."""

@@ -7,15 +7,17 @@ place                    a name of the folder, which those who share it have in 
 <job id>.<token>.result  what an export wrote under one lease
 """
 
+import asyncio
 import contextlib
 import os
 import re
 import secrets
 import socket
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol, TypeVar
 
 from service.errors import SpoolFull, StartupError
 
@@ -50,8 +52,26 @@ def name_of(folder: Path) -> str:
         ) from error
 
 
+class _Closable(Protocol):
+    def close(self) -> None: ...
+
+
+_File = TypeVar("_File", bound=_Closable)
+
+
+async def opened(make: Callable[[], _File]) -> _File:
+    """A file that a thread opens; it is closed if nobody waits for it any more."""
+    opening = asyncio.get_running_loop().run_in_executor(None, make)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        with contextlib.suppress(Exception):
+            (await asyncio.shield(opening)).close()
+        raise
+
+
 class Spool:
-    """Files of jobs. Its methods do disk work: they are called in threads.
+    """Files of jobs. Its methods do disk work: but for `receiving`, they are called in threads.
 
     Attributes:
         folder: where they are.
@@ -118,16 +138,22 @@ class Spool:
                 retry_after_s=60,
             )
 
-    @contextlib.contextmanager
-    def receiving(self, job_id: str) -> "Generator[Upload]":
-        """An upload that is written in parts; without `Upload.keep` it is gone afterwards."""
+    @contextlib.asynccontextmanager
+    async def receiving(self, job_id: str) -> "AsyncGenerator[Upload]":
+        """An upload that is written in parts; without `Upload.keep` it is gone afterwards.
+
+        To remove gigabytes takes a file system a while, which a thread spends also when whoever
+        sends has left.
+
+        Raises:
+            SpoolFull: the disk is full.
+        """
         draft = self.folder / f"{job_id}.part"
-        with no_room():
-            upload = Upload(self, draft, self.upload(job_id))
+        upload = await opened(partial(Upload, self, draft, self.upload(job_id)))
         try:
             yield upload
         finally:
-            upload.close()
+            await asyncio.shield(asyncio.to_thread(upload.close))
 
     def remove(self, job_id: str) -> None:
         """Remove all files of a job."""
@@ -166,7 +192,8 @@ class Upload:
         self._spool = spool
         self._draft = draft
         self._path = path
-        self._file: BinaryIO = draft.open("xb")
+        with no_room():
+            self._file: BinaryIO = draft.open("xb")
 
     def write(self, block: bytes) -> None:
         """Append a part.

@@ -58,7 +58,8 @@ class Lifecycle:
         """Give up bodies that have not come in `after_s` seconds."""
         self.bodies_end = asyncio.get_running_loop().time() + after_s
         for wait in self.waits:
-            wait.reschedule(min(wait.when() or self.bodies_end, self.bodies_end))
+            if not wait.expired():  # its task has not been told yet
+                wait.reschedule(min(wait.when() or self.bodies_end, self.bodies_end))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or have it answered."""

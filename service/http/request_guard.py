@@ -129,16 +129,19 @@ class RequestGuard:
         span, ids = begin_span(self._tracer, scope, ids, traceparent)
         enter(scope, ids)
         answer = GuardedAnswer(scope, send)
-        limit, min_bytes = self._body_limit, None
+        limit, min_bytes, memory = self._body_limit, None, self._memory
         streamed = streamed_route(scope["method"], scope["path"])
         if streamed is not None and not _is_json(headers):
             limit, min_bytes = self._limits_of_streamed[streamed], self._bulk_min_bytes
+        is_kept = min_bytes is None or streamed == COLD_START_PATH
+        if not is_kept or scope["method"] not in _WITH_BODY:
+            memory = _Memory(limit)  # of its own: the body is processed or dropped as it comes
         body = _Body(
             receive,
             limit,
             self._body_timeout_s,
             self._lifecycle,
-            self._memory,
+            memory,
             min_bytes=min_bytes,
         )
         try:
@@ -345,9 +348,8 @@ class _Body:
             self.seen += size
             if self.seen > self._limit:
                 raise HTTPException(413, _too_large(self._limit).detail)
-            if self._min_bytes is None:
-                self._hold(size)
-            else:  # many lines are processed as they come
+            self._hold(size)
+            if self._min_bytes is not None:
                 self._came += size
                 if self._came >= self._min_bytes:
                     self._came, self._left_s = 0, self._timeout_s

@@ -3,11 +3,12 @@
 from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
-from prometheus_client import Histogram
+from prometheus_client import Counter, Histogram
 
 from service.logs.requests import RequestLog
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_UNEXPECTED = 500
 _OTHER = "other"
 """The route of what no route is for: paths that somebody made up are no labels."""
 
@@ -23,6 +24,7 @@ class Traffic:
 
     Attributes:
         seconds: the histogram.
+        unexpected: answers with 500; an alert sees the first one, as it begins at 0.
         log: told of each request as well, where there is one.
     """
 
@@ -33,6 +35,11 @@ class Traffic:
             "From a request's head to the end of its answer; status 0: none was begun.",
             ("method", "route", "status"),
             buckets=_BUCKETS_S,
+            registry=None,
+        )
+        self.unexpected = Counter(
+            "streamer_unexpected_errors",
+            "Requests that were answered with 500, which no input should cause.",
             registry=None,
         )
         self.log: RequestLog | None = None
@@ -53,5 +60,7 @@ class Traffic:
         if known is None:
             known = self._known[key] = self.seconds.labels(*key)
         known.observe(seconds)
+        if status == _UNEXPECTED:
+            self.unexpected.inc()
         if self.log is not None:
             self.log.note(scope, route, status, seconds, received, sent)

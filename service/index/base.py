@@ -243,6 +243,10 @@ class VectorIndex(Protocol):
         """
         ...
 
+    def deepest(self, query: Query) -> int | None:
+        """Most hits of a query that it can tell, whatever `k`; None where that is all of them."""
+        ...
+
     async def search(self, query: Query) -> SearchResult:
         """The best rows for a query, all as of one moment.
 

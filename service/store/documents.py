@@ -141,6 +141,10 @@ class DocumentStore(Protocol):
         """Up to `limit` entries of a collection's log behind a number."""
         ...
 
+    async def last_entry(self, collection: str) -> int:
+        """The number of the last entry of a collection's log; 0 = it has none."""
+        ...
+
     async def drop(self, collection: str) -> None:
         """Delete a collection's documents and its log."""
         ...

@@ -38,7 +38,9 @@ class GroupRecord:
         state: `live`, or what became of it.
         size: members; 0 unless it is live.
         representative: one of them; empty unless it is live.
-        successors: of a group that is not live, those that have its members.
+        successors: of a group that is not live, those that had its members when it ended.
+        members: of such a group, some that were in another one then; none of groups that ended
+            before releases that keep them.
     """
 
     group_id: str
@@ -48,6 +50,7 @@ class GroupRecord:
     created_at: float
     updated_at: float
     successors: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,10 @@ class JudgementStore(Protocol):
         """
         ...
 
+    async def among(self, streamer_ids: Collection[str]) -> list[JudgementRecord]:
+        """Judgements of pairs with both ends among some streamers, in no order."""
+        ...
+
     async def news(self) -> JudgementNews:
         """What is not evaluated yet."""
         ...
@@ -227,6 +234,10 @@ class GroupStore(Protocol):
 
     async def get(self, group_id: str) -> GroupRecord | None:
         """A group, live or not; None if there was never one."""
+        ...
+
+    async def forget(self, streamer_id: str) -> None:
+        """Take a streamer that is erased out of the records of groups that are not live."""
         ...
 
     async def groups_of(self, streamer_ids: Sequence[str]) -> list[str | None]:

@@ -1,6 +1,6 @@
 """What a streamer takes in the store, before and after `compact`, and what the store's files take.
 
-    python -m tests.benchmarks.one_machine --source build/state --build build/one --rows 200000
+    python -m tests.benchmarks.one_machine --source data --build build/one --rows 200000
 
 Streamers of a data folder, written by a service, are copied to a store of its own; rows beyond
 them are the same profiles under other ids with other vectors near the first ones. With `--in-place`
@@ -24,11 +24,12 @@ from typing import Any
 import numpy as np
 import psutil
 
+from service.engine.encoding.onnx_encoder import EMBEDDING_BITS, rounded
 from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.packing.dictionary import Dictionary
-from service.store.redis.packing.packing import PACKED_FIELDS
+from service.store.redis.packing.packing import BY_DICTIONARY
 from service.store.redis.packing.repacking import Repacking
 
 _AT_ONCE, _SAMPLE = 250, 2000
@@ -88,7 +89,7 @@ def _copied(record: Record, copy: int, rng: np.random.Generator, without_vectors
         streamer_id=name,
         profile=text,
         digest=hashlib.sha256(text).hexdigest(),
-        embedding=vector.astype("<f4").tobytes(),
+        embedding=rounded(vector[None], EMBEDDING_BITS)[0].astype("<f4").tobytes(),
     )
 
 
@@ -152,7 +153,7 @@ async def rewrite(store: ArchivedStore) -> dict[str, float]:
 async def costs(store: ArchivedStore, dictionary: Dictionary) -> tuple[float, float]:
     """Microseconds of a core that a record's fields take to be packed, and unpacked."""
     records = [record async for part in records_of(store) for record in part[:20]][:_SAMPLE]
-    values = [[getattr(record, name) for name in PACKED_FIELDS] for record in records]
+    values = [[getattr(record, name) for name in BY_DICTIONARY] for record in records]
     begin = time.thread_time()
     packed = [[dictionary.pack(value) for value in row] for row in values]
     middle = time.thread_time()
@@ -180,8 +181,8 @@ async def measure(folder: Path) -> None:
         took, used = time.perf_counter() - begin, time.process_time() - cpu
         print(
             f"compacted in {took:.0f} s ({used:.0f} s of a core beside the server's): "
-            f"{packed.bytes_before / packed.streamers:,.0f} bytes of profile, facets and "
-            f"modalities became {packed.bytes_after / packed.streamers:,.0f}"
+            f"{packed.bytes_before / packed.streamers:,.0f} bytes of profile, facets, modalities "
+            f"and vectors became {packed.bytes_after / packed.streamers:,.0f}"
         )
         tell("bytes a streamer, compacted", await sizes(store))
         tell("rewrite, compacted", await rewrite(store))

@@ -109,7 +109,8 @@ def use(service: Service) -> None:
     assert client.post("/v1/jobs/imports", content=line, headers=NDJSON).status_code == 202
 
     def is_done() -> bool:
-        return 'streamer_job_seconds_count{kind="import"' in client.get("/metrics").text
+        done = 'streamer_job_seconds_count{kind="import",state="succeeded"}'
+        return done in client.get("/metrics").text
 
     wait_until(is_done, "a job is done")
     for name in ("streamer_space_behind{", "streamer_watchlists_sequence "):

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -33,6 +34,23 @@ def test_help_explains_every_target_and_each_can_be_planned() -> None:
 def test_the_demo_is_told_its_data_and_port() -> None:
     planned = make("--dry-run", "demo", "DATA=some/folder", "PORT=8123")
     assert "--port 8123 --data some/folder" in planned
+
+
+def test_clean_removes_no_store_of_people(tmp_path: Path) -> None:
+    planned = make("--dry-run", "serve")
+    (state,) = re.findall(r"--data-dir (\S+)", planned)
+    assert Path(state).parts[0] != "build"
+    shutil.copy(ROOT / "Makefile", tmp_path)
+    store = tmp_path / "build" / "serve" / "store"
+    store.mkdir(parents=True)
+    clean = ["make", "--no-print-directory", "clean"]
+    refused = subprocess.run(clean, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert refused.returncode != 0
+    assert "build/serve is a store: move it out of build, or remove it" in refused.stderr
+    assert store.is_dir()
+    store.parent.rename(tmp_path / state)
+    subprocess.run(clean, cwd=tmp_path, capture_output=True, check=True)
+    assert {file.name for file in tmp_path.iterdir()} == {"Makefile", state}
 
 
 def test_commit_hooks_call_make_targets() -> None:

@@ -12,13 +12,17 @@ from pathlib import Path
 from typing import Any, Self
 
 from redis import Redis
+from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
+from redis.retry import Retry
 
 from service.store.embedded.binary import find_binary
 from tests.service.process import wait_until
 
 _TAKEN_S = 30
 """How long a port may be in use that was free a moment ago."""
+_TRIES = 10
+"""So many ports are tried before it is no chance any more that they are taken."""
 SERVICE = "streamers"
 """The name under which sentinels monitor a primary."""
 
@@ -156,41 +160,49 @@ class Sentinels:
     """Sentinels of one primary, on loopback ports; ended on leaving.
 
     Attributes:
-        addresses: (host, port) of each.
+        addresses: (host, port) of each, once they run.
     """
 
     def __init__(self, folder: Path, primary: Server, number: int, *, down_after_ms: int) -> None:
-        self.addresses = [("127.0.0.1", free_port()) for _ in range(number)]
+        self.addresses: list[tuple[str, int]] = []
         self._running = ExitStack()
-        self._configurations: list[Path] = []
-        for i, (host, port) in enumerate(self.addresses):
-            home = folder / f"sentinel-{i}"
-            home.mkdir()
-            lines = [
-                f"bind {host}",
-                f"port {port}",
-                f"dir {home}",
-                f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {number // 2 + 1}",
-                f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}",
-                f"sentinel failover-timeout {SERVICE} 6000",
-            ]
-            self._configurations.append(home / "sentinel.conf")
-            self._configurations[-1].write_text("\n".join(lines) + "\n")
+        self._homes = [folder / f"sentinel-{i}" for i in range(number)]
+        self._monitoring = [
+            f"sentinel monitor {SERVICE} 127.0.0.1 {primary.port} {number // 2 + 1}",
+            f"sentinel down-after-milliseconds {SERVICE} {down_after_ms}",
+            f"sentinel failover-timeout {SERVICE} 6000",
+        ]
 
     def __enter__(self) -> Self:
         with ExitStack() as started:
-            for configuration in self._configurations:
-                process = subprocess.Popen(
-                    [str(find_binary()), str(configuration), "--sentinel"],
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                    start_new_session=True,
-                )
-                started.callback(process.wait)
-                started.callback(process.kill)
+            self.addresses = [self._started(home, started) for home in self._homes]
             self._running = started.pop_all()
         wait_until(lambda: None not in [self._known(a) for a in self.addresses], "they answer")
         return self
+
+    def _started(self, home: Path, started: ExitStack) -> tuple[str, int]:
+        """Start one, on another port where somebody has taken the free one; its address."""
+        home.mkdir()
+        for _ in range(_TRIES):
+            address = "127.0.0.1", free_port()
+            lines = [f"bind {address[0]}", f"port {address[1]}", f"dir {home}", *self._monitoring]
+            configuration = home / "sentinel.conf"
+            configuration.write_text("\n".join(lines) + "\n")
+            process = subprocess.Popen(
+                [str(find_binary()), str(configuration), "--sentinel"],
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
+            started.callback(process.wait)
+            started.callback(process.kill)
+            wait_until(
+                lambda: process.poll() is not None or _process_at(address) == process.pid,  # noqa: B023
+                "the sentinel answers, or has ended",
+            )
+            if process.poll() is None:
+                return address
+        raise AssertionError(f"{_TRIES} ports that were free were taken a moment later")
 
     def __exit__(self, *_: object) -> None:
         self._running.close()
@@ -219,3 +231,14 @@ class Sentinels:
             return None
         up = [r for r in replicas if not (r["is_sdown"] or r["is_odown"] or r["is_disconnected"])]
         return len(up), int(about["num-other-sentinels"])
+
+
+def _process_at(address: tuple[str, int]) -> int | None:
+    """The id of the server's process that answers at an address; None while none does."""
+    try:
+        # Whoever has the port may say nothing.
+        with Redis(*address, socket_timeout=1.0, retry=Retry(NoBackoff(), 0)) as client:
+            about: Any = client.info("server")
+    except RedisError:
+        return None
+    return int(about["process_id"])

@@ -11,10 +11,11 @@ from model_export.contract.evidence.channels import CHANNELS, TEXT, TITLES
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 4
+EVIDENCE_VERSION: Final = 5
 """Version of the channels, their levels and their keys. Older parameters are read too: those of
 1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
-keys of a text are words. Those of 3 take every shingle of a phrase for a word."""
+keys of a text are words. Those of 3 take every shingle of a phrase for a word. By 4 a few
+texts name other contacts."""
 UNSEEN: Final = {"many_names": (0.04, 0.00001), "names": (0.008, 0.0001)}
 """Chances of levels of texts where they were not counted: m of copies in another language, which
 nobody translates a data set to simulate, and u."""
@@ -91,9 +92,11 @@ class EvidenceParameters(Part):
             return content  # refused
         given = cast("dict[str, Any]", content)
         version = given.get("version")
-        if version not in (*_LACKING, 3):
+        if version not in (*_LACKING, 3, 4):
             return given
         newer = given | {"version": EVIDENCE_VERSION, "read_from": version}
+        if version == 4:
+            return newer
         try:
             newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()
             if version not in _LACKING:

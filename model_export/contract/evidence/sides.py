@@ -38,6 +38,9 @@ MOST_SHINGLES = 2048
 MOST_VECTORS = 32
 """Of a space."""
 MOST_CONTACTS = 64
+_BETWEEN_TEXTS = "\n" * 9
+"""More than may stand between a word and the contact that it announces: the title after a bio that
+ends in one is no contact."""
 _SHORTEST_TITLE, _SHORTEST_PLAIN_TITLE = 5, 10
 """Letters of a title that is compared as a whole, with and without letters beyond ASCII."""
 ALL = 0xFFFFFFFF
@@ -328,7 +331,7 @@ def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
 
 def _contacts(pieces: Sequence[Piece]) -> Hashes:
     texts = (piece.text for piece in pieces if piece.kind == "text")
-    shown = "\n".join(" ".join(text.splitlines()) for text in texts)
+    shown = _BETWEEN_TEXTS.join(" ".join(text.splitlines()) for text in texts)
     return as_hashes(contact_key(each.value) for each in find_contacts(shown, MOST_CONTACTS))
 
 

@@ -41,7 +41,7 @@ def visible(letters: Letters) -> Letters:
     hidden = letters.classes >= Class.ZERO_WIDTH  # (N,)
     if not hidden.any():
         return letters
-    letters = _turned(letters)
+    letters, turned = _turned(letters)
     classes = letters.classes
     hidden = classes >= Class.ZERO_WIDTH
     shown = np.flatnonzero(~hidden)
@@ -51,7 +51,7 @@ def visible(letters: Letters) -> Letters:
         joins = _joins(classes[shown[before]]) & _joins(classes[shown[after]])
         letters.report(Disguise.ZERO_WIDTH, (classes == Class.ZERO_WIDTH) & joins)
     if not letters.has(Class.RIGHT_TO_LEFT):
-        letters.report(Disguise.BIDI, classes == Class.BIDI)
+        letters.report(Disguise.BIDI, (classes == Class.BIDI) | turned)
     return letters.kept(~hidden)
 
 
@@ -59,11 +59,13 @@ def _joins(classes: np.ndarray[tuple[int], np.dtype[np.uint8]]) -> Flags:
     return (classes >= Class.DIGIT) & (classes <= Class.HANGUL)
 
 
-def _turned(letters: Letters) -> Letters:
+def _turned(letters: Letters) -> tuple[Letters, Flags]:
+    """With what overrides turn round the other way, and which characters these are (N,)."""
     starts = np.flatnonzero(letters.codes == _OVERRIDE)[:_MOST_OVERRIDES]
+    changed = np.zeros(len(letters.codes), np.bool_)
     if not len(starts):
-        return letters
-    codes, origins = letters.codes.copy(), letters.origins.copy()
+        return letters, changed
+    codes = letters.codes.copy()
     is_end = ((codes >= 0x202A) & (codes <= _OVERRIDE)) | np.isin(codes, _LINE_ENDS)
     ends = np.flatnonzero(is_end)
     for start in map(int, starts):
@@ -72,8 +74,9 @@ def _turned(letters: Letters) -> Letters:
         if (letters.classes[start:end] == Class.RIGHT_TO_LEFT).any():
             continue  # is shown from right to left anyway
         codes[start + 1 : end] = codes[start + 1 : end][::-1]
-        origins[start + 1 : end] = origins[start]
-    return Letters(codes, origins, letters.source, letters.undone)
+        changed[start + 1 : end] = True
+        letters.turn(start + 1, end)
+    return letters.with_codes(codes), changed
 
 
 def upright(letters: Letters) -> Letters:
@@ -85,7 +88,7 @@ def upright(letters: Letters) -> Letters:
     turned = np.isin(letters.codes, _TURNED)  # (N,)
     if turned.sum() < _FEWEST:
         return letters
-    codes, origins = letters.codes.copy(), letters.origins.copy()
+    codes = letters.codes.copy()
     changed, latin = np.zeros_like(turned), letters.classes == Class.LATIN
     ends = np.append(np.flatnonzero(np.isin(codes, _LINE_ENDS)), len(codes))
     found = np.unique(np.searchsorted(ends, np.flatnonzero(turned)))[:_MOST_OVERRIDES]
@@ -96,10 +99,10 @@ def upright(letters: Letters) -> Letters:
             continue
         if not np.isin(codes[line], _NEVER_TURNED).any():
             codes[line] = codes_of(text_of(codes[line]).translate(_UPRIGHT))[::-1]
-            origins[line] = origins[line.start]
             changed[line] = True
+            letters.turn(line.start, line.stop)
     letters.report(Disguise.CONFUSABLE, changed)
-    return Letters(codes, origins, letters.source, letters.undone)
+    return letters.with_codes(codes)
 
 
 def _spelt_by_flags(letters: Letters) -> Letters:
@@ -135,7 +138,7 @@ def plain(letters: Letters) -> Letters:
     is_part = np.repeat(longer, lengths)  # (M,)
     codes = np.repeat(codes, lengths)
     codes[is_part] = known.expansions[(first + within)[is_part]]
-    return Letters(codes, origins, letters.source, letters.undone)
+    return Letters(codes, origins, letters.source, letters.undone, letters.turned)
 
 
 def _not_alone(letters: Letters, styled: Flags) -> Flags:

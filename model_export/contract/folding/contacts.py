@@ -11,9 +11,10 @@ none. Each pattern is linear in the text.
 
 import re
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import cache
+from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
 
@@ -22,17 +23,21 @@ from model_export.contract.folding.announcements import (
     announcements,
     letters_in,
 )
-from model_export.contract.folding.folded import readable_and_folded
+from model_export.contract.folding.folded import Folded, readable_and_folded, whole
 from model_export.contract.folding.handles import (
-    AS_DIGITS,
+    EMOJI,
     FEWEST_IN_A_NUMBER,
+    GROUPS,
     NUMERALS,
+    WIDEST,
+    Reading,
+    digits_in,
     is_date,
-    put_together,
-    spoken_numbers,
+    parted_by,
     spread_handle,
+    spread_readings,
 )
-from model_export.contract.folding.letters import Disguise, Undone
+from model_export.contract.folding.letters import Disguise, Span, Undone
 from model_export.contract.folding.platforms import (
     PLATFORMS,
     SECTIONS,
@@ -71,11 +76,10 @@ class _Found(NamedTuple):
     disguises: tuple[Disguise, ...] = ()
 
 
-_EMOJI = r"\u2190-\u2bff\U0001f000-\U0001faff"
 _FEWEST_IN_A_CALL = 7
 _DIGIT = f"[0-9{''.join(NUMERALS)}]"
 _ONE_DIGIT = re.compile(_DIGIT)
-_BETWEEN = rf"[ ._·•*~|/,，、\-{_EMOJI}]"
+_BETWEEN = rf"[ ._·•*~|/,，、\-{EMOJI}]"
 _UNITS = (
     r"人|元|块|个|万|千|(?:w|k|stars?)(?![a-z])|年|月|日|天|号房|岁|名|位|粉|星|%|分|点|级|杯|钻|金|票|次|小时"
     r"|€|\$|£|￥|¥"
@@ -86,7 +90,7 @@ _WORDS = (
     r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.|no(?![a-z0-9])|是|为|搜索?"
     r"|加|联系|同号|同|公众|订阅|主页|は"
 )
-_FILL = rf"(?:\s|{_WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{_EMOJI}]){{0,8}}"
+_FILL = rf"(?:\s|{_WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{EMOJI}]){{0,8}}"
 _EXPLICIT = re.compile(r"[:：=@#]|id|号")
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
 _SPLIT = re.compile(rf"[a-z0-9](?:{_BETWEEN}{{1,2}}[a-z0-9](?![a-z0-9])){{4,24}}")
@@ -106,7 +110,6 @@ _CALL = Announcement(
     latin=[letters_in(word) for word in _LATIN_CALLS],
 )
 _COMMA = re.compile("[,，、]")
-_GROUPS = re.compile(rf"{_DIGIT}+")
 _SHAPES = frozenset(
     {(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)}
 )
@@ -142,30 +145,28 @@ def find_contacts(text: str, most: int = 50) -> list[Contact]:
         text: of a profile, undisguised or not.
         most: contacts; of a text with more the first ones are taken.
     """
-    (plain, origins, undone), folded = readable_and_folded(text)
+    readable, folded = readable_and_folded(text)
+    plain = readable.text
     kept: list[Contact] = []
     for each in _all(plain):
-        _keep(kept, _contact(text, each, origins, undone))
+        _keep(kept, _contact(each, readable), _is_none)
     seen = skeleton(folded.text)
-    readings: list[tuple[str, Sequence[int]]] = []
-    if seen != plain:
-        readings.append((seen, range(len(seen))))
-    spoken = spoken_numbers(seen, behind=False)
-    behind = spoken_numbers(seen, behind=True) if spoken else None
-    readings += filter(None, (spoken, behind, put_together(seen)))
-    for reading, places in readings:
-        for each in _told(reading):
-            start, end = places[each.start], places[each.end - 1] + 1
+    readings = [] if seen == plain else [Reading(seen, range(len(seen)))]
+    for reading in [*readings, *spread_readings(seen)]:
+        gives_way = _is_piece if reading.is_put_together else _is_any
+        for each in _told(reading.text):
+            start, end = reading.places[each.start], reading.places[each.end - 1] + 1
             found = each._replace(start=start, end=end)
             if folded.text[start:end] != seen[start:end]:
                 found = found._replace(disguises=(Disguise.CONFUSABLE, *each.disguises))
             if end - start > each.end - each.start:
-                found = found._replace(disguises=(_between(seen[start:end]), *found.disguises))
-            _keep(kept, _contact(text, found, folded.origins, folded.undone), if_wider=True)
+                found = found._replace(disguises=(parted_by(seen[start:end]), *found.disguises))
+            _keep(kept, _contact(found, folded), gives_way)
+    turned = {*readable.turned, *folded.turned}
     first: dict[tuple[str, str], Contact] = {}
     for contact in kept:
         first.setdefault((contact.kind, contact.value), contact)
-    return list(first.values())[:most]
+    return [_quoted(contact, text, turned) for contact in islice(first.values(), most)]
 
 
 def look_of(value: str) -> str:
@@ -173,21 +174,44 @@ def look_of(value: str) -> str:
     return value.translate(_LOOKS)
 
 
-def _contact(text: str, found: _Found, origins: Sequence[int], undone: Sequence[Undone]) -> Contact:
-    start, end = origins[found.start], origins[found.end - 1] + 1
-    known = _disguises(undone, start, end)
+def _contact(found: _Found, folded: Folded) -> Contact:
+    """A contact that was found in a folded text, without its quote."""
+    start, end = folded.origins[found.start], folded.origins[found.end - 1] + 1
+    known = _disguises(folded.undone, start, end)
     disguises = tuple(dict.fromkeys((*known, *found.disguises)))
-    return Contact(found.kind, found.value, text[start:end], start, end, disguises)
+    return Contact(found.kind, found.value, "", start, end, disguises)
 
 
-def _keep(kept: list[Contact], contact: Contact, *, if_wider: bool = False) -> None:
-    """Put a contact in its place, unless it overlaps one that is there, or none that is as wide."""
+def _quoted(contact: Contact, text: str, turned: Collection[Span]) -> Contact:
+    start, end = whole(Span(contact.start, contact.end), turned)
+    return contact._replace(quote=text[start:end], start=start, end=end)
+
+
+def _keep(kept: list[Contact], contact: Contact, gives_way: Callable[[Contact], bool]) -> None:
+    """Put a contact in its place, unless it overlaps one that is there.
+
+    A wider one takes the place of all that it overlaps if each of them gives way.
+    """
     place = bisect_left(kept, contact.start, key=_start)
     low = place - (place > 0 and kept[place - 1].end > contact.start)
     high = bisect_left(kept, contact.end, place, key=_start)
-    widest = max((each.end - each.start for each in kept[low:high]), default=0)
-    if not widest or (if_wider and contact.end - contact.start > widest):
+    width = contact.end - contact.start
+    if all(gives_way(each) and each.end - each.start < width for each in kept[low:high]):
         kept[low:high] = [contact]
+
+
+def _is_none(_: Contact) -> bool:
+    return False
+
+
+def _is_any(_: Contact) -> bool:
+    return True
+
+
+def _is_piece(contact: Contact) -> bool:
+    """Whether a handle may be the first piece of one that is spread, since it is no more itself."""
+    name = contact.value.strip("_")
+    return len(name) <= WIDEST and name.isalpha()
 
 
 _start = attrgetter("start")
@@ -240,7 +264,7 @@ def _links(text: str) -> Iterator[_Found]:
             spread = spread_handle(text, match.start(2) + 1) if kind and match[2] else None
             if kind and spread is not None and (spread.separator or spread.has_numerals):
                 shown = text[match.start(2) : spread.end]
-                disguise = _between(shown) if spread.separator else Disguise.HOMOPHONE
+                disguise = parted_by(shown) if spread.separator else Disguise.HOMOPHONE
                 yield _Found(kind, spread.value, match.start(), spread.end, (disguise,))
             else:
                 yield _of_site(host, path, match.start(), end)
@@ -295,7 +319,7 @@ def _handle_at(
     if spread is not None and (spread.separator or spread.has_numerals):
         disguises = [Disguise.HOMOPHONE] if spread.has_numerals else []
         if spread.separator:
-            disguises.append(_between(text[start : spread.end]))
+            disguises.append(parted_by(text[start : spread.end]))
         is_quantity = spread.value.isdigit() and not re.match(_QUANTITY, text[spread.end :][:6])
         if not is_quantity and not is_date(spread.value):
             return spread.value, spread.end, tuple(disguises)
@@ -317,7 +341,7 @@ def _plain_handle(
 ) -> tuple[str, int, tuple[Disguise, ...]] | None:
     number = _NUMBER.match(text, start)
     if number is not None:
-        digits, disguises = _digits(number[0])
+        digits, disguises = digits_in(number[0])
         name = _HANDLE.match(text, start)
         longer = name is not None and len(name[0].rstrip(".-")) > len(number[0])
         if platform.numeric or (not longer and _MOBILE.fullmatch(digits)):
@@ -327,7 +351,7 @@ def _plain_handle(
     split = _SPLIT.match(text, start)
     if split is not None:
         value = re.sub(_BETWEEN, "", split[0])
-        return value, split.end(), (_between(split[0]),)
+        return value, split.end(), (parted_by(split[0]),)
     match = _HANDLE.match(text, start)
     if match is None:
         return None
@@ -346,39 +370,22 @@ def _plain_handle(
     return value, start + len(value), ()
 
 
-def _digits(number: str) -> tuple[str, tuple[Disguise, ...]]:
-    digits = re.sub(r"[^0-9]", "", number.translate(AS_DIGITS))
-    disguises: list[Disguise] = []
-    if any(c in NUMERALS for c in number):
-        disguises.append(Disguise.HOMOPHONE)
-    groups = _GROUPS.findall(number)
-    if len(groups) > len(digits) // 2:
-        disguises.append(_between(number))
-    return digits, tuple(disguises)
-
-
-def _between(split: str) -> Disguise:
-    if re.search(f"[{_EMOJI}]", split):
-        return Disguise.EMOJI_BETWEEN
-    return Disguise.SPACED if " " in split else Disguise.PUNCTUATION_BETWEEN
-
-
 def _phones(text: str, letters: AbstractSet[str]) -> Iterator[_Found]:
     if len(_ONE_DIGIT.findall(text)) < _FEWEST_IN_A_CALL:
         return
     for match in _CALL.pattern.finditer(text) if _CALL.may_match(text, letters) else ():
         number = _NUMBER.match(text, match.end())
         if number is not None:
-            digits, disguises = _digits(number[0])
+            digits, disguises = digits_in(number[0])
             if 7 <= len(digits) <= 15:
                 yield _Found("phone", _national(digits), match.start(), number.end(), disguises)
     for match in _ABROAD.finditer(text):
         yield _Found("phone", _national(re.sub(r"\D", "", match[0])), match.start(), match.end())
     for match in _PHONE.finditer(text):
-        digits, disguises = _digits(match[0])
+        digits, disguises = digits_in(match[0])
         mobile = _MOBILE.fullmatch(digits)
-        groups = tuple(map(len, _GROUPS.findall(match[0])))
-        separators = set(filter(None, _GROUPS.split(match[0])))
+        groups = tuple(map(len, GROUPS.findall(match[0])))
+        separators = set(filter(None, GROUPS.split(match[0])))
         regular = groups in _SHAPES or max(groups) == 1 or (max(groups) <= 2 and len(groups) > 5)
         regular = regular and (max(groups) == 1 or not _COMMA.search(match[0]))
         if mobile and regular and len(separators) <= 1 + (max(groups) <= 2) * 9:

@@ -8,14 +8,14 @@ so that folding is idempotent by construction. Time is linear in the length.
 
 import re
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from model_export.contract.folding.characters import plain, unmarked, upright, visible
 from model_export.contract.folding.leet import spelt
-from model_export.contract.folding.letters import Letters, Stage, Undone
+from model_export.contract.folding.letters import Letters, Span, Stage, Undone
 from model_export.contract.folding.scripts import chinese, one_script
 from model_export.contract.folding.separators import joined
 from model_export.contract.folding.tables import codes_of, tables, text_of
@@ -53,13 +53,16 @@ class Folded(NamedTuple):
 
     Attributes:
         text: folded; blanks are kept as they are.
-        origins: place in the original of each character of `text`, non-decreasing.
+        origins: place in the original of each character of `text`, non-decreasing; in what was
+            turned round that of another one, see `whole`.
         undone: what was undone, and where in the original, by place.
+        turned: parts of the original that were turned round.
     """
 
     text: str
     origins: Sequence[int]
     undone: tuple[Undone, ...]
+    turned: tuple[Span, ...] = ()
 
 
 def fold(text: str) -> Folded:
@@ -134,7 +137,14 @@ def _pass(letters: Letters, stages: Sequence[Stage]) -> Letters:
 
 def _answer(letters: Letters) -> Folded:
     undone = sorted(set(letters.undone), key=lambda each: (each.start, each.end, each.disguise))
-    return Folded(text_of(letters.codes), array("i", letters.origins.tobytes()), tuple(undone))
+    origins = array("i", letters.origins.tobytes())
+    return Folded(text_of(letters.codes), origins, tuple(undone), tuple(letters.turned))
+
+
+def whole(span: Span, turned: Iterable[Span]) -> Span:
+    """A span of the original, with all of what was turned round that it touches."""
+    touched = [span, *(each for each in turned if each.start < span.end and span.start < each.end)]
+    return Span(min(each.start for each in touched), max(each.end for each in touched))
 
 
 def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -> str:
@@ -150,6 +160,6 @@ def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -
     start, end = max(0, start), min(end, len(folded.text))
     if start >= end:
         return ""
-    first, last = folded.origins[start], folded.origins[end - 1] + 1
-    found = original[first:last].strip()
+    span = whole(Span(folded.origins[start], folded.origins[end - 1] + 1), folded.turned)
+    found = original[span.start : span.end].strip()
     return found if len(found) <= most else found[: max(0, most - 1)].rstrip() + "…"

@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from model_export.contract.folding.letters import Disguise
+
 NUMERALS: Final = dict(
     zip(
         "零〇洞一幺壹弌二两贰貳弐三叁參参四肆五伍六陆陸七柒拐八捌九玖勾",
@@ -22,24 +24,37 @@ FEWEST_DIGITS: Final = 2
 FEWEST_IN_A_NUMBER: Final = 8
 """Digits of a handle of digits alone behind a word of everyday language."""
 
+EMOJI: Final = r"\u2190-\u2bff\U0001f000-\U0001faff"
+WIDEST: Final = 3
+"""Characters of a chunk between separators, at most."""
+
 _LONGEST = 40
 _SHORTEST = 5
-_WIDEST = 3
-"""Characters of a chunk between separators, at most."""
-_CHUNK = re.compile(f"[a-z0-9_{''.join(NUMERALS)}]+")
-_UNIT = r"_?[^\W_]{1,3}(?:_[^\W_]{0,3})?"
-_APART = [
-    (
-        re.compile(rf"(?<![^\W_]){_UNIT}(?:{between}{_UNIT}){{4}}"),
-        re.compile(rf"(?<=\w){between}(?=\w)"),
-    )
-    for between in (
-        r"[\u2190-\u2bff\U0001f000-\U0001faff\ufe0e\ufe0f\u200d\u20e3]{1,8}",
-        r"[^\w\s\u2190-\u2bff\U0001f000-\U0001faff]",
-        r"(?<!\s)[^\S\n](?!\s)",
-    )
+_DIGITS = f"0-9{''.join(NUMERALS)}"
+GROUPS: Final = re.compile(rf"[{_DIGITS}]+")
+_CHUNK = re.compile(f"[a-z_{_DIGITS}]+")
+_UNIT = rf"_?[^\W_]{{1,{WIDEST}}}(?:_[^\W_]{{0,{WIDEST}}})?"
+
+
+_FEWEST_BETWEEN = 4
+"""Separators of a chain, from which it is no chance."""
+
+
+def _chain(separator: str, fewest: int) -> re.Pattern[str]:
+    """Pattern of short segments, whole words, with so many separators between them or more."""
+    return re.compile(rf"(?<![a-z0-9_]){_UNIT}(?:{separator}{_UNIT}){{{fewest},}}(?![a-z0-9_])")
+
+
+_BY_SIGNS = [
+    (_chain(separator, _FEWEST_BETWEEN), _chain(separator, 1), re.compile(separator))
+    for separator in (rf"[{EMOJI}\ufe0e\ufe0f\u200d\u20e3]{{1,8}}", rf"[^\w\s{EMOJI}]")
 ]
-"""Five short segments apart by emoji, signs or blanks; and where such a text is put together."""
+_BY_BLANKS = _chain(r"(?<!\s)[^\S\n](?!\s)", _FEWEST_BETWEEN)
+_BLANK = re.compile(r"[^\S\n]")
+_LETTERS_THEN_DIGITS = re.compile(
+    rf"[^{_DIGITS}]*[{_DIGITS}](?:[{_DIGITS}_]|[^\S\n](?=[{_DIGITS}_]))*"
+)
+"""What a handle may be among words that blanks part: `kat_99 for a bit` goes on in words."""
 _SPOKEN: Final = {
     "ling": "0",
     "yi": "1",
@@ -84,6 +99,20 @@ _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
 _DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
+class Reading(NamedTuple):
+    """A text as it may be read.
+
+    Attributes:
+        text: the reading.
+        places: of its characters in the text.
+        is_put_together: whether it lacks what parts the pieces of handles.
+    """
+
+    text: str
+    places: Sequence[int]
+    is_put_together: bool = False
+
+
 class Spread(NamedTuple):
     """A handle that is read by its shape.
 
@@ -112,7 +141,7 @@ def spread_handle(text: str, start: int) -> Spread | None:
         return None
     chunks, separator = [first[0]], ""
     end = first.end()
-    while len(first[0]) <= _WIDEST and end - start < 3 * _LONGEST:
+    while len(first[0]) <= WIDEST and end - start < 3 * _LONGEST:
         between = _SEPARATOR.match(text, end)
         if between is None or (
             separator and between[0] != separator and not {between[0], separator}.isdisjoint(_USUAL)
@@ -141,28 +170,49 @@ def spread_handle(text: str, start: int) -> Spread | None:
     return Spread(value, end, separator, has_numerals)
 
 
-def put_together(text: str) -> tuple[str, Sequence[int]] | None:
-    """A text without the separators by which some of it is spread, with places of its characters.
+def spread_readings(text: str) -> list[Reading]:
+    """Readings of a text without compatibility forms and capitals in which handles are spread.
 
-    None where nothing is spread. Other words that the same separators join are joined too: it is
-    for finding handles alone.
+    First with digits for numbers in words, then without what stands between.
+    """
+    readings = [_spoken_numbers(text, behind=False)]
+    if readings[0] is not None:
+        readings.append(_spoken_numbers(text, behind=True))
+    return [each for each in (*readings, _put_together(text)) if each is not None]
+
+
+def _put_together(text: str) -> Reading | None:
+    """A text without the separators by which some of it is spread; None where nothing is.
+
+    Where emoji or signs part five short segments, fewer that these part are joined too, such as the
+    word that announces the handle. Blanks part honest words, so that only letters with digits
+    behind them are joined. It is for finding handles alone.
     """
     apart = _SIZE.sub(lambda match: "\n" * len(match[0]), text)
-    spread = [
-        match.span()
-        for chain, all_of in _APART
-        if chain.search(apart)
-        for match in all_of.finditer(apart)
-    ]
+    spread: list[re.Match[str]] = []
+    for long, chain, separator in _BY_SIGNS:
+        known = {sign for match in long.finditer(apart) for sign in separator.findall(match[0])}
+        for match in chain.finditer(apart) if known else ():
+            signs = [*separator.finditer(apart, *match.span())]
+            spread += signs if known.issuperset(sign[0] for sign in signs) else ()
+    for match in _BY_BLANKS.finditer(apart):
+        handle = _LETTERS_THEN_DIGITS.match(apart, *match.span())
+        blanks = [*_BLANK.finditer(apart, *handle.span())] if handle else []
+        if handle and len(blanks) >= _FEWEST_BETWEEN and _counted(handle[0]) >= FEWEST_DIGITS:
+            spread += blanks
     if not spread:
         return None
-    dropped = {place for start, end in spread for place in range(start, end)}
+    dropped = {place for match in spread for place in range(*match.span())}
     places = [place for place in range(len(text)) if place not in dropped]
-    return "".join(text[place] for place in places), places
+    return Reading("".join(text[place] for place in places), places, is_put_together=True)
 
 
-def spoken_numbers(text: str, *, behind: bool) -> tuple[str, Sequence[int]] | None:
-    """A text with digits for its numbers in words, with places of its characters; None without.
+def _counted(text: str) -> int:
+    return sum(c in NUMERALS or c.isdigit() for c in text)
+
+
+def _spoken_numbers(text: str, *, behind: bool) -> Reading | None:
+    """A text with digits for its numbers in words; None without one.
 
     Args:
         text: without compatibility forms and capitals.
@@ -176,9 +226,30 @@ def spoken_numbers(text: str, *, behind: bool) -> tuple[str, Sequence[int]] | No
         places += range(at, end)
         places += [*(word.start() for word in words[:-1]), match.end() - 1]
         at = match.end()
-    return ("".join([*parts, text[at:]]), [*places, *range(at, len(text))]) if at else None
+    if not at:
+        return None
+    return Reading("".join([*parts, text[at:]]), [*places, *range(at, len(text))])
 
 
 def is_date(digits: str) -> bool:
     """Whether a number may be a day."""
     return _DATE.fullmatch(digits) is not None
+
+
+def digits_in(number: str) -> tuple[str, tuple[Disguise, ...]]:
+    """The digits of a number, and by what it is disguised."""
+    digits = re.sub(r"[^0-9]", "", number.translate(AS_DIGITS))
+    disguises: list[Disguise] = []
+    if any(c in NUMERALS for c in number):
+        disguises.append(Disguise.HOMOPHONE)
+    groups = GROUPS.findall(number)
+    if len(groups) > len(digits) // 2:
+        disguises.append(parted_by(number))
+    return digits, tuple(disguises)
+
+
+def parted_by(split: str) -> Disguise:
+    """By what the characters of a contact are parted."""
+    if re.search(f"[{EMOJI}]", split):
+        return Disguise.EMOJI_BETWEEN
+    return Disguise.SPACED if " " in split else Disguise.PUNCTUATION_BETWEEN

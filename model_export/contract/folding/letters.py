@@ -46,6 +46,13 @@ class Undone(NamedTuple):
     end: int
 
 
+class Span(NamedTuple):
+    """Start and end of a part of the original text."""
+
+    start: int
+    end: int
+
+
 class Runs(NamedTuple):
     """Maximal runs of characters: start and end of each, ascending (R,)."""
 
@@ -85,12 +92,15 @@ class Letters:
         origins: place in the original of each, non-decreasing.
         source: code points of the original text.
         undone: found so far.
+        turned: parts of the original that were turned round: the first character of one is the last
+            of the original there, and its place is that of the first.
     """
 
     codes: Codes
     origins: Origins
     source: Codes
     undone: list[Undone] = field(default_factory=list[Undone])
+    turned: list[Span] = field(default_factory=list[Span])
 
     @cached_property
     def classes(self) -> NDArray[np.uint8]:
@@ -99,17 +109,18 @@ class Letters:
 
     def with_codes(self, codes: Codes) -> "Letters":
         """Other characters in the same places."""
-        return Letters(codes, self.origins, self.source, self.undone)
+        return Letters(codes, self.origins, self.source, self.undone, self.turned)
 
     def again(self) -> "Letters":
         """The characters, with nothing undone yet."""
-        found = Letters(self.codes, self.origins, self.source)
+        found = Letters(self.codes, self.origins, self.source, turned=self.turned)
         found.classes = self.classes
         return found
 
     def kept(self, keep: Flags) -> "Letters":
         """The characters chosen (N,)."""
-        found = Letters(self.codes[keep], self.origins[keep], self.source, self.undone)
+        kept = self.codes[keep], self.origins[keep]
+        found = Letters(*kept, self.source, self.undone, self.turned)
         found.classes = self.classes[keep]
         return found
 
@@ -124,6 +135,11 @@ class Letters:
         starts, ends = self.origins[firsts], self.origins[lasts] + 1
         spans = zip(starts.tolist(), ends.tolist(), strict=True)
         self.undone.extend(Undone(disguise, start, end) for start, end in spans)
+
+    def turn(self, start: int, end: int) -> None:
+        """Note that the characters from one place to another are turned round; none is no part."""
+        if start < end:
+            self.turned.append(Span(int(self.origins[start]), int(self.origins[end - 1]) + 1))
 
     def has(self, *classes: Class) -> bool:
         """Whether any character is of one of these classes."""

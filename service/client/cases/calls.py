@@ -1,4 +1,8 @@
-"""Requests of cases."""
+"""Requests of cases.
+
+Changes are not repeatable: once done, the case has another revision, and the same request is
+refused as if somebody else had changed it. The key of an expansion finds its job until that ends.
+"""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -71,6 +75,7 @@ def expand(
         _RAN.validate_json,
         content=to_json(asked),
         headers={**_JSON, **_if_match(revision), **_once()},
+        is_repeatable=False,
         statuses=_AT_ONCE_OR_LATER,
     )
 
@@ -82,6 +87,7 @@ def rerun(case_id: str, revision: int) -> Call[RanOut | JobOut]:
         _path(case_id, ":rerun"),
         _RAN.validate_json,
         headers={**_if_match(revision), **_once()},
+        is_repeatable=False,
         statuses=_AT_ONCE_OR_LATER,
     )
 
@@ -89,7 +95,7 @@ def rerun(case_id: str, revision: int) -> Call[RanOut | JobOut]:
 def undo(case_id: str, revision: int) -> Call[UndoneOut]:
     """`POST /v1/cases/{case_id}:undo`."""
     path, headers = _path(case_id, ":undo"), _if_match(revision)
-    return Call("POST", path, reader_of(UndoneOut), headers=headers)
+    return Call("POST", path, reader_of(UndoneOut), headers=headers, is_repeatable=False)
 
 
 def decide(
@@ -97,9 +103,14 @@ def decide(
 ) -> Call[DecidedOut]:
     """`PUT /v1/cases/{case_id}/members/{streamer_id}`."""
     path = _path(case_id, f"/members/{quote(streamer_id, safe=':')}")
-    content = to_json({"verdict": verdict, "note": note})
-    headers = {**_JSON, **_if_match(revision)}
-    return Call("PUT", path, reader_of(DecidedOut), content=content, headers=headers)
+    return Call(
+        "PUT",
+        path,
+        reader_of(DecidedOut),
+        content=to_json({"verdict": verdict, "note": note}),
+        headers={**_JSON, **_if_match(revision)},
+        is_repeatable=False,
+    )
 
 
 def verdicts(case_id: str, limit: int, cursor: str | None) -> Call[VerdictPage]:
@@ -127,5 +138,6 @@ def delete(case_id: str, revision: int) -> Call[None]:
         _path(case_id),
         lambda _: None,
         headers=_if_match(revision),
+        is_repeatable=False,
         statuses=frozenset({204}),
     )

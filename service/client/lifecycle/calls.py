@@ -1,11 +1,12 @@
 """Requests of the life cycle of models."""
 
 import uuid
+from dataclasses import replace
 from urllib.parse import quote
 
 from pydantic_core import to_json
 
-from service.client.calls import Call, params_of, reader_of
+from service.client.calls import Call, params_of, reader_of, start_job
 from service.client.models import (
     CanaryIn,
     ComparisonOut,
@@ -38,17 +39,15 @@ def model(name: str) -> Call[ModelVersionOut]:
 
 
 def backfill(name: str, streamers_per_s: float | None) -> Call[JobOut]:
-    """`POST /v1/models/{model_id}:backfill`."""
-    params = params_of(streamers_per_s=streamers_per_s)
-    path, statuses = f"{_at(name)}:backfill", frozenset({202})
-    return Call("POST", path, reader_of(JobOut), params=params, statuses=statuses)
+    """`POST /v1/models/{model_id}:backfill`: sent again with its key, it queues no other job."""
+    call = start_job(f"{_at(name)}:backfill", b"", _JSON["Content-Type"])
+    return replace(call, params=params_of(streamers_per_s=streamers_per_s))
 
 
 def compare(name: str, sample: int | None) -> Call[JobOut]:
-    """`POST /v1/models/{model_id}:compare`."""
-    path, statuses = f"{_at(name)}:compare", frozenset({202})
-    params = params_of(sample=sample)
-    return Call("POST", path, reader_of(JobOut), params=params, statuses=statuses)
+    """`POST /v1/models/{model_id}:compare`: sent again with its key, it queues no other job."""
+    call = start_job(f"{_at(name)}:compare", b"", _JSON["Content-Type"])
+    return replace(call, params=params_of(sample=sample))
 
 
 def comparison(name: str) -> Call[ComparisonOut]:

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 from service.client.async_jobs import AsyncJobs
 from service.client.async_transport import AsyncTransport
 from service.client.calls import Call, LastWrite, job_result
+from service.client.errors import ClientError
 from service.client.lines import Profile
 from service.client.lists import calls
 from service.client.lists.calls import Made
@@ -152,8 +153,12 @@ class AsyncLists:
         if made.answer is not None:
             return made.answer
         assert made.job is not None
-        await self._jobs.wait(made.job.job_id)
-        return read(await self._transport.call(job_result(made.job.job_id), deadline_s))
+        try:
+            await self._jobs.wait(made.job.job_id)
+            return read(await self._transport.call(job_result(made.job.job_id), deadline_s))
+        except ClientError as error:
+            error.is_in_doubt = True  # the job goes on, and may have kept its run
+            raise
 
 
 class AsyncOutreach:

@@ -8,6 +8,7 @@ from typing import Literal, TypeVar
 from service.client.jobs import Jobs
 from service.client.transport import Transport
 from service.client.calls import Call, LastWrite, job_result
+from service.client.errors import ClientError
 from service.client.lines import Profile
 from service.client.lists import calls
 from service.client.lists.calls import Made
@@ -154,8 +155,12 @@ class Lists:
         if made.answer is not None:
             return made.answer
         assert made.job is not None
-        self._jobs.wait(made.job.job_id)
-        return read(self._transport.call(job_result(made.job.job_id), deadline_s))
+        try:
+            self._jobs.wait(made.job.job_id)
+            return read(self._transport.call(job_result(made.job.job_id), deadline_s))
+        except ClientError as error:
+            error.is_in_doubt = True  # the job goes on, and may have kept its run
+            raise
 
 
 class Outreach:

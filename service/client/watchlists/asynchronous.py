@@ -12,7 +12,7 @@ from service.client.models import (
     WatchlistPage,
 )
 from service.client.watchlists import calls
-from service.client.watchlists.calls import Mode, State, Wanted
+from service.client.watchlists.calls import Change, Mode, State, Wanted
 
 
 class AsyncWatchlists:
@@ -36,6 +36,18 @@ class AsyncWatchlists:
     ) -> WatchlistOut:
         """Make a list another one, at any revision or at this one; else `Conflict`."""
         call = calls.replace(watchlist_id, wanted, if_revision)
+        return await self._transport.call(call, deadline_s)
+
+    async def change(
+        self,
+        watchlist_id: str,
+        wanted: Change,
+        *,
+        if_revision: int | None = None,
+        deadline_s: float | None = None,
+    ) -> WatchlistOut:
+        """Change name, probability or mode, at any revision or at this one; its seeds stay."""
+        call = calls.change(watchlist_id, wanted, if_revision)
         return await self._transport.call(call, deadline_s)
 
     async def get(self, watchlist_id: str, *, deadline_s: float | None = None) -> WatchlistOut:

@@ -12,12 +12,14 @@ from service.client.models import (
     AlertOut,
     AlertPage,
     DeletedWatchlistOut,
+    WatchlistChangeIn,
     WatchlistIn,
     WatchlistOut,
     WatchlistPage,
 )
 
 Wanted = WatchlistIn | Mapping[str, Any]
+Change = WatchlistChangeIn | Mapping[str, Any]
 State = Literal["open", "confirmed", "dismissed"]
 Mode = Literal["shadow", "on"]
 _JSON = {"Content-Type": "application/json"}
@@ -46,6 +48,18 @@ def replace(watchlist_id: str, wanted: Wanted, if_revision: int | None) -> Call[
     """`PUT /v1/watchlists/{watchlist_id}`."""
     return Call(
         "PUT",
+        _list(watchlist_id),
+        reader_of(WatchlistOut),
+        content=json_of(wanted),
+        headers=_JSON | _precondition(if_revision),
+        is_repeatable=if_revision is None,
+    )
+
+
+def change(watchlist_id: str, wanted: Change, if_revision: int | None) -> Call[WatchlistOut]:
+    """`PATCH /v1/watchlists/{watchlist_id}`."""
+    return Call(
+        "PATCH",
         _list(watchlist_id),
         reader_of(WatchlistOut),
         content=json_of(wanted),

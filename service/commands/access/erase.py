@@ -22,7 +22,10 @@ from service.features.spaces.erasing import erase_streamer
 from service.features.streamers.erasure import Erased, Erasure, Known
 from service.features.watchlists.erasing import SeedCopies
 from service.settings import Paging, Work
+from service.settings.reading import read_group
 from service.store.base import Delete, Refused
+from service.store.redis.duplicates.groups import RedisGroups
+from service.store.redis.events.feed import RedisEvents
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,13 +52,14 @@ async def _run(args: argparse.Namespace) -> int:
             """A service that runs has the folder; its files are named as those of replicas."""
             await Ratings(store.documents, store).forget(streamer_id)
 
-        known = Known(None, Paging().keep_s, audit_settings().keep_days)
+        known = Known(None, read_group(Paging, "paging").keep_s, audit_settings().keep_days)
         lanes = Lanes(Work())
         copies = (
             KeptCases(store.documents, lanes).erase,
             SeedCopies(store.documents).erase,
             StoredLayouts(store.documents, lanes).erase,
             Comparisons(store.documents).erase,
+            RedisGroups(store.client, store.judgements, RedisEvents(store.client)).forget,
         )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         outreach = partial(forget, store.documents)

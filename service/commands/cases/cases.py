@@ -20,7 +20,14 @@ from service.client.models import (
 )
 from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask, tell_incomplete, with_client
+from service.commands.files import write_whole
+from service.commands.questions.asking import (
+    add_common,
+    ask,
+    tell_incomplete,
+    tell_more,
+    with_client,
+)
 
 _KINDS = ("text", "contacts", "media", "tags", "titles", "embedding")
 
@@ -107,10 +114,9 @@ def _decide(client: Client, args: argparse.Namespace) -> DecidedOut:
 
 
 def _export(client: Client, args: argparse.Namespace) -> None:
-    content = client.cases.export(args.case_id, args.format)
-    args.out.write_bytes(content)
-    fields = {"file": str(args.out), "bytes": len(content)}
-    answer(args, fields, lambda: print(f"{args.out}: {len(content)} bytes"))
+    count = write_whole("--out", args.out, lambda: client.cases.export(args.case_id, args.format))
+    fields = {"file": str(args.out), "bytes": count}
+    answer(args, fields, lambda: print(f"{args.out}: {count} bytes"))
 
 
 def _when(seconds: float) -> str:
@@ -127,7 +133,7 @@ def _list(page: CasePage) -> None:
         for c in page.cases
     ]
     print_rows(["case_id", "title", "members", "begun"], rows)
-    _tell_more(page.next_cursor)
+    tell_more(page.next_cursor)
 
 
 def _show(case: CaseDetailOut) -> None:
@@ -149,7 +155,7 @@ def _show(case: CaseDetailOut) -> None:
         print(f"not expanded yet: cases expand {case.case_id}", file=sys.stderr)
     else:
         tell_incomplete(case.run.complete, case.run.incomplete_because)
-    _tell_more(case.next_cursor)
+    tell_more(case.next_cursor)
 
 
 def _show_ran(ran: RanOut | JobOut) -> None:
@@ -188,9 +194,4 @@ def _show_events(page: CaseEventPage) -> None:
         new = None if e.new is None else e.new.get("verdict") or e.new.get("members")
         rows.append([e.number, _when(e.at), e.key_name, e.kind, e.streamer_id, new, e.undoes])
     print_rows(["number", "at", "by", "kind", "streamer_id", "new", "undoes"], rows)
-    _tell_more(page.next_cursor)
-
-
-def _tell_more(cursor: str | None) -> None:
-    if cursor is not None:
-        print("there are more: raise --limit, or read all by the client", file=sys.stderr)
+    tell_more(page.next_cursor)

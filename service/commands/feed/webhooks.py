@@ -13,7 +13,7 @@ from service.client.models import (
 )
 from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask, with_client
+from service.commands.questions.asking import add_common, ask, tell_more, with_client
 
 _COLUMNS = [
     "webhook_id",
@@ -78,12 +78,23 @@ def run(args: argparse.Namespace) -> int:
         is_on = args.action == "enable"
         return ask(args, lambda c: c.webhooks.update(name, enabled=is_on), lambda w: _show([w]))
     if args.action == "test":
-        return ask(args, lambda c: c.webhooks.test(name), _tested)
+        return _test(args, name)
     if args.action == "deliveries":
         return ask(
             args, lambda c: c.webhooks.deliveries(name, args.state, limit=args.limit), _deliveries
         )
     return with_client(args, lambda client: _do(client, args, name))
+
+
+def _test(args: argparse.Namespace, name: str) -> int:
+    """Send a ping; 1 where it was not delivered, too."""
+    found: list[TestedOut] = []
+
+    def test(client: Client) -> TestedOut:
+        found.append(client.webhooks.test(name))
+        return found[0]
+
+    return ask(args, test, _tested) or int(not found[0].delivered)
 
 
 def _do(client: Client, args: argparse.Namespace, name: str) -> None:
@@ -123,6 +134,7 @@ def _tested(tested: TestedOut) -> None:
 def _deliveries(page: DeliveryPage) -> None:
     columns = ["delivery_id", "kind", "event_at", "attempts", "status", "error"]
     print_rows(columns, [_delivery(one) for one in page.deliveries])
+    tell_more(page.next_cursor)
 
 
 def _delivery(one: DeliveryOut) -> list[Cell]:

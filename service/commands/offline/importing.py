@@ -5,24 +5,27 @@ again continues where it was cut off.
 """
 
 import argparse
-import json
-import secrets
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
-
-from service.client import Client, ClientError, Patience
+from service.client import (
+    Client,
+    ClientError,
+    NotAllowed,
+    Patience,
+    UnexpectedAnswer,
+    Unreachable,
+)
 from service.client.models import ImportResultOut
 from service.commands.answers import answer
 from service.commands.arguments import (
     UnusableKey,
     UnusablePath,
     add_service,
+    add_timeout,
     api_key,
     not_allowed,
     using,
@@ -31,11 +34,12 @@ from service.commands.progress import Progress
 from service.errors import ServiceError, in_one_line
 from service.files.encoded import about
 
-_PARQUET = "application/vnd.apache.parquet"
-_BLOCK_BYTES = 1 << 20
-_READ_S = 120
-"""For the answer to an upload, which comes once it is on disk."""
-_PATIENCE = Patience(deadline_s=120, attempts=12, longest_pause_s=16)
+_TIMEOUT_S = 120
+"""A service that is restarted is waited for."""
+_SILENT_S = 30
+"""A service gives no sign of a job that waits for up to a third of that."""
+_SLOWEST = 100_000
+"""Bytes per second of an upload that is not given up."""
 _JOBS = "python -m service jobs"
 _COUNTS = ("lines", "created", "updated", "unchanged", "refused", "without_content")
 
@@ -56,12 +60,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "in place of uploads",
     )
     add_service(parser)
+    told = "longest wait for a service that does not answer"
+    add_timeout(parser, _TIMEOUT_S, told, least=_SILENT_S)
 
 
 def run(args: argparse.Namespace) -> int:
     """Import the files one after the other; 1 when one can't be, or a row of it is refused."""
     begin = time.monotonic()
     results: dict[str, ImportResultOut] = {}
+    said: str | None = None
+    status = 0
     signal.signal(signal.SIGINT, signal.default_int_handler)  # there is something to say then
     try:
         for file in args.files:
@@ -69,12 +77,17 @@ def run(args: argparse.Namespace) -> int:
                 _check(file)
         _import(args, api_key(), results)
     except (ClientError, UnusableKey, UnusablePath, _Failed) as error:
-        print("error:", in_one_line(error), file=sys.stderr)
-        return 1
+        status, said = 1, f"error: {in_one_line(error)}"
     except KeyboardInterrupt as stop:
-        print(f"stopped: {stop or 'run the same command again to continue'}", file=sys.stderr)
-        return 130
-    took_s = time.monotonic() - begin
+        status, said = 130, f"stopped: {stop or 'run the same command again to continue'}"
+    if results:  # those before the one that failed are imported all the same
+        _tell(args, results, time.monotonic() - begin)
+    if said is not None:
+        print(said, file=sys.stderr)
+    return status or int(any(result.refused for result in results.values()))
+
+
+def _tell(args: argparse.Namespace, results: dict[str, ImportResultOut], took_s: float) -> None:
     totals = {name: sum(getattr(r, name) for r in results.values()) for name in _COUNTS}
     files = [{"path": path, **result.model_dump()} for path, result in results.items()]
     for path, result in results.items():
@@ -87,7 +100,6 @@ def run(args: argparse.Namespace) -> int:
         f"there already, {totals['refused']} refused"
     )
     answer(args, fields, lambda: print(said))
-    return 1 if totals["refused"] else 0
 
 
 def _check(file: Path) -> None:
@@ -104,17 +116,20 @@ def _import(args: argparse.Namespace, key: str | None, results: dict[str, Import
 
     Without asyncio: there, Ctrl-C would wait for the end of an upload, and lose its job.
     """
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-    with Client(args.url, key, patience=_PATIENCE) as client:
+    patience = Patience(
+        deadline_s=args.timeout, attempt_s=args.timeout, attempts=12, longest_pause_s=16
+    )
+    with Client(args.url, key, patience=patience) as client:
         for file in args.files:
             job_id: str | None = None
             try:
-                job_id = (_named if args.by_path else _uploaded)(file, args.url, headers)
+                job_id = _queued(client, args, file)
                 print(f"{file}: job {job_id}", file=sys.stderr, flush=True)
                 results[str(file)] = _waited(client, file, job_id)
+            except NotAllowed as error:
+                raise _Failed(not_allowed(args.url, error.detail, error.status)) from error
             except ClientError as error:
-                more = f"; {_goes_on(job_id, args.url)}" if job_id and error.is_passing else ""
-                raise _Failed(f"{file}: {error}{more}") from error
+                raise _Failed(f"{file}: {error}{_then(error, job_id, args.url)}") from error
             except KeyboardInterrupt:
                 raise KeyboardInterrupt(f"{file} {_left(job_id, args.url)}") from None
 
@@ -124,6 +139,17 @@ def _waited(client: Client, file: Path, job_id: str) -> ImportResultOut:
         return client.imports.wait(
             job_id, on_progress=lambda job: progress.to(job.progress.done, job.progress.total or 0)
         )
+
+
+def _then(error: ClientError, job_id: str | None, url: str) -> str:
+    """What to do where a file failed, as far as the error does not tell it."""
+    if job_id is not None:
+        is_cut = error.is_passing or isinstance(error, Unreachable)
+        return f"; {_goes_on(job_id, url)}" if is_cut else ""
+    if isinstance(error, Unreachable) and not error.is_in_doubt:
+        return ": start the service, or give its address by --url"
+    is_other = isinstance(error, UnexpectedAnswer) and not error.is_passing
+    return f"; it {_left(None, url)}" if error.is_in_doubt and not is_other else ""
 
 
 def _left(job_id: str | None, url: str) -> str:
@@ -144,54 +170,15 @@ def _goes_on(job_id: str, url: str) -> str:
     )
 
 
-def _uploaded(file: Path, url: str, headers: dict[str, str]) -> str:
-    """The job that imports an upload of the file."""
-    with using("FILE", file, "give files that can be read"), file.open("rb") as opened:
-        blocks: Iterator[bytes] = iter(lambda: opened.read(_BLOCK_BYTES), b"")
-        return _queued(url, headers, params={"encoded": "true"}, content=blocks, kind=_PARQUET)
-
-
-def _named(file: Path, url: str, headers: dict[str, str]) -> str:
-    body = json.dumps({"path": str(file), "encoded": True}).encode()
-    return _queued(url, headers, params={}, content=iter([body]), kind="application/json")
-
-
-def _queued(
-    url: str,
-    headers: dict[str, str],
-    *,
-    params: dict[str, str],
-    content: Iterator[bytes],
-    kind: str,
-) -> str:
-    """The id of a job that was accepted.
+def _queued(client: Client, args: argparse.Namespace, file: Path) -> str:
+    """The id of the job that imports a file, sent as often as it takes; one job in any case.
 
     Raises:
-        _Failed: it was not, or the service can't be reached.
+        ClientError: it was not queued, or nobody knows.
+        UnusablePath: the file can't be read.
     """
-    more = {"Content-Type": kind, "Idempotency-Key": secrets.token_hex(16)}
-    try:
-        response = httpx.post(
-            f"{url.rstrip('/')}/v1/jobs/imports",
-            params=params,
-            content=content,
-            headers={**headers, **more},
-            timeout=_READ_S,
-        )
-    except httpx.TransportError as error:
-        raise _Failed(
-            f"{url} can't be reached ({str(error) or type(error).__name__}): start the service, or "
-            "give its address by --url"
-        ) from error
-    try:
-        found: dict[str, Any] = response.json()
-        if response.is_success:
-            return str(found["job_id"])
-        detail = str(found["detail"])
-    except (ValueError, KeyError, TypeError):
-        raise _Failed(
-            f"{url} answers {response.status_code}: is this the address of the service?"
-        ) from None
-    if response.status_code in (401, 403):
-        raise _Failed(not_allowed(url, detail, response.status_code))
-    raise _Failed(detail)
+    with using("FILE", file, "give files that can be read"):
+        if args.by_path:
+            return client.imports.start_file(str(file), encoded=True).job_id
+        longest_s = args.timeout + file.stat().st_size / _SLOWEST
+        return client.imports.start_upload(file, encoded=True, deadline_s=longest_s).job_id

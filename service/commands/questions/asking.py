@@ -9,17 +9,24 @@ from pydantic import BaseModel
 
 from service.client import Client, ClientError, NotAllowed, Patience
 from service.commands.answers import answer
-from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed
-from service.errors import in_one_line
+from service.commands.arguments import add_service, add_timeout, api_key, not_allowed
+from service.errors import ServiceError, in_one_line
 
 Answer = TypeVar("Answer", bound=BaseModel)
-_PATIENCE = Patience(attempts=4)
+_ATTEMPTS = 4
 """Somebody waits at the terminal: a service that is not there is told after half a second."""
+_TIMEOUT_S = 30
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
     """Add the options of every question."""
     add_service(parser)
+    add_timeout(parser, _TIMEOUT_S, "longest that a request may take, with its download")
+
+
+def patience_of(args: argparse.Namespace) -> Patience:
+    """How long the service is waited for."""
+    return Patience(deadline_s=args.timeout, attempts=_ATTEMPTS)
 
 
 def ask(
@@ -39,12 +46,12 @@ def ask(
 def with_client(args: argparse.Namespace, do: Callable[[Client], None]) -> int:
     """Do something with the service; 1 and a line on standard error where it fails."""
     try:
-        with Client(args.url, api_key(), patience=_PATIENCE) as client:
+        with Client(args.url, api_key(), patience=patience_of(args)) as client:
             do(client)
     except NotAllowed as error:
         print("error:", not_allowed(args.url, error.detail, error.status), file=sys.stderr)
         return 1
-    except (ClientError, UnusableKey) as error:
+    except (ClientError, ServiceError) as error:  # of the latter: a key, a file
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
     return 0
@@ -54,3 +61,9 @@ def tell_incomplete(complete: bool, because: str | None) -> None:
     """Say on standard error that something may be missing."""
     if not complete:
         print(f"incomplete: {because}", file=sys.stderr)
+
+
+def tell_more(cursor: str | None) -> None:
+    """Say on standard error that a listing goes on."""
+    if cursor is not None:
+        print("there are more: raise --limit, or read all by the client", file=sys.stderr)

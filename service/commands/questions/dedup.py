@@ -32,8 +32,7 @@ def run(args: argparse.Namespace) -> int:
     """Ask and show each streamer with its group: a number, or why it is in none."""
     limits = {"threshold": args.threshold, "min_precision": args.min_precision}
     given: dict[str, Any] = {name: x for name, x in limits.items() if x is not None}
-    ids = ids_of(args.ids)
-    return ask(args, lambda client: client.dedup({"ids": ids, **given}), _show)
+    return ask(args, lambda client: client.dedup({"ids": ids_of(args.ids), **given}), _show)
 
 
 def _show(answer: DedupClustersOut | DedupFeedOut) -> None:

@@ -15,7 +15,7 @@ from service.client.models import (
 )
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import add_common, ask, tell_more
 
 _INCOMPLETE = "the streamers are being compared for the first time; ask again in a while"
 
@@ -83,7 +83,7 @@ def _list(page: GroupPage) -> None:
     print_rows(["group_id", "size", "representative", "changed"], rows)
     if page.evaluated_sequence is None:
         print(f"incomplete: {_INCOMPLETE}", file=sys.stderr)
-    _tell_more(page.next_cursor)
+    tell_more(page.next_cursor)
 
 
 def _show_members(group: GroupDetailOut) -> None:
@@ -117,7 +117,7 @@ def _tell_fate(group: GroupDetailOut) -> None:
         where = ", ".join(group.successors)
         then = f"its members are in {where}" if where else "no group has its members"
         print(f"{group.group_id} is {group.state}: {then}", file=sys.stderr)
-    _tell_more(group.next_cursor)
+    tell_more(group.next_cursor)
 
 
 def _show_of(found: StreamerDuplicatesOut) -> None:
@@ -141,13 +141,8 @@ def _show_judgements(page: JudgementPage) -> None:
         by = " ".join(f"{pair.a}/{pair.b}" for pair in one.overruled_by)
         rows.append([one.a, one.b, one.verdict, one.key_name, _when(one.at), one.note, by or None])
     print_rows(["a", "b", "verdict", "by", "at", "note", "overruled_by"], rows)
-    _tell_more(page.next_cursor)
+    tell_more(page.next_cursor)
 
 
 def _show_job(job: JobOut) -> None:
     print(f"{job.job_id} {job.state}")
-
-
-def _tell_more(cursor: str | None) -> None:
-    if cursor is not None:
-        print("there are more: raise --limit, or read all by the client", file=sys.stderr)

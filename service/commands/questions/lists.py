@@ -1,24 +1,24 @@
 """`lists`: campaign lists, saved or not, as tables and as files for spreadsheets."""
 
 import argparse
-import contextlib
 import re
-import secrets
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, TypeVar, cast, get_args
 
-from service.client import Client
+from service.client import Client, ClientError
 from service.client.lists.asynchronous import Form
 from service.client.models import ListAnswerOut, ListDetailOut, ListOut, ListPage, RunDetailOut
 from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import UnusablePath, using, whole_number
+from service.commands.arguments import UnusablePath, whole_number
+from service.commands.files import text_of, write_whole
 from service.commands.questions.asking import add_common, ask, tell_incomplete, with_client
 from service.commands.questions.moments import moment, shown
 from service.commands.questions.seeds import add_seeds, ids_of, json_object, question_of
 from service.errors import in_one_line
 
+Answer = TypeVar("Answer")
 _FORMS = {".csv": "csv", ".xlsx": "xlsx", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _CAP = re.compile(r"(.+)=(\d+)")
 
@@ -146,13 +146,17 @@ def _run(args: argparse.Namespace) -> int:
             args,
             lambda client: client.lists.preview(question),
             lambda client, form: client.lists.download(question, form),
+            "choose a file that can be written",
         )
     if args.action == "run":
         how = {"new_only": args.new_only, "new_since": args.new_since}
         return _made(
             args,
-            lambda client: client.lists.run(args.name, **how),
-            lambda client, form: client.lists.run_to_file(args.name, form, **how),
+            lambda client: _ran(args, lambda: client.lists.run(args.name, **how)),
+            lambda client, form: _ran(
+                args, lambda: client.lists.run_to_file(args.name, form, **how)
+            ),
+            f"choose a file that can be written; {_may_be_kept(args)}",
         )
     if args.action == "list":
         return ask(args, lambda c: ListPage(lists=list(c.lists.all())), _list)
@@ -167,8 +171,7 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
     """The question of the options, over that of the file."""
     asked: dict[str, Any] = {}
     if args.question is not None:
-        with using("--question", args.question, "give a file with a question as JSON"):
-            text = args.question.read_text(encoding="utf-8")
+        text = text_of("--question", args.question, "give a file with a question as JSON")
         asked = json_object(text, "--question", args.question)
     given = question_of(args)
     if not given["positive"]:
@@ -206,30 +209,41 @@ def _made(
     args: argparse.Namespace,
     make: Callable[[Client], ListAnswerOut],
     download: Callable[[Client, Form], bytes],
+    remedy: str,
 ) -> int:
-    """Show a list, or write it to a file."""
+    """Show a list, or write it to a file; `remedy` is for a file that can't be written."""
     if args.out is None:
         return ask(args, make, _rows)
     suffix = _FORMS[args.out.suffix.lower()]
     (form,) = (one for one in get_args(Form) if one == suffix)
 
     def write(client: Client) -> None:
-        draft = args.out.with_name(f".{args.out.name}.{secrets.token_hex(8)}")
-        remedy = "choose a file that can be written"
-        try:
-            with using("--out", args.out, remedy):
-                draft.touch()  # before a run is kept that the next one will be compared with
-            content = download(client, form)
-            with using("--out", args.out, remedy):
-                draft.write_bytes(content)
-                draft.replace(args.out)
-        finally:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
-        fields = {"file": str(args.out), "bytes": len(content)}
-        answer(args, fields, lambda: print(f"{args.out}: {len(content)} bytes"))
+        count = write_whole("--out", args.out, lambda: download(client, form), remedy)
+        fields = {"file": str(args.out), "bytes": count}
+        answer(args, fields, lambda: print(f"{args.out}: {count} bytes"))
 
     return with_client(args, write)
+
+
+def _ran(args: argparse.Namespace, run_: Callable[[], Answer]) -> Answer:
+    """What a run gives.
+
+    Raises:
+        ClientError: it says so where the service may have kept the run all the same.
+    """
+    try:
+        return run_()
+    except ClientError as error:
+        if not error.is_in_doubt:
+            raise
+        raise ClientError(f"{error}; {_may_be_kept(args)}") from error
+
+
+def _may_be_kept(args: argparse.Namespace) -> str:
+    return (
+        f"the run may be kept, and the next one is compared with it: `lists show {args.name}` "
+        "shows the runs, and --new-since N compares with another one"
+    )
 
 
 def _rows(found: ListAnswerOut) -> None:

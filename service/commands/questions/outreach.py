@@ -1,12 +1,12 @@
 """`outreach`: who was written to, so that lists leave them out."""
 
 import argparse
-import sys
 
+from service.client import Client
 from service.client.models import OutreachOut, OutreachPage
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import add_common, ask, tell_more
 from service.commands.questions.moments import moment, shown
 from service.commands.questions.seeds import ids_of
 
@@ -48,8 +48,11 @@ def run(args: argparse.Namespace) -> int:
         )
     if args.action == "delete":
         return ask(args, lambda client: client.outreach.delete(args.outreach_id), _show)
-    ids = ids_of(args.ids)
-    return ask(args, lambda client: client.outreach.record(ids, at=args.at, note=args.note), _show)
+    return ask(args, lambda client: _record(client, args), _show)
+
+
+def _record(client: Client, args: argparse.Namespace) -> OutreachOut:
+    return client.outreach.record(ids_of(args.ids), at=args.at, note=args.note)
 
 
 def _show(record: OutreachOut) -> None:
@@ -58,8 +61,7 @@ def _show(record: OutreachOut) -> None:
 
 def _list(page: OutreachPage) -> None:
     print_rows(_COLUMNS, [_row(record) for record in page.outreach])
-    if page.next_cursor is not None:
-        print("there are more: raise --limit, or read all by the client", file=sys.stderr)
+    tell_more(page.next_cursor)
 
 
 _COLUMNS = ["outreach_id", "at", "by", "streamers", "ids", "note"]

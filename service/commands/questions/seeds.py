@@ -3,12 +3,12 @@
 import argparse
 import json
 import re
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from service.commands.arguments import UnusablePath, using
+from service.commands.arguments import UnusablePath
+from service.commands.files import standard_input, text_of
 
 STDIN = "-"
 _CONDITION = re.compile(r"([^<>=]+)(>=|<=|>|<|=)(.+)", re.DOTALL)
@@ -62,7 +62,7 @@ def question_of(args: argparse.Namespace) -> dict[str, Any]:
     """The part of a question that these options are.
 
     Raises:
-        UnusablePath: a profile can't be read.
+        UnusablePath: a profile or standard input can't be read.
     """
     positive = [{"streamer_id": one} for one in ids_of(args.ids)]
     positive += [{"profile": _profile(path)} for path in args.profile]
@@ -79,12 +79,17 @@ def question_of(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def ids_of(given: Sequence[str]) -> list[str]:
-    """Ids as they are given; for `-`, the first word of each line of standard input."""
+    """Ids as they are given; for `-`, the first word of each line of standard input.
+
+    Raises:
+        UnusablePath: that is not UTF-8.
+    """
     found: list[str] = []
     for one in given:
         if one == STDIN:
-            # Files that were saved by a spreadsheet begin with a byte order mark.
-            found += [words[0] for line in sys.stdin if (words := line.strip("\ufeff").split())]
+            lines = standard_input().split("\n")
+            # Files that were saved by a spreadsheet, and put together since.
+            found += [words[0] for line in lines if (words := line.strip("\ufeff").split())]
         else:
             found.append(one)
     return list(dict.fromkeys(found))
@@ -119,9 +124,7 @@ def _scalar(text: str) -> str | int | float | bool:
 
 
 def _profile(path: Path) -> dict[str, Any]:
-    remedy = "give a file with a profile as JSON"
-    with using("--profile", path, remedy):
-        text = path.read_text(encoding="utf-8")
+    text = text_of("--profile", path, "give a file with a profile as JSON")
     return json_object(text, "--profile", path)
 
 

@@ -14,8 +14,9 @@ from pydantic import ValidationError
 from service.client import Client, NotFound
 from service.client.models import RatingOut
 from service.commands.answers import Cell, answer, print_rows
-from service.commands.arguments import address, api_key, using, whole_number
-from service.commands.questions.asking import add_common, with_client
+from service.commands.arguments import address, api_key, whole_number
+from service.commands.files import text_of
+from service.commands.questions.asking import add_common, patience_of, with_client
 from service.commands.ratings.answering import STRATEGIES, System
 from service.commands.ratings.figures import Evaluation, Interleaved, Limits, compared, interleaved
 from service.errors import ServiceError
@@ -86,12 +87,7 @@ def run(args: argparse.Namespace) -> int:
     def do(client: Client) -> None:
         statuses.append(_run(client, args))
 
-    try:
-        failed = with_client(args, do)
-    except ServiceError as error:
-        print("error:", error, file=sys.stderr)
-        return 1
-    return failed or statuses[0]
+    return with_client(args, do) or statuses[0]
 
 
 def _run(client: Client, args: argparse.Namespace) -> int:
@@ -106,7 +102,9 @@ def _run(client: Client, args: argparse.Namespace) -> int:
             if args.against is not None or args.against_url is not None:
                 other = client
                 if args.against_url is not None:
-                    other = stack.enter_context(Client(args.against_url, api_key()))
+                    other = stack.enter_context(
+                        Client(args.against_url, api_key(), patience=patience_of(args))
+                    )
                 systems.append(System(other, args.against or args.strategy))
             enough = {n: r for n, r in rated.items() if len(r.ratings) >= args.min_rated}
             evaluation = _asked(systems, enough, args.k, limits)
@@ -137,10 +135,9 @@ def _asked(
 def _ratings(client: Client, args: argparse.Namespace) -> list[RatingOut]:
     if args.ratings is None:
         return list(client.ratings.all(page_size=1000))
-    with using("--ratings", args.ratings, "give the output of `ratings export`"):
-        lines = args.ratings.read_text(encoding="utf-8").splitlines()
+    text = text_of("--ratings", args.ratings, "give the output of `ratings export`")
     try:
-        return [RatingOut.model_validate_json(line) for line in lines if line.strip()]
+        return [RatingOut.model_validate_json(line) for line in text.split("\n") if line.strip()]
     except ValidationError as error:
         first = error.errors()[0]
         raise UnusableFile(
@@ -164,10 +161,9 @@ def _rated(ratings: Sequence[RatingOut]) -> dict[str, Rated]:
 
 
 def _sessions(path: Path) -> list[Interleaved]:
-    with using("--interleaved", path, "give the file of `interleave --out`"):
-        lines = path.read_text(encoding="utf-8").splitlines()
+    text = text_of("--interleaved", path, "give the file of `interleave --out`")
     try:
-        found = [json.loads(line) for line in lines if line.strip()]
+        found = [json.loads(line) for line in text.split("\n") if line.strip()]
         return [
             Interleaved(
                 one["question_id"],

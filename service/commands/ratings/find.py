@@ -1,12 +1,11 @@
 """`find`: streamers by nickname, tag or bio."""
 
 import argparse
-import sys
 
 from service.client.models import FindOut
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask, tell_incomplete
+from service.commands.questions.asking import add_common, ask, tell_incomplete, tell_more
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,6 +35,5 @@ def _show(page: FindOut) -> None:
         [s.streamer_id, s.name, s.matched, s.category, s.language] for s in page.streamers
     ]
     print_rows(["streamer_id", "name", "matched", "category", "language"], rows)
-    if page.next_cursor is not None:
-        print("there are more: raise --limit, or read all by the client", file=sys.stderr)
+    tell_more(page.next_cursor)
     tell_incomplete(page.complete, page.incomplete_because)

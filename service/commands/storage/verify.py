@@ -4,6 +4,8 @@ import argparse
 import asyncio
 import json
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +78,7 @@ async def _verify(args: argparse.Namespace) -> int:
     data_dir, url, sample = args.data_dir, args.url, args.reencode_sample
     if sample and args.bundle is None:
         raise _NotChecked("--reencode-sample needs the model's bundle: give it by --bundle")
-    report = _Report(args.json)
+    report = Report(args.json)
     async with opened_store(data_dir) as opened:
         model = await opened.model_version() or "none"
         store = opened.of_model(model)
@@ -89,8 +91,7 @@ async def _verify(args: argparse.Namespace) -> int:
             report.add("spaces", f"{generations} generations", spaces)
         if sample:
             await _check_encoding(args, model, stored, store, report)
-        for path in sorted((data_dir / "index").glob("[0-9]*")):
-            await _check_snapshot(path, stored, store, report)
+        await check_snapshots(data_dir / "index", stored, store, report)
         if url is not None:
             await _check_served(url, api_key(), stored, store, report)
     wrong = report.differences
@@ -100,7 +101,7 @@ async def _verify(args: argparse.Namespace) -> int:
 
 
 async def _check_encoding(
-    args: argparse.Namespace, model: str, stored: Stored, store: ArchivedStore, report: "_Report"
+    args: argparse.Namespace, model: str, stored: Stored, store: ArchivedStore, report: "Report"
 ) -> None:
     from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder  # ONNX Runtime
     from service.engine.encoding.profile_reader import Reader
@@ -125,8 +126,31 @@ async def _check_encoding(
     report.add("encoded", f"again by {model}", findings)
 
 
+async def check_snapshots(
+    folder: Path, stored: Stored, store: ArchivedStore, report: "Report"
+) -> None:
+    """Check saved indexes, with those that a running service puts in their place meanwhile."""
+    looked_at: set[Path] = set()
+
+    def others() -> list[Path]:
+        return sorted(set(folder.glob("[0-9]*")) - looked_at)
+
+    def is_removed(path: Path) -> bool:
+        # The one before goes file by file, once a newer one is there.
+        return bool(others()) or not path.exists()
+
+    while paths := others():
+        looked_at.update(paths)
+        for path in paths:
+            await _check_snapshot(path, partial(is_removed, path), stored, store, report)
+
+
 async def _check_snapshot(
-    path: Path, stored: Stored, store: ArchivedStore, report: "_Report"
+    path: Path,
+    is_removed: Callable[[], bool],
+    stored: Stored,
+    store: ArchivedStore,
+    report: "Report",
 ) -> None:
     from service.index.faiss.index import FaissIndex  # FAISS, which the other parts need not
 
@@ -138,7 +162,11 @@ async def _check_snapshot(
         place = Position(str(about["epoch"]), int(about["sequence"]), mark)
         index = FaissIndex(int(about["dim"]), int(about["content_dim"]))
         await asyncio.to_thread(index.load, source)
-    except (Broken, KeyError, TypeError, ValueError) as error:
+    except (Broken, KeyError, TypeError, ValueError, RuntimeError) as error:
+        if is_removed():
+            said = "a running service removed it, as it does when it has saved another one"
+            report.add_unused("snapshot", str(path), said)
+            return
         findings.add("*", f"can't be read, and will not be used: {error}")
         report.add("snapshot", str(path), findings)
         return
@@ -150,7 +178,7 @@ async def _check_snapshot(
 
 
 async def _check_served(
-    url: str, key: str | None, stored: Stored, store: ArchivedStore, report: "_Report"
+    url: str, key: str | None, stored: Stored, store: ArchivedStore, report: "Report"
 ) -> None:
     headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     findings = Findings()
@@ -215,7 +243,7 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     return held
 
 
-class _Report:
+class Report:
     """What was found in each part: told to people as it comes, kept for programs.
 
     Attributes:

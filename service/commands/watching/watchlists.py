@@ -12,7 +12,7 @@ from service.client.models import (
 )
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import add_common, ask, tell_more
 
 _PROBABILITY = 0.9
 _COLUMNS = ["watchlist_id", "name", "mode", "seeds", "least", "sweep", "open", "shadow", "beyond"]
@@ -29,9 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     listing.add_argument("--limit", type=whole_number(1, most=100), default=100, help="(100)")
     create = add("create", "make a watchlist of stored streamers or of a case")
     update = add("update", "make a watchlist another one, with seeds as they are now")
+    change = add("change", "change a watchlist's name, probability or mode; its seeds stay")
+    change.add_argument("--name", help="for people")
+    change.add_argument("--min-probability", type=float, help="that a match has at least")
+    mode = change.add_mutually_exclusive_group()
+    mode.add_argument("--on", action="store_const", const="on", dest="mode", help="deliver alerts")
+    mode.add_argument(
+        "--shadow",
+        action="store_const",
+        const="shadow",
+        dest="mode",
+        help="keep and count alerts, and deliver none",
+    )
     show = add("show", "a watchlist with its seeds, one a line")
     delete = add("delete", "delete a watchlist; its alerts stay")
-    for action in (show, update, delete):
+    for action in (show, update, change, delete):
         action.add_argument("watchlist_id", metavar="LIST", help="of a watchlist")
     for action in (create, update):
         action.add_argument("seeds", nargs="*", metavar="ID", help="streamers to look for")
@@ -58,6 +70,10 @@ def run(args: argparse.Namespace) -> int:
         return ask(args, lambda c: c.watchlists.get(args.watchlist_id), _show_seeds)
     if args.action == "delete":
         return ask(args, lambda c: c.watchlists.delete(args.watchlist_id), _show_deleted)
+    if args.action == "change":
+        given = {n: getattr(args, n) for n in ("name", "min_probability", "mode")}
+        wanted = {name: value for name, value in given.items() if value is not None}
+        return ask(args, lambda c: c.watchlists.change(args.watchlist_id, wanted), _show)
     return ask(args, lambda c: _put(c, args), _show)
 
 
@@ -93,6 +109,7 @@ def _row(each: ListedWatchlistOut) -> list[Cell]:
 
 def _list(page: WatchlistPage) -> None:
     print_rows(_COLUMNS, [_row(each) for each in page.watchlists])
+    tell_more(page.next_cursor)
 
 
 def _show(made: WatchlistOut) -> None:

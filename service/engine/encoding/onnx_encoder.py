@@ -19,15 +19,18 @@ _MAX_PADDED = 2048
 """Profiles times the longest of them, in tokens and vectors, of one run. What the graph makes of
 more does not stay in a core's cache, and the arena keeps the peak of any run."""
 
+EMBEDDING_BITS, SKETCH_BITS = 15, 7
+"""Of a number beside its sign: more tell nothing that matters, and take room in the store."""
+
 
 @dataclass(frozen=True, eq=False)
 class Encoded:
     """What the encoder says about one profile.
 
     Attributes:
-        embedding: float32 (D,), unit length.
-        content: float16 (C,), unit length: the content sketch.
-        id_embedding: float32 (E,) in the recommender's space, or None.
+        embedding: float32 (D,), of unit length but for rounding to 16 bits, 1e-5.
+        content: float16 (C,), of unit length but for rounding to 8 bits, 1e-3: the content sketch.
+        id_embedding: float32 (E,) in the recommender's space, rounded likewise, or None.
     """
 
     embedding: NDArray[np.float32]
@@ -81,8 +84,11 @@ class OnnxEncoder:
         batch = collate(features)
         outputs = self._session.run(self._outputs, {name: batch[name] for name in self._inputs})
         embedding = _shortened(cast(NDArray[np.float32], outputs[0]), self._dim)  # (B, D)
-        content = cast(NDArray[np.float32], outputs[1]).astype(np.float16)  # (B, C)
-        ids = cast(NDArray[np.float32], outputs[2]) if len(outputs) > 2 else None  # (B, E)
+        embedding = rounded(embedding, EMBEDDING_BITS)
+        content = rounded(cast(NDArray[np.float32], outputs[1]), SKETCH_BITS).astype(np.float16)
+        ids = None  # (B, E)
+        if len(outputs) > 2:
+            ids = rounded(cast(NDArray[np.float32], outputs[2]), EMBEDDING_BITS)
         return [
             Encoded(embedding[i], content[i], None if ids is None else ids[i])
             for i in range(len(features))
@@ -100,3 +106,16 @@ def _shortened(embedding: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
         return embedding
     first = embedding[:, :dim]
     return first / np.maximum(np.linalg.norm(first, axis=1, keepdims=True), 1e-9)
+
+
+def rounded(vectors: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
+    """Vectors (B, N) with numbers of few bits beside the sign.
+
+    Each number is a whole multiple of a power of two that the largest one of its vector sets, so
+    that an error is at most half of that power. Rounding a rounded vector changes nothing.
+    """
+    largest = np.abs(vectors).max(axis=1, initial=0, keepdims=True)  # (B, 1)
+    exponents = bits - np.frexp(largest)[1]
+    most = float((1 << bits) - 1)
+    whole = np.clip(np.rint(np.ldexp(vectors, exponents)), -most, most)
+    return np.ldexp(whole, -exponents) + np.float32(0)  # no number is -0

@@ -1,7 +1,8 @@
 """Who writes a collection: one process at a time, as far as that can be known.
 
 A process that lost the lease and has not noticed does no harm: keys of a collection are versions,
-which it can only write again, and each change of the record names the revision that it is of.
+which it can only write again, and each change of the record names the revision that it is of. What
+it deletes late is found missing, since it notices then.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from service.engine.projection.record import OtherRecord, Projection, Projections
+from service.store.documents import RevisionConflict
 
 
 class Lease:
@@ -68,6 +70,30 @@ class Lease:
     async def confirm(self) -> None:
         """Return if this process holds it; raises as `change`. For right before a deletion."""
         await self.change(lambda record: record)
+
+    async def confirm_deletion(self) -> None:
+        """Return if this process holds it still, right after a deletion of what comes again.
+
+        Otherwise the one that took it meanwhile may have written that already. It is made to begin
+        anew, and compares the collection with what is stored then.
+
+        Raises:
+            RevisionConflict: another process holds it by now.
+        """
+        try:
+            await self.confirm()
+        except RevisionConflict:
+            while not await self._interrupted():
+                pass
+            raise
+
+    async def _interrupted(self) -> bool:
+        revision, record = await self._records.get()
+        try:
+            await self._records.put(replace(record, beats=record.beats + 1), revision)
+        except RevisionConflict:  # it gave a sign of life in between
+            return False
+        return True
 
     async def release(self) -> None:
         """Let another process have it at once."""

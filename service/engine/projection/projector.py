@@ -329,7 +329,12 @@ class Projector:
         name, call = self._lease.record.collection, self._base.connection.call
         while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
             await self._lease.confirm()
-            await call(name, lambda c, late=late: c.delete(late))
+            try:
+                await call(name, lambda c, late=late: c.delete(late))
+            except IndexUnavailable:  # it may have deleted them
+                await self._lease.confirm_deletion()
+                raise
+            await self._lease.confirm_deletion()
             await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:

@@ -86,7 +86,8 @@ class Tending:
         if self._unflushed >= _FLUSH_ROWS:
             self._unflushed = 0
             await call(name, lambda c: c.flush())
-        if self._base.is_audit_due or time.monotonic() >= self._audit_at:
+        is_settled = self._lease.record.settled >= self._began_at  # else it is not compared yet
+        if self._base.is_audit_due or (is_settled and time.monotonic() >= self._audit_at):
             self._base.is_audit_due = False
             self._audit_at = time.monotonic() + self._audit_s
             await self._audit.repair(self._lease.record)

@@ -223,7 +223,11 @@ class Follower:
                 preparing.cancel()
             place = await self._replay(index, check, place, self._position.sequence)
             async with self._applying:
-                await self._replay(index, check, place, self._position.sequence)
+                # The live index may be lost and scanned anew meanwhile, which moves its place.
+                while (
+                    self._position.epoch == place.epoch and self._position.sequence > place.sequence
+                ):
+                    place = await self._replay(index, check, place, self._position.sequence)
                 if self._position.epoch != place.epoch:
                     raise LogGap("the store's history is another one by now")
                 self._index, self._check = index, check

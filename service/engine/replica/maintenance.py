@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from queue import SimpleQueue
 
 from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Snapshots
@@ -55,7 +56,7 @@ class IndexMaintenance:
             target=self._check_recall, name="recall check", daemon=True
         )
         self._rebuilt = False  # since the last snapshot
-        self._asked: _Preparation | None = None
+        self._asked: SimpleQueue[_Preparation] = SimpleQueue()
 
     def start(self) -> None:
         """Begin."""
@@ -77,7 +78,8 @@ class IndexMaintenance:
         """
         if not (isinstance(index, Maintained) and index.is_due()):
             return
-        asked = self._asked = _Preparation(index, asyncio.get_running_loop())
+        asked = _Preparation(index, asyncio.get_running_loop())
+        self._asked.put(asked)
         try:
             await asked.done.wait()
         finally:
@@ -100,9 +102,10 @@ class IndexMaintenance:
         give_way()
         while not self._stopped.wait(_LOOK_S):
             try:
-                asked, self._asked = self._asked, None
-                if asked is not None and not asked.given_up.is_set():
-                    self._prepare(asked)
+                while not self._asked.empty():  # nobody else takes any
+                    asked = self._asked.get()
+                    if not asked.given_up.is_set():
+                        self._prepare(asked)
                 index = self._follower.index if self._follower.is_ready else None
                 if isinstance(index, Maintained) and index.is_due():
                     index.rebuild(self._stopped.is_set)

@@ -191,11 +191,7 @@ def _lines_before(path: Path, offset: int | None) -> Iterator[tuple[int, bytes]]
 
 def _check_within(part: BinaryIO, offset: int) -> None:
     if offset > os.fstat(part.fileno()).st_size:
-        raise _no_cursor()
-
-
-def _no_cursor() -> InvalidRequest:
-    return InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+        raise InvalidRequest.of_cursor()
 
 
 def _cursor_of(place: _Place) -> str:
@@ -213,4 +209,4 @@ def _place_of(cursor: str) -> _Place:
             raise ValueError(text)
         return _Place(name, int(offset), "newest" if order else "oldest")
     except (binascii.Error, ValueError):
-        raise _no_cursor() from None
+        raise InvalidRequest.of_cursor() from None

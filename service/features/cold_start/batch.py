@@ -20,7 +20,7 @@ from service.settings import Limits
 
 _AT_ONCE = 4
 """Questions that are answered at the same time: others wait for the event loop no longer."""
-_YIELD_LINES = 16
+_YIELD_S = 0.002
 
 
 class Line(NamedTuple):
@@ -32,7 +32,11 @@ class Line(NamedTuple):
 
 
 async def questions_of(
-    body: AsyncIterator[bytes], limits: Limits, lanes: Lanes, check: Callable[[ColdStartIn], None]
+    body: AsyncIterator[bytes],
+    limits: Limits,
+    lanes: Lanes,
+    check: Callable[[ColdStartIn], None],
+    charge: Callable[[int], None],
 ) -> list[Line]:
     """The questions of a body; blank lines are left out.
 
@@ -41,13 +45,15 @@ async def questions_of(
         limits: of it.
         lanes: where long lines are read.
         check: raises InvalidRequest for a question that is not to be answered.
+        charge: is told, before each line is read, how many there are.
 
     Raises:
         InvalidRequest: there are none, or more than `limits.bulk_lines`.
         BodyTooLarge: the body is.
     """
     lines: list[Line] = []
-    number = 0
+    number, loop = 0, asyncio.get_running_loop()
+    begin = loop.time()
     async for line in lines_of(body, limits.body_limit_bytes):
         number += 1
         if number > limits.bulk_lines:
@@ -55,11 +61,13 @@ async def questions_of(
                 f"the body may have {limits.bulk_lines} lines (STREAMER_LIMITS__BULK_LINES): send "
                 "the rest in another request"
             )
+        if loop.time() - begin > _YIELD_S:
+            await lanes.give_way()
+            begin = loop.time()
         if line.strip():
+            charge(len(lines) + 1)
             read = partial(_read, number, line, limits, check)
             lines.append(read() if len(line) < LARGE_BYTES else await lanes.run(read, Lane.HEAVY))
-        if number % _YIELD_LINES == 0:
-            await asyncio.sleep(0)
     if not lines:
         raise InvalidRequest("the body has no lines: send a question in each, as JSON")
     return lines

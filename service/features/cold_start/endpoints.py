@@ -108,9 +108,12 @@ async def place_new_streamers(
     request: Request,
 ) -> Response:
     """One question per line, one answer per line, in order. A bad line does not stop the others."""
-    lines = await questions_of(request.stream(), limits, lanes, partial(check, limits=limits))
+    charge = partial(charges.reach, "coldstart")
+    lines = await questions_of(
+        request.stream(), limits, lanes, partial(check, limits=limits), charge
+    )
     asked = [line.question for line in lines if line.question is not None]
-    charges.reach("coldstart", sum(map(units_of, asked)))
+    charge(sum(map(units_of, asked)) + len(lines) - len(asked))
     ids = [question.streamer_id for question in asked if question.streamer_id is not None]
     may_see = "embeddings:read" in caller.scopes
     audit.about(ids, len(lines), has_vectors=may_see and bool(asked))

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from service.features.duplicates.groups.edges import Edge
 from service.features.duplicates.groups.graph import GroupGraph, Outcome
@@ -14,6 +15,8 @@ from service.store.events import NewEvent
 _EDGES_AT_ONCE = 2000
 _MEMBERS_AT_ONCE = 5000
 """About so many are in one step, which keeps the store for milliseconds."""
+_MOST_KEPT = 100
+"""Members of a group that is no more, by which it is told which groups have them later."""
 
 
 class Ledger:
@@ -66,7 +69,9 @@ class Ledger:
             left = sorted(self._members.pop(name, frozenset()))
             created = now if before is None else before.created_at
             successors = tuple(retired.successors)
-            after = GroupRecord(name, retired.fate, 0, "", created, now, successors)
+            # Not who is gone: it may be erased, and is in no group again.
+            kept = tuple(islice((m for m in left if graph.group_of(m)), _MOST_KEPT))
+            after = GroupRecord(name, retired.fate, 0, "", created, now, successors, kept)
             yield GroupChange(before, after, left=left)
         for name, members in region.groups.items():
             before = self._records.get(name)

@@ -29,6 +29,7 @@ from service.features.duplicates.groups.edges import (
     Edge,
     Judgement,
     Pair,
+    at_both_ends,
     kind_of,
     pair_of,
     shared_out,
@@ -276,7 +277,7 @@ class Evaluation:
         async with contextlib.aclosing(results):
             async for _, found in results:
                 edges |= found
-        return edges
+        return at_both_ends(edges)
 
     async def _near(
         self,

@@ -103,8 +103,8 @@ class EdgeOut(Response):
     bridge: Annotated[
         bool | None,
         Field(
-            description="Whether this edge alone holds two parts of the group together: look at it "
-            "first. null in groups of more than 1,000."
+            description="Whether this edge alone holds two parts of the group together, beside "
+            "pairs that are judged the same: look at it first. null in groups of more than 1,000."
         ),
     ]
 
@@ -147,8 +147,9 @@ class GroupDetailOut(GroupOut):
     edges: Annotated[
         list[EdgeOut],
         Field(
-            description="Of the members of this page, each once: with `a`, its lower end. The "
-            "first 50 of a member; judged pairs without evidence have none."
+            description="Of the members of this page with others of the group, the 50 strongest "
+            "of each, each pair once; one with a member of another page may be on both. Judged "
+            "pairs without evidence have none."
         ),
     ]
     next_cursor: NextCursor

@@ -1,24 +1,29 @@
 """Groups of duplicates as those who ask for them see them; `following` keeps them up to date."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 from service.engine.work.lanes import Lanes
 from service.errors import GroupNotFound, StreamerNotFound
 from service.features.duplicates.groups.bridges import bridges
+from service.features.duplicates.groups.cutting import Cut, without_crowds
+from service.features.duplicates.groups.edges import Edge, Pair, kind_of
 from service.features.duplicates.rebuild import KIND
 from service.features.jobs.service import Jobs
 from service.store.base import StreamerStore
-from service.store.duplicates import EdgeRecord, GroupRecord, GroupStore
+from service.store.duplicates import GroupRecord, GroupStore, JudgementStore
 from service.store.jobs import Job
 from service.store.once import Once
 
 _MOST_EDGES = 50
-"""Of a member that are answered."""
+"""Of a member that are answered: its strongest."""
 _BRIDGES_UPTO = 1000
 """Members of a group whose bridges are looked for: all its edges have to be read."""
 _ALL = 1_000_000
+_ASKED_AT_ONCE = 1000
 _MOST_HOPS = 1000
 
 
@@ -41,7 +46,7 @@ class ShownGroup:
         record: of the group.
         successors: live groups that have its members, if it is not live.
         members: in byte order.
-        edges: of these members with others of the group, each once: with its lower end.
+        edges: of these members with others of the group, the strongest of each, each once.
         next_after: continues the members; None on the last page.
     """
 
@@ -69,6 +74,7 @@ class Duplicates:
         self,
         store: StreamerStore,
         groups: GroupStore,
+        judgements: JudgementStore,
         lanes: Lanes,
         jobs: Jobs,
     ) -> None:
@@ -77,11 +83,13 @@ class Duplicates:
         Args:
             store: of the streamers.
             groups: of duplicates.
+            judgements: of people.
             lanes: where bridges are looked for.
             jobs: where rebuilds are queued.
         """
         self._store = store
         self._groups = groups
+        self._judgements = judgements
         self._lanes = lanes
         self._jobs = jobs
 
@@ -112,21 +120,14 @@ class Duplicates:
         if record.state != "live":
             return ShownGroup(record, await self._resolved(record))
         members = await self._groups.members(group_id, after, limit)
-        found = await self._groups.edges_of(members, _MOST_EDGES)
-        edges = [
-            edge
-            for name, some in zip(members, found, strict=True)
-            for edge in some
-            if edge.a == name
-        ]
-        others = sorted({edge.b for edge in edges})
-        groups = await self._groups.groups_of(others)
-        inside = {o for o, group in zip(others, groups, strict=True) if group == group_id}
-        known = await self._bridges(record)
+        is_small = record.size <= _BRIDGES_UPTO
+        every = await self._groups.members(group_id, "", _BRIDGES_UPTO) if is_small else members
+        edges = await self._edges(every)
+        known = await self._bridges(every, edges) if is_small else None
+        inside = set(every) if is_small else await self._inside(group_id, edges, members)
+        strongest = await self._lanes.run(partial(_strongest, members, edges, inside))
         shown = [
-            ShownEdge(e.a, e.b, e.weight, e.kind, None if known is None else (e.a, e.b) in known)
-            for e in edges
-            if e.b in inside
+            ShownEdge(*edge, None if known is None else edge.pair in known) for edge in strongest
         ]
         following = members[-1] if len(members) == limit else None
         return ShownGroup(record, (), members, shown, following)
@@ -152,34 +153,82 @@ class Duplicates:
         return (None if group_id is None else await self._groups.get(group_id)), ties
 
     async def _resolved(self, record: GroupRecord) -> list[str]:
-        """Live groups that have the members of one that is not, through others that are not."""
+        """Live groups that have the members of one that is not, the one with most of them first.
+
+        A successor may have given them up since, as where a merge is corrected: the groups of the
+        members that are known tell it. Where none is known, all that took its place are answered.
+        """
         live: dict[str, None] = {}
-        seen, waiting = {record.group_id}, list(record.successors)
+        seen, waiting = set[str](), [record.group_id]
         while waiting and len(seen) < _MOST_HOPS:
             name = waiting.pop(0)
             if name in seen:
                 continue
             seen.add(name)
-            found = await self._groups.get(name)
-            if found is not None and found.state == "live":
+            found = record if name == record.group_id else await self._groups.get(name)
+            if found is None:
+                continue
+            if found.state == "live":
                 live[name] = None
-            elif found is not None:
+                continue
+            if not found.members:
                 waiting += found.successors
+            groups = await self._groups.groups_of(found.members)
+            having = Counter(group for group in groups if group is not None)
+            live |= dict.fromkeys(group for group, _ in having.most_common())
         return list(live)
 
-    async def _bridges(self, record: GroupRecord) -> set[tuple[str, str]] | None:
-        """Pairs whose edge alone holds two parts of a group together; None of a large one."""
-        if record.size > _BRIDGES_UPTO:
-            return None
-        members = await self._groups.members(record.group_id, "", _BRIDGES_UPTO)
-        found = await self._groups.edges_of(members, _ALL)
-        place = {name: i for i, name in enumerate(members)}
-        edges: list[EdgeRecord] = [
-            edge
-            for name, some in zip(members, found, strict=True)
-            for edge in some
-            if edge.a == name and edge.b in place
-        ]
-        ends = [(place[edge.a], place[edge.b]) for edge in edges]
-        places = await self._lanes.run_in_slices(bridges(len(members), ends))
-        return {(edges[i].a, edges[i].b) for i in places}
+    async def _edges(self, streamer_ids: Sequence[str]) -> list[Edge]:
+        """All edges of some streamers, each once."""
+        found = await self._groups.edges_of(streamer_ids, _ALL)
+        records = dict.fromkeys(edge for some in found for edge in some)
+        return [Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in records]
+
+    async def _bridges(self, members: Sequence[str], edges: Sequence[Edge]) -> set[Pair]:
+        """Pairs whose edge alone holds two parts of a group together; see `_bridges_of`."""
+        judged = await self._judgements.among(members)
+        same = [(each.a, each.b) for each in judged if each.verdict == "same"]
+        return await self._lanes.run_in_slices(_bridges_of(members, edges, same))
+
+    async def _inside(
+        self, group_id: str, edges: Sequence[Edge], members: Sequence[str]
+    ) -> set[str]:
+        """Which ends of edges are in a group, of which some members are known."""
+        inside = set(members)
+        others = sorted({name for edge in edges for name in edge.pair} - inside)
+        for start in range(0, len(others), _ASKED_AT_ONCE):
+            part = others[start : start + _ASKED_AT_ONCE]
+            groups = await self._groups.groups_of(part)
+            inside |= {o for o, group in zip(part, groups, strict=True) if group == group_id}
+        return inside
+
+
+def _strongest(members: Sequence[str], edges: Sequence[Edge], inside: Set[str]) -> list[Edge]:
+    """The strongest edges of each of some members within their group, each once, by pair."""
+    left = dict.fromkeys(members, _MOST_EDGES)
+    found: list[Edge] = []
+    within = (edge for edge in edges if edge.a in inside and edge.b in inside)
+    for edge in sorted(within, key=lambda e: (-e.weight, e.pair)):
+        ends = [name for name in edge.pair if left.get(name)]
+        left |= {name: left[name] - 1 for name in ends}
+        found += [edge] if ends else []
+    return sorted(found)
+
+
+def _bridges_of(
+    members: Sequence[str], edges: Sequence[Edge], same: Sequence[Pair]
+) -> Generator[None, None, set[Pair]]:
+    """Pairs whose edge alone holds two parts of a group together, as groups are cut.
+
+    Args:
+        members: of the group.
+        edges: all that they have, with others too.
+        same: pairs of members that are judged so: what they join hangs together by more.
+    """
+    place = {name: i for i, name in enumerate(members)}
+    joining, _ = without_crowds(edges, Cut.crowd)
+    yield
+    lines = [edge.pair for edge in joining if edge.a in place and edge.b in place]
+    ends = [(place[a], place[b]) for a, b in (*lines, *same, *same)]
+    yield
+    return {lines[i] for i in (yield from bridges(len(members), ends))}

@@ -1,6 +1,7 @@
 """`/v1/events`: what happened, in order, as a page, as lines, or as server-sent events."""
 
 import json
+from contextlib import ExitStack
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
@@ -191,17 +192,17 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         charges.reach(_SCOPE, hits_units(limit))
         accept = request.headers.get("accept", "")
         if MEDIA_TYPE in accept:
-            watchers.check_room(caller, "read the feed page by page")
             taking = _Taking(events, last_event_id or cursor, limit, wanted)
-            text, _ = await taking.take()
             allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
-            take = _after(text, taking)
-            return event_stream(watchers.stream(caller, take, taking.pause, allowed))
+            with ExitStack() as place:
+                place.enter_context(watchers.waiting(caller, "read the feed page by page"))
+                text, _ = await taking.take()
+                stream = watchers.stream(_after(text, taking), taking.pause, allowed)
+                return event_stream(stream, place.pop_all())
         if wait_s == 0:
             found = await events.page(cursor, limit, wanted)
         else:
-            watchers.check_room(caller, "ask without wait_s")
-            with watchers.waiting(caller):
+            with watchers.waiting(caller, "ask without wait_s"):
                 found = await events.page_within(
                     cursor, limit, wanted, wait_s, lambda: watchers.is_over
                 )

@@ -116,6 +116,6 @@ def _cursor_of(place: FeedPlace) -> str:
 def _place_of(cursor: str) -> FeedPlace:
     found = _CURSOR.fullmatch(cursor)
     if found is None:
-        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+        raise InvalidRequest.of_cursor()
     parts = [part.split(".") for part in found[2].split("-")[1:]]
     return FeedPlace(found[1], {group: int(number, 16) for group, number in parts})

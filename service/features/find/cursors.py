@@ -27,7 +27,7 @@ def find_place(cursor: str | None, text: str, wanted: str = "") -> Place:
     found = cursors.place_of(cursor, _listing(text, wanted))
     place = place_of(found) if found else Place()
     if place is None:
-        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+        raise InvalidRequest.of_cursor()
     return place
 
 

@@ -61,6 +61,8 @@ class JobCounts(Collector):
     def know(self, kinds: Iterable[str]) -> None:
         """Tell of these kinds too when there is no job of them."""
         self._kinds.update(kinds)
+        for kind in self._kinds:  # an increase is seen from a number on that is there already
+            self._seconds.labels(kind, "failed")
 
     def begin(self, job: Job) -> Attempt:
         """An attempt begins."""

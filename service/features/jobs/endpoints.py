@@ -8,10 +8,10 @@ from starlette.convertors import StringConvertor, register_url_convertor
 
 from service.errors import JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
 from service.features.jobs.schemas import JobOut, JobPage
-from service.features.jobs.service import Jobs
+from service.features.jobs.service import RETRIED, Jobs
 from service.features.jobs.shown import job_out
 from service.http.auth.callers import Caller, CurrentCaller
-from service.http.auth.rate_limits import CurrentCharges, hits_units
+from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import OrOneOf, requires
 from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
@@ -110,13 +110,22 @@ async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath
     dependencies=OWN,
     responses=responses(*STORE, NoSuchPath, JobNotFound, JobStateConflict, TooManyJobs),
 )
-async def retry_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -> JobOut:
+async def retry_job(
+    jobs: CurrentJobs, caller: CurrentCaller, charges: CurrentCharges, job_id: JobIdPath
+) -> JobOut:
     """Queues a failed or cancelled job again.
 
     It goes on where it stood; one whose input had changed begins anew. It needs the scope of
-    `:cancel`.
+    `:cancel`, and those of the question that the job answers, such as `explain`.
     """
-    _check(caller, jobs, await jobs.get(job_id))
+    job = await jobs.get(job_id)
+    _check(caller, jobs, job)
+    scopes: set[Scope] = {jobs.scope_of(job.kind), *json.loads(job.input).get("scopes", ())}
+    for scope in sorted(scopes):
+        caller.require(scope)
+    if job.state in RETRIED:  # it is as much work as one that begins
+        for scope in sorted(scopes):
+            charges.reach(scope, ALL_UNITS)
     return job_out(await jobs.retry(job_id))
 
 

@@ -5,6 +5,7 @@ Each event is the whole job, and its id is the job's revision: a client that rec
 """
 
 import asyncio
+from contextlib import ExitStack
 from functools import partial
 from typing import Annotated
 
@@ -109,14 +110,15 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         caller.require(READ, own)
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
-        watchers.check_room(caller, "ask for the job itself")
+        place = ExitStack()
+        place.enter_context(watchers.waiting(caller, "ask for the job itself"))
         return event_stream(
             watchers.stream(
-                caller,
                 _taking(jobs, job, seen),
                 partial(asyncio.sleep, POLL_S),
                 still_allowed(request, [READ if READ in caller.scopes else own]),
-            )
+            ),
+            place,
         )
 
     return router

@@ -10,9 +10,12 @@ from typing import Any
 from service.errors import JobNotFound, JobStateConflict, TooManyJobs
 from service.scopes import Scope
 from service.settings import Jobs as JobSettings
-from service.store.jobs import ANYWHERE, FINISHED, Job, JobStore, NewJob
+from service.store.jobs import ANYWHERE, FINISHED, Job, JobStore, NewJob, State
 from service.store.once import Once
 from service.telemetry.spans import current_span
+
+RETRIED: tuple[State, ...] = ("failed", "cancelled")
+"""States of a job that can be queued again."""
 
 
 def new_id() -> str:
@@ -127,7 +130,7 @@ class Jobs:
             TooManyJobs: too many are queued.
         """
         before = await self.get(job_id)
-        if before.state not in ("failed", "cancelled"):
+        if before.state not in RETRIED:
             raise JobStateConflict(
                 f"the job is {before.state}: only a failed or cancelled one can be retried"
             )

@@ -150,14 +150,15 @@ class ListBuilder:
         if work.relevance is not None:
             pool = 4 * body.k + 100
         seeds = {side.side.label for side in asked.positive if side.side.version is not None}
+        most = min(asked.index.deepest(asked.query) or _MOST_CANDIDATES, _MOST_CANDIDATES)
         while True:
-            pool = min(pool, _MOST_CANDIDATES)
+            pool = min(pool, most)
             found = await asked.index.search(replace(asked.query, k=pool))
             chosen = await self._choose(work, found, seeds, excluded)
             is_all = len(found.hits) < pool
             if len(chosen.rows) >= body.k or is_all:
                 return chosen, found, None
-            if pool == _MOST_CANDIDATES:
+            if pool == most:
                 short = f"{pool} candidates were looked at, and {len(chosen.rows)} of k fit"
                 return chosen, found, short
             pool *= 4

@@ -210,6 +210,7 @@ def router_of(traffic: Traffic) -> APIRouter:
         registry = CollectorRegistry()
         for collector in (
             traffic.seconds,
+            traffic.unexpected,
             _Service(operations, lanes, limits),
             *collectors,
             PROCESS_COLLECTOR,

@@ -201,8 +201,9 @@ async def check_snapshot(
     """Whether a saved index is the store's as of its place; why it would not be used, if so."""
     if place.epoch != stored.at.epoch:
         return "it is of another history of the store"
+    older = min(place, stored.at, key=lambda at: at.sequence)  # a service may have saved it since
     try:
-        changed = await store.changed_since(place.sequence, place.mark)
+        changed = await store.changed_since(older.sequence, older.mark)
     except LogGap as gap:
         return f"the log does not go on where it ends ({gap})"
     held = {i: (version, digest) async for i, version, digest in held_by(index)}

@@ -245,23 +245,7 @@ async def roll_back_space(
 
 
 @router.delete(
-    "/spaces/{space:path}/generations/{generation:handed}",  # as with PUT
-    operation_id="delete_generation",
-    status_code=204,
-    summary="Delete a generation",
-    dependencies=[requires("spaces:write")],
-    responses=responses(*STORE, StoreFull, SpaceNotFound, GenerationNotFound, GenerationInUse),
-)
-async def delete_generation(
-    spaces: CurrentSpaces, space: SpacePath, generation: GenerationPath
-) -> Response:
-    """Of one that is served only if it is the last: the space goes with it."""
-    await spaces.delete(space, generation)
-    return Response(status_code=204)
-
-
-@router.delete(
-    "/spaces/{space:name}/users/{user_id:path}",  # a recommender's ids may have slashes
+    "/spaces/{space:name}/users/{user_id:path}",  # ids may have slashes, hence before the next
     operation_id="erase_user",
     summary="Erase a user from all generations of a space",
     dependencies=[requires("spaces:write")],
@@ -283,6 +267,22 @@ async def erase_user(
     """No answer names the user from now on; other replicas follow within a second."""
     count = await spaces.erase_user(space, user_id)
     return UserErasedOut(space=space, user_id=user_id, generations=count)
+
+
+@router.delete(
+    "/spaces/{space:path}/generations/{generation:handed}",  # as with PUT
+    operation_id="delete_generation",
+    status_code=204,
+    summary="Delete a generation",
+    dependencies=[requires("spaces:write")],
+    responses=responses(*STORE, StoreFull, SpaceNotFound, GenerationNotFound, GenerationInUse),
+)
+async def delete_generation(
+    spaces: CurrentSpaces, space: SpacePath, generation: GenerationPath
+) -> Response:
+    """Of one that is served only if it is the last: the space goes with it."""
+    await spaces.delete(space, generation)
+    return Response(status_code=204)
 
 
 @router.get(

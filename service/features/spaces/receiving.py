@@ -173,7 +173,7 @@ class Receiver:
             upload.write(part)
             digest.update(part)
 
-        with self._spool.receiving(token) as upload:
+        async with self._spool.receiving(token) as upload:
             async for part in parts:
                 block += part
                 if len(block) >= BLOCK_BYTES:

@@ -84,9 +84,9 @@ class Erasure:
                 of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
-            erase_copies: each removes what else has a streamer: saved lists its id, cases and
-                watchlists copies of its profile, spaces its ID-embedding, the layout of the map
-                its vector.
+            erase_copies: each removes what else has a streamer: saved lists and groups of
+                duplicates that are no more its id, cases and watchlists copies of its profile,
+                spaces its ID-embedding, the layout of the map its vector.
         """
         self._store = store
         self._delete = delete
@@ -104,10 +104,12 @@ class Erasure:
             VersionConflict: it is not at `expected_version`.
             Unavailable: the store can't do it at the moment; what was done before stays done.
         """
+        # One that is not stored may be in the log, and may be written again from now on.
+        begins = (await self._store.position()).sequence + 1
         sequence: int | None = None
-        with contextlib.suppress(StreamerNotFound):  # its vectors may be in the log still
+        with contextlib.suppress(StreamerNotFound):
             sequence = await self._delete(streamer_id, expected_version)
-        before = sequence or (await self._store.position()).sequence + 1
+        before = sequence or begins
         for erase_copies in self._erase_copies:
             await erase_copies(streamer_id)
         removed = await self._store.forget(streamer_id, before)

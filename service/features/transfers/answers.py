@@ -6,8 +6,8 @@ from functools import partial
 from typing import Any
 
 from service.features.jobs.runner import Kind, RunningJob, persist
-from service.features.transfers.exports import ResultFile, opened
-from service.files.spool import Spool
+from service.features.transfers.exports import ResultFile
+from service.files.spool import Spool, opened
 from service.scopes import Scope
 from service.store.jobs import Job, Settled
 

@@ -20,7 +20,7 @@ from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import InputChanged
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.transfers.record import JobRecord
-from service.files.spool import BLOCK_BYTES, Spool, no_room, sync_folder
+from service.files.spool import BLOCK_BYTES, Spool, no_room, opened, sync_folder
 from service.http.schemas import FilterIn
 from service.index.base import Facets
 from service.index.filters import Filter
@@ -216,17 +216,6 @@ class ResultFile:
         """Write no more."""
         with no_room():
             self._file.close()
-
-
-async def opened(make: Callable[[], ResultFile]) -> ResultFile:
-    """A file that a thread opens; it is closed if nobody waits for it any more."""
-    opening = asyncio.get_running_loop().run_in_executor(None, make)
-    try:
-        return await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        with contextlib.suppress(Exception):
-            (await asyncio.shield(opening)).close()
-        raise
 
 
 def _facets(profile: bytes) -> Facets:

@@ -85,7 +85,7 @@ class Transfers(LongRequests):
 
         self._uploads += 1
         try:
-            with self._spool.receiving(job_id) as upload:
+            async with self._spool.receiving(job_id) as upload:
                 async for part in parts:
                     block += part
                     if len(block) >= BLOCK_BYTES:

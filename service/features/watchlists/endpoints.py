@@ -23,12 +23,19 @@ from service.features.watchlists.schemas import (
     SeedOut,
     SweepOut,
     WatchedSeedIn,
+    WatchlistChangeIn,
     WatchlistIn,
     WatchlistOut,
     WatchlistPage,
 )
 from service.features.watchlists.seeds import Given
-from service.features.watchlists.service import ShownList, Wanted, Watchlists, Writer
+from service.features.watchlists.service import (
+    Changed,
+    ShownList,
+    Wanted,
+    Watchlists,
+    Writer,
+)
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units, inputs_units
@@ -218,6 +225,33 @@ async def change_watchlist(
     writer = Writer(caller.key_id, caller.name)
     shown = await watchlists.replace(watchlist_id, _wanted(body), writer, expected)
     return _answer(shown, response)
+
+
+@router.patch(
+    "/watchlists/{watchlist_id}",
+    operation_id="edit_watchlist",
+    summary="Change a watchlist's name, probability or mode",
+    dependencies=[requires("cases")],
+    responses={
+        **responses(*BODY, *STORE, StoreFull, WatchlistNotFound, VersionConflict),
+        200: {"headers": ETAG, "description": "The list is changed, and is swept again."},
+    },
+)
+async def edit_watchlist(
+    watchlists: CurrentWatchlists,
+    caller: CurrentCaller,
+    watchlist_id: WatchlistIdPath,
+    body: Checked[WatchlistChangeIn],
+    expected: ExpectedVersions,
+    response: Response,
+) -> WatchlistOut:
+    """Its seeds stay as they were read, also those of streamers that were deleted since.
+
+    Begins its sweep anew, as `PUT` does.
+    """
+    wanted = Changed(body.name, body.mode, body.min_probability)
+    writer = Writer(caller.key_id, caller.name)
+    return _answer(await watchlists.change(watchlist_id, wanted, writer, expected), response)
 
 
 @router.delete(

@@ -64,6 +64,14 @@ Mode = Annotated[
 ]
 
 
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    ShowsSomething,
+    Field(description="For people."),
+]
+
+
 class WatchedSeedIn(Request):
     """An example: exactly one of streamer_id, profile, case_id."""
 
@@ -86,12 +94,7 @@ class WatchlistIn(Request):
 
     model_config = ConfigDict(json_schema_extra={"examples": [_GIVEN]})
 
-    name: Annotated[
-        str,
-        StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
-        ShowsSomething,
-        Field(description="For people."),
-    ]
+    name: Name
     positive: Annotated[
         list[WatchedSeedIn],
         Field(
@@ -112,6 +115,22 @@ class WatchlistIn(Request):
     ]
     min_probability: MinProbability
     mode: Mode = "on"
+
+
+class WatchlistChangeIn(Request):
+    """What of a watchlist is another one; what is left out, and its seeds, stay."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"mode": "on"}]})
+
+    name: Name | None = None
+    min_probability: MinProbability | None = None
+    mode: Mode | None = None
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.name is self.min_probability is self.mode is None:
+            raise ValueError("needs at least one of: name, min_probability, mode")
+        return self
 
 
 class SweepOut(Response):

@@ -17,7 +17,7 @@ from service.engine.evidence.engine import Evidence
 from service.engine.watchlists.matcher import ListSeeds
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
-from service.features.watchlists.records import Seeds, StoredSeed, Watchlist
+from service.features.watchlists.records import SEEDS_OF, Seeds, StoredSeed, Watchlist
 from service.maxima import MOST_SEEDS
 from service.store.base import Record, StreamerStore
 
@@ -128,6 +128,14 @@ class SeedReader:
             )
         await self._refuse_empty(named, wanted, seeds)
         return seeds
+
+    async def of_version(self, version: int, stored: bytes) -> Seeds:
+        """Stored seeds, as those of another version of their list."""
+
+        def read() -> Seeds:
+            return replace(SEEDS_OF.validate_json(stored), version=version)
+
+        return await self._lanes.run(read)
 
     async def not_stored(self, seeds: Seeds) -> list[str]:
         """Streamers whose profiles are among the seeds, and who are not stored."""

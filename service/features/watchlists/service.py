@@ -61,6 +61,15 @@ class Wanted:
 
 
 @dataclass(frozen=True)
+class Changed:
+    """What of a list is another one; None = as before."""
+
+    name: str | None
+    mode: Mode | None
+    min_probability: float | None
+
+
+@dataclass(frozen=True)
 class Writer:
     """Who writes a list: an API key, by its id and its name."""
 
@@ -188,6 +197,46 @@ class Watchlists:
                 return await self.get(list_id)
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 
+    async def change(
+        self, list_id: str, wanted: Changed, writer: Writer, expected: Sequence[int]
+    ) -> ShownList:
+        """Change a list whose seeds stay as they were read, those of deleted streamers too.
+
+        Alerts of its older version end, and it is swept again.
+
+        Raises:
+            WatchlistNotFound: there is none of this id.
+            VersionConflict: it has none of the expected revisions.
+            Unavailable: the store does not answer.
+        """
+        while True:
+            found = await self._expected(list_id, expected)
+            (stored,) = await self._documents.get(SEEDS, [list_id])
+            if stored is None:  # deleted in between
+                raise WatchlistNotFound(f"there is no watchlist {list_id!r} any more")
+            before = WATCHLIST.validate_json(found.body)
+            seeds = await self._reader.of_version(before.version + 1, stored.body)
+            made = replace(
+                before,
+                version=seeds.version,
+                name=before.name if wanted.name is None else wanted.name,
+                mode=before.mode if wanted.mode is None else wanted.mode,
+                min_probability=before.min_probability
+                if wanted.min_probability is None
+                else wanted.min_probability,
+                key_id=writer.key_id,
+                key_name=writer.key_name,
+                updated_at=time.time(),
+            )
+            try:
+                # An erasure in between changes the seeds, and has to stay done.
+                revision = await self._write(
+                    list_id, made, seeds, found.revision, 0, seeds_revision=stored.revision
+                )
+            except RevisionConflict:
+                continue
+            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+
     async def delete(self, list_id: str, expected: Sequence[int]) -> None:
         """Forget a list; its alerts stay.
 
@@ -229,12 +278,19 @@ class Watchlists:
         return await self._shown(found), following
 
     async def _write(
-        self, list_id: str, known: Watchlist, seeds: Seeds, expected: int, grown: int
+        self,
+        list_id: str,
+        known: Watchlist,
+        seeds: Seeds,
+        expected: int,
+        grown: int,
+        *,
+        seeds_revision: int | None = None,
     ) -> int:
         """Write a list with all that belongs to it; its new revision.
 
         Raises:
-            RevisionConflict: of the list, or of the number of seeds.
+            RevisionConflict: of the list, of its seeds, or of the number of seeds.
             TooManyWatchlists: no more are kept.
         """
         if expected == 0 and await self._documents.count(LISTS) >= self._maxima.lists:
@@ -245,7 +301,7 @@ class Watchlists:
         puts = [
             Put(LISTS, list_id, known.dump(), expected),
             await self._total(grown),
-            Put(SEEDS, list_id, seeds.dump()),
+            Put(SEEDS, list_id, seeds.dump(), seeds_revision),
             Put(TALLIES, list_id, Tally(known.version).dump()),
         ]
         revision, *_ = await self._documents.change(puts, [news_of(list_id)])

@@ -21,7 +21,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.matching import AT_ONCE, Matching
-from service.features.watchlists.records import SWEPT, Swept
+from service.features.watchlists.records import LISTS, SWEPT, Swept
 from service.features.watchlists.seeds import SeedReader
 from service.features.watchlists.watched import changes_of_lists, due_lists, ready_lists
 from service.scopes import Scope
@@ -125,7 +125,7 @@ class SweepJobs(Kind):
         """Sweep until no list is due; one that was interrupted goes on where it was."""
         at, matcher = _Round.of(job.checkpoint), Matcher(self._evidence)
         swept, done = int(job.checkpoint.get("swept", 0)), job.job.done
-        changes = await persist(lambda: changes_of_lists(self._documents, 0))
+        last_change = await persist(lambda: self._documents.last_entry(LISTS))
         await self._take_in(matcher, at, at.lists)
         total = done + await persist(self._store.count)
         while True:
@@ -142,10 +142,11 @@ class SweepJobs(Kind):
             done += len(names)
             swept += await self._settle(matcher, at, at.advance(names))
             await job.advance({"round": asdict(at), "swept": swept}, done, max(total, done))
-            after = changes.last
-            changes = await persist(partial(changes_of_lists, self._documents, after))
-            if changes.ids:
-                await self._drop(matcher, at, changes.ids)
+            changed, last_change = await persist(
+                partial(changes_of_lists, self._documents, last_change)
+            )
+            if changed:
+                await self._drop(matcher, at, changed)
                 era, due = await persist(lambda: due_lists(self._documents))
                 new = {name: version for name, version in due.items() if name not in at.lists}
                 at.join(new, era)

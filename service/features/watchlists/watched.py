@@ -71,17 +71,18 @@ class WatchedLists:
         Raises:
             Unavailable: the store or the encoder can't answer at the moment.
         """
-        changes = await changes_of_lists(self._documents, self._after or 0)
-        changed = dict.fromkeys(changes.ids)
-        if self._after is None:
-            changed |= dict.fromkeys(await _ids(self._documents))
-        ids = list(changed)
+        if self._after is None:  # what is changed while they are read is taken in next time
+            last = await self._documents.last_entry(LISTS)
+            ids = await _ids(self._documents)
+        else:
+            changed, last = await changes_of_lists(self._documents, self._after)
+            ids = list(changed)
         for start in range(0, len(ids), _LISTS_AT_ONCE):
             part = ids[start : start + _LISTS_AT_ONCE]
             ready = await ready_lists(self._documents, self._reader, part)
             gone = set(part) - {each.list_id for each in ready}
             await self._lanes.run(lambda: self.matcher.change(ready, gone), Lane.BULK)  # noqa: B023
-        self._after = changes.last
+        self._after = last
 
 
 async def ready_lists(

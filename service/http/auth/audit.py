@@ -12,6 +12,7 @@ from starlette.types import Message, Scope
 
 from service.http.auth.callers import Caller
 from service.http.auth.route_scopes import RouteScope
+from service.http.traffic import Known
 
 _BEFORE_ANSWER = frozenset({"streamers:write", "spaces:write", "embeddings:read", "cases", "admin"})
 """Scopes of writes, of changes of keys, and of answers with vectors."""
@@ -128,6 +129,7 @@ class RequestAudit:
             or self._scope["method"] in _WRITES
             or route.template.endswith(_EXPORTS)
         ):
+            self._scope["route"] = Known(route.template)  # of a refusal, which is no overload
             self._log.check()
             self.comes_first = True
 

@@ -36,7 +36,7 @@ def place_of(cursor: str | None, listing: str) -> str:
     except ValueError:
         place = ""
     if not place or not place.isprintable():
-        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+        raise InvalidRequest.of_cursor()
     if not place.startswith(f"{listing}|"):
         raise InvalidRequest.of_parameter(
             "cursor", "is of another listing or order: begin without a cursor"
@@ -53,5 +53,5 @@ def number_of(place: str) -> int:
     if not place:
         return 0
     if not (place.isascii() and place.isdecimal() and len(place) <= _MOST_DIGITS):
-        raise InvalidRequest.of_parameter("cursor", "is not a cursor that this service gave")
+        raise InvalidRequest.of_cursor()
     return int(place)

@@ -13,6 +13,8 @@ from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iter
 from fastapi import Request
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from service.errors import Overloaded, ServiceError, Unavailable
 from service.http.auth.callers import KEYLESS, Caller, KeyRing, caller_by
@@ -31,14 +33,27 @@ Take = Callable[[], Awaitable[tuple[bytes, bool]]]
 
 
 class EventStream(StreamingResponse):
-    """Events, until they end or the client leaves."""
+    """Events, until they end or the client leaves.
+
+    Attributes:
+        place: of who waits, given back then.
+    """
 
     media_type = MEDIA_TYPE
+    place: contextlib.ExitStack
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        """Send all events."""
+        with self.place:
+            await super().__call__(scope, receive, send)
 
 
-def event_stream(parts: AsyncGenerator[bytes, None]) -> EventStream:
-    """An answer of events, which no proxy keeps."""
-    return EventStream(parts, headers={"Cache-Control": "no-store", "X-Accel-Buffering": "no"})
+def event_stream(parts: AsyncGenerator[bytes, None], place: contextlib.ExitStack) -> EventStream:
+    """An answer of events, which no proxy keeps, to who has a place (`Watchers.waiting`)."""
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    stream = EventStream(parts, headers=headers)
+    stream.place = place
+    return stream
 
 
 class Watchers:
@@ -54,8 +69,9 @@ class Watchers:
         """Whether the process stops."""
         return self._lifecycle.is_draining
 
-    def check_room(self, caller: Caller, instead: str) -> None:
-        """Refuse one more than there may be.
+    @contextlib.contextmanager
+    def waiting(self, caller: Caller, instead: str) -> Generator[None, None, None]:
+        """Count a caller who waits, at once: those who come meanwhile find the place taken.
 
         Args:
             caller: who would wait.
@@ -70,10 +86,6 @@ class Watchers:
             raise Overloaded(
                 f"{MOST_OF_A_KEY} clients of your key wait for news already; {instead}"
             )
-
-    @contextlib.contextmanager
-    def waiting(self, caller: Caller) -> Generator[None, None, None]:
-        """Count a caller who waits."""
         self._waiting[caller.key_id] += 1
         try:
             yield
@@ -84,7 +96,6 @@ class Watchers:
 
     async def stream(
         self,
-        caller: Caller,
         take: Take,
         pause: Callable[[], Awaitable[object]],
         check: Callable[[], object],
@@ -95,26 +106,25 @@ class Watchers:
         `ServiceError`, as when the key was revoked. `take` and `pause` may raise that something is
         not available at the moment.
         """
-        with self.waiting(caller):
-            spoke = time.monotonic()
-            while True:
-                text, is_last = await _or_nothing(take)
-                if text:
-                    spoke = time.monotonic()
-                    yield text
-                if is_last or self.is_over:
-                    return
-                if time.monotonic() - spoke >= HEARTBEAT_S:
-                    spoke = time.monotonic()
-                    yield format_sse_event(comment="still here")
-                try:
-                    await pause()
-                except Unavailable:
-                    await asyncio.sleep(_RETRY_S)
-                try:
-                    check()
-                except ServiceError:
-                    return
+        spoke = time.monotonic()
+        while True:
+            text, is_last = await _or_nothing(take)
+            if text:
+                spoke = time.monotonic()
+                yield text
+            if is_last or self.is_over:
+                return
+            if time.monotonic() - spoke >= HEARTBEAT_S:
+                spoke = time.monotonic()
+                yield format_sse_event(comment="still here")
+            try:
+                await pause()
+            except Unavailable:
+                await asyncio.sleep(_RETRY_S)
+            try:
+                check()
+            except ServiceError:
+                return
 
 
 async def _or_nothing(take: Take) -> tuple[bytes, bool]:

@@ -3,7 +3,7 @@
 Nothing has to be rebuilt, there are no tombstones, and a filter never starves an answer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -65,20 +65,20 @@ class FlatSearch:
             (0 if probes == 1 else _MS_OF_BLAS)
             + rows * probes * self._rows.dim * _MS_PER_NUMBER
             + min(query.k, rows) * _MS_PER_HIT
-            + self.filter_cost_ms(query.filter)
-            + len(query.exclude) * _MS_PER_VALUE
+            + view_cost_ms(rows, query.filter, query.exclude)
         )
-
-    def filter_cost_ms(self, wanted: Filter) -> float:
-        """Expected milliseconds of finding those that a filter lets through."""
-        conditions = (*wanted.must, *wanted.must_not)
-        values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
-        per_condition = _MS_PER_CONDITION + len(self._rows) * _MS_PER_FILTERED_ROW
-        return len(conditions) * per_condition + values * _MS_PER_VALUE
 
     def state(self, refused: str | None = None) -> IndexState:
         """How it answers; `refused` says why nothing faster does."""
         return IndexState(EXACT, len(self._rows), None, refused)
+
+
+def view_cost_ms(rows: int, wanted: Filter, exclude: Collection[str] = ()) -> float:
+    """Expected milliseconds of finding those of some rows that a question lets through."""
+    conditions = (*wanted.must, *wanted.must_not)
+    values = sum(len(c.any or ()) + len(c.all or ()) for c in conditions)
+    per_condition = _MS_PER_CONDITION + rows * _MS_PER_FILTERED_ROW
+    return len(conditions) * per_condition + (values + len(exclude)) * _MS_PER_VALUE
 
 
 def hits_of(

@@ -24,7 +24,7 @@ from service.index.base import (
 from service.index.facets import FacetCounts
 from service.index.faiss.ann.device import Device
 from service.index.faiss.ann.segment import AnnSegment
-from service.index.faiss.flat import FlatSearch
+from service.index.faiss.flat import FlatSearch, view_cost_ms
 from service.index.faiss.rows.by_slot import BySlot
 from service.index.faiss.rows.table import BLOCK, Rows
 from service.index.faiss.segmented import Plan, SegmentedSearch
@@ -117,6 +117,10 @@ class FaissIndex:
                 yield row
             start += BLOCK
 
+    def deepest(self, query: Query) -> None:
+        """All of them can be told; see `VectorIndex.deepest`."""
+        del query
+
     async def search(self, query: Query) -> SearchResult:
         """The best rows for a query, by the ANN segment if it is plain; see `VectorIndex.search`.
 
@@ -134,7 +138,7 @@ class FaissIndex:
 
     async def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
         """Whether a filter lets each of some streamers through; see `VectorIndex.let_through`."""
-        cost_ms = len(ids) * _MS_PER_NAME + self._flat.filter_cost_ms(wanted)
+        cost_ms = len(ids) * _MS_PER_NAME + view_cost_ms(len(self._rows), wanted)
         return await self._work.run(partial(self._rows.let_through, ids, wanted), cost_ms)
 
     async def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:

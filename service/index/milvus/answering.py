@@ -3,12 +3,13 @@
 import heapq
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 
 from service.errors import IndexUnavailable, InvalidRequest, Overloaded
-from service.index.filters import ALL_KNOWN, Filter
+from service.index.faiss.flat import view_cost_ms
 from service.index.milvus.attachment import Attached, Attachment
 from service.index.milvus.collection import MOST_HITS, Found
 from service.index.milvus.connection import Asked
@@ -17,6 +18,7 @@ from service.index.milvus.merging import (
     Part,
     Probes,
     base_of,
+    best,
     most_hits,
     newest_of,
     probes_of,
@@ -29,7 +31,53 @@ _SPARE = 32
 """Hits beyond k: some are of versions that were replaced or deleted since."""
 _DEEPER = 4
 _MOST_ROUNDS = 16
-_MS_PER_CHECK = 0.0005
+MOST_EXCLUDED = 50_000
+"""Versions that are left out of a search by an expression: with these it takes a second longer."""
+_MS_PER_CHECK, _MS_PER_ORDERED, _MS_PER_VERSION = 0.0005, 0.001, 0.0005
+
+
+@dataclass
+class _Depth:
+    """How deep the next search of a question goes.
+
+    Attributes:
+        limit: hits of each vector.
+        most: as many as there can be.
+        exact: whether all inverted lists are looked into.
+        left_out: versions that are no hits.
+    """
+
+    limit: int
+    most: int
+    exact: bool
+    left_out: set[int]
+
+    def grow(self, query: Query, probes: Probes, found: Sequence[Found], part: Part) -> None:
+        """Go deeper than an answer that is not complete.
+
+        Raises:
+            InvalidRequest: there is no deeper one.
+        """
+        dropped = set(part.dropped)
+        if not self.exact and any(len(each.ids) < self.limit for each in found):
+            self.exact = True  # the lists that were looked into have no more
+        elif self.limit < self.most:
+            self.limit = min(self.limit * _DEEPER, self.most)
+        elif not dropped - self.left_out:
+            seeds = len(probes.vectors)
+            fewer = f" or with fewer than {seeds} seeds" if self.most < MOST_HITS else ""
+            raise InvalidRequest(
+                f"the answer is among more than {self.most} streamers, and Milvus can't tell more: "
+                f"ask for a higher min_score{fewer}, or export the streamers"
+            )
+        elif len(self.left_out | dropped) > MOST_EXCLUDED < len(query.exclude):
+            raise InvalidRequest.of(
+                "/exclude",
+                f"leaves out {len(query.exclude)} streamers, too many of which would be in the "
+                f"answer: with Milvus at most {MOST_EXCLUDED} can be left out",
+            )
+        else:
+            self.left_out |= dropped
 
 
 class Answers:
@@ -46,31 +94,32 @@ class Answers:
         Raises:
             NotReady: there is no collection to ask.
             IndexUnavailable: Milvus does not answer, or lacks someone.
-            InvalidRequest: more streamers reach the score than Milvus can tell.
+            InvalidRequest: more streamers reach the score than Milvus can tell, or too many of
+                those who would be in the answer are excluded.
             Overloaded: too many questions wait already, or the deadline passed.
         """
         base, monitor = attachment.base, attachment.monitor
         probes = probes_of(query)
-        exact = not query.is_plain or monitor.refused is not None
-        most = min(MOST_HITS, most_hits(probes))
-        limit = min((k or MOST_HITS // _DEEPER) + _SPARE + len(query.exclude), most)
-        left_out, was_short = set[int](), False
+        exact, was_short = not query.is_plain or monitor.refused is not None, False
+        depth = await self._begun(query, k, probes, exact)
         for _ in range(_MOST_ROUNDS):
             collection, *_, established = attachment.asked().served
             # Rows tell who was established when they were written; the directory knows it.
             are_told = query.established_only and established == base.established
             wanted = expression(query.filter, established_only=are_told)
-            filtered = without(wanted, left_out) if left_out else wanted
-            asked = Asked(collection, limit, filtered, exact, probes.is_mixed)
+            if depth.left_out:
+                listed = partial(without, wanted, depth.left_out)
+                wanted = await self._work.run(listed, len(depth.left_out) * _MS_PER_VERSION)
+            asked = Asked(collection, depth.limit, wanted, depth.exact, probes.is_mixed)
             began = time.monotonic()
             found = await base.connection.search(asked, probes.vectors)
             attached = attachment.asked()
             if attached.served.collection != collection:
                 continue  # the overlay is another collection's by now
             merge = partial(self._merged, attachment, query, k, probes, found, asked)
-            part = await self._work.run(merge, self._cost_ms(attached, query, found))
-            if time.monotonic() > began + base.bounds.fresh_s:
-                continue  # what has settled since, these hits may lack
+            part = await self._work.run(merge, self._cost_ms(attached, query, k, found))
+            if part is None or time.monotonic() > began + base.bounds.fresh_s:
+                continue  # likewise; or what has settled since, these hits may lack
             if part.is_complete:
                 return part
             if part.is_short:
@@ -82,24 +131,19 @@ class Answers:
                     )
                 was_short = True
                 continue
-            if not exact and any(len(each.ids) < limit for each in found):
-                exact = True  # the lists that were looked into have no more
-            elif limit < most:
-                limit = min(limit * _DEEPER, most)
-            elif set(part.dropped) - left_out:
-                left_out |= set(part.dropped)
-            else:
-                raise InvalidRequest(
-                    f"the answer is among more than {most} streamers, and Milvus can't tell more: "
-                    "ask for a higher min_score"
-                    + (
-                        f" or with fewer than {len(probes.vectors)} seeds"
-                        if most < MOST_HITS
-                        else ""
-                    )
-                    + ", or export the streamers"
-                )
+            depth.grow(query, probes, found, part)
         raise Overloaded("too much is written for an answer; ask again")
+
+    async def _begun(self, query: Query, k: int | None, probes: Probes, exact: bool) -> _Depth:
+        """The first depth; who is excluded may be hits, unless they are too many for that."""
+        few, excluded = (k or MOST_HITS // _DEEPER) + _SPARE, len(query.exclude)
+        depth = _Depth(few + excluded, most_hits(probes), exact, set())
+        if depth.limit > depth.most and 0 < excluded <= MOST_EXCLUDED:
+            known = partial(self._directory.versions_of, query.exclude)
+            depth.left_out = await self._work.run(known, excluded * _MS_PER_VERSION)
+            depth.limit = few
+        depth.limit = min(depth.limit, depth.most)
+        return depth
 
     def _merged(
         self,
@@ -109,12 +153,15 @@ class Answers:
         probes: Probes,
         found: Sequence[Found],
         asked: Asked,
-    ) -> Part:
-        """Hits of Milvus that still hold, and the overlay's; made again if the overlay shrank."""
+    ) -> Part | None:
+        """Hits of Milvus that still hold, and the overlay's; made again if the overlay shrank.
+
+        None: the overlay is of another collection by now.
+        """
         while True:
             attached = attachment.asked()
             if attached.served.collection != asked.collection:
-                return Part({}, 0, ALL_KNOWN, (), False)  # ask again
+                return None
             part = self._merge(query, k, probes, found, asked, attached)
             if attachment.attached is attached:
                 return part
@@ -137,6 +184,15 @@ class Answers:
             good and version <= settled
             for good, version in zip(checked.are_good, versions, strict=True)
         ]
+        # What is in the overlay may leave it before the next merge, and must be a hit of that. So
+        # must what this process does not know yet, since it will be in the overlay first.
+        dropped = [
+            version
+            for good, newest, version in zip(
+                checked.are_good, checked.newest, versions, strict=True
+            )
+            if not good and version <= max(newest, settled)
+        ]
         base = base_of(query, probes, found, are_good, asked.limit)
         newest, reached = newest_of(attached.overlay, query, k)
         scores, least = base.scores, query.min_score
@@ -144,26 +200,36 @@ class Answers:
             scores = {name: score for name, score in scores.items() if score >= least}
         merged = scores | newest
         has_all = base.bound == -np.inf
+        is_short = False
         if least is not None:
             reached += len(scores.keys() - newest.keys())
-            return Part(
-                merged, reached, checked.unknown, base.dropped, has_all or base.bound < least
-            )
-        assert k is not None
-        highest = heapq.nlargest(k, merged.values())
-        has_enough = len(merged) >= min(k, checked.allowed)
-        is_complete = has_enough if has_all else len(highest) == k and highest[-1] >= base.bound
-        is_short = has_all and asked.exact and not has_enough
-        return Part(
-            *(merged, checked.allowed, checked.unknown, base.dropped),
-            *(is_complete, is_short),
+            is_complete = has_all or base.bound < least
+        else:
+            assert k is not None
+            reached = checked.allowed
+            has_enough = len(merged) >= min(k, reached)
+            highest = heapq.nlargest(k, merged.values())
+            is_complete = has_enough if has_all else len(highest) == k and highest[-1] >= base.bound
+            is_short = has_all and asked.exact and not has_enough
+            # Of equal ones the first by their ids are wanted, as long as these can be told.
+            if asked.exact and asked.limit < most_hits(probes) and highest[-1:] == [base.bound]:
+                is_complete = False
+        ids, ordered = best(merged if is_complete else {}, k)
+        return Part(ids, ordered, reached, checked.unknown, dropped, is_complete, is_short)
+
+    def _cost_ms(
+        self, attached: Attached, query: Query, k: int | None, found: Sequence[Found]
+    ) -> float:
+        hits, overlay = sum(len(each.ids) for each in found), attached.overlay
+        newest = len(overlay) if k is None else k
+        return (
+            overlay.cost_ms(replace(query, k=newest))
+            + view_cost_ms(len(self._directory), query.filter, query.exclude)
+            + hits * _MS_PER_CHECK
+            + (hits + min(newest, len(overlay))) * _MS_PER_ORDERED
         )
 
-    def _cost_ms(self, attached: Attached, query: Query, found: Sequence[Found]) -> float:
-        hits = sum(len(each.ids) for each in found)
-        return attached.overlay.cost_ms(query) + hits * _MS_PER_CHECK + filter_ms(query.filter)
 
-
-def filter_ms(wanted: Filter) -> float:
-    """Expected milliseconds to find whom a filter lets through."""
-    return 0.1 * (len(wanted.must) + len(wanted.must_not))
+def deepest(query: Query) -> int:
+    """Most hits of a query that can be told: beyond, what was replaced would be one too many."""
+    return max(most_hits(probes_of(query)) - _SPARE, 1)

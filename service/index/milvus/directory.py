@@ -1,6 +1,7 @@
 """What the process itself knows of all streamers: ids, versions and facets, and no vectors."""
 
 from collections.abc import Collection, Iterable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,11 +52,13 @@ class Checked(NamedTuple):
     Attributes:
         are_good: for each whether it is its streamer's newest version, and lets the question have
             it.
+        newest: for each its streamer's newest version; 0 of an unknown one.
         allowed: streamers that the question may be answered with.
         unknown: what of its filter no streamer has.
     """
 
     are_good: Sequence[bool]
+    newest: Sequence[int]
     allowed: int
     unknown: Unknown
 
@@ -83,6 +86,15 @@ class Directory:
         with self._rows.lock:
             slot = self._rows.slot_of.get(streamer_id)
             return 0 if slot is None else int(self._rows.columns.versions[slot])
+
+    def versions_of(self, ids: Iterable[str]) -> set[int]:
+        """The newest versions of streamers; none of unknown ones."""
+        found, left = set[int](), iter(ids)
+        while part := [*islice(left, _AT_ONCE)]:
+            with self._rows.lock:
+                slots = [*self._rows.slots_of(part)]
+                found.update(self._rows.columns.versions[slots].tolist())
+        return found
 
     def newest(
         self, above: int = 0, up_to: int | None = None, *, established_only: bool = False
@@ -118,16 +130,14 @@ class Directory:
         """Which entities, by their versions and ids, may be in the answer of a query."""
         rows = self._rows
         with rows.reading(query.filter, query.exclude, query.established_only) as view:
-            good: list[bool] = []
+            good, newest = list[bool](), list[int]()
             with rows.lock:
                 for version, name in zip(versions, ids, strict=True):
                     slot = rows.slot_of.get(name)
-                    good.append(
-                        slot is not None
-                        and slot in view.allowed
-                        and rows.columns.versions[slot] == version
-                    )
-            return Checked(good, view.size, view.unknown)
+                    known = 0 if slot is None else int(rows.columns.versions[slot])
+                    newest.append(known)
+                    good.append(slot is not None and slot in view.allowed and known == version)
+            return Checked(good, newest, view.size, view.unknown)
 
     def vector(self, streamer_id: str) -> StoredVector | None:
         """What is known of a streamer; the embedding stands for one that is elsewhere."""

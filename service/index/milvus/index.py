@@ -11,6 +11,7 @@ import numpy as np
 
 from service.index.base import (
     Change,
+    Hit,
     IndexState,
     Matches,
     Row,
@@ -20,13 +21,14 @@ from service.index.base import (
     Upsert,
 )
 from service.index.facets import FacetCounts
+from service.index.faiss.flat import view_cost_ms
 from service.index.filters import Filter
-from service.index.milvus.answering import Answers, filter_ms
+from service.index.milvus.answering import Answers, deepest
 from service.index.milvus.attachment import Attachment
 from service.index.milvus.base import MilvusBase
 from service.index.milvus.directory import Directory, Newest
 from service.index.milvus.failover import Failover
-from service.index.milvus.merging import Part, best
+from service.index.milvus.merging import Part
 from service.index.query import Query
 from service.index.work import Inline, Work
 
@@ -165,12 +167,17 @@ class MilvusIndex:
     async def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
         """Whether a filter lets each of some streamers through; see `VectorIndex.let_through`."""
         call = partial(self._directory.let_through, ids, wanted)
-        return await self._work.run(call, len(ids) * _MS_PER_NAME + filter_ms(wanted))
+        cost_ms = len(ids) * _MS_PER_NAME + view_cost_ms(self.count, wanted)
+        return await self._work.run(call, cost_ms)
 
     async def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
         """Counts of values; see `VectorIndex.facet_counts`."""
         call = partial(self._directory.facet_counts, wanted, fields, most)
         return await self._work.run(call, _MS_OF_FACETS)
+
+    def deepest(self, query: Query) -> int:
+        """Most hits that it can tell; see `VectorIndex.deepest`."""
+        return deepest(query)
 
     async def search(self, query: Query) -> SearchResult:
         """The best rows for a query; see `VectorIndex.search`.
@@ -178,13 +185,14 @@ class MilvusIndex:
         Raises:
             NotReady: there is no collection to ask yet.
             IndexUnavailable: Milvus does not answer.
-            InvalidRequest: more streamers reach the score than Milvus can tell.
+            InvalidRequest: more streamers reach the score than Milvus can tell, or too many of
+                those who would be in the answer are excluded.
             Overloaded: too many questions wait already, or the deadline passed.
         """
         part, asked = await self._answer(query, query.k)
         if query.is_plain and asked.attached is not None:
             asked.monitor.offer(asked.attached.served.collection, query)
-        hits = best(part.scores, query.k)
+        hits = [*map(Hit, part.ids, part.scores.tolist())]
         exact = not query.is_plain or asked.monitor.refused is not None
         return SearchResult(hits, part.reached, exact, part.unknown)
 
@@ -193,9 +201,7 @@ class MilvusIndex:
         if query.min_score is None:
             query = replace(query, min_score=-np.inf)
         part, _ = await self._answer(query, None)
-        hits = best(part.scores, None)
-        scores = np.array([hit.score for hit in hits], np.float32)
-        return Matches([hit.streamer_id for hit in hits], scores, part.unknown)
+        return Matches(part.ids, part.scores, part.unknown)
 
     async def _answer(self, query: Query, k: int | None) -> tuple[Part, Attachment]:
         """An answer, and the cluster that gave it."""

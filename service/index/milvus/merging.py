@@ -6,9 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from service.index.base import Hit
 from service.index.filters import Unknown
-from service.index.milvus.collection import Found
+from service.index.milvus.collection import MOST_HITS, Found
 from service.index.milvus.overlay import Overlay
 from service.index.query import Query
 
@@ -36,12 +35,10 @@ class Base(NamedTuple):
     Attributes:
         scores: of those that may be in the answer, by id.
         bound: whoever is not among the hits scores this at most.
-        dropped: versions of hits that may not be in the answer.
     """
 
     scores: dict[str, float]
     bound: float
-    dropped: Sequence[int]
 
 
 def probes_of(query: Query) -> Probes:
@@ -62,15 +59,18 @@ class Part(NamedTuple):
     """An answer to a query at some depth.
 
     Attributes:
-        scores: of hits, by id.
+        ids: best first, equal ones by their ids (N,); none while it is not complete.
+        scores: float32 (N,).
         reached: how many may be answered with, or reach the query's score.
         unknown: what of its filter no streamer has.
-        dropped: versions that Milvus should not show any more.
+        dropped: versions of hits that no deeper answer has: they were replaced or deleted, or the
+            query lets them not through.
         is_complete: whether a deeper one is the same.
         is_short: whether Milvus has no more, though there are more streamers.
     """
 
-    scores: dict[str, float]
+    ids: Sequence[str]
+    scores: NDArray[np.float32]
     reached: int
     unknown: Unknown
     dropped: Sequence[int]
@@ -79,9 +79,9 @@ class Part(NamedTuple):
 
 
 def most_hits(probes: Probes) -> int:
-    """So many hits of each vector are asked for at most, so that all of them fit into memory."""
+    """So many hits of each vector are asked for at most: all of them have to fit into memory."""
     bytes_of_hit = _BYTES_OF_HIT + (4 * probes.vectors.shape[1] if probes.is_mixed else 0)
-    return max(MOST_BYTES // (bytes_of_hit * len(probes.vectors)), 1)
+    return min(max(MOST_BYTES // (bytes_of_hit * len(probes.vectors)), 1), MOST_HITS)
 
 
 def base_of(
@@ -107,16 +107,13 @@ def base_of(
     other_ends = [e for e, is_wanted in zip(ends, probes.are_wanted, strict=True) if not is_wanted]
     bound = max(max(wanted_ends), min(other_ends, default=-np.inf))
     scores: dict[str, float] = {}
-    dropped: list[int] = []
     good = iter(are_good)
     for each in found:
         rows = _mixed(query, each) if probes.is_mixed else each.scores
-        for version, name, score in zip(each.versions, each.ids, rows, strict=True):
-            if not next(good):
-                dropped.append(version)
-            elif score > scores.get(name, -np.inf):
+        for name, score in zip(each.ids, rows, strict=True):
+            if next(good) and score > scores.get(name, -np.inf):
                 scores[name] = score
-    return Base(scores, bound, dropped)
+    return Base(scores, bound)
 
 
 def _mixed(query: Query, found: Found) -> Sequence[float]:
@@ -128,10 +125,10 @@ def _mixed(query: Query, found: Found) -> Sequence[float]:
     return combined
 
 
-def best(scores: dict[str, float], k: int | None) -> list[Hit]:
-    """The k best, equal ones by their ids; all of them without k."""
-    ordered = sorted((-score, name) for name, score in scores.items())
-    return [Hit(name, -score) for score, name in ordered[:k]]
+def best(scores: dict[str, float], k: int | None) -> tuple[list[str], NDArray[np.float32]]:
+    """Ids and scores of the k best, equal ones by their ids; of all without k."""
+    ordered = sorted((-score, name) for name, score in scores.items())[:k]
+    return [name for _, name in ordered], np.array([-score for score, _ in ordered], np.float32)
 
 
 def newest_of(overlay: Overlay, query: Query, k: int | None) -> tuple[dict[str, float], int]:

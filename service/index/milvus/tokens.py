@@ -93,7 +93,9 @@ def _negated(condition: Condition, held: Sequence[str]) -> str:
         return " or ".join(f"not ({part})" for part in held)
     inexact = f'array_contains({TOKENS}, "{_inexact(_name(condition.field))}")'
     fails = [f"not ({part})" for part in held[:-1]]
-    return " or ".join([*fails, f"not ({_range(condition)})", inexact])
+    # From 2.6.19 on the range of a number that is not there is unknown, and so is its negation.
+    absent = f"not (exists {_number(condition)})"
+    return " or ".join([*fails, absent, f"not ({_range(condition)})", inexact])
 
 
 def _with_ids(condition: Condition) -> list[str]:
@@ -111,8 +113,12 @@ def _with_ids(condition: Condition) -> list[str]:
     return parts
 
 
+def _number(condition: Condition) -> str:
+    return f'{NUMBERS}["{_quoted(condition.field.removeprefix("attributes."))}"]'
+
+
 def _range(condition: Condition) -> str:
-    key = f'{NUMBERS}["{_quoted(condition.field.removeprefix("attributes."))}"]'
+    key = _number(condition)
     bounds = {">": condition.gt, ">=": condition.gte, "<": condition.lt, "<=": condition.lte}
     return " and ".join(f"{key} {sign} {float(b)!r}" for sign, b in bounds.items() if b is not None)
 

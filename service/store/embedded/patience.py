@@ -9,7 +9,7 @@ class Patience:
 
     Attributes:
         lock_s: for a predecessor to let go of the folder.
-        start_s: for the store to read its log and answer.
+        start_s: for a store that starts to say anything, be it that it still reads its log.
         stop_s: for the store to end in order, before it is killed.
         first_restart_s: before the first restart; doubled for each store that dies soon after.
         longest_restart_s: at most so long.

@@ -36,6 +36,7 @@ from service.store.embedded.inline_command import ask
 from service.store.embedded.patience import Patience
 from service.store.embedded.process_log import ProcessLog, ending_of
 from service.store.embedded.salvage import place_of_copy, salvage
+from service.store.embedded.waiting import until_it_answers
 from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
@@ -152,8 +153,8 @@ class EmbeddedStore:
 
         Raises:
             FolderInUse: another service owns the folder.
-            StoreStartFailed: there is no binary, or the store ended or did not answer in time; the
-                message has its last words.
+            StoreStartFailed: there is no binary, or the store ended or was silent for too long;
+                the message has its last words.
         """
         self._wanted.set()
         self.begin()
@@ -287,14 +288,17 @@ class EmbeddedStore:
         self._process = process
         self._lock.sign(process.pid)
         try:
-            async with asyncio.timeout(self._patience.start_s):
-                await self._until_it_answers(process)
+            answers = await until_it_answers(self._socket, process, self._patience)
         except TimeoutError:
             await self._end_process()
             raise StoreStartFailed(
                 f"the store did not answer within {self._patience.start_s:g} s; "
                 f"{self._output.last_words()}"
             ) from None
+        if not answers:
+            last_words = f"the store {ending_of(process.returncode)}; {self._output.last_words()}"
+            damage = damage_named_in(self._output.latest(), self._folder)
+            raise StoreStartFailed(damage or last_words)
         return process
 
     def _options(self, cut_torn_log: bool) -> list[str]:
@@ -320,15 +324,6 @@ class EmbeddedStore:
             "min-replicas-to-write": "0" if self._writes else "1",
         }
         return [part for name, value in options.items() for part in (f"--{name}", value)]
-
-    async def _until_it_answers(self, process: Process) -> None:
-        while process.returncode is None:
-            with contextlib.suppress(OSError):
-                if await ask(self._socket, "PING", self._patience.answer_s) == b"+PONG":
-                    return
-            await asyncio.sleep(0.02)
-        last_words = f"the store {ending_of(process.returncode)}; {self._output.last_words()}"
-        raise StoreStartFailed(damage_named_in(self._output.latest(), self._folder) or last_words)
 
     # Watching
 

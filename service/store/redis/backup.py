@@ -31,7 +31,7 @@ from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.models.second import narrowed, wide
 from service.store.redis.packing.dictionary import packed_by
-from service.store.redis.packing.packing import PACKED_FIELDS
+from service.store.redis.packing.packing import BY_DICTIONARY
 from service.store.redis.spaces.copies import copy_spaces, restore_spaces
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
@@ -218,7 +218,7 @@ class ArchivedStore(RedisStore):
         name = (model or b"").decode()
         found = [narrowed(row, RECORD_FIELDS, name) for row in rows]
         unpacked = await self.packing.unpack_rows(found, RECORD_FIELDS)
-        places = [place for place, field in enumerate(RECORD_FIELDS) if field in PACKED_FIELDS]
+        places = [place for place, field in enumerate(RECORD_FIELDS) if field in BY_DICTIONARY]
         if any(packed_by(row[place]) for row in unpacked for place in places):
             raise BackupFailed(
                 "a record needs a dictionary that the store lacks: `verify` names it"
@@ -247,6 +247,7 @@ class ArchivedStore(RedisStore):
         await self.set_model_version(RESTORING)
         if DICTIONARY in source.files:
             await self.packing.add(source.read(DICTIONARY))
+            await self.packing.add_vectors()
         chunk: list[tuple[str, dict[str, bytes] | None]] = []
         total = done = 0
         for streamer_id, fields in records_in(source):

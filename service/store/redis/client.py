@@ -6,6 +6,7 @@ applied, so whoever sends it again has to know how it notices that.
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -47,6 +48,10 @@ _READ_ONLY = "NOREPLICAS "
 """How the embedded store refuses writes while its disk is full."""
 _REFUSED = (ReadOnlyError, NoPermissionError)
 _NOT_NOW = ("BUSY ", "UNBLOCKED ", "UNKILLABLE ", "WAIT cannot be used ")
+_OF_PIPELINE = re.compile(
+    r"Command # .* of pipeline caused error: (?:\(.)?(.*?)(?:.,\))?", re.DOTALL
+)
+"""What the server said to one of many; redis-py puts the command around it, as callers wrote it."""
 _NOT_NOW_CLASSES = (ClusterDownError, MovedError, NoScriptError)
 
 
@@ -273,7 +278,7 @@ class RedisClient:
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             raise ConnectionLost(self._trouble() or f"the store is gone: {error}") from error
         except ResponseError as error:
-            text = str(error)
+            text = _said(error)
             if isinstance(error, OutOfMemoryError) or any(code in text for code in _FULL):
                 raise StoreFull(f"the store takes no more: {text}", retry_after_s=10) from error
             if _READ_ONLY in text and (trouble := self._trouble()):
@@ -283,3 +288,10 @@ class RedisClient:
             if isinstance(error, _NOT_NOW_CLASSES) or text.startswith(_NOT_NOW):
                 raise StoreUnavailable(f"the store takes no commands: {text}") from error
             raise
+
+
+def _said(error: ResponseError) -> str:
+    """What the server said."""
+    text = str(error)
+    of_pipeline = _OF_PIPELINE.fullmatch(text)
+    return text if of_pipeline is None else of_pipeline[1]

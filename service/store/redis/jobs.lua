@@ -43,15 +43,19 @@ local function set_fields(from)
   end
 end
 
--- Of a job beside which no other of its kind may run: keep the others off, or no longer.
+-- Of a job beside which no other of its kind may run: whether another one does.
+local function other_runs(kind)
+  local other = redis.call('HMGET', ALONE, kind, kind .. ':until')
+  return other[1] and other[1] ~= id and tonumber(other[2]) > now
+end
+
+-- Of such a job: keep the others off, or no longer.
 local function hold_alone(lasts)
-  local kind = redis.call('HGET', JOB, 'kind')
-  if redis.call('HGET', ALONE, kind) ~= id then
-    return
-  end
-  if lasts then
-    redis.call('HSET', ALONE, kind .. ':until', text(lasts))
-  else
+  local job = redis.call('HMGET', JOB, 'kind', 'alone')
+  local kind, is_its = job[1], redis.call('HGET', ALONE, job[1]) == id
+  if lasts and (is_its or job[2] == '1') then
+    redis.call('HSET', ALONE, kind, id, kind .. ':until', text(lasts))
+  elseif is_its and not lasts then
     redis.call('HDEL', ALONE, kind, kind .. ':until')
   end
 end
@@ -99,11 +103,8 @@ if operation == 'claim' then
     return 0
   end
   local kind, is_alone = redis.call('HGET', JOB, 'kind'), ARGV[FIRST + 2] == '1'
-  if is_alone then
-    local other = redis.call('HMGET', ALONE, kind, kind .. ':until')
-    if other[1] and other[1] ~= id and tonumber(other[2]) > now then
-      return 0
-    end
+  if is_alone and other_runs(kind) then
+    return 0
   end
   if state == 'running' then
     if tonumber(redis.call('HGET', JOB, 'lease_until')) > now then
@@ -123,12 +124,10 @@ if operation == 'claim' then
     return 0
   end
   set('state', 'running', 'cancelling', '0', 'lease_until', text(now + lease), 'began_at', text(now),
-    'began_done', redis.call('HGET', JOB, 'done') or '0')
+    'began_done', redis.call('HGET', JOB, 'done') or '0', 'alone', is_alone and '1' or '0')
   redis.call('HINCRBY', JOB, 'token', 1)
   redis.call('HINCRBY', JOB, 'attempts', 1)
-  if is_alone then
-    redis.call('HSET', ALONE, kind, id, kind .. ':until', text(now + lease))
-  end
+  hold_alone(now + lease)
   return 1
 end
 
@@ -160,6 +159,10 @@ end
 
 -- What only the runner that has the lease may do.
 if state ~= 'running' or redis.call('HGET', JOB, 'token') ~= ARGV[FIRST] then
+  return 0
+end
+-- Its lease had lapsed, and another one was let run.
+if (operation == 'hold' or operation == 'advance') and other_runs(redis.call('HGET', JOB, 'kind')) then
   return 0
 end
 if operation == 'hold' then

@@ -252,6 +252,24 @@ def test_contacts_are_found_behind_disguises() -> None:
     assert levels_of(one, {"bio": BIO})["contacts"] is None
 
 
+@pytest.mark.parametrize(
+    ("bio", "title"),
+    [
+        ("唱歌跳舞 商务合作", "iPhone15 开箱"),
+        ("我爱微信", "twitch2 affiliate"),
+        ("合作请发邮件至lan@mail.cn。", "tv tonight"),
+        ("可爱 qq", "13800138 plays"),
+    ],
+)
+def test_no_contact_goes_on_in_the_next_text(bio: str, title: str) -> None:
+    videos = [{"video_id": "v", "title": title}]
+    contacts = [
+        side_of(profile(**shown), frozenset()).of("contacts").tolist()
+        for shown in ({"bio": bio}, {"videos": videos}, {"bio": bio, "videos": videos})
+    ]
+    assert contacts[2] == sorted(contacts[0] + contacts[1])
+
+
 def test_vectors_that_are_nearly_equal_count_as_copies() -> None:
     def covers(*vectors: list[float]) -> dict[str, Any]:
         return {

@@ -27,6 +27,14 @@ POSITIVE: list[tuple[str, str, str]] = [
     ("加我 v x 73556912", "wechat", "73556912"),
     ("Q Q：73556912", "qq", "73556912"),
     ("q❤q 73556912", "qq", "73556912"),
+    ("VX gu u_ 88 66 7", "wechat", "guu_88667"),
+    ("IG: gu u_ 88 66 7 add me", "instagram", "guu_88667"),
+    # before short words, and numbers that are others
+    ("Gamer girl, IG: kat_99 for a bit of fun", "instagram", "kat_99"),
+    ("TG: tom_1 I do it all day", "telegram", "tom_1"),
+    ("I am a fan of it, so IG: kat_99 hello", "instagram", "kat_99"),
+    ("VX: kat_99/165/48/19/上海", "wechat", "kat_99"),
+    ("IG: kat_99! pop, r&b, r/b/c/d/e too", "instagram", "kat_99"),
     # in digits and words of other scripts, and new names of places
     ("VX ٨٦٢٤٠٩٧٥", "wechat", "86240975"),
     ("微信 ๘๖๒๔๐๙๗๕", "wechat", "86240975"),
@@ -217,6 +225,7 @@ NEGATIVE: list[str] = [
     "联系 20240101",
     "粉丝 12345678",
     "粉丝数13,812,345,678",
+    "粉丝数13,812,345,678 1/2/3/4/5/6/7/8",
     "13812345678901234",
     "12345678901",
     "关注人数1380013",

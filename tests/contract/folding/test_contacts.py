@@ -36,8 +36,32 @@ def test_each_contact_counts_once_in_the_order_of_the_text() -> None:
     assert found == [("qq", "123456789"), ("wechat", "lanlan520"), ("email", "a@b.com")]
 
 
+_UPSIDE_DOWN = str.maketrans("abcdefghijklmnopqrstuvwy", "ɐqɔpǝɟƃɥᴉɾʞןɯuodbɹsʇnʌʍʎ")
+
+
+@pytest.mark.parametrize("disguise", [Disguise.BIDI, Disguise.CONFUSABLE])
+def test_of_what_is_turned_round_all_contacts_are_found_and_all_is_quoted(
+    disguise: Disguise,
+) -> None:
+    line = "tg: noodlebar, ig: moonlight"[::-1]
+    shown = line if disguise == Disguise.BIDI else line.translate(_UPSIDE_DOWN)
+    before, after = ("\u202e", "\u202c") if disguise == Disguise.BIDI else ("", "")
+    found = find_contacts(f"vx: lanlan520\n{before}{shown}{after}\nqq: 123456789")
+    assert [(each.value, each.quote, each.disguises) for each in found] == [
+        ("lanlan520", "vx: lanlan520", ()),
+        ("noodlebar", shown, (disguise,)),
+        ("moonlight", shown, (disguise,)),
+        ("123456789", "qq: 123456789", ()),
+    ]
+
+
 @settings(max_examples=300, deadline=None)
-@given(st.text(st.sampled_from("微信vxq加:： 一二13800abc.@_-😀/c\u200b\ud800om１"), max_size=60))
+@given(
+    st.text(
+        st.sampled_from("微信vxq加:： 一二13800abc.@_-😀/c\u200b\u202e\u202cɐǝɯ\n\ud800om１"),
+        max_size=60,
+    )
+)
 def test_any_text_is_read(text: str) -> None:
     for each in find_contacts(text):
         assert each.quote == text[each.start : each.end]

@@ -213,6 +213,16 @@ def test_a_quote_is_the_originals() -> None:
     assert quote(text, found, 0, 10**6, most=10**6) == text
 
 
+def test_of_what_is_turned_round_all_is_quoted() -> None:
+    text = "hello \u202eyadirf yreve gnikooc ew\u202c, see you"
+    found = fold(text)
+    start = found.text.index("cooking")
+    assert found.text[start - 3 :] == "we cooking every friday, see you"
+    assert quote(text, found, start, start + 7) == "yadirf yreve gnikooc ew"
+    assert quote(text, found, start, len(found.text)) == text[7:]
+    assert quote(text, found, 0, 5) == "hello"
+
+
 def test_homophones_have_one_phonetic_form() -> None:
     assert phonetic("威信") == phonetic("薇心") == phonetic("微信") != phonetic("支付")
     assert len(phonetic(CHINESE)) == len(CHINESE)

@@ -2,11 +2,13 @@
 
 import asyncio
 import time
+from collections.abc import Callable
 
 import httpx
 import pytest
 
 from service.client import (
+    Client,
     ClientError,
     Conflict,
     DeadlineExceeded,
@@ -20,6 +22,7 @@ from service.client import (
     Unreachable,
 )
 from service.client.patience import Attempts
+from service.features.jobs.schemas import QUEUED
 from tests.service.client.scripted import AT_ONCE, EMPTY, WRITTEN, Script, problem
 
 CUT = httpx.ReadError("the connection broke")
@@ -61,6 +64,44 @@ def test_a_write_that_may_have_been_done_is_repeated_only_with_a_key_that_counts
     assert client.put("a", {}, only_new=True).version == 7
     keys = [request.headers["idempotency-key"] for request in script.seen]
     assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+def test_a_job_is_queued_once_whichever_answer_was_lost() -> None:
+    queued = httpx.Response(202, json=QUEUED)
+    script = Script(CUT, queued, CUT, queued)
+    client = script.client()
+    client.models.backfill("m")
+    client.models.compare("m")
+    keys = [request.headers["idempotency-key"] for request in script.seen]
+    assert keys[0] == keys[1] != keys[2] == keys[3]
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda client: client.cases.expand("c", 3),
+        lambda client: client.cases.rerun("c", 3),
+        lambda client: client.cases.decide("c", "a", "cleared", 3),
+        lambda client: client.cases.undo("c", 3),
+        lambda client: client.cases.delete("c", 3),
+        lambda client: client.lists.save("l", {}, if_revision=3),
+        lambda client: client.lists.save("l", {}, only_new=True),
+        lambda client: client.lists.delete("l", if_revision=3),
+        lambda client: client.watchlists.replace("w", {}, if_revision=3),
+        lambda client: client.watchlists.delete("w"),
+        lambda client: client.alerts.decide("al", "open", if_revision=3),
+        lambda client: client.webhooks.update("wh", enabled=True, if_version=3),
+        lambda client: client.webhooks.delete("wh"),
+        lambda client: client.spaces.delete("s", "g"),
+    ],
+)
+def test_a_write_whose_route_takes_no_key_is_not_sent_again_after_a_lost_answer(
+    write: Callable[[Client], object],
+) -> None:
+    script = Script(CUT, keyed=("PUT", "PATCH", "DELETE"))
+    with pytest.raises(OutcomeUnknown):
+        write(script.client())
+    assert len(script.seen) == 1
 
 
 @pytest.mark.parametrize(

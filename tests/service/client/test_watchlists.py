@@ -57,7 +57,13 @@ def test_from_a_shell(client: Client) -> None:
     assert [row.split()[:2] for row in rows] == [["+", "seed"], ["-", "other"]]
     updated = run("watchlists", "update", list_id, "seed", "--name", "m", "--shadow", *url)
     assert "shadow" in updated.stdout
-    assert list_id in run("watchlists", "list", *url).stdout
+    all_ = run("watchlists", "list", *url)
+    assert list_id in all_.stdout
+    assert all_.stderr == ""
+    run("watchlists", "create", "seed", "--name", "n", *url)
+    one = run("watchlists", "list", "--limit", 1, *url)
+    assert len(one.stdout.splitlines()) == 2
+    assert one.stderr.startswith("there are more: ")
     assert list_id in run("watchlists", "delete", list_id, *url).stdout
     gone = run("watchlists", "show", list_id, *url)
     assert gone.returncode == 1

@@ -58,6 +58,17 @@ def test_the_command(serve: Serve, receiver: Receiver) -> None:
     assert made["kinds"] == ["streamer.*", "duplicates.merged"]
     name = made["webhook_id"]
     assert run("webhooks", "test", name, *at).stdout.splitlines()[-1].startswith("True\t204")
+    with Client(at[1]) as client:
+        for streamer_id in ("s-1", "s-2"):
+            client.put(streamer_id, {"bio": "guitar"})
+        wait_until(lambda: client.webhooks.get(name).delivered == 2, "both are noted")
+    listed = run("webhooks", "deliveries", name, "--state", "delivered", "--limit", 1, *at)
+    assert len(listed.stdout.splitlines()) == 2
+    assert listed.stderr.startswith("there are more: ")
+    receiver.answer = lambda received, handler: 500
+    refused = run("webhooks", "test", name, *at)
+    assert refused.returncode == 1
+    assert refused.stdout.splitlines()[-1].startswith("False\t500")
     for action in ("disable", "enable", "show"):
         row = run("webhooks", action, name, *at).stdout.splitlines()[-1].split("\t")
         assert row[:4] == [name, receiver.url(), "streamer.*,duplicates.merged", row[3]]

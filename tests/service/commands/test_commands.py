@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import socket
 from pathlib import Path
 from subprocess import CompletedProcess
 
@@ -321,3 +322,17 @@ def test_serve_points_to_the_doctor_where_packages_are_missing(
     line = error_line(done)
     assert f"No module named {module}: " in line
     assert "`python -m service doctor` names what is missing" in line
+
+
+def test_a_server_that_is_none_of_ours(other_server: str) -> None:
+    job = "0" * 28
+    for words in (("list",), ("show", job), ("watch", job), ("rebuild-index",)):
+        said = error_line(run("jobs", *words, "--url", other_server))
+        assert said.endswith(f"{other_server} answers 200: is this the address of the service?")
+
+
+def test_a_service_that_is_slow_is_waited_for_as_long_as_is_said() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # whose answer never comes
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        said = error_line(run("similar", "s0", "--timeout", 1, "--url", url))
+    assert "no answer within 1 s" in said

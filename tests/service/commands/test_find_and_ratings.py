@@ -73,8 +73,10 @@ def test_from_ratings_to_a_verdict(service: Service, tmp_path: Path) -> None:
             service.client.put("/v1/ratings", json=body).raise_for_status()
     exported = run("ratings", "export", "--url", service.url)
     file = tmp_path / "ratings.ndjson"
-    file.write_text(exported.stdout, encoding="utf-8")
     assert len(exported.stdout.splitlines()) >= 48
+    noted = exported.stdout.replace('"note":"loud"', '"note":"loud\u2028and\x85long"')
+    assert noted != exported.stdout
+    file.write_text(noted, encoding="utf-8-sig")
     for more in ((), ("--ratings", file)):
         done = run("evaluate-ratings", "-k", 4, *more, "--url", service.url, "--json")
         assert done.returncode == 0, done.stderr
@@ -99,6 +101,11 @@ def test_from_ratings_to_a_verdict(service: Service, tmp_path: Path) -> None:
     assert "no difference" in done.stdout  # of one seed all strategies answer alike
     back = run("ratings", "take-back", question_id, "cook1", "--url", service.url)
     assert "taken back" in back.stdout
+
+
+def test_interleave_names_a_file_that_can_not_be_written(service: Service, tmp_path: Path) -> None:
+    words = ("interleave", "cook0", "--out", tmp_path, "--url", service.url)
+    assert f"--out {tmp_path} can't be used" in error_line(run(*words))
 
 
 def test_an_interleaved_list_is_credited_by_ratings(service: Service, tmp_path: Path) -> None:
@@ -140,6 +147,9 @@ def test_a_file_that_is_none_is_named(service: Service, tmp_path: Path, option: 
     file.write_text('{"neither": 1}\n')
     said = error_line(run("evaluate-ratings", option, file, "--url", service.url))
     assert str(file) in said
+    file.write_bytes("été".encode("latin-1"))
+    said = error_line(run("evaluate-ratings", option, file, "--url", service.url))
+    assert f"{option} {file} is not UTF-8" in said
     said = error_line(run("evaluate-ratings", option, tmp_path / "none", "--url", service.url))
     assert "can't be used" in said
     said = error_line(run("ratings", "put", "nobody", 1, "--like", "cook0", "--url", service.url))

@@ -10,8 +10,9 @@ import httpx
 import pytest
 
 from service.commands.questions.seeds import condition as parsed_condition
+from tests.reliability.fault_proxy import FaultProxy
 from tests.service.features.lists.conftest import sheets_of
-from tests.service.process import ROOT, Service, command, environment, run
+from tests.service.process import ROOT, Service, command, environment, error_line, run
 
 pytestmark = pytest.mark.slow
 
@@ -89,19 +90,31 @@ def test_what_is_wrong_is_one_line(
     assert says in line
 
 
-def test_ids_come_from_standard_input(service: Service) -> None:
+def piped(given: bytes, *words: object) -> subprocess.CompletedProcess[str]:
+    """A command with that on its standard input, in a locale that is not UTF-8."""
     done = subprocess.run(
-        command("dedup", "-", "--url", service.url),
-        input="s0\tsomething\ns2\n\nnobody\n",
-        cwd=ROOT,
-        env=environment(),
-        capture_output=True,
-        text=True,
+        command(*words), input=given, cwd=ROOT, env=environment(LC_ALL="C"), capture_output=True,
         check=False,
-    )
+    )  # fmt: skip
+    out, err = (text.decode() for text in (done.stdout, done.stderr))
+    return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+
+def test_ids_come_from_standard_input(service: Service) -> None:
+    given = b"\xef\xbb\xbfs0\tsomething\r\ns2\n\nnobody\n"
+    done = piped(given, "dedup", "-", "--url", service.url)
     assert done.returncode == 0, done.stderr
     names = {line.split("\t")[1] for line in done.stdout.splitlines()[1:]}
     assert names == {"s0", "s2", "nobody"}
+    for words in (
+        ("similar", "-"),
+        ("dedup", "-"),
+        ("outreach", "record", "-"),
+        ("lists", "preview", "-"),
+    ):
+        said = error_line(piped(b"\xff\xfes\x000\x00\n\x00", *words, "--url", service.url))
+        assert said.startswith("error: standard input is not UTF-8")
+        assert said.endswith("save it as UTF-8")
 
 
 def test_a_list_is_previewed_saved_run_and_written_to_files(
@@ -145,6 +158,26 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     question = tmp_path / "question.json"
     question.write_text(json.dumps({"positive": [{"streamer_id": "s0"}], "k": 1}))
     assert len(ask(service, "lists", "preview", "--question", question)) == 2
+    question.write_text(question.read_text(), encoding="utf-8-sig")
+    assert len(ask(service, "lists", "preview", "--question", question)) == 2
     assert len(ask(service, "lists", "preview", "--question", question, "-k", 2)) == 3
     assert parsed_condition("streamer_id=77,s1") == {"field": "streamer_id", "any": ["77", "s1"]}
     assert ask(service, "lists", "delete", "mine") == [["mine"]]
+
+
+def test_a_run_that_may_be_kept_is_told(service: Service, tmp_path: Path) -> None:
+    ask(service, "lists", "save", "lost", "s0")
+    ask(service, "lists", "run", "lost")
+    file = tmp_path / "new.csv"
+    with FaultProxy(int(service.url.rpartition(":")[2]), rb"POST /v1/lists/lost:run") as proxy:
+        proxy.cut_after_commit(1000)
+        url = ("--url", f"http://127.0.0.1:{proxy.port}")
+        for option in (("--out", file), ()):
+            said = error_line(run("lists", "run", "lost", "--new-only", *option, *url))
+            assert "the run may be kept" in said
+            assert "`lists show lost`" in said
+            assert "--new-since N" in said
+    assert list(tmp_path.iterdir()) == []
+    assert [row[0] for row in ask(service, "lists", "show", "lost")[1:]] == ["3", "2", "1"]
+    refused = error_line(run("lists", "run", "nothing", "--out", file, "--url", service.url))
+    assert "may be kept" not in refused

@@ -1,10 +1,7 @@
 """`load`, as a person runs it."""
 
-import http.server
 import signal
 import subprocess
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -171,32 +168,6 @@ def test_load_without_a_service(tmp_path: Path, free_port: int) -> None:
 def test_load_to_what_is_no_host(tmp_path: Path) -> None:
     data = write_data(tmp_path / "set", profiles(3))
     assert "--url" in error_line(load(data, "http://["))
-
-
-class OtherServer(http.server.BaseHTTPRequestHandler):
-    """Answers everything with a page."""
-
-    def do_GET(self) -> None:
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.send_response(200)
-        self.send_header("Content-Type", "text/html")
-        self.end_headers()
-        self.wfile.write(b"<p>Welcome!</p>")
-
-    do_POST = do_GET
-
-    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        pass
-
-
-@pytest.fixture
-def other_server() -> Iterator[str]:
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), OtherServer) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_address[1]}"
-        server.shutdown()
-        thread.join()
 
 
 def test_load_to_a_server_that_is_none_of_ours(tmp_path: Path, other_server: str) -> None:

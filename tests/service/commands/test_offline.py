@@ -1,14 +1,19 @@
 """`encode` and `import` as a person or a scheduler runs them."""
 
+import http.server
 import json
 import signal
 import socket
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 
+from service.features.jobs.schemas import EXAMPLE, QUEUED
+from tests.reliability.fault_proxy import FaultProxy
+from tests.service.commands.conftest import serving
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles, write_data
 from tests.service.process import (
@@ -121,3 +126,60 @@ def test_an_interrupted_upload_tells_where_its_job_would_be(bundle: Path, tmp_pa
         asked[0].close()
     assert f"{file} was being sent; if all of it had arrived, " in said
     assert f"`python -m service jobs list --url {url}` shows its job" in said
+
+
+def test_an_upload_whose_answer_was_lost_is_imported_once(
+    bundle: Path, serve: Serve, tmp_path: Path
+) -> None:
+    file, service = encoded(bundle, tmp_path), serve()
+    with FaultProxy(int(service.url.rpartition(":")[2]), rb"POST /v1/jobs/imports") as proxy:
+        proxy.cut_after_commit(2)
+        done = run("import", file, "--json", "--url", f"http://127.0.0.1:{proxy.port}")
+        assert proxy.commits_cut == 2
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["created"] == 3
+    assert len(service.client.get("/v1/jobs").json()["jobs"]) == 1
+
+
+class OneImport(http.server.BaseHTTPRequestHandler):
+    """A service that imports one file, and whose store is gone for an hour at the next."""
+
+    accepted: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        if not self.accepted:
+            self.accepted.append(self.headers["idempotency-key"])
+            self._say(202, QUEUED)
+            return
+        problem = {"type": "/errors#store_unavailable", "title": "t", "status": 503}
+        self._say(503, {**problem, "code": "store_unavailable", "detail": "the store is gone"})
+
+    def do_GET(self) -> None:
+        self._say(200, EXAMPLE)
+
+    def _say(self, status: int, fields: dict[str, Any]) -> None:
+        body = json.dumps(fields).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Retry-After", "3600")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+def test_an_import_that_fails_says_what_was_imported_and_what_may_be(
+    bundle: Path, tmp_path: Path
+) -> None:
+    first = encoded(bundle, tmp_path)
+    second = first.with_name("second.parquet")
+    second.write_bytes(first.read_bytes())
+    with serving(OneImport) as url:
+        done = run("import", first, second, "--json", "--url", url)
+    said = error_line(done)
+    assert said.startswith(f"error: {second}: store_unavailable (503): the store is gone; it was ")
+    assert f"if all of it had arrived, `python -m service jobs list --url {url}` shows" in said
+    assert [file["path"] for file in json.loads(done.stdout)["files"]] == [str(first)]

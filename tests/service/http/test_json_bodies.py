@@ -66,6 +66,15 @@ def test_a_large_profile_is_parsed_validated_and_dumped_beside_the_event_loop(
     assert all(name.startswith("lanes-") for names in threads.values() for name in names)
 
 
+def test_short_lines_are_read_in_one_call(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_bodies, "loads", None)
+    line = json.dumps({"streamer_id": "nobody"})
+    answer = client.post("/v1/cold-start:batch", content=line, headers=NDJSON)
+    assert answer.json()["problem"]["code"] == "streamer_not_found"
+
+
 def test_more_values_than_a_body_may_have_are_refused_before_it_is_parsed(
     client: httpx.Client,
 ) -> None:

@@ -1,7 +1,10 @@
 """Who may ask, and with which content type, before anything of a body is read."""
 
+import asyncio
 import json
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.http.dependencies import check_parameters
+from service.http.lifecycle import Lifecycle
 from service.settings import Settings
 from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import problem
@@ -126,10 +130,13 @@ def test_an_unexpected_error_is_answered_and_counted(
         raise ZeroDivisionError
 
     with TestClient(app, base_url="http://localhost") as client:
+        assert "\nstreamer_unexpected_errors_total 0.0" in client.get("/metrics").text
         answer = client.get("/broken", headers={"X-Request-Id": "asked-for"})
         problem(answer, 500, "internal")
         assert answer.headers["X-Request-Id"] == answer.json()["request_id"] == "asked-for"
-        assert 'route="/broken",status="500"' in client.get("/metrics").text
+        metrics = client.get("/metrics").text
+        assert 'route="/broken",status="500"' in metrics
+        assert "\nstreamer_unexpected_errors_total 1.0" in metrics
     (record,) = [r for r in caplog.records if r.exc_info]
     assert record.getMessage() == "unexpected error"
 
@@ -145,6 +152,55 @@ def test_bodies_take_bounded_memory_together(bundle: Path, tmp_path: Path) -> No
         problem(answer, 503, "overloaded")
         assert answer.headers["Retry-After"] == "1"
         assert client.put("/v1/streamers/a", json={"bio": "y" * 500}).is_success
+        lines = b'{"streamer_id":"a"}\n' * 60
+        answer = client.post("/v1/cold-start:batch", content=lines, headers=NDJSON)
+        problem(answer, 503, "overloaded")  # whose lines are all kept
+        assert client.post("/v1/streamers:bulk", content=lines, headers=NDJSON).is_success
+
+
+def test_a_body_that_nobody_reads_takes_no_memory_of_others(bundle: Path, tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"bundle": bundle, "data_dir": tmp_path / "data", "limits": {"bodies_bytes": 1024}}
+    )
+    app = create_app(settings)
+    came, may_end = threading.Event(), threading.Event()
+
+    @app.get("/held")
+    async def held() -> None:  # pyright: ignore[reportUnusedFunction]
+        came.set()
+        await asyncio.to_thread(may_end.wait)
+
+    with (
+        TestClient(app, base_url="http://localhost") as client,
+        ThreadPoolExecutor(1) as elsewhere,
+    ):
+        question = elsewhere.submit(client.request, "GET", "/held", content=b"x" * 1000)
+        came.wait()
+        try:
+            assert client.put("/v1/streamers/a", json={"bio": "x" * 500}).status_code == 201
+        finally:
+            may_end.set()
+        assert question.result().status_code == 200
+
+
+def test_bodies_are_given_up_while_one_is_late_already() -> None:
+    async def scenario() -> None:
+        lifecycle, late = Lifecycle(), asyncio.timeout(0)
+
+        async def wait() -> None:
+            async with late:
+                lifecycle.waits.add(late)
+                await asyncio.Event().wait()
+
+        waiting = asyncio.create_task(wait())
+        while not late.expired():  # noqa: ASYNC110
+            await asyncio.sleep(0)
+        assert not waiting.done()
+        lifecycle.end_bodies(1)
+        with pytest.raises(TimeoutError):
+            await waiting
+
+    asyncio.run(scenario())
 
 
 def test_every_route_refuses_parameters_that_it_does_not_know(bundle: Path) -> None:

@@ -102,6 +102,8 @@ async def test_entries_and_events_come_with_the_change(
     assert found[0].at > 1.6e9
     assert [one.number for one in await documents.entries("cases:a", 0, 2)] == [1, 2]
     assert [one.number for one in await documents.entries("cases:b", 0, 2)] == [1]
+    lasts = [await documents.last_entry(name) for name in ("cases:a", "cases:b", "cases", "none")]
+    assert lasts == [3, 1, 0, 0]
     (event,) = (await RedisEvents(store.client).page(None, 10)).events
     assert (event.event_id, event.kind) == ("evt-1", "case.created")
 
@@ -112,6 +114,7 @@ async def test_a_dropped_collection_begins_anew(documents: RedisDocuments) -> No
     await documents.drop("cases:a")
     assert await documents.count("cases:a") == 0
     assert await documents.entries("cases:a", 0, 10) == []
+    assert await documents.last_entry("cases:a") == 0
     assert await documents.count("cases:ab") == 1
     await documents.change([], [Append("cases:a", b"{}")])
     assert [one.number for one in await documents.entries("cases:a", 0, 10)] == [1]

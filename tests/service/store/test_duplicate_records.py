@@ -119,6 +119,21 @@ async def test_a_merge_moves_members_and_the_old_id_resolves(groups: RedisGroups
     assert [g.group_id for g in (await groups.page("size", "", 9))[0]] == ["dup-b"]
 
 
+async def test_who_is_erased_is_in_no_group_that_is_no_more(
+    groups: RedisGroups, store: RedisStore
+) -> None:
+    token = await claimed(groups)
+    gone = GroupRecord("dup-a", "merged", 0, "", 1.0, 2.0, ("dup-b",), ("a0", "a1", "a10"))
+    await groups.commit(token, 1, Commit(groups=[GroupChange(None, gone)]))
+    await groups.forget("a1")
+    assert await groups.get("dup-a") == replace(gone, members=("a0", "a10"))
+    older = '{"group_id": "dup-b", "state": "split", "size": 0, "representative": "", '
+    older += '"created_at": 1.0, "updated_at": 2.0, "successors": ["dup-c"]}'
+    await store.client.ask("HSET", "ss:duplicates:groups", "dup-b", older)
+    await groups.forget("a1")
+    assert await groups.get("dup-b") == GroupRecord("dup-b", "split", 0, "", 1.0, 2.0, ("dup-c",))
+
+
 async def test_pages_of_groups_are_in_order_and_have_each_once(groups: RedisGroups) -> None:
     token = await claimed(groups)
     records = [live(f"dup-{i}", 2 + i % 3, float(i)) for i in range(7)]

@@ -170,44 +170,6 @@ async def test_a_job_that_needs_no_place_runs_anywhere(jobs: RedisJobs) -> None:
     assert job is not None
 
 
-async def test_of_a_kind_that_is_alone_one_job_runs_wherever_it_is(store: RedisStore) -> None:
-    jobs = limited(store, lease_s=600)
-
-    async def take(place: str) -> Job | None:
-        return await jobs.claim([place], KINDS, alone=KINDS)
-
-    for job_id, place in (("a", "here"), ("b", "there"), ("c", "there")):
-        assert await jobs.submit(new(job_id, place=place))
-    first = await take("here")
-    assert first is not None
-    assert await take("there") is None
-    assert await jobs.hold(first.lease) is False
-    assert await take("there") is None
-    await jobs.finish(first.lease, "succeeded", b"{}")
-    second = await take("there")
-    assert second is not None
-    assert second.job_id == "b"
-    assert await take("there") is None
-    await jobs.release(second.lease)  # as a process that stops does
-    again = await take("there")
-    assert again is not None
-    assert again.job_id == "b"
-    await jobs.finish(again.lease, "failed", b"{}")
-    assert (job := await take("there")) is not None
-    assert job.job_id == "c"
-
-
-async def test_a_job_that_is_alone_gives_way_when_its_runner_died(store: RedisStore) -> None:
-    jobs = limited(store, lease_s=0.05)
-    for job_id, place in (("a", "here"), ("b", "there")):
-        assert await jobs.submit(new(job_id, place=place))
-    assert await jobs.claim(["here"], KINDS, alone=KINDS) is not None
-    async with asyncio.timeout(60):
-        while (job := await jobs.claim(["there"], KINDS, alone=KINDS)) is None:  # noqa: ASYNC110
-            await asyncio.sleep(0.01)
-    assert job.job_id == "b"
-
-
 async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> None:
     once = Once("key", "fingerprint")
     ids = await asyncio.gather(

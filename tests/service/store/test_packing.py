@@ -26,6 +26,7 @@ from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, id_o
 from service.store.redis.packing.packing import DictionaryTaken
 from service.store.redis.packing.repacking import LEAST_SAMPLES, NothingToTrainOn, Repacking
 from service.store.redis.packing.training import LEAST_SHARED, dictionary_of
+from service.store.redis.packing.vectors import is_packed
 from tests.service.conftest import Serve
 from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import run
@@ -166,6 +167,7 @@ async def test_records_of_before_and_of_another_dictionary_stand_beside_new_ones
     assert (first.is_new, first.streamers) == (True, COUNT)
     assert first.bytes_after < 0.5 * first.bytes_before
     assert await names_in(admin) == {bytes.fromhex(first.dictionary)}
+    assert is_packed(await admin.hget("ss:record:s1", "embedding"))
     assert (await everything(store), await store.position()) == (before, place)
     # Again there is nothing to do, and no other dictionary is made of the same.
     again = await Repacking(store).run()

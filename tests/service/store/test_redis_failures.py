@@ -3,18 +3,24 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.exceptions import ResponseError
 
+from service.commands.stores import opened_store
 from service.errors import StoreFull, StoreUnavailable, UnsafeConfiguration
 from service.store.base import Delete, Written
+from service.store.embedded.disk_guard import DiskGuard
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.redis.client import Limits
+from service.store.redis.client import CommandRefused, Limits
+from service.store.redis.packing.dictionary import Dictionary, packed_by
+from service.store.redis.packing.training import dictionary_of
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST, OpenStore
 from tests.service.store.records import put, read_log, remove, scanned, upsert
@@ -53,6 +59,65 @@ async def test_full_memory_refuses_writes_and_changes_nothing(
     assert [entry.sequence for entry in await read_log(store, 0, 4)] == [1, 2, 3, 4]
 
 
+async def packed(store: RedisStore, texts: Sequence[str]) -> Dictionary:
+    """Write profiles `s0`, `s1`, … into a store that has a dictionary; the dictionary."""
+    made = await store.packing.add(dictionary_of([text.encode() for text in texts]))
+    for number, text in enumerate(texts[:3]):
+        await put(store, f"s{number}", text)
+    return made
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+async def test_a_packed_store_that_takes_nothing_gives_and_deletes(
+    store: RedisStore, admin: Any, monkeypatch: pytest.MonkeyPatch, is_there: bool
+) -> None:
+    texts = [f'{{"bio": "words that all of them show", "tags": ["{i}"]}}' for i in range(300)]
+    made = await packed(store, texts)
+    if not is_there:
+        await admin.delete("ss:dictionaries")
+    monkeypatch.setattr("service.store.redis.packing.packing._LOOK_S", 0.0)
+    for refusing in ({"maxmemory": "1"}, {"min_replicas_to_write": "1"}):
+        async with setting(admin, **refusing):
+            # What is written while the store lacks the dictionary has to be readable without it.
+            written_by = made if is_there else None
+            found = await store.packing.active()
+            assert (found and found.id) == (written_by and written_by.id)
+            ((one,),) = [await store.profiles(["s1"])]
+            assert one is not None
+            assert one.profile.decode() == texts[1]
+    async with setting(admin, maxmemory="1"):
+        assert await remove(store, "s2") == 4
+    await put(store, "s2", texts[2])  # it takes what it lacks once it takes anything
+    assert await store.packing.all() == {made.id.hex(): made.content}
+    assert packed_by(await admin.hget("ss:record:s2", "profile")) == made.id
+
+
+async def test_a_write_of_nothing_asks_for_no_dictionary(store: RedisStore, admin: Any) -> None:
+    before = (await admin.info("commandstats")).get("cmdstat_hget", {"calls": 0})["calls"]
+    assert await store.packing.operations([Delete("a")]) == [Delete("a")]
+    assert await store.packing.pack_rows([]) == []
+    after = (await admin.info("commandstats")).get("cmdstat_hget", {"calls": 0})["calls"]
+    assert after == before
+
+
+@pytest.mark.parametrize("one_step", [False, True])
+async def test_many_commands_are_refused_as_one_is(
+    store: RedisStore, admin: Any, one_step: bool
+) -> None:
+    ask = store.client.ask_together if one_step else store.client.ask_all
+    commands = [("HGET", "h", "a"), ("HSET", "h", "a", "what MISCONF is")]
+    async with setting(admin, min_replicas_to_write="1"):
+        with pytest.raises(CommandRefused) as told:
+            await ask(commands)
+        assert re.fullmatch(r"the store refuses: NOREPLICAS [^'()#]+", told.value.detail)
+    async with setting(admin, maxmemory="1"):
+        with pytest.raises(StoreFull, match=r"^the store takes no more: (OOM )?command not"):
+            await ask(commands)
+    await store.client.ask("SET", "h", "a string")
+    with pytest.raises(ResponseError, match="WRONGTYPE"):  # whatever its arguments say
+        await ask(commands[1:])
+
+
 async def test_a_read_only_server_refuses_writes(store: RedisStore, admin: Any) -> None:
     await put(store, "a")
     async with setting(admin, min_replicas_to_write="1"):
@@ -61,6 +126,21 @@ async def test_a_read_only_server_refuses_writes(store: RedisStore, admin: Any) 
         with pytest.raises(StoreUnavailable):
             await remove(store, "a")
     assert (await store.position()).sequence == 1
+
+
+async def test_a_command_says_that_its_store_has_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("REDIS_URL", raising=False)
+    async with EmbeddedStore(tmp_path / "store") as running:
+        opened = await RedisStore(running.url, limits=FAST).open()
+        await put(opened, "a")
+        await opened.close()
+    monkeypatch.setattr(DiskGuard, "allows_writes", lambda *_, **__: False)
+    async with opened_store(tmp_path) as store:
+        assert await store.count() == 1
+        with pytest.raises(StoreFull, match="disk is full: reads work"):
+            await store.packing.add(b"some content")
 
 
 async def test_a_server_that_hangs_is_unavailable(

@@ -1,5 +1,7 @@
 """A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
 
+import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -7,22 +9,28 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
+import service
 from service.errors import NotReplicated, UnsafeConfiguration
 from service.settings.store import Store as StoreSettings
 from service.store.base import Delete, DoneBefore, LogGap
 from service.store.documents import Put
+from service.store.jobs import NewJob
 from service.store.once import Once, Requests
 from service.store.opening import address_of
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.client import Limits
 from service.store.redis.connecting.address import StoreAddress, new_pool
+from service.store.redis.connecting.confirming import writes
+from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.watch import ServerWatch
 from service.store.witness import Witness, WitnessKeeper
+from tests.service import valkey
 from tests.service.store.records import put, read_log, upsert
 from tests.service.valkey import Replicated, Server
 
 pytestmark = pytest.mark.anyio
 
+_COMMAND = re.compile(r'"([A-Z]{3,})"')
 ONCE = Once(key="a" * 32, fingerprint="b")
 
 
@@ -113,6 +121,33 @@ async def test_everything_that_changes_waits(
     assert found[0][b"model_version"] == b"model-2"
     assert found[1] is True
     assert (await requests.made(ONCE)).made_id == "made"
+
+
+async def test_what_reads_goes_on_without_replicas(
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server
+) -> None:
+    await store.packing.add(b"some content")
+    await put(store, "a")
+    limits = JobLimits(lease_s=60, most_active=10, keep_s=60, given_up=b"{}")
+    jobs = RedisJobs(store.client, limits)
+    await jobs.submit(NewJob("job", "import", "", b"{}"))
+    with replica.suspended():
+        (shown,) = await RedisJobs(hasty.client, limits).page("", 10)
+        assert shown.job_id == "job"
+        assert await hasty.client.ask("ZRANDMEMBER", "ss:ids", 2) == [b"a"]
+        assert await hasty.packing.active() is not None
+        assert await hasty.packing.active(now=True) is not None
+
+
+def test_no_command_that_reads_waits_for_replicas(replicated: Replicated) -> None:
+    sources = Path(service.__file__).parent.rglob("*.py")
+    named = set[str]().union(*(_COMMAND.findall(s.read_text("utf-8")) for s in sources))
+    known = replicated.servers[0].command("COMMAND")
+    flags = {name.upper(): about["flags"] for name, about in known.items() if name.upper() in named}
+    reads = {name for name, has in flags.items() if "readonly" in has}
+    assert reads >= {"HMGET", "ZREVRANGEBYLEX"}
+    assert {name for name in reads if writes([name])} == set()
+    assert {n for n, has in flags.items() if "write" in has and not writes([n])} == set()
 
 
 async def test_a_server_that_lost_its_scripts(store: ArchivedStore, replicated: Replicated) -> None:
@@ -208,3 +243,17 @@ def test_options_of_the_address_win() -> None:
     url = "redis://mymaster/0?socket_connect_timeout=3"
     pool = new_pool(StoreAddress(url, sentinels=(("127.0.0.1", 26379),)), 2, 1.0)
     assert pool.connection_kwargs["socket_connect_timeout"] == 3
+
+
+def test_sentinels_of_tests_leave_a_port_that_was_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, free = Server(tmp_path), valkey.free_port()
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        ports = iter([other.getsockname()[1], free])
+        monkeypatch.setattr(valkey, "free_port", lambda: next(ports))
+        with valkey.Sentinels(tmp_path, primary, 1, down_after_ms=1000) as watching:
+            assert watching.addresses == [("127.0.0.1", free)]
+            assert watching.primary() == primary.port

@@ -106,7 +106,7 @@ def divide(
         different: likewise; none contradicts `same`.
         cut: when a bridge is cut.
     """
-    edges, in_crowds = _without_crowds(edges, cut.crowd)
+    edges, in_crowds = without_crowds(edges, cut.crowd)
     removed: list[tuple[Edge, Reason]] = [(edge, "crowd") for edge in in_crowds]
     place = {name: i for i, name in enumerate(members)}
     yield
@@ -135,8 +135,13 @@ def divide(
     return Division(list(groups.values()), removed)
 
 
-def _without_crowds(edges: Sequence[Edge], crowd: int) -> tuple[Sequence[Edge], Sequence[Edge]]:
-    """Edges that join two, and those by a contact in a crowd."""
+def without_crowds(edges: Sequence[Edge], crowd: int) -> tuple[Sequence[Edge], Sequence[Edge]]:
+    """Edges that join two, and those by a contact in a crowd.
+
+    Args:
+        edges: all of those whom they are asked about.
+        crowd: see `Cut`.
+    """
     contacts = [edge for edge in edges if edge.kind == "same_contact"]
     if len(contacts) < crowd:
         return edges, []

@@ -93,3 +93,20 @@ def shared_out(
         new.sort(key=lambda e: (-e.weight, e.pair))
         kept.update((edge.pair, edge) for edge in new[:most])
     return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}
+
+
+def at_both_ends(edges: Mapping[str, Sequence[Edge]]) -> dict[str, list[Edge]]:
+    """Edges of streamers, each edge among those of both its ends where both are among them.
+
+    One may find another who does not find it, or whose strongest edges are others.
+
+    Args:
+        edges: of each streamer, with others who may be among the streamers or not.
+    """
+    known = {name: {edge.pair: edge for edge in some} for name, some in edges.items()}
+    for name, some in edges.items():
+        for edge in some:
+            other = edge.b if edge.a == name else edge.a
+            if other in known:
+                known[other].setdefault(edge.pair, edge)
+    return {name: list(some.values()) for name, some in known.items()}

@@ -192,11 +192,15 @@ class GroupGraph:
     def _divided(self, seeds: Iterable[str], cause: str) -> Generator[None, None, list[Succession]]:
         """Divide the components of some streamers anew, and give the groups their ids.
 
-        Pieces of one old group are one region even where they are not connected any more.
+        Pieces of one old group are one region even where they are not connected any more: where a
+        judgement held it together, nothing else leads from who is gone to the others.
         """
         seen: set[str] = set()
+        olds: set[str] = set()
         divided: list[list[str]] = []
-        for seed in seeds:
+        waiting = list(seeds)[::-1]
+        while waiting:
+            seed = waiting.pop()
             if seed in seen:
                 continue
             members = yield from self._component(seed)
@@ -204,7 +208,9 @@ class GroupGraph:
             if len(members) > 1:
                 found = yield from self._division(members)
                 divided += [list(group) for group in found.groups if len(group) > 1]
-        olds = {self._group_of[name] for name in seen if name in self._group_of}
+            left = {self._group_of[name] for name in members if name in self._group_of} - olds
+            olds |= left
+            waiting += [name for old in left for name in self._groups[old] if name not in seen]
         regions: list[Succession] = []
         for old, new in self._regions(olds, divided):
             found = succeed({name: self._groups[name] for name in old}, new, cause)

@@ -17,8 +17,9 @@ Argument = bytes | str | int
 _READS = frozenset(
     (
         *("CONFIG", "INFO", "TIME", "BGREWRITEAOF", "SCAN", "EXISTS", "PTTL", "GET"),
-        *("HGET", "HMGET", "HGETALL", "HKEYS", "HLEN", "HSTRLEN", "HSCAN"),
-        *("ZRANGE", "ZRANGEBYLEX", "ZCARD", "ZSCORE", "ZMSCORE", "XRANGE", "XREVRANGE", "XREAD"),
+        *("HGET", "HMGET", "HGETALL", "HKEYS", "HLEN", "HSTRLEN", "HSCAN", "HEXISTS"),
+        *("ZRANGE", "ZRANGEBYLEX", "ZREVRANGEBYLEX", "ZRANDMEMBER", "ZCARD", "ZSCORE", "ZMSCORE"),
+        *("XRANGE", "XREVRANGE", "XREAD"),
     )
 )
 _CHANNEL = "ss:confirm"

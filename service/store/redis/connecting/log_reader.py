@@ -6,6 +6,7 @@ from service.store.base import LogEntry, LogGap, Position, WentBack
 from service.store.redis.client import Limits, RedisClient
 from service.store.redis.codec import to_log_entry
 from service.store.redis.packing.packing import Packing
+from service.store.redis.packing.vectors import unpacked
 
 
 class LogReader:
@@ -65,8 +66,20 @@ class LogReader:
         return entries
 
     async def _unpacked(self, found: list[LogEntry]) -> list[LogEntry]:
-        facets = await self._packing.unpack([each.entry and each.entry.facets for each in found])
+        """Entries with fields as they were before they were packed."""
+        entries = [each.entry for each in found if each.entry is not None]
+        facets = iter(await self._packing.unpack([each.facets for each in entries]))
         return [
-            replace(each, entry=replace(each.entry, facets=value)) if each.entry and value else each
-            for each, value in zip(found, facets, strict=True)
+            each
+            if each.entry is None
+            else replace(
+                each,
+                entry=replace(
+                    each.entry,
+                    embedding=unpacked(each.entry.embedding) or b"",
+                    content=unpacked(each.entry.content) or b"",
+                    facets=next(facets) or b"",
+                ),
+            )
+            for each in found
         ]

@@ -119,6 +119,10 @@ class RedisDocuments:
             for key, fields in found
         ]
 
+    async def last_entry(self, collection: str) -> int:
+        """The number of the last entry of a collection's log; see `DocumentStore.last_entry`."""
+        return int(await self._client.ask("HGET", self._keys.collections, collection) or 0)
+
     async def drop(self, collection: str) -> None:
         """Delete a collection's documents and its log."""
         await self._client.ask_together(

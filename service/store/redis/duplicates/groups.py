@@ -14,7 +14,7 @@ ss:duplicates:newest        likewise by when a group was changed last
 
 import json
 from collections.abc import AsyncGenerator, Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
 from typing import Literal, cast
@@ -66,6 +66,14 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + tonumber(ARGV[2])))
 return 1
 """
+_REPLACE = """
+-- KEYS  groups;  ARGV  id of one, its record as it was read, as it is to be
+if redis.call('HGET', KEYS[1], ARGV[1]) ~= ARGV[2] then
+  return 0
+end
+redis.call('HSET', KEYS[1], ARGV[1], ARGV[3])
+return 1
+"""
 _RECORD = TypeAdapter(GroupRecord)
 _CHUNK = 2000
 """Entries that are read at once: some 5 ms of the event loop."""
@@ -94,7 +102,7 @@ class RedisGroups:
         self._size, self._newest = f"{base}size", f"{base}newest"
         self._shared = [self._state, events.stream, events.meta, judgements.news_key]
         self._claim, self._renew = client.script(_CLAIM), client.script(_RENEW)
-        self._commit = client.script(EMIT + _COMMIT)
+        self._commit, self._replace = client.script(EMIT + _COMMIT), client.script(_REPLACE)
 
     async def claim(self, owner: str, lease_s: float, *, force: bool = False) -> int | None:
         """Become the one who evaluates, or stay it; see `GroupStore.claim`."""
@@ -164,6 +172,22 @@ class RedisGroups:
         """A group, live or not."""
         found: bytes | None = await self._client.ask("HGET", self._groups, group_id)
         return None if found is None else _RECORD.validate_json(found)
+
+    async def forget(self, streamer_id: str) -> None:
+        """Take a streamer out of the records of groups that are not live."""
+        quoted = json.dumps(streamer_id).encode()
+        async for part in self._hash(self._groups):
+            for name, read in part.items():
+                row: bytes | None = read
+                while row is not None and quoted in row:
+                    record = _RECORD.validate_json(row)
+                    if streamer_id not in record.members:
+                        break  # a live one, until its evaluation
+                    members = tuple(one for one in record.members if one != streamer_id)
+                    after = json.dumps(asdict(replace(record, members=members)))
+                    if await self._replace([self._groups], [name, row, after]):
+                        break
+                    row = await self._client.ask("HGET", self._groups, name)
 
     async def groups_of(self, streamer_ids: Sequence[str]) -> list[str | None]:
         """Ids of the live groups that streamers are in."""

@@ -8,7 +8,7 @@ ss:judgements:order  the last order
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 
 from pydantic import TypeAdapter
@@ -42,6 +42,8 @@ return {1, before}
 """
 _RECORD = TypeAdapter(JudgementRecord)
 _CHUNK = 1000
+_ASKED_AT_ONCE = 64
+"""Streamers whose judgements are looked for at once, with others in between."""
 
 
 class RedisJudgements:
@@ -93,6 +95,21 @@ class RedisJudgements:
                     found += await self._read([" ".join(sorted((one, other)))])
             if len(pairs) < _CHUNK:
                 return found, None
+
+    async def among(self, streamer_ids: Collection[str]) -> list[JudgementRecord]:
+        """Judgements of pairs with both ends among some streamers."""
+        wanted, names = frozenset(streamer_ids), sorted(streamer_ids)
+        inside: list[str] = []
+        for start in range(0, len(names), _ASKED_AT_ONCE):
+            part = names[start : start + _ASKED_AT_ONCE]
+            asked = [("ZRANGEBYLEX", self._of, f"[{name} ", f"({name}!") for name in part]
+            pairs = (pair.decode() for row in await self._client.ask_all(asked) for pair in row)
+            ends = (tuple(pair.split(" ")) for pair in pairs)
+            inside += [f"{one} {other}" for one, other in ends if one < other and other in wanted]
+        found: list[JudgementRecord] = []
+        for start in range(0, len(inside), _CHUNK):
+            found += await self._read(inside[start : start + _CHUNK])
+        return found
 
     async def news(self) -> JudgementNews:
         """What is not evaluated yet; see `JudgementStore.news`."""

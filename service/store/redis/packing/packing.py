@@ -1,7 +1,8 @@
 """Packs values of records that are written, and unpacks those that are read.
 
 ss:dictionaries  hash: dictionaries by id, in hex; none is ever removed, as any record may need one
-ss:meta          hash: dictionary, the id of the one that is written with
+ss:meta          hash: dictionary, the id of the one that is written with; packed_vectors, 1 once
+                 vectors are packed as well, which older releases can't read
 
 Values say by which dictionary they were packed, if by any: records of releases and of times without
 one, or with another one, stand beside each other.
@@ -13,13 +14,15 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from service.errors import ServiceError
+from service.errors import NotReplicated, ServiceError, StoreFull
 from service.store.base import Delete, Record, Upsert
-from service.store.redis.client import ConnectionLost, RedisClient
+from service.store.redis.client import CommandRefused, ConnectionLost, RedisClient
 from service.store.redis.models.second import SECOND
 from service.store.redis.packing.dictionary import Dictionary, id_of, packed_by
+from service.store.redis.packing.vectors import VECTORS, unpacked
 
-PACKED_FIELDS = frozenset({"profile", "facets", "modalities"})
+BY_DICTIONARY = frozenset({"profile", "facets", "modalities"})
+PACKED_FIELDS = BY_DICTIONARY | VECTORS.keys()
 """Of a record, and of what a second model made of it."""
 _LOOK_S = 60.0
 """A new dictionary is written with after so long at most."""
@@ -42,6 +45,7 @@ class Packing:
         self._meta, self._dictionaries = f"{prefix}meta", f"{prefix}dictionaries"
         self._known: dict[bytes, Dictionary] = {}
         self._active: Dictionary | None = None
+        self._packs_vectors = False
         self._looked_at: float | None = None
 
     async def active(self, *, now: bool = False) -> Dictionary | None:
@@ -54,7 +58,9 @@ class Packing:
         if now or last is None or time.monotonic() - last >= _LOOK_S:
             self._looked_at = time.monotonic()
             try:
-                name: bytes | None = await self._client.ask("HGET", self._meta, "dictionary")
+                told = ("HMGET", self._meta, "dictionary", "packed_vectors")
+                name, packs_vectors = await self._client.ask(*told)
+                self._packs_vectors = packs_vectors is not None
                 known = None if name is None else bytes.fromhex(name.decode())
                 self._active = None if known is None else await self._dictionary(known)
                 await self._keep_known()
@@ -69,12 +75,12 @@ class Packing:
 
     async def packed(self, records: Sequence[Record]) -> list[Record]:
         """Records with their fields as they are to be stored."""
-        dictionary = await self.active()
+        dictionary = await self.active() if records else None
         if dictionary is None:
             return list(records)
 
         def pack() -> list[Record]:
-            return [_packed(record, dictionary) for record in records]
+            return [self._packed(record, dictionary) for record in records]
 
         return pack() if len(records) < _FEW else await asyncio.to_thread(pack)
 
@@ -92,7 +98,7 @@ class Packing:
         ]
 
     async def unpack(self, values: Sequence[bytes | None]) -> list[bytes | None]:
-        """Values as they were before they were packed; those that can't be unpacked as they are."""
+        """Values as they were before a dictionary packed them, or as they are where none can."""
         needed = {name for value in values if (name := packed_by(value)) is not None}
         if not needed:
             return list(values)
@@ -108,22 +114,29 @@ class Packing:
         self, rows: Sequence[Sequence[Any]], names: Sequence[str]
     ) -> list[list[Any]]:
         """Rows of a record's fields `names`, unpacked."""
-        places = [at for at, name in enumerate(names) if name.removeprefix(SECOND) in PACKED_FIELDS]
+        plain = [name.removeprefix(SECOND) for name in names]
+        places = [at for at, name in enumerate(plain) if name in BY_DICTIONARY]
+        vectors = [at for at, name in enumerate(plain) if name in VECTORS]
         found = iter(await self.unpack([row[at] for row in rows for at in places]))
-        unpacked = [list(row) for row in rows]
-        for row in unpacked:
+        made = [list(row) for row in rows]
+        for row in made:
             for at in places:
                 row[at] = next(found)
-        return unpacked
+            for at in vectors:
+                row[at] = unpacked(row[at])
+        return made
 
     async def pack_rows(self, rows: Sequence[Row]) -> list[Row]:
         """Ids and fields of records, None where there is no record, as they are to be stored."""
-        dictionary = await self.active()
+        dictionary = await self.active() if rows else None
         if dictionary is None:
             return list(rows)
 
         def pack() -> list[Row]:
-            return [(name, fields and _packed_fields(fields, dictionary)) for name, fields in rows]
+            return [
+                (name, fields and {n: self.pack(n, v, dictionary) for n, v in fields.items()})
+                for name, fields in rows
+            ]
 
         return await asyncio.to_thread(pack)
 
@@ -141,10 +154,20 @@ class Packing:
             )
         await self._client.ask("HSET", self._dictionaries, name, content)
         await self._client.ask("HSET", self._meta, "dictionary", name)
-        self._looked_at = None
-        found = await self.active()
+        found = await self.active(now=True)
         assert found is not None
         return found
+
+    async def add_vectors(self) -> None:
+        """Pack vectors from now on, as all services do within a minute."""
+        await self._client.ask("HSET", self._meta, "packed_vectors", 1)
+        await self.active(now=True)
+
+    def pack(self, name: str, value: bytes, dictionary: Dictionary) -> bytes:
+        """A field of a record, by its name, as it is to be stored."""
+        if name in BY_DICTIONARY:
+            return dictionary.pack(value)
+        return VECTORS[name].pack(value) if self._packs_vectors and name in VECTORS else value
 
     async def all(self) -> dict[str, bytes]:
         """Contents of all dictionaries, by id."""
@@ -152,10 +175,23 @@ class Packing:
         return {name.decode(): content for name, content in found.items()}
 
     async def _keep_known(self) -> None:
-        """Give back dictionaries to a store that has lost its end or a part: values need them."""
-        kept = [("HSETNX", self._dictionaries, n.hex(), d.content) for n, d in self._known.items()]
-        if kept:
+        """Give back dictionaries to a store that has lost its end or a part: values need them.
+
+        A store that takes nothing at the moment gets them later, and what still works then (to
+        read, to delete, to pack) goes on; but by a dictionary that it lacks nothing is written.
+        """
+        known = list(self._known.values())
+        asked = [("HEXISTS", self._dictionaries, each.id.hex()) for each in known]
+        there = await self._client.ask_all(asked)
+        lost = [each for each, is_there in zip(known, there, strict=True) if not is_there]
+        kept = [("HSETNX", self._dictionaries, each.id.hex(), each.content) for each in lost]
+        try:
             await self._client.ask_all(kept)
+        except NotReplicated:
+            pass  # it has them, and whoever writes by them waits for replicas as well
+        except (StoreFull, CommandRefused):
+            if self._active in lost:
+                self._active = None
 
     async def _dictionary(self, name: bytes) -> Dictionary | None:
         """The dictionary with this id; None where the store has none, or a damaged one."""
@@ -166,6 +202,10 @@ class Packing:
             self._known[name] = await asyncio.to_thread(Dictionary, content)
         return self._known[name]
 
+    def _packed(self, record: Record, dictionary: Dictionary) -> Record:
+        fields = {n: self.pack(n, getattr(record, n), dictionary) for n in PACKED_FIELDS}
+        return replace(record, **fields)
+
     def _unpacked(self, value: bytes | None) -> bytes | None:
         dictionary = self._known.get(packed_by(value) or b"")
         if value is None or dictionary is None:
@@ -174,12 +214,3 @@ class Packing:
             return dictionary.unpack(value)
         except ValueError:
             return value  # its digest tells
-
-
-def _packed(record: Record, dictionary: Dictionary) -> Record:
-    fields = {name: dictionary.pack(getattr(record, name)) for name in PACKED_FIELDS}
-    return replace(record, **fields)
-
-
-def _packed_fields(fields: dict[str, bytes], dictionary: Dictionary) -> dict[str, bytes]:
-    return {n: dictionary.pack(v) if n in PACKED_FIELDS else v for n, v in fields.items()}

@@ -10,7 +10,7 @@ from service.store.progress import Tell, tell_nobody
 from service.store.redis.client import Argument
 from service.store.redis.models.second import SECOND
 from service.store.redis.packing.dictionary import MOST_PACKED, Dictionary, packed_by
-from service.store.redis.packing.packing import PACKED_FIELDS
+from service.store.redis.packing.packing import BY_DICTIONARY, PACKED_FIELDS
 from service.store.redis.packing.training import dictionary_of
 from service.store.redis.store import RedisStore
 
@@ -24,8 +24,8 @@ LEAST_GAIN = 0.05
 """A dictionary is replaced if the new one packs the sample smaller by this share."""
 _REPLACE = Path(__file__).with_name("replace.lua").read_text(encoding="utf-8")
 _CHUNK = 500
-_FIELDS = sorted(PACKED_FIELDS)
-_ALL_FIELDS = [*_FIELDS, *(SECOND + name for name in _FIELDS)]
+_SAMPLED = sorted(BY_DICTIONARY)
+_FIELDS = [*(sorted(PACKED_FIELDS)), *(SECOND + name for name in sorted(PACKED_FIELDS))]
 
 
 class NothingToTrainOn(ServiceError):
@@ -69,6 +69,7 @@ class Repacking:
             StoreUnavailable: the store does not answer; likewise.
         """
         dictionary, is_new = await self._chosen()
+        await self._store.packing.add_vectors()
         total = await self._store.count()
         done = before = after = 0
         last = ""
@@ -89,9 +90,9 @@ class Repacking:
         in_use = await self._store.packing.active(now=True)
         samples = list[bytes]()
         for part in await self._store.chunks(names):
-            asked = [("HMGET", self._record + name, *_FIELDS) for name in part]
+            asked = [("HMGET", self._record + name, *_SAMPLED) for name in part]
             rows = await self._client.ask_all(asked)
-            for row in await self._store.packing.unpack_rows(rows, _FIELDS):
+            for row in await self._store.packing.unpack_rows(rows, _SAMPLED):
                 values = (value for value in row if value and len(value) <= MOST_PACKED)
                 samples.append(b"".join(values))
             if sum(map(len, samples)) > SAMPLE_BYTES:
@@ -116,16 +117,17 @@ class Repacking:
     async def _pack(self, ids: Sequence[str], dictionary: Dictionary) -> tuple[int, int]:
         """Bytes of the packed fields of some records, before and after."""
         keys = [self._record + streamer_id for streamer_id in ids]
-        rows = await self._client.ask_all([("HMGET", key, *_ALL_FIELDS) for key in keys])
-        plain = await self._store.packing.unpack_rows(rows, _ALL_FIELDS)
+        packing = self._store.packing
+        rows = await self._client.ask_all([("HMGET", key, *_FIELDS) for key in keys])
+        plain = await packing.unpack_rows(rows, _FIELDS)
 
         def changes() -> list[tuple[str, str, bytes, bytes]]:
             return [
                 (key, name, stored, packed)
                 for key, row, values in zip(keys, rows, plain, strict=True)
-                for name, stored, value in zip(_ALL_FIELDS, row, values, strict=True)
+                for name, stored, value in zip(_FIELDS, row, values, strict=True)
                 if stored and packed_by(value) is None
-                if (packed := dictionary.pack(value)) != stored
+                if (packed := packing.pack(name.removeprefix(SECOND), value, dictionary)) != stored
             ]
 
         changed = await asyncio.to_thread(changes)

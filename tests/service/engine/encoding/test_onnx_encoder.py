@@ -44,7 +44,7 @@ def test_a_shorter_embedding_is_the_first_numbers_at_unit_length(bundle: Path) -
     features = [opened.featurizer(StreamerProfile(streamer_id="s", bio=t)) for t in TOPICS.values()]
     for a, b in zip(full.encode(features), short.encode(features), strict=True):
         first = a.embedding[:SHORT_DIM]
-        np.testing.assert_allclose(b.embedding, first / np.linalg.norm(first), atol=1e-6)
+        np.testing.assert_allclose(b.embedding, first / np.linalg.norm(first), atol=5e-5)
         assert b.embedding.dtype == np.float32
         # All else is what it was.
         np.testing.assert_array_equal(a.content, b.content)

@@ -1,15 +1,24 @@
 """Who writes a collection, and what happens when Milvus fails, without a server."""
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
+from service.engine.projection import projector, tending
+from service.engine.projection.audit import Audit, Compared
 from service.engine.projection.lease import Lease
-from service.engine.projection.pace import pause_s
+from service.engine.projection.pace import Pace, pause_s
+from service.engine.projection.projector import Projector
 from service.engine.projection.record import Building, Projection
 from service.engine.projection.watch import CollectionWatch
+from service.engine.replica.snapshots import Model
+from service.index.milvus.base import Bounds, MilvusBase
+from service.index.milvus.collection import Shape
 from service.store.documents import RevisionConflict
 from tests.service.engine.projection.world import World, happens
+from tests.service.index.milvus.without_server import DIM, Memory
 
 
 def test_who_can_not_reach_milvus_lets_others_write() -> None:
@@ -57,6 +66,75 @@ def test_a_lease_is_confirmed_before_a_deletion() -> None:
             await mine.confirm()
 
     asyncio.run(confirm())
+
+
+class Late:
+    """Stands for `Connection`: what it deletes, it deletes once it may."""
+
+    def __init__(self, memory: Memory) -> None:
+        self._memory = memory
+        self.is_deleting, self.may_delete = False, asyncio.Event()
+
+    async def call(self, name: str, ask: Callable[[Any], Any]) -> Any:
+        late = list[int]()
+
+        def asked(collection: Any) -> Any:
+            collection.delete = late.extend
+            return ask(collection)
+
+        answer = await self._memory.call(name, asked)
+        if late:
+            self.is_deleting = True
+            await self.may_delete.wait()
+            await self._memory.call(name, lambda c: c.delete(late))
+        return answer
+
+
+def test_what_is_deleted_late_is_inserted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector, "_TEND_S", 0.01)
+    monkeypatch.setattr(projector, "_AGAIN_S", 0.01)
+    repair, audits = Audit.repair, list[Compared]()
+
+    async def watched(self: Audit, record: Projection) -> Compared:
+        audits.append(await repair(self, record))
+        return audits[-1]
+
+    monkeypatch.setattr(tending.Audit, "repair", watched)
+
+    async def stand_still() -> None:
+        # The one that takes over audits once, and not again for an hour.
+        world = World(Pace(lease_s=0.2, margin_s=0.1, audit_s=3600))
+        for i in range(5):
+            world.write(f"s{i}")
+        world.milvus.names = {"c"}
+        world.milvus.insert([*world.newest.values()], ())
+        told = Projection(collection="c", number=7, epoch="history", sequence=3, settled=3)
+        await world.records.put(told, 0)
+        connection: Any = Late(world.milvus)
+        base = MilvusBase(connection, Shape("m", DIM, 16, 4), Bounds(1000))
+        store: Any = world.store
+        follower: Any = world.follower
+        # It gives no sign of life for long, as if it stood still.
+        late = Projector(
+            *(store, world.records, base, follower, Model("m", DIM, 2, "")),
+            *((), "late", Pace(lease_s=3600, margin_s=0.1, audit_s=3600)),
+        )
+        late.start()
+        await happens(lambda: connection.is_deleting)
+        world.projector.start()
+        await world.until(lambda record: record.owner == "me" and record.settled == 5)
+        await happens(lambda: audits == [Compared(set(), set())])
+        assert world.milvus.rows.keys() == {1, 2, 3, 4, 5}
+        connection.may_delete.set()
+        await happens(lambda: len(audits) == 2)
+        assert audits[1] == Compared({4, 5}, set())
+        assert world.milvus.rows.keys() == {1, 2, 3, 4, 5}
+        _, record = await world.records.get()
+        assert (record.owner, record.sequence) == ("me", 5)
+        await late.stop()
+        await world.projector.stop()
+
+    asyncio.run(stand_still())
 
 
 def test_who_can_not_read_the_record_answers_no_more() -> None:

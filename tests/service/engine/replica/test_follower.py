@@ -17,7 +17,7 @@ from service.engine.replica.follower import Follower
 from service.engine.replica.snapshots import Model
 from service.errors import NotReady, NotYetVisible, Unavailable
 from service.index.faiss.index import FaissIndex
-from service.store.base import Delete, IndexEntry, Record, Upsert, Written
+from service.store.base import Delete, IndexEntry, LogEntry, Record, Upsert, Written
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
@@ -322,5 +322,50 @@ def test_a_rebuild_notices_another_history(tmp_path: Path) -> None:
             with pytest.raises(Unavailable, match="can't be rebuilt"):
                 await follower.rebuild(_nothing, prepare)
             assert follower.index.count == 0
+
+    asyncio.run(scenario())
+
+
+class Losing(RedisStore):
+    """A store beside whose log, while it is read, something else happens."""
+
+    meanwhile: Callable[[], Awaitable[None]] | None = None
+
+    async def follow(
+        self, after: int, epoch: str | None = None, mark: str = ""
+    ) -> AsyncGenerator[list[LogEntry], None]:
+        async for entries in super().follow(after, epoch, mark):
+            if self.meanwhile is not None:
+                await self.meanwhile()
+            yield entries
+
+
+def test_a_rebuilt_index_has_what_the_live_one_found_in_another_scan(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with EmbeddedStore(tmp_path) as embedded:
+            store = await Losing(embedded.url, limits=LIMITS).open()
+            follower = Follower(store, lambda: FaissIndex(DIM, DIM), MODEL)
+            times = iter(range(4))
+
+            async def scanned_anew() -> None:
+                if (time := next(times, None)) is not None:
+                    await store.write([upsert(f"new-{time}"), upsert(f"newer-{time}")])
+                    follower._lose("the log has a gap")
+                    await follower._synchronise()
+
+            async def tell(_: int) -> None:
+                return None
+
+            async def prepare(_: object) -> None:
+                await scanned_anew()
+
+            await store.write([upsert("a")])
+            await follower._synchronise()
+            store.meanwhile = scanned_anew
+            before = follower.index
+            await follower.rebuild(tell, prepare)
+            assert follower.index is not before
+            assert (follower.index.count, follower.sequence) == (9, 9)
+            await store.close()
 
     asyncio.run(scenario())

@@ -341,6 +341,10 @@ def test_nothing_is_done_that_can_not_be_written_down(
             answer = audited.request(method, path, json={} if method == "PUT" else None)
             assert (answer.status_code, answer.json()["code"]) == (503, "audit_unavailable")
             assert answer.headers["retry-after"] == "1"
+        counted = audited.get("/metrics").text  # as other than overload
+        for route in ("/v1/streamers/{streamer_id}", "/v1/streamers/{streamer_id}/embedding"):
+            assert f'route="{route}",status="503"' in counted
+        assert 'route="other",status="503"' not in counted
         assert audited.get("/v1/streamers/a/similar").status_code == 200
         ready = audited.get("/readyz")
         assert ready.status_code == 200

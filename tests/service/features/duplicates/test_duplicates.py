@@ -100,6 +100,30 @@ def test_judgements_join_and_part_and_the_newest_wins(client: TestClient) -> Non
     until(lambda: group_of(client, "alone") is not None)
 
 
+def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_corrected(
+    client: TestClient,
+) -> None:
+    music, travel = ring(client, "music", 4), ring(client, "travel", 3)
+    evaluated(client, put(client, "alone", name="Zhu", bio="ranked match"))
+    kept, merged = (
+        str((group_of(client, names[0]) or {})["group_id"]) for names in (music, travel)
+    )
+
+    def resolved() -> list[str]:
+        return client.get(f"/v1/duplicates/{merged}").raise_for_status().json()["successors"]
+
+    judge(client, music[0], travel[0], "same")
+    until(lambda: (group_of(client, travel[0]) or {}).get("group_id") == kept)
+    assert resolved() == [kept]
+    judge(client, music[0], travel[0], "different")
+    now = until(lambda: g if (g := group_of(client, travel[0])) and g["size"] == 3 else None)
+    assert now["group_id"] not in (kept, merged)
+    assert resolved() == [now["group_id"]]
+    gone = [client.delete(f"/v1/streamers/{name}").json()["sequence"] for name in travel]
+    evaluated(client, max(gone))
+    assert resolved() == []
+
+
 def test_impossible_judgements_are_refused_by_field(client: TestClient) -> None:
     put(client, "here", name="Zhu", bio="ranked match")
     body = {"a": "here", "b": "here", "verdict": "same"}

@@ -3,19 +3,20 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.engine.candidates.corpus import Corpus
+from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.work.lanes import Lanes
 from service.errors import StoreUnavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
+from service.features.duplicates.groups.edges import Edge, Pair, pair_of
 from service.features.duplicates.rebuild import rebuild
 from service.index import base
 from service.index.faiss.index import FaissIndex
@@ -27,7 +28,7 @@ from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
-from tests.service.features.duplicates.cosines import ContentComparer
+from tests.service.features.duplicates.cosines import NOTHING, ContentComparer
 
 pytestmark = pytest.mark.anyio
 WIDTH = 64
@@ -159,6 +160,8 @@ async def random_step(corpora: Corpora, step: int) -> list[str]:
 async def test_random_writes_deletes_and_judgements_make_the_groups_of_a_rebuild(
     corpora: Corpora,
 ) -> None:
+    # So few of each style that all of them are near each other: who finds is found.
+    corpora.styles = corpora.rng.standard_normal((24, WIDTH))
     evaluation = await corpora.rebuilt("first")
     for step in range(600):
         changed = await random_step(corpora, step)
@@ -180,6 +183,53 @@ async def test_random_writes_deletes_and_judgements_make_the_groups_of_a_rebuild
         groups = await corpora.groups.groups_of([one.a, one.b])
         if one.verdict == "different" and {one.a, one.b} <= corpora.names:
             assert groups[0] is None or groups[0] != groups[1]
+
+
+class OneWay(ContentComparer):
+    """Each finds those after it and nobody before it: all are alike, the far ones most."""
+
+    def entry_of(self, record: Record) -> Entry:
+        place = int(record.streamer_id[1:])
+        keys = np.array([4 * place], np.uint32)
+        asked = np.arange(4 * place + 4, 4 * SEVERAL_PARTS, 4).astype(np.uint32)
+        return Entry(None, None, keys, asked if place < ASKING else NOTHING, record.version)
+
+    async def edges(
+        self, pairs: Sequence[Pair], version_of: Callable[[str], int | None] | None = None
+    ) -> list[Edge]:
+        return [Edge(a, b, float(int(b[1:]) - int(a[1:])), "near_duplicate") for a, b in pairs]
+
+
+SEVERAL_PARTS, ASKING = 70, 3
+"""Streamers, and how many of them find others."""
+
+
+async def test_no_edge_is_lost_between_those_who_are_evaluated_together(corpora: Corpora) -> None:
+    """Who finds others and who is found may be in different parts of one evaluation."""
+    names = [f"s{i:03}" for i in range(SEVERAL_PARTS)]
+    comparer = OneWay(lambda: corpora.index, THRESHOLD, corpora.lanes)
+
+    async def edges_after(parts: Sequence[Sequence[str]]) -> set[Pair]:
+        token = await corpora.groups.claim(f"by {len(parts[0])}", 60, force=True)
+        assert token is not None
+        evaluation = corpora.evaluation(token, comparer)
+        await evaluation.open()
+        assert not (await corpora.groups.load()).edges
+        for part in parts:
+            await evaluation.evaluate(part, f"{len(parts)} {part[0]}", None)
+        kept = await corpora.groups.load()
+        found = {(edge.a, edge.b) for edge in kept.edges}
+        await corpora.groups.commit(token, kept.step + 1, Commit(removed=sorted(found)))
+        return found
+
+    for name in names:
+        await corpora.write(name)
+    together = await edges_after([names])
+    # The first one finds the others, and the 16 that it is most like are its edges.
+    assert {pair_of(names[0], other) for other in names[-16:]} <= together
+    one_by_one = await edges_after([[name] for name in names])
+    assert one_by_one <= together
+    assert await edges_after([[name] for name in reversed(names)]) == one_by_one
 
 
 async def test_a_rebuild_that_is_killed_goes_on_and_loses_no_write(corpora: Corpora) -> None:

@@ -207,6 +207,29 @@ def test_an_id_is_inherited_by_the_largest_part_and_always_resolves() -> None:
     assert gone.regions[0].retired[name].fate == "dissolved"
 
 
+def test_who_is_deleted_takes_no_group_along_that_a_judgement_held_together() -> None:
+    """Nothing but the judgement leads from x to the others, and it ends with x."""
+    graph = grouped([edge("a", "b"), edge("b", "c")], (Judgement(("a", "x"), "same", 1),))
+    ((name, members),) = graph.groups.items()
+    assert members == frozenset("abcx")
+    outcome = run_to_end(graph.change(Change(gone=["x"]), "2"))
+    assert graph.groups == {name: frozenset("abc")}
+    assert [(e.kind, list(e.streamers), e.size) for e in outcome.regions[0].events] == [
+        ("duplicates.split", ["x"], 3)
+    ]
+
+
+def test_of_a_group_all_parts_are_found_when_who_joined_them_by_judgements_is_deleted() -> None:
+    judged = [Judgement(pair_of(name, "x"), "same", i) for i, name in enumerate("aceg")]
+    rest = [edge("a", "b"), edge("c", "d"), edge("d", "h"), edge("e", "f")]
+    graph = grouped(rest, tuple(judged))
+    ((name, members),) = graph.groups.items()
+    assert members == frozenset("abcdefghx")
+    run_to_end(graph.change(Change(gone=["x"]), "2"))
+    assert set(graph.groups.values()) == {frozenset("ab"), frozenset("cdh"), frozenset("ef")}
+    assert graph.groups[name] == frozenset("cdh")
+
+
 def test_a_group_of_20_000_is_divided_without_looking_at_each_pair() -> None:
     members = [f"m{i:05}" for i in range(20_000)]
     edges = [edge(m, members[(i + s) % 20_000]) for i, m in enumerate(members) for s in (1, 7, 31)]

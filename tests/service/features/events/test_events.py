@@ -1,10 +1,14 @@
 """The feed of events over HTTP: pages, lines, long polls, server-sent events, scopes."""
 
 import json
+import socket
 import threading
+from collections import Counter
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -13,9 +17,11 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.features.events.kinds import SCOPES
 from service.http.ndjson import NDJSON
+from service.http.streams.server_sent import MOST_OF_A_KEY
 from service.settings import Settings
 from tests.service.conftest import Serve, put
 from tests.service.features.keys.conftest import FIRST_KEY, bearer, create
+from tests.service.process import wait_until
 
 
 def end(client: TestClient | httpx.Client, **params: str) -> str:
@@ -134,6 +140,13 @@ def guarded(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+def test_who_is_refused_gives_the_place_back(guarded: TestClient) -> None:
+    params, headers = {"cursor": "x"}, {"Accept": "text/event-stream"}
+    for _ in range(MOST_OF_A_KEY + 1):
+        answer = guarded.get("/v1/events", params=params, headers=headers)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
 @pytest.fixture
 def told(serve: Serve) -> httpx.Client:
     return serve().client
@@ -191,3 +204,31 @@ def test_server_sent_events_go_on_behind_the_last_id(told: httpx.Client) -> None
     ((_, late),) = streamed(told, 1, **{"Last-Event-ID": events[-1][0]})
     writing.join()
     assert late["data"]["streamer_id"] == "late"
+
+
+@pytest.mark.slow
+def test_those_who_come_at_once_take_no_more_places_than_there_are(serve: Serve) -> None:
+    service = serve(STREAMER_API_KEY=FIRST_KEY)
+    address = urlsplit(service.url)
+    head = (
+        "GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
+        f"Authorization: Bearer {FIRST_KEY}\r\n\r\n"
+    )
+    with ExitStack() as opened:
+        watching = [
+            opened.enter_context(socket.create_connection((address.hostname, address.port)))
+            for _ in range(2 * MOST_OF_A_KEY)
+        ]
+        for one in watching:
+            one.sendall(head.encode())
+        statuses = Counter(one.recv(12)[-3:] for one in watching)
+        assert set(statuses) == {b"200", b"503"}
+        assert 0 < statuses[b"200"] <= MOST_OF_A_KEY
+    service.client.headers.update(bearer(FIRST_KEY))
+
+    def is_let() -> bool:
+        headers = {"Accept": "text/event-stream"}
+        with service.client.stream("GET", "/v1/events", headers=headers) as answer:
+            return answer.status_code == 200
+
+    wait_until(is_let, "there are places again")

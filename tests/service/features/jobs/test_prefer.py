@@ -107,6 +107,22 @@ def test_what_a_job_wrote_needs_the_scopes_of_its_question(with_keys: TestClient
         assert found == [409 if may else 403 for may in may_cancel], path
 
 
+def test_a_job_is_retried_with_the_scopes_of_its_question(bundle: Path, tmp_path: Path) -> None:
+    given = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}
+    settings = Settings.model_validate({**given, "jobs": {"at_once": 0}})
+    admin = {"Authorization": "Bearer first"}
+    with TestClient(create_app(settings), headers=admin) as client:
+        key = client.post("/v1/keys", json={"name": "x", "scopes": ["streamers:read", "search"]})
+        searches = {"Authorization": f"Bearer {key.json()['key']}"}
+        wait_until_visible(client, put(client, "s0", tags=["cooking"]))
+        explained = {"positive": [{"streamer_id": "s0"}], "k": 3, "explain": "short"}
+        path = submitted(client.post("/v1/lists:preview", json=explained, headers=ASYNC))
+        assert client.post(path + ":cancel", headers=searches).json()["state"] == "cancelled"
+        refused = problem(client.post(path + ":retry", headers=searches), 403, "missing_scope")
+        assert "'explain'" in refused["detail"]
+        assert client.post(path + ":retry").json()["state"] == "queued"
+
+
 @pytest.fixture
 def with_keys(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
     given = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}

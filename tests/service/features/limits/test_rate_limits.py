@@ -4,11 +4,14 @@ The window is a day, so that no unit comes back while a test runs.
 """
 
 import json
+import re
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import pytest
+from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
 
 from service.app import create_app
@@ -19,7 +22,9 @@ from tests.service.conftest import put, wait_until_visible
 from tests.service.features.keys.conftest import FIRST_KEY, bearer, create
 from tests.service.features.keys.test_route_scopes import ROUTES, ask, needed
 from tests.service.features.operations.test_metrics import scraped
+from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
+from tests.service.process import ROOT, wait_until
 
 WINDOW_S = 86_400
 LIMIT = 1000
@@ -301,7 +306,7 @@ def test_a_key_shows_its_limits(limited: TestClient) -> None:
     assert create(limited, scopes=["search"])["limits"] == {}
 
 
-def test_a_line_of_a_batch_that_is_refused_costs_nothing(limited: TestClient) -> None:
+def test_a_line_of_a_batch_that_is_refused_costs_a_unit(limited: TestClient) -> None:
     headers = key_with(limited, "coldstart") | {"Content-Type": "application/x-ndjson"}
     asked = [{"streamer_id": "a", "users": users} for users in (10**12, 10**400, 0)]
     body = "\n".join(map(json.dumps, asked))
@@ -312,4 +317,35 @@ def test_a_line_of_a_batch_that_is_refused_costs_nothing(limited: TestClient) ->
         *["invalid_request"] * 2,
         None,
     ]
-    assert left(answer) == {"coldstart": LIMIT - 1}
+    assert left(answer) == {"coldstart": LIMIT - 3}
+    no_line = limited.post("/v1/cold-start:batch", content="\n", headers=headers)
+    assert (no_line.status_code, left(no_line)) == (422, {"coldstart": LIMIT - 4})
+
+
+def test_a_job_that_is_retried_costs_as_one_that_begins(limited: TestClient) -> None:
+    headers = key_with(limited, "search", "streamers:read", streamers_read=0)
+    question = {"positive": [{"streamer_id": "nobody"}], "min_score": 0.5}
+    later = headers | {"Prefer": "respond-async"}
+    begun = limited.post("/v1/similar/export", json=question, headers=later)
+    path = submitted(begun)
+
+    def has_failed() -> bool:
+        return limited.get(path, headers=headers).json()["state"] == "failed"
+
+    wait_until(has_failed, "nobody is found")
+    retried = limited.post(path + ":retry", headers=headers)
+    assert retried.status_code == 200
+    assert (left(begun), left(retried)) == ({"search": LIMIT - 100}, {"search": LIMIT - 200})
+
+
+def test_each_route_that_charges_more_than_a_unit_is_in_the_table(bundle: Path) -> None:
+    page = (ROOT / "docs" / "security.md").read_text(encoding="utf-8")
+    table = page.partition("| request | scope | units |")[2].partition("\n\n")[0]
+    named = set(re.findall(r"`(?:[A-Z]+ )?(/v1/[^`]+)`", table))
+    app = create_app(Settings(bundle=bundle))
+    charging = {
+        route.path_format
+        for route in app.routes
+        if isinstance(route, APIRoute) and "charges" in signature(route.endpoint).parameters
+    }
+    assert charging == named

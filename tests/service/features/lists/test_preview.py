@@ -6,6 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.index.base import SearchResult
+from service.index.faiss.index import FaissIndex
+from service.index.query import Query
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of
 from tests.service.features.transfers.waiting import ended, submitted
@@ -46,6 +49,24 @@ def test_who_is_excluded_is_not_on_it_and_a_misspelled_id_is_named(
     assert ids_of(answer) == everybody[1:]
     assert answer["left_out"]["excluded"] == 2
     assert answer["warnings"] == ["exclude.ids: 'cook-99' is not stored"]
+
+
+def test_a_list_of_an_index_that_tells_few_says_that_more_were_not_looked_at(
+    client: TestClient, cooks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search, asked = FaissIndex.search, list[int]()
+
+    async def watched(self: FaissIndex, query: Query) -> SearchResult:
+        asked.append(query.k)
+        return await search(self, query)
+
+    monkeypatch.setattr(FaissIndex, "deepest", lambda *_: 5)
+    monkeypatch.setattr(FaissIndex, "search", watched)
+    answer = ask(client, "cook-00", k=10, without_copies=True)
+    assert asked == [5]
+    assert len(answer["rows"]) <= 5
+    because = f"5 candidates were looked at, and {len(answer['rows'])} of k fit"
+    assert (answer["complete"], answer["incomplete_because"]) == (False, because)
 
 
 def test_who_was_written_to_is_left_out_from_that_time_on(

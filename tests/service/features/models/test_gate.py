@@ -1,6 +1,7 @@
 """The gate on what people decided: a good model passes, broken ones are stopped."""
 
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,9 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.engine.replica.follower import Follower
+from service.features.models.comparing import neighbours
 from service.features.models.comparing.keeping import COMPARISONS, Comparisons
+from service.features.models.comparing.neighbours import skewness
 from service.features.models.comparing.records import (
     Answering,
     ChangedNeighbours,
@@ -157,12 +160,23 @@ def test_evidence_that_is_upside_down_is_stopped(client: TestClient) -> None:
     assert judged["recall_after"] == 0
 
 
-def test_where_nobody_decided_anything_the_answer_says_so(client: TestClient) -> None:
+def test_where_nobody_decided_anything_the_answer_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[str] = set()
+
+    def noting(counts: Sequence[int], total: int) -> float:
+        threads.add(threading.current_thread().name)
+        return skewness(counts, total)
+
+    monkeypatch.setattr(neighbours, "skewness", noting)
     ready(client, "bad", BAD)
     assert client.get(f"/v1/models/{BAD}/comparison").json()["code"] == "comparison_not_found"
     found = compared(client, BAD, sample=5)
     assert (found["status"], found["neighbours"]["sample"]) == ("no_human_work", 5)
     assert set(statuses(found).values()) == {"none_stored"}
+    assert all(name.startswith("lanes-") for name in threads)  # others have the event loop
+    assert threads
     assert model(client, BAD)["gate"]["state"] == "no_human_work"
     # What comes after the comparison was not replayed.
     judge(client)
@@ -207,9 +221,9 @@ def test_an_erasure_keeps_a_report_that_was_made_meanwhile(
     documents = client.app_state["services"].models._registry._documents  # type: ignore[index]
     kept, answering = Comparisons(documents), Answering(1, 1, 0, 0, 1)
     changed = [ChangedNeighbours(name, 0.5) for name in ("gone", "other")]
-    neighbours = Neighbours(2, 10, 0.5, 0.5, 0, 0.5, answering, answering, changed)
+    near = Neighbours(2, 10, 0.5, 0.5, 0, 0.5, answering, answering, changed)
     rated = RatedQuestions(0, 0, 0, 10, 100)
-    old = Comparison(GOOD, "", FIRST, "old", 0, "no_human_work", [], [], [], rated, neighbours, {})
+    old = Comparison(GOOD, "", FIRST, "old", 0, "no_human_work", [], [], [], rated, near, {})
     new = replace(old, job_id="new")
     change, later = RedisDocuments.change, [new]
 

@@ -111,6 +111,7 @@ def test_jobs_are_told_of_by_kind_and_state(client: TestClient):
     def found(name: str, state: str) -> float | None:
         return scraped(client).get((name, frozenset({("kind", "import"), ("state", state)})))
 
+    assert found("streamer_job_seconds_count", "failed") == 0  # an alert sees the first
     before = found("streamer_job_seconds_count", "succeeded") or 0
     line = json_line({"streamer_id": "imported", "bio": TOPICS["music"]})
     assert client.post("/v1/jobs/imports", content=line, headers=NDJSON).status_code == 202

@@ -1,5 +1,6 @@
 """Erasure: nothing of a streamer is left in the store, and the rest is named."""
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,9 +9,13 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from service.app import create_app
+from service.errors import StreamerNotFound
+from service.features.streamers.erasure import Erasure, Known
 from service.settings import Settings
+from service.store.redis.store import RedisStore
 from tests.service.conftest import Serve
 from tests.service.process import run, wait_until
+from tests.service.store.records import put, read_log, remove
 from tests.service.valkey import Server
 
 BIO = "a bio that nobody else has"
@@ -153,9 +158,10 @@ def test_the_command_erases_past_a_running_service(serve: Serve, tmp_path: Path)
     service = serve()
     service.put("gone", bio=BIO)
     sequence = service.put("s-1", tags=["music"])
-    done = run("erase", "gone", "--data-dir", tmp_path / "data")
+    done = run("erase", "gone", "--data-dir", tmp_path / "data", STREAMER_PAGING__KEEP_S="7")
     assert done.returncode == 0, done.stderr
     assert "gone: deleted" in done.stdout
+    assert " 7 s after a page was asked for" in done.stdout
     assert "its vectors: 1 removed" in done.stdout
     assert "backups" in done.stdout
     assert "gone" not in service.streamers()
@@ -166,3 +172,30 @@ def test_a_made_up_id_is_refused(tmp_path: Path) -> None:
     done = run("erase", "no id", "--data-dir", tmp_path)
     assert done.returncode == 2
     assert "must be the id of a streamer" in done.stderr
+
+
+def test_what_is_written_while_nobody_is_erased_stays_in_the_log(server: Server) -> None:
+    async def run() -> None:
+        store = await RedisStore(server.url).open()
+        await put(store, "gone", "before")
+        await remove(store, "gone")
+
+        async def delete(streamer_id: str, _: int | None) -> int:
+            assert await store.get([streamer_id]) == [None]
+            await put(store, streamer_id, "after")
+            raise StreamerNotFound(streamer_id)
+
+        async def nowhere(_: str) -> int:
+            return 0
+
+        async def drop(_: str) -> None:
+            return None
+
+        known = Known(is_established=None, pages_s=0.0, audit_days=0.0)
+        erased = await Erasure(store, delete, drop, known, nowhere).erase("gone", None)
+        assert (erased.sequence, erased.log_entries) == (None, 1)
+        left = await read_log(store, 1, 3)
+        assert [entry.sequence for entry in left] == [2, 3]
+        await store.close()
+
+    asyncio.run(run())

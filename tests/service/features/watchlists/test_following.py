@@ -13,11 +13,12 @@ from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_ma
 from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import Sweeps
 from service.features.watchlists.matching import Matching
-from service.features.watchlists.records import BEYOND, Seeds
+from service.features.watchlists.records import BEYOND, LISTS, Seeds
 from service.features.watchlists.seeds import Given
 from service.features.watchlists.service import ShownList
-from service.features.watchlists.watched import due_lists
+from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.base import Delete, LogGap, Position, StreamerStore
+from service.store.documents import Entry
 from service.store.jobs import Job
 from tests.service.features.watchlists.deployment import (
     CHESS,
@@ -130,6 +131,35 @@ async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
     (shown,) = (await deployment.lists.page("", 10))[0]
     assert shown.known.version == 2
     assert (await due_lists(deployment.documents))[1] == {}
+
+
+async def test_changes_of_before_are_not_read_again(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await deployment.write("seed", NOODLES)
+    await deployment.write("copy", NOODLES + "x")
+    made = await deployment.create("seed")
+    for _ in range(4):
+        await deployment.lists.replace(made.watchlist_id, wanted_of([Given("seed")]), WRITER, ())
+    behind: list[int] = []
+    entries = deployment.documents.entries
+
+    async def told(collection: str, after: int, limit: int) -> list[Entry]:
+        if collection == LISTS:
+            behind.append(after)
+        return await entries(collection, after, limit)
+
+    monkeypatch.setattr(deployment.documents, "entries", told)
+    assert (await deployment.sweeps().run(Progress()))["lists"] == 1
+    lists = WatchedLists(
+        deployment.documents, deployment.reader, deployment.evidence, deployment.lanes
+    )
+    await lists.refresh()
+    assert lists.last_change == 5
+    assert lists.matcher.version(made.watchlist_id) == 5
+    await lists.refresh()
+    assert behind
+    assert set(behind) == {5}
 
 
 async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(

@@ -232,6 +232,9 @@ def test_more_than_milvus_tells(milvus: MilvusServer) -> None:
         with pytest.raises(InvalidRequest, match="higher min_score"):
             twins.run(twins.milvus.search(nearest(rng, min_score=-1.1)))
         twins.compare(nearest(rng, min_score=0.2))
+        deepest = twins.milvus.deepest(nearest(rng))
+        assert deepest == 16_352
+        twins.compare(nearest(rng, deepest, exact=True, exclude=["s0"]))
         gone = {f"s{i}" for i in range(16_900)}  # more than one search can tell
         twins.compare(nearest(rng, exclude=gone))
     finally:

@@ -1,5 +1,14 @@
-"""Tokens that Milvus takes."""
+"""Tokens that Milvus takes, and what its expressions let through."""
 
+import ast
+import operator
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from service.index.base import Facets
 from service.index.filters import Condition, Filter
 from service.index.milvus.tokens import MOST_BYTES, expression, numbers_of, tokens_of
 
@@ -23,3 +32,87 @@ def test_a_number_beyond_float64_is_a_token_alone() -> None:
     facets = {"attributes": {"huge": 10**400, "x": 2}}
     assert numbers_of(facets) == {"x": 2.0}
     assert "a.huge=!" in tokens_of(facets)
+
+
+SIGNS: Any = {
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+}
+
+
+class Evaluated(ast.NodeVisitor):
+    """An expression, which reads as Python does, for one row; None is unknown.
+
+    Comparisons of a number that is not there are unknown from Milvus 2.6.19 on (three-valued logic
+    of Kleene), and false before.
+    """
+
+    def __init__(self, facets: Facets, absent: bool | None) -> None:
+        self._tokens, self._numbers = set(tokens_of(facets)), numbers_of(facets)
+        self._absent = absent
+
+    def visit_Expression(self, node: ast.Expression) -> bool | None:
+        return self.visit(node.body)
+
+    def visit_BoolOp(self, node: ast.BoolOp) -> bool | None:
+        values: Sequence[bool | None] = [self.visit(value) for value in node.values]
+        decides = isinstance(node.op, ast.Or)
+        if decides in values:
+            return decides
+        return None if None in values else not decides
+
+    def visit_UnaryOp(self, node: ast.UnaryOp) -> bool | None:
+        assert isinstance(node.op, ast.Not)
+        value = self.visit(node.operand)
+        return None if value is None else not value
+
+    def visit_Compare(self, node: ast.Compare) -> bool | None:
+        number = self._numbers.get(self._name(node.left))
+        if number is None:
+            return self._absent
+        return SIGNS[type(node.ops[0])](number, ast.literal_eval(node.comparators[0]))
+
+    def visit_Call(self, node: ast.Call) -> bool:
+        assert isinstance(node.func, ast.Name)
+        if node.func.id == "exists":
+            return self._name(node.args[0]) in self._numbers
+        given: Any = ast.literal_eval(node.args[1])
+        if node.func.id == "array_contains":
+            return given in self._tokens
+        assert node.func.id == "array_contains_any"
+        return bool(self._tokens & set(given))
+
+    @staticmethod
+    def _name(node: ast.expr) -> str:
+        assert isinstance(node, ast.Subscript)
+        return ast.literal_eval(node.slice)
+
+
+HUGE = 2**53 + 1
+OVER = Condition("x", gt=100, lte=300)
+
+
+@pytest.mark.parametrize("absent", [None, False])
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        (Filter([OVER]), [150, 300, HUGE]),
+        (Filter(must_not=[OVER]), [50, 400, HUGE, None, "text", True]),
+        (
+            Filter(must_not=[Condition("x", any=[150], gt=100)]),
+            [50, 300, 400, HUGE, None, "text", True],
+        ),
+        (Filter([Condition("x", lt=100)], [OVER]), [50, HUGE]),
+    ],
+)
+def test_who_lacks_a_number_has_it_in_no_range(
+    absent: bool | None, wanted: Filter, expected: list[object]
+) -> None:
+    python = re.sub(r"exists (\S+?\])", r"exists(\1)", expression(wanted))
+    parsed = ast.parse(python, mode="eval")
+    values = [50, 150, 300, 400, HUGE, None, "text", True]
+    rows = [{"attributes": {} if value is None else {"x": value}} for value in values]
+    found = [Evaluated(facets, absent).visit(parsed) for facets in rows]
+    assert [v for v, is_found in zip(values, found, strict=True) if is_found] == expected

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import re
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ from tests.service.index.faiss.records import row
 from tests.service.index.milvus.twins import Stored
 
 DIM = 4
+LEFT_OUT = re.compile(r"version not in \[([0-9, ]+)\]")
+"""What a search here reads of an expression."""
 
 
 class Memory:
@@ -80,10 +83,13 @@ class Memory:
         if self.fails:
             raise IndexUnavailable("Milvus does not answer")
         found: list[Found] = []
+        listed = LEFT_OUT.search(asked.expression)
+        left_out = {int(version) for version in listed[1].split(",")} if listed else set[int]()
         for vector in vectors:
             scored = [
                 (-float(np.frombuffer(each.embedding, "<f4") @ vector), version, each.streamer_id)
                 for version, each in self.rows.items()
+                if version not in left_out
             ]
             best = sorted(scored)[: asked.limit]
             found.append(

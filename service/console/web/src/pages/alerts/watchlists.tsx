@@ -9,7 +9,6 @@ import { useActing } from "../../state/acting";
 import { changed, hrefOf, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { NewWatchlist } from "./new_watchlist";
-import { bodyOf, seedsOf } from "./seeds";
 
 type Listed = Schemas["ListedWatchlistOut"];
 
@@ -25,14 +24,11 @@ export function Watchlists(props: { round: number; changed: () => void }) {
   const turn = (list: Listed): Promise<void> =>
     act(async () => {
       const path = { watchlist_id: list.watchlist_id };
-      const whole = await ask(api.GET("/v1/watchlists/{watchlist_id}", { params: { path } }));
-      const mode = whole.mode === "on" ? "shadow" : "on";
-      const header = { "if-match": `"${whole.revision}"` };
-      const { name, min_probability: probability } = whole;
-      const [positive, negative] = [seedsOf(whole.positive), seedsOf(whole.negative)];
-      const body = bodyOf({ name, mode, probability, positive, negative });
-      await ask(api.PUT("/v1/watchlists/{watchlist_id}", { params: { path, header }, body }));
-      say(t("alert.turned", { name, mode: t(`alert.mode.${mode}`) }));
+      const mode = list.mode === "on" ? "shadow" : "on";
+      const header = { "if-match": `"${list.revision}"` };
+      const body = { mode } as const;
+      await ask(api.PATCH("/v1/watchlists/{watchlist_id}", { params: { path, header }, body }));
+      say(t("alert.turned", { name: list.name, mode: t(`alert.mode.${mode}`) }));
       props.changed();
     });
   return (

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from service.features.transfers.exports import ResultFile, opened
+from service.features.transfers.exports import ResultFile
+from service.files.spool import opened
 
 
 def test_who_is_cancelled_while_a_file_is_opened_leaves_none_open(tmp_path: Path) -> None:

@@ -1,0 +1,83 @@
+"""Files that options name: read as text, and written whole or not at all."""
+
+import contextlib
+import errno
+import os
+import secrets
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from service.commands.arguments import UnusablePath, using
+
+_REMEDY = "choose a file that can be written"
+
+
+def text_of(option: str, path: Path, remedy: str) -> str:
+    """The text of a file in UTF-8, without the byte order mark that some programs begin it with.
+
+    Raises:
+        UnusablePath: it can't be read, or is not UTF-8.
+    """
+    with using(option, path, remedy):
+        content = path.read_bytes()
+    return _text(content, f"{option} {path}")
+
+
+def standard_input() -> str:
+    """The text of standard input, read like a file whatever the locale is.
+
+    Raises:
+        UnusablePath: it is not UTF-8.
+    """
+    return _text(sys.stdin.buffer.read(), "standard input")
+
+
+def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str = _REMEDY) -> int:
+    """Write what `make` gives to a file, or leave that as it was; the number of bytes.
+
+    That the file can be written is tried before `make` is called, which may do what is not done
+    twice. A pipe or a device is written to in its place.
+
+    Args:
+        option: that names the file.
+        path: of the file.
+        make: gives the content.
+        remedy: for where the content is there and can't be written.
+
+    Raises:
+        UnusablePath: the file can't be written. Content that could only not be moved to its place
+            stays in a file beside it, which the message names.
+    """
+    target = path.resolve()
+    if target.is_dir():
+        with using(option, path, _REMEDY):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if target.exists() and not target.is_file():
+        content = make()
+        with using(option, path, remedy):
+            return target.write_bytes(content)
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    try:
+        with using(option, path, _REMEDY):
+            draft.touch()
+            if target.exists():
+                shutil.copymode(target, draft)
+        content = make()
+        with using(option, path, remedy):
+            draft.write_bytes(content)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise
+    with using(option, path, f"its content is in {draft}"):
+        draft.replace(target)
+    return len(content)
+
+
+def _text(content: bytes, what: str) -> str:
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UnusablePath(f"{what} is not UTF-8 ({error.reason}): save it as UTF-8") from error
