@@ -46,7 +46,7 @@ async def open_spaces(
     await asyncio.to_thread(spool.open)
     receiver = Receiver(kept, spool, Checker(serving.follower, lanes, known), lanes, known)
     await receiver.sweep()
-    follower = SpaceFollower(kept, active, fit, lanes, spool.folder)
+    follower = SpaceFollower(kept, active, fit, lanes, spool.folder, known.promote_timeout_s)
     await follower.start()
     stack.push_async_callback(follower.stop)
     id_space = serving.manifest.id_space

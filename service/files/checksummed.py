@@ -95,6 +95,15 @@ class FolderWriter:
         with self.file(name) as file:
             file.write(data)
 
+    def remove(self, name: str) -> None:
+        """Remove a file that was written whole.
+
+        Raises:
+            OSError: it can't be removed.
+        """
+        (self._folder / name).unlink()
+        del self._files[name]
+
     def close(self, about: Mapping[str, Any]) -> None:
         """Write the manifest."""
         body = json.dumps({"about": about, "files": self._files}).encode()

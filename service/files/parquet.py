@@ -56,18 +56,21 @@ def write_lines(file: BinaryIO, target: Path, spool: Spool) -> Generator[None, N
     if not is_readable():
         raise InvalidRequest(MISSING)
     draft = target.with_name(f"{target.name}.{secrets.token_hex(8)}")
-    with _new(draft) as lines:
-        for block in _blocks(file):
-            if block:
-                spool.check_room(len(block))
-                with no_room():
-                    lines.write(block)
-            yield
-        with no_room():
-            lines.flush()
-            os.fsync(lines.fileno())
-            draft.rename(target)
-            sync_folder(target.parent)
+    try:
+        with _new(draft) as lines:
+            for block in _blocks(file):
+                if block:
+                    spool.check_room(len(block))
+                    with no_room():
+                        lines.write(block)
+                yield
+            with no_room():
+                lines.flush()
+                os.fsync(lines.fileno())
+                draft.rename(target)
+                sync_folder(target.parent)
+    finally:  # where it was renamed there is none any more
+        draft.unlink(missing_ok=True)
 
 
 def _new(target: Path) -> BinaryIO:

@@ -110,6 +110,13 @@ class Spool:
         """What an import reads, made from another format under a lease."""
         return self.folder / f"{job_id}.{token}.lines"
 
+    def remove_lines(self, job_id: str) -> None:
+        """Remove what was made of an upload under any lease, whole or not."""
+        made = re.compile(rf"{re.escape(job_id)}\.\d+\.lines(\..*)?")
+        for entry in self._entries():
+            if made.fullmatch(entry.name):
+                Path(entry.path).unlink(missing_ok=True)
+
     def result(self, job_id: str, token: int) -> Path:
         """What an export writes under a lease."""
         return self.folder / f"{job_id}.{token}.result"
@@ -163,9 +170,12 @@ class Spool:
 
     def old_jobs(self) -> list[str]:
         """Jobs of which there are files that nobody has written to for a while."""
+        newest: dict[str, float] = {}
+        for entry in self._entries():
+            job_id = entry.name.partition(".")[0]
+            newest[job_id] = max(entry.stat().st_mtime, newest.get(job_id, 0.0))
         before = time.time() - _STALE_S
-        found = {e.name.partition(".")[0] for e in self._entries() if e.stat().st_mtime < before}
-        return sorted(found)
+        return sorted(job_id for job_id, written_at in newest.items() if written_at < before)
 
     def _entries(self) -> "Iterator[os.DirEntry[str]]":
         with os.scandir(self.folder) as entries:

@@ -90,6 +90,8 @@ class Job:
         token: of its newest lease.
         is_cancelling: it runs, and its runner will notice that it is to end.
         traceparent: as `NewJob.traceparent`.
+        is_retried: somebody had it queued again after it failed or was cancelled; not told by
+            `JobStore.page`.
     """
 
     job_id: str
@@ -114,6 +116,7 @@ class Job:
     token: int
     is_cancelling: bool
     traceparent: str = ""
+    is_retried: bool = False
 
     @property
     def lease(self) -> Lease:

@@ -227,6 +227,10 @@ class SpaceStore(Protocol):
         """Remove a row; False if the record was changed meanwhile, and nothing was done."""
         ...
 
+    async def clear_replaced(self, chunks_id: str) -> None:
+        """Remove what an erasure that was cut short left of a generation's chunks."""
+        ...
+
     async def erased(self, chunks_id: str) -> dict[int, ErasedRow]:
         """Who was erased from a generation lately, by number."""
         ...

@@ -118,5 +118,5 @@ async def open_shared(
         Switch(),
         [],
         open_models,
-        LiveModels(models, open_models, ShadowReports(store.documents), lanes),
+        LiveModels(models, open_models, ShadowReports(store.documents), store, lanes),
     )

@@ -67,7 +67,14 @@ class _Model:
 
     @property
     def is_indexed(self) -> bool:
-        """Whether it may answer at once, and as fast as it is going to."""
+        """Whether it may answer at once, and as fast as it is going to, in each space too."""
+        return (
+            self.has_index and self.services is not None and self.services.spaces.active.is_complete
+        )
+
+    @property
+    def has_index(self) -> bool:
+        """Whether its index is complete, and as fast as it is going to be."""
         if self.services is None:
             return False
         follower = self.services.operations.serving.follower
@@ -117,7 +124,7 @@ class ModelHost(ModelsHere):
 
     @property
     def indexed(self) -> Sequence[str]:
-        """Models whose index has everything."""
+        """Models whose index has everything, and that have what spaces serve."""
         return [name for name, model in self._models.items() if model.is_indexed]
 
     @property
@@ -125,7 +132,7 @@ class ModelHost(ModelsHere):
         """Of models that are open; None of those that lack something."""
         found: dict[str, VectorIndex | None] = {}
         for name, model in self._models.items():
-            services = model.services if model.is_indexed else None
+            services = model.services if model.has_index else None
             found[name] = services and services.operations.serving.follower.index
         return found
 

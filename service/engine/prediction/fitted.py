@@ -15,6 +15,8 @@ from service.engine.prediction.users import UserIndex
 from service.engine.spaces.array_file import Keep
 from service.engine.spaces.generation import Generation
 
+SPARE = 64
+"""So many more than the voters are looked up at most, since some are left out."""
 _MS_PER_VOTER = 4e-3
 _MS_PER_STREAMER = 2e-5
 
@@ -131,7 +133,10 @@ class FittedGeneration:
         return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
 
     def near(
-        self, embedding: NDArray[np.float32], least: float, without: Sequence[int] = ()
+        self,
+        embedding: NDArray[np.float32],
+        least: float,
+        without: Sequence[int] | NDArray[np.int64] = (),
     ) -> Near | None:
         """The established with the most similar content (1, K).
 
@@ -142,14 +147,14 @@ class FittedGeneration:
         """
         if self.contents is None:
             return None
-        most = VOTERS + len(without)
+        most = min(VOTERS + len(without), max(self.contents.most, VOTERS))
         places, scores = self.contents.search(embedding, most)
         kept = self._may_vote(self.rows[places], least, without)
         if np.count_nonzero(kept) < MOST and len(places) == most:  # others may be further away
             allowed = Allowed(self._may_vote(self.rows, least, without))
             places, scores = self.contents.search(embedding, VOTERS, allowed)
             kept = np.ones(len(places), np.bool_)
-        places, scores = places[kept], scores[kept]
+        places, scores = places[kept][:VOTERS], scores[kept][:VOTERS]
         return Near(places[None], scores[None]) if len(places) else None
 
     def predict(
@@ -195,10 +200,10 @@ class FittedGeneration:
         return np.ones(len(rows), np.bool_) if counts is None else counts[rows] >= least
 
     def _may_vote(
-        self, rows: NDArray[np.int64], least: float, without: Sequence[int]
+        self, rows: NDArray[np.int64], least: float, without: Sequence[int] | NDArray[np.int64]
     ) -> NDArray[np.bool_]:
         found = self.are_established(rows, least)
-        return found & ~np.isin(rows, without) if without else found
+        return found & ~np.isin(rows, without) if len(without) else found
 
     def _confidence(self, signs: Signs) -> float | None:
         predictor = self.fit.predictor

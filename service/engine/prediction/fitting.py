@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.established import VOTERS, Established
 from service.engine.prediction.fit import Head, Known, audience_of, fit
-from service.engine.prediction.fitted import FittedGeneration, centroids_of
+from service.engine.prediction.fitted import SPARE, FittedGeneration, centroids_of
 from service.engine.prediction.graph import NEIGHBOURS
 from service.engine.prediction.inner_products import InnerProductIndex
 from service.engine.prediction.linear import Ridge
@@ -227,7 +227,7 @@ class GenerationFitter:
             contents = InnerProductIndex(
                 RowVectors.of(gathered.embeddings, _EXACT_CONTENTS),
                 probes,
-                most=VOTERS + 1,  # the streamer itself may be among them
+                most=VOTERS + SPARE,  # the streamer itself and the erased may be among them
                 exact_rows=_EXACT_CONTENTS,
                 recall=_CONTENT_RECALL,
                 tick=self._tick,

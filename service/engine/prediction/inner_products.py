@@ -153,6 +153,11 @@ class InnerProductIndex:
         """Whether each row is looked at."""
         return not self._bands
 
+    @property
+    def most(self) -> int:
+        """For more rows than this each one is looked at, which costs more than `cost_ms`."""
+        return self._most if self._bands else len(self.vectors)
+
     def kept(self, vectors: RowVectors, keep: Keep) -> "InnerProductIndex":
         """A copy with its arrays elsewhere, as its vectors are already."""
         made = copy(self)

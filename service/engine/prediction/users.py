@@ -17,6 +17,8 @@ from service.index.filters import EVERYONE, Filter
 _PROBES = 64
 _MOST = 1000
 """Users of a question that codes answer; for more, all are looked at."""
+_SPARE = 64
+"""So many more are answered by codes, since some may be excluded."""
 _MORE = 16
 """So many more than twice as many as wanted are looked up first: some may be excluded."""
 _FILTERS = 4
@@ -58,7 +60,7 @@ class UserIndex:
         some = rng.permutation(len(streamers))[:_PROBES]
         self._ids = user_ids
         self._index = InnerProductIndex(
-            user_vectors, streamers[np.sort(some)], most=_MOST, tick=tick
+            user_vectors, streamers[np.sort(some)], most=_MOST + _SPARE, tick=tick
         )
 
     def kept(self, generation: Generation, keep: Keep) -> "UserIndex":
@@ -101,17 +103,19 @@ class UserIndex:
             wanted: by attributes, those that may be among them.
         """
         allowed = self._let_through(wanted) if wanted else None
-        few = 2 * k + _MORE if any(exclude) else k
-        best = self._index.search(vector, few, allowed)
-        found = self._among(best, k, exclude, min_score)
         count = len(self) if allowed is None else allowed.count
-        is_all = few >= count or (min_score is not None and best[1][-1] < min_score)
-        if len(found) == k or is_all:
-            return found
-        most = k + sum(map(len, exclude))  # so many can't all be excluded
-        if most <= few:
-            return found
-        return self._among(self._index.search(vector, most, allowed), k, exclude, min_score)
+        enough = k + sum(map(len, exclude))  # so many can't all be excluded
+        steps = {min(2 * k + _MORE, enough), enough}
+        if k <= (quick := self._index.most):
+            steps = {min(step, quick) for step in steps} | {enough}
+        found: list[ScoredUser] = []
+        for step in sorted(steps):
+            best = self._index.search(vector, step, allowed)
+            found = self._among(best, k, exclude, min_score)
+            is_all = step >= count or (min_score is not None and best[1][-1] < min_score)
+            if len(found) == k or is_all:
+                break
+        return found
 
     def unknown(self, wanted: Filter) -> list[str]:
         """Fields of a filter that no user has, each once, in the filter's order."""

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.spaces.active import ServedGeneration
-from service.engine.spaces.generation import Generation
-from service.engine.spaces.packed_ids import PackedIds
+from service.engine.spaces.generation import Generation, row_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,14 +41,6 @@ def own_vector(
     count = None if counts is None else float(counts[row])
     enough = count is None or count >= min_interactions
     return OwnVector(row, generation.vectors[row], count, enough)
-
-
-def row_of(generation: Generation, streamer_id: str) -> int | None:
-    """The row of a streamer; None if the generation does not have it."""
-    ids = generation.streamer_ids
-    if isinstance(ids, PackedIds):
-        return ids.find(streamer_id)
-    return ids.index(streamer_id) if streamer_id in ids else None
 
 
 def established_rows(generation: Generation, min_interactions: float) -> NDArray[np.bool_]:

@@ -54,6 +54,14 @@ class Generation:
         )
 
 
+def row_of(generation: Generation, streamer_id: str) -> int | None:
+    """The row of a streamer; None if the generation does not have it."""
+    ids = generation.streamer_ids
+    if isinstance(ids, PackedIds):
+        return ids.find(streamer_id)
+    return ids.index(streamer_id) if streamer_id in ids else None
+
+
 def _kept_ids(ids: Sequence[str], keep: Keep) -> Sequence[str]:
     return ids.kept(keep) if isinstance(ids, PackedIds) else ids
 

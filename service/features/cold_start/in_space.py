@@ -15,7 +15,7 @@ from service.engine.prediction.neighbours import Near
 from service.engine.prediction.users import ScoredUser
 from service.engine.replica.follower import Follower
 from service.engine.spaces.active import ServedGeneration
-from service.engine.spaces.established import OwnVector, own_vector, row_of
+from service.engine.spaces.established import OwnVector, own_vector
 from service.engine.work.search_pool import SearchPool
 from service.errors import StreamerNotFound
 from service.features.cold_start.answer import (
@@ -77,13 +77,8 @@ class _Reckoning:
         self._question = question
         self._erased = served.erased_users
         self._least = least
-        self._without = [
-            row
-            for name in served.erased_streamers
-            if (row := row_of(served.generation, name)) is not None
-        ]
-        if own is not None:
-            self._without.append(own.row)
+        gone = served.erased_rows
+        self._without = gone if own is None else np.append(gone, own.row)
 
     @property
     def wants_users(self) -> bool:

@@ -48,7 +48,7 @@ class ModelsHere(Protocol):
 
     @property
     def indexed(self) -> Sequence[str]:
-        """Models whose index has everything, so that they may answer at once."""
+        """Models whose index has everything, and that have what spaces serve: they may answer."""
         ...
 
     @property

@@ -98,9 +98,20 @@ class Registry:
         document = await self._get(model_version)
         return None if document is None else _MODEL.validate_json(document.body)
 
-    async def put(self, model: RegisteredModel) -> None:
-        """Register a model, or again."""
-        await self._documents.change([Put(COLLECTION, model.model_version, to_json(asdict(model)))])
+    async def put(
+        self, model_version: str, make: Callable[[RegisteredModel | None], RegisteredModel]
+    ) -> None:
+        """Register a model, or again: what is made of its record; `make` may be called again."""
+        while True:
+            document = await self._get(model_version)
+            before = None if document is None else _MODEL.validate_json(document.body)
+            expected = 0 if document is None else document.revision
+            put = Put(COLLECTION, model_version, to_json(asdict(make(before))), expected)
+            try:
+                await self._documents.change([put])
+            except RevisionConflict:
+                continue
+            return
 
     async def update(self, model_version: str, **changes: object) -> None:
         """Change fields of a registered model; of one that is not, nothing."""

@@ -57,7 +57,10 @@ class ReplicaOut(Response):
     has_bundle: Annotated[bool, Field(description="The same bundle, by its SHA-256.")]
     problem: Annotated[str | None, Field(description="Why it has not, or can't load it.")]
     encodes: Annotated[bool, Field(description="Writes are encoded for the model here.")]
-    is_indexed: Annotated[bool, Field(description="Its index is complete: it may serve at once.")]
+    is_indexed: Annotated[
+        bool,
+        Field(description="It may serve at once: its index and what spaces serve are complete."),
+    ]
     serves: Annotated[bool, Field(description="The replica answers by the model.")]
 
 

@@ -112,14 +112,7 @@ class Models:
                 f"model {pointer.target!r} is being backfilled: register {name!r} when that is done"
             )
         check_compatible(manifest, self._follower.served_manifest())
-        before = await self._registry.get(name)
         is_kept = name in (pointer.active, pointer.target)
-        if before is not None and before.sha256 != found.sha256 and (is_kept or before.retired):
-            was = f"is {pointer.state or 'active'}" if is_kept else "was kept before"
-            raise ModelStateConflict(
-                f"model {name!r} {was} as another bundle, whose vectors a replica may have: export "
-                "the new one under another version"
-            )
         record = RegisteredModel(
             name,
             folder,
@@ -131,9 +124,20 @@ class Models:
             time.time(),
             key_id,
         )
-        if before is not None and is_kept:
-            record = replace(record, job_id=before.job_id, served=before.served, live=before.live)
-        await self._registry.put(record)
+
+        def registered(before: RegisteredModel | None) -> RegisteredModel:
+            if before is None:
+                return record
+            if before.sha256 != found.sha256 and (is_kept or before.retired):
+                was = f"is {pointer.state or 'active'}" if is_kept else "was kept before"
+                raise ModelStateConflict(
+                    f"model {name!r} {was} as another bundle, whose vectors a replica may have: "
+                    "export the new one under another version"
+                )
+            kept = {"job_id": before.job_id, "served": before.served, "live": before.live}
+            return replace(record, **kept) if is_kept else record
+
+        await self._registry.put(name, registered)
         await self._follower.refresh()
         return await self.get(name)
 

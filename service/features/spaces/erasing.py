@@ -93,6 +93,7 @@ async def _erase(
             await asyncio.sleep(_PAUSE_S)
             continue
         if left is None:
+            await store.clear_replaced(chunks_id)  # an erasure may have been cut short
             return False
         number = record.erased + 1
         is_user = row.kind == "user"

@@ -23,12 +23,24 @@ _log = logging.getLogger(__name__)
 POLL_S = 0.4
 """Between two looks for changes: a promotion reaches every replica within a second."""
 _NOTE_S = 1.0
+_TO_SWITCH_S = 10.0
+_CLOCKS_DIFFER_S = 3600.0
+"""Clocks of replicas, at most: what was to be promoted longer ago is not loaded at a start."""
 SEEN_S = 5.0
 """A replica that has not told for so long what it has in memory is not waited for."""
 _AGAIN_S = 5.0
 """After a generation could not be loaded."""
 _NO_ROOM_S = 600.0
 """After there was no room for a file of one that was served before."""
+
+
+def prepared_for_s(promote_timeout_s: float) -> float:
+    """How long a generation that is about to be promoted is held.
+
+    The replica that promotes it may take all of the time, and then the others; the pointer is
+    moved after.
+    """
+    return 2 * promote_timeout_s + _TO_SWITCH_S
 
 
 class SpaceFollower:
@@ -46,6 +58,7 @@ class SpaceFollower:
         fit: FitGeneration,
         lanes: Lanes,
         folder: Path,
+        promote_timeout_s: float,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Serve nothing before `refresh`.
@@ -56,6 +69,7 @@ class SpaceFollower:
             fit: makes of a generation what answers need; before it serves.
             lanes: where work is done.
             folder: for arrays of generations that were served before, see `ArrayFile`.
+            promote_timeout_s: as of `Preparation`.
             now: the time, in seconds since 1970.
         """
         self.replica = secrets.token_hex(8)
@@ -65,6 +79,7 @@ class SpaceFollower:
         self._fit = fit
         self._lanes = lanes
         self._folder = folder
+        self._prepared_for_s = prepared_for_s(promote_timeout_s)
         self._now = now
         self._mark: str | None = None
         self._records: Mapping[str, SpaceRecord] = {}
@@ -75,6 +90,7 @@ class SpaceFollower:
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._no_room_until = 0.0
         self._again_at: dict[str, float] = {}
+        self._prepared: dict[str, tuple[tuple[str, float], float]] = {}  # by space
         self._refreshing = asyncio.Lock()
         self._background = Background("spaces")
         self._presence = Presence(store, self.replica)
@@ -157,13 +173,26 @@ class SpaceFollower:
         """What shall be in memory, with its space, by `chunks_id`."""
         found: dict[str, tuple[str, GenerationRecord]] = {}
         for space, record in self._records.items():
-            next_one = None
-            if record.preparing is not None and self._now() < record.preparing_until:
-                next_one = record.get(record.preparing)
-            for wanted in (record.active, next_one):
+            for wanted in (record.active, self._about_to_serve(record)):
                 if wanted is not None:
                     found[wanted.chunks_id] = space, wanted
         return found
+
+    def _about_to_serve(self, record: SpaceRecord) -> GenerationRecord | None:
+        """What is being promoted; it is held for a time from when it is first seen here.
+
+        The clock of the replica that promotes it may be another one.
+        """
+        found = None if record.preparing is None else record.get(record.preparing)
+        if found is None:
+            self._prepared.pop(record.space, None)
+            return None
+        named, known = (found.chunks_id, record.preparing_until), self._prepared.get(record.space)
+        if known is None or known[0] != named:
+            is_over = self._now() >= record.preparing_until + _CLOCKS_DIFFER_S
+            until = time.monotonic() + (0.0 if is_over else self._prepared_for_s)
+            known = self._prepared[record.space] = named, until
+        return found if time.monotonic() < known[1] else None
 
     def _before(self) -> dict[str, tuple[str, GenerationRecord]]:
         """What `:rollback` would serve, whose arrays are kept in a file, by `chunks_id`."""
@@ -220,7 +249,9 @@ class SpaceFollower:
         self._settle()
 
     def _serve(self) -> None:
-        self._active.expect(space for space, record in self._records.items() if record.active)
+        shall = {space: one for space, r in self._records.items() if (one := r.active) is not None}
+        given_up = [space for space, one in shall.items() if one.chunks_id in self.problems]
+        self._active.expect(shall, given_up)
         for space in {*self._records, *self._active.names()}:
             record = self._records.get(space)
             active = None if record is None else record.active
@@ -284,14 +315,9 @@ class SpaceFollower:
                 if len(found) < len(missed):
                     del self._held[one.chunks_id]  # it serves until it is read anew
                     continue
-                changed = replace(
-                    held,
-                    erased_users=held.erased_users.union(
-                        note.row_id for note in found if note.kind == "user"
-                    ),
-                    erased_streamers=held.erased_streamers.union(
-                        note.row_id for note in found if note.kind == "streamer"
-                    ),
+                changed = held.without(
+                    users=[note.row_id for note in found if note.kind == "user"],
+                    streamers=[note.row_id for note in found if note.kind == "streamer"],
                 )
                 self._held[one.chunks_id] = changed
                 self._erased[one.chunks_id] = one.erased

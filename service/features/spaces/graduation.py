@@ -2,12 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 
 import numpy as np
 
 from service.engine.spaces.active import ServedGeneration
-from service.engine.spaces.established import established_rows, row_of
+from service.engine.spaces.established import established_rows
+from service.engine.spaces.generation import row_of
 from service.engine.work.lanes import Lanes
 from service.features.spaces.patient_work import in_slices
 from service.store.events import NewEvent
@@ -27,18 +28,18 @@ class Graduations:
 
     async def between(
         self, before: ServedGeneration | None, after: ServedGeneration | None
-    ) -> list[NewEvent]:
-        """Events of a switch; none of the first generation, in which everybody is new."""
+    ) -> Mapping[str, NewEvent]:
+        """Events of a switch, by streamer; none of the first generation: everybody is new."""
         if before is None or after is None:
-            return []
+            return {}
         return await in_slices(self._lanes, self._found(before, after))
 
     def _found(
         self, before: ServedGeneration, after: ServedGeneration
-    ) -> Generator[None, None, list[NewEvent]]:
+    ) -> Generator[None, None, dict[str, NewEvent]]:
         old, new = before.generation, after.generation
         was = established_rows(old, self._least)
-        found: list[NewEvent] = []
+        found: dict[str, NewEvent] = {}
         for number, row in enumerate(np.flatnonzero(established_rows(new, self._least)).tolist()):
             streamer_id = new.streamer_ids[row]
             if streamer_id in after.erased_streamers:
@@ -46,8 +47,8 @@ class Graduations:
             old_row = row_of(old, streamer_id)
             if old_row is None or not was[old_row]:
                 if len(found) == _MOST:
-                    return []
-                found.append(_event(new.space, new.generation, streamer_id))
+                    return {}
+                found[streamer_id] = _event(new.space, new.generation, streamer_id)
             if number % 1024 == 0:
                 yield
         return found

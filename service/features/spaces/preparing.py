@@ -5,7 +5,7 @@ import time
 
 from service.errors import HandOverUnderWay, NotReady
 from service.features.spaces.following import SEEN_S, SpaceFollower
-from service.store.spaces import GenerationRecord, SpaceStore
+from service.store.spaces import GenerationRecord, SpaceRecord, SpaceStore
 
 _LOOK_S = 0.1
 
@@ -59,7 +59,23 @@ class Preparation:
         """Go on only while replicas still load it: of a space they prepare one at a time."""
         record = self._follower.records.get(space)
         if record is None or generation not in (record.preparing, *record.served[-1:]):
-            raise HandOverUnderWay(
-                f"generation {generation!r} of {space!r} is given up: another one is being "
-                "promoted since, or it was deleted; promote it again if it is to serve"
-            )
+            raise _superseded(space, generation)
+
+
+def check_prepared(known: SpaceRecord, prepared: GenerationRecord) -> None:
+    """Switch to no generation that replicas do not hold any more, or that was handed over anew.
+
+    Raises:
+        HandOverUnderWay: another one is being promoted since.
+    """
+    found = None if known.preparing is None else known.get(known.preparing)
+    if found is None or found.chunks_id != prepared.chunks_id:
+        raise _superseded(known.space, prepared.generation)
+
+
+def _superseded(space: str, generation: str) -> HandOverUnderWay:
+    """The error for a promotion that another one took the place of."""
+    return HandOverUnderWay(
+        f"generation {generation!r} of {space!r} is given up: another one is being promoted "
+        "since, or it was deleted; promote it again if it is to serve"
+    )

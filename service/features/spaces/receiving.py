@@ -72,12 +72,13 @@ class Receiver:
         self._checker = checker
         self._lanes = lanes
         self._settings = settings
-        self._at_once = 0
+        self._under_way: set[str] = set()
 
     async def sweep(self) -> None:
         """Remove what uploads left behind that a process did not live to end."""
         for upload in await asyncio.to_thread(self._spool.old_jobs):
-            await asyncio.to_thread(self._spool.remove, upload)
+            if upload not in self._under_way:
+                await asyncio.to_thread(self._spool.remove, upload)
 
     async def receive(
         self,
@@ -108,10 +109,10 @@ class Receiver:
         """
         if form == "parquet" and not parquet.is_readable():
             raise UnsupportedMediaType(parquet.MISSING)
-        if self._at_once >= _AT_ONCE:
+        if len(self._under_way) >= _AT_ONCE:
             raise Overloaded(f"{_AT_ONCE} hand-overs are being received already", 30)
-        self._at_once += 1
         token = secrets.token_hex(12)
+        self._under_way.add(token)
         try:
             await self.sweep()  # what was too young to be given up when the service started
             async with self._alone(space, token) as lease:
@@ -123,7 +124,7 @@ class Receiver:
                         space, generation, received, checks, key_id, token, lease
                     )
         finally:
-            self._at_once -= 1
+            self._under_way.discard(token)
 
     @contextlib.asynccontextmanager
     async def _alone(self, space: str, token: str) -> AsyncGenerator["_Lease"]:

@@ -2,12 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.spaces.established import OwnVector, own_vector
+from service.engine.spaces.generation import Generation
 from service.engine.work.lanes import Lanes
 from service.errors import (
     FieldError,
@@ -22,10 +23,10 @@ from service.errors import (
 )
 from service.features.spaces.checking import Before
 from service.features.spaces.erasing import erase_row, erase_streamer
-from service.features.spaces.following import POLL_S, SpaceFollower
+from service.features.spaces.following import POLL_S, SpaceFollower, prepared_for_s
 from service.features.spaces.graduation import Graduations
 from service.features.spaces.patient_work import in_a_thread
-from service.features.spaces.preparing import Preparation
+from service.features.spaces.preparing import Preparation, check_prepared
 from service.features.spaces.receiving import Form, Receiver
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
@@ -39,7 +40,6 @@ from service.store.spaces import (
 )
 
 _TRIES = 20
-_TO_SWITCH_S = 10.0
 BundleSpace = Callable[[str], Before | None]
 """What the bundle itself knows of a space; None of a space that it does not know."""
 
@@ -147,10 +147,13 @@ class Spaces:
         _, record = await self._read(space)
         self._check_promotable(record, generation, force=force)
         if record.served[-1:] != [generation]:
-            await self._prepare(space, generation, force=force)
+            prepared = await self._prepare(space, generation, force=force)
 
             def serve(known: SpaceRecord) -> SpaceRecord:
                 self._check_promotable(known, generation, force=force)
+                if known.active is not None and known.active.chunks_id == prepared.chunks_id:
+                    return known  # promoted by another request meanwhile
+                check_prepared(known, prepared)
                 served = [name for name in known.served if name != generation]
                 return _promoted(known, [*served, generation], forced=force)
 
@@ -181,6 +184,7 @@ class Spaces:
         def serve(known: SpaceRecord) -> SpaceRecord:
             if _previous((b"", known)).chunks_id != previous.chunks_id:
                 raise Overloaded(f"the space {space!r} is being changed by others; try again")
+            check_prepared(known, previous)
             return _promoted(known, known.served[:-1], forced=False)
 
         await self._switch(space, serve, is_news=False, once=once)
@@ -287,23 +291,24 @@ class Spaces:
                 [FieldError(f"/checks/{check['name']}", check["detail"]) for check in failed],
             )
 
-    async def _prepare(self, space: str, generation: str, *, force: bool) -> None:
-        """Have every replica load a generation; return when they have, or in time.
+    async def _prepare(self, space: str, generation: str, *, force: bool) -> GenerationRecord:
+        """Have every replica load a generation, which is returned when they have, or in time.
 
         Raises:
             HandOverUnderWay: another one is being promoted since.
             NotReady: this replica can't load it.
         """
-        # This replica may take all of the time, and then the others; the pointer is moved after.
-        longest_s = 2 * self._settings.promote_timeout_s + _TO_SWITCH_S
 
         def prepare(known: SpaceRecord) -> SpaceRecord:
             self._check_promotable(known, generation, force=force)
-            return replace(known, preparing=generation, preparing_until=time.time() + longest_s)
+            until = time.time() + prepared_for_s(self._settings.promote_timeout_s)
+            return replace(known, preparing=generation, preparing_until=until)
 
         after = await self._change(space, prepare)
         await self._follower.refresh()
-        await self._preparation.everywhere(space, _generation(after, generation))
+        prepared = _generation(after, generation)
+        await self._preparation.everywhere(space, prepared)
+        return prepared
 
     async def _switch(
         self,
@@ -314,16 +319,26 @@ class Spaces:
         once: Once | None = None,
     ) -> None:
         """Move the pointer, and wait until this replica and those that poll have followed."""
+        compared: tuple[Generation | None, Generation] | None = None
+        graduates: Mapping[str, NewEvent] = {}
         for _ in range(_TRIES):
             text, known = await self._read(space)
             if once is not None and await self._store.was_done(once):  # it came twice at once
                 return
             after = serve(known)
-            new = after.active
-            held = None if new is None else self._follower.holds(new.chunks_id)
-            events: Sequence[NewEvent] = ()
-            if is_news:
-                events = await self._graduations.between(self.active.get(space), held)
+            if after is known:
+                await self._follower.refresh()
+                return
+            new = _generation(after, after.served[-1])
+            held = self._follower.holds(new.chunks_id)
+            if held is None:
+                raise NotReady(f"generation {new.generation!r} of {space!r} is not in memory", 5)
+            before = self.active.get(space)
+            pair = before and before.generation, held.generation
+            if is_news and pair != compared:  # it takes long, and others erase rows meanwhile
+                graduates, compared = await self._graduations.between(before, held), pair
+                held = self._follower.holds(new.chunks_id) or held
+            events = [e for name, e in graduates.items() if name not in held.erased_streamers]
             change = SpaceChange(space, text, after.to_json(), events=events, once=once)
             if await self._store.change(change):
                 await self._follower.refresh()

@@ -142,11 +142,12 @@ class ImportJobs(Kind):
             return source, state, content
         token, source = 0, self._source(job)
         stamp, asked = await asyncio.to_thread(source.stamp), job.input.get("stamp")
-        is_first = job.job.attempts == 1  # a retry takes the file as it is by then
-        if is_first and asked is not None and Stamp(**asked) != stamp:
+        is_retried = job.job.is_retried  # it takes the file as it is by then
+        if not is_retried and asked is not None and Stamp(**asked) != stamp:
             raise changed(name)
         if job.input.get("parquet"):
             token = job.job.token
+            await asyncio.to_thread(self._spool.remove_lines, job.job.job_id)
             await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
             source = self._source(job, token)
         content = await self._look(source)

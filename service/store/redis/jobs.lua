@@ -147,7 +147,7 @@ if operation == 'retry' then
     if redis.call('ZCARD', ACTIVE) >= most_active then
       return 0
     end
-    set('state', 'queued', 'error', '', 'crashes', '0')
+    set('state', 'queued', 'error', '', 'crashes', '0', 'retried', '1')
     if redis.call('HGET', JOB, 'restart') == '1' then
       redis.call('HDEL', JOB, 'restart', 'checkpoint', 'done', 'total', 'created', 'updated')
     end

@@ -266,4 +266,5 @@ def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
         token=number("token"),
         is_cancelling=row.get(b"cancelling") == b"1",
         traceparent=text("traceparent"),
+        is_retried=row.get(b"retried") == b"1",
     )

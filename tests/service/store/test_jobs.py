@@ -270,8 +270,10 @@ async def test_a_retried_job_is_kept_and_goes_on_unless_it_begins_anew(jobs: Red
         lease = await brought_to(jobs, "running", job_id)
         await jobs.advance(lease, b'{"at":3}', 3, 10)
         await jobs.finish(lease, "failed", b'{"code":"x"}', restart=restart)
-        job = await jobs.retry(job_id)
+        before, job = await jobs.get(job_id), await jobs.retry(job_id)
+        assert before is not None
         assert job is not None
+        assert (before.is_retried, job.is_retried) == (False, True)
         assert (job.done, job.checkpoint, job.total) == expected
         assert job.error == b""
         await claimed(jobs)

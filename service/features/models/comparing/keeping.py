@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from service.features.jobs.runner import persist
 from service.features.models.comparing.records import COMPARISON, FLIP, Comparison, Flip, Kind
-from service.store.documents import DocumentStore, Put
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 COMPARISONS, FLIPS = "model_comparisons", "model_flips"
 _AT_ONCE = 500
@@ -90,14 +90,24 @@ class Comparisons:
         while found := await self._documents.page(COMPARISONS, after or None, _AT_ONCE):
             for document in found:
                 after = document.document_id
-                report = COMPARISON.validate_json(document.body)
-                without = _without(report, streamer_id)
-                if without is not report:
-                    await self._documents.change(
-                        [Put(COMPARISONS, after, COMPARISON.dump_json(without))]
-                    )
-                    erased += 1
+                erased += await self._erase_in(document, streamer_id)
         return erased
+
+    async def _erase_in(self, document: Document | None, streamer_id: str) -> bool:
+        """Forget a streamer in a report, and in one that takes its place meanwhile."""
+        while document is not None:
+            report = COMPARISON.validate_json(document.body)
+            without = _without(report, streamer_id)
+            if without is report:
+                return False
+            name, body = document.document_id, COMPARISON.dump_json(without)
+            try:
+                await self._documents.change([Put(COMPARISONS, name, body, document.revision)])
+            except RevisionConflict:
+                (document,) = await self._documents.get(COMPARISONS, [name])
+                continue
+            return True
+        return False
 
 
 def _of(model_version: str, job_id: str, kind: Kind) -> str:

@@ -18,6 +18,7 @@ from service.features.similar.asking import SimilarQuery
 from service.features.similar.live import LiveQuestions
 from service.features.similar.service import Similar
 from service.http.auth.callers import KEYLESS, Caller
+from service.store.base import StreamerStore
 
 _CLIENT_ID = b"x-client-id"
 _CANARY = "streamer.canary"
@@ -38,6 +39,7 @@ class LiveModels(LiveQuestions):
         follower: ModelFollower,
         models: Sequence[OpenModel],
         reports: ShadowReports,
+        store: StreamerStore,
         lanes: Lanes,
     ) -> None:
         """Follow what the store says.
@@ -46,13 +48,16 @@ class LiveModels(LiveQuestions):
             follower: what this process holds.
             models: that are open, those that were opened last at the end.
             reports: of shadows.
+            store: of the streamers that these name.
             lanes: where shadows are asked.
         """
         self.counts = LiveCounts()
         self.reports = reports
         self._follower = follower
         self._models = models
-        self._shadow = Shadowing(models, lambda: follower.live, reports, lanes, follower.replica)
+        self._shadow = Shadowing(
+            models, lambda: follower.live, reports, store, lanes, follower.replica
+        )
 
     def start(self) -> None:
         """Begin to ask shadows, on the running event loop."""

@@ -18,6 +18,7 @@ from service.features.models.live.keeping import ShadowReports
 from service.features.models.records import Live
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.service import SimilarAnswer
+from service.store.base import StreamerStore
 
 _log = logging.getLogger(__name__)
 _MOST_WAITING = 64
@@ -58,6 +59,7 @@ class Shadowing:
         models: Sequence[OpenModel],
         current: Callable[[], Live | None],
         reports: ShadowReports,
+        store: StreamerStore,
         lanes: Lanes,
         replica: str,
     ) -> None:
@@ -67,12 +69,14 @@ class Shadowing:
             models: that are open, those that were opened last at the end.
             current: what the target has to do with live questions at the moment.
             reports: where counts are added up.
+            store: of the streamers that reports name.
             lanes: where work is done.
             replica: names this process.
         """
         self._models = models
         self._current = current
         self._reports = reports
+        self._store = store
         self._lanes = lanes
         self._replica = replica
         self._waiting: deque[_Waiting] = deque()
@@ -132,24 +136,20 @@ class Shadowing:
 
     async def _add(self, part: _Part) -> None:
         # Who was deleted since may have been erased from the report.
-        names = sorted(part.counts.names())
-        for name in {*names} - await self._stored_of(names):
+        for name in await self._gone_of(part.counts):
             part.counts.without(name)
         await self._reports.add(part.counts, self._replica, part.number)
-        self._part = None
-        # Who was erased while it was being added, or while this index was behind, is there again.
+        # Who was erased while it was being added is there again.
         report = await self._reports.get(part.counts.model_version)
-        named = sorted(report.names()) if report is not None else []
-        for name in {*named} - await self._stored_of(named):
+        for name in [] if report is None else await self._gone_of(report):
             await self._reports.erase(name)
+        self._part = None
 
-    async def _stored_of(self, names: Sequence[str]) -> set[str]:
-        stored: set[str] = set()
-        for model in self._models:
-            if model.follower.is_ready:
-                rows = await model.follower.index.get(names)
-                stored.update(n for n, row in zip(names, rows, strict=True) if row is not None)
-        return stored
+    async def _gone_of(self, counts: ShadowCounts) -> list[str]:
+        """Who is named and not stored; an index may lack what other replicas' questions found."""
+        names = sorted(counts.names())
+        found = await self._store.digests(names)
+        return [name for name, known in zip(names, found, strict=True) if known is None]
 
     def _of(self, live: Live) -> ShadowCounts:
         """Counts of a run; those of one that is over go nowhere."""

@@ -32,7 +32,10 @@ async def copy_spaces(store: RedisSpaces, folder: FolderWriter) -> None:
         for record in _generations(records):
             if (name := _file_of(record)) not in copied and await _copy(store, record, folder):
                 copied.add(name)
-        if records == await store.all() and copied >= set(map(_file_of, _generations(records))):
+        named = set(map(_file_of, _generations(records)))
+        if records == await store.all() and copied >= named:
+            for name in copied - named:  # of generations that went, or from which rows were erased
+                folder.remove(name)
             if records:
                 texts = {space: text.decode() for space, text in records.items()}
                 folder.write(SPACES, json.dumps(texts).encode())

@@ -14,7 +14,6 @@ import asyncio
 import json
 import secrets
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 from service.store.once import REMEMBERED_S, Once
@@ -132,10 +131,16 @@ class RedisSpaces:
         for name, chunk in erasure.chunks.items():
             arguments += [name, chunk]
         done = bool(await self._erase(keys, arguments))
-        if done and self._folder is not None:  # the store's go before those of the folder
-            call = partial(self._folder.remove, erasure.chunks_id, list(erasure.chunks))
-            await asyncio.to_thread(call)
+        if done:
+            await self.clear_replaced(erasure.chunks_id)
         return done
+
+    async def clear_replaced(self, chunks_id: str) -> None:
+        """Remove chunks of the folder that the store has itself: these are read in their place."""
+        if self._folder is not None:
+            names: list[bytes] = await self._client.ask("HKEYS", self._chunk_key + chunks_id)
+            replaced = [name.decode() for name in names]
+            await asyncio.to_thread(self._folder.remove, chunks_id, replaced)
 
     async def erased(self, chunks_id: str) -> dict[int, ErasedRow]:
         """Who was erased from a generation lately, by number."""

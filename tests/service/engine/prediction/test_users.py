@@ -1,6 +1,7 @@
 """Users by inner product: exact while they are few, by codes beyond."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -73,6 +74,36 @@ def test_excluded_users_are_left_out_however_many(users: UserIndex) -> None:
         exclude = frozenset(order[:many])
         found = users.search(query, 20, exclude=[exclude, frozenset({"stranger"})])
         assert [user.user_id for user in found] == order[many : many + 20]
+
+
+@pytest.mark.parametrize("k", [600, 1000])
+def test_many_users_are_found_by_codes_beside_some_who_are_excluded(
+    monkeypatch: pytest.MonkeyPatch, k: int
+) -> None:
+    """All were looked at as soon as one user was erased."""
+    few = {**(InnerProductIndex.__init__.__kwdefaults__ or {}), "exact_rows": 1000}
+    monkeypatch.setattr(InnerProductIndex.__init__, "__kwdefaults__", few)
+    rows, scores, scans = vectors(20_000), RowVectors.scores, list[None]()
+
+    def counted(self: RowVectors, query: Any, rows: Any = None) -> Any:
+        if rows is None:
+            scans.append(None)
+        return scores(self, query, rows)
+
+    monkeypatch.setattr(RowVectors, "scores", counted)
+    index = UserIndex([f"u{i}" for i in range(20_000)], RowVectors.of(rows), vectors(50, seed=1))
+    query = vectors(1, seed=3)[0]
+    order = [f"u{i}" for i in np.argsort(-(rows @ query)).tolist()]
+    erased = [*order[:5], order[-1], "stranger"]
+    found = {user.user_id for user in index.search(query, k, exclude=[erased])}
+    assert len(found & set(order[5 : k + 5])) > 0.95 * len(found) == 0.95 * k
+    assert not scans
+    # Whoever comes next is found, too, where nobody is left of those.
+    found = {user.user_id for user in index.search(query, 5, exclude=[order[:900]])}
+    assert len(found & set(order[900:905])) >= 3
+    assert not scans
+    found = {user.user_id for user in index.search(query, 5, exclude=[order[:1500]])}
+    assert found == set(order[1500:1505])
 
 
 def test_scores_have_a_floor(users: UserIndex) -> None:

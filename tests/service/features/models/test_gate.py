@@ -3,6 +3,7 @@
 import itertools
 import threading
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,17 @@ from fastapi.testclient import TestClient
 
 from service.engine.replica.follower import Follower
 from service.features.models.comparing import neighbours
+from service.features.models.comparing.keeping import COMPARISONS, Comparisons
 from service.features.models.comparing.neighbours import skewness
+from service.features.models.comparing.records import (
+    Answering,
+    ChangedNeighbours,
+    Comparison,
+    Neighbours,
+    RatedQuestions,
+)
+from service.store.documents import Put
+from service.store.redis.documents.store import RedisDocuments
 from tests.service.features.models.comparing import (
     BAD,
     COPIES,
@@ -202,6 +213,34 @@ def test_a_comparison_says_nothing_of_another_moment(folder: Path, tmp_path: Pat
         # The way back needs no comparison.
         client.post("/v1/models:rollback").raise_for_status()
         assert model(client, GOOD)["gate"]["state"] == "not_compared"
+
+
+def test_an_erasure_keeps_a_report_that_was_made_meanwhile(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    documents = client.app_state["services"].models._registry._documents  # type: ignore[index]
+    kept, answering = Comparisons(documents), Answering(1, 1, 0, 0, 1)
+    changed = [ChangedNeighbours(name, 0.5) for name in ("gone", "other")]
+    near = Neighbours(2, 10, 0.5, 0.5, 0, 0.5, answering, answering, changed)
+    rated = RatedQuestions(0, 0, 0, 10, 100)
+    old = Comparison(GOOD, "", FIRST, "old", 0, "no_human_work", [], [], [], rated, near, {})
+    new = replace(old, job_id="new")
+    change, later = RedisDocuments.change, [new]
+
+    async def beaten(self: RedisDocuments, puts: Sequence[Put], *more: Any) -> list[int]:
+        if later and puts[0].collection == COMPARISONS:
+            await kept.put(later.pop())
+        return await change(self, puts, *more)
+
+    assert client.portal is not None
+    client.portal.call(kept.put, old)
+    monkeypatch.setattr(RedisDocuments, "change", beaten)
+    assert client.portal.call(kept.erase, "gone") == 1
+    found = client.portal.call(kept.get, GOOD)
+    assert found is not None
+    assert found.neighbours is not None
+    assert found.job_id == "new"
+    assert [each.streamer_id for each in found.neighbours.changed] == ["other"]
 
 
 def test_again_it_finds_the_same_and_forgets_who_is_erased(

@@ -1,8 +1,10 @@
 """From one model to the next and back, while the service answers."""
 
+import asyncio
 import json
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,18 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.prediction.fitted import FittedGeneration
+from service.engine.prediction.fitting import GenerationFitter
+from service.engine.spaces.generation import Generation
+from service.engine.spaces.streamer_neighbours import StreamerNeighbours
+from service.features.models.records import COLLECTION
 from service.settings import Settings
 from service.settings.models import Models
+from service.store.documents import Put
+from service.store.redis.documents.store import RedisDocuments
 from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put, put_all, wait_until_visible
+from tests.service.features.spaces.hand_overs import hand_over_of, send, store_streamers
 from tests.service.process import wait_until
 
 FIRST, NEXT = "test-0", "test-1"
@@ -205,6 +215,58 @@ def test_paused_it_goes_on_where_it_stood(client: TestClient) -> None:
     client.post(f"/v1/models/{NEXT}:retire").raise_for_status()
     assert model(client, NEXT)["state"] == "retired"
     backfilled(client)
+
+
+@pytest.mark.parametrize("can_be_fitted", [True, False])
+def test_a_model_waits_until_it_has_what_spaces_serve(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, can_be_fitted: bool
+) -> None:
+    """Every cold start in a space failed from the promotion on until it was fitted for it."""
+    ids = store_streamers(client)
+    send(client, "g0", hand_over_of(client, ids).npz(), promote="true").raise_for_status()
+    question = {"streamer_id": ids[3], "space": "als", "users": 3}
+    client.post("/v1/cold-start", json=question).raise_for_status()
+    is_begun, may_fit, fit = threading.Event(), threading.Event(), GenerationFitter.__call__
+
+    async def slow_fit(
+        fitter: GenerationFitter, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
+        is_begun.set()
+        await asyncio.to_thread(may_fit.wait)
+        if not can_be_fitted:
+            raise ValueError("it can't be fitted")
+        return await fit(fitter, generation, neighbours)
+
+    monkeypatch.setattr(GenerationFitter, "__call__", slow_fit)
+    try:
+        client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+        client.post(f"/v1/models/{NEXT}:backfill").raise_for_status()
+        wait_until(is_begun.is_set, "it is being fitted")
+        assert not everywhere(client, "is_indexed", NEXT)
+        assert "not ready yet" in refused(client, f"/v1/models/{NEXT}:promote")
+    finally:
+        may_fit.set()
+    wait_until(lambda: everywhere(client, "is_indexed", NEXT), "it is fitted, or can't be")
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    assert client.post("/v1/cold-start", json=question).is_success is can_be_fitted
+
+
+def test_a_model_that_is_registered_again_keeps_what_is_noted_of_it_meanwhile(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backfilled(client)
+    registry = client.app_state["services"].models._registry  # type: ignore[index]
+    change, first = RedisDocuments.change, [True]
+
+    async def beaten(self: RedisDocuments, puts: Sequence[Put], *more: Any) -> list[int]:
+        if first and puts[0].collection == COLLECTION and first.pop():
+            await registry.update(NEXT, served=True)
+        return await change(self, puts, *more)
+
+    monkeypatch.setattr(RedisDocuments, "change", beaten)
+    client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+    assert client.portal is not None
+    assert client.portal.call(registry.get, NEXT).served
 
 
 def test_what_can_not_be_done_says_why(client: TestClient, folder: Path) -> None:

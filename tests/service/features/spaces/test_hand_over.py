@@ -1,6 +1,5 @@
 """A recommender hands over its vectors: every form, the checks, what is served."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -241,20 +240,6 @@ def test_old_generations_make_room(client: TestClient, handed: HandOver) -> None
         send(client, f"g{number}", handed.turned(number).npz(), promote=number < 2)
     kept = [g["generation"] for g in space_of(client)["generations"]]
     assert kept == ["g6", "g5", "g1", "g0"]
-
-
-def test_what_a_killed_process_left_of_an_upload_goes_with_the_next_one(
-    client: TestClient, handed: HandOver
-) -> None:
-    """When the service started again it was too young to be given up."""
-    folder = client.app_state["services"].spaces._receiver._spool.folder  # type: ignore[index]
-    left, under_way = folder / "1b60.part", folder / "2c71.part"
-    for path in (left, under_way):
-        path.write_bytes(bytes(1000))
-    os.utime(left, (0, 0))
-    send(client, "g1", handed.npz()).raise_for_status()
-    assert (left.exists(), under_way.exists()) == (False, True)
-    under_way.unlink()
 
 
 def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandOver) -> None:

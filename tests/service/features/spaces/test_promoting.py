@@ -1,16 +1,28 @@
-"""What a promotion waits for, and whom it tells of."""
+"""What a promotion waits for, what takes its place, and whom it tells of."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.spaces.active import ServedGeneration
 from service.features.spaces.graduation import Graduations
 from service.features.spaces.preparing import Preparation
-from service.store.spaces import GenerationRecord
-from tests.service.features.spaces.hand_overs import STREAMERS, HandOver, promote, send
+from service.features.spaces.service import Spaces
+from service.store.events import NewEvent
+from service.store.redis.spaces.store import RedisSpaces
+from service.store.spaces import GenerationRecord, SpaceChange, SpaceRecord
+from tests.service.features.spaces.hand_overs import (
+    STREAMERS,
+    HandOver,
+    promote,
+    send,
+    space_of,
+)
+from tests.service.http.test_bad_input import problem
 
 
 def test_a_generation_is_held_until_all_had_their_time(
@@ -44,5 +56,113 @@ def test_nobody_who_was_erased_is_told_to_be_established(
     erased = replace(after, erased_streamers=frozenset(handed.ids[:1]))
     assert client.portal is not None
     told = [client.portal.call(graduations.between, before, each) for each in (after, erased)]
-    assert [len(events) for events in told] == [2, 1]
-    assert handed.ids[1].encode() in told[1][0].data
+    assert [list(events) for events in told] == [handed.ids[:2], handed.ids[1:2]]
+
+
+@pytest.mark.parametrize("meanwhile", ["promoted", "prepared", "dropped"])
+def test_a_promotion_that_was_superseded_switches_nothing(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch, meanwhile: str
+) -> None:
+    """It was noticed while replicas were waited for, and no more after the last look."""
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    everywhere = Preparation.everywhere
+
+    async def then_another(self: Preparation, space: str, prepared: GenerationRecord) -> None:
+        await everywhere(self, space, prepared)
+        if prepared.generation != "g0":
+            return
+        if meanwhile == "promoted":
+            await spaces.promote("als", "g1")
+        elif meanwhile == "prepared":
+            await spaces._prepare("als", "g1", force=False)
+        else:
+            del spaces._follower._held[prepared.chunks_id]
+
+    monkeypatch.setattr(Preparation, "everywhere", then_another)
+    for number in range(2):
+        send(client, f"g{number}", handed.turned(number).npz()).raise_for_status()
+    answer = client.post("/v1/spaces/als/generations/g0:promote")
+    if meanwhile == "dropped":
+        problem(answer, 503, "not_ready")
+    else:
+        assert "is given up" in problem(answer, 409, "hand_over_under_way")["detail"]
+    record = spaces._follower.records["als"]
+    assert record.served == (["g1"] if meanwhile == "promoted" else [])
+    about_to_serve = {"promoted": None, "prepared": "g1", "dropped": "g0"}
+    assert record.preparing == about_to_serve[meanwhile]
+    assert promote(client, "g1")["serving"] == "g1"
+
+
+def test_a_promotion_that_comes_twice_at_once_is_one(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    everywhere, is_first = Preparation.everywhere, [True]
+
+    async def twice(self: Preparation, space: str, prepared: GenerationRecord) -> None:
+        await everywhere(self, space, prepared)
+        if is_first and is_first.pop():
+            await spaces.promote("als", "g0")
+
+    monkeypatch.setattr(Preparation, "everywhere", twice)
+    send(client, "g0", handed.npz()).raise_for_status()
+    assert promote(client, "g0")["serving"] == "g0"
+
+
+def test_a_generation_is_prepared_where_the_clock_is_ahead(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It had expired there, and was not loaded before it was served."""
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    monkeypatch.setattr(spaces._follower, "_now", lambda: time.time() + 1800)
+    monkeypatch.setattr(spaces._preparation, "_timeout_s", 20)
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    assert space_of(client)["serving"] == "g0"
+
+
+def test_what_was_to_be_promoted_long_ago_is_not_loaded(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    send(client, "g0", handed.npz()).raise_for_status()
+    now, follower = time.time(), spaces._follower
+    assert client.portal is not None
+    client.portal.call(follower.refresh)
+    record = replace(follower.records["als"], preparing="g0", preparing_until=now)
+    assert follower._about_to_serve(record) == record.generations[0]
+    monkeypatch.setattr(follower, "_prepared", {})
+    monkeypatch.setattr(follower, "_now", lambda: now + 86400)
+    assert follower._about_to_serve(record) is None
+
+
+def test_a_promotion_gets_through_while_rows_are_erased(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each erasure began the comparison of the two generations anew."""
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    counts = np.zeros(STREAMERS, np.float32)
+    send(client, "g0", handed.but(interactions=counts).npz(), promote="true").raise_for_status()
+    counts[:2] = 50
+    send(client, "g1", handed.but(interactions=counts).npz()).raise_for_status()
+    erased, compared, told = [*handed.user_ids[:3], handed.ids[0]], [0], list[int]()
+    between, change = Graduations.between, RedisSpaces.change
+
+    async def counted(
+        self: Graduations, before: ServedGeneration | None, after: ServedGeneration | None
+    ) -> Mapping[str, NewEvent]:
+        compared[0] += 1
+        return await between(self, before, after)
+
+    async def beaten(self: RedisSpaces, changed: SpaceChange) -> bool:
+        if SpaceRecord.of_json(changed.after).served == ["g0", "g1"]:
+            told.append(len(changed.events))
+            name = erased.pop() if erased else ""
+            await spaces.erase_streamer(name)
+            await spaces.erase_user("als", name)
+        return await change(self, changed)
+
+    monkeypatch.setattr(Graduations, "between", counted)
+    monkeypatch.setattr(RedisSpaces, "change", beaten)
+    assert promote(client, "g1")["serving"] == "g1"
+    assert compared == [1]
+    assert told == [2, 1, 1, 1, 1]

@@ -273,9 +273,12 @@ def test_a_body_of_another_type(client: TestClient, kind: str | None) -> None:
         assert "application/json" in said
 
 
-@pytest.mark.parametrize("change", ["append", "replace", "touch", "remove"])
+@pytest.mark.parametrize(
+    ("change", "is_begun"),
+    [("append", False), ("append", True), ("replace", False), ("touch", False), ("remove", False)],
+)
 def test_a_file_that_changes_before_it_is_read(
-    bundle: Path, tmp_path: Path, folder: Path, change: str
+    bundle: Path, tmp_path: Path, folder: Path, change: str, is_begun: bool
 ) -> None:
     file = folder / "a.jsonl"
     file.write_text("".join(profiles(3)))
@@ -283,6 +286,8 @@ def test_a_file_that_changes_before_it_is_read(
     waiting = base.model_copy(update={"jobs": Jobs(import_dir=folder, at_once=0)})
     with TestClient(create_app(waiting), base_url="http://localhost") as client:
         path = submitted(client.post("/v1/jobs/imports", json={"path": "a.jsonl"}))
+        if is_begun:  # and given back before anything was noted of it
+            begin_and_give_back(client)
         changed(file, change)
     running = base.model_copy(update={"jobs": Jobs(import_dir=folder)})
     with TestClient(create_app(running), base_url="http://localhost") as client:
@@ -290,6 +295,19 @@ def test_a_file_that_changes_before_it_is_read(
         assert (job["state"], job["error"]["code"]) == ("failed", "input_changed")
         assert job["error"]["detail"].startswith("/path: ")
         assert client.get("/v1/streamers").json()["streamers"] == []
+        if change != "remove":  # a retry takes it as it is by then
+            assert client.post(path + ":retry").json()["state"] == "queued"
+            assert ended(client, path)["state"] == "succeeded"
+
+
+def begin_and_give_back(client: TestClient) -> None:
+    """Do what a runner does that is stopped at once."""
+    service = client.app_state["services"].transfers  # type: ignore[index]
+    store, place = service._jobs._store, service._spool.place
+    assert client.portal is not None
+    job = client.portal.call(store.claim, [place], ["import"])
+    assert job is not None
+    client.portal.call(store.release, job.lease)
 
 
 def changed(file: Path, how: str) -> None:

@@ -107,7 +107,22 @@ def test_lines_take_room_in_the_spool(tmp_path: Path) -> None:
     file.write_bytes(packed(ROWS))
     with file.open("rb") as opened, pytest.raises(SpoolFull):
         run_to_end(parquet.write_lines(opened, tmp_path / "spool" / "lines", spool))
-    assert not (tmp_path / "spool" / "lines").exists()
+    assert list((tmp_path / "spool").iterdir()) == []  # or it would be full for all others
+
+
+def test_what_attempts_before_left_goes_with_the_next_one(bundle: Path, tmp_path: Path) -> None:
+    spool, waiting = tmp_path / "data" / "jobs", Jobs(at_once=0)
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data", jobs=waiting)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        path = submitted(client.post("/v1/jobs/imports", content=b"rubbish", headers=TYPE))
+    job_id = path.rpartition("/")[2]
+    others = [f"{job_id}0.1.lines", f"{job_id}.1.result"]
+    for name in (f"{job_id}.1.lines", f"{job_id}.1.lines.0a1b", *others):
+        (spool / name).write_bytes(b"{}")
+    settings = settings.model_copy(update={"jobs": Jobs()})
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        assert ended(client, path)["state"] == "failed"
+    assert {file.name for file in spool.iterdir()} == {"place", f"{job_id}.upload", *others}
 
 
 def test_values_that_json_has_no_form_for(tmp_path: Path) -> None:

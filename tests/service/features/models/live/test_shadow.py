@@ -2,13 +2,15 @@
 
 import statistics
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.features.models.live import shadowing
+from service.features.models.live.counting import ShadowCounts
+from service.index.base import VectorIndex
 from tests.bundles import DIM, TOPICS
 from tests.service.conftest import put
 from tests.service.features.models.comparing import FIRST, GOOD, fill, opened, ready, write_models
@@ -137,6 +139,36 @@ def test_who_is_erased_is_in_no_report(client: TestClient) -> None:
     client.delete("/v1/streamers/gone", params={"erase": True}).raise_for_status()
     shadowed(client, GOOD, sample=0)
     assert "gone" not in client.portal.call(kept.get, GOOD).names()
+
+
+def test_a_replica_that_is_behind_takes_nobody_out_of_the_report(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its index did not have who was written elsewhere a moment ago."""
+    shadowed(client, GOOD, sample=1, anew=True)
+    for seed in SEEDS:
+        asked(client, seed)
+    report(client, GOOD, len(SEEDS))
+    live = client.app_state["services"].live  # type: ignore[index]
+    shadow, portal = live._shadow, client.portal
+    assert portal is not None
+    before = portal.call(live.reports.get, GOOD)
+    counts = ShadowCounts(GOOD, FIRST, before.run, 0.0, sampled=1)
+    counts.compare(SEEDS[:1], SEEDS[1:2], SEEDS[2:3])
+
+    async def lacks_all(_index: VectorIndex, ids: Sequence[str]) -> list[None]:
+        return [None for _ in ids]
+
+    with monkeypatch.context() as patched:
+        for model in shadow._models:
+            patched.setattr(type(model.follower.index), "get", lacks_all)
+        shadow._number += 1
+        portal.call(shadow._add, shadowing._Part(counts, shadow._number))
+    after = portal.call(live.reports.get, GOOD)
+    assert after.compared == len(SEEDS) + 1
+    assert after.active.hubs.counts == before.active.hubs.counts != {}
+    assert after.changes[0] in counts.changes
+    shadowed(client, GOOD, sample=0)
 
 
 def test_it_goes_on_after_a_restart(folder: Path, tmp_path: Path) -> None:

@@ -1,0 +1,89 @@
+"""Erasures that are cut short, or come while the store is copied."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from service.app import create_app
+from service.engine.spaces.chunk_codec import unpacked_ids
+from service.errors import StoreUnavailable
+from service.files.checksummed import ChecksummedFolder, FolderWriter, creating
+from service.settings import Settings
+from service.store.redis.spaces import copies
+from service.store.redis.spaces.folder import ChunkFolder
+from service.store.redis.spaces.store import RedisSpaces
+from service.store.spaces import GenerationRecord
+from tests.service.features.spaces.hand_overs import (
+    HandOver,
+    hand_over_of,
+    send,
+    space_of,
+    store_streamers,
+)
+from tests.service.http.test_bad_input import problem
+
+
+@pytest.fixture
+def with_folder(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
+    settings = Settings.model_validate(
+        {
+            "bundle": bundle,
+            "data_dir": tmp_path / "data",
+            "spaces": {"chunks_dir": tmp_path / "shared"},
+        }
+    )
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        yield client
+
+
+def test_what_an_erasure_left_in_the_folder_goes_when_it_is_asked_for_again(
+    with_folder: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = with_folder
+    handed = hand_over_of(client, store_streamers(client))
+    send(client, "g0", handed.npz()).raise_for_status()
+    (folder,) = (tmp_path / "shared").iterdir()
+    with monkeypatch.context() as patched:
+
+        def fail(self: ChunkFolder, chunks_id: str, names: Sequence[str]) -> None:
+            raise StoreUnavailable("the folder is out of reach")
+
+        patched.setattr(ChunkFolder, "remove", fail)
+        problem(client.delete("/v1/spaces/als/users/观众-7"), 503, "store_unavailable")
+    assert "观众-7" in unpacked_ids((folder / "u0.ids").read_bytes())
+    erased = client.delete("/v1/spaces/als/users/观众-7").raise_for_status().json()
+    assert erased["generations"] == 0
+    left = {path.name for path in folder.iterdir()}
+    assert left == {"s0.ids", "s0.vectors"}
+    assert space_of(client)["generations"][0]["counts"]["erased_users"] == 1
+
+
+def test_a_copy_has_nothing_of_who_was_erased_meanwhile(
+    client: TestClient, handed: HandOver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces = client.app_state["services"].spaces  # type: ignore[index]
+    for name in ("g0", "g1"):
+        send(client, name, handed.npz()).raise_for_status()
+    copy, erased = copies._copy, ["观众-7"]
+
+    async def copied(store: RedisSpaces, record: GenerationRecord, folder: FolderWriter) -> bool:
+        done = await copy(store, record, folder)
+        if erased:
+            await spaces.erase_user("als", erased.pop())
+        return done
+
+    async def copy_all() -> None:
+        with creating(tmp_path / "copy", {}) as folder:
+            await copies.copy_spaces(spaces._store, folder)
+
+    monkeypatch.setattr(copies, "_copy", copied)
+    assert client.portal is not None
+    client.portal.call(copy_all)
+    made = ChecksummedFolder(tmp_path / "copy")
+    made.check()
+    assert len(made.files) == 3  # of two generations, and their records
+    assert {path.name for path in made.path.iterdir()} == {*made.files, "manifest"}
+    for name in made.files.keys() - {copies.SPACES}:
+        assert "观众-7" not in unpacked_ids(dict(copies._chunks(made, name))["u0.ids"])
