@@ -39,8 +39,8 @@ class GroupRecord:
         size: members; 0 unless it is live.
         representative: one of them; empty unless it is live.
         successors: of a group that is not live, those that had its members when it ended.
-        members: of such a group, some that were in another one then; none of groups that ended
-            before releases that keep them.
+        members: of such a group, some that were in another one then and are not erased; None of
+            live groups, and of those that ended before releases that keep them.
     """
 
     group_id: str
@@ -50,7 +50,7 @@ class GroupRecord:
     created_at: float
     updated_at: float
     successors: tuple[str, ...] = ()
-    members: tuple[str, ...] = ()
+    members: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)

@@ -174,11 +174,10 @@ class Duplicates:
             if found.state == "live":
                 live[name] = None
                 continue
-            if not found.members:
-                waiting += found.successors
-            groups = await self._groups.groups_of(found.members)
+            groups = await self._groups.groups_of(found.members or ())
             having = Counter(group for group in groups if group is not None)
-            if not having and len(found.members) == MOST_KEPT:  # it had others, who may be there
+            # Where as many are known as are kept, it had others, who may be there.
+            if not having and (found.members is None or len(found.members) == MOST_KEPT):
                 waiting += found.successors
             live |= dict.fromkeys(group for group, _ in having.most_common())
         return list(live)

@@ -184,9 +184,10 @@ class RedisGroups:
                 row: bytes | None = read
                 while row is not None and quoted in row:
                     record = _RECORD.validate_json(row)
-                    if streamer_id not in record.members:
+                    known = record.members or ()
+                    if streamer_id not in known:
                         break  # a live one, until its evaluation
-                    members = tuple(one for one in record.members if one != streamer_id)
+                    members = tuple(one for one in known if one != streamer_id)
                     after = json.dumps(asdict(replace(record, members=members)))
                     if await self._replace([self._groups], [name, row, after]):
                         break
