@@ -24,7 +24,7 @@ from model_export.contract.streamer import StreamerProfile
 from model_export.contract.text import readable
 from training.baselines.corpus import Corpus
 from training.baselines.kernel import kernel
-from training.config import RecipeConfig
+from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.data.tables import Interactions
@@ -153,7 +153,9 @@ def choose_text_tower(config: RecipeConfig, dataset: Dataset, cache: Path) -> To
     try:
         tried, rows = _affordable(dataset, names)
         slow = "".join(f"; {n} takes too long to try" for n in names[len(tried) :])
-        part = _part(handed_over(dataset, config, _SEED, threads=1), rows)
+        # By the default teacher, so that all recipes and baselines share the stored choice.
+        settings = TeacherConfig(clicks=config.clicks)
+        part = _part(handed_over(dataset, settings, _SEED, threads=1), rows)
         choice = _Trials(part, cache).choose(tried, slow + absent)
     except UsageError as error:  # nothing to learn from or by
         return TowerChoice("", str(error))

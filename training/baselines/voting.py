@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from training.baselines.corpus import Corpus
-from training.cold_start.vote import Ballot, Vote, choose_vote, weighed
+from training.cold_start.vote import Ballot, Vote, choose_vote, sampled, weighed
 from training.evaluation.setting import Setting
 from training.evaluation.subject import Representation, scaled, search, unit
 
@@ -13,7 +13,8 @@ from training.evaluation.subject import Representation, scaled, search, unit
 def choose_baseline_vote(judged: Representation, trial: Corpus, setting: Setting) -> Vote | None:
     """Vote with the best NDCG@20 on val; None without behaviour, or if no vote is better.
 
-    It is compared with the representation for the cold start, if the judged one has its own.
+    It is compared with the representation for the cold start, if the judged one has its own, on
+    the queries that the vote is chosen by.
 
     Args:
         judged: fitted on train.
@@ -23,6 +24,7 @@ def choose_baseline_vote(judged: Representation, trial: Corpus, setting: Setting
     teacher, task = trial.teacher, setting.seen
     if teacher is None or task is None:
         return None
+    task = sampled(task, trial.seed)
     vote = choose_vote(_comparable(judged, trial), teacher, trial.edges, task, trial.seed)
     own = judged.cold_start or judged
     alone = float(task.ndcg(own.query, own.gallery).mean())

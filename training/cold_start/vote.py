@@ -84,7 +84,7 @@ def choose_vote(
     """
     if not len(task.queries):
         return Vote()
-    sample = _some(task, np.random.default_rng(seed))
+    sample = sampled(task, seed)
     ballot = Ballot.of(content, teacher.rows, edges, sample.queries)
 
     def best(votes: Iterable[Vote]) -> Vote:
@@ -99,10 +99,11 @@ def choose_vote(
     return best(replace(vote, own_share=share) for share in _OWN_SHARES)
 
 
-def _some(task: ColdStartTask, rng: np.random.Generator) -> ColdStartTask:
-    """Sample of the queries, so that choosing takes seconds."""
+def sampled(task: ColdStartTask, seed: int) -> ColdStartTask:
+    """Task with at most 1,000 of its queries, drawn by a seed, so that choosing takes seconds."""
     if len(task.queries) <= _QUERIES:
         return task
+    rng = np.random.default_rng(seed)
     kept = np.sort(rng.choice(len(task.queries), _QUERIES, replace=False))
     return ColdStartTask(task.queries[kept], task.gallery, [task.relevant[i] for i in kept])
 

@@ -51,8 +51,14 @@ class Method:
 
     @property
     def varies(self) -> bool:
-        """Whether the result depends on the seed."""
-        return self.kind != "baseline" or BASELINES[self.baseline].random
+        """Whether the result depends on the seed.
+
+        With private clicks that of every baseline does: a teacher of the seed stands for the
+        recommender's.
+        """
+        if self.kind != "baseline" or BASELINES[self.baseline].random:
+            return True
+        return self.config().clicks == "private"
 
 
 @dataclass(frozen=True)

@@ -49,7 +49,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over queries with its 95 % interval."""
+    """A mean over seeds and queries with its 95 % interval."""
 
     mean: float
     low: float

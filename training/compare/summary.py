@@ -27,10 +27,13 @@ from training.evaluation.statistics import (
     difference,
     holm,
     percentiles,
+    redrawn_seeds,
     standard_error,
 )
 
 _Runs = Mapping[Method, Sequence[Finished]]
+_SEED = 1
+"""Of the draws of seeds; another one than that of the queries."""
 
 
 def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> DataResult:
@@ -98,14 +101,20 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
     """Comparison by one task, of methods that have it."""
     queries = next(iter(by_method.values()))[0].evaluation.per_query[task]["query"]
     values = {
-        method: np.mean([_values(run, task, queries) for run in runs], axis=0)
+        method: np.stack([_values(run, task, queries) for run in runs], 1)  # (Q, seeds)
         for method, runs in by_method.items()
     }
     order = sorted(values, key=lambda method: -values[method].mean())
-    drawn = bootstrap_means(np.stack([values[method] for method in order], 1))
+    drawn = bootstrap_means(np.concatenate([values[method] for method in order], 1))
+    ends = np.cumsum([values[method].shape[1] for method in order])
+    of_seeds = np.split(drawn, ends[:-1], axis=1)  # (draws, seeds) of each method
+    rng = np.random.default_rng(_SEED)
     samples = _Samples(
         {method.name: float(values[method].mean()) for method in order},
-        {method.name: drawn[:, place] for place, method in enumerate(order)},
+        {
+            method.name: redrawn_seeds(found, rng)
+            for method, found in zip(order, of_seeds, strict=True)
+        },
     )
     best = next((method.name for method in order if method.kind == "baseline"), None)
     there = tuple(name for name in references if name in samples.means)
@@ -132,7 +141,7 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
 
 @dataclass(frozen=True)
 class _Samples:
-    """Means over queries by method: observed, and bootstrap draws (draws,)."""
+    """Means over seeds and queries by method: observed, and bootstrap draws (draws,)."""
 
     means: dict[str, float]
     drawn: dict[str, NDArray[np.float64]]

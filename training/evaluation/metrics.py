@@ -60,12 +60,15 @@ def hubness(ranking: NDArray[np.int64], gallery_size: int, depth: int = 10) -> f
 
 
 def reciprocal_rank(first: NDArray[np.float32], second: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Reciprocal rank of row i of `second` among all its rows, queried by row i of `first` (Q,)."""
+    """Reciprocal rank of row i of `second` among all its rows, queried by row i of `first` (Q,).
+
+    The rank among rows of equal score is the mean over all their orders.
+    """
     ranks = np.zeros(len(first))
     for part in blocks(len(first), len(second)):
         scores = first[part] @ second.T  # (b, Q)
         own = np.diagonal(scores, part.start)[:, None]
-        ranks[part] = 1 + (scores > own).sum(1)
+        ranks[part] = 1 + (scores > own).sum(1) + ((scores == own).sum(1) - 1) / 2
     return 1 / ranks
 
 
@@ -89,6 +92,8 @@ def best_threshold(
 ) -> float:
     """Threshold with the best F1, half-way to the next lower cosine.
 
+    Equal cosines are on one side of it.
+
     Args:
         cosines: of the candidate pairs (P,).
         is_true: which candidates are duplicates (P,).
@@ -97,7 +102,7 @@ def best_threshold(
     order = np.argsort(-cosines, kind="stable")
     cosines, hits = cosines[order], np.cumsum(is_true[order])
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + true_pairs)
-    best = int(np.argmax(f1))
+    best = int(np.argmax(np.where(np.append(cosines[1:] < cosines[:-1], True), f1, -1)))
     below = cosines[best + 1] if best + 1 < len(cosines) else cosines[best]
     return float(np.clip((cosines[best] + below) / 2, 1e-3, 1))
 

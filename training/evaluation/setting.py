@@ -16,7 +16,10 @@ from training.teachers.id_embeddings import audience_of, id_matrix
 Split = Literal["test", "val"]
 SPLITS: tuple[Split, ...] = ("test", "val")
 KNOWN: dict[Split, tuple[str, ...]] = {"test": ("train", "val"), "val": ("train",)}
-"""Held-out split -> splits that may be learned from, which form the gallery."""
+"""Held-out split -> splits that may be learned from, which form the gallery.
+
+All methods search the same gallery, also one that has not learned from val.
+"""
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,8 @@
-"""Bootstrap intervals and paired significance tests over queries.
+"""Bootstrap intervals and paired significance tests over queries and seeds.
 
 All methods answer the same queries, so differences are paired: one bootstrap draw uses the same
-queries for all methods.
+queries for all methods. Seeds of two methods have nothing in common, so each method's are drawn for
+itself.
 """
 
 from dataclasses import dataclass
@@ -53,6 +54,22 @@ def bootstrap_means(
         times = np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries)
         means[start : start + size] = times @ values / queries
     return means
+
+
+def redrawn_seeds(drawn: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Mean over as many seeds, drawn anew with replacement for each bootstrap draw (draws,).
+
+    The spread of few seeds drawn so is too small: by the factor sqrt((S - 1) / S).
+
+    Args:
+        drawn: means of one method by S seeds (draws, S), as of `bootstrap_means`.
+        rng: random numbers of the seeds; none are used for a single seed.
+    """
+    draws, seeds = drawn.shape
+    if seeds == 1:
+        return drawn[:, 0]
+    chosen = rng.integers(seeds, size=(draws, seeds))
+    return np.take_along_axis(drawn, chosen, 1).mean(1)
 
 
 def percentiles(drawn: NDArray[np.float64]) -> tuple[float, float]:

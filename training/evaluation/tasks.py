@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 
 from training.evaluation.metrics import DEPTH, ndcg
 from training.evaluation.subject import Matrix, top
+from training.numeric.sparse import product_blocks
 from training.teachers.id_embeddings import MIN_SHARED
 
 
@@ -131,17 +133,18 @@ def cold_start_task(
     """
     own = own_places(queries, gallery)
     size = np.sqrt(np.diff(audience.indptr)[gallery].clip(min=1))
-    common = sp.csr_matrix(audience[queries] @ audience[gallery].T)
+    asking, by_user = sp.csr_matrix(audience[queries]), sp.csr_matrix(audience[gallery].T)
     kept, relevant = [], []
-    for place, query in enumerate(queries):
-        entries = slice(common.indptr[place], common.indptr[place + 1])
-        columns, shared = common.indices[entries], np.asarray(common.data[entries])
-        related = (shared >= MIN_SHARED) & (columns != own[place])
-        columns, shared = columns[related], shared[related]
-        if len(columns):
-            order = np.lexsort((columns, np.negative(shared / size[columns])))[:DEPTH]
-            kept.append(query)
-            relevant.append(columns[order].astype(np.int64))
+    for part in product_blocks(asking, by_user):
+        common = sp.csr_matrix(asking[part] @ by_user)
+        for place, (start, end) in enumerate(pairwise(common.indptr), part.start):
+            columns, shared = common.indices[start:end], np.asarray(common.data[start:end])
+            related = (shared >= MIN_SHARED) & (columns != own[place])
+            columns, shared = columns[related], shared[related]
+            if len(columns):
+                order = np.lexsort((columns, np.negative(shared / size[columns])))[:DEPTH]
+                kept.append(queries[place])
+                relevant.append(columns[order].astype(np.int64))
     return ColdStartTask(np.array(kept, np.int64), gallery, relevant)
 
 

@@ -196,9 +196,14 @@ class AlikeSearch:
         self._alike = relation.alike(*pairs).reshape(self._same.shape) & ~self._same
 
     def mean_reciprocal_rank(self, vectors: NDArray[np.float32]) -> float:
-        """MRR of the first related one, by unit vectors (N, D); NaN without queries."""
+        """MRR of the first related one, by unit vectors (N, D); NaN without queries.
+
+        Others of its score precede it as often as in a random order.
+        """
         if not len(self._queries):
             return math.nan
         scores = vectors[self._queries] @ vectors[self._gallery].T  # (Q, G)
         best = np.where(self._alike, scores, -np.inf).max(1, keepdims=True)
-        return float((1 / (1 + ((scores > best) & ~self._same).sum(1))).mean())
+        above, equal = (scores > best) & ~self._same, scores == best
+        first = (equal & ~self._alike & ~self._same).sum(1) / ((equal & self._alike).sum(1) + 1)
+        return float((1 / (1 + above.sum(1) + first)).mean())

@@ -20,10 +20,11 @@ from training.evaluation.metrics import ndcg, recall
 from training.evaluation.setting import Setting, setting_of
 from training.evaluation.statistics import bootstrap_means, percentiles
 from training.evaluation.subject import search
+from training.features.bags import corpus_features
 
 METRICS = ("NDCG@50", "recall@100")
 PARTS = ("thin", "middle", "rich")
-"""Thirds of the queries by how much they show."""
+"""Thirds of the queries by how much they show, those that show equally much in one."""
 _LENDERS = 20
 _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _DEPTH = 100
@@ -43,7 +44,7 @@ class Newcomers:
         queries: int64 (Q,), rows of the cold streamers.
         relevant: per query, places of its users.
         watched: binary (G, U), users of the warm streamers; each user watches one or more.
-        richness: int64 (Q,), tokens and vectors that a query shows.
+        richness: int64 (Q,), distinct tokens of each modality, and vectors, that a query shows.
     """
 
     setting: Setting
@@ -103,7 +104,7 @@ def newcomers_of(dataset: Dataset, corpus: Corpus) -> Newcomers:
         queries,
         [part.astype(np.int64) for part in np.split(truth.indices, truth.indptr[1:-1])],
         sp.csr_matrix(watched[:, active]),
-        np.array([len(pieces) for pieces in subset(corpus.pieces, queries)], np.int64),
+        _richness(corpus, queries),
     )
 
 
@@ -123,7 +124,11 @@ def ways_of(
     directions = dense_unit(own)
     learned = np.linalg.norm(own, axis=1) > 0
     rng = np.random.default_rng(seed)
-    order = rng.random((len(queries), len(popularity)), np.float32)
+
+    def drawn(part: slice) -> NDArray[np.float32]:
+        rows = range(*part.indices(len(queries)))
+        each = (np.random.default_rng([seed, row]) for row in rows)
+        return np.stack([one.random(len(popularity), np.float32) for one in each])
 
     def ranked(vectors: NDArray[np.float32]) -> Scores:
         return lambda part: vectors[part] @ users.T
@@ -139,7 +144,7 @@ def ways_of(
     by_category = _category_popularity(given)
     ties = (popularity * np.float32(1e-6)).astype(np.float32)
     ways: dict[str, Scores] = {
-        "random": lambda part: order[part],
+        "random": drawn,
         "popularity": lambda part: np.tile(popularity, (len(queries[part]), 1)),
         "category popularity": lambda part: by_category(part) + ties,
         "kNN-borrowed": lent(*search(corpus.lexical[queries], corpus.lexical[gallery], _LENDERS)),
@@ -154,7 +159,7 @@ def ways_of(
 
 
 def measure(given: Newcomers, name: str, scores: Scores) -> Measured:
-    """Measure one way, over all queries and over thirds of them by richness."""
+    """Measure one way, over all queries and over `PARTS`, unless all show equally much."""
     ranking = np.zeros((len(given.queries), min(_DEPTH, given.watched.get_shape()[1])), np.int64)
     for begin in range(0, len(ranking), _BLOCK):
         part = slice(begin, begin + _BLOCK)
@@ -166,8 +171,7 @@ def measure(given: Newcomers, name: str, scores: Scores) -> Measured:
             strict=True,
         )
     )
-    thirds = np.array_split(np.argsort(given.richness, kind="stable"), len(PARTS))
-    parts = {"all": np.arange(len(ranking)), **dict(zip(PARTS, thirds, strict=True))}
+    parts = {"all": np.arange(len(ranking)), **_thirds(given.richness)}
     return Measured(
         name,
         {
@@ -177,6 +181,25 @@ def measure(given: Newcomers, name: str, scores: Scores) -> Measured:
             if len(rows)
         },
     )
+
+
+def _thirds(richness: NDArray[np.int64]) -> dict[str, NDArray[np.int64]]:
+    """Queries (b,) of each part, by the mean rank of equal richness (Q,); empty if all are equal.
+
+    Where many are equal, parts differ in size, and one may have no queries.
+    """
+    ordered = np.sort(richness)
+    if ordered[0] == ordered[-1]:
+        return {}
+    below, up_to = (np.searchsorted(ordered, richness, side) for side in ("left", "right"))
+    part = (below + up_to) * len(PARTS) // (2 * len(ordered))
+    return {name: np.flatnonzero(part == place) for place, name in enumerate(PARTS)}
+
+
+def _richness(corpus: Corpus, rows: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Tokens of each modality and vectors that these rows show (R,)."""
+    shown = corpus_features(subset(corpus.pieces, rows), corpus.vocabulary)
+    return np.array([len(each.token_ids) + sum(map(len, each.vectors)) for each in shown], np.int64)
 
 
 def _value(values: NDArray[np.float64]) -> Value:

@@ -33,7 +33,8 @@ def page(title: str, about: Sequence[str], found: Sequence[Measured]) -> str:
     for metric in METRICS:
         parts.append(f"<h2>{html.escape(metric)}</h2>")
         parts.append(_image(_bars(metric, found), f"{metric} of each way with its interval"))
-        parts.append(_image(_by_richness(metric, found), f"{metric} by richness of content"))
+        if any((metric, part) in way.values for way in found for part in PARTS):
+            parts.append(_image(_by_richness(metric, found), f"{metric} by richness of content"))
         parts.append(_table(metric, found))
     return "\n".join(parts) + "\n"
 

@@ -61,7 +61,9 @@ class Distillation(TaughtTask, Generic[_Config]):
         rng = step_generator(self._stage.seed, step)
         count = min(self._config.batch_size, len(self.rows))
         drawn = rng.choice(len(self.rows), count, replace=False)  # (B,)
-        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), self._config, rng)
+        bags = drop_tokens(
+            self._stage.bags.take(self.rows[drawn]), self.encoder.known, self._config, rng
+        )
         return self._imitate(bags, drawn)
 
     @abstractmethod

@@ -103,7 +103,7 @@ class Simcse(Task):
 
     def _embed(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         """Embeddings (R, D) with fresh dropout."""
-        bags = drop_tokens(self._stage.bags.take(rows), self._config, rng)
+        bags = drop_tokens(self._stage.bags.take(rows), self.encoder.known, self._config, rng)
         return embed_in_chunks(self.encoder.embed, bags, self._config.chunk_size)
 
     def _find_relation(self, rows: NDArray[np.int64]) -> Relation | None:
@@ -133,7 +133,8 @@ class Simcse(Task):
             stage.bags.take(held_out),
             replace(self._config, token_dropout=_SEARCH_DROPOUT),
         )
-        return ViewSearch((drop_tokens(rows, config, rng), drop_tokens(rows, config, rng)))
+        one, other = (drop_tokens(rows, self.encoder.known, config, rng) for _ in range(2))
+        return ViewSearch((one, other))
 
     def _hard_negatives(self, relation: Relation) -> NDArray[np.int64]:
         """Per data set row (N, K), the nearest by content that are not related, padded with -1."""

@@ -75,7 +75,7 @@ class Transfer(TaughtTask):
             return self._start.losses(step)
         rng = step_generator(self._stage.seed, step)
         drawn = self.draw(rng)  # (B,), anchors, then their positives
-        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
+        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), self.encoder.known, config, rng)
         z = embed_in_chunks(self.encoder.embed, bags, config.chunk_size)  # (B, D)
         partner = np.roll(drawn, len(drawn) // 2)
         wanted = (partner[:, None] == drawn[None]).astype(np.float32)  # (B, B)

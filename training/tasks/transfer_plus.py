@@ -90,7 +90,7 @@ class TransferPlus(TaughtTask):
         negatives = self._hard.draw(anchors[there[anchors]][:hard], rng)
         drawn = np.concatenate([anchors, self._positives.draw(anchors, rng), negatives])  # (B,)
         wanted, excluded = self._pairs(drawn, count)
-        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), config, rng)
+        bags = drop_tokens(self._stage.bags.take(self.rows[drawn]), self.encoder.known, config, rng)
         rows, place = self.rows[drawn], self.encoder.place
         pairs = rows, rows, place(wanted), place(excluded)
         if self.left_out is None:

@@ -136,7 +136,7 @@ def hugging_face(where: str, options: TextOptions, reference: str, name: str) ->
     )
     text = TextSpec(
         max_tokens=most,
-        prefix=options.prefix or own.prefix or "",
+        prefix=(own.prefix or "") if options.prefix is None else options.prefix,
         pad_id=int(tokenizer.pad_token_id or 0),
         kinds=list(options.kinds),
     )

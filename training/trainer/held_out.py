@@ -20,6 +20,8 @@ from training.teachers.id_embeddings import audience_of
 def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> dict[str, float]:
     """Metrics of the tasks by audience, and NDCG@20 of TF-IDF; empty without audiences.
 
+    The test split searches the streamers that the stage has learned from.
+
     In large data sets, a random part of the test split searches a random part of the gallery.
 
     Args:
@@ -27,7 +29,7 @@ def held_out_metrics(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> d
         vote: parameters of the cold-start vote.
         edges: weighted behaviour graph; None without a teacher.
     """
-    known = stage.dataset.rows("train", "val")
+    known = stage.known
     if audience_of(stage.dataset, known) is None:
         return {}
     asking = sample(stage.dataset.rows("test"), MOST_ASKED, stage.seed)

@@ -151,6 +151,17 @@ def test_relations_and_private_clicks_decide_too(tmp_path: Path):
     assert len(list((tmp_path / "choices").iterdir())) == 3
 
 
+@pytest.mark.usefixtures("installed")
+def test_settings_of_the_teacher_decide_nothing(tmp_path: Path):
+    dataset, private = data_of(telling=True), replace(AUTO, clicks="private")
+    small = replace(private, teacher_dim=2, teacher_iterations=1)
+    one, other = (
+        choose_text_tower(config, dataset, tmp_path / name)
+        for name, config in (("one", private), ("other", small))
+    )
+    assert one == other
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_a_decision_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

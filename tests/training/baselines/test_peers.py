@@ -2,15 +2,20 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import import_module
+from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 
 from training.baselines import BASELINES, Corpus, corpus_of
+from training.baselines.peers import clcrec, heater, lightfm
 from training.baselines.peers.learning import Pairs, fit, latent_factors, seeded
 from training.config import BaselineConfig
 from training.data import Dataset
+from training.data.tables import Interactions
 from training.errors import UsageError
 from training.evaluation.setting import setting_of
 from training.evaluation.subject import Matrix, Representation
@@ -137,6 +142,80 @@ def test_the_loop_sees_every_item_once_an_epoch_and_ends_at_rate_zero():
     assert sorted(torch.cat(batches[:3]).tolist()) == list(range(10))
     assert not net.training
     assert abs(net.weight.item() - weights[-1]) < abs(weights[1] - weights[0])
+
+
+@pytest.fixture(scope="module")
+def watching_all(world: Dataset) -> Corpus:
+    """A corpus whose users watch all streamers."""
+    users = np.ones((len(world.ids), 4), np.float32)
+    watched = Interactions(sp.csr_matrix(users), [f"u{i}" for i in range(4)])
+    return corpus_of(replace(world, interactions=watched), "test", 0, BaselineConfig(text_tower=""))
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[torch.nn.Module]:
+    """The nets of the peers that are made."""
+    nets: list[torch.nn.Module] = []
+
+    def kept(net: torch.nn.Module, *given: Any, **options: Any) -> None:
+        fit(net, *given, **options)
+        nets.append(net)
+
+    for peer in ("clcrec", "heater"):
+        monkeypatch.setattr(import_module(f"training.baselines.peers.{peer}"), "fit", kept)
+    return nets
+
+
+def test_who_is_watched_is_known_of_each_pair(corpus: Corpus):
+    pairs = Pairs.of(corpus)
+    places, streamers = torch.tensor([3, 0, 3]), torch.tensor([5, 5, 0, 7])
+    wanted = pairs.watched.toarray()[pairs.users[places]][:, streamers] > 0
+    np.testing.assert_array_equal(pairs.watches(places, streamers).numpy(), wanted)
+
+
+def test_who_watches_all_teaches_lightfm_nothing(watching_all: Corpus):
+    before, after = (lightfm(watching_all, 8, 1e-2, epochs) for epochs in (0, 1))
+    np.testing.assert_array_equal(dense(after.query), dense(before.query))
+
+
+def test_who_watches_all_teaches_the_users_of_clcrec_nothing(
+    watching_all: Corpus, trained: list[torch.nn.Module]
+):
+    for epochs in (0, 1):
+        clcrec(watching_all, 0.2, 1e-2, epochs)
+    before, after = (dict(net.named_parameters())["users.weight"] for net in trained)
+    assert torch.equal(before, after)
+
+
+def test_a_streamer_is_no_negative_of_its_own_content(
+    world: Dataset, trained: list[torch.nn.Module]
+):
+    """Of a single streamer, nothing is learned."""
+    assert world.interactions is not None
+    matrix = world.interactions.matrix.tolil()
+    (one, *others) = world.rows("train", "val")
+    matrix[others] = 0
+    matrix[one, 0] = 1
+    watched = replace(world.interactions, matrix=sp.csr_matrix(matrix))
+    alone = corpus_of(
+        replace(world, interactions=watched), "test", 0, BaselineConfig(text_tower="")
+    )
+    for epochs in (0, 3):
+        clcrec(alone, 0.2, 1e-2, epochs)
+    for before, after in zip(*(net.parameters() for net in trained), strict=True):
+        assert torch.equal(before, after)
+
+
+def test_who_is_watched_is_not_pushed_towards_zero_by_heater(
+    watching_all: Corpus, trained: list[torch.nn.Module]
+):
+    heater(watching_all, 0.0, 1e-2, 200)
+    users, streamers = latent_factors(watching_all, Pairs.of(watching_all))
+    (net,) = trained
+    assert isinstance(net.user, torch.nn.Module)
+    assert isinstance(net.streamer, torch.nn.Module)
+    products = net.user(users) @ net.streamer(streamers).T
+    assert products.mean().item() == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("name", PEERS)

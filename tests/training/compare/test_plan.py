@@ -73,7 +73,7 @@ def test_a_variant_of_a_baseline_and_one_tower_for_all():
     assert [m.config().text_tower for m in found] == [*3 * ["use-multilingual"], ""]
     assert [m.config().clicks for m in found] == ["shared", "shared", "private", "shared"]
     assert [m.own_settings for m in found[2:]] == [("clicks=private",), ("text_tower=",)]
-    assert not any(m.varies for m in found if m.kind == "baseline")
+    assert found[2].varies  # by the embeddings that stand for the recommender's
 
 
 @pytest.mark.parametrize(
@@ -107,15 +107,19 @@ def test_wrong_names_are_refused(options: dict[str, str], message: str):
 
 def test_only_what_is_random_is_run_with_every_seed(tmp_path: Path):
     folder = write_folder(tmp_path / "data")
-    runs = plan([folder], methods(baselines="random,tf-idf"), 3, "test", tmp_path / "out")
+    found = methods(baselines="random,tf-idf", variants=("ids=tf-idf:clicks=private",))
+    runs = plan([folder], found, 3, "test", tmp_path / "out")
     assert [run.name for run in runs] == [
         "data random seed 0",
         "data tf-idf",
         "data transfer-plus seed 0",
+        "data ids seed 0",
         "data random seed 1",
         "data transfer-plus seed 1",
+        "data ids seed 1",
         "data random seed 2",
         "data transfer-plus seed 2",
+        "data ids seed 2",
     ]
     assert len({run.folder for run in runs}) == len(runs)
 

@@ -18,9 +18,13 @@ def runs() -> list[Finished]:
     return finished("lastfm")
 
 
-def per_query(runs: list[Finished], name: str, task: str = "seen") -> np.ndarray:
+def seeds_of(runs: list[Finished], name: str, task: str) -> np.ndarray:
     chosen = [run for run in runs if run.run.method.name == name]
-    return np.mean([r.evaluation.per_query[task]["NDCG@20"] for r in chosen], axis=0)
+    return np.stack([r.evaluation.per_query[task]["NDCG@20"] for r in chosen])
+
+
+def per_query(runs: list[Finished], name: str, task: str = "seen") -> np.ndarray:
+    return seeds_of(runs, name, task).mean(0)
 
 
 def compared(runs: list[Finished], task: str = "seen") -> TaskResult:
@@ -45,7 +49,9 @@ def test_values_are_means_over_seeds_then_queries(runs: list[Finished], task: st
         values = per_query(runs, each.name, task)
         assert each.value.mean == pytest.approx(values.mean())
         assert each.value.low < each.value.mean < each.value.high
-        spread = 1.96 * values.std() / np.sqrt(len(values))
+        seeds = seeds_of(runs, each.name, task)  # (seeds, Q)
+        variance = (values.var() + seeds.var(0).mean() / len(seeds)) / len(values)
+        spread = 1.96 * np.sqrt(variance + seeds.mean(1).var() / len(seeds))
         assert each.value.high - each.value.low == pytest.approx(2 * spread, rel=0.1)
 
 
@@ -86,6 +92,18 @@ def test_seeds_have_a_standard_error_of_their_own(runs: list[Finished]):
         assert standing(result, "ridge").seed_error is None
     assert plus.cost.fit_seconds == 31.5
     assert ridge.cost.fit_seconds is None
+
+
+def test_intervals_hold_the_spread_of_seeds():
+    """A method that depends on its seed far more than on the queries."""
+    runs = finished("lastfm")
+    for run, level in zip(runs[:3], (0.2, 0.3, 0.4), strict=True):
+        values = run.evaluation.per_query["seen"]["NDCG@20"]
+        values[:] = level + (values - values.mean()) / 100
+    found = standing(compared(runs), "transfer-plus")
+    assert found.value.mean == pytest.approx(0.3)
+    assert found.value.low == pytest.approx(0.2, abs=0.02)
+    assert found.value.high == pytest.approx(0.4, abs=0.02)
 
 
 @pytest.mark.parametrize(

@@ -163,7 +163,12 @@ def test_known_id_vectors_can_say_what_is_relevant():
 def test_reciprocal_rank_of_the_own_other_view():
     first = np.eye(3, dtype=np.float32)
     second = np.array([[1, 0, 0], [0.9, 0, 1], [0, 0.5, 0.2]], np.float32)
-    assert reciprocal_rank(first, second).tolist() == [1.0, 0.5, 0.5]
+    assert reciprocal_rank(first, second).tolist() == [1.0, 1 / 2.5, 0.5]  # the second with a tie
+
+
+def test_rows_that_can_not_be_told_apart_share_the_mean_of_their_ranks():
+    same = np.ones((5, 2), np.float32)
+    assert reciprocal_rank(same, same).tolist() == [1 / 3] * 5
 
 
 def test_hubness_tells_a_hub_from_even_use():

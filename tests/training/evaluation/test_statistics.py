@@ -10,6 +10,7 @@ from training.evaluation.statistics import (
     difference,
     holm,
     percentiles,
+    redrawn_seeds,
     standard_error,
 )
 
@@ -28,6 +29,16 @@ def test_draws_are_means_of_the_queries_drawn_for_all_methods_alike():
         for row, chosen in enumerate(rng.integers(23, size=(size, 23))):
             naive = [sum(values[query, m] for query in chosen) / 23 for m in range(3)]
             np.testing.assert_allclose(drawn[start + row], naive)
+
+
+def test_seeds_are_drawn_anew_for_each_draw():
+    rng = np.random.default_rng(7)
+    drawn = np.repeat(np.array([[1.0, 2.0, 6.0]]), 20_000, axis=0)
+    found = redrawn_seeds(drawn, rng)
+    assert found.mean() == pytest.approx(3, abs=0.05)
+    assert found.std() == pytest.approx(np.std([1, 2, 6]) / math.sqrt(3), rel=0.03)
+    assert set(np.round(3 * found)) == {3, 4, 5, 6, 8, 9, 10, 13, 14, 18}
+    np.testing.assert_array_equal(redrawn_seeds(drawn[:, :1], rng), drawn[:, 0])
 
 
 def test_the_spread_of_the_draws_is_the_standard_error_of_a_mean():

@@ -1,5 +1,6 @@
 """The tasks beside the primary one, on truths small enough to be worked out by hand."""
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,6 +30,8 @@ from training.evaluation.subject import (
     shown,
     unit,
 )
+from training.evaluation.tasks import cold_start_task
+from training.numeric import sparse
 
 
 def dataset(split: list[str], **truth: Any) -> Dataset:
@@ -159,6 +162,25 @@ def test_nothing_is_chosen_without_audiences_or_where_they_do_not_vote():
     popular = replace(vectors, user_scores=np.ones(2, np.float32))
     assert choose_audience_vote(setting_of(data, "val"), popular) is None
     assert choose_audience_vote(setting_of(data, "val"), vectors) is not None
+
+
+def test_relevance_is_found_in_bounded_memory(monkeypatch: pytest.MonkeyPatch):
+    """Two users watch everybody, so that everybody shares an audience with everybody."""
+    count = 1000
+    audience = sp.csr_matrix(np.ones((count, 2), np.float32))
+    rows = np.arange(count)
+    whole = cold_start_task(audience, rows[:100], rows)
+    monkeypatch.setattr(sparse, "_ENTRIES", 20 * count)
+    tracemalloc.start()
+    try:
+        task = cold_start_task(audience, rows, rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 3_000_000  # all at once, a million entries of eight bytes and more
+    assert task.queries.tolist() == rows.tolist()
+    for one, other in zip(task.relevant, whole.relevant, strict=False):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_a_relation_counts_as_an_audience_of_the_known_only():

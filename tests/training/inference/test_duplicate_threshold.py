@@ -43,6 +43,14 @@ def test_the_threshold_lies_between_the_last_hit_and_the_next():
     assert best_threshold(cosines, is_true, 2) == pytest.approx(0.6)
 
 
+def test_equal_cosines_are_not_parted():
+    """The best cut by order alone lies among the four equal ones, of which one is right."""
+    cosines = np.array([0.9, 0.8, 0.8, 0.8, 0.8, 0.4], np.float32)
+    is_true = np.array([True, True, False, False, False, False])
+    assert best_threshold(cosines, is_true, 2) == pytest.approx(0.85)
+    assert best_threshold(np.full(3, 0.5, np.float32), is_true[:3], 2) == pytest.approx(0.5)
+
+
 def test_f1_counts_all_pairs_of_the_rows():
     content = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8]], np.float32)
     groups = np.array([0, 0, 1, 1, 1])

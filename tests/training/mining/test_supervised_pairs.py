@@ -94,6 +94,9 @@ def test_the_first_alike_one_counts_and_none_finds_itself():
     vectors[2] = [0.5, 0.1, 1, 0.6, 0, 0.7]  # finds 5, 3, then 0
     vectors[4] = [0, 0, 0, 0.5, 1, 0]  # finds 3
     assert search.mean_reciprocal_rank(vectors) == pytest.approx((1 / 3 + 1) / 2)
+    same = np.ones((6, 2), np.float32)
+    # Of five others, two are alike, so that one of the three strangers precedes them; or one is.
+    assert search.mean_reciprocal_rank(same) == pytest.approx((1 / 2 + 1 / 3) / 2)
     nobody = AlikeSearch(SameGroup(groups, rows), rows[5:], rows, np.random.default_rng())
     assert math.isnan(nobody.mean_reciprocal_rank(vectors))
 

@@ -1,5 +1,6 @@
 """`cold-start-report`: users of newcomers, foretold by several ways."""
 
+import tracemalloc
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.features import Featurizer
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from training.baselines.corpus import Corpus
@@ -98,6 +100,56 @@ def test_a_way_that_knows_the_users_is_perfect(world: Dataset) -> None:
     )
     perfect = measure(given, "truth", lambda part: np.asarray(truth[part].todense(), np.float32))
     assert perfect.values["NDCG@50", "all"].mean == pytest.approx(1)
+
+
+def test_richness_counts_tokens_and_vectors(world: Dataset) -> None:
+    known = np.sort(setting_of(world, "test").gallery)
+    corpus = Corpus(world, [pieces_of(p) for p in world.profiles], known, 0)
+    given = newcomers_of(world, corpus)
+    featurizer = Featurizer(corpus.vocabulary)
+    for row, richness in zip(given.queries.tolist(), given.richness.tolist(), strict=True):
+        shown = featurizer(world.profiles[row])
+        assert richness == len(shown.token_ids) + sum(map(len, shown.vectors))
+
+
+def test_those_who_show_equally_much_are_in_one_part(world: Dataset) -> None:
+    known = np.sort(setting_of(world, "test").gallery)
+    given = newcomers_of(world, Corpus(world, [pieces_of(p) for p in world.profiles], known, 0))
+    count, users = len(given.queries), given.watched.get_shape()[1]
+
+    def means(richness: NDArray[np.int64]) -> dict[str, float]:
+        """Share of the first half, for which all is foretold, in each part."""
+        truth = np.zeros((count, users), np.float32)
+        for row in range(count // 2):
+            truth[row, given.relevant[row]] = 1
+        flat = -np.arange(users, dtype=np.float32) / users
+        asked = replace(given, richness=richness)
+        found = measure(asked, "half", lambda part: truth[part] + flat)
+        return {part: value.mean for (m, part), value in found.values.items() if m == METRICS[0]}
+
+    assert set(means(np.full(count, 7))) == {"all"}
+    halves = np.repeat([1, 2], [count // 2, count - count // 2])
+    assert set(means(halves)) == {"all", "thin", "rich"}
+    assert means(halves)["thin"] == pytest.approx(1)
+    assert means(np.arange(count))["thin"] == pytest.approx(1)
+    assert means(np.arange(count))["rich"] < 0.9
+
+
+def test_a_random_order_is_not_kept_for_all_queries(world: Dataset) -> None:
+    known = np.sort(setting_of(world, "test").gallery)
+    given = newcomers_of(world, Corpus(world, [pieces_of(p) for p in world.profiles], known, 0))
+    first = ways_of(given, 0)["random"]
+    whole = first(slice(None))
+    np.testing.assert_array_equal(first(slice(3, 9)), whole[3:9])
+    assert not np.array_equal(ways_of(given, 1)["random"](slice(0, 4)), whole[:4])
+    tracemalloc.start()
+    try:
+        kept = ways_of(given, 0)["random"]
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert held < whole.nbytes
+    np.testing.assert_array_equal(kept(slice(0, 4)), whole[:4])
 
 
 def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:

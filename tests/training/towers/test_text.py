@@ -77,7 +77,10 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(
     pooling = {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}
     (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
     (folder / "sentence_bert_config.json").write_text('{"max_seq_length": 7}')
-    tower = made(folder)
+    prompts = {"prompts": {"query": "query: "}, "default_prompt_name": "query"}
+    (folder / "config_sentence_transformers.json").write_text(json.dumps(prompts))
+    assert made(folder).spec.text == TextSpec(max_tokens=7, prefix="query: ")
+    tower = made(folder, "?prefix=")
     assert tower.spec.text == TextSpec(max_tokens=7)
     np.testing.assert_allclose(
         vectors(tower, "boss")[0], unit(hidden(encoder_folder, "boss")[0]), atol=1e-6

@@ -30,7 +30,8 @@ def clcrec(corpus: Corpus, temperature: float, rate: float, epochs: int) -> Repr
     streamer, whose embedding is at random its own or its content's.
 
     Deviation from the paper: users and streamers are compared by cosine as well, and all pairs of a
-    step share their negatives.
+    step share their negatives, of which neither the pair's streamer nor others that its user
+    watches count.
 
     Args:
         corpus: the corpus.
@@ -45,18 +46,19 @@ def clcrec(corpus: Corpus, temperature: float, rate: float, epochs: int) -> Repr
         net = _Net(content.shape[1], *pairs.watched.get_shape())
 
         def loss(places: Tensor) -> Tensor:
-            others = torch.randint(len(known), (_NEGATIVES,))
-            both = torch.cat([pairs.streamers[places], others])  # (B + n,)
+            wanted, others = pairs.streamers[places], torch.randint(len(known), (_NEGATIVES,))
+            both = torch.cat([wanted, others])  # (B + n,)
             used, at = both.unique(return_inverse=True)
             by_content, own = net.encoder(known[used]), net.streamers(used)  # (S, K)
             swapped = torch.rand(len(used), 1) < _SWAPPED
             hybrid = torch.where(swapped, by_content, own)
             asked, drawn = at[: len(places)], at[len(places) :]
             unit = normalize(by_content)
-            alike = _info_nce(normalize(own)[asked], unit[asked], unit[drawn], temperature)
+            own, is_own = normalize(own), wanted[:, None] == others  # (B, n)
+            alike = _info_nce(own[asked], unit[asked], unit[drawn], is_own, temperature)
             user = normalize(net.users(pairs.users[places]))
-            hybrid = normalize(hybrid)
-            watched = _info_nce(user, hybrid[asked], hybrid[drawn], temperature)
+            hybrid, is_watched = normalize(hybrid), pairs.watches(places, others)  # (B, n)
+            watched = _info_nce(user, hybrid[asked], hybrid[drawn], is_watched, temperature)
             return (alike + watched) / 2
 
         fit(net, loss, len(pairs.users), epochs=epochs, batch=2048, rate=rate)
@@ -77,7 +79,13 @@ class _Net(nn.Module):
         )
 
 
-def _info_nce(anchor: Tensor, positive: Tensor, negatives: Tensor, temperature: float) -> Tensor:
-    """InfoNCE of anchors and positives (B, K) against shared negatives (n, K)."""
-    scores = torch.cat([(anchor * positive).sum(1, keepdim=True), anchor @ negatives.T], 1)
+def _info_nce(
+    anchor: Tensor, positive: Tensor, negatives: Tensor, excluded: Tensor, temperature: float
+) -> Tensor:
+    """InfoNCE of anchors and positives (B, K) against shared negatives (n, K).
+
+    Those that are excluded (B, n) do not count; an anchor without any other has a loss of 0.
+    """
+    against = (anchor @ negatives.T).masked_fill(excluded, -torch.inf)
+    scores = torch.cat([(anchor * positive).sum(1, keepdim=True), against], 1)
     return cross_entropy(scores / temperature, torch.zeros(len(anchor), dtype=torch.int64))

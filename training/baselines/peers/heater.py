@@ -24,7 +24,8 @@ def heater(corpus: Corpus, similarity: float, rate: float, epochs: int) -> Repre
     """Heater (Zhu et al. 2020).
 
     A mixture of experts maps content to a latent factor. The towers read, at random, that or the
-    pretrained factor, and their inner product is 1 for who watches and 0 for random streamers.
+    pretrained factor, and their inner product is 1 for who watches and 0 for random streamers of
+    those that the user does not watch.
 
     Deviation from the paper: factors are by SVD of normalised audiences.
 
@@ -44,7 +45,10 @@ def heater(corpus: Corpus, similarity: float, rate: float, epochs: int) -> Repre
         def loss(places: Tensor) -> Tensor:
             asked = pairs.streamers[places][:, None]  # (B, 1)
             drawn = torch.randint(len(streamers), (_DRAWN,))
-            others = drawn[torch.randint(_DRAWN, (len(places), _NEGATIVES))]
+            free = ~pairs.watches(places, drawn)  # (B, drawn)
+            has_free = free.any(1, keepdim=True)
+            chosen = torch.multinomial((free | ~has_free).float(), _NEGATIVES, replacement=True)
+            others = drawn[chosen]
             used, at = torch.cat([asked, others], 1).unique(return_inverse=True)  # at (B, 1 + 5)
             factors, mapped = streamers[used], net.experts(known[used])  # (S, K)
             is_mapped = torch.rand(len(used), 1) < 0.5
@@ -52,7 +56,10 @@ def heater(corpus: Corpus, similarity: float, rate: float, epochs: int) -> Repre
             user = net.user(users[pairs.users[places]])[:, None]  # (B, 1, K)
             wanted = torch.zeros(at.shape)
             wanted[:, 0] = 1
-            error = ((user * vectors[at]).sum(2) - wanted).square().sum(1).mean()
+            counts = has_free.repeat(1, at.shape[1])  # false for who watches all that are drawn
+            counts[:, 0] = True
+            errors = ((user * vectors[at]).sum(2) - wanted).square()  # (B, 1 + 5)
+            error = (errors * counts).sum(1).mean()
             return error + similarity * (mapped - factors).square().sum(1).mean()
 
         fit(net, loss, len(pairs.users), epochs=epochs, batch=2048, rate=rate)

@@ -53,6 +53,16 @@ class Pairs:
         users, streamers = (torch.from_numpy(each.astype(np.int64)) for each in watched.nonzero())
         return cls(rows, watched, users, streamers)
 
+    def watches(self, places: Tensor, streamers: Tensor) -> Tensor:
+        """Whether the users of the pairs at these places (B,) watch streamers (n,), bool (B, n).
+
+        Args:
+            places: of pairs (B,).
+            streamers: places in `rows` (n,); they may repeat.
+        """
+        watched = self.watched[self.users[places].numpy()][:, streamers.numpy()]
+        return torch.from_numpy(watched.toarray() > 0)
+
 
 def latent_factors(corpus: Corpus, pairs: Pairs) -> tuple[Tensor, Tensor]:
     """Factors of users (U, K) and of streamers (M, K), both with RMS 1.

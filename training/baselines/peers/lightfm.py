@@ -12,16 +12,18 @@ from torch.nn.functional import embedding_bag
 from training.baselines.corpus import Corpus
 from training.baselines.peers.learning import Pairs, centred, embedding, fit, represented, seeded
 from training.evaluation.subject import Representation
+from training.numeric.sparse import present
 
 _DRAWS = 10
-"""Most streamers that are drawn for a pair until one violates the margin."""
+"""Most streamers that are drawn for a pair until one violates the margin; watched ones count."""
 
 
 def lightfm(corpus: Corpus, rank: int, rate: float, epochs: int) -> Representation:
     """LightFM (Kula 2015) with the WARP loss (Weston, Bengio & Usunier 2011).
 
     Features are tokens, weighted by TF-IDF; users have an embedding each. A pair is compared with
-    the first of the drawn streamers that violates the margin. Vectors of a tower are features too.
+    the first of the drawn streamers that the user does not watch and that violates the margin.
+    Vectors of a tower are features too.
 
     Deviation from the paper: Adam on mini-batches, not Adagrad pair by pair.
 
@@ -44,6 +46,8 @@ def lightfm(corpus: Corpus, rank: int, rate: float, epochs: int) -> Representati
             wanted = (user * streamers[pairs.streamers[places]][:, None]).sum(2)  # (B, 1)
             with torch.no_grad():
                 violates = (user * streamers[drawn]).sum(2) > wanted - 1  # (B, draws)
+                rows = sp.csr_matrix(pairs.watched[pairs.users[places].numpy()])
+                violates &= ~torch.from_numpy(present(rows, drawn.numpy()))
                 first = violates.int().argmax(1, keepdim=True)  # (B, 1)
                 rank_bound = ((len(streamers) - 1) // (first + 1)).clamp(min=1)
                 weight = torch.log(rank_bound) * violates.any(1, True)

@@ -146,11 +146,13 @@ def _method(results: Results) -> list[str]:
         "streamers that resemble the query vote for their neighbours, with recipes that have a "
         "teacher and with every baseline that is better for it on val.",
         "Values are means over seeds for each query, then over queries. Intervals are 95 % "
-        f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods), and "
-        "so are those of ratios. Differences are paired; p-values are two-sided and corrected for "
-        "all comparisons of a table (Holm 1979). ▲ and ▼ mark differences with a corrected "
+        f"bootstrap intervals over queries ({DRAWS:,} draws, the same ones for all methods) and, "
+        "for methods with several, over seeds, which each draw takes with replacement; of few "
+        "seeds, the intervals hold too little of their spread. So are those of ratios. "
+        "Differences are paired; p-values are two-sided and corrected for all comparisons of a "
+        "table (Holm 1979). ▲ and ▼ mark differences with a corrected "
         f"p < {words.p_value(LEVEL).rstrip('0')}, = marks all others. SE is the standard error "
-        "over seeds, which the intervals do not include.",
+        "over seeds.",
     ]
 
 

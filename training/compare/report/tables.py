@@ -105,7 +105,7 @@ def overview(data: DataResult) -> Table:
 
     return Table(
         "Overview",
-        "95 % intervals by paired bootstrap over queries; bold: the best of each column.",
+        "95 % intervals by paired bootstrap over queries and seeds; bold: the best of each column.",
         tuple(f"{words.TITLES[result.task]} {result.metric}" for result in data.tasks),
         tuple(Row(m.name, tuple(cell(result, m) for result in data.tasks)) for m in data.methods),
     )
