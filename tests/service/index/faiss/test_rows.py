@@ -242,5 +242,6 @@ def test_a_filter_sees_what_is_written_between_two_of_its_conditions() -> None:
     rows.attributes.holding = slow  # type: ignore[method-assign]
     wanted = Filter([Condition("level", any=[1])], [Condition("age", any=[9])])
     with rows.reading(wanted, ["out"], False) as view:
-        assert sorted(view.ids[slot] for slot in view.slots()) == ["changes", "comes", "stays"]
+        found = [str(view.ids[slot]) for slot in view.slots()]
+        assert sorted(found) == ["changes", "comes", "stays"]
     assert looked
