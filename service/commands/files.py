@@ -5,6 +5,7 @@ import errno
 import os
 import secrets
 import shutil
+import stat
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -62,10 +63,12 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
     try:
         with using(option, path, _REMEDY):
             draft.touch()
+            if target.exists():  # who may not read that may not read the draft
+                draft.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IWUSR)
         content = make()
         with using(option, path, remedy):
             draft.write_bytes(content)
-            if target.exists():  # not before: it may be read-only
+            if target.exists():
                 shutil.copymode(target, draft)
     except BaseException:
         with contextlib.suppress(OSError):

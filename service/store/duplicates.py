@@ -41,6 +41,7 @@ class GroupRecord:
         successors: of a group that is not live, those that had its members when it ended.
         members: of such a group, some that were in another one then and are not erased; None of
             live groups, and of those that ended before releases that keep them.
+        has_others: whether it had more of them.
     """
 
     group_id: str
@@ -51,6 +52,7 @@ class GroupRecord:
     updated_at: float
     successors: tuple[str, ...] = ()
     members: tuple[str, ...] | None = None
+    has_others: bool = False
 
 
 @dataclass(frozen=True)
@@ -236,8 +238,13 @@ class GroupStore(Protocol):
         """A group, live or not; None if there was never one."""
         ...
 
-    async def forget(self, streamer_id: str) -> None:
-        """Take a streamer that is erased out of the records of groups that are not live."""
+    async def forget(self, streamer_id: str, among: Sequence[str] | None = None) -> None:
+        """Take a streamer that is erased out of the records of groups that are not live.
+
+        Args:
+            streamer_id: who is erased.
+            among: ids of groups; None: all are looked at.
+        """
         ...
 
     async def groups_of(self, streamer_ids: Sequence[str]) -> list[str | None]:

@@ -2,9 +2,9 @@
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import islice
 
 from service.features.duplicates.groups.edges import Edge
 from service.features.duplicates.groups.graph import GroupGraph, Outcome
@@ -15,7 +15,7 @@ from service.store.events import NewEvent
 _EDGES_AT_ONCE = 2000
 _MEMBERS_AT_ONCE = 5000
 """About so many are in one step, which keeps the store for milliseconds."""
-MOST_KEPT = 100
+_MOST_KEPT = 100
 """Members of a group that is no more, by which it is told which groups have them later."""
 
 
@@ -30,16 +30,21 @@ class Ledger:
         """Begin with what is stored."""
         self._records = dict(groups)
         self._members = {name: frozenset(members.get(name, ())) for name in groups}
-        self._kept = set[str]()
+        self._kept = defaultdict[str, list[str]](list)
 
     @property
     def members(self) -> Mapping[str, frozenset[str]]:
         """Of each live group, as it is stored."""
         return self._members
 
-    def kept(self, streamer_ids: Iterable[str]) -> list[str]:
-        """Those of some streamers that records of ended groups name, which this ledger wrote."""
-        return [name for name in streamer_ids if name in self._kept]
+    def kept(self, streamer_ids: Iterable[str]) -> dict[str, list[str]]:
+        """Ended groups whose records name some streamers, as this ledger wrote them, by these."""
+        return {name: self._kept[name] for name in streamer_ids if name in self._kept}
+
+    def forgot(self, streamer_ids: Iterable[str]) -> None:
+        """No record names these any more."""
+        for name in streamer_ids:
+            self._kept.pop(name, None)
 
     def steps(
         self, outcome: Outcome, graph: GroupGraph, cause: str, now: float
@@ -75,9 +80,12 @@ class Ledger:
             created = now if before is None else before.created_at
             successors = tuple(retired.successors)
             # Not who is gone: it may be erased, and is in no group again.
-            kept = tuple(islice((m for m in left if graph.group_of(m)), MOST_KEPT))
-            self._kept.update(kept)
-            after = GroupRecord(name, retired.fate, 0, "", created, now, successors, kept)
+            grouped = [m for m in left if graph.group_of(m)]
+            kept, has_others = tuple(grouped[:_MOST_KEPT]), len(grouped) > _MOST_KEPT
+            for member in kept:
+                self._kept[member].append(name)
+            told = created, now, successors, kept, has_others
+            after = GroupRecord(name, retired.fate, 0, "", *told)
             yield GroupChange(before, after, left=left)
         for name, members in region.groups.items():
             before = self._records.get(name)

@@ -172,9 +172,11 @@ class Evaluation:
         self.is_whole = False
         news = await self._news(ids)
         outcome = await self._in_slices(self._graph.change(news, cause))
+        # An erasure may have looked before they were kept.
+        for name, groups in (kept := self._ledger.kept(news.gone)).items():
+            await self._groups.forget(name, groups)
+        self._ledger.forgot(kept)
         await self._commit(outcome, cause, Commit(position=position))
-        for name in self._ledger.kept(news.gone):  # an erasure may have looked before it was kept
-            await self._groups.forget(name)
         self.position, self.is_whole = position or self.position, True
 
     async def compare(self, ids: Sequence[str]) -> None:

@@ -8,7 +8,6 @@ from typing import Literal
 
 from service.engine.work.lanes import Lanes
 from service.errors import GroupNotFound, StreamerNotFound
-from service.features.duplicates.committing import MOST_KEPT
 from service.features.duplicates.groups.bridges import bridges
 from service.features.duplicates.groups.cutting import Cut, without_crowds
 from service.features.duplicates.groups.edges import Edge, Pair, kind_of
@@ -176,8 +175,7 @@ class Duplicates:
                 continue
             groups = await self._groups.groups_of(found.members or ())
             having = Counter(group for group in groups if group is not None)
-            # Where as many are known as are kept, it had others, who may be there.
-            if not having and (found.members is None or len(found.members) == MOST_KEPT):
+            if not having and (found.members is None or found.has_others):
                 waiting += found.successors
             live |= dict.fromkeys(group for group, _ in having.most_common())
         return list(live)

@@ -90,6 +90,9 @@ class SpaceFollower:
         self._writing: dict[str, asyncio.Task[None]] = {}
         self._no_room_until = 0.0
         self._again_at: dict[str, float] = {}
+        self._given_up: set[str] = set()  # what will not load as it is
+        self._changed: dict[str, GenerationRecord] = {}  # as it was when rows of it were missing
+        self._has_looked = False
         self._prepared: dict[str, tuple[tuple[str, float], float]] = {}  # by space
         self._refreshing = asyncio.Lock()
         self._background = Background("spaces")
@@ -122,6 +125,7 @@ class SpaceFollower:
                 self._records, self._mark = records, mark
             await self._follow_erasures()
             self._settle()
+            self._has_looked = True
 
     async def start(self) -> None:
         """Read what there is, and follow the store; loading goes on in the background.
@@ -189,7 +193,9 @@ class SpaceFollower:
             return None
         named, known = (found.chunks_id, record.preparing_until), self._prepared.get(record.space)
         if known is None or known[0] != named:
-            is_over = self._now() >= record.preparing_until + _CLOCKS_DIFFER_S
+            # What was there at the start may be what memory had no room for.
+            differ_s = _CLOCKS_DIFFER_S if self._has_looked else 0.0
+            is_over = self._now() >= record.preparing_until + differ_s
             until = time.monotonic() + (0.0 if is_over else self._prepared_for_s)
             known = self._prepared[record.space] = named, until
         return found if time.monotonic() < known[1] else None
@@ -209,10 +215,11 @@ class SpaceFollower:
         if time.monotonic() >= self._no_room_until:
             before = {i: found for i, found in self._before().items() if i not in wanted}
         kept = wanted.keys() | before.keys()
-        for known in (self._held, self._erased, self.problems, self._again_at):
+        for known in (self._held, self._erased, self.problems, self._again_at, self._changed):
             for chunks_id in known.keys() - kept:
                 del known[chunks_id]
         self._in_file &= self._held.keys()
+        self._given_up &= kept
         for tasks in (self._loading, self._writing):
             for chunks_id in tasks.keys() - kept:
                 tasks[chunks_id].cancel()
@@ -250,7 +257,7 @@ class SpaceFollower:
 
     def _serve(self) -> None:
         shall = {space: one for space, r in self._records.items() if (one := r.active) is not None}
-        given_up = [space for space, one in shall.items() if one.chunks_id in self.problems]
+        given_up = [space for space, one in shall.items() if one.chunks_id in self._given_up]
         self._active.expect(shall, given_up)
         for space in {*self._records, *self._active.names()}:
             record = self._records.get(space)
@@ -269,16 +276,25 @@ class SpaceFollower:
             self._erased[chunks_id] = record.erased
             self._held[chunks_id] = loaded
             self.problems.pop(chunks_id, None)
+            self._changed.pop(chunks_id, None)
+            self._given_up.discard(chunks_id)
             del self._loading[chunks_id]
             await self._follow_erasures()
             self._settle()
             await self.note()
         except ChangedMeanwhile as error:
+            if self._changed.get(chunks_id) == record:  # nothing changed since the last time
+                self._given_up.add(chunks_id)
+            self._changed[chunks_id] = record
             self._failed(space, record, str(error), POLL_S)
-        except (ServiceError, DamagedChunk) as error:
+        except ServiceError as error:
+            self._failed(space, record, str(error))
+        except DamagedChunk as error:
+            self._given_up.add(chunks_id)
             self._failed(space, record, str(error))
         except Exception as error:  # noqa: BLE001 - one that can't be fitted is not served
             _log.warning("generation %r of %r", record.generation, space, exc_info=error)
+            self._given_up.add(chunks_id)
             self._failed(space, record, f"{type(error).__name__}: {error}")
         finally:
             self._loading.pop(chunks_id, None)

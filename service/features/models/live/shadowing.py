@@ -27,6 +27,7 @@ _MOST_BYTES = 8 << 20
 _DEADLINE_S = 10.0
 """A question that waited longer is not asked any more."""
 _FLUSH_S = 2.0
+_READ_AT_ONCE = 200
 _LAST_S = 1.0
 """For the last counts of a process that ends."""
 _RECALL_EVERY = 10
@@ -147,9 +148,12 @@ class Shadowing:
 
     async def _gone_of(self, counts: ShadowCounts) -> list[str]:
         """Who is named and not stored; an index may lack what other replicas' questions found."""
-        names = sorted(counts.names())
-        found = await self._store.digests(names)
-        return [name for name, known in zip(names, found, strict=True) if known is None]
+        names, gone = sorted(counts.names()), list[str]()
+        for start in range(0, len(names), _READ_AT_ONCE):
+            part = names[start : start + _READ_AT_ONCE]
+            found = await self._store.digests(part)
+            gone += [name for name, known in zip(part, found, strict=True) if known is None]
+        return gone
 
     def _of(self, live: Live) -> ShadowCounts:
         """Counts of a run; those of one that is over go nowhere."""

@@ -176,22 +176,33 @@ class RedisGroups:
         found: bytes | None = await self._client.ask("HGET", self._groups, group_id)
         return None if found is None else _RECORD.validate_json(found)
 
-    async def forget(self, streamer_id: str) -> None:
-        """Take a streamer out of the records of groups that are not live."""
+    async def forget(self, streamer_id: str, among: Sequence[str] | None = None) -> None:
+        """Take a streamer out of records; see `GroupStore.forget`."""
         quoted = json.dumps(streamer_id).encode()
+        if among is not None:
+            for name in among:
+                row: bytes | None = await self._client.ask("HGET", self._groups, name)
+                if row is not None and quoted in row:
+                    await self._without(streamer_id, name.encode(), row)
+            return
         async for part in self._hash(self._groups):
-            for name, read in part.items():
-                row: bytes | None = read
-                while row is not None and quoted in row:
-                    record = _RECORD.validate_json(row)
-                    known = record.members or ()
-                    if streamer_id not in known:
-                        break  # a live one, until its evaluation
-                    members = tuple(one for one in known if one != streamer_id)
-                    after = json.dumps(asdict(replace(record, members=members)))
-                    if await self._replace([self._groups], [name, row, after]):
-                        break
-                    row = await self._client.ask("HGET", self._groups, name)
+            for key, read in part.items():
+                if quoted in read:
+                    await self._without(streamer_id, key, read)
+
+    async def _without(self, streamer_id: str, name: bytes, read: bytes) -> None:
+        """Take a streamer out of the record of a group, unless it is a live one."""
+        row: bytes | None = read
+        while row is not None:
+            record = _RECORD.validate_json(row)
+            known = record.members or ()
+            if streamer_id not in known:
+                return  # a live one, until its evaluation
+            members = tuple(one for one in known if one != streamer_id)
+            after = json.dumps(asdict(replace(record, members=members)))
+            if await self._replace([self._groups], [name, row, after]):
+                return
+            row = await self._client.ask("HGET", self._groups, name)
 
     async def groups_of(self, streamer_ids: Sequence[str]) -> list[str | None]:
         """Ids of the live groups that streamers are in."""

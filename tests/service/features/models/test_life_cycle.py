@@ -17,6 +17,7 @@ from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.streamer_neighbours import StreamerNeighbours
+from service.errors import ServiceError, StoreUnavailable
 from service.features.models.records import COLLECTION
 from service.settings import Settings
 from service.settings.models import Models
@@ -249,6 +250,37 @@ def test_a_model_waits_until_it_has_what_spaces_serve(
     wait_until(lambda: everywhere(client, "is_indexed", NEXT), "it is fitted, or can't be")
     client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
     assert client.post("/v1/cold-start", json=question).is_success is can_be_fitted
+
+
+def test_a_model_waits_for_a_space_that_could_not_be_loaded_for_a_moment(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = store_streamers(client)
+    send(client, "g0", hand_over_of(client, ids).npz(), promote="true").raise_for_status()
+    monkeypatch.setattr("service.features.spaces.following._AGAIN_S", 0.0)
+    is_begun, may_fit, fit = threading.Event(), threading.Event(), GenerationFitter.__call__
+    failed: list[ServiceError] = []
+
+    async def second_fit(
+        fitter: GenerationFitter, generation: Generation, neighbours: StreamerNeighbours | None
+    ) -> FittedGeneration:
+        if not failed:
+            failed.append(StoreUnavailable("it does not answer"))
+            raise failed[0]
+        is_begun.set()
+        await asyncio.to_thread(may_fit.wait)
+        return await fit(fitter, generation, neighbours)
+
+    monkeypatch.setattr(GenerationFitter, "__call__", second_fit)
+    try:
+        client.post("/v1/models", json={"folder": "next"}).raise_for_status()
+        client.post(f"/v1/models/{NEXT}:backfill").raise_for_status()
+        wait_until(is_begun.is_set, "it is being fitted again")
+        assert failed
+        assert not everywhere(client, "is_indexed", NEXT)
+    finally:
+        may_fit.set()
+    wait_until(lambda: everywhere(client, "is_indexed", NEXT), "it is fitted")
 
 
 def test_a_model_that_is_registered_again_keeps_what_is_noted_of_it_meanwhile(
