@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -15,18 +14,13 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from service.store.embedded.binary import find_binary
+from tests.machine import free_port
 from tests.service.process import wait_until
 
 _TAKEN_S = 30
 """How long a port may be in use that was free a moment ago."""
 SERVICE = "streamers"
 """The name under which sentinels monitor a primary."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Server:
