@@ -7,6 +7,8 @@ import sys
 
 import pytest
 
+from tests.machine import HANGS_S
+
 FORBIDDEN = ("implicit", "onnx", "sklearn", "torch", "training", "transformers")
 PROBE = """
 import importlib, json, sys
@@ -27,7 +29,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 )
 def test_loads_no_training_library(modules: list[str]) -> None:
     command = [sys.executable, "-c", PROBE, *modules]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=HANGS_S, check=False)
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout))
     assert modules[0].partition(".")[0] in loaded
@@ -43,6 +45,6 @@ def test_onnx_runtime_reports_to_nobody(modules: str) -> None:
     environment.pop("ORT_DISABLE_TELEMETRY", None)
     command = [sys.executable, "-c", f"import {modules}; print('loaded')"]
     done = subprocess.run(
-        command, env=environment, capture_output=True, text=True, timeout=60, check=False
+        command, env=environment, capture_output=True, text=True, timeout=HANGS_S, check=False
     )
     assert (done.stdout, done.stderr) == ("loaded\n", "")

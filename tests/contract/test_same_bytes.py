@@ -17,6 +17,7 @@ from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.vocabulary import Space, Vocabulary
 from model_export.golden import golden_profiles
+from tests.machine import HANGS_S
 
 ROOT = Path(__file__).parents[2]
 SPACE = Space("cover", 3)
@@ -85,7 +86,7 @@ def in_a_fresh_process(folder: Path, seed: str) -> dict[str, object]:
         env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

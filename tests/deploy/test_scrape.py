@@ -4,7 +4,6 @@ import os
 import random
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tests.bundles import TOPICS
 from tests.deploy.files import PROMETHEUS, ROOT, RULES, alerts, expressions, targets
+from tests.machine import free_port
 from tests.media_towers import picture
 from tests.service.conftest import media_bundle as media_bundle
 from tests.service.data_sets import NDJSON, json_line
@@ -71,12 +71,6 @@ def program() -> str:
     found = shutil.which("prometheus", path=f"{UNPACKED}:{os.environ['PATH']}")
     assert found is not None, "Prometheus is not there: run `make prometheus`"
     return found
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 def use(service: Service) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.machine import HANGS_S
+
 ROOT = Path(__file__).parents[2]
 TARGETS = re.findall(r"(?m)^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"))
 
@@ -18,7 +20,7 @@ def make(*arguments: str) -> str:
     """What `make` prints."""
     command = ["make", "--no-print-directory", *arguments]
     done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_S, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -77,6 +79,11 @@ def test_ctrl_c_is_tested_in_the_background_too() -> None:
     pytest_call = f"{shlex.quote(sys.executable)} -m pytest -q -n 0 -p no:cacheprovider"
     ignoring = f"trap '' INT; exec {pytest_call} tests/training/commands/test_compare.py -k {test}"
     done = subprocess.run(
-        ["sh", "-c", ignoring], cwd=ROOT, capture_output=True, text=True, timeout=120, check=False
+        ["sh", "-c", ignoring],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=HANGS_S,
+        check=False,
     )
     assert done.returncode == 0, done.stdout

@@ -11,14 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.machine import free_port
+
 ROOT = Path(__file__).parents[2]
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def command(build: Path, port: int, *more: str) -> list[str]:

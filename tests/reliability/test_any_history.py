@@ -163,7 +163,7 @@ class AnyHistory(RuleBasedStateMachine):
             done = [o.sequence for o in outcomes if isinstance(o, Written)]
             if done:
                 # It may only now notice that its connection is lost.
-                await until(lambda: self.follower.behind_because is None, 30)
+                await until(lambda: self.follower.behind_because is None)
                 await self.follower.wait_for(max(done), 30_000)
             return outcomes
 
@@ -281,7 +281,7 @@ class AnyHistory(RuleBasedStateMachine):
         self._wait_until_equal()
 
     def _wait_until_equal(self) -> None:
-        self.run(until(self._is_equal, 30))
+        self.run(until(self._is_equal))
 
     def _is_equal(self) -> bool:
         if self.follower.behind_because is not None:

@@ -191,4 +191,4 @@ def test_a_replica_that_slept_through_a_rollback_notices(
         assert last == 80
     expected = one.similar(last, tags=[TAG])
     assert len(expected) == 80
-    wait_until(lambda: two.similar(tags=[TAG]) == expected, "the sleeper begins anew", 20)
+    wait_until(lambda: two.similar(tags=[TAG]) == expected, "the sleeper begins anew")

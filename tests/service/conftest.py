@@ -15,14 +15,20 @@ import trustme
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.replica import follower
 from service.settings import Settings
+from tests import machine
 from tests.bundles import DIM, write_bundle
 from tests.service import process
 from tests.service.data_sets import NDJSON, json_line
-from tests.service.process import Service
+from tests.service.process import Service, when_visible
 from tests.service.valkey import Server
 
 Serve = Callable[..., Service]
+
+# A write is answered when the index has it, or a tenth of a second later: whoever asks next without
+# `after_sequence` would miss it whenever this machine is busy for so long.
+follower._SHOW_MS = 5000
 
 
 @pytest.fixture(scope="session")
@@ -47,9 +53,7 @@ def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def free_port() -> int:
     """A port of this machine where nobody listens."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
+    return machine.free_port()
 
 
 @pytest.fixture
@@ -127,9 +131,8 @@ async def _delete(running: TestClient, streamer_ids: list[str]) -> int:
 
 def wait_until_visible(client: TestClient, sequence: int) -> None:
     """Return when the index has applied this write."""
-    client.post(
-        "/v1/similar", json={"positive": [{"vector": [1.0] * DIM}], "after_sequence": sequence}
-    ).raise_for_status()
+    asked = {"positive": [{"vector": [1.0] * DIM}], "after_sequence": sequence}
+    when_visible(lambda: client.post("/v1/similar", json=asked))
 
 
 def put(client: TestClient, streamer_id: str, **profile: object) -> int:

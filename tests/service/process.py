@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -30,6 +31,7 @@ WAIT_S = 240
 UNGROUPED: dict[str, Any] = {"STREAMER_DUPLICATES__EVALUATE": "false"}
 """For tests that write thousands and ask for no groups of duplicates, which would cost more than
 all else that they do."""
+NOT_VISIBLE = "not_yet_visible"
 _TEST = "PYTEST_CURRENT_TEST"
 _LISTENS = re.compile(r'listening on (http://[^\s"]+)')
 _FOREIGN = re.compile(r"^STREAMER_|^OTEL_|REDIS_URL$|_PROXY$", re.IGNORECASE)
@@ -154,6 +156,31 @@ def wait_until(
         waited = time.monotonic() - began
         assert waited < timeout_s, f"not within {timeout_s} s: {what}"
         time.sleep(min(max(0.02, waited / 40), 0.2) if every_s is None else every_s)
+
+
+def when_visible(ask: Callable[[], Any]) -> Any:
+    """The answer to a question about a write, of httpx or the test client.
+
+    A service waits two seconds for the write and then refuses, whatever keeps the machine busy.
+    """
+    answers: list[Any] = []
+
+    def is_answered() -> bool:
+        answers[:] = [ask()]
+        return not (answers[0].status_code == 503 and answers[0].json()["code"] == NOT_VISIBLE)
+
+    wait_until(is_answered, "the write is in the index")
+    return answers[0].raise_for_status()
+
+
+def median_s(ask: Callable[[], object], times: int = 5) -> float:
+    """How long it takes, as a rule: a busy machine makes a single one late."""
+    took: list[float] = []
+    for _ in range(times):
+        began = time.monotonic()
+        ask()
+        took.append(time.monotonic() - began)
+    return statistics.median(took)
 
 
 def is_gone(process: psutil.Process) -> bool:
@@ -343,8 +370,7 @@ class Service:
         return {s["streamer_id"]: s for s in found}
 
     def similar(self, after_sequence: int = 0, k: int = 1000, **profile: Any) -> set[str]:
-        """Everybody whom the index knows (up to k), found by a profile."""
+        """Everybody whom the index knows (up to k), found by a profile, once it has a write."""
         query = {"positive": [{"profile": profile}], "k": k, "after_sequence": after_sequence}
-        answer = self.client.post("/v1/similar", json=query)
-        answer.raise_for_status()
+        answer = when_visible(lambda: self.client.post("/v1/similar", json=query))
         return {hit["streamer_id"] for hit in answer.json()["hits"]}

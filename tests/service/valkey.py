@@ -2,7 +2,6 @@
 
 import contextlib
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.store.embedded.binary import find_binary
+from tests.machine import free_port
 from tests.service.process import wait_until
 
 _TAKEN_S = 30
@@ -25,12 +25,6 @@ _TRIES = 10
 """So many ports are tried before it is no chance any more that they are taken."""
 SERVICE = "streamers"
 """The name under which sentinels monitor a primary."""
-
-
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
 
 
 class Server:

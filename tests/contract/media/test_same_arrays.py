@@ -18,6 +18,7 @@ from model_export.contract.media import (
     thumbnail_of,
 )
 from tests.contract.media.files import COVER, DECLARED, SOUND, encoded, saved, scene, tone
+from tests.machine import HANGS_S
 
 ROOT = Path(__file__).parents[3]
 
@@ -70,7 +71,7 @@ def fresh(script: str, *arguments: str) -> str:
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=HANGS_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

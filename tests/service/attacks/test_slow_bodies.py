@@ -1,5 +1,6 @@
 """Bodies that come slowly, or not at all, and bodies without an end."""
 
+import contextlib
 import http.client
 import json
 import select
@@ -16,29 +17,50 @@ from tests.service.process import START_S, Service, wait_until
 pytestmark = pytest.mark.slow
 
 TIMEOUT_S = 2.0
-"""Long enough for a client that does send, also on a busy machine."""
+"""For bodies that are to take longer."""
+PATIENT_S = 8.0
+"""For bodies that come, also on a busy machine."""
 BULK_LIMIT = 4096
 BULK_MIN = 100
 
 
-@pytest.fixture(scope="module")
-def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    folder = tmp_path_factory.mktemp("slow")
+def waiting(bundle: Path, data: Path, timeout_s: float) -> Service:
+    """A service that waits for so long."""
     limits = {
-        "body_timeout_s": TIMEOUT_S,
+        "body_timeout_s": timeout_s,
         "bulk_body_limit_bytes": BULK_LIMIT,
         "bulk_min_bytes": BULK_MIN,
     }
-    with Service(bundle, folder / "data", STREAMER_LIMITS=json.dumps(limits)) as running:
+    return Service(bundle, data, STREAMER_LIMITS=json.dumps(limits))
+
+
+def connected(service: Service) -> http.client.HTTPConnection:
+    host, port = service.url.removeprefix("http://").split(":")
+    return http.client.HTTPConnection(host, int(port), timeout=START_S)
+
+
+@pytest.fixture(scope="module")
+def hurried(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with waiting(bundle, tmp_path_factory.mktemp("hurried") / "data", TIMEOUT_S) as running:
+        yield running.wait_until_ready()
+
+
+@pytest.fixture(scope="module")
+def patient(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    with waiting(bundle, tmp_path_factory.mktemp("patient") / "data", PATIENT_S) as running:
         yield running.wait_until_ready()
 
 
 @pytest.fixture
-def connection(service: Service) -> Iterator[http.client.HTTPConnection]:
-    host, port = service.url.removeprefix("http://").split(":")
-    opened = http.client.HTTPConnection(host, int(port), timeout=START_S)
-    yield opened
-    opened.close()
+def connection(hurried: Service) -> Iterator[http.client.HTTPConnection]:
+    with contextlib.closing(connected(hurried)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def unhurried(patient: Service) -> Iterator[http.client.HTTPConnection]:
+    with contextlib.closing(connected(patient)) as opened:
+        yield opened
 
 
 def begin(connection: http.client.HTTPConnection, method: str, path: str, **headers: str) -> None:
@@ -66,8 +88,8 @@ def results(connection: http.client.HTTPConnection) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("drips", [False, True])
 def test_a_body_that_does_not_come(connection: http.client.HTTPConnection, drips: bool) -> None:
-    begin(connection, "PUT", "/v1/streamers/s", Content_Length="100000")
     begun = time.monotonic()
+    begin(connection, "PUT", "/v1/streamers/s", Content_Length="100000")
     if drips:  # each byte within the time, all of them together not
         for _ in range(8):
             connection.send(b" ")
@@ -80,13 +102,13 @@ def test_a_body_that_does_not_come(connection: http.client.HTTPConnection, drips
     assert answer.headers["Content-Type"] == "application/problem+json"
 
 
-def test_many_lines_may_pause(service: Service, connection: http.client.HTTPConnection) -> None:
-    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
-    for i in range(8):
-        send(connection, line(i))
-        time.sleep(TIMEOUT_S / 5)
-    connection.send(b"0\r\n\r\n")
-    assert [each["outcome"] for each in results(connection)] == ["created"] * 8
+def test_many_lines_may_pause(unhurried: http.client.HTTPConnection) -> None:
+    begin(unhurried, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+    for i in range(12):
+        send(unhurried, b" " * BULK_MIN + line(i))  # enough to be waited for as long again
+        time.sleep(PATIENT_S / 10)
+    unhurried.send(b"0\r\n\r\n")
+    assert [each["outcome"] for each in results(unhurried)] == ["created"] * 12
 
 
 def test_lines_before_a_stop_are_written(connection: http.client.HTTPConnection) -> None:
@@ -112,14 +134,14 @@ def test_lines_that_trickle_are_given_up(connection: http.client.HTTPConnection)
     assert last["error"]["detail"].startswith("100 bytes of the body did not come within 2 s")
 
 
-def test_lines_before_the_limit_are_written(connection: http.client.HTTPConnection) -> None:
-    begin(connection, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
+def test_lines_before_the_limit_are_written(unhurried: http.client.HTTPConnection) -> None:
+    begin(unhurried, "POST", "/v1/streamers:bulk", Transfer_Encoding="chunked")
     for i in range(64):  # these are written, and their results come, before the next are read
-        send(connection, line(30 + i))
-    wait_until(lambda: b'"slow-93"' in connection.sock.recv(1 << 16, socket.MSG_PEEK), "64 results")
-    send(connection, line(99) + b'{"name": "' + b"x" * BULK_LIMIT)
-    connection.send(b"0\r\n\r\n")
-    *written, last = results(connection)
+        send(unhurried, line(30 + i))
+    wait_until(lambda: b'"slow-93"' in unhurried.sock.recv(1 << 16, socket.MSG_PEEK), "64 results")
+    send(unhurried, line(99) + b'{"name": "' + b"x" * BULK_LIMIT)
+    unhurried.send(b"0\r\n\r\n")
+    *written, last = results(unhurried)
     assert [each["streamer_id"] for each in written] == [f"slow-{30 + i}" for i in range(64)]
     assert {each["outcome"] for each in written} == {"created"}
     assert (last["line"], last["error"]["code"]) == (65, "body_too_large")

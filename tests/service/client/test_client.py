@@ -37,7 +37,7 @@ from service.client.models import (
 from tests.bundles import DIM
 from tests.service.conftest import Serve
 from tests.service.data_sets import profile, profiles
-from tests.service.process import Service
+from tests.service.process import WAIT_S, Service
 
 pytestmark = pytest.mark.slow
 
@@ -182,7 +182,7 @@ def test_a_service_that_is_not_there(free_port: int) -> None:
 def test_a_client_waits_for_a_service_that_starts(
     bundle: Path, tmp_path: Path, free_port: int
 ) -> None:
-    patience = Patience(deadline_s=60, attempts=1000, longest_pause_s=0.1)
+    patience = Patience(deadline_s=WAIT_S, attempts=1000, longest_pause_s=0.1)
     with (
         Client(f"http://127.0.0.1:{free_port}", patience=patience) as client,
         Service(bundle, tmp_path / "data", port=free_port),

@@ -12,6 +12,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.house.pages import fences
+from tests.machine import HANGS_S
 from tests.service.conftest import Serve
 
 ROOT = Path(__file__).parents[3]
@@ -56,7 +57,7 @@ def others() -> list[str]:
 def run(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", WITHOUT_THE_REST, json.dumps(others()), code, *arguments]
     return subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        command, cwd=ROOT, capture_output=True, text=True, timeout=HANGS_S, check=False
     )
 
 

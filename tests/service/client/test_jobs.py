@@ -179,14 +179,15 @@ def test_where_no_events_come_through_the_job_is_asked_for(
 
 
 @slow
-def test_a_service_that_is_gone_is_given_up(serve: Serve) -> None:
-    service = serve(STREAMER_JOBS__AT_ONCE="0")
+def test_a_service_that_is_gone_is_given_up(serve: Serve, free_port: int) -> None:
+    service = serve(port=free_port, STREAMER_JOBS__AT_ONCE="0")
     patience = Patience(deadline_s=1, first_pause_s=0.01, longest_pause_s=0.1)
-    with Client(service.url, patience=patience) as client:
+    with Client(service.url, patience=SHORT) as client:
         job = client.exports.start()
-        service.kill()
-        with pytest.raises(Unreachable):
-            client.jobs.wait(job.job_id)
+    url = service.url
+    service.kill()
+    with Client(url, patience=patience) as client, pytest.raises(Unreachable):
+        client.jobs.wait(job.job_id)
 
 
 @slow

@@ -14,6 +14,7 @@ import pytest
 from service.__main__ import COMMANDS, EXAMPLES, build_parser, main
 from tests.service.process import (
     ROOT,
+    RUN_S,
     START_S,
     Service,
     command,
@@ -183,7 +184,11 @@ def test_bash_completes() -> None:
     name = last.split(" -F ")[1].split()[0]
     show = f'{words}{name}; echo "${{COMPREPLY[@]}}"'
     done = subprocess.run(
-        ["bash", "-c", f"{script}\n{show}"], capture_output=True, text=True, timeout=60, check=False
+        ["bash", "-c", f"{script}\n{show}"],
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
     )
     assert done.stdout == "--neighbours\n", done.stderr
 

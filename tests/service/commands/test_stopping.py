@@ -20,7 +20,9 @@ from tests.service.conftest import Serve
 from tests.service.data_sets import NDJSON
 from tests.service.process import (
     ROOT,
+    RUN_S,
     START_S,
+    STOP_S,
     Service,
     environment,
     is_free,
@@ -30,8 +32,6 @@ from tests.service.process import (
 
 pytestmark = pytest.mark.slow
 
-SOON_S = 10
-"""On a busy machine; it takes about one second on an idle one."""
 in_new_processes = pytest.mark.usefixtures("new_processes")
 """Where it matters how Python begins or ends; a fork has imported all, and frees nothing."""
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -43,9 +43,7 @@ def test_it_stops_in_order(serve: Serve, number: signal.Signals) -> None:
     service = serve()
     service.put("a", tags=["cooking"])
     store = service.store
-    begun = time.monotonic()
     assert service.stop(number) == 0
-    assert time.monotonic() - begun < SOON_S
     assert is_gone(store)
     assert is_free(service.data_dir)
     assert "Traceback" not in service.output
@@ -56,13 +54,18 @@ def test_it_stops_in_order(serve: Serve, number: signal.Signals) -> None:
 def test_it_ends_as_it_should_while_a_base_is_built() -> None:
     """FAISS can't be told to stop; four processes, since it went wrong every second time."""
     command = [sys.executable, "-m", "tests.service.ended_in_a_build"]
-    ending = [
-        subprocess.Popen(command, cwd=ROOT, env=environment(), stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    for process in ending:
-        _, said = process.communicate(timeout=60)
-        assert (process.returncode, said) == (3, b"")
+    ending: list[subprocess.Popen[bytes]] = []
+    with contextlib.ExitStack() as stack:
+        for seed in range(4):
+            process = subprocess.Popen(
+                [*command, str(seed)], cwd=ROOT, env=environment(), stderr=subprocess.PIPE
+            )
+            stack.enter_context(process)
+            stack.callback(process.kill)
+            ending.append(process)
+        for process in ending:
+            _, said = process.communicate(timeout=RUN_S)
+            assert (process.returncode, said) == (3, b"")
 
 
 @in_new_processes
@@ -71,7 +74,7 @@ def test_ctrl_c_at_a_terminal(serve: Serve) -> None:
     store = service.store
     os.killpg(service.process.pid, signal.SIGINT)  # a terminal sends it to the whole group
     os.killpg(service.process.pid, signal.SIGINT)  # an impatient person, twice
-    assert service.process.wait(SOON_S) == 0
+    assert service.process.wait(STOP_S) == 0
     assert is_gone(store)
     assert "Traceback" not in service.output
 
@@ -116,9 +119,7 @@ def test_a_client_that_never_finishes_does_not_keep_it(serve: Serve) -> None:
             % (len(begun_body), begun_body)
         )
         time.sleep(0.5)
-        begun = time.monotonic()
         assert service.stop() == 0
-        assert time.monotonic() - begun < 2 * SOON_S
     assert is_free(service.data_dir)
 
 
@@ -151,7 +152,7 @@ def test_many_lines_end_with_one_that_says_why(serve: Serve) -> None:
     assert [each["outcome"] for each in results] == ["created"] * 70
     assert (last["line"], last["outcome"]) == (71, "error")
     assert (last["error"]["status"], last["error"]["code"]) == (503, "stopping")
-    assert service.process.wait(SOON_S) == 0
+    assert service.process.wait(STOP_S) == 0
     assert "Traceback" not in service.output
     assert set(serve().streamers()) == {f"s{i}" for i in range(70)}
 
@@ -167,7 +168,7 @@ def test_a_body_that_is_half_sent_is_no_error_of_the_service(serve: Serve) -> No
     assert (answer.status, body["code"]) == (503, "stopping")
     assert answer.headers["Content-Type"] == "application/problem+json"
     assert answer.headers["Retry-After"] == "1"
-    assert service.process.wait(SOON_S) == 0
+    assert service.process.wait(STOP_S) == 0
     assert "Traceback" not in service.output
     assert serve().streamers() == {}
 
@@ -218,9 +219,7 @@ def test_it_can_be_interrupted_while_it_starts(
 ) -> None:
     with Service(bundle, tmp_path / "data") as service:
         wait_until(lambda: moment(service), "the moment comes", START_S)
-        begun = time.monotonic()
         status = service.stop(signal.SIGINT)
-        assert time.monotonic() - begun < SOON_S
         assert status in (-signal.SIGINT, 0)  # the signal: it was still being imported
         assert "Traceback" not in service.output
     if has_the_folder(service):

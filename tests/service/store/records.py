@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from service.store.base import Delete, IndexEntry, LogEntry, Outcome, Record, Upsert, Written
 from service.store.redis.store import RedisStore
+from tests.service.process import WAIT_S
 
 BINARY = bytes(range(256)) + b"\r\n$-1\r\n\0"
 
@@ -79,7 +80,7 @@ def apply(index: dict[str, IndexEntry], log: list[LogEntry]) -> None:
             index.pop(item.streamer_id, None)
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 60.0) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = WAIT_S) -> None:
     """Wait for something that tells nobody when it happens."""
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110

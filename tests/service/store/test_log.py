@@ -68,8 +68,8 @@ async def test_a_follower_waits_for_news(store: RedisStore) -> None:
 
 
 async def test_news_arrive_at_once(open_store: OpenStore) -> None:
-    store = await open_store(limits=Limits(follow_block_s=30.0))
-    async with contextlib.aclosing(store.follow(0)) as feed, asyncio.timeout(10):
+    store = await open_store(limits=Limits(follow_block_s=120.0))
+    async with contextlib.aclosing(store.follow(0)) as feed, asyncio.timeout(60):
         following = asyncio.ensure_future(anext(feed))
         await asyncio.sleep(0.1)
         await put(store, "a")

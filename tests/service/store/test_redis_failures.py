@@ -177,7 +177,7 @@ async def test_more_commands_than_connections_wait(open_store: OpenStore) -> Non
 
 
 async def test_cancelled_commands_cost_no_connection(open_store: OpenStore) -> None:
-    store = await open_store(limits=Limits(connections=2, connect_timeout_s=0.5))
+    store = await open_store(limits=Limits(connections=2, connect_timeout_s=10))
     for delay in range(40):
         task = asyncio.create_task(put(store, "a"))
         await asyncio.sleep(delay * 2e-5)

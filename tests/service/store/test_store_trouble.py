@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from tests.service.conftest import Serve
-from tests.service.process import START_S, Service, wait_until
+from tests.service.process import START_S, Service, median_s, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -120,11 +120,11 @@ def test_the_store_is_silent_for_a_while(serve: Serve) -> None:
     try:
         begun = time.monotonic()
         check_problem(put(service, "unknown"), 503, "store_unavailable")
-        assert 1 < time.monotonic() - begun < 15
+        assert time.monotonic() - begun > 1
         wait_until(lambda: not service.is_ready(), "it notices")
-        begun = time.monotonic()
         assert service.similar(tags=["cooking"]) == {"a"}
-        assert time.monotonic() - begun < 4  # it does not wait for the store, which takes 5 s
+        # It does not wait for the store, which takes 5 s.
+        assert median_s(lambda: service.similar(tags=["cooking"])) < 4
     finally:
         store.resume()
     wait_until(service.is_ready, "it recovers by itself")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import HANGS_S
 from tests.training.data.folders import write_folder
 from training.commands.cli import main
 from training.data import load_dataset
@@ -73,7 +74,7 @@ def test_errors_are_one_line_with_the_right_status(tmp_path: Path) -> None:
             [sys.executable, "-m", "training", *arguments],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=HANGS_S,
             check=False,
         )
         return done.returncode, done.stdout, done.stderr

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine import HANGS_S
 from training.commands.cli import main
 from training.data import load_dataset
 
@@ -53,7 +54,7 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process(
             [sys.executable, "-m", "training", "world", "--out", tmp_path / name, *form],
             env={**os.environ, "PYTHONHASHSEED": name},
             check=True,
-            timeout=60,
+            timeout=HANGS_S,
             capture_output=True,
         )
     one = contents(tmp_path / "0")

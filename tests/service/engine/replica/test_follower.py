@@ -97,6 +97,8 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
 def test_a_write_is_shown_unless_the_index_is_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(follower_module, "_SHOW_MS", 100)
+
     async def scenario() -> None:
         async with parts(tmp_path) as (embedded, store, follower):
             loop = asyncio.get_running_loop()

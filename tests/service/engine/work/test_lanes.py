@@ -271,14 +271,14 @@ def test_a_deadline_ends_the_wait_and_takes_the_work_away() -> None:
         await hold.begun(2)
         late = asyncio.create_task(lanes.run(lambda: ran.append(1)))
         for task in (*begun, late):
-            with pytest.raises(Overloaded, match=r"calls: not done within 0\.2 s"):
+            with pytest.raises(Overloaded, match=r"calls: not done within 1 s"):
                 await task
         assert lanes.waiting(Lane.INTERACTIVE) == 0
         assert lanes.counts[Lane.INTERACTIVE].refused == 3
         hold.end()
         await lanes.run(lambda: ran.append(2))  # it goes on
 
-    with_lanes(scenario, deadline_ms=200)
+    with_lanes(scenario, deadline_ms=1000)
     assert ran == [2]
 
 

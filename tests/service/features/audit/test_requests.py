@@ -174,7 +174,7 @@ def test_questions_follow_within_a_moment(
 ) -> None:
     answer = ask(audited, method, path, name, json=body)
     assert answer.status_code == 200, answer.text
-    wait_until(lambda: bool(of(folder, name)), "the batch is written", 10)
+    wait_until(lambda: bool(of(folder, name)), "the batch is written")
     (entry,) = of(folder, name)
     assert (entry["ids"], entry["status"]) == (ids, 200)
     assert results is None or entry["results"] == results
@@ -186,7 +186,7 @@ def test_a_page_names_the_first_and_tells_the_number_of_the_rest(
     for name in ("p", "q"):
         audited.put(f"/v1/streamers/{name}", json={}).raise_for_status()
     page = ask(audited, "GET", "/v1/streamers?limit=5", "page").json()["streamers"]
-    wait_until(lambda: bool(of(folder, "page")), "the batch is written", 10)
+    wait_until(lambda: bool(of(folder, "page")), "the batch is written")
     (entry,) = of(folder, "page")
     assert entry["ids"] == [s["streamer_id"] for s in page[:3]]
     assert (entry["more_ids"], entry["results"]) == (2, 5)
@@ -216,7 +216,7 @@ def test_who_is_not_known_is_written_down_too(
 ) -> None:
     answer = ask(audited, "PUT", "/v1/streamers/z", name, headers=headers, json={})
     assert answer.status_code == status
-    wait_until(lambda: bool(of(folder, name)), "the batch is written", 10)
+    wait_until(lambda: bool(of(folder, name)), "the batch is written")
     (entry,) = of(folder, name)
     assert (entry["key_id"], entry["status"], entry["ids"]) == (None, status, ["z"])
     assert entry["client"] == "testclient"
@@ -230,7 +230,7 @@ def test_who_may_not_is_written_down_by_the_key(audited: TestClient, folder: Pat
         ("may-not-explain", "GET", "/v1/streamers/a/similar?explain=true"),
     ):
         assert ask(audited, method, path, name, headers=headers).status_code == 403
-        wait_until(lambda name=name: bool(of(folder, name)), "the batch is written", 10)
+        wait_until(lambda name=name: bool(of(folder, name)), "the batch is written")
         (entry,) = of(folder, name)
         assert (entry["key_id"], entry["status"], entry["ids"]) == (key["key_id"], 403, ["a"])
 
@@ -238,7 +238,7 @@ def test_who_may_not_is_written_down_by_the_key(audited: TestClient, folder: Pat
 def test_a_key_in_the_path_is_not_written_down(audited: TestClient, folder: Path) -> None:
     key = audited.post("/v1/keys", json={"name": "x", "scopes": ["search"]}).json()["key"]
     ask(audited, "GET", f"/v1/streamers/{key}", "key-as-id")
-    wait_until(lambda: bool(of(folder, "key-as-id")), "the batch is written", 10)
+    wait_until(lambda: bool(of(folder, "key-as-id")), "the batch is written")
     assert key not in json.dumps(written(folder))
 
 
@@ -353,7 +353,7 @@ def test_nothing_is_done_that_can_not_be_written_down(
         os.dup2(kept, file)
         os.close(kept)
         os.close(full)
-    wait_until(lambda: log.trouble() is None, "it is tried again", 20)
+    wait_until(lambda: log.trouble() is None, "it is tried again")
     assert f"the audit log in {folder / 'audit'} is written again" in caplog.messages
     stored = audited.get("/v1/streamers?limit=1000").json()["streamers"]
     assert {"a", "full"} <= {s["streamer_id"] for s in stored}

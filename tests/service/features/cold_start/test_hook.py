@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.bundles import TOPICS
 from tests.service.features.spaces.hand_overs import NPZ, HandOver
-from tests.service.process import ROOT, Service, environment
+from tests.service.process import ROOT, RUN_S, Service, environment
 
 
 def test_new_streamers_get_an_audience(serve: Callable[..., Service]) -> None:
@@ -48,7 +48,7 @@ def run_example(name: str, *words: str, told: str) -> subprocess.CompletedProces
         input=told,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=RUN_S,
         check=False,
     )
     assert done.returncode == 0, done.stderr

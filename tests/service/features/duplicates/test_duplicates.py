@@ -8,6 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from tests.service.conftest import put
+from tests.service.process import WAIT_S
 
 BIOS = {"music": "guitar vocal cover concert", "travel": "mountain beach hostel train"}
 
@@ -19,7 +20,7 @@ def ring(client: TestClient, what: str, count: int, prefix: str = "") -> list[st
     return ids
 
 
-def until(condition: Callable[[], Any], timeout_s: float = 60.0) -> Any:
+def until(condition: Callable[[], Any], timeout_s: float = WAIT_S) -> Any:
     """What a condition is once it is true."""
     ends = time.monotonic() + timeout_s
     while not (found := condition()):

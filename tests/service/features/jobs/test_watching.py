@@ -10,6 +10,7 @@ import termios
 import threading
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,9 +19,11 @@ import pytest
 from service.http.streams.server_sent import MOST_OF_A_KEY, MOST_WATCHERS
 from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles
+from tests.service.features.transfers.held import HeldImports
 from tests.service.features.transfers.waiting import ended, upload, when
 from tests.service.process import (
     ROOT,
+    RUN_S,
     UNGROUPED,
     command,
     environment,
@@ -135,7 +138,7 @@ def test_watching_does_not_keep_the_service_from_stopping(serve: Serve) -> None:
 
 
 def test_sigterm_in_an_import_leaves_it_to_the_next_process(serve: Serve, tmp_path: Path) -> None:
-    service = serve(**UNGROUPED)
+    service = serve(**UNGROUPED, **HeldImports(tmp_path / "held").variables)
     path = upload(service.client, MANY)
     when(service.client, path, lambda job: job["progress"]["done"] > 0)
     assert service.stop() == 0
@@ -145,35 +148,40 @@ def test_sigterm_in_an_import_leaves_it_to_the_next_process(serve: Serve, tmp_pa
     assert (job["result"]["created"], job["result"]["sequence"]) == (1500, 1500)
 
 
-def test_a_running_import_is_cancelled_and_retried(serve: Serve) -> None:
-    client = serve(STREAMER_JOBS__LEASE_S="1", **UNGROUPED).client
-    path = upload(client, "".join(profiles(4000)))
+def test_a_running_import_is_cancelled_and_retried(serve: Serve, tmp_path: Path) -> None:
+    held = HeldImports(tmp_path / "held")
+    client = serve(STREAMER_JOBS__LEASE_S="1", **UNGROUPED, **held.variables).client
+    path = upload(client, MANY)
     when(client, path, lambda job: job["progress"]["done"] > 0)
     assert client.post(path + ":cancel").json()["cancelling"]
     job = ended(client, path)
     assert (job["state"], job["cancelling"]) == ("cancelled", False)
     done = job["progress"]["done"]
-    assert 0 < done < 4000
-    assert len(client.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]) > 0
+    assert 0 < done < 1500
+    assert len(client.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]) == done
+    held.go_on()
     assert client.post(path + ":retry").json()["progress"]["done"] == done
     result = ended(client, path)["result"]
-    assert (result["created"], result["sequence"]) == (4000, 4000)
+    assert (result["created"], result["sequence"]) == (1500, 1500)
 
 
 def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) -> None:
     file = tmp_path / "many.jsonl"
-    file.write_text("".join(profiles(3000)))
-    client = serve(STREAMER_JOBS__IMPORT_DIR=str(tmp_path), **UNGROUPED).client
+    file.write_text(MANY)
+    held = HeldImports(tmp_path / "held")
+    settings: Any = {"STREAMER_JOBS__IMPORT_DIR": str(tmp_path), **UNGROUPED, **held.variables}
+    client = serve(**settings).client
     path = client.post("/v1/jobs/imports", json={"path": file.name}).headers["location"]
     when(client, path, lambda job: job["progress"]["done"] > 0)
     with file.open("a") as opened:
         opened.write(json_line(profile(9000)))
+    held.go_on()
     job = ended(client, path)
     assert (job["state"], job["error"]["code"]) == ("failed", "input_changed")
     assert "'many.jsonl' was changed" in job["error"]["detail"]
     assert client.post(path + ":retry").status_code == 200
     result = ended(client, path)["result"]
-    assert (result["lines"], result["refused"]) == (3001, 0)
+    assert (result["lines"], result["refused"]) == (1501, 0)
 
 
 # python -m service jobs
@@ -226,7 +234,7 @@ def test_watching_goes_on_through_a_restart(serve: Serve, free_port: int) -> Non
     assert watching.stderr.readline().startswith("import: queued")
     service.kill()
     serve(port=free_port, **UNGROUPED)  # which runs it
-    out, _ = watching.communicate(timeout=120)
+    out, _ = watching.communicate(timeout=RUN_S)
     assert watching.returncode == 0
     assert json.loads(out)["created"] == 1500
 
@@ -256,7 +264,7 @@ def test_a_bar_on_a_terminal(serve: Serve) -> None:
         env=environment(TERM="xterm"),
         stdout=subprocess.PIPE,
         stderr=inside,
-        timeout=120,
+        timeout=RUN_S,
         check=False,
     )
     os.close(inside)

@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import json
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -34,7 +33,7 @@ from tests.service.features.layouts.maps import (
 )
 from tests.service.features.transfers.waiting import submitted
 from tests.service.http.test_bad_input import problem
-from tests.service.process import Service, run, wait_until
+from tests.service.process import Service, is_gone, run, wait_until
 from tests.service.valkey import Server
 
 pytestmark = pytest.mark.slow
@@ -61,8 +60,8 @@ def workers_of(service: Service) -> list[psutil.Process]:
 
 
 def slow_library(folder: Path) -> dict[str, str]:
-    """An environment in which the library's import takes a minute."""
-    (folder / "umap.py").write_text("import time\ntime.sleep(60)\nraise ImportError\n")
+    """An environment in which the library's import takes an hour."""
+    (folder / "umap.py").write_text("import time\ntime.sleep(3600)\nraise ImportError\n")
     return {"PYTHONPATH": str(folder)}
 
 
@@ -74,14 +73,11 @@ def test_a_fit_that_is_killed_begins_anew_and_ends(serve: Serve, tmp_path: Path)
     wait_until(lambda: bool(workers_of(service)), "the worker has begun")
     workers = workers_of(service)
     service.kill()
-    deadline = time.monotonic() + 60
-    while any(worker.is_running() and worker.status() != "zombie" for worker in workers):
-        assert time.monotonic() < deadline, "the worker ends with its parent"
-        time.sleep(0.05)
+    wait_until(lambda: all(map(is_gone, workers)), "the worker ends with its parent")
     service = serve(STREAMER_JOBS__LEASE_S="2")
     job = ended(service.client, path)
     assert job["state"] == "succeeded", job
-    assert job["attempts"] == 2
+    assert job["attempts"] >= 2
     assert not (tmp_path / "data" / "layouts").exists()  # nothing of the first one is left
     assert drawn(service.client).head["count"] == COUNT
 

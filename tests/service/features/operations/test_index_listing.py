@@ -1,7 +1,6 @@
 """A faster index takes over by itself, and answers say what they are."""
 
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -9,10 +8,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.replica.maintenance import IndexMaintenance
 from service.errors import StartupError
 from service.settings import Index, Settings
 from tests.bundles import TOPICS
 from tests.service.data_sets import NDJSON
+from tests.service.process import wait_until
 
 STREAMERS = 150
 
@@ -49,11 +50,8 @@ def index_of(client: TestClient) -> dict:
 
 
 def wait_for(client: TestClient, kind: str) -> dict:
-    for _ in range(1200):
-        if (found := index_of(client))["kind"] == kind:
-            return found
-        time.sleep(0.05)
-    raise AssertionError(index_of(client))
+    wait_until(lambda: index_of(client)["kind"] == kind, f"the index is {kind}")
+    return index_of(client)
 
 
 def test_a_faster_index_takes_over_and_answers_say_so(start) -> None:
@@ -80,10 +78,17 @@ def test_a_faster_index_takes_over_and_answers_say_so(start) -> None:
     assert index_of(client)["scanned"] >= 1
 
 
-def test_exact_stays_exact(start) -> None:
+def test_exact_stays_exact(start, monkeypatch: pytest.MonkeyPatch) -> None:
+    save, looks = IndexMaintenance._save, list[int]()
+
+    def counted(self: IndexMaintenance, is_stopped: Callable[[], bool]) -> None:
+        looks.append(self._follower.index.count)
+        save(self, is_stopped)
+
+    monkeypatch.setattr(IndexMaintenance, "_save", counted)  # it ends each look for work
     client = start("exact")
     fill(client)
-    time.sleep(1.2)  # twice as long as it takes to look whether there is something to do
+    wait_until(lambda: looks.count(STREAMERS) >= 2, "somebody looked whether to build another one")
     assert index_of(client)["kind"] == "exact"
 
 

@@ -208,7 +208,8 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
             await read.wait()
             await Outreach(store, store.documents, lanes).delete(made.outreach_id)
             second = asyncio.create_task(written_to(ours, 0))
-            await asyncio.wait([second], timeout=1)  # it waits for the first
+            done, _ = await asyncio.wait([second], timeout=1)
+            assert not done  # it waits for the first
             may_go.set()
             await asyncio.gather(first, second)
             assert await written_to(ours, 0) == set()

@@ -80,7 +80,7 @@ def test_nothing_is_left_in_the_store_and_its_file(client: TestClient, server: S
     # The log's entry of the delete has the id: other replicas have to know. Events are of ids.
     assert sorted(kept(server, b"gone")) == ["ss:events:writes", "ss:log"]
     assert kept(server, BIO.encode()) == []
-    wait_until(lambda: not files_with(server, BIO.encode()), "the file is rewritten", 30)
+    wait_until(lambda: not files_with(server, BIO.encode()), "the file is rewritten")
 
 
 def test_others_stay_and_go_on(client: TestClient) -> None:

@@ -29,6 +29,7 @@ from tests.service.features.watchlists.deployment import (
     Progress,
     wanted_of,
 )
+from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
 
@@ -46,7 +47,7 @@ async def test_another_process_goes_on_where_one_ended(deployment: Deployment) -
     await deployment.reached(first, 1)
     await deployment.reached(first, await deployment.write("copy", NOODLES + "一"))
     second.start()
-    await asyncio.sleep(0)
+    await until(lambda: second.cursor._seen[0] > 0)  # it asked for the cursor, and has it not
     assert not second.is_leading
     await first.stop()  # lets others have it at once
     last = await deployment.write("other", NOODLES + "二")

@@ -11,15 +11,21 @@ from service.app import create_app
 from service.settings import Settings
 from tests.service.features.webhooks.receiver import Receiver, receiving
 
-LOCAL: dict[str, Any] = {"private_networks": ["127.0.0.0/8"], "timeout_ms": 1000}
+LOCAL: dict[str, Any] = {"private_networks": ["127.0.0.0/8"], "timeout_ms": 30_000}
+"""So that no receiver is too slow that answers at all."""
 
 
 @pytest.fixture(scope="module")
 def sending(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    folder = tmp_path_factory.mktemp("data")
-    settings = Settings.model_validate({"bundle": bundle, "data_dir": folder, "webhooks": LOCAL})
-    with TestClient(create_app(settings), base_url="http://localhost") as client:
+    with sender(bundle, tmp_path_factory.mktemp("data"), LOCAL) as client:
         yield client
+
+
+def sender(bundle: Path, folder: Path, webhooks: dict[str, Any]) -> TestClient:
+    """A service with a data folder, and with settings of webhooks."""
+    known = {"bundle": bundle, "data_dir": folder, "webhooks": webhooks}
+    app = create_app(Settings.model_validate(known))
+    return TestClient(app, base_url="http://localhost")
 
 
 @pytest.fixture

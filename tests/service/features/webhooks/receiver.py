@@ -10,6 +10,8 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+from tests.service.process import WAIT_S
+
 
 @dataclass
 class Received:
@@ -44,12 +46,12 @@ class Receiver:
     def url(self, path: str = "/hooks", host: str = "127.0.0.1") -> str:
         return f"http://{host}:{self.port}{path}"
 
-    def wait_for(self, count: int, timeout_s: float = 60) -> list[Received]:
+    def wait_for(self, count: int, timeout_s: float = WAIT_S) -> list[Received]:
         """The requests, once there are so many."""
         return self.until(lambda found: len(found) >= count, timeout_s)
 
     def until(
-        self, is_enough: Callable[[list[Received]], bool], timeout_s: float = 60
+        self, is_enough: Callable[[list[Received]], bool], timeout_s: float = WAIT_S
     ) -> list[Received]:
         ends = time.monotonic() + timeout_s
         while not is_enough(found := list(self.requests)):

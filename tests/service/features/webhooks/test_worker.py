@@ -40,7 +40,7 @@ from service.store.redis.store import RedisStore
 from tests.service.features.webhooks.receiver import Receiver
 
 pytestmark = pytest.mark.anyio
-LOCAL = Settings.model_validate({"private_networks": "127.0.0.0/8", "timeout_ms": 1000})
+LOCAL = Settings.model_validate({"private_networks": "127.0.0.0/8", "timeout_ms": 30_000})
 
 
 class World:

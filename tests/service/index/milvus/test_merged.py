@@ -73,11 +73,12 @@ def test_what_was_found_long_before_it_is_merged_is_asked_again() -> None:
         alone = Alone(fresh_s=1)
         alone.memory.insert([alone.write("s0")], ())
         await alone.serve(1)
-        waits = [1.2, 0.0]
-        alone.memory.during = lambda: time.sleep(waits.pop(0))
+        waits = [1.2]
+        alone.memory.during = lambda: time.sleep(waits.pop() if waits else 0)
         assert await alone.found() == {"s0"}
-        first, second = alone.memory.asked
-        assert first == second
+        first, *more = alone.memory.asked
+        assert more  # several times, where a merge takes long
+        assert all(asked == first for asked in more)
 
     asyncio.run(ask())
 
