@@ -329,7 +329,7 @@ def test_a_watchlist_is_turned_by_a_double_click(
 ) -> None:
     page = signed_in
     open_at(page, service, f"#/alerts?list={two_alerts}")
-    changes = sent(page, "/v1/watchlists/", "PUT")
+    changes = sent(page, "/v1/watchlists/", "PATCH")
     page.get_by_role("button", name="To shadow").click()
     back = page.get_by_role("button", name="Turn on")
     expect(back).to_be_visible()

@@ -33,8 +33,13 @@ KIND = "IVF8,SQfp16"
 WORDS = " ".join(TOPICS.values()).split()
 OF_PROMETHEUS = {"instance", "job"}
 """Labels that the scrape adds."""
-ELSEWHERE = {"streamer_drift_alarm": {"modality", "measure"}}
-"""Written by `drift` for node_exporter; a test of that command reads them."""
+ELSEWHERE = {
+    "streamer_drift_alarm": {"modality", "measure"},
+    "streamer_milvus_up": {"cluster"},
+    "streamer_milvus_overlay_rows": {"cluster"},
+}
+"""Written by `drift` for node_exporter, which a test of that command reads; and told of clusters of
+Milvus, where the index is there."""
 RARE = {"streamer_index_served_recall"}
 """Without a value at first: fifty questions have to be compared, one a second."""
 

@@ -267,7 +267,7 @@ def test_offline_vectors_are_the_served_ones(client: TestClient, folder: Path) -
         ids, vectors = blob["ids"].tolist(), blob["vectors"]
     for place in range(0, len(ids), len(ids) // 20):
         served = client.get(f"/v1/streamers/{ids[place]}/embedding").json()["embedding"]
-        np.testing.assert_allclose(served, vectors[place], atol=1e-5)
+        np.testing.assert_allclose(served, vectors[place], atol=5e-5)
     assert len(ids) < STREAMERS
 
 

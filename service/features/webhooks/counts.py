@@ -19,7 +19,7 @@ class WebhookCounts(Collector):
         """All metric families, read at this moment."""
         dispatcher, means = self._dispatcher, self._dispatcher.means
         workers = list(dispatcher.workers.values())
-        oldest = min((w.oldest_at for w in workers if w.oldest_at is not None), default=None)
+        oldest = min((at for w in workers if (at := w.oldest_at) is not None), default=None)
         # A clock that was set back makes nothing younger than now.
         age = 0.0 if oldest is None else max(0.0, means.now() - oldest)
         for name, about, value in (

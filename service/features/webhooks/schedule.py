@@ -33,9 +33,10 @@ class Schedule:
 
     @property
     def oldest_at(self) -> float | None:
-        """When the oldest event happened that is not delivered."""
-        heads = (items[0].delivery.event_at for items in self._by_key.values())
-        return min(heads, default=None)
+        """When the oldest event happened that is not delivered; any thread may ask."""
+        # Copies are made at once; what is iterated over may change in between.
+        waiting = map(tuple, tuple(self._by_key.values()))
+        return min((items[0].delivery.event_at for items in waiting if items), default=None)
 
     def add(self, item: Item) -> None:
         """Add a delivery behind those with the same key."""

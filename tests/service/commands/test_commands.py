@@ -47,7 +47,7 @@ def test_embed_gives_what_the_service_stores(bundle: Path, serve: Serve, tmp_pat
     assert ids.tolist() == [*(f"s{i:05}" for i in range(600)), "rich"]
     assert vectors.dtype == np.float32
     assert vectors.shape == (601, DIM)
-    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-4)
     service = serve()
     assert load(data, service.url).returncode == 0
     for streamer_id in ("s00000", "s00001", "s00599", "rich"):
@@ -66,7 +66,7 @@ def test_embed_at_a_shorter_width(bundle: Path, tmp_path: Path) -> None:
     with np.load(full) as wide, np.load(short) as narrow:
         first = wide["vectors"][:, :SHORT_DIM]
         expected = first / np.linalg.norm(first, axis=1, keepdims=True)
-        np.testing.assert_allclose(narrow["vectors"], expected, atol=1e-6)
+        np.testing.assert_allclose(narrow["vectors"], expected, atol=5e-5)  # of 16 bits
     said = error_line(embed(bundle, data, tmp_path / "no.npz", "--dim", 33))
     assert f"test-0 has no 33 dimensions, it has {SHORT_DIM}, {DIM}" in said
 

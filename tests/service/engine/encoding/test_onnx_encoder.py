@@ -29,8 +29,8 @@ def test_a_batch_of_any_mixture_gives_what_each_gives_alone(bundle: Path) -> Non
     together = encoder.encode(features)
     for item, alone in zip(together, features, strict=True):
         (expected,) = encoder.encode([alone])
-        np.testing.assert_allclose(item.embedding, expected.embedding, atol=1e-5)
-        np.testing.assert_allclose(item.content, expected.content, atol=1e-3)
+        np.testing.assert_allclose(item.embedding, expected.embedding, atol=5e-5)
+        np.testing.assert_allclose(item.content, expected.content, atol=1e-2)
         assert item.embedding.shape == (DIM,)
         assert item.content.shape == (CONTENT_DIM,)
         assert item.id_embedding is not None

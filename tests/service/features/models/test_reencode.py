@@ -82,7 +82,7 @@ def test_another_model_needs_leave(
     }
     assert embedding(service, "a") != before
     service.put("fresh", name="one", tags=["cooking"])
-    assert embedding(service, "fresh") == pytest.approx(embedding(service, "a"), abs=1e-6)
+    assert embedding(service, "fresh") == pytest.approx(embedding(service, "a"), abs=5e-5)
     sequence = service.put("fresh", name="one", tags=["cooking"])
     assert service.similar(sequence, tags=["cooking"]) == {"a", "b", "fresh"}
     service.stop()
@@ -165,7 +165,7 @@ def test_another_width_is_another_model(bundle: Path, serve: Serve) -> None:
     service = serve("--reencode", STREAMER_DIM=str(SHORT_DIM))
     short = embedding(service, "a")
     length = sum(x * x for x in full[:SHORT_DIM]) ** 0.5
-    assert short == pytest.approx([x / length for x in full[:SHORT_DIM]], abs=1e-6)
+    assert short == pytest.approx([x / length for x in full[:SHORT_DIM]], abs=5e-5)  # of 16 bits
     assert {s["model_version"] for s in service.streamers().values()} == {"test-0-d32"}
     assert service.similar(tags=["cooking"]) == {"a", "b"}
     query = {"positive": [{"vector": full}]}
@@ -174,7 +174,7 @@ def test_another_width_is_another_model(bundle: Path, serve: Serve) -> None:
     assert f"{SHORT_DIM}" in refusal.json()["detail"]
     query = {"positive": [{"vector": short}], "explain": True}
     hits = service.client.post("/v1/similar", json=query).json()["hits"]
-    assert (hits[0]["streamer_id"], hits[0]["score"]) == ("a", pytest.approx(1, abs=1e-5))
+    assert (hits[0]["streamer_id"], hits[0]["score"]) == ("a", pytest.approx(1, abs=1e-4))
     query = {"positive": [{"streamer_id": "a"}], "min_precision": 0.5}
     refusal = service.client.post("/v1/similar", json=query)
     assert refusal.status_code == 422

@@ -64,7 +64,7 @@ def test_a_change_encodes_what_changed(client: TestClient, counts: Counts) -> No
     assert counts() == {}
     changed = vector(client, "a")
     put(client, "fresh", bio="music", videos=titles("noodles", "cooking"))
-    np.testing.assert_allclose(vector(client, "fresh"), changed, atol=1e-6)
+    np.testing.assert_allclose(vector(client, "fresh"), changed, atol=5e-5)
 
 
 def test_a_piece_that_came_before_is_not_encoded_again(client: TestClient, counts: Counts) -> None:
@@ -76,7 +76,7 @@ def test_a_piece_that_came_before_is_not_encoded_again(client: TestClient, count
     )
     assert [json.loads(line)["outcome"] for line in answer.text.splitlines()] == ["created"] * 11
     assert counts() == {"text": 2}
-    np.testing.assert_allclose(vector(client, "s3"), vector(client, "a"), atol=1e-6)
+    np.testing.assert_allclose(vector(client, "s3"), vector(client, "a"), atol=5e-5)
 
 
 def test_questions_read_profiles_by_the_same_towers(client: TestClient, counts: Counts) -> None:

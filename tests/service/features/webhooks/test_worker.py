@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import ssl
+import threading
 from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import ip_address
 from typing import Any
 
@@ -222,25 +224,23 @@ async def test_a_name_that_comes_to_mean_another_address(
     assert attempt.error
 
 
-def test_a_schedule_keeps_order_by_key() -> None:
-    def item(number: int, key: str, due: float = 0.0) -> Item:
-        return Item(
-            Delivery(
-                number=number,
-                message="m",
-                event_id="e",
-                kind="k",
-                key=key,
-                body="",
-                event_at=float(number),
-            ),
-            1,
-            due,
-        )
+def delivery_of(number: int, key: str) -> Item:
+    named = Delivery(
+        number=number,
+        message="m",
+        event_id="e",
+        kind="k",
+        key=key,
+        body="",
+        event_at=float(number),
+    )
+    return Item(named, 1, 0.0)
 
+
+def test_a_schedule_keeps_order_by_key() -> None:
     schedule = Schedule()
     for number, key in enumerate("aabab"):
-        schedule.add(item(number, key))
+        schedule.add(delivery_of(number, key))
     first, other = schedule.take(0.0), schedule.take(0.0)
     assert first
     assert other
@@ -259,6 +259,29 @@ def test_a_schedule_keeps_order_by_key() -> None:
     assert second
     assert second.delivery.number == 1
     assert len(schedule) == 3
+
+
+def test_another_thread_may_ask_how_old_the_oldest_is() -> None:
+    """`/metrics` does, while deliveries come and go."""
+    schedule, seen, ended = Schedule(), list[float | None](), threading.Event()
+
+    def ask() -> None:
+        while not ended.is_set():
+            seen.append(schedule.oldest_at)
+
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask)
+        try:
+            for turn in range(4000):
+                for place, key in enumerate("abcdefgh"):
+                    schedule.add(delivery_of(8 * turn + place, key))
+                while (item := schedule.take(1.0)) is not None:
+                    schedule.done(item)
+        finally:
+            ended.set()
+        asking.result()
+    assert seen
+    assert schedule.oldest_at is None
 
 
 def test_the_table_is_that_of_the_standard() -> None:
