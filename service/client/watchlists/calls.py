@@ -44,28 +44,27 @@ def create(wanted: Wanted) -> Call[WatchlistOut]:
     return Call("POST", path, reader_of(WatchlistOut), content=json_of(wanted), headers=headers)
 
 
-def replace(watchlist_id: str, wanted: Wanted, if_revision: int | None) -> Call[WatchlistOut]:
-    """`PUT /v1/watchlists/{watchlist_id}`."""
+def _written(
+    method: str, watchlist_id: str, wanted: Wanted | Change, if_revision: int | None
+) -> Call[WatchlistOut]:
     return Call(
-        "PUT",
+        method,
         _list(watchlist_id),
         reader_of(WatchlistOut),
         content=json_of(wanted),
         headers=_JSON | _precondition(if_revision),
         is_repeatable=if_revision is None,
     )
+
+
+def replace(watchlist_id: str, wanted: Wanted, if_revision: int | None) -> Call[WatchlistOut]:
+    """`PUT /v1/watchlists/{watchlist_id}`."""
+    return _written("PUT", watchlist_id, wanted, if_revision)
 
 
 def change(watchlist_id: str, wanted: Change, if_revision: int | None) -> Call[WatchlistOut]:
     """`PATCH /v1/watchlists/{watchlist_id}`."""
-    return Call(
-        "PATCH",
-        _list(watchlist_id),
-        reader_of(WatchlistOut),
-        content=json_of(wanted),
-        headers=_JSON | _precondition(if_revision),
-        is_repeatable=if_revision is None,
-    )
+    return _written("PATCH", watchlist_id, wanted, if_revision)
 
 
 def get(watchlist_id: str) -> Call[WatchlistOut]:
