@@ -61,6 +61,17 @@ def cpu_s(service: Service) -> float:
     return times.user + times.system
 
 
+def until_idle(service: Service, seconds: float = 600) -> float:
+    """Wait until nothing but questions takes cores: what follows a load, as the segments' builds."""
+    begin = time.perf_counter()
+    while time.perf_counter() - begin < seconds:
+        before = cpu_s(service)
+        time.sleep(3)
+        if cpu_s(service) - before < 0.3:
+            break
+    return time.perf_counter() - begin
+
+
 def questions(rows: int, known: int) -> list[bytes]:
     """Questions for streamers without a vector."""
     drawn = np.random.default_rng(0).permutation(np.arange(known, rows))
@@ -126,6 +137,7 @@ def main() -> int:
             )
         assert answer.status_code < 300, answer.text
         print(f"handed over and served after {time.perf_counter() - begin:.1f} s", flush=True)
+        print(f"idle after {until_idle(service):.0f} s more", flush=True)
         new, floor = questions(rows, known), [http_request("GET", "/livez", b"")]
         asked(port, new, 2)
         for _ in range(args.rounds):
