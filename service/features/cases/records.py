@@ -60,6 +60,7 @@ class Run:
         model_version: whose evidence it is.
         index_sequence: the last write that it takes into account.
         digest: SHA-256 of members and edges; equal ones are the same.
+        job_id: of the job that made it; "" of a run that was made at once.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Run:
     model_version: str
     index_sequence: int
     digest: str
+    job_id: str = ""
 
 
 @dataclass(frozen=True)
