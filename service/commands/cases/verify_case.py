@@ -30,3 +30,5 @@ def _tell(checked: Checked) -> None:
         f"{checked.case_id}: {checked.members} members, {checked.edges} edges, "
         f"{checked.profiles} profiles, {checked.events} events: as they were written"
     )
+    if checked.changed:
+        print(f"{checked.changed} profiles were written since the expansion saw them")

@@ -1,16 +1,19 @@
 """`alerts`: who matched a watchlist, and what became of that."""
 
 import argparse
+import contextlib
 import sys
 import time
 
-from service.client import Client
+from service.client import Client, Conflict
 from service.client.models import AlertOut, AlertPage
+from service.client.watchlists.calls import Mode
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask
 
 _DECISIONS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
+_MODES: tuple[Mode, ...] = ("on", "shadow")
 _COLUMNS = ["alert_id", "streamer_id", "like", "probability", "verdict", "state", "list", "raised"]
 
 
@@ -31,7 +34,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     show.add_argument("alert_id", metavar="ALERT", help="of an alert")
     for name in _DECISIONS:
         decide = add(name, f"{name} an alert")
-        decide.add_argument("alert_id", metavar="ALERT", help="of an alert")
+        if name == "dismiss":
+            which = decide.add_mutually_exclusive_group(required=True)
+            which.add_argument("alert_id", nargs="?", metavar="ALERT", help="of an alert")
+            which.add_argument(
+                "--list",
+                metavar="LIST",
+                help="all that are open of a watchlist, such as one that was deleted",
+            )
+        else:
+            decide.add_argument("alert_id", metavar="ALERT", help="of an alert")
         decide.add_argument("--note", default="", help="why, for people")
     for action in actions.choices.values():
         add_common(action)
@@ -43,6 +55,8 @@ def run(args: argparse.Namespace) -> int:
         return ask(args, lambda client: _page(client, args), _list)
     if args.action == "show":
         return ask(args, lambda client: client.alerts.get(args.alert_id), _show_evidence)
+    if args.action == "dismiss" and args.list is not None:
+        return ask(args, lambda client: _dismiss_all(client, args), _list)
     return ask(args, lambda client: _decide(client, args), _show)
 
 
@@ -60,6 +74,20 @@ def _decide(client: Client, args: argparse.Namespace) -> AlertOut:
     state = _DECISIONS[args.action]
     assert state in ("confirmed", "dismissed", "open")
     return client.alerts.decide(args.alert_id, state, args.note)
+
+
+def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
+    """Dismiss the open alerts of a watchlist, delivered or not, unless others decide them first."""
+    dismissed: list[AlertOut] = []
+    for mode in _MODES:
+        for alert in [*client.alerts.all(state="open", mode=mode, watchlist_id=args.list)]:
+            with contextlib.suppress(Conflict):
+                seen = alert.revision
+                decided = client.alerts.decide(
+                    alert.alert_id, "dismissed", args.note, if_revision=seen
+                )
+                dismissed.append(decided)
+    return AlertPage(alerts=dismissed, next_cursor=None)
 
 
 def _row(alert: AlertOut) -> list[Cell]:

@@ -1,6 +1,7 @@
 """`watchlists`: seeds that all that is stored and every write is matched with."""
 
 import argparse
+import sys
 from typing import Any
 
 from service.client import Client
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep and count alerts, and deliver none",
     )
     show = add("show", "a watchlist with its seeds, one a line")
-    delete = add("delete", "delete a watchlist; its alerts stay")
+    delete = add("delete", "delete a watchlist; its alerts stay (alerts dismiss --list LIST)")
     for action in (show, update, change, delete):
         action.add_argument("watchlist_id", metavar="LIST", help="of a watchlist")
     for action in (create, update):
@@ -114,6 +115,7 @@ def _list(page: WatchlistPage) -> None:
 
 def _show(made: WatchlistOut) -> None:
     print_rows(_COLUMNS, [_row(made)])
+    _tell_not_stored(made)
 
 
 def _show_deleted(deleted: DeletedWatchlistOut) -> None:
@@ -127,3 +129,10 @@ def _show_seeds(found: WatchlistOut) -> None:
             shown = None if seed.profile is None else str(seed.profile.get("name") or "a profile")
             rows.append([sign, seed.streamer_id, seed.case_id, shown])
     print_rows(["sign", "streamer_id", "case_id", "profile"], rows)
+    _tell_not_stored(found)
+
+
+def _tell_not_stored(found: WatchlistOut) -> None:
+    if found.not_stored:
+        names = ", ".join(found.not_stored)
+        print(f"confirmed, but not stored, and so no seeds: {names}", file=sys.stderr)

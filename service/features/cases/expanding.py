@@ -161,6 +161,8 @@ class Expander:
     async def copies(self, members: Sequence[Member]) -> AsyncGenerator[dict[str, Copy], None]:
         """Profiles of members as they are now, in parts; blank ones of those not stored.
 
+        One that was written since the run saw it has another digest than its member.
+
         When the next part is asked for, the one before is written. Whoever is no longer stored by
         then may have been erased meanwhile, by somebody who did not see the copy: it comes again
         without its profile.
@@ -174,7 +176,8 @@ class Expander:
                 yield dict.fromkeys(part, Copy("", 0, None)) | packed
                 known = await self._digests([*packed])
                 if gone := packed.keys() - known.keys():
-                    yield {name: replace(packed[name], profile=None) for name in sorted(gone)}
+                    blank = {n: replace(packed[n], profile=None, sha256="") for n in sorted(gone)}
+                    yield blank
 
     async def digests(self, names: Sequence[str]) -> dict[str, str]:
         """Digests of the profiles of those that are stored."""
@@ -266,7 +269,8 @@ def _packed(records: Sequence[Record]) -> Generator[None, None, dict[str, Copy]]
     found: dict[str, Copy] = {}
     for record in records:
         text = base64.b64encode(zlib.compress(record.profile)).decode()
-        found[record.streamer_id] = Copy(record.digest, record.version, text)
+        sha256 = hashlib.sha256(record.profile).hexdigest()
+        found[record.streamer_id] = Copy(record.digest, record.version, text, sha256)
         yield
     return found
 

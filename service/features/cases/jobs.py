@@ -27,9 +27,9 @@ class CaseJobs(Kind):
         self._runs = runs
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
-        """Expand; a job that was interrupted begins anew, and writes what it finds once."""
+        """Expand; a job that was interrupted begins anew, and answers what it had written."""
         assert self._runs is not None
-        runs, asked, place = self._runs, job.input, job.job.place
+        runs, asked, place, job_id = self._runs, job.input, job.job.place, job.job.job_id
         done, due = job.job.done, 0.0
 
         async def told(visited: int, most: int) -> None:
@@ -38,5 +38,5 @@ class CaseJobs(Kind):
                 await job.advance({}, visited, most)
                 done, due = visited, time.monotonic() + TOLD_S
 
-        ran = await persist(lambda: runs.of_job(asked, place, told))
+        ran = await persist(lambda: runs.of_job(job_id, asked, place, told))
         return {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}

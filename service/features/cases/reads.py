@@ -201,8 +201,9 @@ async def export_case(
         Format,
         Query(
             description="csv: for spreadsheets, with a byte order mark, and cells that can't be "
-            "formulas. ndjson: members with their edges. zip: profiles as they were seen, edges, "
-            "verdicts, events and the question, with the SHA-256 of each file; "
+            "formulas. ndjson: members with their edges. zip: profiles, edges, verdicts, events "
+            "and the question, with the SHA-256 of each file, and whether a profile is as it was "
+            "seen; "
             "`python -m service verify-case FILE` checks it."
         ),
     ] = "zip",

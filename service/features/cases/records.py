@@ -60,6 +60,7 @@ class Run:
         model_version: whose evidence it is.
         index_sequence: the last write that it takes into account.
         digest: SHA-256 of members and edges; equal ones are the same.
+        job_id: of the job that made it; "" of a run that was made at once.
     """
 
     run_id: str
@@ -75,6 +76,7 @@ class Run:
     model_version: str
     index_sequence: int
     digest: str
+    job_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -172,17 +174,20 @@ class Member:
 
 @dataclass(frozen=True)
 class Copy:
-    """The profile of a member as a run saw it.
+    """The profile of a member, copied after a run was made.
 
     Attributes:
-        digest: of the profile.
+        digest: of the profile; that of the member, unless it was written since the run saw it.
         version: of the streamer.
         profile: zlib and base64 of its JSON; None where it was erased or not stored.
+        sha256: of that JSON, which is not `digest` where media are left out; "" where there is
+            none, and of copies that older releases made.
     """
 
     digest: str
     version: int
     profile: str | None
+    sha256: str = ""
 
 
 @dataclass(frozen=True)

@@ -124,10 +124,13 @@ class Runs:
             return None
         return None if job.state in FINISHED else job_id
 
-    async def of_job(self, asked: Mapping[str, Any], place: str, told: Told | None = None) -> Ran:
+    async def of_job(
+        self, job_id: str, asked: Mapping[str, Any], place: str, told: Told | None = None
+    ) -> Ran:
         """What a job does at its place, where `told` hears of it; it takes the case as it is now.
 
-        A case that was changed meanwhile is expanded once more, as it is then.
+        A case that was changed meanwhile is expanded once more, as it is then. One that shows the
+        run of an earlier attempt at the job stays as it is: that was the job.
 
         Raises:
             CaseChanged: it was changed again and again.
@@ -135,18 +138,23 @@ class Runs:
         """
         for _ in range(_TRIES - 1):
             with contextlib.suppress(CaseChanged):
-                return await self._as_it_is(asked, place, told)
-        return await self._as_it_is(asked, place, told)
+                return await self._as_it_is(job_id, asked, place, told)
+        return await self._as_it_is(job_id, asked, place, told)
 
-    async def _as_it_is(self, asked: Mapping[str, Any], place: str, told: Told | None) -> Ran:
+    async def _as_it_is(
+        self, job_id: str, asked: Mapping[str, Any], place: str, told: Told | None
+    ) -> Ran:
         given = asked["query"]
         query = None if given is None else _QUERY.validate_python(given)
         kind: EventKind = "expanded" if query is not None else "rerun"
         kept = await self._kept.get(str(asked["case_id"]))
+        if kept.case.run is not None and kept.case.run.job_id == job_id:
+            return Ran(kept, await self._differences_shown(kept.case, kept.case.run))
         expanded = await self._expanded(kept, query, Lane.BULK, told)
         if place == WITH_CORPUS:
             _need_all(expanded)
-        return await self._keep(kept, expanded, kind, Actor(asked["key_id"], asked["key_name"]))
+        who = Actor(asked["key_id"], asked["key_name"])
+        return await self._keep(kept, expanded, kind, who, job_id)
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""
@@ -170,14 +178,20 @@ class Runs:
             _need_all(expanded)
         return expanded
 
-    async def _keep(self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor) -> Ran:
-        """Keep a run, and show it; one that found the same as that which is shown is dropped."""
+    async def _keep(
+        self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor, job_id: str = ""
+    ) -> Ran:
+        """Keep a run, and show it; one that found the same as that which is shown is dropped.
+
+        One that looked farther is no such: what is shown would go on to call itself incomplete.
+        """
         case = kept.case
         told = await self._differences(case, expanded)
-        same = case.run is not None and _asked(case.run) == _asked(expanded.run)
+        same = case.run is not None and _looked(case.run) == _looked(expanded.run)
         if same and not told:
             return Ran(kept, told)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
+        run = replace(run, job_id=job_id)
         copies = self._expander.copies(members)
         claim = await self._kept.write_run(case.case_id, run, members, copies, seen)
         number = case.events + 1
@@ -203,16 +217,31 @@ class Runs:
             return Differences()
         if run.digest == case.run.digest and _asked(run) == _asked(case.run):
             return Differences()
-        before = await self._kept.found(case.case_id, case.run)
         members = {member.streamer_id: member for member in expanded.members}
         after = Found(run, members, expanded.looked_at)
+        return await self._between(case, case.run, after, expanded.versions)
+
+    async def _differences_shown(self, case: Case, run: Run) -> Differences:
+        """What the run that a case shows changed."""
+        if case.before is None:
+            return Differences()
+        after = await self._kept.found(case.case_id, run)
+        versions: dict[str, int] = {}
+        async for copies in self._kept.copies(case.case_id, run, [*after.members]):
+            versions |= {name: copy.version for name, copy in copies.items()}
+        return await self._between(case, case.before, after, versions)
+
+    async def _between(
+        self, case: Case, then: Run, after: Found, versions: Mapping[str, int]
+    ) -> Differences:
+        """What changed from a run to what was found later, of members of these versions."""
+        before = await self._kept.found(case.case_id, then)
         known = await self._expander.digests(sorted({*before.members, *before.looked_at}))
-        now = {**known, **expanded.looked_at}
-        position = case.run.index_sequence
+        now = {**known, **after.looked_at}
         new = {
             name
-            for name, version in expanded.versions.items()
-            if name not in before.looked_at and version > position
+            for name, version in versions.items()
+            if name not in before.looked_at and version > then.index_sequence
         }
         return await self._expander.in_thread(lambda: differences(before, after, now, new))
 
@@ -229,3 +258,8 @@ def _need_all(expanded: Expanded) -> None:
 def _asked(run: Run) -> tuple[object, ...]:
     """What a run was made of."""
     return run.query, run.sources, run.barred, run.model_version
+
+
+def _looked(run: Run) -> tuple[object, ...]:
+    """What a run was made of, and how far it got."""
+    return *_asked(run), run.stopped_because, run.incomplete_because

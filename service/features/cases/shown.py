@@ -18,7 +18,7 @@ def case_fields(kept: Kept) -> dict[str, Any]:
     if run is not None:
         complete = run.incomplete_because is None
         shown = {**asdict(run), "complete": complete}
-        for name in ("sources", "barred", "digest"):
+        for name in ("sources", "barred", "digest", "job_id"):
             del shown[name]
     return {
         "case_id": case.case_id,

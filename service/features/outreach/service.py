@@ -6,6 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 
 from pydantic import TypeAdapter
 
@@ -17,7 +18,7 @@ from service.errors import (
     TooManyRecords,
 )
 from service.store.base import StreamerStore
-from service.store.documents import Append, Document, DocumentStore, Put, RevisionConflict
+from service.store.documents import Append, Document, DocumentStore, Entry, Put, RevisionConflict
 from service.store.once import Made, Once, Requests
 
 COLLECTION, REQUESTS = "outreach", "outreach:requests"
@@ -88,7 +89,7 @@ class Outreach:
         self._requests = Requests(documents, REQUESTS)
         self._now = now
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
-        self._upto = 0
+        self._last: Entry | None = None
         self._reading = asyncio.Lock()
 
     async def record(
@@ -216,24 +217,40 @@ class Outreach:
             await self._read_log()
 
     async def _read_log(self) -> None:
-        while True:
-            entries = await self._documents.entries(COLLECTION, self._upto, _ENTRIES)
-            if not entries:
-                return
+        """Read on behind the last entry; from the start, where the log has another in its place.
+
+        So it is where a store that failed over lost entries and gave their numbers again.
+        """
+        known, last = self._known, self._last
+        after = 0 if last is None else last.number - 1
+        entries = await self._documents.entries(COLLECTION, after, _ENTRIES)
+        if last is not None and entries[:1] == [last]:
+            entries = entries[1:]
+        elif last is not None:
+            known, last = {}, None
+            entries = await self._documents.entries(COLLECTION, 0, _ENTRIES)
+        while entries:
             names = list(dict.fromkeys(json.loads(entry.body)["changed"] for entry in entries))
             for start in range(0, len(names), _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
                 found = await self._documents.get(COLLECTION, some)
-                await self._lanes.run(lambda some=some, found=found: self._take(some, found))
-            self._upto = entries[-1].number
+                await self._lanes.run(partial(_take, known, some, found))
+            last = entries[-1]
+            entries = await self._documents.entries(COLLECTION, last.number, _ENTRIES)
+        self._known, self._last = known, last
 
-    def _take(self, names: Sequence[str], found: Sequence[Document | None]) -> None:
-        for name, document in zip(names, found, strict=True):
-            if document is None:
-                self._known.pop(name, None)
-            else:
-                record = _record(document)
-                self._known[name] = record.at, record.ids
+
+def _take(
+    known: dict[str, tuple[float, Sequence[str]]],
+    names: Sequence[str],
+    found: Sequence[Document | None],
+) -> None:
+    for name, document in zip(names, found, strict=True):
+        if document is None:
+            known.pop(name, None)
+        else:
+            record = _record(document)
+            known[name] = record.at, record.ids
 
 
 async def forget(documents: DocumentStore, streamer_id: str) -> int:

@@ -123,6 +123,7 @@ def _answer(shown: ShownList, response: Response) -> WatchlistOut:
     fields = _fields(shown) | {
         "positive": [_seed(seed) for seed in (seeds.positive if seeds else ())],
         "negative": [_seed(seed) for seed in (seeds.negative if seeds else ())],
+        "not_stored": list(seeds.left_out) if seeds else [],
     }
     return WatchlistOut.model_validate(fields)
 

@@ -77,4 +77,4 @@ def _without(seeds: Seeds, streamer_id: str) -> Seeds | None:
         ]
         for sign in (seeds.positive, seeds.negative)
     )
-    return Seeds(seeds.version + 1, positive, negative)
+    return replace(seeds, version=seeds.version + 1, positive=positive, negative=negative)

@@ -45,11 +45,19 @@ class StoredSeed:
 
 @dataclass(frozen=True)
 class Seeds:
-    """All seeds of a version of a list."""
+    """All seeds of a version of a list.
+
+    Attributes:
+        version: of the list.
+        positive: to look for.
+        negative: that cancel a match.
+        left_out: confirmed members of cases that were not stored, and are no seeds.
+    """
 
     version: int
     positive: Sequence[StoredSeed]
     negative: Sequence[StoredSeed]
+    left_out: Sequence[str] = ()
 
     def dump(self) -> bytes:
         """Write it as JSON."""

@@ -43,6 +43,7 @@ _SHOWN: dict[str, Any] = {
         {"streamer_id": None, "case_id": None, "profile": {"bio": "guitar music for cats"}},
     ],
     "negative": [{"streamer_id": "w0000", "case_id": None, "profile": None}],
+    "not_stored": [],
 }
 MinProbability = Annotated[
     float,
@@ -196,6 +197,14 @@ class WatchlistOut(ListedWatchlistOut):
 
     positive: list[SeedOut]
     negative: list[SeedOut]
+    not_stored: Annotated[
+        list[str],
+        Field(
+            default_factory=list[str],
+            description="Confirmed members of its cases that were not stored when the list was "
+            "written: they are no seeds.",
+        ),
+    ]
 
 
 class WatchlistPage(Response):

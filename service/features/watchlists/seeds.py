@@ -96,7 +96,12 @@ class SeedReader:
             Unavailable: the store or the encoder can't answer at the moment.
         """
         wanted = [*_pointed("/positive", positive), *_pointed("/negative", negative)]
-        named = [each for pointer, seed in wanted for each in await self._named(pointer, seed)]
+        named: list[_Named] = []
+        left_out: dict[str, None] = {}
+        for pointer, seed in wanted:
+            some, gone = await self._named(pointer, seed)
+            named += some
+            left_out |= dict.fromkeys(gone)
         named = _without_repeated(named)
         records = await self._records(named)
         profiles = await self._encoded([(p, s.profile) for p, s in wanted if s.profile is not None])
@@ -119,7 +124,7 @@ class SeedReader:
             raise InvalidRequest.of(
                 "/positive", "has no seed: no confirmed member of the case is stored"
             )
-        seeds = Seeds(version, by_sign["/positive"], by_sign["/negative"])
+        seeds = Seeds(version, by_sign["/positive"], by_sign["/negative"], [*left_out])
         size = await self._lanes.run(lambda: len(seeds.dump()))
         if size > MOST_BYTES:
             raise InvalidRequest(
@@ -181,17 +186,19 @@ class SeedReader:
             return replace(seed, embedding="")
         return replace(seed, embedding=_text(item.encoded and item.encoded.embedding))
 
-    async def _named(self, pointer: str, seed: Given) -> list[_Named]:
+    async def _named(self, pointer: str, seed: Given) -> tuple[list[_Named], list[str]]:
+        """Stored streamers that a seed names, and members of a case who are not stored."""
         if seed.streamer_id is not None:
-            return [_Named(pointer, seed.streamer_id)]
+            return [_Named(pointer, seed.streamer_id)], []
         if seed.case_id is None:
-            return []
+            return [], []
         if self._cases is None:
             raise InvalidRequest.of(f"{pointer}/case_id", "this service has no cases: give ids")
         members = await self._cases.confirmed(seed.case_id)
         known = await self._store.digests(members) if members else []
         stored = [m for m, digest in zip(members, known, strict=True) if digest is not None]
-        return [_Named(pointer, member, seed.case_id) for member in stored]
+        gone = [m for m, digest in zip(members, known, strict=True) if digest is None]
+        return [_Named(pointer, member, seed.case_id) for member in stored], gone
 
     async def _records(self, named: Sequence[_Named]) -> dict[str, Record]:
         ids = [each.streamer_id for each in named]

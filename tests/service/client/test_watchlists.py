@@ -68,3 +68,38 @@ def test_from_a_shell(client: Client) -> None:
     gone = run("watchlists", "show", list_id, *url)
     assert gone.returncode == 1
     assert gone.stderr.startswith("error: ")
+
+
+def test_alerts_of_a_deleted_list_are_dismissed_together(client: Client) -> None:
+    client.put("seed", GUITAR)
+    wanted = {"name": "l", "positive": [{"streamer_id": "seed"}], "min_probability": 0.5}
+    made, kept = (client.watchlists.create({**wanted, "mode": m}) for m in ("shadow", "on"))
+    client.put("one", GUITAR)
+    wait_until(
+        lambda: bool(client.alerts.page(mode="shadow", watchlist_id=made.watchlist_id).alerts),
+        "the copy matches in the shadow",
+    )
+    client.watchlists.change(made.watchlist_id, {"mode": "on"})
+    waits_for_an_alert(client, made.watchlist_id)
+    client.watchlists.change(made.watchlist_id, {"mode": "shadow"})
+    client.put("two", GUITAR)
+    wait_until(
+        lambda: bool(client.alerts.page(mode="shadow", watchlist_id=made.watchlist_id).alerts),
+        "the other copy matches in the shadow",
+    )
+    client.watchlists.delete(made.watchlist_id)
+    done = run(
+        *("alerts", "dismiss", "--list", made.watchlist_id, "--note", "a wrong list", "--json"),
+        *("--url", client.url),
+    )
+    assert done.returncode == 0, done.stderr
+    dismissed = json.loads(done.stdout)["alerts"]
+    assert [each["streamer_id"] for each in dismissed] == ["one", "two"]
+    assert {(each["state"], each["decisions"][0]["note"]) for each in dismissed} == {
+        ("dismissed", "a wrong list")
+    }
+    assert all(each.state == "open" for each in client.alerts.all(watchlist_id=kept.watchlist_id))
+    url = ("--url", client.url)
+    again = run("alerts", "dismiss", "--list", made.watchlist_id, *url)
+    assert (again.returncode, len(again.stdout.splitlines())) == (0, 1)
+    assert run("alerts", "dismiss", *url).returncode == 2

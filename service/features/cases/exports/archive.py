@@ -11,7 +11,7 @@ import struct
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -21,6 +21,12 @@ from service.engine.expansion.paths import Link, Rules, settle
 FORMAT = 1
 MANIFEST, CASE, MEMBERS, EDGES = "manifest.json", "case.json", "members.ndjson", "edges.ndjson"
 VERDICTS, EVENTS, TABLE = "verdicts.ndjson", "events.ndjson", "members.csv"
+PROFILES = "profiles.ndjson"
+"""Of each member, what its profile is or why there is none; archives of older releases lack it."""
+AS_SEEN, CHANGED = "as_seen", "changed"
+"""Whether a profile is the one that the run saw, or was written since, before it was copied."""
+_MEDIA_LEFT_OUT = b'"sha256"'
+"""In a profile that was stored without its media; its digest is that of the profile with them."""
 _NEEDED = (CASE, MEMBERS, EDGES, VERDICTS, EVENTS, TABLE)
 _CHUNK = 1 << 16
 _PLACES = 6
@@ -37,13 +43,14 @@ class Damaged(Exception):
 
 @dataclass(frozen=True)
 class Checked:
-    """What a sound archive has."""
+    """What a sound archive has; `changed` profiles were written since the run saw them."""
 
     case_id: str
     members: int
     edges: int
     events: int
     profiles: int
+    changed: int
 
 
 class Archive:
@@ -163,11 +170,37 @@ def _follows(found: zipfile.ZipFile, known: Mapping[str, Mapping[str, Any]]) -> 
             names = sorted(n for n in {**follow, **listed} if follow.get(n) != listed.get(n))
             raise Damaged(f"the edges do not lead to the members: {', '.join(names[:5])}")
     profiles = [name for name in known if name.startswith("profiles/")]
-    for member in members:
-        name = profile_name(member["streamer_id"])
-        if name in known and known[name]["sha256"] != member["digest"]:
-            raise Damaged(f"{name} is not the profile that was seen")
-    return Checked(case["case_id"], len(members), len(edges), len(events), len(profiles))
+    changed = _changed(found, known, members)
+    return Checked(case["case_id"], len(members), len(edges), len(events), len(profiles), changed)
+
+
+def _changed(
+    found: zipfile.ZipFile,
+    known: Mapping[str, Mapping[str, Any]],
+    members: Sequence[Mapping[str, Any]],
+) -> int:
+    """How many profiles were written since they were seen; all others are as they were seen."""
+    digests = {each["streamer_id"]: each["digest"] for each in members}
+    if PROFILES not in known:
+        for streamer_id, digest in digests.items():
+            name = profile_name(streamer_id)
+            if name in known and known[name]["sha256"] != digest:
+                raise Damaged(f"{name} is not the profile that was seen")
+        return 0
+    copied = list(_lines(found, PROFILES))
+    if [each["streamer_id"] for each in copied] != [*digests]:
+        raise Damaged(f"{PROFILES} does not have each member once")
+    for each in copied:
+        name = profile_name(each["streamer_id"])
+        sha256 = known[name]["sha256"] if name in known else None
+        if each["sha256"] != sha256:
+            raise Damaged(f"{name} is not the profile that was copied")
+        if each["state"] == AS_SEEN:
+            digest = digests[each["streamer_id"]]
+            is_whole = sha256 is None or _MEDIA_LEFT_OUT not in found.read(name)
+            if each["digest"] != digest or (is_whole and sha256 != digest):
+                raise Damaged(f"{name} is not the profile that was seen")
+    return sum(each["state"] == CHANGED for each in copied)
 
 
 def _lines(found: zipfile.ZipFile, name: str) -> Iterator[dict[str, Any]]:

@@ -1,11 +1,12 @@
 """Exports of a case: a table, lines of JSON, or an archive with all of it."""
 
 import csv
+import hashlib
 import io
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import IO, Any, Literal
+from typing import IO, Literal
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import CaseChanged
@@ -13,7 +14,7 @@ from service.features.cases.expanding import unpacked
 from service.features.cases.exports import archive
 from service.features.cases.exports.archive import Archive, profile_name
 from service.features.cases.keeping import Kept, KeptCases
-from service.features.cases.records import RUN, Event, Member, VerdictRecord
+from service.features.cases.records import RUN, Copy, Event, Member, VerdictRecord
 from service.features.cases.shown import case_fields, entry_fields, member_fields
 from service.http.ndjson import line_of
 from service.store.documents import Entry
@@ -122,16 +123,19 @@ class Exports:
 
         await self._lanes.run_in_slices(write(), Lane.HEAVY)
         if case.run is not None:
-            names = [member.streamer_id for member in moment.members]
-            async for copies in self._kept.copies(case.case_id, case.run, names):
+            members = {member.streamer_id: member for member in moment.members}
+            told: list[bytes] = []
+            async for copies in self._kept.copies(case.case_id, case.run, [*members]):
 
-                def add(some: Mapping[str, Any] = copies) -> Generator[None, None, None]:
+                def add(some: Mapping[str, Copy] = copies) -> Generator[None, None, None]:
                     for name, copy in some.items():
                         if (profile := unpacked(copy)) is not None:
                             made.add(profile_name(name), profile)
+                        told.append(_told_of(members[name], copy, profile))
                         yield
 
                 await self._lanes.run_in_slices(add(), Lane.HEAVY)
+            made.add(archive.PROFILES, b"".join(told))
         await self._lanes.run(made.close, Lane.HEAVY)
 
 
@@ -178,6 +182,24 @@ def _members(moment: _Moment) -> Generator[bytes, None, None]:
     for member in moment.members:
         fields = member_fields(member, moment.verdicts.get(member.streamer_id))
         yield line_of({**fields, "digest": member.digest})
+
+
+def _told_of(member: Member, copy: Copy, profile: bytes | None) -> bytes:
+    """What an archive says of a profile that it has, or why it has none."""
+    if profile is None:
+        state, sha256 = "erased" if copy.digest else "not_stored", None
+    else:
+        state = archive.AS_SEEN if copy.digest == member.digest else archive.CHANGED
+        sha256 = copy.sha256 or hashlib.sha256(profile).hexdigest()
+    return line_of(
+        {
+            "streamer_id": member.streamer_id,
+            "state": state,
+            "version": copy.version,
+            "digest": copy.digest,
+            "sha256": sha256,
+        }
+    )
 
 
 def _lines(moment: _Moment) -> Generator[bytes, None, None]:

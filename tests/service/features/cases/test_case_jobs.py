@@ -10,7 +10,17 @@ from fastapi.testclient import TestClient
 from service.features.cases.keeping import Kept
 from service.features.cases.records import Event, VerdictRecord
 from service.features.cases.running import Ran, Runs
-from tests.service.features.cases.test_cases import begin, chain, events, members, shown
+from tests.service.conftest import put
+from tests.service.features.cases.test_cases import (
+    act,
+    begin,
+    chain,
+    decide,
+    evaluated,
+    events,
+    members,
+    shown,
+)
 from tests.service.features.transfers.waiting import ended
 
 
@@ -77,6 +87,41 @@ def test_a_job_takes_what_was_decided_meanwhile(
     assert job["state"] == "succeeded", job
     assert list(members(client, case)) == ["ana", "bo"]
     assert [e["kind"] for e in events(client, case)] == ["created", "verdict", "expanded"]
+
+
+def test_a_job_that_is_done_again_answers_what_it_changed(client: TestClient) -> None:
+    """Its process may have died after the case showed its run, and before the job ended."""
+    chain(client)
+    case = act(client, begin(client, "ana"), "expand")
+    case = decide(client, case, "cyd", "cleared")
+    evaluated(client, put(client, "eve", name="Eve", bio="no words telegram: lunaris4471"))
+    runs: Runs = client.app_state["services"].cases._runs
+    asked = {"case_id": case["case_id"], "query": None, "key_id": "k", "key_name": "desk"}
+    assert client.portal is not None
+    first = client.portal.call(runs.of_job, "job-1", asked, "")
+    put(client, "fay", name="Fay", bio="fewer words telegram: lunaris4471")
+    again = client.portal.call(runs.of_job, "job-1", asked, "")
+    assert again == first
+    assert [(each.streamer_id, each.cause) for each in again.differences.joined] == [
+        ("eve", "joined")
+    ]
+    assert [each.streamer_id for each in again.differences.left] == ["cyd", "dee"]
+    kinds = [event["kind"] for event in events(client, case)]
+    assert kinds == ["created", "expanded", "verdict", "rerun"]
+    assert "job_id" not in shown(client, case)["run"]
+    other = client.portal.call(runs.of_job, "job-2", asked, "")
+    assert [each.streamer_id for each in other.differences.joined] == ["fay"]
+
+
+def test_a_job_that_made_the_first_run_of_a_case_is_done_again(client: TestClient) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    runs: Runs = client.app_state["services"].cases._runs
+    asked = {"case_id": case["case_id"], "query": {"hops": 2}, "key_id": "k", "key_name": "desk"}
+    assert client.portal is not None
+    first = client.portal.call(runs.of_job, "job-1", asked, "")
+    assert client.portal.call(runs.of_job, "job-1", asked, "") == first
+    assert list(members(client, case)) == ["ana", "bo", "cyd"]
 
 
 def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:

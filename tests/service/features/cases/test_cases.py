@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.engine.expansion.evidence_edges import EvidenceEdges, Looking
 from service.features.cases.keeping import KeptCases
 from service.http.headers.cursors import cursor_of
 from service.store.once import Made, Once, Requests
@@ -179,6 +180,28 @@ def test_a_rerun_of_what_did_not_change_changes_nothing_byte_for_byte(client: Te
     assert ran["differences"] == empty | {f"{name}_total": 0 for name in empty}
     after = [client.get(export, params={"format": f}).content for f in ("zip", "csv", "ndjson")]
     assert after == before
+
+
+def test_a_run_that_looked_farther_is_shown_though_it_found_the_same(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    looking = EvidenceEdges.looking
+
+    def without_corpus(*args: Any) -> Looking:
+        found = looking(*args)
+        found.is_complete = False
+        return found
+
+    monkeypatch.setattr(EvidenceEdges, "looking", without_corpus)
+    incomplete = act(client, begin(client, "ana"), "expand")
+    assert incomplete["run"]["complete"] is False
+    monkeypatch.undo()
+    complete = act(client, incomplete, "rerun")
+    assert complete["run"]["complete"] is True
+    assert complete["differences"]["changed_total"] == 0
+    assert shown(client, complete)["run"] == complete["run"]
+    assert act(client, complete, "rerun")["revision"] == complete["revision"]
 
 
 def test_differences_name_their_causes(client: TestClient) -> None:

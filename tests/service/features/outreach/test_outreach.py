@@ -219,3 +219,34 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
             await embedded.stop()
 
     asyncio.run(play())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("later", [0, 1, 2, 3])
+def test_a_log_whose_end_was_lost_is_read_anew(tmp_path: Path, later: int) -> None:
+    """A store that failed over may lose the last entries, and give their numbers again."""
+
+    async def play() -> None:
+        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
+        await embedded.start()
+        lanes.start()
+        try:
+            store = await ArchivedStore(embedded.url).open()
+            names = [f"s{i}" for i in range(2 + later)]
+            await store.write([upsert(name) for name in names])
+            ours, theirs = (Outreach(store, store.documents, lanes) for _ in range(2))
+            for name in names[:2]:
+                await theirs.record([name], None, "", "k", "key")
+            assert await written_to(ours, 0) == {"s0", "s1"}
+            await store.documents.drop(outreach.COLLECTION)
+            for name in names[2:]:
+                await theirs.record([name], None, "", "k", "key")
+            assert await written_to(ours, 0) == set(names[2:])
+            await theirs.record(["s0"], None, "", "k", "key")
+            assert await written_to(ours, 0) == {"s0", *names[2:]}
+            await store.close()
+        finally:
+            lanes.stop()
+            await embedded.stop()
+
+    asyncio.run(play())
