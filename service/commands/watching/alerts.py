@@ -2,13 +2,13 @@
 
 import argparse
 import sys
-import time
 
 from service.client import Client
 from service.client.models import AlertOut, AlertPage
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask
+from service.commands.questions.moments import shown
 
 _DECISIONS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
 _COLUMNS = ["alert_id", "streamer_id", "like", "probability", "verdict", "state", "list", "raised"]
@@ -63,7 +63,6 @@ def _decide(client: Client, args: argparse.Namespace) -> AlertOut:
 
 
 def _row(alert: AlertOut) -> list[Cell]:
-    raised = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alert.at))
     like = alert.seed_id or f"seed {alert.seed}"
     return [
         alert.alert_id,
@@ -73,7 +72,7 @@ def _row(alert: AlertOut) -> list[Cell]:
         alert.verdict,
         alert.state,
         alert.watchlist_name,
-        raised,
+        shown(alert.at),
     ]
 
 
