@@ -27,4 +27,5 @@ def lists_of(
     builder = ListBuilder(
         similar.asking, similar.explainer, groups, lanes, settings.limits, similar.model_version
     )
-    return Lists(builder, SavedLists(store.documents), outreach, lanes), outreach
+    saved = SavedLists(store.documents)
+    return Lists(builder, saved, outreach, store, lanes), outreach

@@ -14,6 +14,7 @@ import httpx
 from service.client.lines import EVENTS
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
+from service.commands.questions.moments import shown
 from service.errors import in_one_line
 
 _PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
@@ -132,7 +133,7 @@ def _show(jobs: list[dict[str, Any]]) -> None:
     rows: list[list[Cell]] = []
     for job in jobs:
         done, total = job["progress"]["done"], job["progress"]["total"]
-        created = time.strftime("%Y-%m-%d %H:%M:%SZ", time.gmtime(job["created_at"]))
+        created = shown(job["created_at"])
         rows.append([job["job_id"], job["kind"], _state(job), done, total, created])
     print_rows(["job", "kind", "state", "done", "total", "created"], rows)
 
@@ -143,13 +144,13 @@ def _state(job: dict[str, Any]) -> str:
 
 def _watch(client: httpx.Client, path: str) -> int:
     """Show a job's progress to its end: a bar on a terminal, lines elsewhere."""
-    shown = _Progress()
+    progress = _Progress()
     job: dict[str, Any] = {}
     try:
         for job in _events(client, path):
-            shown.show(job)
+            progress.show(job)
     finally:
-        shown.close()
+        progress.close()
     if job["state"] == "succeeded":
         show(lambda: print(json.dumps(job["result"], indent=2, ensure_ascii=False)))
         return 0

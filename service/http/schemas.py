@@ -9,7 +9,12 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    StrictInt,
+    ValidationError,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    WithJsonSchema,
+    WrapValidator,
     field_validator,
     model_validator,
 )
@@ -144,6 +149,21 @@ Complete = Annotated[
 Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fail_fast=True)]
 
 
+def _bound(value: Any, check: ValidatorFunctionWrapHandler) -> int | float:
+    """A whole number stays one, as those of attributes: float64 can't tell 2^53 and 2^53 + 1."""
+    try:
+        found: int | float = check(value)
+        is_attribute = isinstance(found, float) or -(2**63) <= found < 2**63
+        return found if is_attribute else float(found)
+    except (ValidationError, OverflowError):  # one error instead of one per type of the union
+        raise ValueError("must be a finite number") from None
+
+
+Bound = Annotated[
+    StrictInt | FiniteFloat, WrapValidator(_bound), WithJsonSchema({"type": "number"})
+]
+
+
 class ConditionIn(Request):
     """What one field must be; everything given must hold."""
 
@@ -158,10 +178,10 @@ class ConditionIn(Request):
     ]
     any: Annotated[Values | None, Field(description="One of these values.")] = None
     all: Annotated[Values | None, Field(description="All of these values, of a list.")] = None
-    gt: Annotated[FiniteFloat | None, Field(description="Above this number.")] = None
-    gte: Annotated[FiniteFloat | None, Field(description="This number or more.")] = None
-    lt: Annotated[FiniteFloat | None, Field(description="Below this number.")] = None
-    lte: Annotated[FiniteFloat | None, Field(description="This number or less.")] = None
+    gt: Annotated[Bound | None, Field(description="Above this number.")] = None
+    gte: Annotated[Bound | None, Field(description="This number or more.")] = None
+    lt: Annotated[Bound | None, Field(description="Below this number.")] = None
+    lte: Annotated[Bound | None, Field(description="This number or less.")] = None
 
     @model_validator(mode="after")
     def _says_something(self) -> Self:

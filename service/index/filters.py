@@ -7,6 +7,9 @@ attribute (`attributes.NAME` always is). A streamer that lacks the field fulfils
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 Scalar = str | int | float | bool
 FIELDS = frozenset({"language", "category", "tags"})
 """What facets say of a streamer beside its attributes."""
@@ -19,7 +22,8 @@ class Condition:
     """What one field must be; everything that is given must hold.
 
     `any`: one of these values (of a list: at least one of them). `all`: all of these are in the
-    list. `gt`, `gte`, `lt`, `lte`: bounds of a number. True is not 1 here, but 1 is 1.0.
+    list. `gt`, `gte`, `lt`, `lte`: bounds of a number. True is not 1 here, but 1 is 1.0. Whole
+    numbers are compared exactly, also those that float64 can't hold.
     """
 
     field: str
@@ -34,6 +38,31 @@ class Condition:
     def is_bounded(self) -> bool:
         """Whether it has bounds, which only a number can keep."""
         return not self.gt is self.gte is self.lt is self.lte is None
+
+
+def within(values: NDArray[np.float64], bounds: Condition) -> NDArray[np.bool_]:
+    """Which numbers (N,) keep the bounds of a condition; NaN keeps none."""
+    kept = np.isfinite(values)
+    for bound, takes_equal in ((bounds.gt, False), (bounds.gte, True)):
+        if bound is not None:
+            least, is_in = _held(bound, is_least=True, takes_equal=takes_equal)
+            kept &= (values >= least) if is_in else (values > least)
+    for bound, takes_equal in ((bounds.lt, False), (bounds.lte, True)):
+        if bound is not None:
+            most, is_in = _held(bound, is_least=False, takes_equal=takes_equal)
+            kept &= (values <= most) if is_in else (values < most)
+    return kept
+
+
+def _held(bound: float, *, is_least: bool, takes_equal: bool) -> tuple[float, bool]:
+    """A bound as float64 holds it, and whether that itself is within.
+
+    NumPy would round a whole number that float64 can't hold.
+    """
+    near = float(bound)
+    if near == bound:
+        return near, takes_equal
+    return near, (near > bound) is is_least
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ from service.client.calls import Call, LastWrite, job_result
 from service.client.errors import ClientError
 from service.client.lines import Profile
 from service.client.lists import calls
-from service.client.lists.calls import Made
+from service.client.lists.calls import ListFile, Made
 from service.client.models import (
+    JobOut,
     ListAnswerOut,
     ListDeletedOut,
     ListDetailOut,
@@ -46,10 +47,10 @@ class AsyncLists:
 
     async def download(
         self, question: Profile, form: Form, *, deadline_s: float | None = None
-    ) -> bytes:
+    ) -> ListFile:
         """The list of a question as a file: lines, CSV, or an Excel workbook."""
-        call = calls.preview(question, self._last.sequence, form, bytes)
-        return await self._made(call, bytes, deadline_s)
+        call = calls.preview(question, self._last.sequence, form, ListFile)
+        return await self._file(call, deadline_s)
 
     async def save(
         self,
@@ -134,10 +135,10 @@ class AsyncLists:
         new_since: int | None = None,
         language: Language | None = None,
         deadline_s: float | None = None,
-    ) -> bytes:
+    ) -> ListFile:
         """Run a saved list as `run`; the bytes of a file."""
         how = {"new_only": new_only, "new_since": new_since, "language": language}
-        return await self._made(calls.run(name, how, form, bytes), bytes, deadline_s)
+        return await self._file(calls.run(name, how, form, ListFile), deadline_s)
 
     async def held(
         self, name: str, number: int, *, deadline_s: float | None = None
@@ -149,13 +150,25 @@ class AsyncLists:
         self, call: Call[Made[Answer]], read: Callable[[bytes], Answer], deadline_s: float | None
     ) -> Answer:
         """The list, or what the job wrote that makes it."""
+        return (await self._with_job(call, read, deadline_s))[0]
+
+    async def _file(self, call: Call[Made[ListFile]], deadline_s: float | None) -> ListFile:
+        file, job = await self._with_job(calls.as_file(call), ListFile, deadline_s)
+        if job is not None and job.result is not None:
+            file.incomplete_because = job.result.get("incomplete_because")
+        return file
+
+    async def _with_job(
+        self, call: Call[Made[Answer]], read: Callable[[bytes], Answer], deadline_s: float | None
+    ) -> tuple[Answer, JobOut | None]:
+        """The list, and the job that made it if one did."""
         made = await self._transport.call(call, deadline_s)
         if made.answer is not None:
-            return made.answer
+            return made.answer, None
         assert made.job is not None
         try:
-            await self._jobs.wait(made.job.job_id)
-            return read(await self._transport.call(job_result(made.job.job_id), deadline_s))
+            job = await self._jobs.wait(made.job.job_id)
+            return read(await self._transport.call(job_result(job.job_id), deadline_s)), job
         except ClientError as error:
             error.is_in_doubt = True  # the job goes on, and may have kept its run
             raise

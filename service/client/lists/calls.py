@@ -26,6 +26,17 @@ Answer = TypeVar("Answer")
 _JSON = {"Content-Type": "application/json"}
 _JOB = b'{"job_id"'
 _MADE = frozenset({200, 202})
+_INCOMPLETE = "X-Incomplete-Because"
+
+
+class ListFile(bytes):
+    """A list as the bytes of a file.
+
+    Attributes:
+        incomplete_because: what it lacks, which CSV does not say; None where it is complete.
+    """
+
+    incomplete_because: str | None = None
 
 
 @dataclass(frozen=True)
@@ -34,6 +45,25 @@ class Made(Generic[Answer]):
 
     answer: Answer | None
     job: JobOut | None
+
+
+@dataclass(frozen=True)
+class FileCall(Call[Made[ListFile]]):
+    """A request for a file, of which a header tells what it lacks."""
+
+    def answer(
+        self, url: str, status: int, headers: Mapping[str, str], body: bytes
+    ) -> Made[ListFile]:
+        """The answer of a complete response; see `Call.answer`."""
+        made = super().answer(url, status, headers, body)
+        if made.answer is not None:
+            made.answer.incomplete_because = headers.get(_INCOMPLETE)
+        return made
+
+
+def as_file(call: Call[Made[ListFile]]) -> FileCall:
+    """A call whose answer tells what the file lacks."""
+    return FileCall(**vars(call))
 
 
 def read_list(body: bytes) -> ListAnswerOut:

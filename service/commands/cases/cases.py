@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from pathlib import Path
 from typing import get_args
 
@@ -28,6 +27,7 @@ from service.commands.questions.asking import (
     tell_more,
     with_client,
 )
+from service.commands.questions.moments import shown
 
 _KINDS = ("text", "contacts", "media", "tags", "titles", "embedding")
 
@@ -119,17 +119,13 @@ def _export(client: Client, args: argparse.Namespace) -> None:
     answer(args, fields, lambda: print(f"{args.out}: {count} bytes"))
 
 
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
 def _created(case: CaseOut) -> None:
     print(case.case_id)
 
 
 def _list(page: CasePage) -> None:
     rows: list[list[Cell]] = [
-        [c.case_id, c.title, None if c.run is None else c.run.members, _when(c.created_at)]
+        [c.case_id, c.title, None if c.run is None else c.run.members, shown(c.created_at)]
         for c in page.cases
     ]
     print_rows(["case_id", "title", "members", "begun"], rows)
@@ -192,6 +188,6 @@ def _show_events(page: CaseEventPage) -> None:
     rows: list[list[Cell]] = []
     for e in page.events:
         new = None if e.new is None else e.new.get("verdict") or e.new.get("members")
-        rows.append([e.number, _when(e.at), e.key_name, e.kind, e.streamer_id, new, e.undoes])
+        rows.append([e.number, shown(e.at), e.key_name, e.kind, e.streamer_id, new, e.undoes])
     print_rows(["number", "at", "by", "kind", "streamer_id", "new", "undoes"], rows)
     tell_more(page.next_cursor)

@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from functools import partial
 from typing import Any, cast
 
@@ -11,6 +10,7 @@ from service.client.duplicates.synchronous import Events
 from service.client.models import EventOut
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.questions.asking import add_common, with_client
+from service.commands.questions.moments import shown
 
 _COLUMNS = ["at", "kind", "about", "data"]
 _ABOUT = ("streamer_id", "group_id", "case_id", "watchlist_id", "webhook_id")
@@ -70,8 +70,7 @@ def _tell(feed: Events) -> None:
 
 
 def _row(event: EventOut) -> list[Cell]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event.at))
-    data = dict(event.data)
+    when, data = shown(event.at), dict(event.data)
     about = next((data.pop(name) for name in _ABOUT if name in data), None)
     return [when, event.kind, about, " ".join(f"{k}={_cell(v)}" for k, v in data.items())]
 

@@ -1,7 +1,6 @@
 """`webhooks`: who is told what happens in a running service."""
 
 import argparse
-import time
 
 from service.client import Client
 from service.client.models import (
@@ -14,6 +13,7 @@ from service.client.models import (
 from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask, tell_more, with_client
+from service.commands.questions.moments import shown
 
 _COLUMNS = [
     "webhook_id",
@@ -138,5 +138,5 @@ def _deliveries(page: DeliveryPage) -> None:
 
 
 def _delivery(one: DeliveryOut) -> list[Cell]:
-    when = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.event_at))
+    when = shown(one.event_at)
     return [one.delivery_id, one.kind, when, one.attempts, one.last_status, one.last_error]

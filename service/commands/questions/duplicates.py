@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 
 from service.client import Client
 from service.client.models import (
@@ -16,6 +15,7 @@ from service.client.models import (
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask, tell_more
+from service.commands.questions.moments import shown
 
 _INCOMPLETE = "the streamers are being compared for the first time; ask again in a while"
 
@@ -72,13 +72,9 @@ def _judgements(client: Client, args: argparse.Namespace) -> JudgementPage:
     return client.judgements.page(args.streamer_id, limit=args.limit)
 
 
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))
-
-
 def _list(page: GroupPage) -> None:
     rows: list[list[Cell]] = [
-        [g.group_id, g.size, g.representative, _when(g.updated_at)] for g in page.groups
+        [g.group_id, g.size, g.representative, shown(g.updated_at)] for g in page.groups
     ]
     print_rows(["group_id", "size", "representative", "changed"], rows)
     if page.evaluated_sequence is None:
@@ -139,7 +135,7 @@ def _show_judgements(page: JudgementPage) -> None:
     rows: list[list[Cell]] = []
     for one in page.judgements:
         by = " ".join(f"{pair.a}/{pair.b}" for pair in one.overruled_by)
-        rows.append([one.a, one.b, one.verdict, one.key_name, _when(one.at), one.note, by or None])
+        rows.append([one.a, one.b, one.verdict, one.key_name, shown(one.at), one.note, by or None])
     print_rows(["a", "b", "verdict", "by", "at", "note", "overruled_by"], rows)
     tell_more(page.next_cursor)
 

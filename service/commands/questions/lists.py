@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast, get_args
 
 from service.client import Client, ClientError
 from service.client.lists.asynchronous import Form
+from service.client.lists.calls import ListFile
 from service.client.models import ListAnswerOut, ListDetailOut, ListOut, ListPage, RunDetailOut
 from service.commands.answers import Cell, answer, print_rows
 from service.commands.arguments import UnusablePath, whole_number
@@ -208,7 +209,7 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
 def _made(
     args: argparse.Namespace,
     make: Callable[[Client], ListAnswerOut],
-    download: Callable[[Client, Form], bytes],
+    download: Callable[[Client, Form], ListFile],
     remedy: str,
 ) -> int:
     """Show a list, or write it to a file; `remedy` is for a file that can't be written."""
@@ -218,9 +219,20 @@ def _made(
     (form,) = (one for one in get_args(Form) if one == suffix)
 
     def write(client: Client) -> None:
-        count = write_whole("--out", args.out, lambda: download(client, form), remedy)
-        fields = {"file": str(args.out), "bytes": count}
-        answer(args, fields, lambda: print(f"{args.out}: {count} bytes"))
+        because: list[str | None] = []
+
+        def made() -> bytes:
+            file = download(client, form)
+            because.append(file.incomplete_because)
+            return file
+
+        def show() -> None:
+            print(f"{args.out}: {count} bytes")
+            tell_incomplete(because[0] is None, because[0])
+
+        count = write_whole("--out", args.out, made, remedy)
+        fields = {"file": str(args.out), "bytes": count, "incomplete_because": because[0]}
+        answer(args, fields, show)
 
     return with_client(args, write)
 

@@ -2,7 +2,6 @@
 
 import argparse
 import contextlib
-import time
 from datetime import UTC, datetime
 
 EVER = "ever"
@@ -28,5 +27,5 @@ def moment(text: str) -> float:
 
 
 def shown(seconds: float) -> str:
-    """A moment on a terminal, by its clock; `moment` takes it, as it has the offset from UTC."""
-    return time.strftime("%Y-%m-%d %H:%M:%S%z", time.localtime(seconds))
+    """A moment by the clock of the terminal, as ISO 8601 with the offset; `moment` takes it."""
+    return datetime.fromtimestamp(seconds, UTC).astimezone().isoformat(timespec="seconds")

@@ -110,9 +110,21 @@ def condition(text: str) -> dict[str, Any]:
             values = [one.strip('"') for one in value.split(",")]
         return {"field": field, "any": values}
     try:
-        return {"field": field, _BOUNDS[sign]: float(value)}
+        return {"field": field, _BOUNDS[sign]: _number(value)}
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text[:40]!r}: {value!r} is not a number") from None
+
+
+def _number(text: str) -> int | float:
+    """A number; float64 can't hold every whole one.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
 
 
 def _scalar(text: str) -> str | int | float | bool:

@@ -146,14 +146,18 @@ def _ratings(client: Client, args: argparse.Namespace) -> list[RatingOut]:
 
 
 def _rated(ratings: Sequence[RatingOut]) -> dict[str, Rated]:
-    """Mean ratings by question; of streamers that are stored, as far as that is known."""
+    """Mean ratings by question, of streamers that are stored as far as that is known.
+
+    A seed is in no answer, so nobody could rank it.
+    """
     given: dict[str, dict[str, list[int]]] = {}
     questions: dict[str, Mapping[str, Any]] = {}
     for one in ratings:
         if one.stored:
             questions[one.question_id] = one.question.model_dump()
             by_streamer = given.setdefault(one.question_id, {})
-            by_streamer.setdefault(one.streamer_id, []).append(one.rating)
+            if one.streamer_id not in (*one.question.positive, *one.question.negative):
+                by_streamer.setdefault(one.streamer_id, []).append(one.rating)
     return {
         name: Rated(questions[name], {s: sum(all_) / len(all_) for s, all_ in each.items()})
         for name, each in given.items()

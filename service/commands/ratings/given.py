@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from functools import partial
 
 from service.client import Client
@@ -10,6 +9,7 @@ from service.client.models import RatedOut, RatingOut, RatingPage
 from service.commands.answers import Cell, print_rows, show
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask, with_client
+from service.commands.questions.moments import shown
 from service.commands.ratings.questions import LIKE, add_question, question_of
 
 
@@ -80,7 +80,7 @@ def _list(page: RatingPage) -> None:
             one.streamer_id,
             one.rating,
             one.key_name,
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(one.at)),
+            shown(one.at),
             one.note or None,
         ]
         for one in page.ratings

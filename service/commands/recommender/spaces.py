@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -12,6 +11,7 @@ from service.client.models import GenerationOut, SpaceOut, SpacesOut, UserErased
 from service.client.spaces.calls import MEDIA_TYPES
 from service.commands.answers import Cell, print_rows
 from service.commands.questions.asking import add_common, ask
+from service.commands.questions.moments import shown
 
 
 class _Deleted(BaseModel):
@@ -119,7 +119,7 @@ def _show_all(found: SpacesOut) -> None:
             space.space,
             made.generation,
             made.state,
-            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(made.created_at)),
+            shown(made.created_at),
             made.counts.streamers,
             made.counts.users,
             ",".join(check.name for check in made.checks if check.passed is False) or None,

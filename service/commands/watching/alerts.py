@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import sys
-import time
 
 from service.client import Client, Conflict
 from service.client.models import AlertOut, AlertPage
@@ -11,6 +10,7 @@ from service.client.watchlists.calls import Mode
 from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
 from service.commands.questions.asking import add_common, ask
+from service.commands.questions.moments import shown
 
 _DECISIONS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
 _MODES: tuple[Mode, ...] = ("on", "shadow")
@@ -91,7 +91,6 @@ def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
 
 
 def _row(alert: AlertOut) -> list[Cell]:
-    raised = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(alert.at))
     like = alert.seed_id or f"seed {alert.seed}"
     return [
         alert.alert_id,
@@ -101,7 +100,7 @@ def _row(alert: AlertOut) -> list[Cell]:
         alert.verdict,
         alert.state,
         alert.watchlist_name,
-        raised,
+        shown(alert.at),
     ]
 
 

@@ -117,6 +117,11 @@ def precision_from(score: float, curves: Sequence[Curve]) -> float | None:
     return min(known) if known and len(known) == len(found) else None
 
 
+def cosine_shown(score: float) -> float:
+    """A score as it is told: rounding takes the cosine of equal vectors to 1.0000001."""
+    return min(1.0, max(-1.0, score))
+
+
 def _floor(share: float) -> str:
     """Three digits, never more than there is: what is read here can be asked for."""
     return f"{int(share * 1000) / 1000:g}"

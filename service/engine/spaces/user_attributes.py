@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from service.engine.spaces.array_file import Keep
 from service.engine.spaces.chunk_codec import DamagedChunk, unpacked
-from service.index.filters import Condition, Filter, Scalar
+from service.index.filters import Condition, Filter, Scalar, within
 
 MOST_NAMES = 16
 """Attributes of all users of a generation."""
@@ -208,16 +208,7 @@ class UserAttributes:
         values = self._numbers.get(name)
         if values is None:
             return np.zeros(self._count, np.bool_)
-        kept = np.isfinite(values)
-        if bounds.gt is not None:
-            kept &= values > bounds.gt
-        if bounds.gte is not None:
-            kept &= values >= bounds.gte
-        if bounds.lt is not None:
-            kept &= values < bounds.lt
-        if bounds.lte is not None:
-            kept &= values <= bounds.lte
-        return kept
+        return within(values, bounds)
 
     def _wide_codes(self, name: str, most: int) -> NDArray[np.unsignedinteger]:
         """Codes of an attribute, in a type that holds as many."""

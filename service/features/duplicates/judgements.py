@@ -13,6 +13,8 @@ from service.store.duplicates import JudgementRecord, JudgementStore
 
 _MOST_LOOKED_AT = 5000
 """Judgements that are looked at for contradictions with one."""
+_SETTLED_AT_ONCE = 2
+"""More would only wait for each other's turns, and keep threads from others."""
 _MOST_NAMED = 100
 """Of the judgements that overrule one, the first of their chain."""
 
@@ -47,6 +49,7 @@ class Judgements:
         """Keep judgements in `store`; `told` hears of each that is given or taken back."""
         self._store = store
         self._told = told
+        self._settling = asyncio.Semaphore(_SETTLED_AT_ONCE)
 
     async def give(
         self,
@@ -124,4 +127,6 @@ class Judgements:
         def overruled() -> Mapping[Pair, tuple[Pair, ...]]:
             return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled
 
-        return await asyncio.to_thread(overruled)  # thousands may contradict a long chain
+        # Thousands may contradict a long chain. What waits is not refused: the judgement is kept.
+        async with self._settling:
+            return await asyncio.to_thread(overruled)

@@ -68,7 +68,13 @@ class JobOut(Response):
     state: Literal["queued", "running", "succeeded", "failed", "cancelled"]
     cancelling: Annotated[bool, Field(description="It runs, and is about to end.")]
     progress: ProgressOut
-    result: Annotated[dict[str, Any] | None, Field(description="Of a job that succeeded.")]
+    result: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="Of a job that succeeded; of a list that is not complete it says why, in "
+            "`incomplete_because`."
+        ),
+    ]
     error: Annotated[Problem | None, Field(description="Why it failed.")]
     created_at: float
     updated_at: float

@@ -13,6 +13,7 @@ from service.features.lists.answers import (
     EXAMPLE_SUMMARY,
     ListAnswerOut,
 )
+from service.features.lists.formats.tables import plain
 from service.features.lists.formats.writing import CSV, XLSX, written
 from service.features.lists.jobs import KIND, asked_by_job
 from service.features.lists.rows import BuiltList, Provenance
@@ -26,6 +27,8 @@ from service.scopes import Scope
 from service.settings import Limits
 from service.store.once import Once
 
+INCOMPLETE = "X-Incomplete-Because"
+"""CSV has no place for it that every reader would pass over."""
 _EXACT_UNITS = 10
 """Of a rate limit, for looking at every streamer."""
 FormatParameter = Annotated[
@@ -42,6 +45,12 @@ ANSWERS: dict[int | str, dict[str, Any]] = DEFERRED | {
     200: {
         "model": ListAnswerOut,
         "description": "The list, in the format that was asked for.",
+        "headers": {
+            INCOMPLETE: {
+                "description": "What the list lacks, in any format; missing where it is complete.",
+                "schema": {"type": "string"},
+            }
+        },
         "content": {
             NDJSON: {
                 "schema": {"type": "object"},
@@ -117,6 +126,8 @@ async def answer_now(
     headers: dict[str, str] = {}
     if form in ("csv", "xlsx"):
         headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
+    if (because := built.summary["incomplete_because"]) is not None:
+        headers[INCOMPLETE] = plain(because).encode("ascii", "backslashreplace").decode()
     return Response(made.content, media_type=made.media_type, headers=headers), built
 
 

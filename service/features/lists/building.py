@@ -100,6 +100,9 @@ class ListBuilder:
         """Make a list; raises as `ready`."""
         asked = await self.ready(body, excluded)
         work = Work(asked, body)
+        unseen = None
+        if body.without_copies and await self._groups.position() is None:
+            unseen = "groups of duplicates are not evaluated yet, so copies may be on the list"
         chosen, found, short = await self._chosen(work, excluded)
         ids = [hit.streamer_id for hit in chosen.rows]
         await self._read(work, ids)
@@ -119,7 +122,7 @@ class ListBuilder:
             rows, groups = grouped(rows)
         unknown = await self._not_stored(work, body.exclude.ids)
         unknown += await self._lanes.run(lambda: unknown_fields(work, ids))
-        because = "; ".join(why for why in (asked.behind, short) if why) or None
+        because = "; ".join(why for why in (asked.behind, short, unseen) if why) or None
         summary: dict[str, Any] = {
             "groups": groups,
             "stop": stop_of(asked, body, rows),

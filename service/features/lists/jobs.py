@@ -28,10 +28,14 @@ def asked_by_job(
     }
 
 
-def answering(lists: Lists, lanes: Lanes) -> Callable[[Mapping[str, Any]], AsyncIterator[bytes]]:
-    """What such jobs write."""
+def answering(
+    lists: Lists, lanes: Lanes
+) -> Callable[[Mapping[str, Any], Callable[[str], None]], AsyncIterator[bytes]]:
+    """What such jobs write; what a list lacks is told too, as CSV has no place for it."""
 
-    async def answer(asked: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+    async def answer(
+        asked: Mapping[str, Any], tell: Callable[[str], None]
+    ) -> AsyncGenerator[bytes, None]:
         begin, by = time.perf_counter(), Asker(**asked["by"])
         if asked["list"] is None:
             question = ListQuestionIn.model_validate(asked["question"])
@@ -43,6 +47,8 @@ def answering(lists: Lists, lanes: Lanes) -> Callable[[Mapping[str, Any]], Async
         took_ms = (time.perf_counter() - begin) * 1000
         work = written(built, provenance, asked["format"], took_ms)
         made: Written = await lanes.run_in_slices(work, Lane.BULK)
+        if (because := built.summary["incomplete_because"]) is not None:
+            tell(because)
         yield made.content
 
     return answer

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.engine.evidence.shared_content import Shared
-from service.engine.scoring.precision import precision_from
+from service.engine.scoring.precision import cosine_shown, precision_from
 from service.engine.scoring.variety import determinantal, marginally_relevant
 from service.features.lists.schemas import ListQuestionIn
 from service.features.lists.selecting import Chosen, Value, values_of
@@ -155,8 +155,9 @@ def rows_of(
     """
     body, asked = work.body, work.asked
     seeds = np.stack([seed.embedding for seed in asked.positive])  # (S, D)
-    marks = body.stop is not None and asked.threshold is not None
-    least = asked.threshold.min_score if marks and asked.threshold is not None else -np.inf
+    least = -np.inf
+    if body.stop is not None:  # where nothing is promised, nobody is within it
+        least = np.inf if asked.threshold is None else asked.threshold.min_score
     rows: list[ListRow] = []
     for hit in chosen.rows:
         name, known = hit.streamer_id, work.rows.get(hit.streamer_id)
@@ -166,7 +167,7 @@ def rows_of(
         row = ListRow(
             len(rows) + 1,
             name,
-            hit.score,
+            cosine_shown(hit.score),
             precision_from(hit.score, asked.curves) if asked.curves else None,
             {field: _one(values_of(facets, field)) for field in body.fields},
             beyond_stop=hit.score < least,

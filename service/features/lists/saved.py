@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import accumulate
 from typing import Any
@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
 from service.features.lists.schemas import KEPT_RUNS
 from service.store.base import ANY_STORED
-from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict, Unchanged
 
 COLLECTION = "lists"
 MOST_LISTS = 1000
@@ -187,27 +187,30 @@ class SavedLists:
         return (await self._kept(saved))[0]
 
     async def held(
-        self, saved: SavedList, run: int | None, but: tuple[str, str] = ("", "")
+        self, saved: SavedList, run: int | None, before: tuple[str, str] = ("", "")
     ) -> tuple[Run, list[str]] | None:
         """A run, the last one by default, and the ids that it held; None if there was none yet.
 
         Args:
             saved: the list.
             run: its number.
-            but: key and request of a run that is not meant by the last one.
+            before: key and request of a run; if it is kept, the last one means that before it.
 
         Raises:
             ListNotFound: the run is not kept.
         """
         runs = await self.runs(saved)
-        others = [one for one in runs if (one.key_id, one.request_id) != but]
-        known = others[:1] if run is None else [one for one in runs if one.run == run]
-        for one in known:
-            (found,) = await self._documents.get(runs_of(saved.list_id), [_name(one.run)])
-            if found is not None:
-                return one, json.loads(found.body)["ids"]
-        if run is None and not others:
-            return None
+        if run is None:
+            last = max((one.run for one in runs), default=0)
+            made = (one.run for one in runs if (one.key_id, one.request_id) == before)
+            run = next(made, last + 1) - 1
+            if run == 0:
+                return None
+        for one in runs:
+            if one.run == run:
+                (found,) = await self._documents.get(runs_of(saved.list_id), [_name(run)])
+                if found is not None:
+                    return one, json.loads(found.body)["ids"]
         kept = ", ".join(str(one.run) for one in runs) or "none"
         raise ListNotFound(f"run {run} of list {saved.name!r} is not kept; kept are: {kept}")
 
@@ -220,7 +223,8 @@ class SavedLists:
             ListNotFound: the list was deleted meanwhile.
         """
         while True:
-            if (await self.get(saved.name)).list_id != saved.list_id:
+            now = await self.get(saved.name)
+            if now.list_id != saved.list_id:
                 raise ListNotFound(f"list {saved.name!r} was deleted while it was run")
             runs, revision = await self._kept(saved)
             for known in runs:
@@ -230,6 +234,8 @@ class SavedLists:
             kept, gone = [made, *runs][:KEPT_RUNS], runs[KEPT_RUNS - 1 :]
             where = runs_of(saved.list_id)
             puts = [
+                # Runs of a list that is not there any more would be found by nobody.
+                Unchanged(COLLECTION, saved.name, now.revision),
                 Put(where, RUNS, as_json({RUNS: [asdict(one) for one in kept]}), revision),
                 Put(where, _name(made.run), as_json({"ids": list(ids)})),
                 *(Put(where, _name(one.run), None) for one in gone),
@@ -239,6 +245,21 @@ class SavedLists:
             except RevisionConflict:
                 continue
             return made
+
+    async def take_out(self, saved: SavedList, run: Run, ids: Collection[str]) -> None:
+        """Take streamers out of a run, if that is kept still."""
+        where, gone = runs_of(saved.list_id), frozenset(ids)
+        while True:
+            (found,) = await self._documents.get(where, [_name(run.run)])
+            if found is None:
+                return
+            held = json.loads(found.body)
+            left = as_json({**held, "ids": [one for one in held["ids"] if one not in gone]})
+            try:
+                await self._documents.change([Put(where, _name(run.run), left, found.revision)])
+            except RevisionConflict:
+                continue  # another one was erased
+            return
 
     async def _kept(self, saved: SavedList) -> tuple[list[Run], int]:
         (found,) = await self._documents.get(runs_of(saved.list_id), [RUNS])

@@ -12,6 +12,10 @@ from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
 from service.features.lists.schemas import ListQuestionIn, RunIn
 from service.features.outreach.service import Outreach
+from service.store.base import StreamerStore
+
+_AT_ONCE = 1000
+"""Streamers that the store is asked for together."""
 
 
 class Asker(NamedTuple):
@@ -32,10 +36,24 @@ class Lists:
     """Makes lists, and keeps questions and what was answered to them."""
 
     def __init__(
-        self, builder: ListBuilder, saved: SavedLists, outreach: Outreach, lanes: Lanes
+        self,
+        builder: ListBuilder,
+        saved: SavedLists,
+        outreach: Outreach,
+        streamers: StreamerStore,
+        lanes: Lanes,
     ) -> None:
-        """Make lists by `builder`; leave out whom `saved` and `outreach` name."""
+        """Make lists.
+
+        Args:
+            builder: makes them.
+            saved: questions, and whom lists of them held.
+            outreach: whom it names is left out.
+            streamers: who is stored.
+            lanes: where those who are left out are gone through.
+        """
         self._lanes = lanes
+        self._streamers = streamers
         self._builder = builder
         self._outreach = outreach
         self.saved = saved
@@ -83,8 +101,19 @@ class Lists:
             index_sequence=told["index_sequence"],
         )
         made = await self.saved.add(saved, made, built.held)
+        # An erasure may have looked before the run was kept.
+        if gone := await self._not_stored(built.held):
+            await self.saved.take_out(saved, made, gone)
         previous = None if before is None else before[0].run
         return built, Provenance(asked_at, *by, saved.name, made.run, previous)
+
+    async def _not_stored(self, ids: Sequence[str]) -> list[str]:
+        gone: list[str] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            part = ids[start : start + _AT_ONCE]
+            known = await self._streamers.digests(part)
+            gone += [one for one, digest in zip(part, known, strict=True) if digest is None]
+        return gone
 
     async def _excluded(self, question: ListQuestionIn) -> Set[str]:
         """Everybody who is left out, beside the seeds: there may be millions."""

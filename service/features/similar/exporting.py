@@ -19,10 +19,12 @@ EXPORTED_AT_ONCE = 1000
 
 def answering(
     similar: Similar, limits: Limits
-) -> Callable[[Mapping[str, Any]], AsyncIterator[bytes]]:
+) -> Callable[[Mapping[str, Any], Callable[[str], None]], AsyncIterator[bytes]]:
     """What jobs of exports write: lines of the answer to a question as JSON has it."""
 
-    async def answer(asked: Mapping[str, Any]) -> AsyncGenerator[bytes, None]:
+    async def answer(
+        asked: Mapping[str, Any], _: Callable[[str], None]
+    ) -> AsyncGenerator[bytes, None]:
         body = ExportIn.model_validate(asked)
         query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
         async for part in lines_of(similar, await similar.export(query), lambda _: None):

@@ -7,7 +7,13 @@ from typing import NamedTuple
 import numpy as np
 
 from service.engine.replica.follower import Follower
-from service.engine.scoring.precision import Precision, Shown, Threshold, precision_from
+from service.engine.scoring.precision import (
+    Precision,
+    Shown,
+    Threshold,
+    cosine_shown,
+    precision_from,
+)
 from service.errors import InvalidRequest
 from service.features.similar.asking import Asking, SimilarQuery, warnings_of
 from service.features.similar.explain import Explainer, Reasons, Side
@@ -114,7 +120,11 @@ class Similar:
             reasons = await self._explain(asked.index, found.hits, asked.positive)
         hits = [
             SimilarHit(
-                hit.streamer_id, hit.score, precision_from(hit.score, asked.curves), rank, why
+                hit.streamer_id,
+                cosine_shown(hit.score),
+                precision_from(hit.score, asked.curves),
+                rank,
+                why,
             )
             for rank, (hit, why) in enumerate(zip(found.hits, reasons, strict=True), start=1)
         ]
@@ -167,7 +177,7 @@ class Similar:
         hits = [
             SimilarHit(
                 hit.streamer_id,
-                hit.score,
+                cosine_shown(hit.score),
                 precision_from(hit.score, curves) if curves else None,
                 rank,
             )
@@ -270,7 +280,7 @@ def _page(
     ids = pinned.ids[start : start + pinned.page_size]
     scores: list[float] = pinned.scores[start : start + pinned.page_size].tolist()
     hits = [
-        SimilarHit(name, score, precision_from(score, pinned.curves), rank)
+        SimilarHit(name, cosine_shown(score), precision_from(score, pinned.curves), rank)
         for rank, (name, score, stored) in enumerate(
             zip(ids, scores, is_stored, strict=False), start=start + 1
         )

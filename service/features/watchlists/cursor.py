@@ -67,7 +67,7 @@ class LogCursor:
 
         Args:
             documents: where it is kept.
-            owner: names this replica; its next process need not wait.
+            owner: names this replica; its next process need not wait for that before.
             lease_s: for so long the document stays as it is, before it is taken over.
         """
         self.lock = asyncio.Lock()
@@ -77,6 +77,7 @@ class LogCursor:
         self._lease_s = lease_s
         self._revision = 0
         self._seen = (-1, 0.0)
+        self._has_twin = False
 
     async def claim(self, position: Position) -> bool:
         """Become the one who matches, if nobody does; begins at `position` if nobody ever did."""
@@ -90,7 +91,7 @@ class LogCursor:
             (self._revision,) = await self._documents.change([_put(mine, revision)])
         except RevisionConflict:
             return False
-        self.matched = mine
+        self.matched, self._has_twin = mine, False
         return True
 
     def step(self, position: Position) -> Put:
@@ -135,12 +136,18 @@ class LogCursor:
             except RevisionConflict:
                 return
 
-    def lose(self) -> None:
-        """It is another one's."""
+    def lose(self, *, was_taken: bool = False) -> None:
+        """It is another one's, or nobody's.
+
+        Args:
+            was_taken: another process took it, maybe one with the name of this one (on the same
+                folder). They would take it from each other for ever: this one waits as all do.
+        """
         self.matched = None
+        self._has_twin = self._has_twin or was_taken
 
     def _may_take(self, revision: int, known: Matched) -> bool:
-        if known.owner in ("", self._owner):
+        if known.owner == "" or (known.owner == self._owner and not self._has_twin):
             return True
         now = time.monotonic()
         if self._seen[0] != revision:

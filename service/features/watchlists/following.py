@@ -147,6 +147,7 @@ class AlertFollower:
                 if is_ours and await self.cursor.claim(await self._store.position()):
                     await self._lead()
             except NotTheMatcher:
+                self.cursor.lose(was_taken=True)
                 _log.info("watchlists are matched by another process")
             except Unavailable as error:
                 _log.warning("watchlists can't be matched at the moment: %s", error.detail)

@@ -162,6 +162,8 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     assert len(ask(service, "lists", "preview", "--question", question)) == 2
     assert len(ask(service, "lists", "preview", "--question", question, "-k", 2)) == 3
     assert parsed_condition("streamer_id=77,s1") == {"field": "streamer_id", "any": ["77", "s1"]}
+    assert parsed_condition(f"n>{2**53 + 1}")["gt"] == 2**53 + 1
+    assert parsed_condition("n<=1.5e3")["lte"] == 1500
     assert ask(service, "lists", "delete", "mine") == [["mine"]]
 
 
@@ -181,3 +183,19 @@ def test_a_run_that_may_be_kept_is_told(service: Service, tmp_path: Path) -> Non
     assert [row[0] for row in ask(service, "lists", "show", "lost")[1:]] == ["3", "2", "1"]
     refused = error_line(run("lists", "run", "nothing", "--out", file, "--url", service.url))
     assert "may be kept" not in refused
+
+
+def test_what_a_file_lacks_is_told(bundle: Path, tmp_path: Path) -> None:
+    with Service(bundle, tmp_path / "data", STREAMER_DUPLICATES__EVALUATE="false") as service:
+        service.wait_until_ready()
+        for i in range(3):
+            service.put(f"s{i}", tags=["cooking"], bio=f"soup {i}")
+        asked = ("lists", "preview", "s0", "--url", service.url, "--without-copies", "--out")
+        why = "groups of duplicates are not evaluated yet, so copies may be on the list"
+        for name, more in (("l.csv", ()), ("job.csv", ("-k", 1001)), ("l.xlsx", ())):
+            done = run(*asked, tmp_path / name, *more)
+            assert (done.returncode, done.stderr) == (0, f"incomplete: {why}\n")
+        told = json.loads(run(*asked, tmp_path / "l.csv", "--json").stdout)
+        assert told["incomplete_because"] == why
+        whole = ("lists", "preview", "s0", "--out", tmp_path / "l.csv", "--url", service.url)
+        assert run(*whole).stderr == ""

@@ -10,7 +10,7 @@ from pyroaring import BitMap
 
 from service.index.faiss.rows.value_counts import is_large, numbers_of
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
-from service.index.filters import Condition
+from service.index.filters import Condition, within
 
 _SPARSE = 32
 """Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
@@ -81,7 +81,7 @@ class Numbers:
         if self._holders is not None:
             return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
         if self._many is not None and among:
-            found |= _those(self._many, among, lambda values: _hold(values, bounds))
+            found |= _those(self._many, among, lambda values: within(values, bounds))
         return found
 
     def of(self, allowed: BitMap) -> tuple[NDArray[np.float64], list[int]]:
@@ -209,17 +209,3 @@ def _holds(value: int | float, bounds: Condition) -> bool:
         and (bounds.lt is None or value < bounds.lt)
         and (bounds.lte is None or value <= bounds.lte)
     )
-
-
-def _hold(values: NDArray[np.float64], bounds: Condition) -> NDArray[np.bool_]:
-    """Mask of the values within the bounds; NaN is within none."""
-    kept = np.isfinite(values)
-    if bounds.gt is not None:
-        kept &= values > bounds.gt
-    if bounds.gte is not None:
-        kept &= values >= bounds.gte
-    if bounds.lt is not None:
-        kept &= values < bounds.lt
-    if bounds.lte is not None:
-        kept &= values <= bounds.lte
-    return kept

@@ -23,7 +23,7 @@ from service.index.filters import Condition, Filter
 VALUES = st.sampled_from(["a", "b", "观众", "", True, False, 0, 1, 1.0, 2.5, -3, 1 << 53])
 NAMES = st.sampled_from(["x", "y", "attributes.z"])
 USERS = st.lists(st.dictionaries(st.sampled_from(["x", "y", "z"]), VALUES), max_size=30)
-NUMBERS = st.none() | st.sampled_from([-3, 0.0, 1, 2.5])
+NUMBERS = st.none() | st.sampled_from([-3, 0.0, 1, 2.5, (1 << 53) + 1])
 CONDITIONS = st.builds(
     Condition,
     NAMES,

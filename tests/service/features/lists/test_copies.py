@@ -4,6 +4,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.features.lists import building
+from service.store.redis.duplicates.groups import RedisGroups
 from tests.service.features.duplicates.test_duplicates import evaluated, put, ring
 from tests.service.features.lists.conftest import ask, ids_of
 
@@ -30,3 +31,16 @@ def test_of_each_group_one_is_listed_and_none_of_whom_is_excluded(
     seed = ask(client, travel[0], without_copies=True)
     assert not {*ids_of(seed)} & {*travel}
     assert len({*ids_of(seed)} & {*music}) == 1
+
+
+def test_a_list_says_that_copies_could_not_be_left_out(
+    client: TestClient, cooks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def nothing(_: RedisGroups) -> None:
+        """As before the first evaluation."""
+
+    monkeypatch.setattr(RedisGroups, "position", nothing)
+    answer = ask(client, "cook-00", without_copies=True)
+    because = "groups of duplicates are not evaluated yet, so copies may be on the list"
+    assert (answer["complete"], answer["incomplete_because"]) == (False, because)
+    assert ask(client, "cook-00")["complete"]

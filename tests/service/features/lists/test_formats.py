@@ -8,8 +8,10 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.features.lists.formats.writing import safe
+from service.index.faiss.index import FaissIndex
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of, sheets_of
+from tests.service.features.transfers.waiting import ended, submitted
 
 HOSTILE = [
     '=HYPERLINK("http://x.example","win")',
@@ -132,3 +134,27 @@ def test_long_numbers_keep_their_digits(client: TestClient) -> None:
     _, *lines = next(iter(sheets_of(download(client, "xlsx", **more)).values()))
     (line,) = (line for line in lines if line[1] == "long")
     assert line[2:4] == [str(room), rate]
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
+def test_what_a_list_lacks_is_told_beside_it_too(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    last = max(put(client, f"s{i}", tags=["cooking"], bio=f"soup {i}") for i in range(4))
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=last)
+
+    def made(**more: object) -> tuple[str | None, str | None]:
+        """What is missing, as the answer tells it, and the job that makes it."""
+        asked = {**QUESTION, "k": 3, **more}
+        params = {"format": form}
+        now = client.post("/v1/lists:preview", params=params, json=asked)
+        later = {"Prefer": "respond-async"}
+        queued = client.post("/v1/lists:preview", params=params, json=asked, headers=later)
+        job = ended(client, submitted(queued))
+        return now.headers.get("x-incomplete-because"), job["result"].get("incomplete_because")
+
+    assert made() == (None, None)
+    monkeypatch.setattr(FaissIndex, "deepest", lambda *_: 2)
+    because = "2 candidates were looked at, and 2 of k fit"
+    assert made() == (because, because)

@@ -62,7 +62,8 @@ def test_a_list_of_an_index_that_tells_few_says_that_more_were_not_looked_at(
 
     monkeypatch.setattr(FaissIndex, "deepest", lambda *_: 5)
     monkeypatch.setattr(FaissIndex, "search", watched)
-    answer = ask(client, "cook-00", k=10, without_copies=True)
+    bound = {"by": "category", "max_per_value": 100}
+    answer = ask(client, "cook-00", k=10, diversify=bound)
     assert asked == [5]
     assert len(answer["rows"]) <= 5
     because = f"5 candidates were looked at, and {len(answer['rows'])} of k fit"
@@ -127,6 +128,23 @@ def test_it_says_where_it_stops_being_similar(client: TestClient, cooks: list[st
     refused = {"positive": [{"streamer_id": "cook-00"}], "stop": {"at_precision": 0.99}}
     body = problem(client.post("/v1/lists:preview", json=refused), 422, "precision_not_promised")
     assert body["errors"][0]["pointer"] == "/stop/at_precision"
+
+
+def test_a_score_that_is_told_can_be_asked_for(
+    client: TestClient, cooks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    search = FaissIndex.search
+
+    async def rounded(self: FaissIndex, query: Query) -> SearchResult:
+        found = await search(self, query)
+        for hit in found.hits:
+            hit.score = 1.0000001  # as of equal vectors
+        return found
+
+    monkeypatch.setattr(FaissIndex, "search", rounded)
+    (best,) = ask(client, "cook-00", k=1)["rows"]
+    assert best["score"] == 1
+    ask(client, "cook-00", min_score=best["score"])
 
 
 def test_reasons_are_in_words_of_what_both_show(client: TestClient, cooks: list[str]) -> None:

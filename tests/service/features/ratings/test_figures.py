@@ -7,6 +7,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from service.client.models import RatingOut
+from service.commands.ratings import evaluate
 from service.commands.ratings.figures import Interleaved, Limits, compared, interleaved
 from service.features.ratings.interleaving import Pick, credit, team_draft
 from service.features.ratings.ndcg import interval, score
@@ -128,3 +130,14 @@ def test_interleaved_lists_are_credited_and_refused_likewise() -> None:
     assert found.verdict == "y is better than x"
     assert interleaved(sessions, {}, LIMITS).verdict is None
     assert interleaved([], {}, LIMITS).fields()["figures"]["judged coverage"]["mean"] is None
+
+
+def test_a_seed_that_was_rated_is_no_answer() -> None:
+    question = {"positive": ["a", "b"], "negative": ["c"], "filter": {}}
+    given = {"at": 1.0, "note": "", "key_id": "k", "key_name": "n", "question_id": "q"}
+    ratings = [
+        RatingOut.model_validate({**given, "question": question, "streamer_id": s, "rating": 3})
+        for s in "abcd"
+    ]
+    assert evaluate._rated(ratings)["q"].ratings == {"d": 3}
+    assert evaluate._rated(ratings[:1])["q"].ratings == {}

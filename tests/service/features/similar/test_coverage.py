@@ -171,3 +171,12 @@ def test_a_bundle_of_before_coverage_was_measured_promises_as_it_did(tmp_path: P
         assert 0 < answer["coverage"] < LEAST
         cold = post(client, "/v1/cold-start", profile=outsider)
         assert cold["id_embedding"]["method"] == "predicted"
+
+
+def test_nobody_on_a_list_is_within_a_stop_that_is_not_promised(client: TestClient) -> None:
+    seeds = [{"profile": OUTSIDERS["new slang"]}]
+    stop = {"at_precision": 0.5, "mark_only": True}
+    answer = post(client, "/v1/lists:preview", positive=seeds, stop=stop)
+    assert (answer["stop"]["min_score"], answer["stop"]["rows_within"]) == (None, 0)
+    assert answer["rows"]
+    assert all(row["beyond_stop"] for row in answer["rows"])

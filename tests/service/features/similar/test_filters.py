@@ -100,3 +100,23 @@ def test_a_condition_has_to_say_something(filled: TestClient, condition: dict[st
     (error,) = problem(answer, 422, "invalid_request")["errors"]
     assert error["pointer"] == "/filter/must_not/0"
     assert "any, all, gt" in error["detail"]
+
+
+def test_whole_numbers_that_float64_can_not_tell_apart_are_bounds(client: TestClient) -> None:
+    numbers = {f"s{i}": 2**53 + i for i in range(4)}
+    for name, number in numbers.items():
+        put(client, name, tags=["cooking"], attributes={"account": number})
+    wait_until_visible(client, put(client, "seed", tags=["cooking"]))
+    seed = {"positive": [{"streamer_id": "seed"}]}
+
+    def within(**bounds: int) -> set[str]:
+        return found(client, {"must": [{"field": "account", **bounds}]}, **seed)
+
+    assert within(gt=2**53) == {"s1", "s2", "s3"}
+    assert within(gte=2**53 + 1, lt=2**53 + 3) == {"s1", "s2"}
+    assert within(lte=2**53 + 1) == {"s0", "s1"}
+    for bound in ("1", True, 10**400):
+        body = {**seed, "filter": {"must": [{"field": "account", "gt": bound}]}}
+        wrong = problem(client.post("/v1/similar", json=body), 422, "invalid_request")
+        assert [e["pointer"] for e in wrong["errors"]] == ["/filter/must/0/gt"]
+        assert "number" in wrong["errors"][0]["detail"]

@@ -1,5 +1,6 @@
 """Similar, cold start and dedup over HTTP."""
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -7,6 +8,9 @@ import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
+from service.index.base import Hit, Matches, SearchResult
+from service.index.faiss.index import FaissIndex
+from service.index.query import Query
 from tests.bundles import ESTABLISHED_IDS, ID_DIM, TOPICS
 from tests.service.conftest import put, put_all
 
@@ -199,6 +203,31 @@ def test_a_threshold_is_never_cut_without_a_word(client: TestClient) -> None:
     assert [h["streamer_id"] for h in above["hits"]] == [
         h["streamer_id"] for h in whole["hits"][:5]
     ]
+
+
+def test_rounding_takes_no_score_beyond_1(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sequence = fill(client)
+    search, matches, more = FaissIndex.search, FaissIndex.matches, 1.0000001  # of equal vectors
+
+    async def rounded(self: FaissIndex, query: Query) -> SearchResult:
+        found = await search(self, query)
+        return found._replace(hits=[Hit(hit.streamer_id, more) for hit in found.hits])
+
+    async def all_rounded(self: FaissIndex, query: Query) -> Matches:
+        found = await matches(self, query)
+        return replace(found, scores=np.full_like(found.scores, more))
+
+    monkeypatch.setattr(FaissIndex, "search", rounded)
+    monkeypatch.setattr(FaissIndex, "matches", all_rounded)
+    params = {"k": 2, "after_sequence": sequence}
+    answers = [client.get("/v1/streamers/music-0/similar", params=params)]
+    query = {"positive": [{"streamer_id": "music-0"}], "k": 2}
+    for how in ({"exact": True}, {"min_score": -1, "pages": True}):
+        answers.append(client.post("/v1/similar", json={**query, **how}))
+    for answer in answers:
+        assert [hit["score"] for hit in answer.json()["hits"]] == [1, 1]
 
 
 def test_an_update_and_a_delete_are_seen_by_the_next_query(client: TestClient) -> None:

@@ -70,6 +70,23 @@ async def test_who_lost_the_cursor_raises_nothing(deployment: Deployment) -> Non
     assert await LogCursor(deployment.documents, "third", 60).claim(position)
 
 
+async def test_two_of_one_name_do_not_take_the_cursor_from_each_other(
+    deployment: Deployment,
+) -> None:
+    first, second = deployment.follower("a"), deployment.follower("a")
+    first.start()
+    await until(lambda: first.is_leading)
+    second.start()  # as the next process of the first one
+    await until(lambda: not first.is_leading)
+    await until(lambda: first.cursor._seen[0] > 0)  # it asked for the cursor, and has it not
+    last = await deployment.write("somebody", CHESS)
+    await deployment.reached(second, last)
+    assert second.is_leading
+    assert not first.is_leading
+    await first.stop()
+    await second.stop()
+
+
 async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> None:
     await deployment.write("seed", NOODLES)
     made = await deployment.create("seed")

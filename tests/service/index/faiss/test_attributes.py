@@ -21,9 +21,9 @@ FACETS = {
     "attributes": {"views": 10, "ratio": 0.5, "partner": True, "level": 1, "language": "other"},
 }
 SCALARS = st.sampled_from(
-    ["a", "b", "zh", "1", True, False, 0, 1, 1.0, 0.5, -3, 2**53 + 1, 10**400]
+    ["a", "b", "zh", "1", True, False, 0, 1, 1.0, 0.5, -3, 2**53, 2**53 + 1, 2.0**53 + 2, 10**400]
 )
-NUMBERS = st.sampled_from([-3.0, 0.0, 0.5, 1.0, 2.0**53, 2.0**54])
+NUMBERS = st.sampled_from([-3.0, 0, 0.5, 1, 2.0**53, 2**53 + 1, 2**53 + 3, -(2**53) - 1, 2.0**54])
 NAMES = st.sampled_from(["views", "level", "language", "tags"])
 ALL_FACETS = st.fixed_dictionaries(
     {},

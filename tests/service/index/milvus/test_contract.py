@@ -94,7 +94,7 @@ def random_condition(rng: np.random.Generator) -> Condition:
     if kind == 1 or (field in ("tags", "language", "category") and rng.random() < 0.8):
         return Condition(field, any=several)
     field = ("views", "x", "y", field)[rng.integers(4)]
-    low = float(rng.integers(-10, 900)) if rng.random() < 0.7 else 2.0**53
+    low = float(rng.integers(-10, 900)) if rng.random() < 0.7 else 2**53 + int(rng.integers(2))
     bounds: dict[str, Any] = {("gt", "gte")[rng.integers(2)]: low}
     if rng.random() < 0.5:
         bounds[("lt", "lte")[rng.integers(2)]] = low + float(rng.integers(0, 300))
