@@ -62,7 +62,7 @@ def cpu_s(service: Service) -> float:
 
 
 def until_idle(service: Service, seconds: float = 600) -> float:
-    """Wait until nothing but questions takes cores: what follows a load, as the segments' builds."""
+    """Wait until what follows a load, such as building segments, takes no core any more."""
     begin = time.perf_counter()
     while time.perf_counter() - begin < seconds:
         before = cpu_s(service)
