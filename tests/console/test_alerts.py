@@ -105,6 +105,14 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
     editor.get_by_label("Name").fill("new name")
     editor.get_by_label("Least probability").fill("0.97")
     assert violations(page) == []
+    page.provoked.append("ERR_")  # pyright: ignore[reportAttributeAccessIssue]
+    alert = page.get_by_role("alert")
+    page.route(f"**{path}", lambda route: route.abort())
+    page.get_by_role("button", name="Look again").click()
+    expect(alert).to_contain_text("The service does not answer")
+    page.unroute(f"**{path}")
+    alert.get_by_role("button", name="Try again").click()
+    expect(alert).to_have_count(0)
     page.get_by_role("button", name="Save and match again").click()
     expect(page.get_by_text("Saved: new name")).to_be_visible()
     found = service.client.get(path).json()
@@ -115,7 +123,6 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
     tag = {"If-Match": f'"{found["revision"]}"'}
     service.client.put(path, json=body, headers=tag).raise_for_status()  # somebody else
     page.get_by_role("button", name="Save and match again").click()
-    alert = page.get_by_role("alert")
     expect(alert).to_be_visible()
     alert.get_by_role("button", name="Try again").click()
     expect(editor.get_by_label("Name")).to_have_value("<i>old</i>")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from service.features.cases.exports.archive import verify
 from tests.console.conftest import open_at
@@ -137,6 +137,27 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
     expect(page.get_by_role("heading", name="New case")).to_be_visible()
     assert service.client.get(f"/v1/cases/{case_id}").status_code == 404
     assert page.evaluate("window.harmed") is None
+
+
+def test_what_happened_goes_on_a_page_at_a_time(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    case_id = case_of(service, "long", "copy-0")
+
+    def one(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=100", "limit=1"))
+
+    page.route(f"**/v1/cases/{case_id}/events?*", one)
+    open_at(page, service, f"#/cases?case={case_id}")
+    page.locator("summary", has_text="What happened").click()
+    events = page.locator(".events")
+    more = events.get_by_role("button", name="More")
+    expect(events).to_contain_text("begun")
+    expect(events).not_to_contain_text("expanded")
+    more.click()
+    expect(events).to_contain_text("expanded")
+    more.click()
+    expect(more).to_have_count(0)
+    service.client.delete(f"/v1/cases/{case_id}")
 
 
 def test_two_who_decide_at_once(signed_in: Page, service: Service) -> None:

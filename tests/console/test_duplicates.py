@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import open_at
 from tests.service.process import Service, wait_until
@@ -45,6 +45,21 @@ def test_a_group_is_reviewed_by_keys(signed_in: Page, service: Service) -> None:
     page.keyboard.press("z")
     expect(page.get_by_role("button", name="Take back")).to_be_disabled()
     assert judgements(service) == {}
+
+
+def test_the_pairs_of_a_large_group_come_a_page_at_a_time(
+    signed_in: Page, service: Service
+) -> None:
+    page, group = signed_in, group_of_copies(service)
+
+    def two(route: Route) -> None:
+        route.continue_(url=route.request.url.replace("limit=1000", "limit=2"))
+
+    page.route(f"**/v1/duplicates/{group}?*", two)
+    open_at(page, service, f"#/duplicates?group={group}")
+    expect(page.get_by_text("Pair 1 of 3")).to_be_visible()
+    page.get_by_role("link", name="Next page").click()
+    expect(page.get_by_text("Pair 1 of 2")).to_be_visible()
 
 
 def test_a_group_that_is_gone_says_so(signed_in: Page, service: Service) -> None:

@@ -124,9 +124,12 @@ def test_a_recommender_from_a_newcomer_to_a_roll_back(page: Page, desk: Service)
     press_on(page, page.get_by_role("link", name="Spaces"))
     space = page.get_by_role("region", name="nightly")
     expect(space).to_contain_text("This replica serves monday")
+    dialog = page.get_by_role("dialog")
     press_on(page, space.get_by_role("button", name="Promote"))
+    press_on(page, dialog.get_by_role("button", name="Promote"))
     expect(space).to_contain_text("This replica serves tuesday")
     press_on(page, space.get_by_role("button", name="Roll back to monday"))
+    press_on(page, dialog.get_by_role("button", name="Roll back to monday"))
     expect(space).to_contain_text("This replica serves monday")
 
 

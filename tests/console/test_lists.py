@@ -26,6 +26,12 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     expect(rows(page).first).not_to_contain_text("new")  # nothing to compare with
     held = [row.inner_text() for row in page.locator(".results .id").all()]
     assert service.client.get(f"/v1/lists/{NAME}/runs/1").json()["ids"] == held
+    rows(page).first.get_by_role("link").click()
+    expect(page.get_by_role("heading", name="<b>Spring</b> 春")).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_role("heading", name="<b>Spring</b> 春")).to_be_visible()
+    assert [row.inner_text() for row in page.locator(".results .id").all()] == held
+    assert len(service.client.get(f"/v1/lists/{NAME}").json()["runs"]) == 1
     page.get_by_role("button", name="Record outreach").click()
     page.get_by_label("Note").fill("first mail")
     assert violations(page) == []

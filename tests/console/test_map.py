@@ -13,6 +13,15 @@ from tests.service.process import Service, wait_until
 pytestmark = pytest.mark.slow
 PICTURES = os.environ.get("CONSOLE_PICTURES")
 FIT_MS = 600_000
+_FLAT = """
+  const canvas = document.querySelector(".map-box canvas");
+  const flat = document.createElement("canvas");
+  [flat.width, flat.height] = [canvas.width, canvas.height];
+  const context = flat.getContext("2d");
+  context.drawImage(canvas, 0, 0);
+  const { data } = context.getImageData(0, 0, flat.width, flat.height);
+"""
+"""`data`: the pixels of the canvas, four bytes each."""
 
 
 @pytest.fixture
@@ -44,16 +53,27 @@ def complete(page: Page) -> None:
 def drawn(page: Page) -> int:
     """How many pixels of the canvas are no ground."""
     return page.evaluate(
-        """() => {
-          const canvas = document.querySelector(".map-box canvas");
-          const flat = document.createElement("canvas");
-          [flat.width, flat.height] = [canvas.width, canvas.height];
-          const context = flat.getContext("2d");
-          context.drawImage(canvas, 0, 0);
-          const { data } = context.getImageData(0, 0, flat.width, flat.height);
+        f"() => {{ {_FLAT}"
+        """
           let found = 0;
           for (let i = 3; i < data.length; i += 4) found += data[i] > 0;
           return found;
+        }"""
+    )
+
+
+def extent(page: Page) -> list[float]:
+    """The first and the last column of the canvas with a point, as shares of its width."""
+    return page.evaluate(
+        f"() => {{ {_FLAT}"
+        """
+          let [least, most] = [flat.width, 0];
+          for (let i = 3; i < data.length; i += 4) {
+            if (!data[i]) continue;
+            const column = ((i - 3) / 4) % flat.width;
+            [least, most] = [Math.min(least, column), Math.max(most, column)];
+          }
+          return [least / flat.width, most / flat.width];
         }"""
     )
 
@@ -136,6 +156,38 @@ def test_a_line_around_streamers_chooses_them(map_page: Page, service: Service) 
     expect(chosen.get_by_role("link", name="Watch for more")).to_be_visible()
     chosen.get_by_role("link", name="Find similar ones").click()
     expect(page.get_by_role("heading", name="Nobody matches")).to_be_visible()  # all are seeds
+
+
+def test_a_line_is_not_asked_of_another_map(map_page: Page, service: Service) -> None:
+    page, count = map_page, placed(service)
+    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
+    before = service.client.get("/v1/layouts").json()["served"]
+    service.client.post("/v1/layouts:fit").raise_for_status()
+    wait_until(
+        lambda: service.client.get("/v1/layouts").json()["served"] != before,
+        "the new map is served",
+        FIT_MS / 1000,
+    )
+    page.keyboard.press("l")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("made anew meanwhile")
+    page.evaluate("performance.clearMarks()")
+    alert.get_by_role("button", name="Show the new map").click()
+    complete(page)
+    expect(alert).to_have_count(0)
+    page.keyboard.press("l")
+    chosen = page.get_by_role("region", name="Chosen")
+    expect(chosen.get_by_text(f"{count} streamers")).to_be_visible()
+
+
+def test_points_stay_where_they_are_on_another_screen(map_page: Page) -> None:
+    page, before = map_page, extent(map_page)
+    size = {"width": 1280, "height": 900, "deviceScaleFactor": 2, "mobile": False}
+    page.context.new_cdp_session(page).send("Emulation.setDeviceMetricsOverride", size)
+    page.keyboard.press("+")
+    wait_until(lambda: extent(page) != before, "it is drawn closer")
+    page.keyboard.press("0")
+    wait_until(lambda: extent(page) == pytest.approx(before, abs=0.01), "it is drawn as before")
 
 
 def test_a_list_is_saved_of_those_like_the_chosen_ones(map_page: Page, service: Service) -> None:

@@ -86,6 +86,15 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     expect(row(page, NEXT)).to_contain_text("active")
     assert service.client.get("/readyz").json()["model_version"] == NEXT
     expect(row(page, FIRST)).to_contain_text("ready")
-    change(page, FIRST, "Roll back")
+    row(page, FIRST).get_by_role("button", name="Roll back").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog).to_contain_text(f"From {NEXT} to {FIRST}")
+    service.client.post("/v1/models:rollback").raise_for_status()  # somebody else
+    dialog.get_by_role("button", name="Roll back").click()
+    expect(dialog).to_contain_text(f"{FIRST} is active by now")
+    dialog.get_by_role("button", name="Close").click()
     expect(row(page, FIRST)).to_contain_text("active")
     assert service.client.get("/readyz").json()["model_version"] == FIRST
+    change(page, NEXT, "Roll back")
+    expect(row(page, NEXT)).to_contain_text("active")
+    assert service.client.get("/readyz").json()["model_version"] == NEXT

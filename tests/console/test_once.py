@@ -215,13 +215,23 @@ def test_a_generation_is_promoted_by_a_double_click(signed_in: Page, service: Se
     changes = sent(page, "/v1/spaces/nightly")
     open_at(page, service, "#/newcomer?tab=spaces")
     space = page.get_by_role("region", name="nightly")
+    dialog = page.get_by_role("dialog")
     space.get_by_role("button", name="Promote").dblclick()
+    sure = dialog.get_by_role("button", name="Promote")
+    click_again(page, sure)  # the dialog may come up where the pointer is
+    expect(sure).to_be_enabled()
+    sure.dblclick()
     expect(space).to_contain_text("This replica serves tuesday")
     back = space.get_by_role("button", name="Roll back to monday")
-    back.click()
+    expect(back).to_be_enabled()
+    back.focus()
+    page.keyboard.down("Enter")
+    expect(dialog).to_be_visible()
+    page.keyboard.down("Enter")  # it was not let go: that repeats it
+    page.keyboard.up("Enter")
+    dialog.get_by_role("button", name="Roll back to monday").dblclick()
     expect(space).to_contain_text("This replica serves monday")
-    there = space.get_by_role("button", name="Promote")
-    click_again(page, there)
+    expect(space.get_by_role("button", name="Promote")).to_be_enabled()
     look_at_jobs(page, service)
     assert [request.url.rpartition(":")[2] for request in changes] == ["promote", "rollback"]
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "monday"
@@ -322,6 +332,30 @@ def test_one_alert_is_decided_by_a_key_that_is_held_down(
     settle(page)
     assert len(decisions) == 1
     assert still_open(service, two_alerts) == 1
+
+
+def test_a_key_decides_on_nobody_who_took_the_place_of_another(
+    signed_in: Page, service: Service, two_alerts: str
+) -> None:
+    page, decisions = signed_in, sent(signed_in, "/v1/alerts/", "PUT")
+    open_at(page, service, f"#/alerts?list={two_alerts}")
+    expect(page.locator(".alert")).to_have_count(2)
+    chosen = page.locator(".alert.current .id").inner_text()
+    query = {"state": "open", "watchlist_id": two_alerts}
+    found: Any = service.client.get("/v1/alerts", params=query).json()["alerts"]
+    (taken,) = (one["alert_id"] for one in found if one["streamer_id"] == chosen)
+    body = {"state": "dismissed"}
+    service.client.put(f"/v1/alerts/{taken}", json=body).raise_for_status()  # somebody else
+    page.get_by_role("button", name="Look again").click()
+    expect(page.locator(".alert")).to_have_count(1)
+    page.keyboard.press("n")
+    settle(page)
+    assert not decisions
+    assert still_open(service, two_alerts) == 1
+    page.keyboard.press("j")
+    page.keyboard.press("n")
+    expect(page.locator(".alert")).to_have_count(0)
+    assert len(decisions) == 1
 
 
 def test_a_watchlist_is_turned_by_a_double_click(

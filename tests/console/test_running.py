@@ -1,7 +1,7 @@
 """Running it: health, jobs that go on, keys that are made and revoked, the audit log, events."""
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
 from tests.console.test_looks import violations
@@ -14,6 +14,22 @@ def test_the_state_of_the_service(signed_in: Page, service: Service) -> None:
     health = service.client.get("/readyz").json()
     expect(signed_in.locator(".state")).to_contain_text(health["model_version"])
     expect(signed_in.locator(".state")).to_contain_text(str(health["index_rows"]))
+
+
+def test_a_service_that_hangs_is_not_called_ready(signed_in: Page, service: Service) -> None:
+    page, held = signed_in, list[Route]()
+    page.clock.install()
+    open_at(page, service, "#/running")
+    ready = page.get_by_text("Ready", exact=True)
+    expect(ready).to_be_visible()
+    page.route("**/readyz", lambda route: held.append(route))  # it is never answered
+    page.clock.fast_forward(5_000)
+    expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
+    expect(ready).to_have_count(0)
+    page.unroute("**/readyz")
+    page.get_by_role("button", name="Try again").click()
+    expect(ready).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
 
 
 def test_the_model_shows_its_card_and_its_plots(signed_in: Page, service: Service) -> None:
@@ -81,6 +97,30 @@ def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Se
     assert KEY not in page.url
 
 
+def test_what_was_typed_outlasts_a_key(page: Page, service: Service) -> None:
+    page.provoked.append("401")  # pyright: ignore[reportAttributeAccessIssue]
+    body = {"name": "ends", "role": "operations"}
+    made = service.client.post("/v1/keys", json=body).raise_for_status().json()
+    sign_in(page, service, "#/find?like=cooking-01&k=10", made["key"])
+    page.get_by_role("button", name="Save as a list").click()
+    field = page.get_by_label("Name of the list")
+    field.fill("typed")
+    service.client.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("no longer takes this key")
+    expect(field).to_be_hidden()
+    expect(page.get_by_label("API key")).to_be_focused()
+    page.keyboard.type(KEY)
+    page.keyboard.press("Enter")
+    expect(field).to_be_visible()
+    expect(field).to_have_value("typed")
+    page.keyboard.press("Escape")
+    expect(field).to_have_count(0)
+    page.get_by_role("button", name="Sign out").click()
+    expect(page.get_by_label("API key")).to_be_visible()
+    expect(page.locator(".results")).to_have_count(0)
+
+
 def test_a_key_gets_scopes_of_its_own(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service, "#/running?tab=keys")
@@ -132,6 +172,50 @@ def test_it_says_when_the_service_does_not_answer(signed_in: Page, service: Serv
     page.unroute("**/v1/**")
     page.get_by_role("button", name="Try again").click()
     expect(page.locator(".results tbody tr:not(.end)")).to_have_count(20)
+
+
+def test_it_offers_to_reload_what_a_new_version_replaced(signed_in: Page, service: Service) -> None:
+    page, parts = signed_in, "**/console/assets/*.js"
+    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
+    open_at(page, service, "#/find")
+    expect(page.get_by_label("Like these", exact=True)).to_be_visible()
+    page.route(parts, lambda route: route.fulfill(status=404))
+    page.get_by_role("link", name="Lists").click()
+    expect(page.get_by_role("alert")).to_contain_text("This page could not be loaded")
+    page.get_by_role("link", name="Find").click()
+    expect(page.get_by_label("Like these", exact=True)).to_be_visible()
+    page.get_by_role("link", name="Lists").click()
+    page.unroute(parts)
+    page.get_by_role("button", name="Reload").click()
+    expect(page.get_by_text("Choose a list")).to_be_visible()
+
+
+def test_a_profile_is_read_anew(signed_in: Page, service: Service) -> None:
+    page, path = signed_in, "/v1/streamers/renamed-1"
+    page.provoked.append("ERR_")  # pyright: ignore[reportAttributeAccessIssue]
+    page.clock.install()
+    service.put("renamed-1", name="Before", tags=["cooking"])
+    panel = page.get_by_role("complementary")
+
+    def look() -> None:
+        page.evaluate("location.hash = '#/find?like=cooking-01'")
+        expect(panel).to_have_count(0)
+        page.evaluate("location.hash = '#/find?like=cooking-01&open=renamed-1'")
+
+    page.route(f"**{path}", lambda route: route.abort())
+    open_at(page, service, "#/find?like=cooking-01")
+    expect(page.locator(".results")).to_be_visible()
+    look()
+    expect(panel.get_by_role("alert")).to_contain_text("The service does not answer")
+    page.unroute(f"**{path}")
+    page.clock.fast_forward(6_000)
+    look()
+    expect(panel.get_by_role("heading", name="Before")).to_be_visible()
+    service.put("renamed-1", name="After", tags=["cooking"])
+    page.clock.fast_forward(61_000)
+    look()
+    expect(panel.get_by_role("heading", name="After")).to_be_visible()
+    service.client.delete(path).raise_for_status()
 
 
 @pytest.mark.parametrize("body", ["null", "<!doctype html><title>A proxy</title>"])

@@ -32,10 +32,24 @@ def test_a_generation_is_promoted_and_rolled_back(signed_in: Page, service: Serv
     expect(bad).to_contain_text("failed")
     expect(bad.get_by_role("button")).to_have_count(0)
     assert violations(page) == []
+    dialog = page.get_by_role("dialog")
     tuesday.get_by_role("button", name="Promote").click()
+    expect(dialog).to_contain_text("nightly goes from monday to tuesday")
+    assert violations(page) == []
+    dialog.get_by_role("button", name="Promote").click()
     expect(space).to_contain_text("This replica serves tuesday")
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "tuesday"
     space.get_by_role("button", name="Roll back to monday").click()
+    dialog.get_by_role("button", name="Roll back to monday").click()
     expect(space).to_contain_text("This replica serves monday")
     expect(tuesday.get_by_role("button", name="Promote")).to_be_visible()
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "monday"
+    path = "/v1/spaces/nightly/generations/tuesday:promote"
+    service.client.post(path).raise_for_status()
+    open_at(page, service, "#/newcomer?tab=spaces")
+    space.get_by_role("button", name="Roll back to monday").click()
+    service.client.post("/v1/spaces/nightly:rollback").raise_for_status()  # somebody else
+    page.provoked.append("409")  # pyright: ignore[reportAttributeAccessIssue]
+    dialog.get_by_role("button", name="Roll back to monday").click()
+    expect(dialog).to_contain_text("monday is served by now")
+    assert service.client.get("/v1/spaces/nightly").json()["active"]["generation"] == "monday"

@@ -1,5 +1,5 @@
 import { useCallback, useEffect, useRef, useState } from "preact/hooks";
-import { key } from "../state/session";
+import { signIns } from "../state/session";
 import { Failure } from "./client";
 
 /** What was asked: the last value stays while a newer one is awaited. */
@@ -44,7 +44,7 @@ export function useAsked<T>(
     for (const waiter of waiters.current) if (waiter.round <= upTo) waiter.go();
     waiters.current = waiters.current.filter((waiter) => waiter.round > upTo);
   };
-  const who = key.value;
+  const who = signIns.value;
 
   useEffect(() => {
     if (question === null) {
@@ -67,7 +67,9 @@ export function useAsked<T>(
       })
       .catch((error: unknown) => {
         if (abort.signal.aborted) return;
-        setFailure(Failure.of(error));
+        const found = Failure.of(error);
+        if (found.status === 403) setValue(null); // another key may have been told that
+        setFailure(found);
         setWaiting(false);
         settle(round);
       });

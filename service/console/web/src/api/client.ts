@@ -46,6 +46,12 @@ const bearer: Middleware = {
 export const api = createClient<paths>({ baseUrl: "/", credentials: "omit" });
 api.use(bearer);
 
+/** Names a request, which is done once however often it is sent. */
+export function idempotencyKey(): string {
+  // `randomUUID` is there on https and loopback alone.
+  return `"${crypto.getRandomValues(new Uint32Array(4)).join("-")}"`;
+}
+
 interface Answer<T> {
   data?: T;
   error?: unknown;
@@ -57,10 +63,15 @@ export async function reach<T>(awaited: Promise<T>): Promise<T> {
   try {
     return await awaited;
   } catch (error) {
-    // That is what `fetch` and its bodies throw where the network fails.
-    if (error instanceof TypeError) throw new Failure(0, "unreachable", String(error));
+    if (isUnanswered(error)) throw new Failure(0, "unreachable", String(error));
     throw error;
   }
+}
+
+/** What `fetch` and its bodies throw where the network fails, or nothing came in time. */
+function isUnanswered(thrown: unknown): boolean {
+  const isLate = thrown instanceof DOMException && thrown.name === "TimeoutError";
+  return isLate || thrown instanceof TypeError;
 }
 
 /** The data of an answer, as JSON: no other form is asked for. Throws a `Failure` for a refusal. */

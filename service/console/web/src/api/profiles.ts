@@ -1,4 +1,4 @@
-/** Profiles of streamers, each read once and a few at a time. */
+/** Profiles of streamers, read a few at a time, and anew once they are old. */
 import { signal, type Signal } from "@preact/signals";
 import { key } from "../state/session";
 import { api, ask, Failure, type Schemas } from "./client";
@@ -9,30 +9,40 @@ export type Content = Schemas["StreamerContent"];
 /** null: not here yet. */
 export type Known = Streamer | Failure | null;
 
+interface Kept {
+  value: Signal<Known>;
+  /** When it is read anew, of `performance.now`; Infinity while it is being read. */
+  until: number;
+}
+
 const AT_ONCE = 4;
 const MOST_KEPT = 2000;
-const known = new Map<string, Signal<Known>>();
+const FRESH_MS = 60_000;
+/** Of what failed: soon, but what is shown meanwhile does not ask again and again. */
+const RETRY_MS = 5_000;
+const known = new Map<string, Kept>();
 const waiting: string[] = [];
 let reading = 0;
 
-key.subscribe(() => known.clear());
+key.subscribe(() => {
+  known.clear();
+  waiting.length = 0;
+});
 
-/** What is known of a streamer; it is read if nothing is. */
+/** What is known of a streamer; it is read if nothing is, or if that is old. */
 export function streamer(id: string): Signal<Known> {
   let found = known.get(id);
   if (!found) {
     if (known.size >= MOST_KEPT) known.delete(known.keys().next().value as string);
-    found = signal<Known>(null);
+    found = { value: signal<Known>(null), until: 0 };
     known.set(id, found);
+  }
+  if (found.until <= performance.now()) {
+    found.until = Infinity;
     waiting.push(id);
     readOn();
   }
-  return found;
-}
-
-/** Reads a streamer anew when it is shown next. */
-export function forget(id: string): void {
-  known.delete(id);
+  return found.value;
 }
 
 /** The profile, or null as long as it is not known. */
@@ -59,10 +69,18 @@ function readOn(): void {
 async function read(id: string): Promise<void> {
   const target = known.get(id);
   if (!target) return;
+  let lasts = FRESH_MS;
   try {
     const path = { streamer_id: id };
-    target.value = await ask(api.GET("/v1/streamers/{streamer_id}", { params: { path } }));
+    const params = { params: { path } };
+    target.value.value = await ask(api.GET("/v1/streamers/{streamer_id}", params));
   } catch (error) {
-    target.value = Failure.of(error);
+    const failure = Failure.of(error);
+    lasts = RETRY_MS;
+    // What was read before stays, unless it is gone.
+    if (contentOf(target.value.peek()) === null || failure.status === 404) {
+      target.value.value = failure;
+    }
   }
+  target.until = performance.now() + lasts;
 }

@@ -44,6 +44,7 @@ export const deskEn = {
   "run.events": "Events",
   "run.webhooks": "Webhooks",
   "run.ready": "Ready",
+  "run.said": "What it said last:",
   "run.notReady": "Not ready: {why}",
   "run.degraded": "Ready, but: {why}",
   "run.model": "Model",

@@ -46,6 +46,7 @@ export const deskZh: Record<keyof typeof deskEn, string> = {
   "run.events": "事件",
   "run.webhooks": "Webhook",
   "run.ready": "就绪",
+  "run.said": "上次的答复：",
   "run.notReady": "未就绪：{why}",
   "run.degraded": "就绪，但是：{why}",
   "run.model": "模型",

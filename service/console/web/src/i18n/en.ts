@@ -20,6 +20,10 @@ export const en = {
   "app.none": "none",
   "plot.table": "As a table",
   "plot.curve": "Curve",
+  "app.outdated": "This page could not be loaded",
+  "app.outdated.remedy":
+    "Most likely a new version of the console is there, and this tab is of the one before; or the network is down. Reload it: the link keeps what was asked.",
+  "app.reload": "Reload",
   "app.gone": "This page does not exist.",
   "app.gone.remedy": "Choose one of the pages above.",
 
@@ -47,6 +51,7 @@ export const en = {
   "problem.page": "The answer could not be shown",
   "problem.cancelled": "The job was cancelled",
   "problem.cancelled.remedy": "It was ended before it was done, and can be begun again.",
+  "problem.changed": "Somebody changed it meanwhile",
   "problem.later": "Try again in {seconds} s.",
   "problem.request": "Request {id}",
 

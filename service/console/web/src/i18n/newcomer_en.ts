@@ -50,6 +50,8 @@ export const newcomerEn = {
   "space.state.previous": "served before",
   "space.promote": "Promote",
   "space.back": "Roll back to {generation}",
+  "space.sure": "{space} goes from {from} to {to}, on all replicas.",
+  "space.changed": "{generation} is served by now. Nothing was changed; look at the table again.",
   "space.passed": "all passed",
   "space.failed": "failed",
   "space.informs": "informs only",

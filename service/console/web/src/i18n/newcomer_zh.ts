@@ -51,6 +51,8 @@ export const newcomerZh: Record<keyof typeof newcomerEn, string> = {
   "space.state.previous": "之前使用",
   "space.promote": "启用",
   "space.back": "回滚到 {generation}",
+  "space.sure": "{space} 将在所有副本上从 {from} 换为 {to}。",
+  "space.changed": "当前提供的已是 {generation}。没有做任何更改，请重新查看表格。",
   "space.passed": "全部通过",
   "space.failed": "未通过",
   "space.informs": "仅供参考",

@@ -22,6 +22,10 @@ export const zh: Record<keyof typeof en, string> = {
   "app.none": "无",
   "plot.table": "以表格显示",
   "plot.curve": "曲线",
+  "app.outdated": "无法加载此页面",
+  "app.outdated.remedy":
+    "很可能控制台已有新版本，而此标签页仍是旧版；也可能是网络中断。请重新加载：链接会保留所问内容。",
+  "app.reload": "重新加载",
   "app.gone": "没有这个页面。",
   "app.gone.remedy": "请从上方选择一个页面。",
 
@@ -47,6 +51,7 @@ export const zh: Record<keyof typeof en, string> = {
   "problem.page": "无法显示收到的答复",
   "problem.cancelled": "任务已被取消",
   "problem.cancelled.remedy": "任务在完成前被取消，可以重新开始。",
+  "problem.changed": "其间已被他人更改",
   "problem.later": "请在 {seconds} 秒后重试。",
   "problem.request": "请求 {id}",
 

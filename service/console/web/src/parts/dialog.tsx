@@ -1,17 +1,24 @@
 import type { ComponentChildren } from "preact";
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { t } from "../i18n";
+import { refused } from "../state/session";
 
-/** A modal dialog: it has the focus, Escape closes it, and then the focus is where it was. */
+/**
+ * A modal dialog: it has the focus, Escape closes it, and then the focus is where it was.
+ * While the page waits for a key, so does its dialog, with what was typed; `isAlways`: it does not.
+ */
 export function Dialog(props: {
   title: string;
   close: () => void;
   children: ComponentChildren;
   actions?: ComponentChildren;
+  isAlways?: boolean;
 }) {
+  const isOut = refused.value !== null && !props.isAlways;
   const dialog = useRef<HTMLDialogElement>(null);
   // Before it is painted: keys that follow at once are for the dialog.
   useLayoutEffect(() => {
+    if (isOut) return;
     const before = document.activeElement;
     dialog.current?.showModal();
     return () => {
@@ -20,9 +27,13 @@ export function Dialog(props: {
         if (before instanceof HTMLElement && before.isConnected) before.focus();
       });
     };
-  }, []);
+  }, [isOut]);
+  useLayoutEffect(() => {
+    // A modal one that is not seen would take all else from the keyboard and the pointer.
+    if (isOut) dialog.current?.close();
+  }, [isOut]);
   return (
-    <dialog ref={dialog} onClose={props.close} aria-labelledby="dialog-title">
+    <dialog ref={dialog} onClose={() => isOut || props.close()} aria-labelledby="dialog-title">
       <h2 id="dialog-title">{props.title}</h2>
       {props.children}
       <p class="actions">

@@ -24,6 +24,8 @@ export function Sure(props: {
           class="danger"
           disabled={props.isActing}
           onClick={(event) => isFirst(event) && props.act()}
+          // Enter that is held down since the dialog was asked for.
+          onKeyDown={(event) => event.repeat && event.preventDefault()}
         >
           {props.label}
         </button>

@@ -1,27 +1,27 @@
 /** The frame of every page: pages, language, colours, keys; signing in where a key is needed. */
-import { lazy, Suspense } from "preact/compat";
 import { useEffect, useState } from "preact/hooks";
 import { t, type Text } from "../i18n";
 import { FindPage } from "../pages/find/page";
-import { Empty, Loading } from "../parts/states";
+import { Awaiting, later } from "./later";
+import { Empty } from "../parts/states";
 import { useKeys } from "../state/keyboard";
 import { hrefOf, place } from "../state/location";
 import { language, theme, type Theme } from "../state/preferences";
 import { said } from "../state/saying";
-import { key, leave, refused } from "../state/session";
+import { hasLeft, key, leave, refused } from "../state/session";
 import { Help } from "./help";
 import { SignIn } from "./sign_in";
 
 const PAGES = {
   find: { title: "nav.find", show: FindPage },
-  lists: { title: "nav.lists", show: lazy(() => import("../pages/lists/page")) },
-  map: { title: "nav.map", show: lazy(() => import("../pages/map/page")) },
-  cases: { title: "nav.cases", show: lazy(() => import("../pages/cases/page")) },
-  alerts: { title: "nav.alerts", show: lazy(() => import("../pages/alerts/page")) },
-  compare: { title: "nav.compare", show: lazy(() => import("../pages/compare/page")) },
-  duplicates: { title: "nav.duplicates", show: lazy(() => import("../pages/duplicates/page")) },
-  newcomer: { title: "nav.newcomer", show: lazy(() => import("../pages/newcomer/page")) },
-  running: { title: "nav.running", show: lazy(() => import("../pages/running/page")) },
+  lists: { title: "nav.lists", show: later(() => import("../pages/lists/page")) },
+  map: { title: "nav.map", show: later(() => import("../pages/map/page")) },
+  cases: { title: "nav.cases", show: later(() => import("../pages/cases/page")) },
+  alerts: { title: "nav.alerts", show: later(() => import("../pages/alerts/page")) },
+  compare: { title: "nav.compare", show: later(() => import("../pages/compare/page")) },
+  duplicates: { title: "nav.duplicates", show: later(() => import("../pages/duplicates/page")) },
+  newcomer: { title: "nav.newcomer", show: later(() => import("../pages/newcomer/page")) },
+  running: { title: "nav.running", show: later(() => import("../pages/running/page")) },
 } as const satisfies Record<string, { title: Text; show: unknown }>;
 type Page = keyof typeof PAGES;
 
@@ -58,7 +58,13 @@ export function App() {
         <Choices help={() => setHelping(true)} />
       </header>
       <main id="content" tabIndex={-1}>
-        {isOut ? <SignIn /> : <Shown page={page} />}
+        {isOut && <SignIn />}
+        {/* A key that ends takes nothing away that was typed. */}
+        {!hasLeft.value && (
+          <div hidden={isOut}>
+            <Shown page={page} />
+          </div>
+        )}
       </main>
       <p class="toast" role="status" aria-live="polite">
         <span key={said.value}>{said.value}</span>
@@ -79,9 +85,9 @@ function Shown({ page }: { page: string }) {
   }
   const Content = PAGES[page].show;
   return (
-    <Suspense fallback={<Loading />}>
+    <Awaiting key={page}>
       <Content />
-    </Suspense>
+    </Awaiting>
   );
 }
 

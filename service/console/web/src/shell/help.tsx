@@ -24,7 +24,7 @@ const KEYS: [string[], Text][] = [
 
 export function Help({ close }: { close: () => void }) {
   return (
-    <Dialog title={t("keys.title")} close={close}>
+    <Dialog title={t("keys.title")} close={close} isAlways>
       <dl class="keys">
         {KEYS.map(([keys, text]) => (
           <div key={text}>

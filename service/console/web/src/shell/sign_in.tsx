@@ -1,9 +1,11 @@
-import { useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { t } from "../i18n";
 import { refused, takeKey } from "../state/session";
 
 export function SignIn() {
   const [text, setText] = useState("");
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
   return (
     <form
       class="sign-in"
@@ -27,7 +29,7 @@ export function SignIn() {
           autocomplete="off"
           spellcheck={false}
           required
-          autofocus
+          ref={field}
           value={text}
           onInput={(event) => setText(event.currentTarget.value)}
         />

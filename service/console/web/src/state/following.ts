@@ -1,10 +1,11 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { api, ask, Failure, type Schemas } from "../api/client";
+import { signIns } from "./session";
 
 export type Job = Schemas["JobOut"];
 const EVERY_MS = 1000;
 /** After these nothing more is to be learnt of the job. */
-const FINAL = [400, 401, 403, 404];
+const FINAL = [400, 403, 404];
 
 export function isGoingOn(job: Job): boolean {
   return job.state === "queued" || job.state === "running";
@@ -18,6 +19,7 @@ export function useFollowing(id: string | null, ended: (end: Job | Failure) => v
   const [job, setJob] = useState<Job | null>(null);
   const latest = useRef(ended);
   latest.current = ended;
+  const who = signIns.value;
   useEffect(() => {
     setJob(null);
     if (id === null) return;
@@ -33,6 +35,7 @@ export function useFollowing(id: string | null, ended: (end: Job | Failure) => v
       } catch (error) {
         if (abort.signal.aborted) return;
         if (error instanceof Failure && FINAL.includes(error.status)) return latest.current(error);
+        if (error instanceof Failure && error.status === 401) return; // until somebody signs in
       }
       timer = setTimeout(() => void look(), EVERY_MS);
     };
@@ -41,7 +44,7 @@ export function useFollowing(id: string | null, ended: (end: Job | Failure) => v
       abort.abort();
       clearTimeout(timer);
     };
-  }, [id]);
+  }, [id, who]);
   return job;
 }
 

@@ -1,4 +1,5 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
+import { refused } from "./session";
 
 export type Keys = Record<string, () => void>;
 
@@ -9,6 +10,8 @@ const ONCE = /^[a-il-z]$/;
 function isTaken(event: KeyboardEvent): boolean {
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return true;
   if (document.querySelector("dialog[open]")) return true;
+  // The page is hidden until somebody signs in; the help is not.
+  if (refused.value !== null && event.key !== "?") return true;
   const focused = event.target;
   return (
     focused instanceof HTMLTextAreaElement ||

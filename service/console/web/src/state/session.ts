@@ -13,11 +13,18 @@ export const key = signal(sessionStorage.getItem(NAME) ?? "");
 /** null: nothing was refused; otherwise the key that was, "" where there was none. */
 export const refused = signal<string | null>(null);
 
+/** Grows whenever somebody signs in, also with the key of before: what was refused is asked anew. */
+export const signIns = signal(0);
+/** Whether somebody signed out: what a page shows and knows is no one else's. */
+export const hasLeft = signal(false);
+
 export function takeKey(text: string): void {
   if (text) sessionStorage.setItem(NAME, text);
   else sessionStorage.removeItem(NAME);
   refused.value = null;
+  hasLeft.value = false;
   key.value = text;
+  signIns.value += 1;
 }
 
 /** An answer said that this key is not known, or that one is needed. */
@@ -27,6 +34,7 @@ export function refuseKey(sent: string): void {
 
 export function leave(): void {
   sessionStorage.removeItem(NAME);
+  hasLeft.value = true;
   key.value = "";
   refused.value = "";
 }

@@ -33,6 +33,8 @@ export const mapEn = {
   "map.chosen": "Chosen",
   "map.found": "{n} streamers",
   "map.found.first": "These are the {n} nearest to the middle; zoom in for others.",
+  "map.gone": "The map was made anew meanwhile: streamers have other places on it.",
+  "map.gone.show": "Show the new map",
   "map.show": "Show {id} on the map",
   "map.similar": "Find similar ones",
   "map.save": "Save a list of similar ones",

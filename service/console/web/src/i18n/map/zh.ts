@@ -33,6 +33,8 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.chosen": "已选",
   "map.found": "{n} 位主播",
   "map.found.first": "这是离中心最近的 {n} 位；放大可看其他。",
+  "map.gone": "地图已重新生成，主播的位置已改变。",
+  "map.gone.show": "显示新地图",
   "map.show": "在地图上显示 {id}",
   "map.similar": "查找相似的",
   "map.save": "保存相似主播名单",

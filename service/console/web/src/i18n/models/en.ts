@@ -32,8 +32,11 @@ export const modelsEn = {
     "{name} is asked this share of the questions once they are answered. No answer changes.",
   "models.sure.canary":
     "{name} answers this share of the callers, on all replicas within a second.",
-  "models.sure.promote": "{name} answers everybody, on all replicas. Rolling back is possible.",
-  "models.sure.rollback": "{name}, which was active before, answers everybody again.",
+  "models.sure.promote":
+    "From {from} to {name}, which answers everybody, on all replicas. Rolling back is possible.",
+  "models.sure.rollback":
+    "From {from} to {name}, which was active before and answers everybody again.",
+  "models.changed": "{name} is active by now. Nothing was changed; look at the table again.",
   "models.begun": "Begun",
   "models.compared": "Questions compared",
   "models.dropped": "Not compared",

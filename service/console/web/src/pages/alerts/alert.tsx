@@ -20,13 +20,12 @@ export function Alert(props: {
   const { alert, deciding } = props;
   const { streamer_id: id, seed_id: seed } = alert;
   return (
-    <li class="alert">
+    <li class={props.isCurrent ? "alert current" : "alert"} onFocusIn={props.choose}>
       <p>
         <a
           data-alert={props.row}
           href={hrefOf("find", new URLSearchParams({ like: id, open: id }))}
           aria-current={props.isCurrent ? "true" : undefined}
-          onFocus={props.choose}
         >
           <Name known={streamer(id).value} id={id} />
         </a>{" "}

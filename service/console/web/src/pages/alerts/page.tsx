@@ -1,5 +1,5 @@
 /** The inbox: watchlists, and alerts that are confirmed or dismissed by keys. */
-import { useState } from "preact/hooks";
+import { useLayoutEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { t } from "../../i18n";
@@ -23,6 +23,7 @@ export default function AlertsPage() {
   const state = STATES.includes(asked) ? asked : "open";
   const mode = params.get("mode") === "shadow" ? "shadow" : "on";
   const list = params.get("list");
+  const cursor = params.get("cursor");
   const decided = (): void => setRound((n) => n + 1);
   return (
     <div class="duplicates">
@@ -50,7 +51,10 @@ export default function AlertsPage() {
           </a>
         </nav>
         {list && <OneWatchlist key={list} id={list} round={round} changed={decided} />}
-        <Inbox key={`${state} ${mode} ${list}`} {...{ state, mode, list, decided }} />
+        <Inbox
+          key={`${state} ${mode} ${list} ${cursor}`}
+          {...{ state, mode, list, cursor, decided }}
+        />
       </section>
     </div>
   );
@@ -61,10 +65,10 @@ function Inbox(props: {
   state: State;
   mode: "on" | "shadow";
   list: string | null;
+  cursor: string | null;
   decided: () => void;
 }) {
-  const { state, mode, list } = props;
-  const cursor = place.value.params.get("cursor");
+  const { state, mode, list, cursor } = props;
   const { value, failure, again, renew } = useAsked(
     `${state} ${mode} ${list} ${cursor}`,
     (signal) => {
@@ -78,10 +82,15 @@ function Inbox(props: {
       return ask(api.GET("/v1/alerts", { params: { query }, signal }));
     },
   );
-  const [current, setCurrent] = useState(0);
+  // By its id: others decide, and new ones come. Where it is gone, none is chosen.
+  const [currentId, setCurrentId] = useState<string | null>(null);
   const { act, wrong, press } = useActing();
   const alerts = value?.alerts ?? [];
-  const at = Math.min(current, Math.max(alerts.length - 1, 0));
+  const at = alerts.findIndex(({ alert_id }) => alert_id === currentId);
+  const first = alerts[0]?.alert_id ?? null;
+  useLayoutEffect(() => {
+    if (currentId === null) setCurrentId(first);
+  }, [currentId, first]);
   const focus = (row: number): void =>
     document.querySelector<HTMLElement>(`[data-alert="${row}"]`)?.focus();
   const decide = (alert: Schemas["AlertOut"] | undefined, to: State): Promise<void> =>
@@ -92,6 +101,9 @@ function Inbox(props: {
       try {
         const body = { state: to, note: "" };
         await ask(api.PUT("/v1/alerts/{alert_id}", { params: { path, header }, body }));
+        const row = alerts.indexOf(alert);
+        const beside = (alerts[row + 1] ?? alerts[row - 1])?.alert_id ?? null;
+        setCurrentId((now) => (now === alert.alert_id ? beside : now));
         say(t("alert.decided", { id: alert.streamer_id, state: t(`alert.state.${to}`) }));
       } finally {
         props.decided();
@@ -104,7 +116,7 @@ function Inbox(props: {
   };
   const move = (step: number): void => {
     const row = Math.min(Math.max(at + step, 0), alerts.length - 1);
-    setCurrent(row);
+    setCurrentId(alerts[row]?.alert_id ?? null);
     focus(row);
   };
   useKeys({
@@ -114,10 +126,10 @@ function Inbox(props: {
     n: () => void decide(alerts[at], "dismissed"),
     r: lookAgain,
   });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
+      {failure && <Problem failure={failure} again={again} />}
       {wrong && <Problem failure={wrong} />}
       <p class="actions">
         <button type="button" onClick={lookAgain}>
@@ -132,7 +144,7 @@ function Inbox(props: {
               alert={alert}
               row={row}
               isCurrent={row === at}
-              choose={() => setCurrent(row)}
+              choose={() => setCurrentId(alert.alert_id)}
               deciding={(to) => press(() => decide(alert, to))}
             />
           ))}

@@ -20,9 +20,13 @@ export function OneWatchlist(props: { id: string; round: number; changed: () => 
   const { value, failure, again } = useAsked(`${props.id} ${props.round}`, (signal) =>
     ask(api.GET("/v1/watchlists/{watchlist_id}", { params, signal })),
   );
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
-  return <Editor list={value} changed={props.changed} />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
+  return (
+    <>
+      {failure && <Problem failure={failure} again={again} />}
+      <Editor list={value} changed={props.changed} />
+    </>
+  );
 }
 
 function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => void }) {

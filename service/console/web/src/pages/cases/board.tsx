@@ -1,10 +1,11 @@
 /** One case: members and their edges as a graph and as tables, verdicts by keys, what happened. */
-import { lazy, Suspense } from "preact/compat";
+import { Suspense } from "preact/compat";
 import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
+import { later } from "../../shell/later";
 import { NextPage } from "../../parts/next_page";
 import { RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
@@ -25,7 +26,7 @@ import { Members, type Verdict } from "./members";
 const MOST_MEMBERS = 100;
 /** What draws it is large: it comes while the case is read. */
 const coming = import("./graph/graph");
-const Graph = lazy(() => coming);
+const Graph = later(() => coming);
 export type Edge = Schemas["CaseEdgeOut"];
 
 function told({ joined_total, left_total, changed_total }: Differences): string {

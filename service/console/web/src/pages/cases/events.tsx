@@ -1,30 +1,69 @@
 /** What happened to a case, the oldest first. */
+import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { named, t, time } from "../../i18n";
 import { Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 
-export function Events({ id, revision }: { id: string; revision: number }) {
-  const { value, failure, again } = useAsked(`${id} ${revision}`, (signal) => {
-    const params = { path: { case_id: id }, query: { limit: 100 } };
-    return ask(api.GET("/v1/cases/{case_id}/events", { params, signal }));
-  });
-  if (failure) return <Problem failure={failure} again={again} />;
+const MOST = 100;
+
+interface Asked {
+  id: string;
+  revision: number;
+}
+
+export function Events(props: Asked) {
   return (
     <details>
       <summary>{t("case.events")}</summary>
       <ol class="events">
-        {value?.events.map((event) => (
-          <li key={event.number}>
-            <span class="quiet">{time(event.at)}</span> {t(`case.event.${event.kind}`)}{" "}
-            {event.streamer_id && <Words value={event.streamer_id} />}{" "}
-            {event.kind === "verdict" && named("case", String(event.new?.["verdict"]))}{" "}
-            {event.kind === "verdict" && <Words value={String(event.new?.["note"] ?? "")} />}{" "}
-            <span class="quiet words">{event.key_name}</span>
-          </li>
-        ))}
+        <From {...props} cursor={null} />
       </ol>
     </details>
+  );
+}
+
+/** A page of events, and those after it once they are asked for. */
+function From(props: Asked & { cursor: string | null }) {
+  const { id, revision, cursor } = props;
+  const [isMore, setMore] = useState(false);
+  const { value, failure, again } = useAsked(`${id} ${revision} ${cursor}`, (signal) => {
+    const query = { limit: MOST, ...(cursor && { cursor }) };
+    const params = { path: { case_id: id }, query };
+    return ask(api.GET("/v1/cases/{case_id}/events", { params, signal }));
+  });
+  const next = value?.next_cursor;
+  return (
+    <>
+      {value?.events.map((event) => (
+        <Event key={event.number} event={event} />
+      ))}
+      {failure && (
+        <li>
+          <Problem failure={failure} again={again} />
+        </li>
+      )}
+      {next && isMore && <From {...props} cursor={next} />}
+      {next && !isMore && (
+        <li>
+          <button type="button" onClick={() => setMore(true)}>
+            {t("app.more")}
+          </button>
+        </li>
+      )}
+    </>
+  );
+}
+
+function Event({ event }: { event: Schemas["CaseEventOut"] }) {
+  return (
+    <li>
+      <span class="quiet">{time(event.at)}</span> {t(`case.event.${event.kind}`)}{" "}
+      {event.streamer_id && <Words value={event.streamer_id} />}{" "}
+      {event.kind === "verdict" && named("case", String(event.new?.["verdict"]))}{" "}
+      {event.kind === "verdict" && <Words value={String(event.new?.["note"] ?? "")} />}{" "}
+      <span class="quiet words">{event.key_name}</span>
+    </li>
   );
 }

@@ -13,13 +13,14 @@ export default function DuplicatesPage() {
   const { params } = place.value;
   const group = params.get("group");
   const of = params.get("of");
+  const members = params.get("members");
   return (
     <div class="duplicates">
       <h1 class="unseen">{t("dup.title")}</h1>
       <Groups chosen={group} />
       <section class="review" aria-label={t("dup.title")}>
         {of && !group && <GroupOf id={of} />}
-        {group && <Review key={group} groupId={group} />}
+        {group && <Review key={`${group} ${members}`} groupId={group} cursor={members} />}
         {!group && !of && <Empty title={t("dup.choose")} remedy={t("dup.choose.remedy")} />}
       </section>
     </div>
@@ -58,7 +59,8 @@ function Groups({ chosen }: { chosen: string | null }) {
     const query = { order, limit: 50, ...(cursor && { cursor }) } as const;
     return ask(api.GET("/v1/duplicates", { params: { query }, signal }));
   });
-  const link = (group: string): string => hrefOf("duplicates", changed({ group, of: null }));
+  const link = (group: string): string =>
+    hrefOf("duplicates", changed({ group, of: null, members: null }));
   return (
     <nav class="groups" aria-label={t("dup.groups")}>
       <label>

@@ -29,9 +29,14 @@ export function inOrder(edges: readonly Edge[]): Edge[] {
   );
 }
 
-/** A group, its pairs in order, and what was judged of its members. */
-export async function review(group_id: string, signal: AbortSignal): Promise<Reviewed> {
-  const params = { path: { group_id }, query: { limit: MOST_MEMBERS } };
+/** A group, pairs of a page of its members in order, and what was judged of them. */
+export async function review(
+  group_id: string,
+  cursor: string | null,
+  signal: AbortSignal,
+): Promise<Reviewed> {
+  const query = { limit: MOST_MEMBERS, ...(cursor && { cursor }) };
+  const params = { path: { group_id }, query };
   const group = await ask(api.GET("/v1/duplicates/{group_id}", { params, signal }));
   const pairs = inOrder(group.edges);
   return { group, pairs, judged: await judgements([...new Set(pairs.map((p) => p.a))], signal) };

@@ -4,6 +4,7 @@ import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { named, number, t, type Text } from "../../i18n";
 import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/shown";
+import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
 import { useActing } from "../../state/acting";
@@ -25,8 +26,11 @@ interface Step {
   before: Verdict | undefined;
 }
 
-export function Review({ groupId }: { groupId: string }) {
-  const { value, failure, again } = useAsked(groupId, (signal) => review(groupId, signal));
+/** `cursor`: of the members whose pairs are shown. */
+export function Review({ groupId, cursor }: { groupId: string; cursor: string | null }) {
+  const { value, failure, again } = useAsked(`${groupId} ${cursor}`, (signal) =>
+    review(groupId, cursor, signal),
+  );
   const [given, setGiven] = useState<ReadonlyMap<string, Verdict | null>>(new Map());
   const [steps, setSteps] = useState<Step[]>([]);
   const [chosen, setChosen] = useState<number | null>(null);
@@ -124,6 +128,7 @@ export function Review({ groupId }: { groupId: string }) {
       ) : (
         <Empty title={t("dup.done")} remedy={t("dup.done.remedy")} />
       )}
+      <NextPage next={value.group.next_cursor} name="members" />
     </>
   );
 }

@@ -15,32 +15,23 @@ import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
 import { warningsOf } from "../find/question";
+import { keep, lastOf, type Answer, type Format } from "./last";
 import { Rows } from "./rows";
-
-type Answer = Schemas["ListAnswerOut"];
-type Format = "json" | "csv" | "xlsx";
-
-/** A list that a job makes, and in which form. */
-interface Later {
-  jobId: string;
-  format: Format;
-}
 
 export function SavedList({ name }: { name: string }) {
   const params = { path: { list_name: name } };
   const { value, failure, again, renew } = useAsked(name, (signal) =>
     ask(api.GET("/v1/lists/{list_name}", { params, signal })),
   );
-  const [answer, setAnswer] = useState<Answer | null>(null);
+  const { answer, later } = lastOf(value);
   const [isNewOnly, setNewOnly] = useState(false);
   const [writing, setWriting] = useState(false);
   const [sure, setSure] = useState(false);
-  const [later, setLater] = useState<Later | null>(null);
   const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, acting, press } = useActing();
   const job = useFollowing(later?.jobId ?? null, (end) => {
     const { jobId, format } = later!;
-    setLater(null);
+    keep(value!, { later: null });
     const why = whyFailed(end);
     if (why) setFailed(why);
     else void act(() => take(jobId, format));
@@ -49,7 +40,7 @@ export function SavedList({ name }: { name: string }) {
   const take = async (jobId: string, format: Format): Promise<void> => {
     const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
     const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
-    if (format === "json") setAnswer(JSON.parse(await file.text()) as Answer);
+    if (format === "json") keep(value!, { answer: JSON.parse(await file.text()) as Answer });
     else download(`${name}.${format}`, file);
     say(t("list.later.done"));
     again();
@@ -59,9 +50,12 @@ export function SavedList({ name }: { name: string }) {
       setFailed(null);
       const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
       if ("rows" in found) {
-        setAnswer(found);
+        keep(value!, { answer: found });
         await renew();
-      } else setLater({ jobId: (found as Schemas["JobOut"]).job_id, format: "json" });
+      } else {
+        const { job_id: jobId } = found as Schemas["JobOut"];
+        keep(value!, { later: { jobId, format: "json" } });
+      }
     });
   /** Of the same question; no run is kept of it. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>
@@ -73,7 +67,7 @@ export function SavedList({ name }: { name: string }) {
       const file = await askForFile(api.POST("/v1/lists:preview", asked));
       if (file.type.startsWith("application/json")) {
         const made = JSON.parse(await file.text()) as Schemas["JobOut"];
-        setLater({ jobId: made.job_id, format });
+        keep(value!, { later: { jobId: made.job_id, format } });
       } else download(`${name}.${format}`, file);
     });
   const drop = (): Promise<void> =>
@@ -82,10 +76,9 @@ export function SavedList({ name }: { name: string }) {
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
       go("lists");
     });
-  useKeys({ r: () => void (later === null && run()) });
+  useKeys({ r: () => void (value && later === null && run()) });
 
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
   return (
     <>
@@ -114,6 +107,7 @@ export function SavedList({ name }: { name: string }) {
           {t("list.delete")}
         </button>
       </div>
+      {failure && <Problem failure={failure} again={again} />}
       {wrong && !sure && <Problem failure={wrong} />}
       {failed && <Problem failure={failed} />}
       {later && (

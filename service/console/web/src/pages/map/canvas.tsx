@@ -45,12 +45,14 @@ export function MapCanvas(props: {
     drawing.current = Drawing.on(canvas.current);
     setCan(drawing.current !== null);
     if (drawing.current) drawing.current.onComplete = () => performance.mark("map.complete");
-    const observer = new ResizeObserver(() => {
+    const resize = (): void => {
       const found = { width: target.clientWidth, height: target.clientHeight };
       drawing.current?.resize(found);
       latest.current.setSize(found);
-    });
+    };
+    const observer = new ResizeObserver(resize);
     observer.observe(target);
+    const forget = followRatio(resize);
     const onWheel = (event: WheelEvent): void => {
       event.preventDefault(); // which a passive listener could not
       const { left, top } = target.getBoundingClientRect();
@@ -61,6 +63,7 @@ export function MapCanvas(props: {
     target.addEventListener("wheel", onWheel, { passive: false });
     return () => {
       observer.disconnect();
+      forget();
       target.removeEventListener("wheel", onWheel);
       drawing.current?.stop();
     };
@@ -89,6 +92,21 @@ export function MapCanvas(props: {
       {!can && <p class="notice">{t("map.no.webgl")}</p>}
     </div>
   );
+}
+
+/** Calls when a CSS pixel has another number of pixels, as on another screen; ends that. */
+function followRatio(changed: () => void): () => void {
+  let query: MediaQueryList;
+  const follow = (): void => {
+    query = matchMedia(`(resolution: ${devicePixelRatio}dppx)`);
+    query.addEventListener("change", onChange, { once: true });
+  };
+  const onChange = (): void => {
+    changed();
+    follow();
+  };
+  follow();
+  return () => query.removeEventListener("change", onChange);
 }
 
 type Props = Parameters<typeof MapCanvas>[0];

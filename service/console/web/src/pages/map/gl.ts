@@ -55,6 +55,8 @@ export class Drawing {
   private at: Record<string, WebGLUniformLocation | null> = {};
   private cloud: Cloud | null = null;
   private view: View = { x: 0, y: 0, scale: 1 };
+  /** Pixels of the canvas for a CSS pixel. */
+  private ratio = 1;
   private only = -1;
   private sent = 0;
   private drawn = -1;
@@ -121,6 +123,7 @@ export class Drawing {
 
   resize(size: Size): void {
     const ratio = Math.min(devicePixelRatio, 2);
+    this.ratio = ratio;
     this.canvas.width = Math.max(1, Math.round(size.width * ratio));
     this.canvas.height = Math.max(1, Math.round(size.height * ratio));
     this.drawn = -1;
@@ -170,9 +173,8 @@ export class Drawing {
 
   private draw(): void {
     this.frame = 0;
-    const { gl, canvas, cloud, view } = this;
+    const { gl, canvas, cloud, view, ratio } = this;
     if (!cloud || gl.isContextLost()) return;
-    const ratio = Math.min(devicePixelRatio, 2);
     const [width, height] = [canvas.width / ratio, canvas.height / ratio];
     if (this.drawn < 0) {
       gl.viewport(0, 0, canvas.width, canvas.height);

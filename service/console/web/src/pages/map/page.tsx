@@ -6,6 +6,7 @@ import { number, t } from "../../i18n";
 import { Loading, Problem } from "../../parts/states";
 import { useKeys } from "../../state/keyboard";
 import { changed, go, place } from "../../state/location";
+import { signIns } from "../../state/session";
 import { Seeds } from "../find/seeds";
 import { MapCanvas } from "./canvas";
 import { Chosen, MOST_CHOSEN, type Selected } from "./chosen";
@@ -20,16 +21,23 @@ const AROUND = 800;
 const AROUND_PX = 120;
 
 export default function MapPage() {
-  const { value, failure, again } = useAsked("layouts", (signal) =>
+  const { value, failure, again, renew } = useAsked("layouts", (signal) =>
     ask(api.GET("/v1/layouts", { signal })),
   );
+  const [round, setRound] = useState(0);
+  const drawAnew = async (): Promise<void> => {
+    await renew();
+    setRound((n) => n + 1);
+  };
   return (
     <div class="map">
       <h1 class="unseen">{t("map.title")}</h1>
       {failure && <Problem failure={failure} again={again} />}
       {!value && !failure && <Loading />}
       {value && <LayoutState state={value} done={again} />}
-      {value?.current && value.served && <Shown key={value.served} />}
+      {value?.current && value.served && (
+        <Shown key={`${value.served} ${round}`} drawAnew={() => void drawAnew()} />
+      )}
     </div>
   );
 }
@@ -40,6 +48,7 @@ function useCloud(colour: string | null) {
   const [failure, setFailure] = useState<Failure | null>(null);
   const [, setLoaded] = useState(0);
   const [round, setRound] = useState(0);
+  const who = signIns.value;
   useEffect(() => {
     const abort = new AbortController();
     setFailure(null);
@@ -51,11 +60,17 @@ function useCloud(colour: string | null) {
       setFailure(Failure.of(error));
     });
     return () => abort.abort();
-  }, [colour, round]);
+  }, [colour, round, who]);
   return { cloud, failure, again: () => setRound((n) => n + 1) };
 }
 
-function Shown() {
+/** A line around streamers, and the layout that was drawn then. */
+interface Line {
+  corners: Place[];
+  layoutId: string | null;
+}
+
+function Shown({ drawAnew }: { drawAnew: () => void }) {
   const { params } = place.value;
   const colour = params.get("colour");
   const at = params.get("at");
@@ -64,12 +79,18 @@ function Shown() {
   const [view, setView] = useState<View | null>(null);
   const [only, setOnly] = useState(-1);
   const [isLasso, setLasso] = useState(false);
-  const [asked, setAsked] = useState<Place[] | null>(null);
+  const [line, setLine] = useState<Line | null>(null);
+  const layoutId = cloud?.layoutId ?? null;
+  // On another layout others are within it.
+  const asked = line && (line.layoutId ?? layoutId) === layoutId ? line.corners : null;
   const shown = view ?? fitting(size);
   const known = useFields();
-  const selected = useSelected(at, asked);
+  const selected = useSelected(at, asked, layoutId);
 
-  const found = selected.failure ? null : selected.value;
+  const answered = selected.failure ? null : selected.value;
+  const isOther = answered !== null && layoutId !== null && answered.layout_id !== layoutId;
+  const isGone = isOther || selected.failure?.code === "layout_not_found";
+  const found = isGone ? null : answered;
   useEffect(() => {
     if (!found || asked || selected.waiting) return;
     setView((before) => ({
@@ -81,7 +102,8 @@ function Shown() {
   useEffect(() => setOnly(-1), [colour]);
   const zoom = (factor: number): void =>
     setView(zoomed(shown, size, factor, size.width / 2, size.height / 2));
-  const list = (): void => setAsked(cornersOf(shown, size));
+  const choose = (corners: Place[]): void => setLine({ corners, layoutId });
+  const list = (): void => choose(cornersOf(shown, size));
   useKeys({
     "/": () => document.getElementById("at")?.focus(),
     l: list,
@@ -104,7 +126,7 @@ function Shown() {
           hint={t("find.like.hint")}
           ids={at ? [at] : []}
           set={(ids) => {
-            setAsked(null);
+            setLine(null);
             go("map", changed({ at: ids.at(-1) ?? null }));
           }}
         />
@@ -151,17 +173,27 @@ function Shown() {
           setSize={setSize}
           choose={(corners) => {
             setLasso(false);
-            setAsked(corners);
+            choose(corners);
           }}
         />
-        {selected.failure && <Problem failure={selected.failure} again={selected.again} />}
+        {selected.failure && !isGone && (
+          <Problem failure={selected.failure} again={selected.again} />
+        )}
+        {isGone && (
+          <p class="notice" role="alert">
+            {t("map.gone")}{" "}
+            <button type="button" onClick={drawAnew}>
+              {t("map.gone.show")}
+            </button>
+          </p>
+        )}
         {found && (
           <Chosen
             found={found}
             title={asked ? t("map.chosen") : t("map.around", { id: at ?? "" })}
             look={(where) => setView({ ...shown, x: where.x, y: where.y })}
             close={() => {
-              setAsked(null);
+              setLine(null);
               if (at) go("map", changed({ at: null }), true);
             }}
           />
@@ -171,10 +203,14 @@ function Shown() {
   );
 }
 
-/** Who is in a part of the map, or around a streamer. */
-function useSelected(at: string | null, corners: Place[] | null) {
+/** Who is in a part of the map as it is drawn, or around a streamer. */
+function useSelected(at: string | null, corners: Place[] | null, layoutId: string | null) {
   const body = corners
-    ? { polygon: corners.map(({ x, y }) => [x, y]), limit: MOST_CHOSEN }
+    ? {
+        polygon: corners.map(({ x, y }) => [x, y]),
+        limit: MOST_CHOSEN,
+        ...(layoutId !== null && { layout_id: layoutId }),
+      }
     : at && { streamer_id: at, radius: AROUND, limit: 100 };
   return useAsked<Selected>(body ? JSON.stringify(body) : null, (signal) =>
     ask(api.POST("/v1/layouts/current:select", { body: body as never, signal })),

@@ -1,63 +1,117 @@
 /** Spaces that the recommender handed over: generations with their checks, promoted, rolled back. */
+import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, type Schemas } from "../../api/client";
+import { api, ask, Failure, idempotencyKey, type Schemas } from "../../api/client";
 import { named, number, t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
+import { Sure } from "../../parts/sure";
 import { Table } from "../../parts/table";
 import { useActing, type Acting } from "../../state/acting";
 
 type Space = Schemas["SpaceOut"];
 type Generation = Schemas["GenerationOut"];
 
+interface Step {
+  change: "promote" | "rollback";
+  space: Space;
+  to: string;
+  /** Names the request, which does nothing when it is sent again. */
+  name: string;
+}
+
 export function Spaces() {
   const { value, failure, again, renew } = useAsked("spaces", (signal) =>
     ask(api.GET("/v1/spaces", { signal })),
   );
-  const { act, wrong, press } = useActing();
-  const change = (work: () => Promise<unknown>): Promise<void> =>
+  const [sure, setSure] = useState<Step | null>(null);
+  const { act, wrong, forget, acting, press } = useActing();
+  const begin = (change: Step["change"], space: Space, to: string): void => {
+    forget();
+    const name = idempotencyKey();
+    setSure({ change, space, to, name });
+  };
+  const go = (step: Step): Promise<void> =>
     act(async () => {
-      await work();
+      await (step.change === "promote" ? promote(step) : rollBack(step));
+      setSure(null);
       await renew();
     });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   if (!value.spaces.length) {
     return <Empty title={t("space.none")} remedy={t("space.none.remedy")} />;
   }
   return (
     <>
-      {wrong && <Problem failure={wrong} />}
+      {failure && <Problem failure={failure} again={again} />}
       {value.spaces.map((space) => (
-        <One key={space.space} space={space} press={press} change={change} />
+        <One key={space.space} space={space} press={press} begin={begin} />
       ))}
+      {sure && (
+        <Sure
+          title={labelOf(sure)}
+          label={labelOf(sure)}
+          isActing={acting}
+          wrong={wrong}
+          act={() => void go(sure)}
+          close={() => {
+            setSure(null);
+            again();
+          }}
+        >
+          <p class="words">
+            {t("space.sure", {
+              space: sure.space.space,
+              from: activeOf(sure.space),
+              to: sure.to,
+            })}
+          </p>
+        </Sure>
+      )}
     </>
   );
+}
+
+function activeOf({ active }: Space): string {
+  return active?.generation ?? t("space.nothing");
+}
+
+function labelOf({ change, to }: Step): string {
+  return change === "promote" ? t("space.promote") : t("space.back", { generation: to });
+}
+
+function promote({ space, to }: Step): Promise<Space> {
+  const params = { path: { space: space.space, generation: to } };
+  return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
+}
+
+/** Refused where another generation is served by now: going back goes back from that one. */
+async function rollBack({ space, to, name }: Step): Promise<Space> {
+  const path = { space: space.space };
+  const now = await ask(api.GET("/v1/spaces/{space}", { params: { path } }));
+  if (activeOf(now) !== activeOf(space) || now.previous !== to) {
+    throw new Failure(409, "changed", t("space.changed", { generation: activeOf(now) }));
+  }
+  const header = { "idempotency-key": name };
+  return ask(api.POST("/v1/spaces/{space}:rollback", { params: { path, header } }));
 }
 
 function One(props: {
   space: Space;
   press: Acting["press"];
-  change: (work: () => Promise<unknown>) => Promise<void>;
+  begin: (change: Step["change"], space: Space, to: string) => void;
 }) {
-  const { space, press, change } = props;
-  const rollBack = (): Promise<void> =>
-    change(() => {
-      const params = { path: { space: space.space } };
-      return ask(api.POST("/v1/spaces/{space}:rollback", { params }));
-    });
-  const promote = (generation: string): Promise<void> =>
-    change(() => {
-      const params = { path: { space: space.space, generation } };
-      return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
-    });
+  const { space, press, begin } = props;
+  const { previous } = space;
   return (
     <section aria-label={space.space}>
       <h2>{space.space}</h2>
       <p class="quiet">{t("space.serving", { generation: space.serving ?? t("space.nothing") })}</p>
       {space.problem && <p class="problem">{t("space.problem", { why: space.problem })}</p>}
-      {space.previous && (
+      {previous && (
         <p class="actions">
-          <button {...press(rollBack)}>{t("space.back", { generation: space.previous })}</button>
+          <button {...press(async () => begin("rollback", space, previous))}>
+            {t("space.back", { generation: previous })}
+          </button>
         </p>
       )}
       <Table
@@ -85,7 +139,7 @@ function One(props: {
             </td>
             <td>
               {(generation.state === "checked" || generation.state === "previous") && (
-                <button {...press(() => promote(generation.generation))}>
+                <button {...press(async () => begin("promote", space, generation.generation))}>
                   {t("space.promote")}
                 </button>
               )}

@@ -8,11 +8,17 @@ import { Rebuild } from "./rebuild";
 
 type State = Schemas["HealthOut"];
 const EVERY_MS = 5000;
+/** Less than `EVERY_MS`: whoever is asked again was told before that nothing came. */
+const DEADLINE_MS = 4000;
 
 /** The probe's answer is the same whether it says yes or no. */
 async function read(signal: AbortSignal): Promise<State> {
-  const answer = await reach(fetch("/readyz", { signal, credentials: "omit" }));
-  const said: unknown = await answer.json().catch(() => null);
+  const inTime = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]);
+  const answer = await reach(fetch("/readyz", { signal: inTime, credentials: "omit" }));
+  const said: unknown = await reach(answer.json()).catch((error: unknown) => {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  });
   if (typeof said === "object" && said !== null && "index_rows" in said) return said as State;
   throw new Failure(answer.status, "unexpected", answer.statusText);
 }
@@ -29,7 +35,7 @@ export function Health() {
       {!value && !failure && <Loading />}
       {value && (
         <>
-          <Shown state={value} />
+          <Shown state={value} isOld={failure !== null} />
           <Lag state={value} />
           <Rebuild />
         </>
@@ -38,7 +44,8 @@ export function Health() {
   );
 }
 
-function Shown({ state }: { state: State }) {
+/** `isOld`: it was said before, and nobody knows whether it still holds. */
+function Shown({ state, isOld }: { state: State; isOld: boolean }) {
   const { index, snapshot } = state;
   const share = (value: number | null | undefined): string =>
     value == null ? "–" : percent(value);
@@ -80,7 +87,7 @@ function Shown({ state }: { state: State }) {
   }
   return (
     <>
-      <Status state={state} />
+      {isOld ? <p class="quiet">{t("run.said")}</p> : <Status state={state} />}
       <dl class="state">
         {rows.map(([name, value], i) => (
           <div key={i}>

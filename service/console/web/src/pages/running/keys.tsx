@@ -40,10 +40,10 @@ export function KeysTable() {
       setLeaving(null);
       again();
     });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
+      {failure && <Problem failure={failure} again={again} />}
       <NewKey made={show} />
       {wrong && !leaving && <Problem failure={wrong} />}
       {!value.keys.length && (

@@ -1,7 +1,7 @@
 /** Models: their states, what live questions they get, and changing the one that answers. */
 import { useState } from "preact/hooks";
 import { useAsked } from "../../../api/asked";
-import { api, ask, type Schemas } from "../../../api/client";
+import { api, ask, Failure, idempotencyKey, type Schemas } from "../../../api/client";
 import { named, percent, t } from "../../../i18n";
 import { Loading, Problem } from "../../../parts/states";
 import { Sure } from "../../../parts/sure";
@@ -14,6 +14,15 @@ import { Report } from "./report";
 type Model = Schemas["ModelVersionOut"];
 type Change = "shadow" | "canary" | "promote" | "rollback";
 
+/** What is asked for; `name`: of the request, which does nothing when it is sent again. */
+interface Step {
+  change: Change;
+  model: Model;
+  /** The active model, as it is shown. */
+  from: string;
+  name: string;
+}
+
 const READY = new Set<Model["state"]>(["ready", "shadow", "canary"]);
 const SHARES = [0, 0.01, 0.05, 0.1, 0.25, 0.5, 1];
 
@@ -22,22 +31,23 @@ export function Models() {
   const { value, failure, again, renew } = useAsked("models", (signal) =>
     ask(api.GET("/v1/models", { signal })),
   );
-  const [sure, setSure] = useState<{ change: Change; model: Model } | null>(null);
+  const [sure, setSure] = useState<Step | null>(null);
   const { act, wrong, forget, acting } = useActing();
   const begin = (change: Change, model: Model): void => {
     forget();
-    setSure({ change, model });
+    const name = idempotencyKey();
+    setSure({ change, model, from: activeOf(value?.models ?? []), name });
   };
   const change = (share: number): Promise<void> =>
     act(async () => {
-      if (sure) await asked(sure.change, sure.model.model_version, share);
+      if (sure) await asked(sure, share);
       setSure(null);
       await renew();
     });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
+      {failure && <Problem failure={failure} again={again} />}
       <p>{t("models.how")}</p>
       <Table
         name={t("models.title")}
@@ -60,20 +70,33 @@ export function Models() {
       {sure && (
         <Asking
           key={`${sure.change} ${sure.model.model_version}`}
-          change={sure.change}
-          model={sure.model}
+          step={sure}
           acting={acting}
           wrong={wrong}
           act={(share) => void change(share)}
-          close={() => setSure(null)}
+          close={() => {
+            setSure(null);
+            again();
+          }}
         />
       )}
     </>
   );
 }
 
-async function asked(change: Change, name: string, share: number): Promise<void> {
-  const params = { path: { model_id: name } };
+function activeOf(models: Model[]): string {
+  return models.find(({ state }) => state === "active")?.model_version ?? "–";
+}
+
+/** Refuses a step from a model that is not the active one any more: going back undoes itself. */
+async function checkActive(from: string): Promise<void> {
+  const active = activeOf((await ask(api.GET("/v1/models"))).models);
+  if (active === from) return;
+  throw new Failure(409, "changed", t("models.changed", { name: active }));
+}
+
+async function asked({ change, model, from, name }: Step, share: number): Promise<void> {
+  const params = { path: { model_id: model.model_version } };
   if (change === "shadow") {
     const body = { sample: share, anew: false };
     await ask(api.POST("/v1/models/{model_id}:shadow", { params, body }));
@@ -82,9 +105,8 @@ async function asked(change: Change, name: string, share: number): Promise<void>
   } else if (change === "promote") {
     await ask(api.POST("/v1/models/{model_id}:promote", { params }));
   } else {
-    // `randomUUID` is there on https and loopback alone.
-    const name = crypto.getRandomValues(new Uint32Array(4)).join("-");
-    const header = { "idempotency-key": `"${name}"` };
+    await checkActive(from);
+    const header = { "idempotency-key": name };
     await ask(api.POST("/v1/models:rollback", { params: { header } }));
   }
 }
@@ -127,14 +149,13 @@ function Row({ model, begin }: { model: Model; begin: (change: Change, model: Mo
 }
 
 function Asking(props: {
-  change: Change;
-  model: Model;
+  step: Step;
   acting: boolean;
   wrong: Parameters<typeof Sure>[0]["wrong"];
   act: (share: number) => void;
   close: () => void;
 }) {
-  const { change, model } = props;
+  const { change, model, from } = props.step;
   const now = change === "shadow" ? model.shadow_sample : model.canary_share;
   const [chosen, setChosen] = useState(now);
   const hasShare = change === "shadow" || change === "canary";
@@ -148,7 +169,7 @@ function Asking(props: {
       act={() => props.act(chosen)}
       close={props.close}
     >
-      <p class="words">{t(`models.sure.${change}`, { name: model.model_version })}</p>
+      <p class="words">{t(`models.sure.${change}`, { name: model.model_version, from })}</p>
       {hasShare && (
         <label>
           {t(change === "shadow" ? "models.sample" : "models.share")}{" "}

@@ -25,10 +25,10 @@ function AllWebhooks() {
     return ask(api.GET("/v1/webhooks", { params: { query }, signal }));
   });
   const [issued, setIssued] = useState<Issued | null>(null);
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
+      {failure && <Problem failure={failure} again={again} />}
       <NewWebhook
         made={(made) => {
           setIssued(made);
