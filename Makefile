@@ -25,6 +25,14 @@ SERVED  := service,embedded,text-tower,images,audio,oidc,otel,milvus
 
 # Its operations are lost by processes that share them, so it has one of its own, beside the others.
 SCHEMA  := tests/service/http/test_schemathesis.py
+# Of features, `make check` tests what the edit touches, or the last commit where nothing is edited:
+# all of them take as long as everything else that is quick.
+CHANGED  = $(shell git diff --name-only $$(git diff --quiet HEAD && echo HEAD~1 || echo HEAD) 2>/dev/null; \
+                   git ls-files --others --exclude-standard)
+TOUCHED  = $(sort $(foreach path,$(filter service/features/%,$(CHANGED:tests/%=%)),$(word 3,$(subst /, ,$(path)))))
+QUICK    = $(filter-out %/__pycache__/ tests/service/,$(wildcard tests/*/)) $(wildcard tests/service/test_*.py) \
+           $(filter-out %/__pycache__/ tests/service/features/,$(wildcard tests/service/*/)) \
+           $(wildcard $(addprefix tests/service/features/,$(TOUCHED)))
 # In their order: files of few tests that take long would come last, and packages would be torn.
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore $(SCHEMA)
 
@@ -78,11 +86,11 @@ serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
 # What is quick comes first. The checks of types keep one processor busy for minutes, hence beside.
-check: lint arch ## Check an edit in three minutes: style, layers, types, and the tests that are quick
+check: lint arch ## Check an edit in three minutes: style, layers, types, and quick tests of what it touches
 	@$(MAKE) --no-print-directory --jobs 2 typecheck test-quick
 
 test-quick:
-	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(ARGS)
+	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(QUICK) $(ARGS)
 
 test: lint arch alerts browser ## Check everything that needs no GPU and no Docker
 	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)

@@ -10,6 +10,7 @@ PACKAGES = ("model_export", "service", "training")
 RIDDLES = ("The same", "As ", "See ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("package", PACKAGES)
 def test_no_docstring_begins_with_a_riddle(package: str) -> None:
     files = sorted((ROOT / package).rglob("*.py"))

@@ -18,6 +18,7 @@ print(json.dumps(sorted({name.partition(".")[0] for name in sys.modules})))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "modules",
     [

@@ -339,6 +339,7 @@ def test_a_batch_has_no_empty_axis() -> None:
     }
 
 
+@pytest.mark.slow
 @given(profiles)
 def test_features_of_any_profile_keep_their_promises(profile: StreamerProfile) -> None:
     pieces = pieces_of(profile)

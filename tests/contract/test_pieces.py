@@ -205,6 +205,7 @@ def test_base64_is_read_and_not_compared() -> None:
     assert spelt[0].content_hash == spelt[1].content_hash
 
 
+@pytest.mark.slow
 @given(profiles)
 def test_any_profile_has_pieces_with_hashes(profile: StreamerProfile) -> None:
     found = pieces_of(profile)

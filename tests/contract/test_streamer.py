@@ -339,6 +339,7 @@ def test_items_can_be_built_from_their_parts() -> None:
     assert StreamerProfile(**profile.dump()) == profile
 
 
+@pytest.mark.slow
 @given(profiles)
 def test_what_is_dumped_reads_as_the_same_profile(profile: StreamerProfile) -> None:
     dumped = profile.dump()

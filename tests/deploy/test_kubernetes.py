@@ -87,6 +87,7 @@ def validate(document: Document, version: str) -> None:
     kubernetes_validate.validate(document, number, strict=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_kubernetes_takes_every_document(variant: str, version: str) -> None:

@@ -55,6 +55,7 @@ def added() -> dict[str, str]:
     return {o["value"]["name"]: o["value"]["value"] for o in operations}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("version", VERSIONS)
 def test_kubernetes_takes_every_document(version: str) -> None:
     for document in documents():

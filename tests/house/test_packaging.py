@@ -158,6 +158,7 @@ def test_the_wheel_is_built_by_locked_packages() -> None:
         assert required.specifier.contains(locked("build")[required.name])
 
 
+@pytest.mark.slow
 def test_the_wheel_holds_every_file_of_the_packages(tmp_path: Path) -> None:
     """Scripts of the store and data files are no Python, and easily left behind."""
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]

@@ -65,6 +65,7 @@ def test_steps_of_folding_do_not_grow_with_the_text(name: str) -> None:
     assert long <= short * 8 + 1_000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_contacts_are_bounded(name: str) -> None:
     assert len(find_contacts(HOSTILE[name] * 5_000)) <= 50

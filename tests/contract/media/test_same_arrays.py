@@ -78,6 +78,7 @@ def fresh(script: str, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_two_processes_make_the_same_arrays(tmp_path: Path) -> None:
     heard = AudioSpec(rate_hz=16_000, seconds=2)
     seen = ImageSpec(size_px=64, resize_px=72, interpolation="bicubic")

@@ -32,6 +32,7 @@ def test_names_of_this_machine(client: TestClient, host: str) -> None:
     assert client.get("/v1/streamers", headers={"Host": host}).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "host",
     [

@@ -30,6 +30,7 @@ def json_of(*arguments: object, status: int = 0, **variables: str) -> dict[str, 
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_command_with_an_answer_takes_json(
     name: str, capsys: pytest.CaptureFixture[str]
@@ -135,6 +136,7 @@ FAILING = {
 """What can't be done."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAILING)
 def test_what_fails_is_told_in_a_line_and_by_the_status(
     name: str,
@@ -156,6 +158,7 @@ def test_every_command_is_tried() -> None:
     assert FAILING.keys() | {"doctor", "serve"} == COMMANDS.keys()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("wrong", ["--no-such-option", "--help-me"])
 def test_wrong_arguments_are_told_in_a_line_and_by_the_status(
@@ -227,6 +230,7 @@ def test_a_table_of_chinese_and_accents_has_straight_columns(
     assert terminal.getvalue() == "name  tag\n夜宵  x\ne\u0301     y\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("words", [("doctor",), ("completion", "bash")])
 def test_an_output_that_is_full_is_one_line(words: tuple[str, ...]) -> None:
     with open("/dev/full", "w") as full:

@@ -128,6 +128,7 @@ def assert_short(problem: dict[str, Any]) -> None:
     assert len(json.dumps(problem)) < 10_000
 
 
+@pytest.mark.slow
 def test_a_body_of_errors_is_refused_in_bounded_memory(
     serve: Callable[..., Service],
 ) -> None:
@@ -195,6 +196,7 @@ def unbounded(schema: Any, where: str) -> Iterator[str]:
             yield from unbounded(schema[name], f"{where}/{name}")
 
 
+@pytest.mark.slow
 def test_everything_in_a_request_has_a_largest_size(client: httpx.Client) -> None:
     document = client.get("/openapi.json").json()
     schemas = document["components"]["schemas"]

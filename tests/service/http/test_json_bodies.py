@@ -22,6 +22,7 @@ VALUES = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(VALUES)
 def test_it_is_the_json_of_the_standard_library(value: Any) -> None:
     text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))

@@ -82,6 +82,7 @@ ENDED = ("cancel_job", "retry_job")
 operations = pytest.mark.parametrize("name", OPERATIONS)
 
 
+@pytest.mark.slow
 def test_the_committed_document_is_that_of_the_routes() -> None:
     spec = importlib.util.spec_from_file_location("openapi", ROOT / "docs" / "generate_openapi.py")
     assert spec is not None
@@ -136,6 +137,7 @@ def answers() -> Iterator[Any]:
                 yield pytest.param(media_type, content, id=f"{name}-{status}-{media_type}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("media_type", "content"), [*answers()])
 def test_every_answer_has_an_example(media_type: str, content: dict[str, Any]) -> None:
     found = [example["value"] for example in content.get("examples", {}).values()]
@@ -260,6 +262,7 @@ def demo(client: TestClient) -> TestClient:
     return client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "media_type", "body"), [*requests()])
 def test_every_example_works_as_it_stands(
     demo: TestClient, name: str, media_type: str, body: Any
@@ -288,6 +291,7 @@ def test_the_demo_leaves_what_examples_need_once(demo: TestClient) -> None:
     assert len(demo.get("/v1/cases").json()["cases"]) == max(before, 1)
 
 
+@pytest.mark.slow
 def test_examples_work_on_what_the_demo_leaves(bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:

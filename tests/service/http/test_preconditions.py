@@ -28,6 +28,7 @@ def is_changed(client: TestClient) -> bool:
     return answer.status_code == 404 or answer.json()["profile"]["tags"] != ["cooking"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "tags", ["*", " * ", '"{v}"', "{v}", '"1", "{v}"', '"{v}","999999"', 'W/"{v}", "{v}"']
 )
@@ -38,6 +39,7 @@ def test_a_write_that_may_be_done(client: TestClient, write: Write, tags: str) -
     assert is_changed(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", ['"999999"', '"999998", "999999"', 'W/"{v}"', 'W/"{v}", W/"1"'])
 def test_a_write_that_may_not_be_done(client: TestClient, write: Write, tags: str) -> None:
     version = put(client, "s", tags=["cooking"])
@@ -54,6 +56,7 @@ def test_nothing_matches_where_nothing_is_stored(
     assert client.get("/v1/streamers/nobody").status_code == 404
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tags", ["", ",", '"1",, "x"', "*, *", '"1', ", ".join(['"1"'] * 21)])
 def test_tags_that_are_none_are_refused(client: TestClient, write: Write, tags: str) -> None:
     put(client, "s", tags=["cooking"])

@@ -32,6 +32,7 @@ def with_key(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         yield client
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded", "json"])
 @pytest.mark.parametrize(
     ("method", "path", "body", "wanted"),

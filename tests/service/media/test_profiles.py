@@ -170,6 +170,7 @@ REFUSED: list[tuple[str, Answer, type[Exception], str]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("answer", "error", "said"), [r[1:] for r in REFUSED], ids=[r[0] for r in REFUSED]
 )

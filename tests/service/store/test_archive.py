@@ -95,6 +95,7 @@ async def test_a_copy_is_put_back_as_it_was(
             pass
 
 
+@pytest.mark.slow
 async def test_large_records_are_copied_in_parts(
     store: ArchivedStore, other: ArchivedStore, admin: Any, tmp_path: Path
 ) -> None:

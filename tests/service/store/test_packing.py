@@ -157,6 +157,7 @@ def test_samples_that_share_nothing_make_no_dictionary() -> None:
 # A store
 
 
+@pytest.mark.slow
 async def test_records_of_before_and_of_another_dictionary_stand_beside_new_ones(
     store: ArchivedStore, open_store: OpenStore, admin: Any
 ) -> None:
@@ -261,6 +262,7 @@ async def test_a_store_with_few_streamers_says_what_is_missing(store: ArchivedSt
         await Repacking(store).run()
 
 
+@pytest.mark.slow
 async def test_a_backup_is_plain_and_brings_its_dictionary(
     store: ArchivedStore, other: ArchivedStore, admin: Any, tmp_path: Path
 ) -> None:
@@ -280,6 +282,7 @@ async def test_a_backup_is_plain_and_brings_its_dictionary(
     assert (await Repacking(other, "other:").run()).is_new is False
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("what", ["a value", "the dictionary", "another dictionary"])
 async def test_damage_is_found_by_verification(
     embedded: EmbeddedStore, store: ArchivedStore, admin: Any, what: str

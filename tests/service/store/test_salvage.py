@@ -85,6 +85,7 @@ def spoilt_manifest(log: Path) -> None:
     (log / "appendonly.aof.manifest").write_text("nothing of the kind\n")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "least", "most"),
     [

@@ -75,6 +75,7 @@ def test_what_is_malformed_is_named(name: str, value: str) -> None:
         trace_settings(variables)
 
 
+@pytest.mark.slow
 def test_the_service_does_not_start_with_what_it_can_not_understand(
     bundle: Path, tmp_path: Path
 ) -> None:
@@ -83,6 +84,7 @@ def test_the_service_does_not_start_with_what_it_can_not_understand(
     assert error_line(done).startswith("error: OTEL_TRACES_SAMPLER='sometimes': ")
 
 
+@pytest.mark.slow
 def test_without_the_extra_it_says_so(bundle: Path, tmp_path: Path) -> None:
     hidden = tmp_path / "hidden"
     hidden.mkdir()
@@ -92,6 +94,7 @@ def test_without_the_extra_it_says_so(bundle: Path, tmp_path: Path) -> None:
     assert "similar-streamer[otel]" in error_line(done)
 
 
+@pytest.mark.slow
 def test_nothing_of_it_is_imported_while_it_is_off() -> None:
     program = "import sys; import service.app, service.telemetry.opening as o\n"
     program += "from contextlib import ExitStack\n"

@@ -151,6 +151,7 @@ def test_relations_and_private_clicks_decide_too(tmp_path: Path):
     assert len(list((tmp_path / "choices").iterdir())) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("installed")
 def test_settings_of_the_teacher_decide_nothing(tmp_path: Path):
     dataset, private = data_of(telling=True), replace(AUTO, clicks="private")
@@ -258,6 +259,7 @@ def test_the_sample_has_as_many_streamers_as_their_texts_allow():
     )  # titles that were met before cost nothing
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("ms", "slow"), [(48_000, False), (1_000, True)])
 def test_a_candidate_that_encodes_too_few_streamers_in_time_is_not_tried(
     ms: float, slow: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -38,6 +38,7 @@ def queries(world: Dataset, pieces: list, vocabulary) -> list[Features]:
     return [each for each in found if each.usable]
 
 
+@pytest.mark.slow
 def test_words_are_replaced_until_the_wanted_coverage_is_left(queries, vocabulary):
     rng, left = np.random.default_rng(0), []
     for query in queries:

@@ -68,6 +68,7 @@ def test_a_bad_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "NOT OK: 5 problems in 5 places" in lines[-1]
 
 
+@pytest.mark.slow
 def test_errors_are_one_line_with_the_right_status(tmp_path: Path) -> None:
     def run(*arguments: str) -> tuple[int, str, str]:
         done = subprocess.run(

@@ -74,6 +74,7 @@ def test_what_is_not_known_is_left_out():
     assert "None" not in page
 
 
+@pytest.mark.slow
 def test_charts_show_every_method_and_curve():
     data = results(("lastfm",)).data[0]
     shown = texts_of(charts.draw(data, details("lastfm")))

@@ -19,6 +19,7 @@ def vectors(world: Dataset) -> np.ndarray:
     return vectors
 
 
+@pytest.mark.slow
 def test_the_worst_that_ask_at_all_are_shown_with_true_ranks(world: Dataset, vectors: np.ndarray):
     representation = Representation.symmetric(vectors)
     evaluation = evaluate(world, representation)

@@ -129,6 +129,7 @@ def test_many_mistakes_are_all_named(chosen: set[str]) -> None:
     assert named >= changes.keys()
 
 
+@pytest.mark.slow
 @settings(max_examples=150, deadline=None)
 @given(data=st.data())
 def test_any_damage_to_a_line_is_harmless_or_named(data: st.DataObject) -> None:

@@ -32,6 +32,7 @@ def both(request: pytest.FixtureRequest, world_folder: Path, parquet: Path) -> l
     return [load_dataset(folder), load_dataset(folder, in_memory=299)]
 
 
+@pytest.mark.slow
 def test_all_profiles_are_the_same_at_every_pass(both: list[Dataset]):
     kept, read = both
     assert isinstance(kept.profiles, list)
@@ -53,6 +54,7 @@ def test_single_profiles_and_slices_are_found(both: list[Dataset]):
         read.profiles[300]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("places", [[], [0], [3, 68, 69, 70, 210, 299], [140, 141, 142]])
 def test_subsets_and_what_is_made_of_them(both: list[Dataset], places: list[int]):
     rows = np.array(places, np.int64)

@@ -52,6 +52,7 @@ def shown(cut: Sequence[Atom], places: Sequence[int], hidden: np.ndarray) -> set
     return {t for i in places for t in cut[i].tokens} - set(hidden.tolist())
 
 
+@pytest.mark.slow
 @given(atoms, st.floats(0, 0.9), st.floats(0, 1), st.integers(0, 2**32))
 def test_the_overlap_is_bounded_for_every_streamer_and_draw(
     cut: list[Atom], rho: float, group: float, seed: int

@@ -59,6 +59,7 @@ def test_f1_counts_all_pairs_of_the_rows():
     assert f1_at(0.9, np.array([0, 1]), groups, content) == 1
 
 
+@pytest.mark.slow
 def test_copied_accounts_of_a_world_are_found(stage: Stage):
     threshold = calibrate_duplicates(stage)
     assert "known duplicate pairs" in threshold.source

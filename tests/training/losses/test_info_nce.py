@@ -48,6 +48,7 @@ def test_one_positive_is_plain_cross_entropy():
     assert float(loss) == pytest.approx(float(cross_entropy(s / 0.1, torch.arange(4))))
 
 
+@pytest.mark.slow
 def test_only_the_proportion_of_the_weights_counts():
     s, wanted, excluded = batch(6, 6)
     one, other = (info_nce(s, weights, excluded, TAU) for weights in (wanted, 5 * wanted))

@@ -50,6 +50,7 @@ def assert_equal(one: tuple[float, dict[str, Tensor]], other: tuple[float, dict[
         torch.testing.assert_close(value, other[1][name], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_gradient_is_that_of_the_whole_batch():
     made, bags = encoder(dropout=0.0)
     whole = gradients(made, lambda: made.embed(bags))

@@ -31,6 +31,7 @@ def found(world: Dataset) -> dict[str, Measured]:
     return {name: measure(given, name, way) for name, way in ways_of(given, 0).items()}
 
 
+@pytest.mark.slow
 def test_content_foretells_more_than_popularity(found: dict[str, Measured]) -> None:
     for metric in METRICS:
         value = {name: way.values[metric, "all"].mean for name, way in found.items()}
@@ -135,6 +136,7 @@ def test_those_who_show_equally_much_are_in_one_part(world: Dataset) -> None:
     assert means(np.arange(count))["rich"] < 0.9
 
 
+@pytest.mark.slow
 def test_a_random_order_is_not_kept_for_all_queries(world: Dataset) -> None:
     known = np.sort(setting_of(world, "test").gallery)
     given = newcomers_of(world, Corpus(world, [pieces_of(p) for p in world.profiles], known, 0))
@@ -152,6 +154,7 @@ def test_a_random_order_is_not_kept_for_all_queries(world: Dataset) -> None:
     np.testing.assert_array_equal(kept(slice(0, 4)), whole[:4])
 
 
+@pytest.mark.slow
 def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     assert main(["cold-start-report", "--data", str(world_folder), "--out", str(out)]) == 0

@@ -26,6 +26,7 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     return float(np.mean([np.isin(a, b).mean() for a, b in zip(found, exact, strict=True)]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_very_many_are_searched_by_faiss_with_nearly_the_same_neighbours(
     vectors: np.ndarray, caplog: pytest.LogCaptureFixture

@@ -73,6 +73,7 @@ def test_a_planted_row_fails_a_fit_without_behaviour_as_well(world: Dataset, tmp
         fit(Request("masked-views", config, 0, threads=1, out=tmp_path / "c"), doctored(world))
 
 
+@pytest.mark.slow
 def test_a_planted_streamer_of_the_teacher_fails_the_fit(
     world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -30,6 +30,7 @@ def believed(world: Dataset, vectors: np.ndarray, rows: np.ndarray) -> Stage:
     return prepare(handed, pieces, known, teacher, CONFIG, seed=0, threads=1)
 
 
+@pytest.mark.slow
 def test_vectors_that_were_mixed_up_do_not_cast_doubt_on_the_audience(
     world: Dataset, learned: Teacher
 ):
@@ -74,6 +75,7 @@ def test_an_audience_of_one_user_has_no_direction_but_itself(learned: Teacher):
     assert not audience_directions(alone, seed=0).any()
 
 
+@pytest.mark.slow
 def test_all_streamers_are_landmarks_or_far_from_all(
     world: Dataset, monkeypatch: pytest.MonkeyPatch
 ):

@@ -35,6 +35,7 @@ def strip(world: Dataset, **parts: Any) -> Dataset:
 # mlm
 
 
+@pytest.mark.slow
 def test_every_masked_token_is_hidden_and_nowhere_shown(world: Dataset):
     config = MlmConfig(**SMALL, targets=3)
     task = MaskedTokens(stage_of(world, config), config, None)
@@ -52,6 +53,7 @@ def test_every_masked_token_is_hidden_and_nowhere_shown(world: Dataset):
         assert set(masked.members[[row]].indices.tolist()) == known
 
 
+@pytest.mark.slow
 def test_the_share_of_hidden_atoms_is_as_configured(world: Dataset):
     share = {}
     for mask in (0.1, 0.7):
@@ -63,6 +65,7 @@ def test_the_share_of_hidden_atoms_is_as_configured(world: Dataset):
     assert share[0.1] < 0.35 < 0.55 < share[0.7]
 
 
+@pytest.mark.slow
 def test_the_head_of_mlm_learns(world: Dataset):
     config = MlmConfig(**SMALL)
     task = MaskedTokens(stage_of(world, config), config, None)
@@ -144,6 +147,7 @@ def test_without_dates_nothing_is_called_next(world: Dataset):
     assert set(Ptum(stage, config, None).losses(0)) == {"masked_loss"}
 
 
+@pytest.mark.slow
 def test_behaviours_of_known_near_duplicates_are_no_negatives(world: Dataset):
     twins = replace(world, duplicates=np.arange(300) // 2)
     config = PtumConfig(**SMALL)
@@ -192,6 +196,7 @@ def test_ptum_without_behaviours_says_what_to_do(world: Dataset):
         Ptum(stage_of(bare, PtumConfig(**SMALL)), PtumConfig(**SMALL), None)
 
 
+@pytest.mark.slow
 def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(world: Dataset):
     config = PtumConfig(**SMALL, temperature=1e6)
     losses = Ptum(stage_of(world, config), config, None).losses(0)
@@ -260,6 +265,7 @@ def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
     assert near > (content[rows] * content[RNG(1).permutation(rows)]).sum(1).mean() + 0.1
 
 
+@pytest.mark.slow
 def test_known_near_duplicates_are_no_hard_negatives(world: Dataset):
     config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
     near = Simcse(stage_of(replace(world, duplicates=None), config), config, None)._hard

@@ -75,11 +75,13 @@ def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe:
     assert first != other
 
 
+@pytest.mark.slow
 def test_views_overlap_no_more_than_allowed(world: Dataset):
     _, task = build(world, "masked-views")
     assert 0 <= float(task.losses(0)["overlap"]) <= 0.1
 
 
+@pytest.mark.slow
 def test_what_is_fixed_stays_as_it_is(world: Dataset):
     stage, task = build(world, "transfer-plus")
     assert stage.teacher is not None
@@ -91,6 +93,7 @@ def test_what_is_fixed_stays_as_it_is(world: Dataset):
         assert torch.equal(value, fixed[name]), name
 
 
+@pytest.mark.slow
 def test_positives_come_from_the_id_space_where_no_audience_is_known(world: Dataset):
     known = world.rows("train", "val")
     teacher = find_teacher(world, known, TransferPlusConfig(**TAUGHT), seed=0, threads=1)

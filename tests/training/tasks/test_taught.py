@@ -82,6 +82,7 @@ def test_a_recipe_ends_as_a_source_of_a_bundle(tiny: Dataset, tmp_path: Path, re
         assert (manifest.recipe, manifest.id_space) == (recipe, source.id_space)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", CONFIGS)
 def test_every_recipe_predicts_id_embeddings(stage: Stage, recipe: str):
     task = RECIPES[recipe].build(stage, CONFIGS[recipe], None)

@@ -61,6 +61,7 @@ def test_the_random_filter_keeps_as_many_as_the_similar(stage: Stage):
     assert not np.allclose(similar, control, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_never_sees_a_cold_streamer(stage: Stage, name: Any):
     """Whoever looked at their pieces would fail."""
@@ -105,6 +106,7 @@ class Killed(Exception):
     pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [2, 6])
 def test_killed_in_either_phase_it_goes_on_to_the_same_weights(
     stage: Stage, tmp_path: Path, killed_at: int

@@ -39,6 +39,7 @@ def trained(stage: Stage, **changes: Any) -> TransferPlus:
     return task
 
 
+@pytest.mark.slow
 def test_the_embedding_is_the_one_that_validated_best(stage: Stage):
     task = trained(stage)
     held_out = held_out_task(stage, stage.dataset.rows("val"))

@@ -34,6 +34,7 @@ def overlap(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.mean(shares))
 
 
+@pytest.mark.slow
 def test_positives_and_hard_negatives_are_nearly_the_same(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ):

@@ -101,6 +101,7 @@ def test_the_spectrum_is_that_of_fourier() -> None:
     np.testing.assert_allclose(found[513:], expected.imag, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_graph_computes_what_the_module_computes(tower: TowerSource) -> None:
     graph, check = tower_to_onnx(tower, [])
     assert check.max_abs_diff < 1e-5
@@ -109,6 +110,7 @@ def test_the_graph_computes_what_the_module_computes(tower: TowerSource) -> None
     np.testing.assert_allclose(found, vectors(tower, *batch), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_encoder_of_samples_of_hugging_face(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = transformers().Wav2Vec2Config(

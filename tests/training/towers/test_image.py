@@ -88,6 +88,7 @@ SCALING = """{
 }"""
 
 
+@pytest.mark.slow
 def test_a_vision_model_of_hugging_face(tmp_path: Path) -> None:
     torch.manual_seed(0)
     config = transformers().ViTConfig(

@@ -99,6 +99,7 @@ def test_the_graph_computes_what_the_module_computes(encoder_folder: Path) -> No
     np.testing.assert_allclose(found, vectors(tower, *texts), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_package_s_encoder_understands_english(tmp_path: Path) -> None:
     tower = find_tower("text", "all-minilm-l6-v2", tmp_path)
     assert (tower.spec.name, tower.spec.width) == ("all-minilm-l6-v2", 384)

@@ -78,6 +78,7 @@ def test_a_head_is_trained_with_the_encoder(tmp_path: Path):
             assert not torch.equal(task.module.state_dict()[name], value), name
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("killed_at", [4, 11])
 @pytest.mark.parametrize("chosen", [None, Trained(12)])
 def test_killed_with_a_head_it_goes_on_to_the_same_weights(
@@ -158,6 +159,7 @@ def test_a_task_finishes_once_with_the_chosen_weights(tmp_path: Path):
     assert all(torch.equal(task.finished[0][name], chosen[name]) for name in chosen)
 
 
+@pytest.mark.slow
 def test_training_that_diverges_ends_with_the_step_and_the_remedy(tmp_path: Path):
     with pytest.raises(DivergedError, match="fit_loss is nan at step 2; lower --set learning"):
         run(WithHead(), tmp_path, config=replace(CONFIG, learning_rate=1e30))

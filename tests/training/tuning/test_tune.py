@@ -71,6 +71,7 @@ def says_other_things(profile: StreamerProfile) -> StreamerProfile:
     return profile.model_copy(update={"videos": videos})
 
 
+@pytest.mark.slow
 def test_the_loss_falls_and_topics_are_told_apart(tuned: Tuned, tower: Tower) -> None:
     assert np.mean(tuned.losses[-5:]) < np.mean(tuned.losses[:5]) - 0.2
     assert tuned.step > 0
@@ -103,6 +104,7 @@ def test_a_seed_repeats_and_another_does_not(tower: Tower, topics: Dataset) -> N
     assert equal(one, same)
 
 
+@pytest.mark.slow
 def test_nobody_of_the_test_split_is_read(tuned: Tuned, tower: Tower, topics: Dataset) -> None:
     other = with_profiles(topics, "test", says_other_things)
     again = tune(tower, other, OPTIONS, stream=io.StringIO())
@@ -110,6 +112,7 @@ def test_nobody_of_the_test_split_is_read(tuned: Tuned, tower: Tower, topics: Da
     assert tuned.history == again.history
 
 
+@pytest.mark.slow
 def test_val_chooses_and_teaches_nothing(tuned: Tuned, tower: Tower, topics: Dataset) -> None:
     other = with_profiles(topics, "val", says_other_things)
     again = tune(tower, other, OPTIONS, stream=io.StringIO())
@@ -178,6 +181,7 @@ def test_a_loss_that_is_no_number(tower: Tower, topics: Dataset) -> None:
         tune(tower, topics, replace(OPTIONS, learning_rate=1e38), stream=io.StringIO())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "problem"),
     [

@@ -2,6 +2,7 @@
 
 import tracemalloc
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,7 @@ def test_names_of_one_hash_and_the_largest_number() -> None:
     assert {name: numbers.get(name) for name in some} == some
 
 
+@pytest.mark.slow
 def test_memory() -> None:
     count = 20_000
     names = [f"streamer-{i}" for i in range(count)]

@@ -34,6 +34,7 @@ def bulk(profiles: int, pieces: int) -> list[ToRead]:
     ]
 
 
+@pytest.mark.slow
 def test_a_question_does_not_wait_for_a_long_list(bundle: Bundle) -> None:
     asked = threading.Event()
     went_on = threading.Event()
@@ -152,6 +153,7 @@ def test_pictures_of_a_long_list_leave_room_to_decode_others(bundle: Bundle) -> 
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_the_loop_is_free_while_pictures_are_decoded(bundle: Bundle) -> None:
     large = media(picture("red", size=(5000, 5000)))
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
@@ -128,6 +129,7 @@ def test_a_few_songs_among_many_are_one_copy() -> None:
     assert count_copies(shown[0], shown[1:]) == [2]
 
 
+@pytest.mark.slow
 def test_who_shares_two_pictures_among_those_that_look_alike() -> None:
     rows = np.random.default_rng(0).standard_normal((40, 8)).astype(np.float32)
     rows /= np.linalg.norm(rows, axis=1, keepdims=True)

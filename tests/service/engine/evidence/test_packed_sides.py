@@ -47,6 +47,7 @@ def assert_same(one: Side, other: Side) -> None:
         np.testing.assert_array_equal(one.embedding, other.embedding)
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("abcd"), sides), min_size=1, max_size=8))
 def test_the_last_side_of_a_streamer_is_read(puts: list[tuple[str, Side]]) -> None:
     packed = PackedSides()

@@ -15,6 +15,7 @@ from service.engine.evidence.spilled_sides import SpilledSides
 from tests.service.engine.evidence.test_packed_sides import assert_same, sides
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from("abcd"), sides), min_size=1, max_size=8))
 def test_the_last_version_is_read(puts: list[tuple[str, Side]]) -> None:
     spilled, last = SpilledSides(), dict[str, tuple[int, Side]]()

@@ -34,6 +34,7 @@ def sides(evidence: Evidence) -> list[Side]:
     return found
 
 
+@pytest.mark.slow
 def test_of_pairs_that_are_not_told_only_those_are_weighed_whole_that_are_the_same(
     evidence: Evidence, sides: list[Side]
 ) -> None:

@@ -88,6 +88,7 @@ def assert_same(one: tuple[list[Found], Joined], other: tuple[list[Found], Joine
     assert one[1].weights == pytest.approx(other[1].weights, abs=1e-4)
 
 
+@pytest.mark.slow
 async def test_processes_find_what_threads_find(
     evidence: Evidence,
     lanes: Lanes,
@@ -111,6 +112,7 @@ def lost_soon() -> None:
     """Nothing to prepare."""
 
 
+@pytest.mark.slow
 async def test_threads_go_on_when_processes_are_lost(
     evidence: Evidence, lanes: Lanes, profiles: list[tuple[str, ReadProfile]]
 ) -> None:

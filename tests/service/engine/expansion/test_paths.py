@@ -112,6 +112,7 @@ def test_exactly_the_named_members_leave_when_a_verdict_is_removed(case: Drawn) 
         assert before.hops().keys() <= after.keys()
 
 
+@pytest.mark.slow
 @given(cases())
 def test_exactly_the_named_members_leave_when_a_member_is_cleared(case: Drawn) -> None:
     before = settle(case.links, case.sources, case.barred, case.rules)
@@ -136,6 +137,7 @@ def test_a_walk_without_limits_finds_the_members_of_all_edges(case: Drawn, at_on
     assert (walk.stopped_because == "hops") <= is_deep
 
 
+@pytest.mark.slow
 @given(cases(), st.integers(1, 8))
 def test_a_walk_visits_no_more_than_its_budget(case: Drawn, budget: int) -> None:
     walk = walked(case, lambda near: near, budget=budget)

@@ -102,6 +102,7 @@ def test_a_polygon_holds_what_is_in_it(known: LayoutMap, vectors: np.ndarray) ->
     assert expected - near == names - near
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [1, 7, 64, 1 << 16])
 @pytest.mark.parametrize("most", [1, 5, 50, 399, 400, 5000])
 def test_those_nearest_to_the_middle_come_first_and_copies_by_slot(

@@ -82,6 +82,7 @@ def random_text(drawn: random.Random, most: int) -> str:
     return "".join(drawn.choices(ALPHABET, k=drawn.randint(0, most)))
 
 
+@pytest.mark.slow
 def test_it_agrees_with_looking_at_every_streamer(tmp_path: Path) -> None:
     drawn, stored = random.Random(3), dict[str, Shown]()
     file = NamesFile(tmp_path / "names.sqlite")

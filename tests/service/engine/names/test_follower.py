@@ -200,6 +200,7 @@ def test_a_purge_leaves_nothing_and_outlasts_a_restart(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_any_history_ends_equal_to_the_store(tmp_path: Path) -> None:
     async def scenario() -> None:
         drawn, stored = random.Random(4), dict[str, str]()

@@ -42,6 +42,7 @@ def turned(known: Known, seed: int = 1) -> tuple[Known, np.ndarray]:
     return replace(known, vectors=known.vectors @ rotation), rotation
 
 
+@pytest.mark.slow
 def test_who_is_new_is_predicted_far_better_than_by_the_mean(clear: World, made: Fit) -> None:
     reached = cosines(predict(made, clear.known, clear.cold).vectors, clear.cold_vectors).mean()
     mean = np.tile(clear.known.vectors.mean(0), (len(clear.cold), 1))
@@ -50,6 +51,7 @@ def test_who_is_new_is_predicted_far_better_than_by_the_mean(clear: World, made:
     assert made.values["chosen"] >= max(made.values["ridge"], made.values["neighbours"])
 
 
+@pytest.mark.slow
 def test_a_rotated_hand_over_gives_the_same_answers_rotated(clear: World, made: Fit) -> None:
     known, rotation = turned(clear.known)
     again = fit(known)
@@ -111,6 +113,7 @@ def test_nobody_to_learn_from_is_no_error() -> None:
     assert fit(nobody).predictor is None
 
 
+@pytest.mark.slow
 def test_held_out_are_those_that_the_encoder_was_trained_without(clear: World) -> None:
     unseen = np.arange(len(clear.known.vectors)) < 200
     found = fit(replace(clear.known, unseen=unseen))
@@ -125,6 +128,7 @@ def test_held_out_are_those_that_the_encoder_was_trained_without(clear: World) -
     assert "trained" in (found.predictor.confidence.withheld_because or "")
 
 
+@pytest.mark.slow
 def test_vectors_turned_by_audience_are_as_alike_as_their_scores(clear: World) -> None:
     turn = audience_of(RowVectors.of(clear.users))
     assert turn is not None

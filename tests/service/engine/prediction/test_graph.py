@@ -102,6 +102,7 @@ def test_two_streamers_and_one() -> None:
     assert one.indptr.tolist() == [0, 0]
 
 
+@pytest.mark.slow
 def test_the_vote_finds_more_of_the_nearest_by_own_vector_than_content_does() -> None:
     made = world(noise=0.3)
     vectors = made.known.vectors

@@ -137,6 +137,7 @@ def test_codes_find_nearly_all_with_norms_kept() -> None:
     assert set(many.tolist()) == set(np.argsort(-(rows @ queries[0]))[:500].tolist())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [0.5, 0.01])
 def test_codes_find_nearly_all_that_are_allowed(share: float) -> None:
     rows, queries = vectors(200_000), vectors(20, seed=5)
@@ -156,6 +157,7 @@ def test_codes_find_nearly_all_that_are_allowed(share: float) -> None:
         assert np.mean(shares) > 0.95
 
 
+@pytest.mark.slow
 def test_an_index_in_a_file_answers_alike(tmp_path: Path) -> None:
     rows = vectors(140_000)
     index = InnerProductIndex(RowVectors.of(rows), vectors(64, seed=6), most=100)

@@ -125,6 +125,7 @@ def test_a_write_is_shown_unless_the_index_is_behind(
     asyncio.run(scenario())
 
 
+@pytest.mark.slow
 def test_a_gap_in_the_log_means_a_new_scan(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with parts(tmp_path) as (embedded, store, follower):

@@ -140,6 +140,7 @@ async def lose_the_log(parts: Parts) -> None:
     await parts.admin.xtrim("ss:log", maxlen=5, approximate=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("harm", "model", "said"),
     [

@@ -58,6 +58,7 @@ def test_the_same_pass_as_of_streamers(users: list[dict[str, Any]], wanted: Filt
     assert made.unknown(wanted) == unknown
 
 
+@pytest.mark.slow
 @given(USERS.filter(lambda users: len(users) > 1), st.randoms())
 def test_a_chunk_without_one_of_its_users(users: list[dict[str, Any]], random: Any) -> None:
     read = AttributesRead()
@@ -96,6 +97,7 @@ def test_there_are_no_more_than_are_kept() -> None:
         read.put(MOST_TEXTS, {"name": "one more"})
 
 
+@pytest.mark.slow
 def test_all_texts_together_are_bounded_and_fit_into_a_chunk() -> None:
     read = AttributesRead()
     count = MOST_TEXT_BYTES // 500

@@ -84,6 +84,7 @@ def _exact(evidence: Evidence, one: Sequence[Side], other: Sequence[Side]) -> "n
     return compared.matches.weights.reshape(len(one), len(other))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_no_seed_that_is_reached_is_left_out(evidence: Evidence, seed: int) -> None:
     world = World(evidence, seed)
@@ -113,6 +114,7 @@ def test_a_part_of_a_long_text_is_reached(evidence: Evidence) -> None:
     assert set(np.flatnonzero(exact >= required)) <= set(rows.tolist())
 
 
+@pytest.mark.slow
 def test_few_seeds_are_compared(evidence: Evidence) -> None:
     """What the bounds let through at a probability that people ask for."""
     world = World(evidence, 9)
@@ -139,6 +141,7 @@ def _list(
     return ListSeeds(name, version, positive, ids, negative, frozenset(ids), least)
 
 
+@pytest.mark.slow
 def test_hits_are_those_of_all_pairs(evidence: Evidence) -> None:
     world = World(evidence, 5)
     written = [world.side() for _ in range(80)]

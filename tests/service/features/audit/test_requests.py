@@ -242,6 +242,7 @@ def test_a_key_in_the_path_is_not_written_down(audited: TestClient, folder: Path
     assert key not in json.dumps(written(folder))
 
 
+@pytest.mark.slow
 def test_probes_metrics_and_documentation_are_not_written_down(
     audited: TestClient, folder: Path
 ) -> None:

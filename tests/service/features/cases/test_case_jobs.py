@@ -141,6 +141,7 @@ def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:
         assert events(client, case)[-1]["kind"] == shown_as
 
 
+@pytest.mark.slow
 def test_a_case_names_the_job_that_expands_it(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

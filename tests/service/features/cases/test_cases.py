@@ -376,6 +376,7 @@ def events(client: TestClient, case: dict[str, Any]) -> list[dict[str, Any]]:
     return client.get(f"/v1/cases/{case['case_id']}/events").raise_for_status().json()["events"]
 
 
+@pytest.mark.slow
 def test_members_come_in_pages_that_end_when_the_case_is_expanded_anew(client: TestClient) -> None:
     chain(client)
     case = act(client, begin(client, "ana"), "expand")

@@ -90,6 +90,7 @@ def test_what_a_run_goes_on_writing_after_it_was_forgotten_does_not_stay(
     assert client.portal.call(kept.runs, case["case_id"]) == {}
 
 
+@pytest.mark.slow
 def test_a_run_stays_whole_where_the_answer_is_lost_after_the_case_shows_it(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,6 +110,7 @@ def test_a_run_stays_whole_where_the_answer_is_lost_after_the_case_shows_it(
     assert {m["streamer_id"] for m in shown(client, case)["members"]} == {"ana", "bo", "cyd", "dee"}
 
 
+@pytest.mark.slow
 def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:
     chain(client)
     kept: KeptCases = client.app_state["services"].cases.kept
@@ -129,6 +131,7 @@ def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:
     assert client.portal.call(kept.runs, case_id) == {}
 
 
+@pytest.mark.slow
 def test_the_copy_of_whoever_is_erased_while_it_is_written_does_not_stay(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,12 +7,14 @@ from collections.abc import Callable
 
 import httpx
 import numpy as np
+import pytest
 
 from tests.bundles import TOPICS
 from tests.service.features.spaces.hand_overs import NPZ, HandOver
 from tests.service.process import ROOT, RUN_S, Service, environment
 
 
+@pytest.mark.slow
 def test_new_streamers_get_an_audience(serve: Callable[..., Service]) -> None:
     service = serve()
     draw = np.random.default_rng(0)
@@ -55,6 +57,7 @@ def run_example(name: str, *words: str, told: str) -> subprocess.CompletedProces
     return done
 
 
+@pytest.mark.slow
 def test_a_night_is_handed_over_with_neighbours(serve: Callable[..., Service]) -> None:
     service = serve()
     topics = list(TOPICS)

@@ -72,6 +72,7 @@ def unit(rows: Any) -> np.ndarray:
     return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
 
 
+@pytest.mark.slow
 def test_a_newcomer_gets_the_vector_that_follows_from_what_it_shows(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -174,6 +175,7 @@ def test_neighbours_are_established_and_stored(client: TestClient, handed: HandO
     assert {n["streamer_id"] for n in more} & set(handed.ids[:FEW])
 
 
+@pytest.mark.slow
 def test_the_next_hand_over_counts_from_then_on(client: TestClient, handed: HandOver) -> None:
     late = [f"s{i:03}" for i in range(COUNT - 10, COUNT)]
     before = ask(client, profile=PROFILE, users=20)
@@ -237,6 +239,7 @@ def test_who_shows_nothing_gets_what_is_popular(client: TestClient) -> None:
     assert all(n["score"] is None for n in answer["neighbours"])
 
 
+@pytest.mark.slow
 def test_a_category_has_a_centroid_of_its_own(client: TestClient, handed: HandOver) -> None:
     last = 0
     for streamer_id in handed.ids[50:60]:
@@ -334,6 +337,7 @@ def test_a_generation_that_is_not_loaded_yet_is_not_replaced_by_the_bundle(
     assert "Retry-After" in answer.headers
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("handed")
 def test_many_questions_in_one_request(client: TestClient) -> None:
     lines = [

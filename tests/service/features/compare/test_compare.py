@@ -106,6 +106,7 @@ def test_equal_covers_given_as_vectors_are_copies(client: TestClient) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_copied_pictures_are_recognised(media_client: TestClient) -> None:
     first, second, third = SCENES[:3]
     put(media_client, "a", bio=STRANGER, videos=videos(shown(first), shown(second)))

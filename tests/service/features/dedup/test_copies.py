@@ -52,6 +52,7 @@ def shared(client: TestClient, seed: dict[str, Any], hit: str, sequence: int = 0
     }
 
 
+@pytest.mark.slow
 def test_copies_are_named_apart_from_the_very_same(client: TestClient) -> None:
     first, second, third, other = SCENES[:4]
     profile = {"avatar": shown(first), "videos": videos(shown(second), shown(third))}
@@ -69,6 +70,7 @@ def test_copies_are_named_apart_from_the_very_same(client: TestClient) -> None:
     assert shared(client, {"profile": profile}, "copy") == expected
 
 
+@pytest.mark.slow
 def test_others_are_no_evidence_and_a_few_are_named(client: TestClient) -> None:
     put(client, "seed", videos=videos(*map(shown, SCENES)))
     put(client, "other", videos=videos(*(shown(scene(50 + i)) for i in range(8))))
@@ -82,6 +84,7 @@ def test_others_are_no_evidence_and_a_few_are_named(client: TestClient) -> None:
     }
 
 
+@pytest.mark.slow
 def test_nothing_is_decoded_for_them_alone(media_bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=media_bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
@@ -99,6 +102,7 @@ def test_nothing_is_decoded_for_them_alone(media_bundle: Path, tmp_path: Path) -
         assert counts() == {"text": 1}
 
 
+@pytest.mark.slow
 def test_records_of_an_earlier_release_have_no_thumbnails_until_they_are_put_again(
     media_bundle: Path, tmp_path: Path
 ) -> None:
@@ -172,6 +176,7 @@ def test_profiles_that_are_not_stored_are_joined_alike(client: TestClient) -> No
     assert [m["streamer_id"] for m in cluster["members"]] == ["p0", "p1"]
 
 
+@pytest.mark.slow
 def test_a_write_names_who_shows_the_same_pictures(client: TestClient) -> None:
     put(client, "one", **PEOPLE["one"])
     put(client, "half", **PEOPLE["half"])

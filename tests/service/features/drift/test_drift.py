@@ -81,6 +81,7 @@ def date_back(store: Redis, ids: list[str]) -> None:
                 store.hset(key, "updated_at", repr(float(before) - 30 * 86_400))
 
 
+@pytest.mark.slow
 def test_alike_windows_raise_no_alarm(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -93,6 +94,7 @@ def test_alike_windows_raise_no_alarm(
     assert all(set(s.labels) == {"modality", "measure"} and s.value == 0 for s in samples)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("drift", "modality", "measure"),
     [
@@ -135,6 +137,7 @@ def test_another_model_or_too_few_streamers(
             assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_p_values_of_chance_are_uniform() -> None:
     rng = np.random.default_rng(0)
     labels = np.arange(100) < 50
@@ -208,6 +211,7 @@ def test_blocks_find_what_all_at_once_does(monkeypatch: pytest.MonkeyPatch) -> N
         assert part.scores == pytest.approx(whole.scores, abs=1e-4)
 
 
+@pytest.mark.slow
 def test_memory_grows_with_the_sample_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(permutations, "BLOCK_BYTES", 1 << 20)
     monkeypatch.setattr(permutations, "BLOCK_ROWS", 64)

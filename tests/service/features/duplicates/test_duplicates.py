@@ -161,6 +161,7 @@ def test_the_feed_tells_of_each_change_once(client: TestClient) -> None:
         assert client.get("/v1/events", params={"cursor": wrong}).json()["code"] == code
 
 
+@pytest.mark.slow
 def test_a_rebuild_keeps_ids_and_judgements(client: TestClient) -> None:
     music, travel = ring(client, "music", 3), ring(client, "travel", 3)
     evaluated(client, put(client, "alone", name="Zhu", bio="ranked match"))
@@ -209,6 +210,7 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
 
 
+@pytest.mark.slow
 def test_a_write_finds_who_shares_name_and_contact_behind_many_nearer_ones(
     client: TestClient,
 ) -> None:

@@ -157,6 +157,7 @@ async def random_step(corpora: Corpora, step: int) -> list[str]:
     return []
 
 
+@pytest.mark.slow
 async def test_random_writes_deletes_and_judgements_make_the_groups_of_a_rebuild(
     corpora: Corpora,
 ) -> None:
@@ -232,6 +233,7 @@ async def test_no_edge_is_lost_between_those_who_are_evaluated_together(corpora:
     assert await edges_after([[name] for name in reversed(names)]) == one_by_one
 
 
+@pytest.mark.slow
 async def test_a_rebuild_that_is_killed_goes_on_and_loses_no_write(corpora: Corpora) -> None:
     for i in range(1100):
         await corpora.write(f"s{i:04}")

@@ -136,7 +136,7 @@ class Writes(RuleBasedStateMachine):
             assert {self.graph.group_of(m) for m in members} == {name}
 
 
-TestWrites = Writes.TestCase
+TestWrites = pytest.mark.slow(Writes.TestCase)
 TestWrites.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
 
 
@@ -230,6 +230,7 @@ def test_of_a_group_all_parts_are_found_when_who_joined_them_by_judgements_is_de
     assert graph.groups[name] == frozenset("cdh")
 
 
+@pytest.mark.slow
 def test_a_group_of_20_000_is_divided_without_looking_at_each_pair() -> None:
     members = [f"m{i:05}" for i in range(20_000)]
     edges = [edge(m, members[(i + s) % 20_000]) for i, m in enumerate(members) for s in (1, 7, 31)]

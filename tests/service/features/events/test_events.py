@@ -58,6 +58,7 @@ def test_writes_are_told_and_kinds_are_chosen(client: TestClient) -> None:
     assert one_by_one["events"] + rest["events"] == page["events"]
 
 
+@pytest.mark.slow
 def test_a_kind_is_found_behind_many_others(client: TestClient) -> None:
     cursor = end(client)
     lines = "".join(json.dumps({"streamer_id": f"m{i}", "bio": "x"}) + "\n" for i in range(1100))

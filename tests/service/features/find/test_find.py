@@ -49,6 +49,7 @@ def found(client: TestClient, q: str, **options: Any) -> list[tuple[str, str]]:
     return hits
 
 
+@pytest.mark.slow
 def test_the_best_come_first_and_are_told_how_they_were_found(world: TestClient) -> None:
     assert found(world, "夜猫子") == [
         ("kitchen", "name_beginning"),
@@ -197,6 +198,7 @@ def test_a_write_that_does_not_come_is_not_waited_for_too_long(
         assert answer.json()["code"] == "not_yet_visible"
 
 
+@pytest.mark.slow
 def test_a_restart_goes_on_and_a_damaged_file_is_made_anew(serve: Serve, tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
 

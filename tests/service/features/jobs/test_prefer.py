@@ -26,6 +26,7 @@ def applied(answer: Any) -> str:
     return submitted(answer)
 
 
+@pytest.mark.slow
 def test_a_bulk_write_becomes_an_import(client: TestClient) -> None:
     lines = "".join(profiles(300)) + "rubbish\n"
     path = applied(client.post(BULK, content=lines, headers=NDJSON | ASYNC))
@@ -44,6 +45,7 @@ def test_a_bulk_write_becomes_an_import(client: TestClient) -> None:
     assert (result["updated"], result["unchanged"]) == (0, 300)
 
 
+@pytest.mark.slow
 def test_an_export_of_similar_streamers_becomes_a_file(client: TestClient) -> None:
     last = [put(client, f"s{i}", tags=["cooking"]) for i in range(20)][-1]
     wait_until_visible(client, last)
@@ -73,6 +75,7 @@ def test_a_key_that_reads_no_jobs_starts_none(with_keys: TestClient) -> None:
     assert with_keys.get(path, headers=both).status_code == 200
 
 
+@pytest.mark.slow
 def test_what_a_job_wrote_needs_the_scopes_of_its_question(with_keys: TestClient) -> None:
     def key(*scopes: str) -> dict[str, str]:
         wanted = {"name": "x", "scopes": list(scopes)}

@@ -132,6 +132,7 @@ def test_rotate_and_revoke(guarded: TestClient) -> None:
     problem(guarded.post(f"/v1/keys/{first['key_id']}:rotate"), 404, "key_not_found")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("fields", "pointer"),
     [
@@ -170,6 +171,7 @@ def test_a_wrong_grace(guarded: TestClient, grace: object) -> None:
     problem(guarded.get("/v1/keys?cursor=x"), 422, "invalid_request")
 
 
+@pytest.mark.slow
 def test_a_first_key_closes_a_service_without_keys(bundle: Path, tmp_path: Path) -> None:
     settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
     with TestClient(create_app(settings), base_url="http://localhost") as client:
@@ -192,6 +194,7 @@ def test_a_first_key_closes_a_service_without_keys(bundle: Path, tmp_path: Path)
         problem(client.get("/v1/streamers"), 401, "unauthorized")
 
 
+@pytest.mark.slow
 def test_explanations_need_their_scope(guarded: TestClient) -> None:
     sequence = put(guarded, "a", tags=["cooking"])
     search = bearer(create(guarded, scopes=["search"])["key"])

@@ -295,6 +295,7 @@ def _calls(work: Callable[[], object]) -> int:
     return count
 
 
+@pytest.mark.slow
 async def test_ten_thousand_keys_cost_as_much_as_one(
     store: MemoryKeys, ring: StoredKeyRing, keys: Keys
 ) -> None:

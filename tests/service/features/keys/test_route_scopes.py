@@ -107,6 +107,7 @@ def test_the_scopes_of_routes_are_these() -> None:
     assert set(declared.values()) <= SCOPES
 
 
+@pytest.mark.slow
 def test_every_scope_on_every_route(guarded: TestClient) -> None:
     keys = {scope: create(guarded, scopes=[scope]) for scope in sorted(SCOPES)}
     surprises: list[str] = []
@@ -133,6 +134,7 @@ def test_every_scope_on_every_route(guarded: TestClient) -> None:
     assert {scope["key_id"] for scope in keys.values()} <= _listed(guarded)
 
 
+@pytest.mark.slow
 def test_a_job_is_of_those_who_may_begin_one_of_its_kind(guarded: TestClient) -> None:
     keys = {scope: create(guarded, scopes=[scope]) for scope in sorted(SCOPES)}
     begun = {
@@ -178,6 +180,7 @@ def _expired(client: TestClient, data_dir: Path) -> str:
     return key["key"]
 
 
+@pytest.mark.slow
 def test_who_is_refused_on_every_route(guarded: TestClient, data_dir: Path) -> None:
     good = create(guarded, role="admin")
     revoked, rotated = create(guarded, role="admin"), create(guarded, role="admin")

@@ -124,6 +124,7 @@ async def test_a_token_has_what_its_claim_is_granted(
     assert listed.caller_of(text).scopes == {"search"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "make",
     [
@@ -279,6 +280,7 @@ def test_wrong_settings(jwks: Path, wrong: dict[str, Any]) -> None:
         Oidc.model_validate({**settings(jwks).model_dump(), **wrong})
 
 
+@pytest.mark.slow
 def test_a_service_with_tokens(bundle: Path, jwks: Path, tmp_path: Path) -> None:
     known = {"bundle": bundle, "data_dir": tmp_path / "data"}
     app = create_app(Settings.model_validate({**known, "oidc": settings(jwks).model_dump()}))

@@ -98,6 +98,7 @@ async def drawing(
     return Layouts(None, follower, groups, changes, lanes)  # type: ignore[arg-type]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("at_once", [1, 2, 5, 6, 1000])
 @pytest.mark.parametrize("groups_at_once", [1, 2, 5])
 async def test_all_members_have_their_colour_and_few_are_read_at_once(

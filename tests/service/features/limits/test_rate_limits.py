@@ -103,6 +103,7 @@ def test_a_limit_that_is_used_up(limited: TestClient) -> None:
     assert limited.get(SIMILAR).status_code == 200  # with another key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scope", sorted(LIMITED_SCOPES))
 def test_every_route_of_a_scope_is_limited(limited: TestClient, scope: str) -> None:
     routes = [(method, path) for method, path, route in ROUTES if needed(route) == scope]
@@ -127,6 +128,7 @@ def _refused(client: TestClient, scope: str) -> float:
     return scraped(client)["streamer_rate_limited_total", frozenset({("scope", scope)})]
 
 
+@pytest.mark.slow
 def test_keys_are_revoked_whatever_else_is_used_up(limited: TestClient) -> None:
     limits = {scope: 1 for scope in LIMITED_SCOPES}  # noqa: C420
     admin = create(limited, role="admin", limits=limits)

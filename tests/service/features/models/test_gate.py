@@ -80,6 +80,7 @@ def counted(client: TestClient, name: str) -> float:
     return sum(float(line.split()[-1]) for line in lines if line.startswith(name))
 
 
+@pytest.mark.slow
 def test_a_good_model_passes_and_a_shuffled_one_is_stopped(client: TestClient) -> None:
     judge(client)
     rate(client)
@@ -134,6 +135,7 @@ def test_a_good_model_passes_and_a_shuffled_one_is_stopped(client: TestClient) -
     assert promoted(client, GOOD)["warnings"] == []
 
 
+@pytest.mark.slow
 def test_evidence_that_is_upside_down_is_stopped(client: TestClient) -> None:
     judge(client)
     case_id, list_id = decide_case(client), decide_alerts(client)
@@ -160,6 +162,7 @@ def test_evidence_that_is_upside_down_is_stopped(client: TestClient) -> None:
     assert judged["recall_after"] == 0
 
 
+@pytest.mark.slow
 def test_where_nobody_decided_anything_the_answer_says_so(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -189,6 +192,7 @@ def test_where_nobody_decided_anything_the_answer_says_so(
     assert "nothing that people decided could be replayed" in warning
 
 
+@pytest.mark.slow
 def test_few_decisions_are_no_measure(folder: Path, tmp_path: Path) -> None:
     with opened(folder, tmp_path / "data", gate_fewest=20) as client:
         fill(client)
@@ -199,6 +203,7 @@ def test_few_decisions_are_no_measure(folder: Path, tmp_path: Path) -> None:
         assert "12 judgements could be replayed, 20 are needed" in warning
 
 
+@pytest.mark.slow
 def test_a_comparison_says_nothing_of_another_moment(folder: Path, tmp_path: Path) -> None:
     with opened(folder, tmp_path / "data", gate_max_age_s=1e-6) as client:
         fill(client)
@@ -215,6 +220,7 @@ def test_a_comparison_says_nothing_of_another_moment(folder: Path, tmp_path: Pat
         assert model(client, GOOD)["gate"]["state"] == "not_compared"
 
 
+@pytest.mark.slow
 def test_an_erasure_keeps_a_report_that_was_made_meanwhile(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -243,6 +249,7 @@ def test_an_erasure_keeps_a_report_that_was_made_meanwhile(
     assert [each.streamer_id for each in found.neighbours.changed] == ["other"]
 
 
+@pytest.mark.slow
 def test_again_it_finds_the_same_and_forgets_who_is_erased(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

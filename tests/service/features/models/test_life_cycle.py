@@ -109,6 +109,7 @@ def backfilled(client: TestClient, name: str = NEXT, folder: str = "next") -> No
     wait_until(lambda: everywhere(client, "is_indexed", name), "its index is complete")
 
 
+@pytest.mark.slow
 def test_there_and_back(client: TestClient) -> None:
     before = answers(client)
     registered = client.post("/v1/models", json={"folder": "next"})
@@ -168,6 +169,7 @@ def test_an_answer_that_was_begun_goes_on(client: TestClient) -> None:
     assert client.post("/v1/similar", json=question).json()["model_version"] == NEXT
 
 
+@pytest.mark.slow
 def test_a_model_that_was_promoted_serves_after_a_restart(folder: Path, tmp_path: Path) -> None:
     with opened(folder, tmp_path / "data") as client:
         fill(client)
@@ -200,6 +202,7 @@ def test_a_way_back_that_is_sent_again_does_not_undo_itself(client: TestClient) 
     assert client.post("/v1/models:rollback").json()["model_version"] == FIRST
 
 
+@pytest.mark.slow
 def test_paused_it_goes_on_where_it_stood(client: TestClient) -> None:
     client.post("/v1/models", json={"folder": "next"}).raise_for_status()
     slow = {"streamers_per_s": 1}
@@ -218,6 +221,7 @@ def test_paused_it_goes_on_where_it_stood(client: TestClient) -> None:
     backfilled(client)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("can_be_fitted", [True, False])
 def test_a_model_waits_until_it_has_what_spaces_serve(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, can_be_fitted: bool
@@ -252,6 +256,7 @@ def test_a_model_waits_until_it_has_what_spaces_serve(
     assert client.post("/v1/cold-start", json=question).is_success is can_be_fitted
 
 
+@pytest.mark.slow
 def test_a_model_waits_for_a_space_that_could_not_be_loaded_for_a_moment(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -349,6 +354,7 @@ def of_a_changed_file(folder: Path) -> None:
         file.write(b"x")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("spoil", "why"),
     [
@@ -369,6 +375,7 @@ def test_a_bundle_that_can_not_serve(
     assert why in error["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["../first", "nowhere", "first/../../data", "."])
 def test_a_folder_elsewhere(client: TestClient, name: str) -> None:
     assert client.post("/v1/models", json={"folder": name}).status_code == 422

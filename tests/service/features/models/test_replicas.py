@@ -153,6 +153,7 @@ def test_a_store_that_is_gone_holds_no_stop_up(
         server.kill()
 
 
+@pytest.mark.slow
 def test_a_replica_that_was_killed_and_is_back(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +172,7 @@ def test_a_replica_that_was_killed_and_is_back(
         assert answers(client) == before
 
 
+@pytest.mark.slow
 def test_what_is_told_of_a_replica_s_name_is_not_asked_by_itself(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def is_indexed(client: TestClient, name: str) -> bool:
     return all(each["is_indexed"] for each in model(client, name)["replicas"])
 
 
+@pytest.mark.slow
 def test_a_setting_to_encode_again_undoes_no_promotion(
     folder: Path,
     tmp_path: Path,
@@ -65,6 +66,7 @@ def test_a_setting_to_encode_again_undoes_no_promotion(
         wait_until(lambda: is_indexed(client, NEXT), "the next one is kept")
 
 
+@pytest.mark.slow
 def test_one_that_was_retired_is_encoded_for_again_when_asked(
     folder: Path, tmp_path: Path, promoted: dict[str, list[Any]]
 ) -> None:
@@ -79,6 +81,7 @@ def test_one_that_was_retired_is_encoded_for_again_when_asked(
         assert {answer["model_version"] for answer in answers(client)} == {FIRST}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [(), ("--reencode",)], ids=["as it was", "encoding again"])
 def test_a_promoted_bundle_that_is_gone(
     folder: Path, tmp_path: Path, promoted: dict[str, list[Any]], options: tuple[str, ...]
@@ -94,6 +97,7 @@ def test_a_promoted_bundle_that_is_gone(
         assert answers(client) == promoted[NEXT]
 
 
+@pytest.mark.slow
 def test_a_start_needs_no_room_for_the_other_model(
     folder: Path,
     tmp_path: Path,

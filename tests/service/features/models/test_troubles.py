@@ -91,6 +91,7 @@ def job_retried(client: TestClient, job: str) -> None:
     client.post(f"/v1/jobs/{job}:retry").raise_for_status()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("go_on", [begun_again, job_retried])
 def test_a_model_that_was_retired_is_backfilled_from_the_beginning(
     service: TestClient, monkeypatch: pytest.MonkeyPatch, go_on: Callable[[TestClient, str], None]
@@ -119,6 +120,7 @@ def test_a_model_that_was_retired_is_backfilled_from_the_beginning(
     assert sorted(hit["streamer_id"] for hit in found["hits"]) == ALL
 
 
+@pytest.mark.slow
 def test_the_job_of_another_backfill_goes_on_nowhere(
     service: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,6 +138,7 @@ def test_the_job_of_another_backfill_goes_on_nowhere(
     assert versions == [NEXT] * 40
 
 
+@pytest.mark.slow
 def test_paused_it_does_nothing_twice(service: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     add, stored = RedisModels.add, list[str]()
 
@@ -174,6 +177,7 @@ def test_a_promotion_whose_answer_is_lost_can_be_rolled_back(
     assert model(service, FIRST)["state"] == "active"
 
 
+@pytest.mark.slow
 def test_a_replica_that_loads_a_model_is_there(
     service: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -250,6 +254,7 @@ def test_a_wrong_bundle_is_read_again_once_it_changed(
         assert looks.reads == reads
 
 
+@pytest.mark.slow
 def test_a_file_that_can_not_be_read_for_a_moment(
     bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +275,7 @@ def test_a_file_that_can_not_be_read_for_a_moment(
         assert not failures
 
 
+@pytest.mark.slow
 def test_what_could_not_be_loaded_is_loaded_later(
     service: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +321,7 @@ def test_profiles_are_read_beside_the_event_loop(
     assert service.get("/v1/streamers/large").json()["model_version"] == NEXT
 
 
+@pytest.mark.slow
 def test_a_model_whose_retirement_was_not_written_down_asks_for_a_promotion(
     service: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

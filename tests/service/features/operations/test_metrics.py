@@ -37,6 +37,7 @@ def answered(client: TestClient, method: str, route: str, status: int) -> float:
 SIMILAR = "/v1/streamers/{streamer_id}/similar"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("method", "path", "body", "route", "status"),
     [

@@ -81,6 +81,7 @@ def test_pages_of_ratings(world: TestClient) -> None:
             assert filters.count(wanted) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("streamer_id", "rating", "question", "pointer"),
     [

@@ -101,6 +101,7 @@ def statuses(bundle: Path, data: Path, **limits: float) -> dict[str, str]:
     return {gate.name: gate.status for gate in found.gates}
 
 
+@pytest.mark.slow
 def test_a_learned_model_is_released(
     data: Path, tmp_path: Path, calibration: Calibration, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -120,6 +121,7 @@ def test_a_learned_model_is_released(
     assert "absent:audio" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_shuffled_table_is_stopped(
     data: Path, tmp_path: Path, calibration: Calibration, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,6 +133,7 @@ def test_a_shuffled_table_is_stopped(
     assert "calibration" in last
 
 
+@pytest.mark.slow
 def test_one_vector_for_all_is_stopped(
     data: Path, tmp_path: Path, calibration: Calibration
 ) -> None:
@@ -147,6 +150,7 @@ def test_vectors_that_are_no_numbers_end_the_test(data: Path, tmp_path: Path) ->
     assert statuses(model(tmp_path / "b", broken), data) == {"golden": "failed"}
 
 
+@pytest.mark.slow
 def test_a_model_promises_too_much(data: Path, tmp_path: Path) -> None:
     promised = curve(1, None, (0.2, 0.999, 0.99), (0.1, 0.999, 0.99), (0.0, 0.99, 0.99))
     embedding = ScoreCalibration(source="wishes", base_rate=0.25, curves=[promised])
@@ -155,6 +159,7 @@ def test_a_model_promises_too_much(data: Path, tmp_path: Path) -> None:
     assert statuses(bundle, data)["calibration"] == "failed"
 
 
+@pytest.mark.slow
 def test_a_folder_without_truth_says_what_is_missing(
     tmp_path: Path, bundle: Path, data: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -240,6 +245,7 @@ def test_blocks_measure_what_all_at_once_does(
         assert part.measured == pytest.approx(whole.measured, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gates, "BLOCK_PAIRS", 1 << 18)
     rng = np.random.default_rng(0)

@@ -330,6 +330,7 @@ def test_more_than_the_limit_are_not_explained(strict: TestClient) -> None:
     assert too_many.json()["errors"][0]["detail"] == "may be at most 20; it is 21"
 
 
+@pytest.mark.slow
 def test_the_reasons_are_documented(client: TestClient) -> None:
     schemas = client.get("/openapi.json").json()["components"]["schemas"]
     assert set(schemas["ContributionOut"]["properties"]) == {"contribution", "seed", "hit"}

@@ -25,6 +25,7 @@ def exported(client: TestClient, body: dict[str, Any]) -> tuple[list[dict[str, A
     return hits, last
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [-1.0, 0.3, 0.9, 1.0])
 def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
     fill(client)
@@ -40,6 +41,7 @@ def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
     assert last["model_version"] == page["model_version"]
 
 
+@pytest.mark.slow
 def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.features.similar.endpoints.EXPORTED_AT_ONCE", 7)
     fill(client)
@@ -48,6 +50,7 @@ def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.Mo
     assert last["reached"] == 39
 
 
+@pytest.mark.slow
 def test_a_precision_says_which_score_it_came_to(client: TestClient) -> None:
     fill(client)
     body = {"positive": [{"streamer_id": "s4"}], "min_precision": 0.5}
@@ -57,6 +60,7 @@ def test_a_precision_says_which_score_it_came_to(client: TestClient) -> None:
     assert [hit["streamer_id"] for hit in hits] == [hit["streamer_id"] for hit in asked["hits"]]
 
 
+@pytest.mark.slow
 def test_nobody_is_an_answer_too(client: TestClient) -> None:
     fill(client)
     wanted = {"must": [{"field": "language", "any": ["fr"]}]}
@@ -66,6 +70,7 @@ def test_nobody_is_an_answer_too(client: TestClient) -> None:
     assert last["reached"] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "status", "pointer"),
     [

@@ -79,6 +79,7 @@ def fill(client: TestClient) -> None:
     wait_until_visible(client, put_all(client, [*profiles, {"streamer_id": "shows.nothing"}]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", SHORT)
 def test_the_same_as_the_framework(
     client: TestClient, passed: Callable[..., bool], query: str
@@ -100,6 +101,7 @@ def test_the_same_as_the_framework(
     assert ours["hits"][0]["precision"] is not None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("query", LEFT_ALONE)
 def test_what_is_not_ordinary_is_left_alone(
     client: TestClient, passed: Callable[..., bool], query: str
@@ -129,6 +131,7 @@ def vector_of(client: TestClient, streamer_id: str) -> list[float]:
     return (7 * np.array(found)).tolist()  # the length of a seed does not matter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [{}, {"k": 3}, {"k": 3, "after_sequence": 7}, {"k": 1000}])
 @pytest.mark.parametrize("by_vector", [True, False])
 def test_a_body_with_one_seed_is_answered_as_by_the_framework(
@@ -150,6 +153,7 @@ def test_a_body_with_one_seed_is_answered_as_by_the_framework(
     assert len(found) == len(ours["hits"]) == min(more.get("k", 10), len(known))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "body",
     [

@@ -49,6 +49,7 @@ def last(client: TestClient) -> int:
     return put(client, "zz", language="en")  # it shows nothing, so it has no vector
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("least", [-1.0, 0.1, 0.3, 0.9, 1.0])
 @pytest.mark.parametrize("k", [1, 7, 60, 1000])
 def test_equal_to_brute_force(vectors: tuple, least: float, k: int) -> None:

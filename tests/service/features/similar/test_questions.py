@@ -80,6 +80,7 @@ def unit(vector: np.ndarray) -> np.ndarray:
     return vector / np.linalg.norm(vector)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
 def test_strategies_score_as_their_definitions_say(client: TestClient, strategy: str) -> None:
     sequence = fill(client)
@@ -125,6 +126,7 @@ def test_unwanted_seeds_push_away(client: TestClient) -> None:
     assert {i.split("-")[0] for i in ids(client.post("/v1/similar", json=query))} == {"travel"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["average", "best_score", "sum"])
 def test_opposite_seeds_never_make_an_empty_answer(client: TestClient, strategy: str) -> None:
     sequence = fill(client)
@@ -158,6 +160,7 @@ def test_weights_decide_between_seeds(client: TestClient) -> None:
         assert {i.split("-")[0] for i in ids(answer)} == {heavy}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [

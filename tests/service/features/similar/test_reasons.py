@@ -161,6 +161,7 @@ def test_an_audience_of_both_is_told_where_the_bundle_knows_it(
         assert "(cosine 1.00)" in told
 
 
+@pytest.mark.slow
 def test_no_hit_has_a_language_alone(client: TestClient) -> None:
     random, last = Random(4), 0
     words = [word for text in TOPICS.values() for word in text.split()]

@@ -49,6 +49,7 @@ USERLESS = {"ids": IDS, "vectors": npy(np.ones((2, 4)))}
 USERS_TOO = {**USERLESS, "user_ids": IDS, "user_vectors": npy(np.ones((2, 4)))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "what"),
     [

@@ -34,6 +34,7 @@ def changed(vectors: np.ndarray, row: int, value: float) -> np.ndarray:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [NDJSON, NPZ])
 @pytest.mark.parametrize(
     ("value", "what"),
@@ -121,6 +122,7 @@ def test_the_same_generation_twice(serving: TestClient, handed: HandOver) -> Non
     assert "choose another name, or delete that one first" in detail
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("part", [0.3, 0.97, 0.9999])
 def test_an_upload_that_was_cut(serving: TestClient, handed: HandOver, part: float) -> None:
     whole = handed.npz()
@@ -160,6 +162,7 @@ def test_a_client_that_leaves_in_the_middle_of_an_upload(serve: Serve) -> None:
     wait_until(sent_again, "others may begin")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line", "what"),
     [

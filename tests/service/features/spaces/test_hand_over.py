@@ -86,6 +86,7 @@ def parquet_of(handed: HandOver) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["lines", "npz", "packed", "parquet"])
 def test_every_form_is_served_as_it_was_sent(
     client: TestClient, handed: HandOver, form: str
@@ -158,6 +159,7 @@ def test_users_are_held_against_those_that_are_served(client: TestClient, handed
     assert (check["passed"], "no users" in check["detail"]) == (None, True)
 
 
+@pytest.mark.slow
 def test_a_file_that_was_not_written_to_its_end_is_refused(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -175,6 +177,7 @@ def test_a_file_that_was_not_written_to_its_end_is_refused(
     assert send(client, "g4", enough.npz(), promote="true").json()["state"] == "active"
 
 
+@pytest.mark.slow
 def test_a_space_of_the_bundle_is_held_against_the_bundle(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -191,6 +194,7 @@ def test_a_space_of_the_bundle_is_held_against_the_bundle(
     assert "generation 'g2'" in checks["neighbourhoods"]["detail"]
 
 
+@pytest.mark.slow
 def test_interactions_tell_who_is_established(client: TestClient, handed: HandOver) -> None:
     counts = np.arange(STREAMERS, dtype=np.float32)
     send(client, "g1", handed.but(interactions=counts).npz(), promote="true").raise_for_status()
@@ -213,6 +217,7 @@ def test_interactions_tell_who_is_established(client: TestClient, handed: HandOv
     assert all(event["data"]["generation"] == "g2" for event in after)
 
 
+@pytest.mark.slow
 def test_promote_roll_back_and_delete(client: TestClient, handed: HandOver) -> None:
     for number in range(3):
         send(client, f"g{number}", handed.turned(number).npz()).raise_for_status()
@@ -235,6 +240,7 @@ def test_promote_roll_back_and_delete(client: TestClient, handed: HandOver) -> N
     assert space_of(client) is None
 
 
+@pytest.mark.slow
 def test_old_generations_make_room(client: TestClient, handed: HandOver) -> None:
     for number in range(7):
         send(client, f"g{number}", handed.turned(number).npz(), promote=number < 2)
@@ -268,6 +274,7 @@ def test_a_user_is_erased_from_all_generations(client: TestClient, handed: HandO
     assert counts == counts_of(users=USERS - 1, erased_users=1)
 
 
+@pytest.mark.slow
 def test_the_vectors_of_an_erased_streamer_go_from_all_generations(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -314,6 +321,7 @@ ATTRIBUTES: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["lines", "npz", "parquet"])
 def test_users_are_filtered_by_attributes_that_come_with_them(
     client: TestClient, handed: HandOver, form: str

@@ -28,6 +28,7 @@ def test_a_generation_is_whole_where_the_answer_is_lost_after_it_was_kept(
     assert served(client, "s003")["vector"] == handed.vectors[3].tolist()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("error", "are_dropped"), [(StoreFull, True), (NotReplicated, False)])
 def test_chunks_go_at_once_where_the_store_has_said_no_and_expire_otherwise(
     client: TestClient,

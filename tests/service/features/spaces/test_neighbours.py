@@ -23,6 +23,7 @@ from tests.service.features.spaces.test_hand_over import counts_of, loaded, parq
 from tests.service.http.test_bad_input import problem
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["lines", "npz", "packed", "parquet"])
 def test_neighbours_come_in_every_form(client: TestClient, handed: HandOver, form: str) -> None:
     told = handed.with_nearest()
@@ -46,6 +47,7 @@ def test_neighbours_come_in_every_form(client: TestClient, handed: HandOver, for
         np.testing.assert_allclose(shares, [w / largest for _, w in expected], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_neighbours_of_others_are_refused(client: TestClient, handed: HandOver) -> None:
     """Rows of the archive that were put in another order, and the neighbours' not with them."""
     told = handed.with_nearest()
@@ -68,6 +70,7 @@ def test_neighbours_of_others_are_refused(client: TestClient, handed: HandOver) 
     assert (check["passed"], "too long" in check["detail"]) == (None, True)
 
 
+@pytest.mark.slow
 def test_an_erased_streamer_takes_its_neighbours_along(
     client: TestClient, handed: HandOver
 ) -> None:
@@ -101,6 +104,7 @@ def near_line(*neighbours: dict[str, Any], **fields: Any) -> bytes:
     return json.dumps(line).encode() + b'\n{"kind": "streamer", "id": "b", "vector": [1]}'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "what"),
     [

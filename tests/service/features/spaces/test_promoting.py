@@ -59,6 +59,7 @@ def test_nobody_who_was_erased_is_told_to_be_established(
     assert [list(events) for events in told] == [handed.ids[:2], handed.ids[1:2]]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["promoted", "prepared", "dropped"])
 def test_a_promotion_that_was_superseded_switches_nothing(
     client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch, meanwhile: str

@@ -106,6 +106,7 @@ def test_no_answer_mixes_generations_while_fifty_are_promoted(
     assert reads[0] > 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("meanwhile", ["promoted", "deleted"])
 def test_a_promotion_that_another_one_takes_the_place_of_ends(
     client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch, meanwhile: str
@@ -272,6 +273,7 @@ def test_a_roll_back_loads_and_fits_nothing(start: Start, monkeypatch: pytest.Mo
         wait_until(lambda: kept_in_files(client) == 1, "nothing else is kept")  # noqa: B023
 
 
+@pytest.mark.slow
 def test_chunks_in_a_folder_that_all_share(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     settings = {"spaces": {"chunks_dir": folder}}
@@ -328,6 +330,7 @@ def test_a_generation_outlives_a_restart(bundle: Path, tmp_path: Path) -> None:
         assert promote(client, "g1")["previous"] == "g0"
 
 
+@pytest.mark.slow
 def test_nothing_else_answers_for_a_space_that_is_still_being_loaded(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

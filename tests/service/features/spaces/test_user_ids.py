@@ -8,6 +8,7 @@ from fastapi.testclient import TestClient
 from tests.service.features.spaces.hand_overs import HandOver, send
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "user_id", ["tv/7", "/7", "a//b/", "7:erase", "q?x#y", "..x", "tv/generations/7"]
 )

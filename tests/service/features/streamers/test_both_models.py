@@ -111,6 +111,7 @@ def test_an_import_counts_it_as_refused(client: TestClient) -> None:
     assert promoted(client) == {profile["streamer_id"] for profile in GOOD}
 
 
+@pytest.mark.slow
 def test_an_import_waits_for_a_model_that_is_busy(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -142,6 +142,7 @@ def test_a_client_that_sends_everything_first_reads_everything(serve: Serve) -> 
     assert sum(one["outcome"] == "created" for one in results) == 100
 
 
+@pytest.mark.slow
 def test_who_reads_to_the_end_finds_all_lines(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

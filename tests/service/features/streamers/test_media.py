@@ -101,6 +101,7 @@ BAD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "content_type", "said"), [b[1:] for b in BAD], ids=[b[0] for b in BAD]
 )
@@ -123,6 +124,7 @@ BAD_SOUNDS = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "content_type", "said"), [b[1:] for b in BAD_SOUNDS], ids=[b[0] for b in BAD_SOUNDS]
 )
@@ -203,6 +205,7 @@ ODD = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("data", "content_type"), [o[1:] for o in ODD], ids=[o[0] for o in ODD])
 def test_odd_pictures_are_read(client: TestClient, data: bytes, content_type: str) -> None:
     put(client, "s", avatar=media(data, content_type))
@@ -221,6 +224,7 @@ def test_a_picture_of_one_colour_shows_nothing(
     assert client.get("/v1/streamers/nothing-else").json()["status"] == "insufficient_content"
 
 
+@pytest.mark.slow
 def test_an_hour_and_an_odd_rate_are_heard(client: TestClient) -> None:
     hour = encoded(np.pad(tone(1, 8000), (0, 3599 * 8000)), "flac", 8000)
     odd = sound(440, rate_hz=11_017)

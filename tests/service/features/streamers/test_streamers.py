@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
@@ -111,6 +112,7 @@ def test_content_that_goes_takes_the_vector_with_it(client: TestClient) -> None:
     assert answer.json()["hits"] == []
 
 
+@pytest.mark.slow
 def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None:
     put(client, "seed", tags=["cooking"])
 
@@ -203,6 +205,7 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
     assert client.get("/v1/streamers/s-0").json()["profile"]["tags"] == ["cooking"]
 
 
+@pytest.mark.slow
 def test_bulk_answers_hundreds_of_lines_in_order(client: TestClient) -> None:
     lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(500)]
     answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n", headers=NDJSON)

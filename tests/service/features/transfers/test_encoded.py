@@ -105,6 +105,7 @@ def upload(client: TestClient, file: Path) -> dict[str, Any]:
     return ended(client, submitted(answer))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_bulk", [False, True], ids=["one by one", "bulk"])
 def test_records_are_those_that_a_service_makes(
     bundle: Path, tmp_path: Path, encode: Encode, is_bulk: bool
@@ -133,6 +134,7 @@ def test_records_are_those_that_a_service_makes(
     assert stored(tmp_path / "imports") == stored(tmp_path / "writes")
 
 
+@pytest.mark.slow
 def test_pictures_and_sounds_come_with_what_towers_made_of_them(
     media_bundle: Path, tmp_path: Path, encode: Encode
 ) -> None:
@@ -148,6 +150,7 @@ def test_pictures_and_sounds_come_with_what_towers_made_of_them(
     assert stored(tmp_path / "imports") == stored(tmp_path / "writes")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_parts_are_the_whole(
     bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], form: str
@@ -229,6 +232,7 @@ def test_rejected_rows_are_named_and_written_down(
     assert not rejects.exists()
 
 
+@pytest.mark.slow
 def test_what_another_model_encoded_is_refused(
     bundle: Path, tmp_path: Path, encode: Encode
 ) -> None:
@@ -260,6 +264,7 @@ def test_profiles_and_encoded_ones_are_not_mistaken_for_each_other(
     assert "without `encoded`" in job["error"]["detail"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
@@ -335,6 +340,7 @@ def test_metadata_are_read_without_a_library(tmp_path: Path, encode: Encode) -> 
     assert about(tmp_path / "x") is None
 
 
+@pytest.mark.slow
 def test_each_text_of_the_corpus_is_encoded_once(
     tmp_path: Path, media_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

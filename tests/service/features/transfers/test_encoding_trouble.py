@@ -59,6 +59,7 @@ def only_error(capsys: pytest.CaptureFixture[str]) -> str:
     return line
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 2, 500, 20_000])
 def test_a_full_disk_is_said_and_leaves_the_file_before(
     tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str], size: int
@@ -83,6 +84,7 @@ def test_a_disk_that_is_full_of_rejects(
     assert names(tmp_path) == ["in.jsonl"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [0, 20_000])
 def test_a_disk_that_is_full_of_texts(
     tmp_path: Path,
@@ -113,6 +115,7 @@ def test_rejects_take_no_room_in_the_temporary_folder(
         assert {(row["out"], row["given"]) for row in rows} == {("e.parquet", BAD.rstrip("\n"))}
 
 
+@pytest.mark.slow
 def test_a_file_that_is_no_rejects_of_this_output_is_left_alone(
     tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,7 @@ def test_everybody_is_exported_as_written(client: TestClient) -> None:
         problem(refused, 400, "malformed_request")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
@@ -96,6 +97,7 @@ def test_an_export_of_nobody(client: TestClient) -> None:
     assert exported(client)[0] == []
 
 
+@pytest.mark.slow
 def test_an_export_of_many_pages_is_what_an_import_takes(bundle: Path, tmp_path: Path) -> None:
     limits = Limits(page_bytes=1024)
     lines = "".join(f'{{"streamer_id":"s{i:04}","bio":"{"x" * (i % 300)}"}}\n' for i in range(700))

@@ -210,6 +210,7 @@ def test_a_file_is_imported_by_its_path(with_paths: TestClient, folder: Path) ->
     assert (folder / "below" / "a.jsonl").is_file()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "said"),
     [
@@ -273,6 +274,7 @@ def test_a_body_of_another_type(client: TestClient, kind: str | None) -> None:
         assert "application/json" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "is_begun"),
     [("append", False), ("append", True), ("replace", False), ("touch", False), ("remove", False)],

@@ -43,6 +43,7 @@ def packed(rows: list[dict[str, Any]], **options: Any) -> bytes:
     return sink.getvalue().to_pybytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_path", [False, True])
 def test_rows_become_profiles(bundle: Path, tmp_path: Path, by_path: bool) -> None:
     jobs = Jobs(import_dir=tmp_path)

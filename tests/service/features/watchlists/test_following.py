@@ -119,6 +119,7 @@ async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> N
     await again.stop()
 
 
+@pytest.mark.slow
 async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
     deployment: Deployment,
 ) -> None:
@@ -180,6 +181,7 @@ async def test_changes_of_before_are_not_read_again(
     assert set(behind) == {5}
 
 
+@pytest.mark.slow
 async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     deployment: Deployment,
 ) -> None:
@@ -212,6 +214,7 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     assert len(await deployment.raised(made.watchlist_id)) == 450
 
 
+@pytest.mark.slow
 async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: Deployment) -> None:
     await deployment.write("seed-a", NOODLES)
     await deployment.write("seed-b", CHESS)

@@ -290,6 +290,7 @@ def _of(**changes: Any) -> dict[str, Any]:
 _TWICE = {"streamer_id": "j", "case_id": "c"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("wanted", "status", "code", "pointer"),
     [

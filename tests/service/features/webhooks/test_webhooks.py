@@ -325,6 +325,7 @@ def test_who_is_deleted_gets_nothing_more(client: TestClient, receiver: Receiver
     assert page["next_cursor"] is None
 
 
+@pytest.mark.slow
 def test_there_may_be_so_many(client: TestClient, receiver: Receiver) -> None:
     for _ in range(50):
         create(client, receiver.url(), "watchlist.*")

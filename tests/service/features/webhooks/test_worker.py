@@ -106,6 +106,7 @@ async def until(condition: Any) -> None:
             await asyncio.sleep(0.01)
 
 
+@pytest.mark.slow
 async def test_an_endpoint_that_is_down_fills_nothing(world: World, receiver: Receiver) -> None:
     receiver.answer = lambda received, handler: 503
     webhook_id = await world.create(receiver.url())

@@ -131,6 +131,7 @@ def test_no_condition_is_no_filter() -> None:
     assert Filter(must_not=[Condition("tags", any=["a"])])
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None, derandomize=True)
 @given(
     history=st.lists(st.tuples(st.integers(0, 90), st.none() | ALL_FACETS), max_size=60),

@@ -69,6 +69,7 @@ def typed(value: Any) -> tuple[bool, Any]:
 FIELDS = ("language", "tags", "live", "level", "mixed", "attributes.tags", "link", "absent")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("wanted", "most"), [*itertools.product(FILTERS, (1, 3, 1000))])
 def test_counts_are_those_of_counting(
     world: tuple[FaissIndex, dict[str, dict[str, Any]]], wanted: Filter, most: int

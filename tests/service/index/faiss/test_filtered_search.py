@@ -65,6 +65,7 @@ def check(world: World, wanted: Filter, **options) -> None:
         assert [hit.streamer_id for hit in scored.hits] == [hit.streamer_id for hit in found.hits]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", SHARES)
 def test_ranges(world: World, share: float) -> None:
     check(world, Filter([Condition("views", lt=share * ROWS)]))

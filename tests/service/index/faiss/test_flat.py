@@ -4,6 +4,7 @@ import json
 import threading
 
 import numpy as np
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -150,7 +151,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 AgainstADictionary.TestCase.settings = settings(
     max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
 )
-TestAgainstADictionary = AgainstADictionary.TestCase
+TestAgainstADictionary = pytest.mark.slow(AgainstADictionary.TestCase)
 
 
 def test_it_grows_past_its_first_rows() -> None:

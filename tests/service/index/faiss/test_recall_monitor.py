@@ -46,6 +46,7 @@ def reach(index: FaissIndex) -> Reach:
     return index.segment.reach
 
 
+@pytest.mark.slow
 def test_a_good_base_is_known_to_be_good(index: FaissIndex) -> None:
     assert index.state().served_recall is None
     ask(index, VECTORS[:49])
@@ -78,6 +79,7 @@ def test_a_base_that_became_bad_is_given_up(
     assert index.is_due()
 
 
+@pytest.mark.slow
 def test_the_next_base_proves_itself_on_these_questions_too(index: FaissIndex) -> None:
     before = reach(index)
     spoil(index)

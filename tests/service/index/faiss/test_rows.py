@@ -112,6 +112,7 @@ def test_many_who_are_excluded_are_left_out_though_they_change_meanwhile(
     assert view.size == 7
 
 
+@pytest.mark.slow
 def test_no_reader_sees_half_a_row_or_two_versions_of_one() -> None:
     """Each row is one number throughout; a search finds every streamer, and each once."""
     index, streamers = FaissIndex(DIM, CONTENT_DIM), 40
@@ -168,6 +169,7 @@ def test_a_vector_by_itself() -> None:
     assert found.embedding is None
 
 
+@pytest.mark.slow
 def test_no_write_copies_the_rows_that_are_there() -> None:
     """A million rows take a third of a second to copy, and writes are applied on the event loop."""
     rows = Rows(DIM, CONTENT_DIM)

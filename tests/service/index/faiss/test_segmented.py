@@ -151,7 +151,7 @@ def machine_of(kind: str, *, on_device: bool = False) -> type:
     test.settings = settings(
         max_examples=25, stateful_step_count=30, deadline=None, derandomize=True
     )
-    return test
+    return pytest.mark.slow(test)
 
 
 TestFlat, TestHNSW, TestIVF, TestScalar = map(machine_of, KINDS)
@@ -360,6 +360,7 @@ def test_no_query_misses_a_live_streamer_while_bases_are_built_and_swapped(
     assert index.state().kind == kind
 
 
+@pytest.mark.slow
 def test_fast_scan_kinds_are_filled_as_they_must_be() -> None:
     """Their lists are in blocks: written to as others are, they broke the memory of the process."""
     vectors = clustered(12_000, 32)

@@ -115,6 +115,7 @@ def saved(index: FaissIndex, path: Path) -> ChecksummedFolder:
     return ChecksummedFolder(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("new", [flat, segmented, lambda: segmented("HNSW8")])
 def test_a_round_trip(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
     index = new()
@@ -181,6 +182,7 @@ def test_codes_of_what_was_removed_or_changed_are_cleared(tmp_path: Path) -> Non
     assert len(slots) == sum(1 for i in range(900) if i % 11)
 
 
+@pytest.mark.slow
 def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
     index = segmented()
     model = fill(index)
@@ -221,6 +223,7 @@ def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -
     return ChecksummedFolder(to)
 
 
+@pytest.mark.slow
 def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
     """With the right checksums: of a faulty writer, or of another release."""
     index = segmented()
@@ -265,6 +268,7 @@ def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
         FaissIndex(dim, content_dim).load(source)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "new",
     [
@@ -324,6 +328,7 @@ def test_it_ends_early_when_it_is_told_to(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_saved_beside_writes_and_replayed_it_is_the_same(tmp_path: Path) -> None:
     """Whatever changes while it is saved is in the log from the place that was noted before."""
     index = segmented()

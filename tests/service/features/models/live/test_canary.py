@@ -69,6 +69,7 @@ def is_same(one: Any, other: Any) -> bool:
     return is_whole and scores[0] == pytest.approx(scores[1], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_a_caller_stays_where_the_share_put_it(client: TestClient) -> None:
     assert chosen(client) == set()
     for share in (0.3, 0.6, 1.0, 0.3):
@@ -95,6 +96,7 @@ def test_without_an_id_the_key_decides_and_without_a_key_the_address() -> None:
     assert at("k1", "10.0.0.1", (b"x-client-id", b"")) == at("k1", "10.0.0.1")
 
 
+@pytest.mark.slow
 def test_whoever_asks_all_the_time_gets_whole_answers_of_one_model(client: TestClient) -> None:
     def answers(caller: str) -> list[Any]:
         paged = {"positive": [{"streamer_id": SEED}], "min_score": -1, "pages": True, "k": 7}

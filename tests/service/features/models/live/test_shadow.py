@@ -45,6 +45,7 @@ def answers(client: TestClient) -> list[list[str]]:
     return [ids_of(answer) for answer in found]
 
 
+@pytest.mark.slow
 def test_its_report_is_what_both_models_answer(client: TestClient) -> None:
     shown = shadowed(client, GOOD, sample=1, anew=True)
     assert (shown["state"], shown["shadow_sample"]) == ("shadow", 1)
@@ -171,6 +172,7 @@ def test_a_replica_that_is_behind_takes_nobody_out_of_the_report(
     shadowed(client, GOOD, sample=0)
 
 
+@pytest.mark.slow
 def test_it_goes_on_after_a_restart(folder: Path, tmp_path: Path) -> None:
     with opened(folder, tmp_path / "data") as client:
         fill(client)

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.bundles import TOPICS
 from tests.service.features.models.comparing import BAD, FIRST, fill, ready, write_models
 from tests.service.features.models.live.asking import asked, canaried, report, shadowed
@@ -14,6 +16,7 @@ from tests.service.valkey import Server
 SEEDS = [f"{topic}-01" for topic in TOPICS]
 
 
+@pytest.mark.slow
 def test_both_do_as_one_is_told(tmp_path: Path, server: Server) -> None:
     folder = write_models(tmp_path / "models")
     with (
