@@ -150,11 +150,14 @@ Values = Annotated[list[AttributeValue], Field(min_length=1, max_length=1000, fa
 
 
 def _bound(value: Any, check: ValidatorFunctionWrapHandler) -> int | float:
-    """A whole number stays one, as those of attributes: float64 can't tell 2^53 and 2^53 + 1."""
+    """A whole number that an attribute may have and float64 can't hold stays whole.
+
+    All others are float: cursors and the ids of rated questions are made of them.
+    """
     try:
         found: int | float = check(value)
-        is_attribute = isinstance(found, float) or -(2**63) <= found < 2**63
-        return found if is_attribute else float(found)
+        near = float(found)
+        return near if near == found or not -(2**63) <= found < 2**63 else found
     except (ValidationError, OverflowError):  # one error instead of one per type of the union
         raise ValueError("must be a finite number") from None
 

@@ -1,7 +1,6 @@
 """`alerts`: who matched a watchlist, and what became of that."""
 
 import argparse
-import contextlib
 import sys
 
 from service.client import Client, Conflict
@@ -13,7 +12,8 @@ from service.commands.questions.asking import add_common, ask
 from service.commands.questions.moments import shown
 
 _DECISIONS = {"confirm": "confirmed", "dismiss": "dismissed", "reopen": "open"}
-_MODES: tuple[Mode, ...] = ("on", "shadow")
+_MODES: tuple[Mode, ...] = ("shadow", "on")
+"""In this order none is passed over that is turned on meanwhile."""
 _COLUMNS = ["alert_id", "streamer_id", "like", "probability", "verdict", "state", "list", "raised"]
 
 
@@ -79,14 +79,22 @@ def _decide(client: Client, args: argparse.Namespace) -> AlertOut:
 def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
     """Dismiss the open alerts of a watchlist, delivered or not, unless others decide them first."""
     dismissed: list[AlertOut] = []
-    for mode in _MODES:
-        for alert in [*client.alerts.all(state="open", mode=mode, watchlist_id=args.list)]:
-            with contextlib.suppress(Conflict):
+    left = 0
+    try:
+        for mode in _MODES:
+            for alert in [*client.alerts.all(state="open", mode=mode, watchlist_id=args.list)]:
                 seen = alert.revision
-                decided = client.alerts.decide(
-                    alert.alert_id, "dismissed", args.note, if_revision=seen
-                )
+                try:
+                    decided = client.alerts.decide(
+                        alert.alert_id, "dismissed", args.note, if_revision=seen
+                    )
+                except Conflict:
+                    left += 1
+                    continue
                 dismissed.append(decided)
+    finally:  # also where the service is lost in the middle
+        others = f"; {left} were decided by others meanwhile" if left else ""
+        print(f"dismissed {len(dismissed)} of list {args.list}{others}", file=sys.stderr)
     return AlertPage(alerts=dismissed, next_cursor=None)
 
 

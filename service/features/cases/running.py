@@ -184,10 +184,11 @@ class Runs:
         """Keep a run, and show it; one that found the same as that which is shown is dropped.
 
         One that looked farther is no such: what is shown would go on to call itself incomplete.
+        One that looked less far and found the same is dropped too.
         """
         case = kept.case
         told = await self._differences(case, expanded)
-        same = case.run is not None and _looked(case.run) == _looked(expanded.run)
+        same = case.run is not None and not _looked_farther(expanded.run, case.run)
         if same and not told:
             return Ran(kept, told)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
@@ -222,7 +223,7 @@ class Runs:
         return await self._between(case, case.run, after, expanded.versions)
 
     async def _differences_shown(self, case: Case, run: Run) -> Differences:
-        """What the run that a case shows changed."""
+        """What the run that a case shows changed; the causes are as the profiles are by now."""
         if case.before is None:
             return Differences()
         after = await self._kept.found(case.case_id, run)
@@ -260,6 +261,15 @@ def _asked(run: Run) -> tuple[object, ...]:
     return run.query, run.sources, run.barred, run.model_version
 
 
-def _looked(run: Run) -> tuple[object, ...]:
-    """What a run was made of, and how far it got."""
-    return *_asked(run), run.stopped_because, run.incomplete_because
+def _looked_farther(run: Run, shown: Run) -> bool:
+    """Whether a run was made of something else, or ended for another reason than what is shown."""
+    reasons = (
+        (run.stopped_because, shown.stopped_because),
+        (
+            run.incomplete_because,
+            shown.incomplete_because,
+        ),
+    )
+    return _asked(run) != _asked(shown) or any(
+        before is not None and now != before for now, before in reasons
+    )

@@ -13,6 +13,8 @@ from service.store.duplicates import JudgementRecord, JudgementStore
 
 _MOST_LOOKED_AT = 5000
 """Judgements that are looked at for contradictions with one."""
+_FEW = 50
+"""Judgements that are settled at once, in less time than a thread takes to begin."""
 _SETTLED_AT_ONCE = 2
 """More would only wait for each other's turns, and keep threads from others."""
 _MOST_NAMED = 100
@@ -127,6 +129,10 @@ class Judgements:
         def overruled() -> Mapping[Pair, tuple[Pair, ...]]:
             return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled
 
+        if len(known) <= _FEW:
+            return overruled()
         # Thousands may contradict a long chain. What waits is not refused: the judgement is kept.
-        async with self._settling:
-            return await asyncio.to_thread(overruled)
+        await self._settling.acquire()
+        work = asyncio.get_running_loop().run_in_executor(None, overruled)
+        work.add_done_callback(lambda _: self._settling.release())  # the thread outlasts the caller
+        return await asyncio.shield(work)

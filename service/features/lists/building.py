@@ -102,7 +102,7 @@ class ListBuilder:
         work = Work(asked, body)
         unseen = None
         if body.without_copies and await self._groups.position() is None:
-            unseen = "groups of duplicates are not evaluated yet, so copies may be on the list"
+            unseen = "no groups of duplicates have been evaluated, so copies may be on the list"
         chosen, found, short = await self._chosen(work, excluded)
         ids = [hit.streamer_id for hit in chosen.rows]
         await self._read(work, ids)

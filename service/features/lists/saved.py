@@ -206,6 +206,11 @@ class SavedLists:
             run = next(made, last + 1) - 1
             if run == 0:
                 return None
+            if run < last and all(one.run != run for one in runs):
+                raise ListNotFound(
+                    f"this request made run {run + 1} of list {saved.name!r} already, and the run "
+                    "before that, which it was compared with, is not kept any more: run it anew"
+                )
         for one in runs:
             if one.run == run:
                 (found,) = await self._documents.get(runs_of(saved.list_id), [_name(run)])

@@ -1,5 +1,6 @@
 """The use-cases behind `/v1/lists`: lists of questions, saved ones, and what they held."""
 
+import asyncio
 import time
 from collections.abc import Generator, Iterable, Mapping, Sequence, Set
 from itertools import chain
@@ -91,29 +92,36 @@ class Lists:
         excluded = await self._excluded(question)
         built = await self._builder.build(question, excluded, Before(ids, how.new_only))
         told = built.summary
+        held = await self._stored(built.held)
         made = Run(
             0,
             asked_at,
             *by,
-            rows=len(built.held),
+            rows=len(held),
             new=built.new,
             model_version=told["model_version"],
             index_sequence=told["index_sequence"],
         )
-        made = await self.saved.add(saved, made, built.held)
-        # An erasure may have looked before the run was kept.
-        if gone := await self._not_stored(built.held):
-            await self.saved.take_out(saved, made, gone)
+        made = await self.saved.add(saved, made, held)
+        # An erasure may have looked before the run was kept, and who asked may leave before this.
+        looking = asyncio.ensure_future(self._take_out_gone(saved, made, held))
+        await asyncio.shield(looking)
         previous = None if before is None else before[0].run
         return built, Provenance(asked_at, *by, saved.name, made.run, previous)
 
-    async def _not_stored(self, ids: Sequence[str]) -> list[str]:
-        gone: list[str] = []
+    async def _take_out_gone(self, saved: SavedList, run: Run, held: Sequence[str]) -> None:
+        stored = set(await self._stored(held))
+        if gone := [one for one in held if one not in stored]:
+            await self.saved.take_out(saved, run, gone)
+
+    async def _stored(self, ids: Sequence[str]) -> list[str]:
+        """Those who are stored, in their order."""
+        found: list[str] = []
         for start in range(0, len(ids), _AT_ONCE):
             part = ids[start : start + _AT_ONCE]
             known = await self._streamers.digests(part)
-            gone += [one for one, digest in zip(part, known, strict=True) if digest is None]
-        return gone
+            found += [one for one, digest in zip(part, known, strict=True) if digest is not None]
+        return found
 
     async def _excluded(self, question: ListQuestionIn) -> Set[str]:
         """Everybody who is left out, beside the seeds: there may be millions."""

@@ -221,23 +221,22 @@ class Outreach:
 
         So it is where a store that failed over lost entries and gave their numbers again.
         """
-        known, last = self._known, self._last
+        last = self._last
         after = 0 if last is None else last.number - 1
         entries = await self._documents.entries(COLLECTION, after, _ENTRIES)
         if last is not None and entries[:1] == [last]:
             entries = entries[1:]
         elif last is not None:
-            known, last = {}, None
+            self._known, self._last = {}, None
             entries = await self._documents.entries(COLLECTION, 0, _ENTRIES)
         while entries:
             names = list(dict.fromkeys(json.loads(entry.body)["changed"] for entry in entries))
             for start in range(0, len(names), _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
                 found = await self._documents.get(COLLECTION, some)
-                await self._lanes.run(partial(_take, known, some, found))
-            last = entries[-1]
-            entries = await self._documents.entries(COLLECTION, last.number, _ENTRIES)
-        self._known, self._last = known, last
+                await self._lanes.run(partial(_take, self._known, some, found))
+            self._last = entries[-1]  # who leaves now has not read in vain
+            entries = await self._documents.entries(COLLECTION, self._last.number, _ENTRIES)
 
 
 def _take(

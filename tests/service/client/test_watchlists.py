@@ -94,7 +94,8 @@ def test_alerts_of_a_deleted_list_are_dismissed_together(client: Client) -> None
     )
     assert done.returncode == 0, done.stderr
     dismissed = json.loads(done.stdout)["alerts"]
-    assert [each["streamer_id"] for each in dismissed] == ["one", "two"]
+    assert sorted(each["streamer_id"] for each in dismissed) == ["one", "two"]
+    assert done.stderr == f"dismissed 2 of list {made.watchlist_id}\n"
     assert {(each["state"], each["decisions"][0]["note"]) for each in dismissed} == {
         ("dismissed", "a wrong list")
     }

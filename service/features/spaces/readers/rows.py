@@ -47,8 +47,8 @@ class Rows:
             what: they are, in the plural.
             most: how many there may be.
             most_dim: their largest width.
-            are_users: their ids may have any printable characters but dots alone, and they have no
-                interactions.
+            are_users: their ids may have any printable characters, but not be `.` or `..`, and they
+                have no interactions.
         """
         self.count = 0
         self.dim = 0
@@ -195,9 +195,9 @@ class Rows:
     def _check_id(self, given: str, row: int, where: Where) -> None:
         if self._are_users:
             is_text = 0 < len(given) <= MOST_USER_ID_CHARS and given.isprintable()
-            if is_text and given.strip("."):  # `.` and `..` would be removed from a URL path
+            if is_text and given not in (".", ".."):  # which would be removed from a URL path
                 return
-            allowed = f"1 to {MOST_USER_ID_CHARS} printable characters and not dots alone"
+            allowed = f"1 to {MOST_USER_ID_CHARS} printable characters and not `.` or `..`"
         else:
             if len(given) <= MOST_STREAMER_ID_CHARS and _STREAMER_ID.fullmatch(given):
                 return

@@ -202,6 +202,8 @@ def test_a_run_that_looked_farther_is_shown_though_it_found_the_same(
     assert complete["differences"]["changed_total"] == 0
     assert shown(client, complete)["run"] == complete["run"]
     assert act(client, complete, "rerun")["revision"] == complete["revision"]
+    monkeypatch.setattr(EvidenceEdges, "looking", without_corpus)
+    assert act(client, complete, "expand")["revision"] == complete["revision"]  # nor one less far
 
 
 def test_differences_name_their_causes(client: TestClient) -> None:

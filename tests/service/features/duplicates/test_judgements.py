@@ -59,9 +59,14 @@ async def test_many_who_ask_wait_for_few_threads(
         return settle(found)
 
     monkeypatch.setattr(judgements, "settle", watched)
+    monkeypatch.setattr(judgements, "_FEW", -1)
     asked = Judgements(stored, lambda: None)
+    left = [asyncio.create_task(asked.page(None, "", 10)) for _ in range(AT_ONCE)]
+    await until(lambda: inside == AT_ONCE)
+    for one in left:  # their threads work on, and nobody takes their places
+        one.cancel()
     answers = [asyncio.create_task(asked.page(None, "", 10)) for _ in range(ASKED)]
-    await until(lambda: stored.read == ASKED and inside == AT_ONCE)
+    await until(lambda: stored.read == AT_ONCE + ASKED)
     may_end.set()
     assert await asyncio.gather(*answers) == [([], None)] * ASKED  # nobody is refused
     assert most == AT_ONCE

@@ -41,6 +41,6 @@ def test_a_list_says_that_copies_could_not_be_left_out(
 
     monkeypatch.setattr(RedisGroups, "position", nothing)
     answer = ask(client, "cook-00", without_copies=True)
-    because = "groups of duplicates are not evaluated yet, so copies may be on the list"
+    because = "no groups of duplicates have been evaluated, so copies may be on the list"
     assert (answer["complete"], answer["incomplete_because"]) == (False, because)
     assert ask(client, "cook-00")["complete"]

@@ -52,7 +52,7 @@ async def test_a_request_that_is_sent_again_is_compared_with_the_run_before_it(
     assert [await before(name) for name in ("r1", "r2", "r3", "new")] == [None, 1, 2, 3]
     for number in range(4, KEPT_RUNS + 2):
         await lists.add(spring, replace(RUN, request_id=f"r{number}"), [])
-    with pytest.raises(ListNotFound, match="run 1 of list 'spring' is not kept"):
+    with pytest.raises(ListNotFound, match="made run 2 of list 'spring' already"):
         await before("r2")
 
 

@@ -7,6 +7,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.features.ratings.schemas import QuestionIn
 from service.settings import Settings
 from tests.service.conftest import Serve, put
 from tests.service.process import run
@@ -27,6 +28,13 @@ def world(client: TestClient) -> TestClient:
         which = {name: rating[name] for name in ("question_id", "streamer_id")}
         client.delete("/v1/ratings", params=which).raise_for_status()
     return client
+
+
+@pytest.mark.parametrize("bound", [100, 100.0])
+def test_a_question_has_one_name_in_every_release(bound: float) -> None:
+    wanted = {"must": [{"field": "attributes.followers", "gte": bound}]}
+    question = QuestionIn.model_validate({"positive": ["seed"], "filter": wanted})
+    assert question.domain().question_id == "36e64a2393a969c5"
 
 
 def test_a_rating_is_given_replaced_listed_and_taken_back(world: TestClient) -> None:

@@ -175,7 +175,7 @@ def test_a_client_that_leaves_in_the_middle_of_an_upload(serve: Serve) -> None:
         (b'{"kind": "streamer", "id": "..", "vector": [1]}', "line 1: the id '..' is not"),
         (b'{"kind": "user", "id": "a\\n", "vector": [1]}', "printable"),
         (b'{"kind": "user", "id": ".", "vector": [1]}', "line 1: the id '.' is not"),
-        (b'{"kind": "user", "id": "..", "vector": [1]}', "not dots alone"),
+        (b'{"kind": "user", "id": "..", "vector": [1]}', "not `.` or `..`"),
         (b'{"kind": "user", "id": "a", "vector": [1], "interactions": 3}', "streamers alone"),
         (b'{"kind": "streamer", "id": "a", "vector": []}', "the vector has 0 numbers"),
         (b'{"kind": "streamer", "id": "a", "vector": [' + b"1," * 140_000 + b"1]}", "is longer"),
