@@ -322,6 +322,7 @@ def test_any_bytes_get_an_answer(content: bytes) -> None:
     assert outcome(field(7, content)) in ("external", "fine", "refused")
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, len(GOOD) - 1), st.integers(0, 255)), max_size=4))
 @settings(max_examples=500)
 def test_a_changed_model_gets_an_answer(changes: list[tuple[int, int]]) -> None:
@@ -331,6 +332,7 @@ def test_a_changed_model_gets_an_answer(changes: list[tuple[int, int]]) -> None:
     assert outcome(bytes(content)) in ("external", "fine", "refused")
 
 
+@pytest.mark.slow
 @given(st.data())
 @settings(max_examples=300)
 def test_what_is_called_fine_has_nothing_elsewhere(data: st.DataObject) -> None:

@@ -95,6 +95,7 @@ def test_kubernetes_takes_every_document(variant: str, version: str) -> None:
         validate(document, version)
 
 
+@pytest.mark.slow
 def test_a_field_that_is_misspelt_is_no_kubernetes() -> None:
     from kubernetes_validate import ValidationError
 

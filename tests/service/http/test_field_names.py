@@ -32,6 +32,7 @@ def test_a_field_that_is_called_like_a_place_is_a_field(client: TestClient, name
     assert all("parameter" not in wrong for wrong in found[-1]["errors"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("blank", ["\u200b", " \u2060\ufeff", "\u3164", "\u2800 \u034f"])
 def test_a_name_shows_something(client: TestClient, blank: str) -> None:
     put(client, "s", tags=["cooking"])

@@ -282,6 +282,7 @@ class Asking:
         return answer.json()
 
 
+@pytest.mark.slow
 def test_the_demo_leaves_what_examples_need_once(demo: TestClient) -> None:
     known = {streamer["streamer_id"] for streamer in demo.get("/v1/streamers").json()["streamers"]}
     assert not leave_examples(Asking(demo), known - {"w0087"})

@@ -75,6 +75,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     ]
 
 
+@pytest.mark.slow
 def test_every_error_in_the_document_is_a_problem_with_examples(running: TestClient) -> None:
     document = running.get("/openapi.json").json()
     assert "HTTPValidationError" not in document["components"]["schemas"]

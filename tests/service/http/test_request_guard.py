@@ -142,6 +142,7 @@ def test_an_unexpected_error_is_answered_and_counted(
     assert record.getMessage() == "unexpected error"
 
 
+@pytest.mark.slow
 def test_bodies_take_bounded_memory_together(bundle: Path, tmp_path: Path) -> None:
     settings = Settings.model_validate(
         {"bundle": bundle, "data_dir": tmp_path / "data", "limits": {"bodies_bytes": 1024}}

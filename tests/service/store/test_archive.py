@@ -133,6 +133,7 @@ async def test_tools_can_read_it(store: ArchivedStore, tmp_path: Path) -> None:
     assert json.loads(lines[0])["profile"] == "{}"
 
 
+@pytest.mark.slow
 async def test_beside_writes_it_is_of_one_moment(
     embedded: EmbeddedStore, store: ArchivedStore, other: ArchivedStore, tmp_path: Path
 ) -> None:

@@ -116,6 +116,7 @@ TABLE: dict[str, tuple[Operation, tuple[str | None, ...]]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operation", TABLE)
 @pytest.mark.parametrize("state", STATES)
 async def test_every_operation_in_every_state(jobs: RedisJobs, state: str, operation: str) -> None:

@@ -213,6 +213,7 @@ async def test_services_that_are_open_write_by_a_new_dictionary(
     assert packed_by(await admin.hget("ss:record:after", "digest")) is None
 
 
+@pytest.mark.slow
 async def test_writes_beside_compaction_are_not_undone(store: ArchivedStore, admin: Any) -> None:
     await store.write(upserts())
     written: dict[str, str] = {}

@@ -15,6 +15,7 @@ from training.evaluation.setting import setting_of
 from training.evaluation.subject import Representation
 
 
+@pytest.mark.slow
 def test_votes_are_compared_on_the_queries_that_they_are_chosen_by(
     world: Dataset, monkeypatch: pytest.MonkeyPatch
 ):

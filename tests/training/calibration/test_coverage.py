@@ -61,6 +61,7 @@ def test_words_are_replaced_until_the_wanted_coverage_is_left(queries, vocabular
     assert (whole.token_ids == queries[0].token_ids).all()
 
 
+@pytest.mark.slow
 def test_each_query_is_asked_as_it_is_and_with_words_replaced(queries, vocabulary):
     found = veiled(queries, vocabulary, 0)
     assert list(found.features[: len(queries)]) == queries

@@ -19,6 +19,7 @@ def stage(world: Dataset) -> Stage:
     return prepare(world, pieces, world.rows("train"), None, config, seed=0, threads=1)
 
 
+@pytest.mark.slow
 def test_a_scale_is_what_shares_of_the_pairs_of_training_streamers_reach(stage: Stage):
     scale = score_scale(stage)
     rows = stage.dataset.rows("train")

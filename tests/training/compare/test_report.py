@@ -35,6 +35,7 @@ def texts_of(svg: bytes) -> set[str]:
     return {"".join(e.itertext()) for e in ET.fromstring(svg).iter() if e.tag.endswith("}text")}
 
 
+@pytest.mark.slow
 def test_every_part_of_every_data_set_is_there(page: str):
     for name in DATA:
         for title in (
@@ -101,6 +102,7 @@ def test_charts_do_without_baselines_or_details_and_show_names_as_they_are():
     assert charts.draw(renamed, Details()) == svg
 
 
+@pytest.mark.slow
 def test_results_as_json_hold_all_numbers():
     found = results()
     content = json.loads(as_json(found, {name: details(name) for name in DATA}))

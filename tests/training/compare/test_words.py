@@ -113,6 +113,7 @@ def test_the_method_in_question_may_be_missing():
     assert text.startswith("The method in question is missing")
 
 
+@pytest.mark.slow
 def test_markdown_has_every_method_in_columns_that_line_up():
     text = markdown.render(results(failures=(Failure("lastfm | x", "`died`\n<b>"),)), {})
     assert "- lastfm \\| x: \\`died\\` \\<b\\>" in text

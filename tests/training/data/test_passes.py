@@ -43,6 +43,7 @@ def test_all_profiles_are_the_same_at_every_pass(both: list[Dataset]):
     assert (read.ids, read.spaces) == (kept.ids, kept.spaces)
 
 
+@pytest.mark.slow
 def test_single_profiles_and_slices_are_found(both: list[Dataset]):
     kept, read = both
     for place in (0, 69, 70, 141, 299, -1):

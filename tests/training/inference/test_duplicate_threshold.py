@@ -67,6 +67,7 @@ def test_copied_accounts_of_a_world_are_found(stage: Stage):
     assert 0.3 < threshold.value < 0.95
 
 
+@pytest.mark.slow
 def test_test_pairs_play_no_part_in_the_threshold(stage: Stage):
     groups = stage.dataset.duplicates
     assert groups is not None

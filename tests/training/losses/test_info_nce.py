@@ -75,6 +75,7 @@ def test_degenerate_batches():
             assert cosines.grad.abs().sum() == 0
 
 
+@pytest.mark.slow
 def test_excluded_pairs_have_no_influence():
     """Neither their cosine nor their weight."""
     cosines, wanted, excluded = batch(6, 8)

@@ -238,6 +238,7 @@ def test_modality_weights_say_where_the_evidence_is(encoder: StreamerEncoder):
         assert name in shown or weight == 0
 
 
+@pytest.mark.slow
 def test_what_is_fixed_is_the_same_for_every_seed():
     torch.manual_seed(1)
     one = StreamerEncoder(WORDS, CONFIG, None)

@@ -57,6 +57,7 @@ def test_the_gradient_is_that_of_the_whole_batch():
     assert_equal(gradients(made, lambda: embed_in_chunks(made.embed, bags, CHUNK)), whole)
 
 
+@pytest.mark.slow
 def test_the_dropout_of_a_chunk_is_the_same_when_it_is_computed_again():
     made, bags = encoder(dropout=0.5)
 

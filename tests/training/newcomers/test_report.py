@@ -40,6 +40,7 @@ def test_content_foretells_more_than_popularity(found: dict[str, Measured]) -> N
         assert value["category popularity"] > value["random"]
 
 
+@pytest.mark.slow
 def test_intervals_hold_their_means(found: dict[str, Measured]) -> None:
     for way in found.values():
         assert set(way.values) == {(m, part) for m in METRICS for part in ("all", *PARTS)}

@@ -50,6 +50,7 @@ def test_very_many_are_searched_by_faiss_with_nearly_the_same_neighbours(
     assert "4000 vectors" in line
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("few")
 def test_who_is_not_able_is_not_found(vectors: np.ndarray):
     able = np.arange(4000) % 3 > 0

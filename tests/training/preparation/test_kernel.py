@@ -81,6 +81,7 @@ def test_few_landmarks_predict_nearly_as_well(content, teacher):
     assert np.median(agreement) > 0.9
 
 
+@pytest.mark.slow
 def test_a_doubted_streamer_counts_in_full(content, teacher):
     trust = np.ones(COUNT, np.float32)
     trust[::3] = 0

@@ -85,6 +85,7 @@ def test_a_planted_streamer_of_the_teacher_fails_the_fit(
         fit(request(tmp_path / "c"), world)
 
 
+@pytest.mark.slow
 def test_a_planted_user_of_relations_fails_the_fit(
     world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

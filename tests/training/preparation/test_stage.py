@@ -48,6 +48,7 @@ def test_vectors_that_were_mixed_up_do_not_cast_doubt_on_the_audience(
     np.testing.assert_array_equal(mixed_pairs.toarray(), right_pairs.toarray())
 
 
+@pytest.mark.slow
 def test_vectors_learned_from_the_audience_are_judged_together_with_it(
     world: Dataset, learned: Teacher
 ):

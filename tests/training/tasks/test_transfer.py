@@ -133,6 +133,7 @@ def test_killed_in_either_phase_it_goes_on_to_the_same_weights(
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[1])
 
 
+@pytest.mark.slow
 def test_pairs_come_nearer_while_others_go_apart(stage: Stage):
     task = build(stage)
     losses = [each["pairs_loss"] for each in make_steps(task, 40)]

@@ -47,6 +47,7 @@ def test_the_embedding_is_the_one_that_validated_best(stage: Stage):
     assert held_out.ndcg(embeddings(stage)) == pytest.approx(task.validate(), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_only_what_is_asked_or_searched_is_embedded_for_validation(stage: Stage):
     held_out = held_out_task(stage, stage.dataset.rows("val"))
     few, rows = held_out.among()

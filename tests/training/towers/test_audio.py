@@ -137,6 +137,7 @@ def test_an_encoder_of_samples_of_hugging_face(tmp_path: Path) -> None:
     np.testing.assert_allclose(found, hidden / np.linalg.norm(hidden), atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_model_that_reads_no_samples(tmp_path: Path) -> None:
     config = transformers().BertConfig(
         vocab_size=8, hidden_size=8, num_hidden_layers=1, num_attention_heads=1, intermediate_size=8

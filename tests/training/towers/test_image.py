@@ -115,6 +115,7 @@ def test_a_vision_model_of_hugging_face(tmp_path: Path) -> None:
     np.testing.assert_allclose(encode(tower, {"pixels": batch}), expected, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_of_pictures_and_texts_gives_its_picture_features(tmp_path: Path) -> None:
     small = {
         "hidden_size": 16,

@@ -78,6 +78,7 @@ def test_the_loss_falls_and_topics_are_told_apart(tuned: Tuned, tower: Tower) ->
     assert gap(replace(tower, module=tuned.module)) > gap(tower) + 0.5
 
 
+@pytest.mark.slow
 def test_the_best_step_is_the_one_that_is_kept(tuned: Tuned) -> None:
     steps, values = zip(*tuned.history, strict=True)
     assert steps[:2] == (0, 10)

@@ -54,6 +54,7 @@ def test_of_pairs_that_are_not_told_only_those_are_weighed_whole_that_are_the_sa
     assert not has_embedding.all()  # some were left out
 
 
+@pytest.mark.slow
 def test_a_list_gets_the_answer_of_all_pairs_compared_by_all_channels(
     evidence: Evidence, sides: list[Side]
 ) -> None:

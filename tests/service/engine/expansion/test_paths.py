@@ -85,6 +85,7 @@ def test_members_are_those_whom_some_path_reaches(case: Drawn) -> None:
         assert value == pytest.approx(expected[name])
 
 
+@pytest.mark.slow
 @given(cases())
 def test_exactly_the_named_members_leave_when_an_edge_is_removed(case: Drawn) -> None:
     before = settle(case.links, case.sources, case.barred, case.rules)

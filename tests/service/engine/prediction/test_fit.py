@@ -59,6 +59,7 @@ def test_a_rotated_hand_over_gives_the_same_answers_rotated(clear: World, made: 
     np.testing.assert_allclose(predict(again, known, clear.cold).vectors, first, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_lengths_are_those_of_own_vectors(clear: World, made: Fit) -> None:
     lengths = np.linalg.norm(predict(made, clear.known, clear.cold).vectors, axis=1)
     own = np.linalg.norm(clear.cold_vectors, axis=1)

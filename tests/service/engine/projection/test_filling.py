@@ -167,6 +167,7 @@ def test_who_takes_over_keeps_what_another_process_caught_up_with() -> None:
     asyncio.run(take_over())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("written", [5, 20])  # less than was lost, and more
 def test_a_collection_with_rows_of_a_lost_end_of_the_log_does_not_catch_up(written: int) -> None:
     async def lose() -> None:

@@ -11,6 +11,7 @@ from service.engine.spaces.packed_ids import PackedIds
 IDS = st.lists(st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=20))
 
 
+@pytest.mark.slow
 @given(IDS, IDS)
 def test_it_is_a_list_that_finds(ids: list[str], others: list[str]) -> None:
     packed = PackedIds.of(ids)

@@ -49,6 +49,7 @@ def of(users: list[dict[str, Any]], rows_of_chunk: int = 7) -> UserAttributes:
     return made
 
 
+@pytest.mark.slow
 @given(USERS, FILTERS)
 def test_the_same_pass_as_of_streamers(users: list[dict[str, Any]], wanted: Filter) -> None:
     made = of(users)

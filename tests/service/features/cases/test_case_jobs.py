@@ -24,6 +24,7 @@ from tests.service.features.cases.test_cases import (
 from tests.service.features.transfers.waiting import ended
 
 
+@pytest.mark.slow
 def test_an_expansion_that_takes_long_goes_on_as_a_job(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -48,6 +49,7 @@ def test_an_expansion_that_takes_long_goes_on_as_a_job(
     assert [e["kind"] for e in events(client, case)] == ["created", "expanded"]
 
 
+@pytest.mark.slow
 def test_one_job_for_an_expansion_that_is_sent_again(client: TestClient) -> None:
     chain(client)
     case = begin(client, "ana")
@@ -64,6 +66,7 @@ def test_one_job_for_an_expansion_that_is_sent_again(client: TestClient) -> None
     assert [event["kind"] for event in events(client, case)] == ["created", "expanded"]
 
 
+@pytest.mark.slow
 def test_a_job_takes_what_was_decided_meanwhile(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +92,7 @@ def test_a_job_takes_what_was_decided_meanwhile(
     assert [e["kind"] for e in events(client, case)] == ["created", "verdict", "expanded"]
 
 
+@pytest.mark.slow
 def test_a_job_that_is_done_again_answers_what_it_changed(client: TestClient) -> None:
     """Its process may have died after the case showed its run, and before the job ended."""
     chain(client)
@@ -124,6 +128,7 @@ def test_a_job_that_made_the_first_run_of_a_case_is_done_again(client: TestClien
     assert list(members(client, case)) == ["ana", "bo", "cyd"]
 
 
+@pytest.mark.slow
 def test_a_job_for_whoever_prefers_one(client: TestClient) -> None:
     chain(client)
     case = begin(client, "ana")

@@ -74,6 +74,7 @@ def with_a_picture(client: TestClient) -> dict[str, Any]:
     return act(client, begin(client, "ana"), "expand")
 
 
+@pytest.mark.slow
 def test_an_archive_without_media_is_sound(without_bytes: TestClient, tmp_path: Path) -> None:
     case = with_a_picture(without_bytes)
     file = exported(without_bytes, case, tmp_path / "case.zip")
@@ -91,6 +92,7 @@ def test_an_archive_without_media_is_sound(without_bytes: TestClient, tmp_path: 
         verify(forged(file, other_words))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", [True, False])
 def test_a_profile_that_was_not_seen_is_noticed(
     client: TestClient, tmp_path: Path, said: bool
@@ -118,6 +120,7 @@ def test_a_profile_that_was_not_seen_is_noticed(
     assert verify(forged(file, older)).profiles == 4
 
 
+@pytest.mark.slow
 def test_who_was_written_while_a_run_was_made_is_said_to_have_changed(
     client: TestClient,
     tmp_path: Path,

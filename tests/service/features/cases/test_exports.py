@@ -28,6 +28,7 @@ def archive_of(client: TestClient, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_an_archive_has_what_was_seen_and_is_sound(client: TestClient, tmp_path: Path) -> None:
     file = archive_of(client, tmp_path)
 
@@ -45,6 +46,7 @@ def test_an_archive_has_what_was_seen_and_is_sound(client: TestClient, tmp_path:
         assert [event["kind"] for event in events] == ["created", "expanded", "verdict"]
 
 
+@pytest.mark.slow
 def test_a_flipped_byte_anywhere_shows(client: TestClient, tmp_path: Path) -> None:
     file = archive_of(client, tmp_path)
     sound = file.read_bytes()

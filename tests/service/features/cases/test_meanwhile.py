@@ -13,6 +13,7 @@ from tests.service.conftest import put
 from tests.service.features.cases.test_cases import act, begin, bio, chain, evaluated, shown
 
 
+@pytest.mark.slow
 def test_a_run_that_another_process_shows_meanwhile_is_not_forgotten(client: TestClient) -> None:
     chain(client)
     kept: KeptCases = client.app_state["services"].cases.kept
@@ -36,6 +37,7 @@ def test_a_run_that_another_process_shows_meanwhile_is_not_forgotten(client: Tes
     assert {m["streamer_id"] for m in shown(client, case)["members"]} == {"ana", "bo", "cyd", "dee"}
 
 
+@pytest.mark.slow
 def test_a_run_that_was_taken_for_forgotten_is_not_shown(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -136,6 +136,7 @@ def test_long_numbers_keep_their_digits(client: TestClient) -> None:
     assert line[2:4] == [str(room), rate]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
 def test_what_a_list_lacks_is_told_beside_it_too(
     client: TestClient, monkeypatch: pytest.MonkeyPatch, form: str

@@ -59,6 +59,7 @@ def test_vectors_that_are_none(
     assert detail.startswith("line 84: " if form == NDJSON else "user_vectors[3]: ")
 
 
+@pytest.mark.slow
 def test_another_width_is_refused(serving: TestClient, handed: HandOver) -> None:
     other = handed.but(vectors=handed.vectors[:, :8], user_vectors=handed.user_vectors[:, :8])
     made = send(serving, "g1", other.npz()).json()

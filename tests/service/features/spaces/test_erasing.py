@@ -38,6 +38,7 @@ def with_folder(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.slow
 def test_what_an_erasure_left_in_the_folder_goes_when_it_is_asked_for_again(
     with_folder: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,6 +61,7 @@ def test_what_an_erasure_left_in_the_folder_goes_when_it_is_asked_for_again(
     assert space_of(client)["generations"][0]["counts"]["erased_users"] == 1
 
 
+@pytest.mark.slow
 def test_a_copy_has_nothing_of_who_was_erased_meanwhile(
     client: TestClient, handed: HandOver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -376,6 +376,7 @@ def test_a_field_that_no_user_has_is_told(client: TestClient, handed: HandOver) 
     assert (answer["users"], answer["unknown_user_fields"]) == ([], ["contry"])
 
 
+@pytest.mark.slow
 def test_metrics_tell_of_spaces(client: TestClient, handed: HandOver) -> None:
     send(client, "g0", handed.with_nearest().npz(), promote="true")
     text = client.get("/metrics").text

@@ -51,6 +51,7 @@ def test_bytes_of_an_upload_and_of_the_disk(limited: TestClient, declared: bool)
     assert space_of(limited) is None
 
 
+@pytest.mark.slow
 def test_streamers_users_and_spaces(limited: TestClient, handed: HandOver) -> None:
     one_more = handed.but(ids=[*handed.ids, "more"], vectors=handed.vectors[[*range(STREAMERS), 0]])
     users = handed.but(
@@ -84,6 +85,7 @@ def test_what_a_killed_process_left_of_an_upload_goes_with_the_next_one(
         path.unlink()
 
 
+@pytest.mark.slow
 def test_a_hand_over_that_takes_long_is_not_given_up_by_the_next_one(
     client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -214,6 +214,7 @@ def test_a_replica_that_stops_is_forgotten(
     wait_until(lambda: told() == {spaces._follower.replica}, "the other one is there")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answer", [failing, silent])
 def test_a_store_that_fails_holds_no_stop_up(
     bundle: Path,

@@ -95,6 +95,7 @@ def test_counts_are_those_of_counting(
         assert counts.more == (len(expected) > most)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("wanted", FILTERS)
 def test_numbers_have_deciles(
     world: tuple[FaissIndex, dict[str, dict[str, Any]]], wanted: Filter

@@ -72,6 +72,7 @@ def test_ranges(world: World, share: float) -> None:
     check(world, Filter(must_not=[Condition("views", gte=share * ROWS)]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "wanted",
     [
