@@ -57,7 +57,9 @@ function useCloud(colour: string | null) {
       setLoaded(coming.loaded);
     }).catch((error: unknown) => {
       if (abort.signal.aborted) return;
-      setFailure(Failure.of(error));
+      const found = Failure.of(error);
+      if (found.status === 403) setCloud(null); // another key may have been told that
+      setFailure(found);
     });
     return () => abort.abort();
   }, [colour, round, who]);
