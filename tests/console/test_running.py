@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
+from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
 from tests.service.process import Service
 
@@ -23,7 +24,12 @@ def test_a_service_that_hangs_is_not_called_ready(signed_in: Page, service: Serv
     ready = page.get_by_text("Ready", exact=True)
     expect(ready).to_be_visible()
     page.route("**/readyz", lambda route: held.append(route))  # it is never answered
+    with page.expect_request("**/readyz"):
+        page.clock.fast_forward(5_000)
+    page.clock.fast_forward(10_000)
+    expect(ready).to_be_visible()  # it may be slow
     page.clock.fast_forward(5_000)
+    assert len(held) == 1  # an answer is waited for
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     expect(ready).to_have_count(0)
     page.unroute("**/readyz")
@@ -129,6 +135,10 @@ def test_what_was_typed_outlasts_the_text_of_a_key(page: Page, service: Service)
     page.unroute("**/v1/model")
     expect(field).to_be_visible()
     expect(field).to_have_value("typed")
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Save as a list")).to_be_focused()
+    page.keyboard.press("Enter")
+    field.fill("typed-again")
     service.client.delete(path).raise_for_status()
     page.keyboard.press("Enter")
     expect(alert).to_contain_text("no longer takes this key")
@@ -214,6 +224,12 @@ def test_it_offers_to_reload_what_a_new_version_replaced(signed_in: Page, servic
     page.unroute(parts)
     page.get_by_role("button", name="Reload").click()
     expect(page.get_by_text("Choose a list")).to_be_visible()
+    page.route("**/assets/graph*.js", lambda route: route.fulfill(status=404))
+    case = case_of(service, "without its graph", "copy-0")
+    page.evaluate(f"location.hash = '#/cases?case={case}'")
+    expect(page.get_by_role("alert")).to_contain_text("This page could not be loaded")
+    expect(page.locator(".members tbody tr").first).to_be_visible()
+    service.client.delete(f"/v1/cases/{case}", headers={"If-Match": "*"}).raise_for_status()
 
 
 def test_a_profile_is_read_anew(signed_in: Page, service: Service) -> None:
