@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
 from tests.bundles import write_bundle
 from tests.console.profiles import STREAMERS
@@ -96,6 +96,17 @@ def open_at(page: Page, service: Service, place: str = "") -> None:
     """Open a place of the console, from wherever the page is."""
     page.goto("about:blank")
     page.goto(f"{service.url}/console/{place}")
+
+
+def lose_the_answer(page: Page, url: str) -> None:
+    """The service does what is asked for once, and the page is told that no answer came."""
+    page.provoked.append("504")  # pyright: ignore[reportAttributeAccessIssue]
+
+    def lose(route: Route) -> None:
+        route.fetch()
+        route.fulfill(status=504)
+
+    page.route(url, lose, times=1)
 
 
 def sign_in(page: Page, service: Service, place: str = "#/find", key: str = KEY) -> None:

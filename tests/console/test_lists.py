@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.console.conftest import open_at
+from tests.console.conftest import KEY, open_at
 from tests.console.test_find import rows
 from tests.console.test_looks import violations
 from tests.service.process import Service
@@ -67,10 +67,31 @@ def test_a_list_that_may_lack_some_says_so(signed_in: Page, service: Service) ->
         told = {"complete": False, "incomplete_because": "the index is behind"}
         route.fulfill(response=answer, json=answer.json() | told)
 
-    page.route("**/v1/lists/behind:run*", behind)
+    run = "**/v1/lists/behind:run*"
+    page.route(run, behind)
     open_at(page, service, "#/lists?list=behind")
     page.get_by_role("button", name="Run r").click()
-    expect(page.get_by_text("Some may be missing: the index is behind")).to_be_visible()
+    missing = page.get_by_text("Some may be missing: the index is behind")
+    expect(missing).to_be_visible()
+    question["k"] = 2  # somebody else saves over it
+    service.client.put("/v1/lists/behind", json={"question": question}).raise_for_status()
+    page.evaluate("location.hash = '#/running'")
+    expect(missing).to_have_count(0)
+    page.go_back()
+    expect(page.get_by_role("heading", name="behind")).to_be_visible()
+    expect(rows(page)).to_have_count(0)
+    held = list[Route]()
+    page.unroute(run)
+    page.route(run, lambda route: held.append(route))
+    with page.expect_request(run):
+        page.keyboard.press("r")
+    page.get_by_role("button", name="Sign out").click()
+    with page.expect_response(run):
+        held.pop().continue_()
+    page.get_by_label("API key").fill(KEY)
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("heading", name="behind")).to_be_visible()
+    expect(rows(page)).to_have_count(0)  # they were for who left
     service.client.delete("/v1/lists/behind").raise_for_status()
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import open_at
 from tests.console.test_looks import violations
@@ -233,6 +233,28 @@ def test_the_list_and_the_keys_do_without_a_mouse(map_page: Page, service: Servi
     around = page.get_by_role("region", name="Around cooking-01")
     expect(around.get_by_text("cooking-01", exact=True)).to_be_visible()
     assert "at=cooking-01" in page.url
+
+    served: str = service.client.get("/v1/layouts").json()["served"]
+    other = served[::-1]
+
+    def rename(route: Route) -> None:
+        body = route.fetch().body().replace(served.encode(), other.encode())
+        route.fulfill(body=body, content_type="application/json")
+
+    page.route("**/v1/layouts/current:select", rename)
+    colours = page.get_by_role("combobox", name="Colour by")
+    points = "**/v1/layouts/current/points*"
+    page.route(points, rename)  # another layout comes with the colours
+    with page.expect_request("**/v1/layouts/current:select"):
+        colours.select_option("category")
+    expect(around.get_by_text("cooking-01", exact=True)).to_be_visible()
+    expect(page.get_by_role("alert")).to_have_count(0)
+    page.provoked.append("403")  # pyright: ignore[reportAttributeAccessIssue]
+    page.unroute(points)
+    page.route(points, lambda route: route.fulfill(status=403))
+    colours.select_option("language")
+    expect(page.get_by_role("alert")).to_contain_text("This key may not do that")
+    expect(page.get_by_role("toolbar")).not_to_contain_text("streamers")
 
 
 def test_a_name_is_shown_where_the_mouse_rests(map_page: Page, service: Service) -> None:

@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 
 from tests.bundles import write_bundle
-from tests.console.conftest import KEY, open_at
+from tests.console.conftest import KEY, lose_the_answer, open_at
 from tests.console.profiles import STREAMERS
 from tests.console.test_looks import PHONE, violations
 from tests.service.process import Service, wait_until
@@ -95,6 +95,11 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     dialog.get_by_role("button", name="Close").click()
     expect(row(page, FIRST)).to_contain_text("active")
     assert service.client.get("/readyz").json()["model_version"] == FIRST
-    change(page, NEXT, "Roll back")
+    lose_the_answer(page, "**/v1/models:rollback")
+    row(page, NEXT).get_by_role("button", name="Roll back").click()
+    dialog.get_by_role("button", name="Roll back").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_role("button", name="Roll back").click()
+    expect(dialog).to_have_count(0)
     expect(row(page, NEXT)).to_contain_text("active")
     assert service.client.get("/readyz").json()["model_version"] == NEXT

@@ -356,6 +356,13 @@ def test_a_key_decides_on_nobody_who_took_the_place_of_another(
     page.keyboard.press("n")
     expect(page.locator(".alert")).to_have_count(0)
     assert len(decisions) == 1
+    body = {"state": "open"}
+    service.client.put(f"/v1/alerts/{taken}", json=body).raise_for_status()
+    settle(page)
+    expect(page.locator(".alert.current .id")).to_have_text(chosen)
+    page.keyboard.press("n")
+    expect(page.locator(".alert")).to_have_count(0)
+    assert len(decisions) == 2
 
 
 def test_a_watchlist_is_turned_by_a_double_click(

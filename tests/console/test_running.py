@@ -4,6 +4,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
+from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
 from tests.service.process import Service
 
@@ -23,7 +24,12 @@ def test_a_service_that_hangs_is_not_called_ready(signed_in: Page, service: Serv
     ready = page.get_by_text("Ready", exact=True)
     expect(ready).to_be_visible()
     page.route("**/readyz", lambda route: held.append(route))  # it is never answered
+    with page.expect_request("**/readyz"):
+        page.clock.fast_forward(5_000)
+    page.clock.fast_forward(10_000)
+    expect(ready).to_be_visible()  # it may be slow
     page.clock.fast_forward(5_000)
+    assert len(held) == 1  # an answer is waited for
     expect(page.get_by_role("alert")).to_contain_text("The service does not answer")
     expect(ready).to_have_count(0)
     page.unroute("**/readyz")
@@ -97,7 +103,7 @@ def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Se
     assert KEY not in page.url
 
 
-def test_what_was_typed_outlasts_a_key(page: Page, service: Service) -> None:
+def test_what_was_typed_outlasts_the_text_of_a_key(page: Page, service: Service) -> None:
     page.provoked.append("401")  # pyright: ignore[reportAttributeAccessIssue]
     body = {"name": "ends", "role": "operations"}
     made = service.client.post("/v1/keys", json=body).raise_for_status().json()
@@ -105,17 +111,47 @@ def test_what_was_typed_outlasts_a_key(page: Page, service: Service) -> None:
     page.get_by_role("button", name="Save as a list").click()
     field = page.get_by_label("Name of the list")
     field.fill("typed")
-    service.client.delete(f"/v1/keys/{made['key_id']}").raise_for_status()
+    path = f"/v1/keys/{made['key_id']}"
+    rotated = service.client.post(f"{path}:rotate", json={"grace_s": 0}).raise_for_status().json()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("alert")).to_contain_text("no longer takes this key")
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("no longer takes this key")
     expect(field).to_be_hidden()
-    expect(page.get_by_label("API key")).to_be_focused()
-    page.keyboard.type(KEY)
-    page.keyboard.press("Enter")
+    entry = page.get_by_label("API key")
+    expect(entry).to_be_focused()
+    checks, closed = list[Route](), page.locator("main > [hidden]")
+    page.route("**/v1/model", lambda route: checks.append(route))
+    for text in ("any-text", rotated["key"]):
+        entry.fill(text)
+        with page.expect_request("**/v1/model"):
+            page.keyboard.press("Enter")
+        expect(closed).to_have_count(1)  # as long as nobody knows whether it is a key
+        checks.pop().continue_()
+        if text == "any-text":
+            expect(page.get_by_role("button", name="Sign in")).to_have_attribute(
+                "aria-disabled", "false"
+            )
+            expect(closed).to_have_count(1)
+    page.unroute("**/v1/model")
     expect(field).to_be_visible()
     expect(field).to_have_value("typed")
     page.keyboard.press("Escape")
+    expect(page.get_by_role("button", name="Save as a list")).to_be_focused()
+    page.keyboard.press("Enter")
+    field.fill("typed-again")
+    service.client.delete(path).raise_for_status()
+    page.keyboard.press("Enter")
+    expect(alert).to_contain_text("no longer takes this key")
+    asked = list[Route]()
+    page.route("**/v1/lists:preview", lambda route: asked.append(route))
+    with page.expect_request("**/v1/lists:preview"):
+        entry.fill(KEY)
+        page.keyboard.press("Enter")
+    expect(entry).to_have_count(0)
     expect(field).to_have_count(0)
+    expect(page.locator(".results tbody tr")).to_have_count(0)  # another read that
+    asked.pop().continue_()
+    expect(page.locator(".results tbody tr:not(.end)")).to_have_count(10)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     expect(page.locator(".results")).to_have_count(0)
@@ -188,6 +224,12 @@ def test_it_offers_to_reload_what_a_new_version_replaced(signed_in: Page, servic
     page.unroute(parts)
     page.get_by_role("button", name="Reload").click()
     expect(page.get_by_text("Choose a list")).to_be_visible()
+    page.route("**/assets/graph*.js", lambda route: route.fulfill(status=404))
+    case = case_of(service, "without its graph", "copy-0")
+    page.evaluate(f"location.hash = '#/cases?case={case}'")
+    expect(page.get_by_role("alert")).to_contain_text("This page could not be loaded")
+    expect(page.locator(".members tbody tr").first).to_be_visible()
+    service.client.delete(f"/v1/cases/{case}", headers={"If-Match": "*"}).raise_for_status()
 
 
 def test_a_profile_is_read_anew(signed_in: Page, service: Service) -> None:

@@ -6,7 +6,7 @@ from fastapi.testclient import TestClient
 from playwright.sync_api import Page, expect
 
 from tests.bundles import TOPICS
-from tests.console.conftest import open_at
+from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import violations
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
 from tests.service.process import Service
@@ -39,8 +39,12 @@ def test_a_generation_is_promoted_and_rolled_back(signed_in: Page, service: Serv
     dialog.get_by_role("button", name="Promote").click()
     expect(space).to_contain_text("This replica serves tuesday")
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "tuesday"
+    lose_the_answer(page, "**/v1/spaces/nightly:rollback")
     space.get_by_role("button", name="Roll back to monday").click()
     dialog.get_by_role("button", name="Roll back to monday").click()
+    expect(dialog.get_by_role("alert")).to_be_visible()
+    dialog.get_by_role("button", name="Roll back to monday").click()
+    expect(dialog).to_have_count(0)
     expect(space).to_contain_text("This replica serves monday")
     expect(tuesday.get_by_role("button", name="Promote")).to_be_visible()
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "monday"

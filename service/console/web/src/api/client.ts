@@ -1,6 +1,6 @@
 /** Asks the service; every failure becomes a `Failure` with what went wrong and the remedy. */
 import createClient, { type Middleware } from "openapi-fetch";
-import { key, refuseKey } from "../state/session";
+import { key, refuseKey, refused, takeKey } from "../state/session";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -45,6 +45,33 @@ const bearer: Middleware = {
 
 export const api = createClient<paths>({ baseUrl: "/", credentials: "omit" });
 api.use(bearer);
+
+const CHECK_MS = 15_000;
+
+/**
+ * Signs in if the service knows the key, whatever it may do; otherwise the page stays closed.
+ * Throws a `Failure` where the service does not say.
+ */
+export async function signIn(text: string): Promise<void> {
+  // What no header may have is no key.
+  const isKnown = /^[!-~]+$/.test(text) && (await isAuthentic(text));
+  if (isKnown) takeKey(text);
+  else refused.value = text;
+}
+
+async function isAuthentic(text: string): Promise<boolean> {
+  const headers = { Authorization: `Bearer ${text}` };
+  const signal = AbortSignal.timeout(CHECK_MS);
+  const answer = await reach(fetch("/v1/model", { headers, signal, credentials: "omit" }));
+  if (answer.ok || answer.status === 403) return true;
+  if (answer.status === 401) return false;
+  const retry = answer.headers.get("Retry-After") ?? undefined;
+  const problem: unknown = await answer.json().catch(() => null);
+  if (isProblem(problem)) {
+    throw new Failure(answer.status, problem.code, problem.detail, problem, retry);
+  }
+  throw new Failure(answer.status, "unexpected", answer.statusText, undefined, retry);
+}
 
 /** Names a request, which is done once however often it is sent. */
 export function idempotencyKey(): string {

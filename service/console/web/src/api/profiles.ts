@@ -1,6 +1,6 @@
 /** Profiles of streamers, read a few at a time, and anew once they are old. */
 import { signal, type Signal } from "@preact/signals";
-import { key } from "../state/session";
+import { signIns } from "../state/session";
 import { api, ask, Failure, type Schemas } from "./client";
 
 export type Streamer = Schemas["StreamerOut"];
@@ -24,13 +24,14 @@ const known = new Map<string, Kept>();
 const waiting: string[] = [];
 let reading = 0;
 
-key.subscribe(() => {
+signIns.subscribe(() => {
   known.clear();
   waiting.length = 0;
 });
 
 /** What is known of a streamer; it is read if nothing is, or if that is old. */
 export function streamer(id: string): Signal<Known> {
+  void signIns.value; // whoever shows it looks again, with the key that came
   let found = known.get(id);
   if (!found) {
     if (known.size >= MOST_KEPT) known.delete(known.keys().next().value as string);

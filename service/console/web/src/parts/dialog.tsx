@@ -16,10 +16,12 @@ export function Dialog(props: {
 }) {
   const isOut = refused.value !== null && !props.isAlways;
   const dialog = useRef<HTMLDialogElement>(null);
+  const opener = useRef<Element | null>(null);
   // Before it is painted: keys that follow at once are for the dialog.
   useLayoutEffect(() => {
     if (isOut) return;
-    const before = document.activeElement;
+    // Shown again after signing in, it belongs to whom it was opened by.
+    const before = (opener.current ??= document.activeElement);
     dialog.current?.showModal();
     return () => {
       // Once it is gone: until then the rest of the page takes no focus.

@@ -25,7 +25,7 @@ export function Sure(props: {
           disabled={props.isActing}
           onClick={(event) => isFirst(event) && props.act()}
           // Enter that is held down since the dialog was asked for.
-          onKeyDown={(event) => event.repeat && event.preventDefault()}
+          onKeyDown={(event) => event.repeat && event.key === "Enter" && event.preventDefault()}
         >
           {props.label}
         </button>

@@ -8,7 +8,7 @@ import { useKeys } from "../state/keyboard";
 import { hrefOf, place } from "../state/location";
 import { language, theme, type Theme } from "../state/preferences";
 import { said } from "../state/saying";
-import { hasLeft, key, leave, refused } from "../state/session";
+import { hasLeft, holders, key, leave, refused } from "../state/session";
 import { Help } from "./help";
 import { SignIn } from "./sign_in";
 
@@ -59,9 +59,9 @@ export function App() {
       </header>
       <main id="content" tabIndex={-1}>
         {isOut && <SignIn />}
-        {/* A key that ends takes nothing away that was typed. */}
+        {/* A key that ends takes nothing away that its holder typed; others get a page of theirs. */}
         {!hasLeft.value && (
-          <div hidden={isOut}>
+          <div key={holders.value} hidden={isOut}>
             <Shown page={page} />
           </div>
         )}

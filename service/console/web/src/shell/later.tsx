@@ -1,10 +1,11 @@
 /** Parts of the console that come when they are shown, and what is shown where they can't. */
 import type { ComponentChildren } from "preact";
 import { lazy, Suspense } from "preact/compat";
-import { useErrorBoundary } from "preact/hooks";
+import { useEffect, useErrorBoundary, useRef } from "preact/hooks";
 import { Failure } from "../api/client";
 import { t } from "../i18n";
 import { Empty, Loading, Problem } from "../parts/states";
+import { place } from "../state/location";
 
 /** A part is not there: it is of a version that was replaced, or the network failed. */
 class NotLoaded extends Error {}
@@ -17,11 +18,19 @@ export function later<T>(load: () => Promise<{ default: T }>) {
   );
 }
 
-/** What has parts that come later. */
-export function Awaiting({ children }: { children: ComponentChildren }) {
-  const [thrown] = useErrorBoundary((error: unknown) => {
+/** What has parts that come later; what failed at one place is tried again at the next. */
+export function Awaiting(props: { children: ComponentChildren; fallback?: ComponentChildren }) {
+  const { children, fallback = <Loading /> } = props;
+  const [thrown, again] = useErrorBoundary((error: unknown) => {
     if (!(error instanceof NotLoaded)) reportError(error);
   });
+  const here = place.value;
+  const last = useRef(here);
+  useEffect(() => {
+    if (last.current === here) return;
+    last.current = here;
+    again();
+  }, [here]);
   if (thrown instanceof NotLoaded) {
     return (
       <div role="alert">
@@ -33,6 +42,6 @@ export function Awaiting({ children }: { children: ComponentChildren }) {
       </div>
     );
   }
-  if (thrown) return <Problem failure={Failure.of(thrown)} />;
-  return <Suspense fallback={<Loading />}>{children}</Suspense>;
+  if (thrown) return <Problem failure={Failure.of(thrown)} again={again} />;
+  return <Suspense fallback={fallback}>{children}</Suspense>;
 }

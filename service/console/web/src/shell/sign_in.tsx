@@ -1,9 +1,13 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { t } from "../i18n";
-import { refused, takeKey } from "../state/session";
+import { signIn } from "../api/client";
+import { Problem } from "../parts/states";
+import { useActing } from "../state/acting";
+import { refused } from "../state/session";
 
 export function SignIn() {
   const [text, setText] = useState("");
+  const { act, wrong, acting } = useActing();
   const field = useRef<HTMLInputElement>(null);
   useEffect(() => field.current?.focus(), []);
   return (
@@ -11,11 +15,12 @@ export function SignIn() {
       class="sign-in"
       onSubmit={(event) => {
         event.preventDefault();
-        takeKey(text.trim());
+        void act(() => signIn(text.trim()));
       }}
     >
       <h1>{t("key.title")}</h1>
-      {refused.value ? (
+      {wrong && <Problem failure={wrong} />}
+      {refused.value && !wrong ? (
         <p class="problem" role="alert">
           {t("key.refused")}
         </p>
@@ -36,7 +41,7 @@ export function SignIn() {
       </label>
       <p class="quiet">{t("key.kept")}</p>
       <p>
-        <button type="submit" class="primary">
+        <button type="submit" class="primary" aria-disabled={acting}>
           {t("key.enter")}
         </button>
       </p>

@@ -5,7 +5,8 @@
  * and, unlike a cookie, is never sent by the browser itself, so no other page can use it. It is
  * never part of a URL.
  */
-import { signal } from "@preact/signals";
+import { batch, signal } from "@preact/signals";
+import { holderOf } from "./holder";
 
 const NAME = "similar-streamer.key";
 
@@ -15,16 +16,22 @@ export const refused = signal<string | null>(null);
 
 /** Grows whenever somebody signs in, also with the key of before: what was refused is asked anew. */
 export const signIns = signal(0);
+/** Grows whenever another holder signs in, or one signs out: what was read is no one else's. */
+export const holders = signal(0);
 /** Whether somebody signed out: what a page shows and knows is no one else's. */
 export const hasLeft = signal(false);
 
+/** Signs in with a key that the service knows. */
 export function takeKey(text: string): void {
   if (text) sessionStorage.setItem(NAME, text);
   else sessionStorage.removeItem(NAME);
-  refused.value = null;
-  hasLeft.value = false;
-  key.value = text;
-  signIns.value += 1;
+  batch(() => {
+    if (holderOf(text) !== holderOf(key.value)) holders.value += 1;
+    refused.value = null;
+    hasLeft.value = false;
+    key.value = text;
+    signIns.value += 1;
+  });
 }
 
 /** An answer said that this key is not known, or that one is needed. */
@@ -34,7 +41,10 @@ export function refuseKey(sent: string): void {
 
 export function leave(): void {
   sessionStorage.removeItem(NAME);
-  hasLeft.value = true;
-  key.value = "";
-  refused.value = "";
+  batch(() => {
+    holders.value += 1;
+    hasLeft.value = true;
+    key.value = "";
+    refused.value = "";
+  });
 }

@@ -89,7 +89,7 @@ function Inbox(props: {
   const at = alerts.findIndex(({ alert_id }) => alert_id === currentId);
   const first = alerts[0]?.alert_id ?? null;
   useLayoutEffect(() => {
-    if (currentId === null) setCurrentId(first);
+    if (currentId === null || first === null) setCurrentId(first);
   }, [currentId, first]);
   const focus = (row: number): void =>
     document.querySelector<HTMLElement>(`[data-alert="${row}"]`)?.focus();

@@ -1,11 +1,10 @@
 /** One case: members and their edges as a graph and as tables, verdicts by keys, what happened. */
-import { Suspense } from "preact/compat";
 import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
 import { number, t } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
-import { later } from "../../shell/later";
+import { Awaiting, later } from "../../shell/later";
 import { NextPage } from "../../parts/next_page";
 import { RatingNotice, RatingSwitch } from "../../rating/shown";
 import { Empty, Loading, Problem } from "../../parts/states";
@@ -26,6 +25,7 @@ import { Members, type Verdict } from "./members";
 const MOST_MEMBERS = 100;
 /** What draws it is large: it comes while the case is read. */
 const coming = import("./graph/graph");
+coming.catch(() => undefined); // it is told where the graph would be
 const Graph = later(() => coming);
 export type Edge = Schemas["CaseEdgeOut"];
 
@@ -183,7 +183,7 @@ export function Board({ id }: { id: string }) {
           <p class="quiet">
             {t("case.found", { n: number(value.returned), all: number(value.total_known) })}
           </p>
-          <Suspense fallback={<div class="graph" aria-busy="true" />}>
+          <Awaiting fallback={<div class="graph" aria-busy="true" />}>
             <Graph
               members={members}
               seeds={seeds}
@@ -194,7 +194,7 @@ export function Board({ id }: { id: string }) {
               choose={setEdge}
               chooseMember={setCurrent}
             />
-          </Suspense>
+          </Awaiting>
           {edge && <Evidence key={`${edge.a} ${edge.b}`} edge={edge} close={closeEvidence} />}
           <RatingNotice
             rating={rating}

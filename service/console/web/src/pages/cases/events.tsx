@@ -1,5 +1,6 @@
 /** What happened to a case, the oldest first. */
-import { useState } from "preact/hooks";
+import type { Ref } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { named, t, time } from "../../i18n";
@@ -34,10 +35,16 @@ function From(props: Asked & { cursor: string | null }) {
     return ask(api.GET("/v1/cases/{case_id}/events", { params, signal }));
   });
   const next = value?.next_cursor;
+  const first = useRef<HTMLLIElement>(null);
+  const isRead = value !== null;
+  useEffect(() => {
+    // The button that asked for them had the focus, and is gone.
+    if (cursor !== null && document.activeElement === document.body) first.current?.focus();
+  }, [cursor, isRead]);
   return (
     <>
-      {value?.events.map((event) => (
-        <Event key={event.number} event={event} />
+      {value?.events.map((event, i) => (
+        <Event key={event.number} event={event} place={i === 0 ? first : null} />
       ))}
       {failure && (
         <li>
@@ -56,9 +63,10 @@ function From(props: Asked & { cursor: string | null }) {
   );
 }
 
-function Event({ event }: { event: Schemas["CaseEventOut"] }) {
+function Event(props: { event: Schemas["CaseEventOut"]; place: Ref<HTMLLIElement> | null }) {
+  const { event } = props;
   return (
-    <li>
+    <li ref={props.place} tabIndex={-1}>
       <span class="quiet">{time(event.at)}</span> {t(`case.event.${event.kind}`)}{" "}
       {event.streamer_id && <Words value={event.streamer_id} />}{" "}
       {event.kind === "verdict" && named("case", String(event.new?.["verdict"]))}{" "}

@@ -14,6 +14,7 @@ import { useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
+import { holders } from "../../state/session";
 import { warningsOf } from "../find/question";
 import { keep, lastOf, type Answer, type Format } from "./last";
 import { Rows } from "./rows";
@@ -24,6 +25,7 @@ export function SavedList({ name }: { name: string }) {
     ask(api.GET("/v1/lists/{list_name}", { params, signal })),
   );
   const { answer, later } = lastOf(value);
+  const holder = holders.value;
   const [isNewOnly, setNewOnly] = useState(false);
   const [writing, setWriting] = useState(false);
   const [sure, setSure] = useState(false);
@@ -31,7 +33,7 @@ export function SavedList({ name }: { name: string }) {
   const { act, wrong, acting, press } = useActing();
   const job = useFollowing(later?.jobId ?? null, (end) => {
     const { jobId, format } = later!;
-    keep(value!, { later: null });
+    keep(holder, value!, { later: null });
     const why = whyFailed(end);
     if (why) setFailed(why);
     else void act(() => take(jobId, format));
@@ -40,7 +42,8 @@ export function SavedList({ name }: { name: string }) {
   const take = async (jobId: string, format: Format): Promise<void> => {
     const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
     const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
-    if (format === "json") keep(value!, { answer: JSON.parse(await file.text()) as Answer });
+    if (format === "json")
+      keep(holder, value!, { answer: JSON.parse(await file.text()) as Answer });
     else download(`${name}.${format}`, file);
     say(t("list.later.done"));
     again();
@@ -50,11 +53,11 @@ export function SavedList({ name }: { name: string }) {
       setFailed(null);
       const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
       if ("rows" in found) {
-        keep(value!, { answer: found });
+        keep(holder, value!, { answer: found });
         await renew();
       } else {
         const { job_id: jobId } = found as Schemas["JobOut"];
-        keep(value!, { later: { jobId, format: "json" } });
+        keep(holder, value!, { later: { jobId, format: "json" } });
       }
     });
   /** Of the same question; no run is kept of it. */
@@ -67,7 +70,7 @@ export function SavedList({ name }: { name: string }) {
       const file = await askForFile(api.POST("/v1/lists:preview", asked));
       if (file.type.startsWith("application/json")) {
         const made = JSON.parse(await file.text()) as Schemas["JobOut"];
-        keep(value!, { later: { jobId: made.job_id, format } });
+        keep(holder, value!, { later: { jobId: made.job_id, format } });
       } else download(`${name}.${format}`, file);
     });
   const drop = (): Promise<void> =>

@@ -57,7 +57,9 @@ function useCloud(colour: string | null) {
       setLoaded(coming.loaded);
     }).catch((error: unknown) => {
       if (abort.signal.aborted) return;
-      setFailure(Failure.of(error));
+      const found = Failure.of(error);
+      if (found.status === 403) setCloud(null); // another key may have been told that
+      setFailure(found);
     });
     return () => abort.abort();
   }, [colour, round, who]);
@@ -88,9 +90,16 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
   const selected = useSelected(at, asked, layoutId);
 
   const answered = selected.failure ? null : selected.value;
-  const isOther = answered !== null && layoutId !== null && answered.layout_id !== layoutId;
+  const { again: selectAgain } = selected;
+  // Colours may come with another layout, on which the answer has to be asked for again.
+  const isOld = answered !== null && answered.drawn !== null && answered.drawn !== layoutId;
+  useEffect(() => {
+    if (isOld && layoutId !== null) selectAgain();
+  }, [isOld, layoutId, selectAgain]);
+  const isOther =
+    answered !== null && layoutId !== null && !isOld && answered.layout_id !== layoutId;
   const isGone = isOther || selected.failure?.code === "layout_not_found";
-  const found = isGone ? null : answered;
+  const found = isGone || isOld ? null : answered;
   useEffect(() => {
     if (!found || asked || selected.waiting) return;
     setView((before) => ({
@@ -203,6 +212,9 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
   );
 }
 
+/** Who was chosen, and the layout that was drawn when that was asked; null: none yet. */
+type SelectedThen = Selected & { drawn: string | null };
+
 /** Who is in a part of the map as it is drawn, or around a streamer. */
 function useSelected(at: string | null, corners: Place[] | null, layoutId: string | null) {
   const body = corners
@@ -212,9 +224,10 @@ function useSelected(at: string | null, corners: Place[] | null, layoutId: strin
         ...(layoutId !== null && { layout_id: layoutId }),
       }
     : at && { streamer_id: at, radius: AROUND, limit: 100 };
-  return useAsked<Selected>(body ? JSON.stringify(body) : null, (signal) =>
-    ask(api.POST("/v1/layouts/current:select", { body: body as never, signal })),
-  );
+  return useAsked<SelectedThen>(body ? JSON.stringify(body) : null, async (signal) => {
+    const asked = api.POST("/v1/layouts/current:select", { body: body as never, signal });
+    return { ...(await ask(asked)), drawn: layoutId };
+  });
 }
 
 /** Fields of which colours can be made, as far as this key may see them. */

@@ -17,6 +17,8 @@ interface Step {
   to: string;
   /** Names the request, which does nothing when it is sent again. */
   name: string;
+  /** Whether it may have been done: the service answers with what it did then. */
+  wasSent: boolean;
 }
 
 export function Spaces() {
@@ -28,7 +30,7 @@ export function Spaces() {
   const begin = (change: Step["change"], space: Space, to: string): void => {
     forget();
     const name = idempotencyKey();
-    setSure({ change, space, to, name });
+    setSure({ change, space, to, name, wasSent: false });
   };
   const go = (step: Step): Promise<void> =>
     act(async () => {
@@ -84,13 +86,19 @@ function promote({ space, to }: Step): Promise<Space> {
   return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
 }
 
-/** Refused where another generation is served by now: going back goes back from that one. */
-async function rollBack({ space, to, name }: Step): Promise<Space> {
+/** Refuses where another generation is served by now: going back goes back from that one. */
+async function checkActive({ space, to }: Step): Promise<void> {
   const path = { space: space.space };
   const now = await ask(api.GET("/v1/spaces/{space}", { params: { path } }));
-  if (activeOf(now) !== activeOf(space) || now.previous !== to) {
-    throw new Failure(409, "changed", t("space.changed", { generation: activeOf(now) }));
-  }
+  if (activeOf(now) === activeOf(space) && now.previous === to) return;
+  throw new Failure(409, "changed", t("space.changed", { generation: activeOf(now) }));
+}
+
+async function rollBack(step: Step): Promise<Space> {
+  const { space, name } = step;
+  const path = { space: space.space };
+  if (!step.wasSent) await checkActive(step);
+  step.wasSent = true;
   const header = { "idempotency-key": name };
   return ask(api.POST("/v1/spaces/{space}:rollback", { params: { path, header } }));
 }

@@ -1,20 +1,33 @@
-import { useEffect } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { Failure, reach, type Schemas } from "../../api/client";
 import { number, percent, t, time } from "../../i18n";
 import { Loading, Problem } from "../../parts/states";
+import { useRepeating } from "../../state/repeating";
 import { Lag } from "./lag";
 import { Rebuild } from "./rebuild";
 
 type State = Schemas["HealthOut"];
 const EVERY_MS = 5000;
-/** Less than `EVERY_MS`: whoever is asked again was told before that nothing came. */
-const DEADLINE_MS = 4000;
+/** A healthy service may be slow. */
+const DEADLINE_MS = 15_000;
 
 /** The probe's answer is the same whether it says yes or no. */
 async function read(signal: AbortSignal): Promise<State> {
-  const inTime = AbortSignal.any([signal, AbortSignal.timeout(DEADLINE_MS)]);
-  const answer = await reach(fetch("/readyz", { signal: inTime, credentials: "omit" }));
+  const late = new AbortController();
+  const timer = setTimeout(
+    () => late.abort(new DOMException("no answer in time", "TimeoutError")),
+    DEADLINE_MS,
+  );
+  const inTime = AbortSignal.any([signal, late.signal]);
+  try {
+    return await readInTime(inTime);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function readInTime(signal: AbortSignal): Promise<State> {
+  const answer = await reach(fetch("/readyz", { signal, credentials: "omit" }));
   const said: unknown = await reach(answer.json()).catch((error: unknown) => {
     if (error instanceof SyntaxError) return null;
     throw error;
@@ -24,11 +37,9 @@ async function read(signal: AbortSignal): Promise<State> {
 }
 
 export function Health() {
-  const { value, failure, again } = useAsked("health", read);
-  useEffect(() => {
-    const timer = setInterval(() => document.visibilityState === "visible" && again(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, [again]);
+  const asked = useAsked("health", read);
+  const { value, failure, again } = asked;
+  useRepeating(asked, EVERY_MS);
   return (
     <>
       {failure && <Problem failure={failure} again={again} />}

@@ -1,4 +1,3 @@
-import { useEffect } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { named, t, time } from "../../i18n";
@@ -9,21 +8,18 @@ import { Table } from "../../parts/table";
 import { useActing, type Acting } from "../../state/acting";
 import { isGoingOn, type Job } from "../../state/following";
 import { place } from "../../state/location";
+import { useRepeating } from "../../state/repeating";
 
 const EVERY_MS = 2000;
 
 export function Jobs() {
   const cursor = place.value.params.get("cursor");
-  const { value, failure, again, renew } = useAsked(`jobs ${cursor}`, (signal) => {
+  const asked = useAsked(`jobs ${cursor}`, (signal) => {
     const query = { limit: 50, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/jobs", { params: { query }, signal }));
   });
-  const isBusy = value?.jobs.some(isGoingOn) ?? false;
-  useEffect(() => {
-    if (!isBusy) return;
-    const timer = setInterval(() => document.visibilityState === "visible" && again(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, [isBusy, again]);
+  const { value, failure, again, renew } = asked;
+  useRepeating(asked, value?.jobs.some(isGoingOn) ? EVERY_MS : null);
   const { act, wrong, press } = useActing();
   const change = (work: () => Promise<unknown>): Promise<void> =>
     act(async () => {

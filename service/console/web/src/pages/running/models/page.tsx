@@ -21,6 +21,8 @@ interface Step {
   /** The active model, as it is shown. */
   from: string;
   name: string;
+  /** Whether it may have been done: the service answers with what it did then. */
+  wasSent: boolean;
 }
 
 const READY = new Set<Model["state"]>(["ready", "shadow", "canary"]);
@@ -36,7 +38,7 @@ export function Models() {
   const begin = (change: Change, model: Model): void => {
     forget();
     const name = idempotencyKey();
-    setSure({ change, model, from: activeOf(value?.models ?? []), name });
+    setSure({ change, model, from: activeOf(value?.models ?? []), name, wasSent: false });
   };
   const change = (share: number): Promise<void> =>
     act(async () => {
@@ -95,7 +97,8 @@ async function checkActive(from: string): Promise<void> {
   throw new Failure(409, "changed", t("models.changed", { name: active }));
 }
 
-async function asked({ change, model, from, name }: Step, share: number): Promise<void> {
+async function asked(step: Step, share: number): Promise<void> {
+  const { change, model, from, name } = step;
   const params = { path: { model_id: model.model_version } };
   if (change === "shadow") {
     const body = { sample: share, anew: false };
@@ -105,7 +108,8 @@ async function asked({ change, model, from, name }: Step, share: number): Promis
   } else if (change === "promote") {
     await ask(api.POST("/v1/models/{model_id}:promote", { params }));
   } else {
-    await checkActive(from);
+    if (!step.wasSent) await checkActive(from);
+    step.wasSent = true;
     const header = { "idempotency-key": name };
     await ask(api.POST("/v1/models:rollback", { params: { header } }));
   }

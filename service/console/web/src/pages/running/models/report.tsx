@@ -1,10 +1,10 @@
 /** The report of a shadow: what live answers would change with a model. */
-import { useEffect } from "preact/hooks";
 import { useAsked } from "../../../api/asked";
 import { api, ask, type Schemas } from "../../../api/client";
 import { named, number, percent, t, time } from "../../../i18n";
 import { Loading, Problem } from "../../../parts/states";
 import { hrefOf } from "../../../state/location";
+import { useRepeating } from "../../../state/repeating";
 
 type Found = Schemas["ShadowOut"];
 type Side = Schemas["ShadowSideOut"];
@@ -13,14 +13,11 @@ type Mean = Schemas["MeanOut"] | null;
 const EVERY_MS = 10_000;
 
 export function Report({ model }: { model: string }) {
-  const { value, failure, again } = useAsked(`shadow ${model}`, (signal) =>
+  const asked = useAsked(`shadow ${model}`, (signal) =>
     ask(api.GET("/v1/models/{model_id}/shadow", { params: { path: { model_id: model } }, signal })),
   );
-  useEffect(() => {
-    if (failure) return;
-    const timer = setInterval(() => document.visibilityState === "visible" && again(), EVERY_MS);
-    return () => clearInterval(timer);
-  }, [failure, again]);
+  const { value, failure, again } = asked;
+  useRepeating(asked, failure ? null : EVERY_MS);
   return (
     <section aria-labelledby="shadow">
       <h2 id="shadow">{t("models.report.of", { name: model })}</h2>
