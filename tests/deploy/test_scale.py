@@ -283,6 +283,17 @@ def test_a_sentinel_takes_a_new_password_and_keeps_what_it_knows(started: Starte
     assert f"sentinel myid {known.decode()}\n" in written
 
 
+def test_the_store_has_memory_for_the_streamers_that_it_is_for() -> None:
+    of_pod = of_kind("StatefulSet")["valkey"]["spec"]["template"]["spec"]
+    (container,) = of_pod["containers"]
+    (most,) = [e["value"] for e in container["env"] if e["name"] == "STORE_MAXMEMORY"]
+    limit = container["resources"]["limits"]["memory"]
+    assert (most[-2:], limit[-2:]) == ("gb", "Gi")  # both are 2^30 bytes
+    assert 2 * int(most[:-2]) <= int(limit[:-2])
+    record, entry, log = 5_239 + 76, 1_340, 20_000  # bytes, as measured in docs/scale.md
+    assert int(most[:-2]) << 30 > 100_000 * record + log * entry + 3_600_000
+
+
 def test_a_bundle_is_given_to_compose_by_its_whole_path() -> None:
     """Compose takes others from the folder of its file, where no bundle lies."""
     for file in (DEPLOY / "compose.scale.yaml", DEPLOY.parent / "docs" / "scale.md"):
