@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from service.http.admission import PROBES
 from service.settings import Jobs, Settings
 from service.settings.access import Audit
+from service.settings.spaces import Spaces
 from tests.deploy.files import DEPLOY, ROOT
 from tests.service.conftest import bundle as bundle
 from tests.service.process import Service, wait_until
@@ -36,10 +37,10 @@ def base() -> list[Document]:
     return [yaml.safe_load((KUBERNETES / "base" / n).read_text(encoding="utf-8")) for n in names]
 
 
-def with_gpu() -> list[Document]:
-    """What kustomize makes of the base with the patches of the GPU variant."""
-    documents = copy.deepcopy(base())
-    for patch in kustomization("gpu")["patches"]:
+def patched(documents: list[Document], folder: str) -> list[Document]:
+    """What kustomize makes of documents by the patches and images of a folder."""
+    documents = copy.deepcopy(documents)
+    for patch in kustomization(folder)["patches"]:
         wanted = patch["target"]
         (at,) = [
             i
@@ -48,10 +49,16 @@ def with_gpu() -> list[Document]:
         ]
         operations = yaml.safe_load(patch["patch"])
         documents[at] = jsonpatch.apply_patch(documents[at], operations)
+    for image in kustomization(folder).get("images", ()):
+        (of_pod,) = [d["spec"]["template"]["spec"] for d in documents if "template" in d["spec"]]
+        (only,) = of_pod["containers"]
+        name, _, tag = only["image"].rpartition(":")
+        assert image["name"] == name  # kustomize leaves an image of another name as it is
+        only["image"] = f"{image.get('newName', name)}:{image.get('newTag', tag)}"
     return documents
 
 
-VARIANTS = {"base": base(), "gpu": with_gpu()}
+VARIANTS = {"base": base(), "gpu": patched(base(), "gpu")}
 
 
 def of_kind(kind: str, variant: str = "base") -> list[Document]:
@@ -158,7 +165,7 @@ def test_what_is_written_to_and_the_bundle_are_where_the_image_looks() -> None:
 def test_files_that_outlive_a_pod_have_room_on_its_claim() -> None:
     size = claim_of_the_pod()["spec"]["resources"]["requests"]["storage"]
     assert size.endswith("Gi")
-    most = Jobs().spool_bytes + Audit().keep_bytes
+    most = Jobs().spool_bytes + Audit().keep_bytes + Spaces().spool_bytes
     assert int(size.removesuffix("Gi")) << 30 > most
 
 
@@ -214,6 +221,7 @@ def test_the_gpu_variant_differs_in_what_a_gpu_needs_alone() -> None:
     assert limits.pop("nvidia.com/gpu") == "1"
     (toleration,) = gpu.pop("tolerations")
     assert toleration["key"] == "nvidia.com/gpu"
+    assert gpu["containers"][0]["env"].pop() == {"name": "STREAMER_DEVICE", "value": "gpu"}
     assert gpu["containers"][0].pop("image") == "similar-streamer:gpu"
     assert plain["containers"][0].pop("image") == "similar-streamer:latest"
     assert gpu == plain

@@ -108,8 +108,10 @@ def test_nobody_else_reaches_the_store_and_milvus() -> None:
         (rule,) = spec["ingress"]
         allowed |= {str(source["podSelector"]) for source in rule["from"]}
     callers = "{'matchLabels': {'app.kubernetes.io/name': 'similar-streamer'}}"
-    assert callers in allowed
-    assert len(allowed) == 2  # and the servers of the store each other
+    backup = "{'matchLabels': {'app.kubernetes.io/name': 'similar-streamer-backup'}}"
+    assert {callers, backup} < allowed
+    assert len(allowed) == 3  # and the servers of the store each other
+    assert backup not in str(of_kind("NetworkPolicy")["milvus"])
     published = [name for name, service in COMPOSE["services"].items() if "ports" in service]
     assert published == OURS
     assert not [s for s in of_kind("Service").values() if s["spec"].get("type")]
@@ -188,7 +190,7 @@ class Started:
         client.chmod(0o755)
         self._path = f"{programs}:{os.environ['PATH']}"
 
-    def start(self, script: str, name: str) -> None:
+    def start(self, script: str, name: str, password: str = "word") -> None:
         home = self._folder / name
         home.mkdir(exist_ok=True)
         self._processes[name] = subprocess.Popen(
@@ -197,7 +199,7 @@ class Started:
             env={
                 "PATH": self._path,
                 "STORE_NAME": name,
-                "STORE_PASSWORD": "word",
+                "STORE_PASSWORD": password,
                 "SENTINELS": " ".join(self.sentinels),
                 "FIRST_PRIMARY": self.servers[0],
                 "LISTEN": name,
@@ -214,9 +216,9 @@ class Started:
         for name in self._processes:
             self.kill(name)
 
-    def written(self, name: str) -> str:
+    def written(self, name: str, file: str = "valkey.conf") -> str:
         """The configuration that the script wrote for a server."""
-        return (self._folder / name / "valkey.conf").read_text(encoding="utf-8")
+        return (self._folder / name / file).read_text(encoding="utf-8")
 
     def follow(self, names: list[str]) -> int:
         """How many replicas the present primary has, if it is one of these."""
@@ -256,6 +258,48 @@ def started(tmp_path: Path) -> Iterator[Started]:
         yield started
     finally:
         started.close()
+
+
+def test_a_sentinel_takes_a_new_password_and_keeps_what_it_knows(started: Started) -> None:
+    name = started.sentinels[0]
+
+    def answers() -> bool:
+        with contextlib.suppress(RedisError), Redis(name, 26379) as client:
+            return bool(client.ping())
+        return False
+
+    started.start("sentinel.sh", name)
+    wait_until(answers, "it runs")
+    with Redis(name, 26379) as client:
+        client.execute_command("SENTINEL", "SET", "streamers", "down-after-milliseconds", "3000")
+    started.kill(name)
+    started.start("sentinel.sh", name, password="another")
+    wait_until(answers, "it runs again")
+    written = started.written(name, "sentinel.conf")
+    assert re.findall(r"^sentinel auth-pass (.*)$", written, re.M) == ["streamers another"]
+    assert "sentinel down-after-milliseconds streamers 3000\n" in written
+    with Redis(name, 26379) as client:
+        known: Any = client.execute_command("SENTINEL", "MYID")
+    assert f"sentinel myid {known.decode()}\n" in written
+
+
+def test_the_store_has_memory_for_the_streamers_that_it_is_for() -> None:
+    of_pod = of_kind("StatefulSet")["valkey"]["spec"]["template"]["spec"]
+    (container,) = of_pod["containers"]
+    (most,) = [e["value"] for e in container["env"] if e["name"] == "STORE_MAXMEMORY"]
+    limit = container["resources"]["limits"]["memory"]
+    assert (most[-2:], limit[-2:]) == ("gb", "Gi")  # both are 2^30 bytes
+    assert 2 * int(most[:-2]) <= int(limit[:-2])
+    record, entry, log = 5_239 + 76, 1_340, 20_000  # bytes, as measured in docs/scale.md
+    assert int(most[:-2]) << 30 > 100_000 * record + log * entry + 3_600_000
+
+
+def test_a_bundle_is_given_to_compose_by_its_whole_path() -> None:
+    """Compose takes others from the folder of its file, where no bundle lies."""
+    for file in (DEPLOY / "compose.scale.yaml", DEPLOY.parent / "docs" / "scale.md"):
+        given = re.findall(r"\bBUNDLE=(\S+)", file.read_text(encoding="utf-8"))
+        assert given
+        assert all(path.startswith("$PWD/") for path in given)
 
 
 @pytest.mark.slow

@@ -232,6 +232,8 @@ def check(words: list[str], python: Sequence[str]) -> None:
     elif words[:3] == ["docker", "compose", "-f"]:
         assert words[4:] == ["up"]
         assert compose(words[3])["services"]
+    elif words[:3] == ["docker", "build", "--target"]:
+        assert f" AS {words[3]}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
     elif program == "kubectl":
         check_kubectl(rest)
     elif program == "export":
@@ -266,9 +268,18 @@ def check_module(module: str, words: list[str], python: Sequence[str]) -> None:
 
 
 def check_kubectl(words: list[str]) -> None:
-    """`apply -k FOLDER`, and `create secret generic` with the names that the pods read."""
+    """Folders and objects exist; `create secret generic` has the names that the pods read."""
     if words[:2] == ["apply", "-k"]:
         assert (ROOT / words[2] / "kustomization.yaml").is_file(), words
+        return
+    if words[:2] == ["create", "job"]:
+        assert words[2] in {f"--from=cronjob/{name}" for name in named("CronJob")}, words
+        return
+    if words[:2] == ["scale", "statefulset"]:
+        assert words[2] in named("StatefulSet"), words
+        return
+    if words[0] == "wait":
+        assert words[1].startswith("--for="), words
         return
     assert words[:3] == ["create", "secret", "generic"], words
     keys = {word.split("=")[1] for word in words if word.startswith("--from-literal=")}
@@ -282,6 +293,13 @@ def check_kubectl(words: list[str]) -> None:
         for folder in ("base", "scale")
     }
     assert keys in (read["base"], read["base"] | read["scale"]), words
+
+
+def named(kind: str) -> set[str]:
+    """The names of all objects of a kind in the manifests."""
+    files = (ROOT / "deploy" / "kubernetes").rglob("*.yaml")
+    found = [one for file in files for one in yaml.safe_load_all(file.read_text(encoding="utf-8"))]
+    return {one["metadata"]["name"] for one in found if one.get("kind") == kind}
 
 
 def help_of_service(words: Sequence[str]) -> str:

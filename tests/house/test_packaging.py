@@ -260,7 +260,10 @@ def test_the_store_acknowledges_only_what_is_on_disk() -> None:
     assert options == {
         "--appendonly": "yes",
         "--appendfsync": "always",
+        "--maxmemory": "${STORE_MAXMEMORY:-2gb}",  # without it there is nothing to refuse
         "--maxmemory-policy": "noeviction",
+        "--hash-max-listpack-entries": "32",
+        "--hash-max-listpack-value": "8192",
     }
     assert services()["store"]["volumes"] == ["store:/data"]
 

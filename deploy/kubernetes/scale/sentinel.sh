@@ -8,8 +8,11 @@
 # LISTEN          address to listen on, by default all
 set -eu
 
-if [ ! -e sentinel.conf ]; then
-  umask 077
+umask 077
+if [ -e sentinel.conf ]; then
+  # What it knows stays, but for the password, which may be another one by now.
+  grep -v "^sentinel auth-pass streamers " sentinel.conf > sentinel.conf.new
+else
   cat > sentinel.conf.new <<EOF
 bind ${LISTEN:-*}
 protected-mode no
@@ -19,11 +22,11 @@ sentinel resolve-hostnames yes
 sentinel announce-hostnames yes
 sentinel announce-ip $STORE_NAME
 sentinel monitor streamers $FIRST_PRIMARY 6379 2
-sentinel auth-pass streamers $STORE_PASSWORD
 sentinel down-after-milliseconds streamers 2000
 sentinel failover-timeout streamers 6000
 sentinel parallel-syncs streamers 1
 EOF
-  mv sentinel.conf.new sentinel.conf
 fi
+echo "sentinel auth-pass streamers $STORE_PASSWORD" >> sentinel.conf.new
+mv sentinel.conf.new sentinel.conf
 exec valkey-server sentinel.conf --sentinel
