@@ -113,6 +113,7 @@ async def open_store(
                 "writes may be lost: STREAMER_STORE__REPLICAS is 0, so a fail-over loses what the "
                 "primary acknowledged and no replica has"
             )
+        await _keep_format(external)
         await _keep_log(external, settings.store.log_entries)
         watch = ServerWatch(address)
         watch.start()
@@ -139,10 +140,18 @@ async def open_store(
             "another --data-dir"
         ) from error
     stack.push_async_callback(store.close)
+    await _keep_format(store)
     await _keep_log(store, settings.store.log_entries)
     if settings.accept_data_loss:
         await store.mend()
     return OpenedStore(store, "embedded", embedded)
+
+
+async def _keep_format(store: ArchivedStore) -> None:
+    try:
+        await store.raise_format()
+    except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
+        _log.warning("the store's format is not kept before the next start: %s", error.detail)
 
 
 async def _keep_log(store: ArchivedStore, entries: int | None) -> None:
