@@ -113,7 +113,7 @@ async def open_services(
         stack.push_async_callback(host.stop)
         loaded = await host.open_first()  # meanwhile the store reads its log
         tell("the store is being opened")
-        opened = await open_store(settings, embedded, stack)
+        opened = await open_store(settings, embedded, stack, tell)
         opened.store.client.stages = lanes.stages
         await check_data(opened.store, loaded.snapshots.newest_place(), settings, stack)
         models = ModelFollower(

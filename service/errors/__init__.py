@@ -89,6 +89,7 @@ ServiceError                500   unexpected; the log has the cause
     ├── FolderInUse               another service owns the data folder
     ├── ModelMismatch             the data folder holds vectors of another model
     ├── StoreStartFailed          the embedded store did not come up
+    ├── NewerStore                the store is of a format that this release does not know
     ├── DataLost                  the store lacks writes that it acknowledged
     └── UnsafeConfiguration       open to the network without a key, twin packages, ...
 
@@ -364,6 +365,10 @@ class ModelMismatch(StartupError):
 
 class StoreStartFailed(StartupError):
     """The embedded store did not come up."""
+
+
+class NewerStore(StartupError):
+    """A newer release wrote the store, in a format that this one does not know."""
 
 
 class DataLost(StartupError):

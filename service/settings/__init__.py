@@ -56,7 +56,7 @@ class Limits(Group):
     store_grace_s: Annotated[float, Field(ge=0)] = 5
     """A store that gives no answer for fewer seconds leaves the service ready: it answers from
     memory, and `/readyz` says so in `degraded_because`. Counts from the first question without an
-    answer; the store is asked once a second."""
+    answer; the store is asked once a second. The lag that grows meanwhile does not count."""
 
 
 class Server(Group):

@@ -39,3 +39,6 @@ class Store(Group):
     128 dimensions. The store has one value for all services on it, that of the one that starts last
     with this setting, whose log tells a change. Services of releases that don't know it cut the log
     to 20,000 with each of their writes."""
+    start_wait_s: Annotated[float, Field(ge=0, le=86_400)] = 600
+    """How long a service that starts waits for an external store that does not answer, or still
+    reads its log. `/startupz` and the log say so. 0 = it ends at once."""

@@ -1,8 +1,14 @@
 """Opens the store that the settings name, and refuses one that lost data."""
 
+import asyncio
 import logging
+import ssl
+import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from typing import NamedTuple
+
+from redis.exceptions import AuthenticationError, AuthorizationError, MovedError
 
 from service.errors import (
     DataLost,
@@ -18,6 +24,7 @@ from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import RESTORING, ArchivedStore
+from service.store.redis.client import CommandRefused
 from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.durability import ALWAYS
 from service.store.redis.watch import ServerWatch
@@ -25,6 +32,15 @@ from service.store.trouble import StoreHealth
 from service.store.witness import Witness, WitnessKeeper
 
 _log = logging.getLogger(__name__)
+_AGAIN_S = 1.0
+"""Between two attempts to open a store that does not answer yet."""
+_WRONG_SETTINGS = (
+    AuthenticationError,
+    AuthorizationError,
+    MovedError,
+    ssl.SSLCertVerificationError,
+)
+"""What no waiting mends, though it comes from the connection."""
 
 
 class OpenedStore(NamedTuple):
@@ -81,7 +97,10 @@ def _host_and_port(text: str) -> tuple[str, int]:
 
 
 async def open_store(
-    settings: Settings, embedded: EmbeddedStore | None, stack: AsyncExitStack
+    settings: Settings,
+    embedded: EmbeddedStore | None,
+    stack: AsyncExitStack,
+    tell: Callable[[str], None] = lambda _: None,
 ) -> OpenedStore:
     """Open the store; `stack` closes it.
 
@@ -89,6 +108,7 @@ async def open_store(
         settings: of the service.
         embedded: the embedded store, if it has begun to start already.
         stack: of what is closed at the end.
+        tell: called with what an external store is waited for, whenever it was tried in vain.
 
     Raises:
         StartupError: it can't be used.
@@ -98,13 +118,9 @@ async def open_store(
     url = None if secret is None else secret.get_secret_value()
     address = address_of(url, settings.store)
     if address is not None:
-        try:
-            external = await ArchivedStore(address, chunks_dir=chunks_dir).open()
-        except StoreUnavailable as error:
-            reason = error.detail.rstrip(".")
-            raise StoreStartFailed(
-                f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
-            ) from error
+        external = await _answering(
+            lambda: ArchivedStore(address, chunks_dir=chunks_dir), settings.store.start_wait_s, tell
+        )
         stack.push_async_callback(external.close)
         if external.durability != ALWAYS:
             _log.warning("writes may be lost: %s", external.durability)
@@ -113,6 +129,7 @@ async def open_store(
                 "writes may be lost: STREAMER_STORE__REPLICAS is 0, so a fail-over loses what the "
                 "primary acknowledged and no replica has"
             )
+        await _keep_format(external)
         await _keep_log(external, settings.store.log_entries)
         watch = ServerWatch(address)
         watch.start()
@@ -139,10 +156,57 @@ async def open_store(
             "another --data-dir"
         ) from error
     stack.push_async_callback(store.close)
+    await _keep_format(store)
     await _keep_log(store, settings.store.log_entries)
     if settings.accept_data_loss:
         await store.mend()
     return OpenedStore(store, "embedded", embedded)
+
+
+async def _answering(
+    new_store: Callable[[], ArchivedStore], wait_s: float, tell: Callable[[str], None]
+) -> ArchivedStore:
+    """An external store, open; one that starts beside the service is waited for.
+
+    Raises:
+        StoreStartFailed: it does not answer for so long, or refuses.
+    """
+    deadline, is_told = time.monotonic() + wait_s, False
+    while True:
+        try:
+            return await new_store().open()
+        except StoreUnavailable as error:
+            reason = error.detail.rstrip(".")
+            if time.monotonic() >= deadline or not _may_pass(error):
+                raise StoreStartFailed(
+                    f"REDIS_URL: {reason}; start that server, or unset it to use the embedded store"
+                ) from error
+        tell(f"the store is waited for: {reason}")
+        if not is_told:
+            _log.warning(
+                "the store is waited for, up to %g s (STREAMER_STORE__START_WAIT_S): %s",
+                wait_s,
+                reason,
+            )
+            is_told = True
+        await asyncio.sleep(_AGAIN_S)
+
+
+def _may_pass(error: StoreUnavailable) -> bool:
+    """Whether the store may answer once it has started."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (CommandRefused, *_WRONG_SETTINGS)):
+            return False
+        cause = cause.__cause__ or cause.__context__
+    return True
+
+
+async def _keep_format(store: ArchivedStore) -> None:
+    try:
+        await store.raise_format()
+    except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
+        _log.warning("the store's format is not kept before the next start: %s", error.detail)
 
 
 async def _keep_log(store: ArchivedStore, entries: int | None) -> None:

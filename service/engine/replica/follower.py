@@ -48,6 +48,7 @@ class Follower:
         model: Model,
         snapshots: Snapshots | None = None,
         max_lag_s: float = 10.0,
+        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Nothing is read before `start`.
 
@@ -57,6 +58,7 @@ class Follower:
             model: whose vectors the index holds; records of another one are skipped.
             snapshots: where an index may begin.
             max_lag_s: an index that lacks writes of so many seconds ago is behind.
+            now_s: the clock.
         """
         self._store = store
         self._new_index = new_index
@@ -70,10 +72,11 @@ class Follower:
         self._applying = asyncio.Lock()
         self._lag = Lag()
         self._max_lag_s = max_lag_s
+        self._now_s = now_s
         self._tasks: list[asyncio.Task[None]] = []
         self._lost: str | None = None
         self.sequence = 0
-        self._failure = Trouble()
+        self._failure = Trouble(now_s)
         self.source: Literal["snapshot", "store"] | None = None
 
     def start(self) -> None:
@@ -125,7 +128,7 @@ class Follower:
         return self._failure.lasting()
 
     def behind_for(self, longer_than_s: float) -> str | None:
-        """Why it may lack writes; that the log can't be followed counts only if it lasts longer."""
+        """Why it may lack writes; that the store is silent counts only if it lasts longer."""
         if self._other_model is not None:
             return (
                 f"the store holds vectors of model {self._other_model}, this process serves "
@@ -135,7 +138,7 @@ class Follower:
             return f"the index is being built anew, and this is the old one: {self._lost}"
         if failure := self._failure.lasting(longer_than_s):
             return f"the newest writes may be missing: {failure}"
-        lag_s = self.lag_s
+        lag_s = self._lag.lag_s(self._position, self._now_s(), longer_than_s)
         if lag_s is not None and lag_s > self._max_lag_s:
             return (
                 f"the newest writes may be missing: the index is {lag_s:.1f} s behind, at sequence "
@@ -146,7 +149,7 @@ class Follower:
     @property
     def lag_s(self) -> float | None:
         """Seconds since the live index surely held all that was written; None before it did."""
-        return self._lag.lag_s(self._position, time.monotonic())
+        return self._lag.lag_s(self._position, self._now_s())
 
     @property
     def skipped(self) -> SkippedRecords:
@@ -268,7 +271,8 @@ class Follower:
             await asyncio.sleep(_LOOK_S)
 
     async def _look_once(self) -> Position:
-        began = time.monotonic()
+        began = self._now_s()
+        self._lag.asks(began)
         head = await self._store.position()
         self._lag.saw(began, head)
         stored, target = await self._store.kept_models()

@@ -14,7 +14,8 @@ class Lag:
 
     Now and then somebody looks where the log ends. Once the index has applied that much, it holds
     all that was written before the look. So the lag is an upper bound, it also grows while nobody
-    can look, and no clock but this process's own counts.
+    can look, and no clock but this process's own counts. Of a silent store it may be asked how
+    large the lag was when the silence began.
 
     Safe to use from several threads.
 
@@ -29,6 +30,13 @@ class Lag:
         self._lock = threading.Lock()
         self.head: int | None = None
         self._looked: Position | None = None
+        self._unanswered_since: float | None = None
+
+    def asks(self, at_s: float) -> None:
+        """Note that a look begins: the store is silent from the first one without an answer on."""
+        with self._lock:
+            if self._unanswered_since is None:
+                self._unanswered_since = at_s
 
     def saw(self, at_s: float, head: Position) -> None:
         """Note that the log ended at `head` in an observation that began at `at_s`."""
@@ -40,6 +48,8 @@ class Lag:
             # A write may be known by now that the look came too early for.
             self.head = max(self.head or 0, head.sequence) if goes_on else head.sequence
             self._looked = head
+            if self._unanswered_since is not None and self._unanswered_since <= at_s:
+                self._unanswered_since = None
 
     def wrote(self, sequence: int) -> None:
         """Note that the log has a write; a look that began before may find less."""
@@ -47,9 +57,18 @@ class Lag:
             if self.head is not None:
                 self.head = max(self.head, sequence)
 
-    def lag_s(self, position: Position, now_s: float) -> float | None:
-        """Seconds since an index at `position` surely held everything; None where it never did."""
+    def lag_s(self, position: Position, now_s: float, grace_s: float = 0.0) -> float | None:
+        """Seconds since an index at `position` surely held everything; None where it never did.
+
+        Args:
+            position: up to where the index has everything.
+            now_s: the present time.
+            grace_s: a silence of the store that is shorter adds nothing.
+        """
         with self._lock:
+            since = self._unanswered_since
+            if since is not None and now_s - since < grace_s:
+                now_s = since
             while self._looks and _continues(self._looks[0][1], position):
                 self._complete_until = self._looks.popleft()[0]
             until = self._complete_until

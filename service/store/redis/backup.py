@@ -25,6 +25,7 @@ from service.store.redis.backup_lines import RECORDS, json_in, line_of, lines_in
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.connecting.format import raise_format
 from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
@@ -245,6 +246,7 @@ class ArchivedStore(RedisStore):
                 "empty one; empty it, or take another"
             )
         await self.set_model_version(RESTORING)
+        await self.raise_format()
         if DICTIONARY in source.files:
             await self.packing.add(source.read(DICTIONARY))
             await self.packing.add_vectors()
@@ -311,6 +313,10 @@ class ArchivedStore(RedisStore):
                 await self._client.ask("UNLINK", *left)
             if int(cursor) == 0:
                 return
+
+    async def raise_format(self) -> None:
+        """Have the store tell that this release writes into it; see `raise_format`."""
+        await raise_format(self._client, self._meta)
 
     async def mend(self) -> None:
         """Make a store that lost its older part, which no later write repeats, consistent again.

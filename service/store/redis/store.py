@@ -1,7 +1,8 @@
 """The store on Valkey or Redis: the embedded one, or a server of one's own.
 
 ss:meta          hash: epoch, sequence, mark (of the last write), model_version, log_entries (most
-                 entries of the log, if set), and what `service.store.redis.models.store` says
+                 entries of the log, if set), format (`connecting.format`), and what `models.store`
+                 and `packing.packing` say
 ss:ids           sorted set of all ids, each with score 0: byte order
 ss:log           stream: entry `<sequence>-0` per write, so that a gap shows
 ss:record:<id>   hash: the fields of `Record`
@@ -57,6 +58,7 @@ from service.store.redis.codec import (
     to_record,
 )
 from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.connecting.format import check_format
 from service.store.redis.connecting.log_reader import LogReader
 from service.store.redis.durability import ALWAYS, find_durability, run_id
 from service.store.redis.forgetting import forget, rewrite_files
@@ -130,9 +132,11 @@ class RedisStore:
         """Connect, and find out how durable the server is.
 
         Raises:
+            NewerStore: a newer release wrote it.
             StoreUnavailable: it does not answer.
         """
         try:
+            await check_format(self._client, self._meta)
             self.durability = await find_durability(self._client)
             await self.position()
         except BaseException:
@@ -354,8 +358,7 @@ class RedisStore:
 
     async def model_version(self) -> str | None:
         """The model whose vectors are stored; None for an empty store."""
-        version: bytes | None = await self._client.ask("HGET", self._meta, "model_version")
-        return None if version is None else version.decode()
+        return (await self.kept_models())[0]
 
     async def kept_models(self) -> tuple[str | None, str | None]:
         """The model that serves, and the other one whose vectors are written too; or None."""
@@ -388,11 +391,7 @@ class RedisStore:
     async def _check_continues(
         self, client: RedisClient, after: int, epoch: str | None, mark: str
     ) -> None:
-        """That entry `after + 1` is in the log or still to come.
-
-        Raises:
-            LogGap: it is not.
-        """
+        """Raise `LogGap` unless entry `after + 1` is in the log or still to come."""
         await self._log_by(client).check(await self._position(client), after, epoch, mark)
 
     def _log_by(self, client: RedisClient) -> LogReader:

@@ -358,7 +358,9 @@ def test_a_device_that_is_not_there_is_refused(
 def test_the_port_answers_while_the_store_is_opened(
     bundle: Path, tmp_path: Path, silent_store: str
 ) -> None:
-    with Service(bundle, tmp_path / "data", REDIS_URL=silent_store) as service:
+    with Service(
+        bundle, tmp_path / "data", REDIS_URL=silent_store, STREAMER_STORE__START_WAIT_S="0"
+    ) as service:
         client = service.client
         assert client.get("/livez").json() == {"status": "ok"}
         for probe in ("/readyz", "/startupz"):

@@ -246,3 +246,18 @@ def test_it_can_be_interrupted_while_the_port_is_open(
         wait_until(lambda: service.client.get("/livez").is_success, "it answers", START_S)
         assert service.stop(number) == 0
         assert "Traceback" not in service.output
+
+
+@STOPS
+def test_it_can_be_interrupted_while_it_waits_for_the_store(
+    bundle: Path, tmp_path: Path, number: signal.Signals, free_port: int
+) -> None:
+    with Service(bundle, tmp_path / "data", REDIS_URL=f"redis://127.0.0.1:{free_port}") as service:
+        wait_until(
+            lambda: "the store is waited for: " in service.client.get("/startupz").text,
+            "it says what",
+            START_S,
+        )
+        assert service.stop(number) == 0
+        assert "the store is waited for, up to 600 s" in service.output
+        assert "Traceback" not in service.output

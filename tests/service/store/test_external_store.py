@@ -28,7 +28,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 def test_nobody_listens(bundle: Path, tmp_path: Path, free_port: int) -> None:
     url = f"redis://user:pass-word@127.0.0.1:{free_port}"
     arguments = ("serve", "--bundle", bundle, "--data-dir", tmp_path / "data", "--port", 0)
-    said = error_line(run(*arguments, REDIS_URL=url))
+    said = error_line(run(*arguments, REDIS_URL=url, STREAMER_STORE__START_WAIT_S="0"))
     assert said.startswith("error: REDIS_URL: the store is gone: ")
     assert "start that server, or unset it to use the embedded store" in said
     assert "pass-word" not in said

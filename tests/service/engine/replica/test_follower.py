@@ -244,6 +244,30 @@ def test_it_goes_on_after_the_store_was_killed(tmp_path: Path) -> None:
     asyncio.run(scenario())
 
 
+def test_a_store_that_is_silent_within_the_grace_leaves_the_index_ready(tmp_path: Path) -> None:
+    clock = [0.0]
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as (embedded, store, _):
+            follower = Follower(
+                store, lambda: FaissIndex(DIM, DIM), MODEL, max_lag_s=10.0, now_s=lambda: clock[0]
+            )
+            follower.start()
+            await until(lambda: follower.lag_s is not None)
+            await embedded.stop()
+            await until(lambda: follower.failure is not None)
+            with pytest.raises(Unavailable):
+                await follower._look_once()
+            clock[0] = 200.0
+            assert follower.lag_s == 200.0
+            assert follower.behind_for(300.0) is None
+            assert "the newest writes may be missing" in str(follower.behind_for(100.0))
+            assert follower.behind_because is not None
+            await follower.stop()
+
+    asyncio.run(scenario())
+
+
 async def _nothing(_: object) -> None:
     pass
 

@@ -32,6 +32,33 @@ def test_an_index_holds_what_was_there_before_the_look() -> None:
     assert lag.lag_s(at(91), 100.0) == 96.0  # nobody looked since: there may be more
 
 
+def test_a_silent_store_adds_nothing_for_a_while() -> None:
+    lag = Lag()
+    lag.asks(1.0)
+    lag.saw(1.0, at(10))
+    assert lag.lag_s(at(10), 3.0, 300.0) == 2.0  # nobody has asked since
+    for second in (4.0, 5.0, 60.0):
+        lag.asks(second)
+    assert lag.lag_s(at(10), 303.0, 300.0) == 3.0
+    assert lag.lag_s(at(10), 304.0, 300.0) == 303.0
+    assert lag.lag_s(at(10), 60.0) == 59.0
+    lag.saw(60.0, at(12))  # it answers, and has more
+    assert lag.lag_s(at(10), 61.0, 300.0) == 60.0
+    lag.asks(62.0)
+    assert lag.lag_s(at(10), 100.0, 300.0) == 61.0  # it was behind already
+    assert lag.lag_s(at(12), 100.0, 300.0) == 2.0
+
+
+def test_an_early_question_that_is_answered_late_leaves_the_later_one_open() -> None:
+    lag = Lag()
+    lag.asks(1.0)
+    lag.asks(2.0)
+    lag.saw(2.0, at(10))
+    lag.asks(3.0)
+    lag.saw(1.0, at(10))
+    assert lag.lag_s(at(10), 9.0, 300.0) == 2.0
+
+
 def test_the_head_is_the_last_write_that_is_known() -> None:
     lag = Lag()
     lag.wrote(7)
