@@ -24,7 +24,7 @@ from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import RESTORING, ArchivedStore
-from service.store.redis.client import CommandRefused
+from service.store.redis.client import CommandRefused, WithoutReplicas
 from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.durability import ALWAYS
 from service.store.redis.watch import ServerWatch
@@ -196,6 +196,8 @@ def _may_pass(error: StoreUnavailable) -> bool:
     """Whether the store may answer once it has started."""
     cause: BaseException | None = error
     while cause is not None:
+        if isinstance(cause, WithoutReplicas):  # of an empty store, whose first field is written
+            return True
         if isinstance(cause, (CommandRefused, *_WRONG_SETTINGS)):
             return False
         cause = cause.__cause__ or cause.__context__

@@ -28,5 +28,6 @@ sentinel parallel-syncs streamers 1
 EOF
 fi
 echo "sentinel auth-pass streamers $STORE_PASSWORD" >> sentinel.conf.new
+sync  # or a power cut may leave an empty file, and what it knew is lost
 mv sentinel.conf.new sentinel.conf
 exec valkey-server sentinel.conf --sentinel

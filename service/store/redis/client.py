@@ -63,6 +63,10 @@ class CommandRefused(StoreUnavailable):
     """The server answers and refuses: a replica, one without replicas, missing rights."""
 
 
+class WithoutReplicas(CommandRefused):
+    """A primary that takes no writes until a replica follows it."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """Limits of the traffic with the store.
@@ -284,7 +288,8 @@ class RedisClient:
             if _READ_ONLY in text and (trouble := self._trouble()):
                 raise StoreFull(trouble, retry_after_s=10) from error
             if isinstance(error, _REFUSED) or text.startswith(_READ_ONLY):
-                raise CommandRefused(f"the store refuses: {text}") from error
+                refused = WithoutReplicas if text.startswith("NOREPLICAS") else CommandRefused
+                raise refused(f"the store refuses: {text}") from error
             if isinstance(error, _NOT_NOW_CLASSES) or text.startswith(_NOT_NOW):
                 raise StoreUnavailable(f"the store takes no commands: {text}") from error
             raise

@@ -29,6 +29,11 @@ export class Failure extends Error {
   static of(thrown: unknown): Failure {
     return thrown instanceof Failure ? thrown : new Failure(0, "unexpected", String(thrown));
   }
+
+  /** Whether the service refused before it did anything; a lost answer leaves that open. */
+  get didNothing(): boolean {
+    return (this.status >= 400 && this.status < 500) || this.code === "overloaded";
+  }
 }
 
 const bearer: Middleware = {

@@ -100,7 +100,11 @@ async function rollBack(step: Step): Promise<Space> {
   if (!step.wasSent) await checkActive(step);
   step.wasSent = true;
   const header = { "idempotency-key": name };
-  return ask(api.POST("/v1/spaces/{space}:rollback", { params: { path, header } }));
+  const sent = ask(api.POST("/v1/spaces/{space}:rollback", { params: { path, header } }));
+  return sent.catch((error: unknown) => {
+    step.wasSent = !Failure.of(error).didNothing;
+    throw error;
+  });
 }
 
 function One(props: {

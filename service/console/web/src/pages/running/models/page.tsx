@@ -111,7 +111,10 @@ async function asked(step: Step, share: number): Promise<void> {
     if (!step.wasSent) await checkActive(from);
     step.wasSent = true;
     const header = { "idempotency-key": name };
-    await ask(api.POST("/v1/models:rollback", { params: { header } }));
+    await ask(api.POST("/v1/models:rollback", { params: { header } })).catch((error: unknown) => {
+      step.wasSent = !Failure.of(error).didNothing;
+      throw error;
+    });
   }
 }
 
