@@ -73,6 +73,20 @@ async def test_a_server_that_reads_its_log(server: Server) -> None:
     assert "loading the dataset" in told[0]
 
 
+async def test_an_empty_server_that_no_replica_follows_yet(server: Server) -> None:
+    server.start()
+    told = list[str]()
+    with Redis.from_url(server.url) as admin:
+        admin.config_set("min-replicas-to-write", 1)
+
+        def tell(said: str) -> None:
+            told.append(said)
+            admin.config_set("min-replicas-to-write", 0)
+
+        assert await open_it(server, tell) == "always"
+    assert "NOREPLICAS" in told[0]
+
+
 async def test_a_server_that_wants_a_password_is_not_waited_for(server: Server) -> None:
     server.start()
     told = list[str]()
