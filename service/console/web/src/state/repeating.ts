@@ -3,7 +3,7 @@ import type { Asked } from "../api/asked";
 import { refused } from "./session";
 
 /** An answer that takes longer is given up: a connection may be dead and not know it. */
-const LONGEST_MS = 15_000;
+const LONGEST_MS = 30_000;
 
 /**
  * Asks again every so often while the page is seen; null: it does not.
