@@ -191,7 +191,7 @@ def test_what_a_file_lacks_is_told(bundle: Path, tmp_path: Path) -> None:
         for i in range(3):
             service.put(f"s{i}", tags=["cooking"], bio=f"soup {i}")
         asked = ("lists", "preview", "s0", "--url", service.url, "--without-copies", "--out")
-        why = "groups of duplicates are not evaluated yet, so copies may be on the list"
+        why = "no groups of duplicates have been evaluated, so copies may be on the list"
         for name, more in (("l.csv", ()), ("job.csv", ("-k", 1001)), ("l.xlsx", ())):
             done = run(*asked, tmp_path / name, *more)
             assert (done.returncode, done.stderr) == (0, f"incomplete: {why}\n")
