@@ -25,10 +25,11 @@ SERVED  := service,embedded,text-tower,images,audio,oidc,otel,milvus
 
 # Its operations are lost by processes that share them, so it has one of its own, beside the others.
 SCHEMA  := tests/service/http/test_schemathesis.py
-# Of features, `make check` tests what the edit touches, or the last commit where nothing is edited:
-# all of them take as long as everything else that is quick.
+# `make check` looks at what is edited, or at the last commit where nothing is: at types of these
+# files, and at these features, which all together take as long as everything else that is quick.
 CHANGED  = $(shell git diff --name-only $$(git diff --quiet HEAD && echo HEAD~1 || echo HEAD) 2>/dev/null; \
                    git ls-files --others --exclude-standard)
+EDITED   = $(wildcard $(filter %.py,$(CHANGED)))
 TOUCHED  = $(sort $(foreach path,$(filter service/features/%,$(CHANGED:tests/%=%)),$(word 3,$(subst /, ,$(path)))))
 QUICK    = $(filter-out %/__pycache__/ tests/service/,$(wildcard tests/*/)) $(wildcard tests/service/test_*.py) \
            $(filter-out %/__pycache__/ tests/service/features/,$(wildcard tests/service/*/)) \
@@ -45,7 +46,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser pictures demo serve check test test-quick test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check typecheck-edit test test-quick test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -85,9 +86,12 @@ demo: install ## Train, export, serve, load and ask; DATA=folder for real data, 
 serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
-# What is quick comes first. The checks of types keep one processor busy for minutes, hence beside.
-check: lint arch ## Check an edit in three minutes: style, layers, types, and quick tests of what it touches
-	@$(MAKE) --no-print-directory --jobs 2 typecheck test-quick
+# Checking all types keeps one processor busy for minutes: `make test` does.
+check: lint arch ## Check an edit in three minutes: style, layers, its files' types, and quick tests
+	@$(MAKE) --no-print-directory --jobs 2 typecheck-edit test-quick
+
+typecheck-edit:
+	$(if $(EDITED),$(BIN)/pyright $(EDITED))
 
 test-quick:
 	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(QUICK) $(ARGS)
