@@ -128,4 +128,4 @@ def test_four_thousand_mixed_writes_take_hardly_more_than_a_thousand(
         taken[start + 100] = process.memory_info().rss
     towers = service.client.get("/readyz").json()["towers"]
     assert sum(tower["decoded"] for tower in towers) >= 0.9 * shown > 1000  # some come twice in 100
-    assert taken[4000] < 1.1 * taken[1000], {n: rss // MIB for n, rss in taken.items()}
+    assert taken[4000] < 1.15 * taken[1000], {n: rss // MIB for n, rss in taken.items()}
