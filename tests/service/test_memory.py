@@ -104,7 +104,7 @@ def mixed(choices: random.Random, number: int) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-def test_four_thousand_mixed_writes_take_hardly_more_than_a_thousand(
+def test_ten_thousand_mixed_writes_take_hardly_more_than_a_thousand(
     serve: Serve, tmp_path: Path
 ) -> None:
     write_bundle(tmp_path / "b", tower=True, media=True)
@@ -114,7 +114,7 @@ def test_four_thousand_mixed_writes_take_hardly_more_than_a_thousand(
     process = psutil.Process(service.process.pid)
     taken: dict[int, int] = {}
     shown = 0
-    for start in range(0, 4_000, 100):
+    for start in range(0, 10_000, 100):
         # Half of them again and again, so that the index does not grow with all of them.
         numbers = [choices.randrange(500) if i % 2 else start + i for i in range(100)]
         profiles = [mixed(choices, number) for number in numbers]
@@ -127,5 +127,5 @@ def test_four_thousand_mixed_writes_take_hardly_more_than_a_thousand(
                 service.put(profile.pop("streamer_id"), **profile)
         taken[start + 100] = process.memory_info().rss
     towers = service.client.get("/readyz").json()["towers"]
-    assert sum(tower["decoded"] for tower in towers) >= 0.9 * shown > 1000  # some come twice in 100
-    assert taken[4000] < 1.15 * taken[1000], {n: rss // MIB for n, rss in taken.items()}
+    assert sum(tower["decoded"] for tower in towers) >= 0.9 * shown > 3000  # some come twice in 100
+    assert taken[10_000] < 1.2 * taken[1000], {n: rss // MIB for n, rss in taken.items()}

@@ -188,7 +188,7 @@ class Runs:
         """
         case = kept.case
         told = await self._differences(case, expanded)
-        same = case.run is not None and not _looked_farther(expanded.run, case.run)
+        same = case.run is not None and not _tells_more(expanded.run, case.run)
         if same and not told:
             return Ran(kept, told)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
@@ -261,15 +261,12 @@ def _asked(run: Run) -> tuple[object, ...]:
     return run.query, run.sources, run.barred, run.model_version
 
 
-def _looked_farther(run: Run, shown: Run) -> bool:
-    """Whether a run was made of something else, or ended for another reason than what is shown."""
-    reasons = (
-        (run.stopped_because, shown.stopped_because),
-        (
-            run.incomplete_because,
-            shown.incomplete_because,
-        ),
-    )
-    return _asked(run) != _asked(shown) or any(
-        before is not None and now != before for now, before in reasons
-    )
+def _tells_more(run: Run, shown: Run) -> bool:
+    """Whether a run was made of something else than the one shown, or lacks less or others."""
+    lacks = zip(_reasons(run), _reasons(shown), strict=True)
+    return _asked(run) != _asked(shown) or any(now != then is not None for now, then in lacks)
+
+
+def _reasons(run: Run) -> tuple[str | None, str | None]:
+    """Why a run lacks something."""
+    return run.stopped_because, run.incomplete_because
