@@ -17,8 +17,9 @@ from service.engine.spaces.generation import Generation
 
 SPARE = 64
 """So many more than the voters are looked up at most, since some are left out."""
-_MS_PER_VOTER = 4e-3
-_MS_PER_STREAMER = 2e-5
+_MS_TO_PREDICT = 0.2
+_MS_PER_VOTER = 2e-3
+_MS_PER_STREAMER = 1e-5
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,10 +128,14 @@ class FittedGeneration:
         )
 
     @property
-    def cost_ms(self) -> float:
-        """What `near`, `predict` and `vote` together are expected to take of one core."""
-        search = 0.0 if self.contents is None else self.contents.cost_ms
-        return search + VOTERS * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
+    def near_cost_ms(self) -> float:
+        """What `near` and `predict` are expected to take of one core."""
+        return _MS_TO_PREDICT + (0.0 if self.contents is None else self.contents.cost_ms)
+
+    @property
+    def vote_cost_ms(self) -> float:
+        """What `vote` is expected to take of one core."""
+        return min(VOTERS, len(self.rows)) * _MS_PER_VOTER + len(self.rows) * _MS_PER_STREAMER
 
     def near(
         self,

@@ -2,15 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, cast
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.engine.prediction.fitted import Elected, FittedGeneration, Predicted
+from service.engine.prediction.fitted import FittedGeneration, Predicted
 from service.engine.prediction.neighbours import Near
 from service.engine.prediction.users import ScoredUser
 from service.engine.replica.follower import Follower
@@ -28,95 +28,15 @@ from service.features.cold_start.answer import (
 from service.features.cold_start.deadline import Deadline
 from service.features.cold_start.neighbours import Neighbour, by_cosine
 from service.features.cold_start.placing import Placing, Shown
+from service.features.cold_start.reckoning import NOTHING, Leading, Reckoning, Vote
 from service.index.base import Hit
 
-_SHOWN_VOTERS = 3
-_MORE = 22
-"""So many more than asked for are looked up first: not all that are voted for are stored."""
 _TIMES = 8
 """So many times as many are looked up where these were not enough."""
-_MS_PER_EXCLUDED = 4e-4
 _ROWS_A_TURN = 256
 """Streamers that are looked up in one turn of the event loop: a millisecond."""
 _UNKNOWN = Shown(None, 0.0, 0)
 _NO_USERS = "the generation has no users: hand their vectors over with those of streamers"
-
-
-class _Foretold(NamedTuple):
-    """What content tells: the nearest, the prediction and the vote, each None where it can't."""
-
-    near: Near | None
-    predicted: Predicted | None
-    elected: Elected | None
-
-
-_NOTHING = _Foretold(None, None, None)
-
-
-class _Reckoning:
-    """What is reckoned for one answer; a part is there as soon as it is ready.
-
-    Attributes:
-        fitted: of the generation.
-        own: what that has of the streamer.
-        foretold: None until it is known.
-        users: None until they are known, or where none are asked for.
-    """
-
-    def __init__(
-        self,
-        served: ServedGeneration,
-        question: ColdStartQuestion,
-        own: OwnVector | None,
-        least: float,
-    ) -> None:
-        self.fitted = cast(FittedGeneration, served.fitted)
-        self.own = own
-        self.foretold: _Foretold | None = None
-        self.users: list[ScoredUser] | None = None
-        self._question = question
-        self._erased = served.erased_users
-        self._least = least
-        gone = served.erased_rows
-        self._without = gone if own is None else np.append(gone, own.row)
-
-    @property
-    def wants_users(self) -> bool:
-        """Whether there are users, and they are asked for."""
-        return self._question.users > 0 and self.fitted.users is not None
-
-    def cost_ms(self, shown: Shown) -> float:
-        """What it is expected to take of one core."""
-        users = 0.0
-        if self.wants_users and self.fitted.users:
-            excluded = len(self._question.exclude_users) + len(self._erased)
-            users = self.fitted.users.cost_ms + excluded * _MS_PER_EXCLUDED
-        return users + (0.0 if shown.embedding is None else self.fitted.cost_ms)
-
-    def foretell(self, shown: Shown) -> _Foretold:
-        """The nearest, the prediction and the vote."""
-        if shown.embedding is None:
-            return _NOTHING
-        near = self.fitted.near(shown.embedding, self._least, self._without)
-        if near is None:
-            return _NOTHING
-        predicted = self.fitted.predict(
-            shown.embedding, near, shown.coverage, shown.modalities_used
-        )
-        return _Foretold(near, predicted, self.fitted.vote(near, self._least))
-
-    def audience(self, vector: NDArray[np.float32]) -> list[ScoredUser]:
-        """The users with the largest inner products with a vector (E,)."""
-        question, users = self._question, self.fitted.users
-        if users is None:
-            return []
-        return users.search(
-            vector,
-            question.users,
-            exclude=(question.exclude_users, self._erased),
-            min_score=question.min_score,
-            wanted=question.user_filter,
-        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,7 +53,11 @@ class _Chosen:
 
 
 class InSpace:
-    """Answers by one served generation, which it takes once and reads nothing beside."""
+    """Answers by one served generation, which it takes once and reads nothing beside.
+
+    What takes long is done in threads: first the nearest and the prediction, then the vote beside
+    the search for users.
+    """
 
     def __init__(
         self,
@@ -184,23 +108,26 @@ class InSpace:
             Overloaded: too much waits already.
         """
         fitted = cast(FittedGeneration, served.fitted)
-        least = question.min_interactions
-        least = self._min_interactions if least is None else least
+        least = self._least(question)
         own = None
         if question.streamer_id is not None:
             own = own_vector(served, question.streamer_id, least)
         shown = await deadline.within(self._shown(question, own)) if is_seen else None
-        reckoning = _Reckoning(served, question, own, least)
+        reckoning = Reckoning(served, question, own, least)
         if shown is not None:
-            call = partial(self._reckon, reckoning, shown)
-            await deadline.within(self._searches.run(call, reckoning.cost_ms(shown)))
-        foretold, users = reckoning.foretold, reckoning.users
-        is_late = foretold is None
-        shown, foretold = shown or _UNKNOWN, foretold or _NOTHING
-        chosen = self._choose(fitted, own, shown, foretold, is_late=is_late)
-        neighbours = await deadline.within(
-            self._neighbours(served, question, shown, foretold, chosen, least)
-        )
+            cost_ms = reckoning.near_cost_ms(shown)
+            call = partial(reckoning.foretell, shown)
+            await deadline.within(self._searches.run(call, cost_ms))
+        is_late = reckoning.foretold is None
+        shown, foretold = shown or _UNKNOWN, reckoning.foretold or NOTHING
+        chosen = self._choose(fitted, own, shown, foretold.predicted, is_late=is_late)
+        await deadline.within(self._vote_and_users(reckoning, chosen.vector))
+        vote, users = reckoning.vote, reckoning.users
+        neighbours = None
+        if vote is not None or not reckoning.wants_votes:
+            neighbours = await deadline.within(
+                self._neighbours(served, question, shown.embedding, foretold.near, vote, chosen)
+            )
         missing: list[Missing] = []
         if is_late and (own is None or not own.is_established):
             missing.append("id_embedding")
@@ -222,14 +149,17 @@ class InSpace:
             [] if fitted.users is None else fitted.users.unknown(question.user_filter),
         )
 
-    def _reckon(self, reckoning: "_Reckoning", shown: Shown) -> None:
-        """All that takes long, in one call: each way to a thread and back is one to wait for."""
-        foretold = reckoning.foretell(shown)
-        reckoning.foretold = foretold
-        if reckoning.wants_users:
-            chosen = self._choose(reckoning.fitted, reckoning.own, shown, foretold, is_late=False)
-            if chosen.vector is not None:
-                reckoning.users = reckoning.audience(chosen.vector)
+    async def _vote_and_users(
+        self, reckoning: Reckoning, vector: NDArray[np.float32] | None
+    ) -> None:
+        """Count the votes and find the users, side by side."""
+        work: list[Awaitable[None]] = []
+        if reckoning.wants_votes:
+            work.append(self._searches.run(reckoning.count_votes, reckoning.fitted.vote_cost_ms))
+        if reckoning.wants_users and reckoning.foretold is not None and vector is not None:
+            call = partial(reckoning.find_users, vector)
+            work.append(self._searches.run(call, reckoning.users_cost_ms))
+        await asyncio.gather(*work)
 
     async def _shown(self, question: ColdStartQuestion, own: OwnVector | None) -> Shown:
         if question.profile is not None:
@@ -254,12 +184,11 @@ class InSpace:
         fitted: FittedGeneration,
         own: OwnVector | None,
         shown: Shown,
-        foretold: _Foretold,
+        predicted: Predicted | None,
         *,
         is_late: bool,
     ) -> _Chosen:
         """The first step of the ladder that holds: own, blended, predicted, centroid, nothing."""
-        predicted = foretold.predicted
         if shown.coverage < self._least_coverage:
             predicted = None
         none = np.zeros(0, np.int64)
@@ -302,47 +231,46 @@ class InSpace:
         self,
         served: ServedGeneration,
         question: ColdStartQuestion,
-        shown: Shown,
-        foretold: _Foretold,
+        embedding: NDArray[np.float32] | None,
+        near: Near | None,
+        vote: Vote | None,
         chosen: _Chosen,
-        least: float,
     ) -> list[Neighbour]:
         """Established and stored streamers: those voted for, else the nearest, else the popular."""
         fitted = cast(FittedGeneration, served.fitted)
         count, own = question.neighbours, question.streamer_id
         ids = fitted.generation.streamer_ids
-        elected = foretold.elected
         if len(chosen.popular):
+            least = self._least(question)
             popular = chosen.popular[fitted.are_established(chosen.popular, least)]
             found = await self._stored(fitted, popular, None, count, own)
             return [Neighbour(ids[row], score, 1 / len(found)) for row, _, score in found]
-        if elected is None or not len(elected.named):
-            if foretold.near is None:
+        if vote is None or not len(vote.elected.named):
+            if near is None:
                 return []
-            rows = fitted.rows[foretold.near.places[0]]
-            found = await self._stored(fitted, rows, shown.embedding, count, own)
+            rows = fitted.rows[near.places[0]]
+            found = await self._stored(fitted, rows, embedding, count, own)
             return by_cosine([Hit(ids[row], score or 0.0) for row, _, score in found])
-        found = list[tuple[int, int, float | None]]()
-        places = elected.best(count + _MORE)
-        while places.size:
-            found = await self._stored(fitted, fitted.rows[places], shown.embedding, count, own)
-            if len(found) == count or len(places) == len(elected.named):
+        elected, leading = vote
+        while True:
+            rows = fitted.rows[leading.places]
+            found = await self._stored(fitted, rows, embedding, count, own)
+            if len(found) == count or len(rows) == len(elected.named):
                 break
-            places = elected.best(_TIMES * len(places))
+            leading = Leading.of(elected, _TIMES * len(rows))
         if not found:
             return []
-        places = places[[place for _, place, _ in found]]
-        weights = elected.scores[places]
+        weights = elected.scores[leading.places[[place for _, place, _ in found]]]
         weights = weights / max(float(weights.sum()), 1e-30)
-        voters = elected.via(places, _SHOWN_VOTERS)
+        gone = served.erased_streamers
         return [
             Neighbour(
                 ids[row],
                 score,
                 weight,
-                [name for v in mine if (name := ids[v]) not in served.erased_streamers],
+                [name for v in leading.via[place] if (name := ids[v]) not in gone],
             )
-            for (row, _, score), weight, mine in zip(found, weights.tolist(), voters, strict=True)
+            for (row, place, score), weight in zip(found, weights.tolist(), strict=True)
         ]
 
     async def _stored(
@@ -368,6 +296,11 @@ class InSpace:
             if place % _ROWS_A_TURN == _ROWS_A_TURN - 1:
                 await asyncio.sleep(0)
         return found
+
+    def _least(self, question: ColdStartQuestion) -> float:
+        """Interactions that make an established streamer."""
+        least = question.min_interactions
+        return self._min_interactions if least is None else least
 
     def _embedding(self, served: ServedGeneration, chosen: _Chosen) -> IdEmbedding | None:
         if chosen.vector is None:
