@@ -3,9 +3,9 @@
     python -m tests.benchmarks.cold_start --streamers 100000 --users 1000000
 
 Asked is for newcomers, who are stored and have no vector in the generation, one after the other.
-Each round has a bare floor (`/livez` on the same connection), a quiet part and one beside `:bulk`;
-the medians of the rounds count. The client shares the cores with the service. The exit status is 1
-when a target is missed.
+Each round begins once the service is idle and has a bare floor (`/livez` on the same connection), a
+quiet part and one beside `:bulk`; the medians of the rounds count. The client shares the cores with
+the service. The exit status is 1 when a target is missed.
 """
 
 import argparse
@@ -141,6 +141,7 @@ def main() -> int:
         new, floor = questions(rows, known), [http_request("GET", "/livez", b"")]
         asked(port, new, 2)
         for _ in range(args.rounds):
+            until_idle(service)  # the groups and the index of what the round before loaded
             for name, requests in (("floor", floor), ("quiet", new), ("bulk", new)):
                 work = pool.submit(bulk, port, args.seconds) if name == "bulk" else None
                 before = cpu_s(service)

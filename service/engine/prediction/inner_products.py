@@ -187,15 +187,21 @@ class InnerProductIndex:
         if allowed is not None and depth >= allowed.count:
             rows = np.flatnonzero(allowed.mask)
             return _best(self.vectors.scores(query, rows), rows, k)
-        longest = float(np.linalg.norm(query))
+        length = float(np.linalg.norm(query))
         rows, scores = np.zeros(0, np.int64), np.zeros(0, np.float32)
-        for band in self._bands:
+        # The first band has nearly all of the best: those of all others are scored together, since
+        # each array waits for Python's lock.
+        for bands in (self._bands[:1], self._bands[1:]):
             least = float(scores[-1]) if len(scores) == k else -np.inf
-            if least >= longest * band.longest:
-                break
-            more = self._candidates(band, query, depth, k, least, allowed)
-            found = self.vectors.scores(query, more)
-            rows, scores = _best(np.concatenate([scores, found]), np.concatenate([rows, more]), k)
+            new = [
+                self._candidates(band, query, depth, k, least, allowed)
+                for band in bands
+                if least < length * band.longest
+            ]
+            if new:
+                more = np.concatenate(new)
+                found = np.concatenate([scores, self.vectors.scores(query, more)])
+                rows, scores = _best(found, np.concatenate([rows, more]), k)
         return rows, scores
 
     def _candidates(
