@@ -5,7 +5,7 @@ export const deskEn = {
   "dup.order": "Order",
   "dup.order.size": "largest first",
   "dup.order.newest": "changed last",
-  "dup.members": "{n} accounts",
+  "dup.members": "{n} {n|account|accounts}",
   "dup.none": "No duplicates were found",
   "dup.none.remedy": "Groups appear by themselves when accounts are written that show the same.",
   "dup.pending": "The groups are not complete yet: the first comparison still runs.",
@@ -193,7 +193,7 @@ export const deskEn = {
   "model.of": "Who is asked about",
   "model.of.all": "all streamers",
   "model.of.least": "{n} modalities and more",
-  "model.of.modalities": "{n} modalities",
+  "model.of.modalities": "{n} {n|modality|modalities}",
   "model.of.coverage": "the model knows {percent} and more",
 
   "keys.title": "Keys",

@@ -41,9 +41,14 @@ const TEXTS = {
 };
 export type Text = keyof typeof TEXTS.en;
 
+/** A text with its values: `{n}` is one of them, `{n|copy|copies}` the word for one, or for any other number. */
 export function t(text: Text, values: Record<string, string | number> = {}): string {
   const found: string = TEXTS[language.value][text];
-  return found.replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
+  return found
+    .replace(/\{(\w+)\|([^|}]*)\|([^}]*)\}/g, (_, name: string, one: string, other: string) =>
+      String(values[name]) === "1" ? one : other,
+    )
+    .replace(/\{(\w+)\}/g, (whole, name: string) => String(values[name] ?? whole));
 }
 
 /** The text of a name that the service chose, which may be newer than this page. */

@@ -96,6 +96,7 @@ function Table(props: {
             <td class="number rank quiet">{row.rank}</td>
             <th scope="row">
               <a
+                class="name"
                 href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}
                 data-row={place}
                 onFocus={() => props.setCurrent(place)}
