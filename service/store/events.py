@@ -14,7 +14,8 @@ from typing import Protocol
 MOST_KEPT = 100_000
 """Events of each group that are kept, about."""
 WRITES = "writes"
-"""The group of `streamer.upserted` and `streamer.deleted`, which each write of streamers tells."""
+"""The group of the kinds in `WRITTEN`, of which each write of streamers tells one."""
+WRITTEN = frozenset(("streamer.upserted", "streamer.deleted"))
 
 
 @dataclass(frozen=True)

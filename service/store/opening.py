@@ -12,6 +12,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, MovedError
 
 from service.errors import (
     DataLost,
+    NewerStore,
     StoreFull,
     StoreStartFailed,
     StoreUnavailable,
@@ -33,7 +34,7 @@ from service.store.witness import Witness, WitnessKeeper
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 1.0
-"""Between two attempts to open a store that does not answer yet."""
+"""Between two attempts to open a store that does not answer yet, or to keep its format."""
 _WRONG_SETTINGS = (
     AuthenticationError,
     AuthorizationError,
@@ -129,7 +130,7 @@ async def open_store(
                 "writes may be lost: STREAMER_STORE__REPLICAS is 0, so a fail-over loses what the "
                 "primary acknowledged and no replica has"
             )
-        await _keep_format(external)
+        await _keep_format(external, stack)
         await _keep_log(external, settings.store.log_entries)
         watch = ServerWatch(address)
         watch.start()
@@ -156,7 +157,7 @@ async def open_store(
             "another --data-dir"
         ) from error
     stack.push_async_callback(store.close)
-    await _keep_format(store)
+    await _keep_format(store, stack)
     await _keep_log(store, settings.store.log_entries)
     if settings.accept_data_loss:
         await store.mend()
@@ -204,11 +205,38 @@ def _may_pass(error: StoreUnavailable) -> bool:
     return True
 
 
-async def _keep_format(store: ArchivedStore) -> None:
+async def _keep_format(store: ArchivedStore, stack: AsyncExitStack) -> None:
+    """Have a store tell its format; one that takes no writes yet is asked again until it does."""
     try:
         await store.raise_format()
     except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
-        _log.warning("the store's format is not kept before the next start: %s", error.detail)
+        _log.warning(
+            "the store's format is not kept yet, which is tried again until it is: %s", error.detail
+        )
+        # A watch or a witness does not run beside each store, and this ends with the first success.
+        again = asyncio.create_task(_keep_format_later(store), name="format of the store")
+        stack.push_async_callback(_end, again)
+
+
+async def _keep_format_later(store: ArchivedStore) -> None:
+    while True:
+        await asyncio.sleep(_AGAIN_S)
+        try:
+            await store.raise_format()
+        except (StoreFull, StoreUnavailable):
+            continue
+        except NewerStore as error:  # it serves as one does that was upgraded behind its back
+            _log.error("%s", error)
+        except Exception:  # noqa: BLE001 - nobody awaits this task
+            _log.exception("the store's format is not kept before the next start")
+        else:
+            _log.info("the store's format is kept")
+        return
+
+
+async def _end(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 async def _keep_log(store: ArchivedStore, entries: int | None) -> None:

@@ -80,6 +80,7 @@ def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
     """Dismiss the open alerts of a watchlist, delivered or not, unless others decide them first."""
     dismissed: list[AlertOut] = []
     left = 0
+    is_through = False
     try:
         for mode in _MODES:
             for alert in [*client.alerts.all(state="open", mode=mode, watchlist_id=args.list)]:
@@ -92,9 +93,11 @@ def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
                     left += 1
                     continue
                 dismissed.append(decided)
-    finally:  # also where the service is lost in the middle
-        others = f"; {left} were decided by others meanwhile" if left else ""
-        print(f"dismissed {len(dismissed)} of list {args.list}{others}", file=sys.stderr)
+        is_through = True
+    finally:
+        if is_through or dismissed or left:  # the service may be lost in the middle
+            others = f"; {left} were decided by others meanwhile" if left else ""
+            print(f"dismissed {len(dismissed)} of list {args.list}{others}", file=sys.stderr)
     return AlertPage(alerts=dismissed, next_cursor=None)
 
 

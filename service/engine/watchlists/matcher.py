@@ -124,6 +124,11 @@ class Matcher:
         return len(self._lists)
 
     @property
+    def ids(self) -> Collection[str]:
+        """Of the lists."""
+        return tuple(self._lists)
+
+    @property
     def seeds(self) -> int:
         """How many positive and negative seeds they have."""
         return sum(len(each.positive) + len(each.negative) for each in self._lists.values())

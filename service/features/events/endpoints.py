@@ -1,6 +1,8 @@
 """`/v1/events`: what happened, in order, as a page, as lines, or as server-sent events."""
 
+import itertools
 import json
+from collections.abc import Callable
 from contextlib import ExitStack
 from typing import Annotated
 
@@ -25,7 +27,7 @@ from service.features.events.schemas import (
 )
 from service.features.events.service import MOST_CURSOR, Events, FoundPage
 from service.http.auth.callers import Caller, CurrentCaller
-from service.http.auth.rate_limits import CurrentCharges, hits_units
+from service.http.auth.rate_limits import Charges, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
@@ -90,18 +92,32 @@ def _selected(kinds: str | None, caller: Caller) -> Selection:
     return wanted
 
 
-class _Taking:
-    """Gives the events behind a cursor as they come."""
+def _charging(charges: Charges, units: int) -> Callable[[], None]:
+    """Charges one unit more, beside so many, whenever it is called."""
+    costs = itertools.count(units + 1)
+    return lambda: charges.reach(_SCOPE, next(costs))
 
-    def __init__(self, events: Events, cursor: str | None, limit: int, wanted: Selection) -> None:
+
+class _Taking:
+    """Gives the events behind a cursor as they come; `more` is told of the first search alone."""
+
+    def __init__(
+        self,
+        events: Events,
+        cursor: str | None,
+        limit: int,
+        wanted: Selection,
+        more: Callable[[], None],
+    ) -> None:
         self._events = events
         self._cursor = cursor
         self._limit = limit
         self._wanted = wanted
+        self._more: Callable[[], None] | None = more
 
     async def take(self) -> tuple[bytes, bool]:
-        found = await self._events.page(self._cursor, self._limit, self._wanted)
-        self._cursor = found.cursor
+        found = await self._events.page(self._cursor, self._limit, self._wanted, self._more)
+        self._cursor, self._more = found.cursor, None  # an answer that has begun is not refused
         return b"".join(_sse(_out(event), cursor) for event, cursor in found.events), False
 
     async def pause(self) -> None:
@@ -189,10 +205,12 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         key may not read are left out.
         """
         wanted = _selected(kinds, caller)
-        charges.reach(_SCOPE, hits_units(limit))
+        units = hits_units(limit)
+        charges.reach(_SCOPE, units)
+        more = _charging(charges, units)
         accept = request.headers.get("accept", "")
         if MEDIA_TYPE in accept:
-            taking = _Taking(events, last_event_id or cursor, limit, wanted)
+            taking = _Taking(events, last_event_id or cursor, limit, wanted, more)
             allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
             with ExitStack() as place:
                 place.enter_context(watchers.waiting(caller, "read the feed page by page"))
@@ -200,11 +218,11 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
                 stream = watchers.stream(_after(text, taking), taking.pause, allowed)
                 return event_stream(stream, place.pop_all())
         if wait_s == 0:
-            found = await events.page(cursor, limit, wanted)
+            found = await events.page(cursor, limit, wanted, more)
         else:
             with watchers.waiting(caller, "ask without wait_s"):
                 found = await events.page_within(
-                    cursor, limit, wanted, wait_s, lambda: watchers.is_over
+                    cursor, limit, wanted, wait_s, lambda: watchers.is_over, more
                 )
         shown, end = [_out(event) for event, _ in found.events], _end(found)
         if NDJSON in accept:

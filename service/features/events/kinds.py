@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from service.scopes import Scope
-from service.store.events import WRITES
+from service.store.events import WRITES, WRITTEN
 
 SCOPES: dict[str, Scope] = {
     "streamer": "streamers:read",
@@ -48,7 +48,8 @@ def everything(has_scope: Callable[[Scope], bool]) -> Selection:
     if has_scope("admin") and all(map(has_scope, SCOPES.values())):
         return Selection(scopes=frozenset({"admin", *SCOPES.values()}))
     whole = frozenset(name for name, scope in SCOPES.items() if has_scope(scope))
-    return Selection(_groups(whole), frozenset(), whole, frozenset(SCOPES[n] for n in whole))
+    groups = whole | {WRITES} if "streamer" in whole else whole
+    return Selection(groups, frozenset(), whole, frozenset(SCOPES[n] for n in whole))
 
 
 def selection(kinds: Sequence[str]) -> Selection:
@@ -66,13 +67,9 @@ def selection(kinds: Sequence[str]) -> Selection:
     names = frozenset(map(_first, kinds))
     whole = frozenset(_first(kind) for kind in kinds if kind.endswith(".*"))
     single = frozenset(kind for kind in kinds if not kind.endswith(".*"))
-    return Selection(_groups(names), single, whole, frozenset(SCOPES[name] for name in names))
+    groups = names | {WRITES} if "streamer" in whole or single & WRITTEN else names
+    return Selection(groups, single, whole, frozenset(SCOPES[name] for name in names))
 
 
 def _first(kind: str) -> str:
     return kind.partition(".")[0]
-
-
-def _groups(names: frozenset[str]) -> frozenset[str]:
-    """Groups of the feed: what writes tell has one of its own."""
-    return names | {WRITES} if "streamer" in names else names

@@ -12,7 +12,8 @@ from service.store.events import EventStore, FeedGap, FeedPlace, StoredEvent
 
 MOST_CURSOR = 512
 _CURSOR = re.compile(r"([0-9a-f]{8})((?:-[a-z_]{1,32}\.[0-9a-f]{1,14}){0,20})")
-_CHUNK = 1000
+LOOKED_AT_ONCE = 1000
+"""Events that are read together to find those of single kinds."""
 _SLICE_S = 1.0
 
 
@@ -39,20 +40,31 @@ class Events:
         self._store = store
         self._news = news
 
-    async def page(self, cursor: str | None, limit: int, selection: Selection) -> FoundPage:
+    async def page(
+        self,
+        cursor: str | None,
+        limit: int,
+        selection: Selection,
+        more: Callable[[], None] | None = None,
+    ) -> FoundPage:
         """Events after a cursor, None = from the oldest that is kept.
+
+        Args:
+            cursor: of this service.
+            limit: most events.
+            selection: of kinds.
+            more: called before each further read, about `LOOKED_AT_ONCE` events, where none that
+                was read so far is selected; what it raises ends the search.
 
         Raises:
             InvalidRequest: the cursor is none that this service gave.
             CursorExpired: the events after it are not kept any more.
         """
         after = None if cursor is None else _place_of(cursor)
-        is_single = bool(selection.kinds)
+        at_once = max(limit, LOOKED_AT_ONCE) if selection.kinds else limit
         while True:
             try:
-                page = await self._store.page(
-                    after, max(limit, _CHUNK) if is_single else limit, selection.groups
-                )
+                page = await self._store.page(after, at_once, selection.groups)
             except FeedGap as gap:
                 raise CursorExpired(
                     "the events after this cursor are not kept any more; begin without a cursor, "
@@ -67,9 +79,11 @@ class Events:
                     found.append((event, _cursor_of(place)))
             else:
                 place = page.after
-            if found or not page.events:
+            if found or len(page.events) < at_once:
                 return FoundPage(found, _cursor_of(place), page.oldest_at)
             after = place
+            if more is not None:
+                more()
 
     async def page_within(
         self,
@@ -78,6 +92,7 @@ class Events:
         selection: Selection,
         wait_s: float,
         is_over: Callable[[], bool],
+        more: Callable[[], None] | None = None,
     ) -> FoundPage:
         """Events after a cursor; where there are none yet, those that come in so many seconds.
 
@@ -87,16 +102,17 @@ class Events:
             selection: of kinds.
             wait_s: longest wait.
             is_over: whether to wait no longer.
+            more: as in `page`.
 
         Raises:
             InvalidRequest, CursorExpired: as in `page`.
         """
         clock = asyncio.get_running_loop()
         ends = clock.time() + wait_s
-        found = await self.page(cursor, limit, selection)
+        found = await self.page(cursor, limit, selection, more)
         while not found.events and (left := ends - clock.time()) > 0 and not is_over():
             if await self.wait(found.cursor, selection, min(left, _SLICE_S)):
-                found = await self.page(found.cursor, limit, selection)
+                found = await self.page(found.cursor, limit, selection, more)
         return found
 
     async def wait(self, cursor: str, selection: Selection, timeout_s: float) -> bool:

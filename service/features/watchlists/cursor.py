@@ -31,6 +31,7 @@ class Matched:
         owner: who matches; "" = nobody.
         era: drawn anew at a gap in the log; sweeps of another era don't count.
         epoch, sequence, mark: of the position in the log.
+        process: which of the owner's processes matches; "" = of an earlier release.
     """
 
     owner: str
@@ -38,6 +39,7 @@ class Matched:
     epoch: str
     sequence: int
     mark: str
+    process: str = ""
 
     @property
     def position(self) -> Position:
@@ -74,6 +76,7 @@ class LogCursor:
         self.matched: Matched | None = None
         self._documents = documents
         self._owner = owner
+        self._process = secrets.token_hex(8)
         self._lease_s = lease_s
         self._revision = 0
         self._seen = (-1, 0.0)
@@ -86,7 +89,7 @@ class LogCursor:
             known = Matched("", secrets.token_hex(8), *_parts(position))
         elif not self._may_take(revision, known):
             return False
-        mine = replace(known, owner=self._owner)
+        mine = replace(known, owner=self._owner, process=self._process)
         try:
             (self._revision,) = await self._documents.change([_put(mine, revision)])
         except RevisionConflict:
@@ -141,13 +144,16 @@ class LogCursor:
 
         Args:
             was_taken: another process took it, maybe one with the name of this one (on the same
-                folder). They would take it from each other for ever: this one waits as all do.
+                folder). They would take it from each other for ever: this one waits as all do,
+                unless the document says that this very process has it.
         """
         self.matched = None
         self._has_twin = self._has_twin or was_taken
 
     def _may_take(self, revision: int, known: Matched) -> bool:
         if known.owner == "" or (known.owner == self._owner and not self._has_twin):
+            return True
+        if known.process == self._process:  # a fail-over lost its last steps, and nobody took it
             return True
         now = time.monotonic()
         if self._seen[0] != revision:

@@ -19,7 +19,7 @@ from service.features.watchlists.cursor import LogCursor, NotTheMatcher
 from service.features.watchlists.matching import Matched, Matching
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.base import LogGap, Position, StreamerStore
-from service.store.documents import DocumentStore, RevisionConflict
+from service.store.documents import DocumentStore, Entry, RevisionConflict
 from service.store.jobs import FINISHED, Job
 
 _log = logging.getLogger(__name__)
@@ -235,7 +235,7 @@ class AlertFollower:
 
         All lists are looked at where one was changed, at a gap in the log, and while some are due.
         """
-        seen: tuple[int | None, str] | None = None
+        seen: tuple[Entry | None, str] | None = None
         looks = 0
         while True:
             self._changed.clear()

@@ -21,9 +21,14 @@ from service.engine.work.lanes import Lane, Lanes
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.matching import AT_ONCE, Matching
-from service.features.watchlists.records import LISTS, SWEPT, Swept
+from service.features.watchlists.records import SWEPT, Swept
 from service.features.watchlists.seeds import SeedReader
-from service.features.watchlists.watched import changes_of_lists, due_lists, ready_lists
+from service.features.watchlists.watched import (
+    changes_of_lists,
+    due_lists,
+    last_change_of_lists,
+    ready_lists,
+)
 from service.scopes import Scope
 from service.store.base import StreamerStore
 from service.store.documents import DocumentStore, Put
@@ -125,7 +130,7 @@ class SweepJobs(Kind):
         """Sweep until no list is due; one that was interrupted goes on where it was."""
         at, matcher = _Round.of(job.checkpoint), Matcher(self._evidence)
         swept, done = int(job.checkpoint.get("swept", 0)), job.job.done
-        last_change = await persist(lambda: self._documents.last_entry(LISTS))
+        last_change = await persist(lambda: last_change_of_lists(self._documents))
         await self._take_in(matcher, at, at.lists)
         total = done + await persist(self._store.count)
         while True:
@@ -145,8 +150,8 @@ class SweepJobs(Kind):
             changed, last_change = await persist(
                 partial(changes_of_lists, self._documents, last_change)
             )
-            if changed:
-                await self._drop(matcher, at, changed)
+            if changed is None or changed:
+                await self._drop(matcher, at, [*at.lists] if changed is None else changed)
                 era, due = await persist(lambda: due_lists(self._documents))
                 new = {name: version for name, version in due.items() if name not in at.lists}
                 at.join(new, era)

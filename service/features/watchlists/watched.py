@@ -18,7 +18,7 @@ from service.features.watchlists.records import (
     WATCHLIST,
 )
 from service.features.watchlists.seeds import SeedReader
-from service.store.documents import DocumentStore
+from service.store.documents import DocumentStore, Entry
 
 _NEWS_AT_ONCE = 1000
 _LISTS_AT_ONCE = 50
@@ -26,19 +26,40 @@ _PAGE = 500
 
 
 class Changes(NamedTuple):
-    """Lists that were changed, and the number of the last change."""
+    """What became of the lists since an entry of their log.
 
-    ids: Collection[str]
-    last: int
+    Attributes:
+        ids: of those that were changed; None = any may have been, since the log has another entry
+            in the place of that one. So it is where a store that failed over lost entries and gave
+            their numbers again.
+        last: the last entry; None = there is none.
+    """
+
+    ids: Collection[str] | None
+    last: Entry | None
 
 
-async def changes_of_lists(documents: DocumentStore, after: int) -> Changes:
-    """All changes behind a number."""
+async def last_change_of_lists(documents: DocumentStore) -> Entry | None:
+    """The last entry of the log of lists; None = it has none."""
+    number = await documents.last_entry(LISTS)
+    found = await documents.entries(LISTS, number - 1, 1) if number else []
+    return found[0] if found else None
+
+
+async def changes_of_lists(documents: DocumentStore, last: Entry | None) -> Changes:
+    """All changes behind an entry; None = behind the beginning."""
+    after = 0 if last is None else last.number - 1
+    news = await documents.entries(LISTS, after, _NEWS_AT_ONCE)
+    if last is not None:
+        if news[:1] != [last]:
+            return Changes(None, await last_change_of_lists(documents))
+        news = news[1:]
     ids: dict[str, None] = {}
-    while news := await documents.entries(LISTS, after, _NEWS_AT_ONCE):
+    while news:
         ids |= {json.loads(entry.body)["watchlist_id"]: None for entry in news}
-        after = news[-1].number
-    return Changes(ids, after)
+        last = news[-1]
+        news = await documents.entries(LISTS, last.number, _NEWS_AT_ONCE)
+    return Changes(ids, last)
 
 
 class WatchedLists:
@@ -58,12 +79,13 @@ class WatchedLists:
         self._documents = documents
         self._reader = reader
         self._lanes = lanes
-        self._after: int | None = None
+        self._last: Entry | None = None
+        self._is_read = False
 
     @property
-    def last_change(self) -> int | None:
-        """The number of the last change that was taken in; None before the first `refresh`."""
-        return self._after
+    def last_change(self) -> Entry | None:
+        """The last change that was taken in; None without one."""
+        return self._last
 
     async def refresh(self) -> None:
         """Take in what was changed; a list that was on disk before is known then.
@@ -71,18 +93,19 @@ class WatchedLists:
         Raises:
             Unavailable: the store or the encoder can't answer at the moment.
         """
-        if self._after is None:  # what is changed while they are read is taken in next time
-            last = await self._documents.last_entry(LISTS)
-            ids = await _ids(self._documents)
-        else:
-            changed, last = await changes_of_lists(self._documents, self._after)
-            ids = list(changed)
+        if self._is_read:
+            changed, last = await changes_of_lists(self._documents, self._last)
+        else:  # what is changed while they are read is taken in next time
+            changed, last = None, await last_change_of_lists(self._documents)
+        if changed is None:
+            changed = {*await _ids(self._documents), *self.matcher.ids}
+        ids = list(changed)
         for start in range(0, len(ids), _LISTS_AT_ONCE):
             part = ids[start : start + _LISTS_AT_ONCE]
             ready = await ready_lists(self._documents, self._reader, part)
             gone = set(part) - {each.list_id for each in ready}
             await self._lanes.run(lambda: self.matcher.change(ready, gone), Lane.BULK)  # noqa: B023
-        self._after = last
+        self._last, self._is_read = last, True
 
 
 async def ready_lists(

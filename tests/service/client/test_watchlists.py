@@ -104,3 +104,6 @@ def test_alerts_of_a_deleted_list_are_dismissed_together(client: Client) -> None
     again = run("alerts", "dismiss", "--list", made.watchlist_id, *url)
     assert (again.returncode, len(again.stdout.splitlines())) == (0, 1)
     assert run("alerts", "dismiss", *url).returncode == 2
+    refused = run("alerts", "dismiss", "--list", "BAD", *url)
+    assert refused.returncode != 0
+    assert "dismissed" not in refused.stderr

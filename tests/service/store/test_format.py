@@ -1,5 +1,6 @@
 """No release works on a store whose format only a newer one knows."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, aclosing
 from pathlib import Path
@@ -11,13 +12,14 @@ from service.commands.stores import opened_store
 from service.errors import NewerStore
 from service.files.checksummed import ChecksummedFolder
 from service.settings import Settings
+from service.store import opening
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import open_store as open_store_of
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.connecting.format import FORMAT, raise_format
 from service.store.redis.store import RedisStore
 from tests.service.store.conftest import FAST, OpenStore
-from tests.service.store.records import put
+from tests.service.store.records import put, until
 
 pytestmark = pytest.mark.anyio
 NEWER = FORMAT + 1
@@ -47,6 +49,42 @@ async def test_who_serves_a_store_raises_its_format(
         await serve(embedded.url, tmp_path)
         assert await admin.hget("ss:meta", "format") == str(FORMAT).encode()
     assert await store.digests(["a"]) != [None]
+
+
+@pytest.mark.parametrize("limit", ["min-replicas-to-write", "maxmemory"])
+async def test_a_store_that_takes_no_writes_at_the_start_tells_its_format_later(
+    embedded: EmbeddedStore,
+    store: RedisStore,
+    admin: Any,
+    tmp_path: Path,
+    limit: str,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(opening, "_AGAIN_S", 0.0)
+    caplog.set_level(logging.INFO)
+    await put(store, "a")
+    given: dict[str, Any] = {"bundle": tmp_path, "data_dir": tmp_path, "redis_url": embedded.url}
+    tried: list[str] = []
+    raise_format_of = ArchivedStore.raise_format
+
+    async def told(self: ArchivedStore) -> None:
+        tried.append(limit)
+        await raise_format_of(self)
+
+    monkeypatch.setattr(ArchivedStore, "raise_format", told)
+    await admin.config_set(limit, 1)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(admin.config_set, limit, 0)
+        await open_store_of(Settings(**given), None, stack)
+        await until(lambda: len(tried) > 3)
+        assert await admin.hget("ss:meta", "format") is None
+        await admin.config_set(limit, 0)
+        await until(lambda: "is kept" in caplog.text)
+        assert await admin.hget("ss:meta", "format") == str(FORMAT).encode()
+        times = len(tried)
+    assert len(tried) == times
+    assert caplog.text.count("is not kept yet") == 1
 
 
 async def test_the_embedded_store_tells_its_format(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.features.events import service
 from service.features.events.kinds import SCOPES
 from service.http.ndjson import NDJSON
 from service.http.streams.server_sent import MOST_OF_A_KEY
@@ -141,6 +142,29 @@ def guarded(bundle: Path, tmp_path: Path) -> Iterator[TestClient]:
         yield client
 
 
+@pytest.mark.parametrize("accept", ["application/json", NDJSON])
+def test_events_that_are_passed_over_are_charged(
+    guarded: TestClient, accept: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOKED_AT_ONCE", 10)
+    lines = "".join(json.dumps({"streamer_id": f"m{i}", "bio": "x"}) + "\n" for i in range(30))
+    headers = {"Content-Type": NDJSON}
+    guarded.post("/v1/streamers:bulk", content=lines, headers=headers).raise_for_status()
+    guarded.delete("/v1/streamers/m7").raise_for_status()
+
+    def left(kind: str) -> int:
+        """Units of a new key, which gets one more in 12 s, behind a page of a kind."""
+        key = create(guarded, scopes=["streamers:read"], limits={"streamers:read": 5})["key"]
+        able = {**bearer(key), "Accept": accept}
+        params: dict[str, Any] = {"kinds": kind, "limit": 1}
+        answer = guarded.get("/v1/events", params=params, headers=able).raise_for_status()
+        return int(answer.headers["RateLimit"].partition(";r=")[2].partition(";")[0])
+
+    assert left("streamer.deleted") <= 2  # behind three times ten others
+    assert left("streamer.upserted") >= 4
+    assert left("streamer.graduated") >= 4  # no write is one, so that none is looked at
+
+
 def test_who_is_refused_gives_the_place_back(guarded: TestClient) -> None:
     params, headers = {"cursor": "x"}, {"Accept": "text/event-stream"}
     for _ in range(MOST_OF_A_KEY + 1):
@@ -209,8 +233,8 @@ def test_server_sent_events_go_on_behind_the_last_id(told: httpx.Client) -> None
 
 @pytest.mark.slow
 def test_those_who_come_at_once_take_no_more_places_than_there_are(serve: Serve) -> None:
-    service = serve(STREAMER_API_KEY=FIRST_KEY)
-    address = urlsplit(service.url)
+    process = serve(STREAMER_API_KEY=FIRST_KEY)
+    address = urlsplit(process.url)
     head = (
         "GET /v1/events HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n"
         f"Authorization: Bearer {FIRST_KEY}\r\n\r\n"
@@ -225,11 +249,11 @@ def test_those_who_come_at_once_take_no_more_places_than_there_are(serve: Serve)
         statuses = Counter(one.recv(12)[-3:] for one in watching)
         assert set(statuses) == {b"200", b"503"}
         assert 0 < statuses[b"200"] <= MOST_OF_A_KEY
-    service.client.headers.update(bearer(FIRST_KEY))
+    process.client.headers.update(bearer(FIRST_KEY))
 
     def is_let() -> bool:
         headers = {"Accept": "text/event-stream"}
-        with service.client.stream("GET", "/v1/events", headers=headers) as answer:
+        with process.client.stream("GET", "/v1/events", headers=headers) as answer:
             return answer.status_code == 200
 
     wait_until(is_let, "there are places again")

@@ -1,0 +1,92 @@
+"""Matching after a fail-over of the store that lost what was written last."""
+
+from typing import Any
+
+import pytest
+
+from service.features.watchlists.cursor import COLLECTION, DOCUMENT, LogCursor, NotTheMatcher
+from service.features.watchlists.records import LISTS, SEEDS
+from service.features.watchlists.seeds import Given
+from service.features.watchlists.watched import WatchedLists, due_lists
+from service.store.documents import Append, Put
+from tests.service.features.watchlists.deployment import (
+    CHESS,
+    NOODLES,
+    WRITER,
+    Deployment,
+    Progress,
+    wanted_of,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_who_lost_its_last_steps_to_a_fail_over_goes_on_at_once(
+    deployment: Deployment,
+) -> None:
+    documents, position = deployment.documents, await deployment.store.position()
+    cursor, other = LogCursor(documents, "a", 60), LogCursor(documents, "a", 60)
+    assert await cursor.claim(position)
+    (before,) = await documents.get(COLLECTION, [DOCUMENT])
+    assert before is not None
+    await cursor.beat()
+    await documents.change([Put(COLLECTION, DOCUMENT, before.body)])
+    with pytest.raises(NotTheMatcher):
+        await cursor.beat()
+    cursor.lose(was_taken=True)
+    assert await cursor.claim(position)
+    assert await other.claim(position)  # of the next process with its name
+    cursor.lose(was_taken=True)
+    assert not await cursor.claim(position)
+
+
+@pytest.mark.parametrize("later", [0, 1, 2, 3])
+async def test_a_log_of_lists_whose_end_was_lost_is_read_anew(
+    deployment: Deployment, later: int
+) -> None:
+    """A store that failed over may lose the last entries, and give their numbers again."""
+    await deployment.write("seed", NOODLES)
+    lists = WatchedLists(
+        deployment.documents, deployment.reader, deployment.evidence, deployment.lanes
+    )
+    for _ in range(2):
+        await deployment.create("seed")
+    await lists.refresh()
+    assert lists.matcher.lists == 2
+    await deployment.documents.drop(LISTS)
+    made = {(await deployment.create("seed")).watchlist_id for _ in range(later)}
+    await lists.refresh()
+    assert set(lists.matcher.ids) == made
+    made.add((await deployment.create("seed")).watchlist_id)
+    await lists.refresh()
+    assert set(lists.matcher.ids) == made
+
+
+async def test_a_version_that_was_lost_and_given_again_is_swept_anew(
+    deployment: Deployment,
+) -> None:
+    for name, bio in (("seed-a", NOODLES), ("seed-b", CHESS), ("copy", NOODLES + "一")):
+        await deployment.write(name, bio)
+    documents, steps = deployment.documents, list[int]()
+    list_id = (await deployment.create("seed-a")).watchlist_id
+    news = await documents.entries(LISTS, 0, 1)
+    kept = [(each, *await documents.get(each, [list_id])) for each in (LISTS, SEEDS)]
+    await deployment.lists.replace(list_id, wanted_of([Given("seed-b")]), WRITER, ())
+
+    async def fail_over(_: dict[str, Any]) -> None:
+        steps.append(1)
+        if len(steps) == 1:  # to a replica that has the first version alone
+            await documents.drop(LISTS)
+            puts = [Put(each, list_id, found.body) for each, found in kept if found is not None]
+            await documents.change(puts, [Append(LISTS, news[0].body)])
+            await deployment.lists.replace(list_id, wanted_of([Given("seed-a")]), WRITER, ())
+
+    await deployment.sweeps().run(Progress(fail_over))
+    assert (await deployment.lists.get(list_id)).known.version == 2
+    assert await deployment.raised(list_id) == ["copy"]
+    assert (await due_lists(documents))[1] == {}
