@@ -185,6 +185,7 @@ def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path
     assert all(row["why"] for row in table)
     with page.expect_download() as downloading:
         page.get_by_role("button", name="XLSX").click()
+    expect(page.get_by_text("Files ask the question anew")).to_have_count(1)
     assert downloading.value.suggested_filename == "similar-streamers.xlsx"
     with ZipFile(downloading.value.path()) as book:
         texts = book.read("xl/sharedStrings.xml").decode()

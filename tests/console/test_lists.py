@@ -20,8 +20,14 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", name="<b>Spring</b> 春")).to_be_visible()
     assert service.client.get(f"/v1/lists/{NAME}").json()["question"]["k"] == 20
+    expect(page.get_by_text("files have a new preview, of which nothing is kept")).to_be_visible()
+    with page.expect_download() as downloading:
+        page.get_by_role("button", name="Download CSV").click()
+    assert downloading.value.suggested_filename == f"{NAME}.csv"
+    assert service.client.get(f"/v1/lists/{NAME}").json()["runs"] == []
     page.keyboard.press("r")
     expect(rows(page)).to_have_count(20)
+    expect(page.get_by_text("Files have run 1, as it is shown here")).to_be_visible()
     expect(rows(page).first).to_contain_text("Shared tags: cooking")
     expect(rows(page).first).not_to_contain_text("new")  # nothing to compare with
     held = [row.inner_text() for row in page.locator(".results .id").all()]
@@ -46,9 +52,19 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     expect(page.get_by_text("1 new since run 1")).to_be_visible()
     page.get_by_label("new ones only").check()
     expect(rows(page)).to_have_count(1)
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download XLSX").click()
-    assert downloading.value.path().read_bytes().startswith(b"PK")
+    shown = page.locator(".results .id").inner_text()
+    service.client.post(f"/v1/lists/{NAME}:run", json={}).raise_for_status()  # somebody else's
+    for form in ("XLSX", "CSV"):
+        with page.expect_download() as downloading:
+            page.get_by_role("button", name=f"Download {form}").click()
+        assert downloading.value.suggested_filename == f"{NAME}-run-2.{form.lower()}"
+        content = downloading.value.path().read_bytes()
+        if form == "XLSX":
+            assert content.startswith(b"PK")
+            continue
+        (line,) = content.decode("utf-8-sig").splitlines()[1:]
+        assert line.split(",")[1] == shown
+    assert len(service.client.get(f"/v1/lists/{NAME}").json()["runs"]) == 3
     assert violations(page) == []
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()

@@ -141,10 +141,30 @@ class AsyncLists:
         return await self._file(calls.run(name, how, form, ListFile), deadline_s)
 
     async def held(
-        self, name: str, number: int, *, deadline_s: float | None = None
+        self, name: str, number: int, *, new_only: bool = False, deadline_s: float | None = None
     ) -> RunDetailOut:
-        """Whom a kept run of a list held, by rank."""
-        return await self._transport.call(calls.held(name, number), deadline_s)
+        """Whom a kept run of a list held, by rank; `new_only`: whom the run before did not have."""
+        return await self._transport.call(calls.held(name, number, new_only), deadline_s)
+
+    async def held_to_file(
+        self,
+        name: str,
+        number: int,
+        form: Form,
+        *,
+        new_only: bool = False,
+        deadline_s: float | None = None,
+    ) -> ListFile:
+        """A kept run of a list as it was told; the bytes of a file.
+
+        Args:
+            name: of the list.
+            number: of the run.
+            form: of the file.
+            new_only: only rows that the run before did not have.
+            deadline_s: of this call.
+        """
+        return await self._file(calls.held_as_file(name, number, form, new_only), deadline_s)
 
     async def _made(
         self, call: Call[Made[Answer]], read: Callable[[bytes], Answer], deadline_s: float | None

@@ -160,9 +160,16 @@ def page_of_lists(limit: int, cursor: str | None) -> Call[ListPage]:
     return Call("GET", "/v1/lists", reader_of(ListPage), params=params)
 
 
-def held(name: str, number: int) -> Call[RunDetailOut]:
+def held(name: str, number: int, new_only: bool) -> Call[RunDetailOut]:
     """`GET /v1/lists/{list_name}/runs/{run}`."""
-    return Call("GET", _at(name, f"/runs/{number}"), reader_of(RunDetailOut))
+    params = params_of(new_only=new_only)
+    return Call("GET", _at(name, f"/runs/{number}"), reader_of(RunDetailOut), params=params)
+
+
+def held_as_file(name: str, number: int, form: str, new_only: bool) -> Call[Made[ListFile]]:
+    """`GET /v1/lists/{list_name}/runs/{run}` in a format that is a file; no job makes it."""
+    params = params_of(format=form, new_only=new_only)
+    return Call("GET", _at(name, f"/runs/{number}"), _reader(ListFile), params=params)
 
 
 def record_outreach(ids: Sequence[str], at: float | None, note: str) -> Call[OutreachOut]:

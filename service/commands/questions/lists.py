@@ -20,6 +20,7 @@ from service.commands.questions.seeds import add_seeds, ids_of, json_object, que
 from service.errors import in_one_line
 
 Answer = TypeVar("Answer")
+Found = TypeVar("Found", ListAnswerOut, RunDetailOut)
 _FORMS = {".csv": "csv", ".xlsx": "xlsx", ".ndjson": "ndjson", ".jsonl": "ndjson"}
 _CAP = re.compile(r"(.+)=(\d+)")
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     preview = add("preview", "make a list, of which nothing is kept")
     save = add("save", "save the question for a list under a name")
     run_ = add("run", "make the list of a saved question; whom it holds is kept")
-    show = add("show", "a saved list and its runs, or whom a run of it held")
+    show = add("show", "a saved list and its runs, or whom a run of it held, also as it was told")
     for action in (save, run_, show, add("delete", "delete a saved list and its runs")):
         action.add_argument("name", metavar="NAME", help="of the list")
     save.add_argument("--title", default="", help="for people")
@@ -49,13 +50,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for action in (preview, save):
         add_seeds(action)
         _add_question(action)
-    run_.add_argument(
-        "--new-only", action="store_true", help="only rows that the run before did not have"
-    )
+    for action in (run_, show):
+        action.add_argument(
+            "--new-only", action="store_true", help="only rows that the run before did not have"
+        )
     run_.add_argument(
         "--new-since", type=whole_number(1), metavar="RUN", help="compare with this run"
     )
-    for action in (preview, run_):
+    for action in (preview, run_, show):
         action.add_argument(
             "--out",
             type=_file,
@@ -63,7 +65,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             help="write a file: .xlsx, .csv, or .ndjson",
         )
     show.add_argument(
-        "--run", dest="number", type=whole_number(1), metavar="RUN", help="whom this run held"
+        "--run",
+        dest="number",
+        type=whole_number(1),
+        metavar="RUN",
+        help="whom this run held; with --out the list as it was told",
     )
     add("list", "the saved lists, one a line")
     for action in actions.choices.values():
@@ -146,6 +152,7 @@ def _run(args: argparse.Namespace) -> int:
         return _made(
             args,
             lambda client: client.lists.preview(question),
+            _rows,
             lambda client, form: client.lists.download(question, form),
             "choose a file that can be written",
         )
@@ -154,6 +161,7 @@ def _run(args: argparse.Namespace) -> int:
         return _made(
             args,
             lambda client: _ran(args, lambda: client.lists.run(args.name, **how)),
+            _rows,
             lambda client, form: _ran(
                 args, lambda: client.lists.run_to_file(args.name, form, **how)
             ),
@@ -164,7 +172,18 @@ def _run(args: argparse.Namespace) -> int:
     if args.action == "delete":
         return ask(args, lambda client: client.lists.delete(args.name), lambda d: print(d.name))
     if args.number is not None:
-        return ask(args, lambda client: client.lists.held(args.name, args.number), _held)
+        return _made(
+            args,
+            lambda c: c.lists.held(args.name, args.number, new_only=args.new_only),
+            _held,
+            lambda c, form: c.lists.held_to_file(
+                args.name, args.number, form, new_only=args.new_only
+            ),
+            "choose a file that can be written",
+        )
+    if args.out is not None or args.new_only:
+        print("error: give the --run that --out and --new-only are of", file=sys.stderr)
+        return 2
     return ask(args, lambda client: client.lists.get(args.name), _show)
 
 
@@ -208,13 +227,14 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
 
 def _made(
     args: argparse.Namespace,
-    make: Callable[[Client], ListAnswerOut],
+    make: Callable[[Client], Found],
+    show_it: Callable[[Found], None],
     download: Callable[[Client, Form], ListFile],
     remedy: str,
 ) -> int:
     """Show a list, or write it to a file; `remedy` is for a file that can't be written."""
     if args.out is None:
-        return ask(args, make, _rows)
+        return ask(args, make, show_it)
     suffix = _FORMS[args.out.suffix.lower()]
     (form,) = (one for one in get_args(Form) if one == suffix)
 

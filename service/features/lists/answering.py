@@ -6,12 +6,13 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 
-from service.engine.work.lanes import Lanes
+from service.engine.work.lanes import Lane, Lanes
 from service.features.jobs.accepting import DEFERRED, LongRequests, deferred
 from service.features.lists.answers import (
     EXAMPLE_ROW,
     EXAMPLE_SUMMARY,
     ListAnswerOut,
+    RunDetailOut,
 )
 from service.features.lists.formats.tables import plain
 from service.features.lists.formats.writing import CSV, XLSX, written
@@ -41,34 +42,42 @@ FormatParameter = Annotated[
 ]
 CurrentLists = Annotated[Lists, Depends(service_named("lists", Lists))]
 CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
+_FORMATS: dict[str, Any] = {
+    "headers": {
+        INCOMPLETE: {
+            "description": "What the list lacks, in any format; missing where it is complete.",
+            "schema": {"type": "string"},
+        }
+    },
+    "content": {
+        NDJSON: {
+            "schema": {"type": "object"},
+            "examples": {
+                "lines": {"value": b"".join(map(line_of, (EXAMPLE_ROW, EXAMPLE_SUMMARY))).decode()}
+            },
+        },
+        CSV: {
+            "schema": {"type": "string"},
+            "example": "rank,streamer_id,name,score\r\n1,w2522,Cat tree radio,0.96\r\n",
+        },
+        XLSX: {
+            "schema": {"type": "string", "format": "binary"},
+            "example": "PK: the bytes of a workbook",
+        },
+    },
+}
 ANSWERS: dict[int | str, dict[str, Any]] = DEFERRED | {
     200: {
         "model": ListAnswerOut,
         "description": "The list, in the format that was asked for.",
-        "headers": {
-            INCOMPLETE: {
-                "description": "What the list lacks, in any format; missing where it is complete.",
-                "schema": {"type": "string"},
-            }
-        },
-        "content": {
-            NDJSON: {
-                "schema": {"type": "object"},
-                "examples": {
-                    "lines": {
-                        "value": b"".join(map(line_of, (EXAMPLE_ROW, EXAMPLE_SUMMARY))).decode()
-                    }
-                },
-            },
-            CSV: {
-                "schema": {"type": "string"},
-                "example": "rank,streamer_id,name,score\r\n1,w2522,Cat tree radio,0.96\r\n",
-            },
-            XLSX: {
-                "schema": {"type": "string", "format": "binary"},
-                "example": "PK: the bytes of a workbook",
-            },
-        },
+        **_FORMATS,
+    }
+}
+KEPT: dict[int | str, dict[str, Any]] = {
+    200: {
+        "model": RunDetailOut,
+        "description": "Whom it held, or in another format the list that it told.",
+        **_FORMATS,
     }
 }
 
@@ -122,13 +131,43 @@ async def answer_now(
     begin = time.perf_counter()
     built, by = await make()
     took_ms = (time.perf_counter() - begin) * 1000
-    made = await lanes.run_in_slices(written(built, by, form, took_ms))
+    return await _as_response(built, by, form, lanes, name, took_ms), built
+
+
+async def answer_kept(
+    kept: tuple[BuiltList, Provenance], form: Format, lanes: Lanes, begin: float, lane: Lane
+) -> Response:
+    """A list that a run told as a response.
+
+    Args:
+        kept: the list, and whose run it was.
+        form: of the response.
+        lanes: where it is written.
+        begin: of the request, by `time.perf_counter`.
+        lane: of the work.
+    """
+    built, by = kept
+    took_ms = (time.perf_counter() - begin) * 1000
+    name = f"{by.list_name}-run-{by.run}"
+    return await _as_response(built, by, form, lanes, name, took_ms, lane)
+
+
+async def _as_response(
+    built: BuiltList,
+    by: Provenance,
+    form: Format,
+    lanes: Lanes,
+    name: str,
+    took_ms: float,
+    lane: Lane = Lane.HEAVY,
+) -> Response:
+    made = await lanes.run_in_slices(written(built, by, form, took_ms), lane)
     headers: dict[str, str] = {}
     if form in ("csv", "xlsx"):
         headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     if (because := built.summary["incomplete_because"]) is not None:
         headers[INCOMPLETE] = plain(because).encode("ascii", "backslashreplace").decode()
-    return Response(made.content, media_type=made.media_type, headers=headers), built
+    return Response(made.content, media_type=made.media_type, headers=headers)
 
 
 async def answer_later(

@@ -109,8 +109,7 @@ class ListBuilder:
         shared, reasons = await self._explained(work, ids)
         copies = await self._copies(work, ids) if body.without_copies else {}
         rows = await self._lanes.run_in_slices(rows_of(work, chosen, shared, reasons, copies))
-        held = [row.streamer_id for row in rows]
-        new = len(rows)
+        held, new = rows, len(rows)
         if before is not None:
             for row in rows:
                 row.is_new = before.ids is None or row.streamer_id not in before.ids

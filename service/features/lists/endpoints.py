@@ -1,9 +1,11 @@
 """`/v1/lists:preview` and `/v1/lists`: lists of questions, and saved ones."""
 
+import time
 from typing import Annotated
 
 from fastapi import Path, Query, Response
 
+from service.engine.work.lanes import Lane
 from service.errors import (
     IdempotencyKeyReused,
     InvalidRequest,
@@ -18,10 +20,12 @@ from service.errors import (
 from service.features.jobs.accepting import CurrentLongRequests
 from service.features.lists.answering import (
     ANSWERS,
+    KEPT,
     CurrentAsker,
     CurrentLanes,
     CurrentLists,
     FormatParameter,
+    answer_kept,
     answer_later,
     answer_now,
     charge,
@@ -207,24 +211,50 @@ async def delete_list(
 @router.get(
     "/lists/{list_name:name}/runs/{run}",
     operation_id="get_list_run",
-    summary="Get whom a run of a saved list held",
+    summary="Get whom a run of a saved list held, or the list that it told",
     dependencies=[requires("search")],
-    responses=responses(*STORE, ListNotFound),
+    responses=responses(*STORE, ListNotFound) | KEPT,
 )
 async def get_list_run(
     lists: CurrentLists,
+    lanes: CurrentLanes,
+    caller: CurrentCaller,
     charges: CurrentCharges,
+    limits: CurrentLimits,
     audit: CurrentAudit,
     list_name: ListNamePath,
     run: Annotated[int, Path(ge=1, le=2**53, openapi_examples={"the first": {"value": 1}})],
-) -> RunDetailOut:
-    """By rank; the last ten runs are kept."""
+    form: FormatParameter = "json",
+    new_only: Annotated[
+        bool, Query(description="Only rows that the run before did not have.")
+    ] = False,
+) -> Response:
+    """The last ten runs are kept. JSON tells whom it held, by rank.
+
+    Other formats give the list again as it was told, of everybody whom the run holds, whether it
+    told them or only who was new; `reasons` are not kept, and who was erased since is not on it.
+    Reasons in words need the scope `explain`. Of a run that an earlier release kept, and of one
+    whose rows have more than 4 MiB, all columns but `rank` and `streamer_id` are empty.
+    """
+    begin = time.perf_counter()
     saved = await lists.saved.get(list_name)
     found = await lists.saved.held(saved, run)
     assert found is not None  # a run that is named is there, or is not found
-    charges.reach("search", hits_units(max(1, len(found[1]))))
-    audit.about(results=len(found[1]))
-    return RunDetailOut.model_validate({**vars(found[0]), "ids": found[1]})
+    made, ids = found
+    charges.reach("search", hits_units(max(1, len(ids))))
+    kept = None
+    if form != "json" or new_only:
+        kept = await lists.kept(saved, made, ids, new_only)
+        told = {row.streamer_id for row in kept[0].rows}
+        ids = [one for one in ids if one in told]
+    audit.about(results=len(ids))
+    if form == "json" or kept is None:
+        detail = RunDetailOut.model_validate({**vars(made), "ids": ids})
+        return Response(detail.model_dump_json(), media_type="application/json")
+    if kept[0].question.explain is not None and not kept[0].is_bare:
+        caller.require("explain")
+    lane = Lane.BULK if len(ids) > limits.max_k else Lane.HEAVY
+    return await answer_kept(kept, form, lanes, begin, lane)
 
 
 @router.post(

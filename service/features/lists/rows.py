@@ -20,11 +20,14 @@ from service.index.base import Row as IndexRow
 
 @dataclass(slots=True)
 class ListRow:
-    """A row of a list; the fields are those of the API."""
+    """A row of a list; the fields are those of the API.
+
+    `score` and `beyond_stop` are None where only whom a run held is kept.
+    """
 
     rank: int
     streamer_id: str
-    score: float
+    score: float | None
     precision: float | None
     fields: Mapping[str, object]
     group: str | None = None
@@ -32,7 +35,7 @@ class ListRow:
     more_copies: int = 0
     why: str | None = None
     reasons: Reasons | None = None
-    beyond_stop: bool = False
+    beyond_stop: bool | None = False
     is_new: bool | None = None
 
 
@@ -67,16 +70,19 @@ class BuiltList:
     Attributes:
         question: what was asked.
         rows: by group, and by rank in each.
-        held: ids of all rows by rank, of those that are not told as well.
+        held: all rows by rank, those that are not told as well.
         new: how many of them the run before did not have.
         summary: all else that is answered, but provenance and time.
+        is_bare: only whom a run held is known: the question has the columns, and is not the one
+            that was asked.
     """
 
     question: ListQuestionIn
     rows: Sequence[ListRow]
-    held: Sequence[str]
+    held: Sequence[ListRow]
     new: int
     summary: Mapping[str, Any]
+    is_bare: bool = False
 
 
 class Work:

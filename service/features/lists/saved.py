@@ -1,16 +1,19 @@
-"""Saved questions for lists, and the last runs of each, with whom they held."""
+"""Saved questions for lists, and the last runs of each, with whom they held and what they told."""
 
+import asyncio
 import json
 import secrets
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import accumulate
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
+from service.features.lists.removal import run_without, told_without
 from service.features.lists.schemas import KEPT_RUNS
 from service.store.base import ANY_STORED
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict, Unchanged
@@ -23,6 +26,7 @@ _PAGE_LISTS, _PAGE_BYTES = 20, 256 << 10
 """Of a page, however many are asked for: they are read on the event loop."""
 RUNS = "runs"
 """The document that names the runs of a list."""
+_TOLD = "told-"
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,8 @@ class Run:
     index_sequence: int
 
 
+Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
+"""Of what a document has."""
 _LIST = TypeAdapter(SavedList)
 _KEPT = TypeAdapter(list[Run])
 
@@ -91,7 +97,9 @@ def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
 class SavedLists:
     """Keeps lists in the collection `lists`, and the runs of each in one of its own.
 
-    That has a document `runs`, which names them, and one for each run with the ids that it held.
+    That has a document `runs`, which names them, and for each run one with the ids that it held and
+    one with what it told. The latter is missing of runs that an earlier release kept, and of those
+    whose rows are too large to be kept.
     """
 
     def __init__(self, documents: DocumentStore, now: Callable[[], float] = time.time) -> None:
@@ -219,10 +227,23 @@ class SavedLists:
         kept = ", ".join(str(one.run) for one in runs) or "none"
         raise ListNotFound(f"run {run} of list {saved.name!r} is not kept; kept are: {kept}")
 
-    async def add(self, saved: SavedList, run: Run, ids: Sequence[str]) -> Run:
+    async def told(self, saved: SavedList, run: int) -> bytes | None:
+        """What a run told, as `add` was given it; None where that is not kept."""
+        (found,) = await self._documents.get(runs_of(saved.list_id), [_told(run)])
+        return None if found is None else found.body
+
+    async def add(
+        self, saved: SavedList, run: Run, ids: Sequence[str], told: bytes | None = None
+    ) -> Run:
         """Keep a run, by the next number; of one request, by its id, only the first.
 
         The oldest that is kept makes room for it.
+
+        Args:
+            saved: the list.
+            run: its number is not looked at.
+            ids: that it holds, by rank.
+            told: what it told, as `formats.kept` packs it.
 
         Raises:
             ListNotFound: the list was deleted meanwhile.
@@ -243,7 +264,8 @@ class SavedLists:
                 Unchanged(COLLECTION, saved.name, now.revision),
                 Put(where, RUNS, as_json({RUNS: [asdict(one) for one in kept]}), revision),
                 Put(where, _name(made.run), as_json({"ids": list(ids)})),
-                *(Put(where, _name(one.run), None) for one in gone),
+                *([] if told is None else [Put(where, _told(made.run), told)]),
+                *(Put(where, name(one.run), None) for one in gone for name in (_name, _told)),
             ]
             try:
                 await self._documents.change(puts)
@@ -252,16 +274,20 @@ class SavedLists:
             return made
 
     async def take_out(self, saved: SavedList, run: Run, ids: Collection[str]) -> None:
-        """Take streamers out of a run, if that is kept still."""
+        """Take streamers out of a run and of what it told, if that is kept still."""
         where, gone = runs_of(saved.list_id), frozenset(ids)
+        stand_in = stand_in_of_erased()
+        without = (partial(run_without, gone), partial(told_without, gone, stand_in))
         while True:
-            (found,) = await self._documents.get(where, [_name(run.run)])
-            if found is None:
+            documents = await self._documents.get(where, [_name(run.run), _told(run.run)])
+            puts: list[Put] = []
+            for found, change in zip(documents, without, strict=True):
+                if found is not None and (left := await changed(found.body, change)) is not None:
+                    puts.append(Put(where, found.document_id, left, found.revision))
+            if not puts:
                 return
-            held = json.loads(found.body)
-            left = as_json({**held, "ids": [one for one in held["ids"] if one not in gone]})
             try:
-                await self._documents.change([Put(where, _name(run.run), left, found.revision)])
+                await self._documents.change(puts)
             except RevisionConflict:
                 continue  # another one was erased
             return
@@ -285,8 +311,36 @@ def runs_of(list_id: str) -> str:
     return f"{COLLECTION}:{list_id}"
 
 
+def is_told(document_id: str) -> bool:
+    """Whether a document of the runs of a list is what one of them told."""
+    return document_id.startswith(_TOLD)
+
+
+def stand_in_of_erased() -> str:
+    """An id that nobody has, for where a question can't be without one."""
+    return f"erased-{secrets.token_hex(8)}"
+
+
+async def changed(body: bytes, change: Change) -> bytes | None:
+    """The body of a document after a change, None where that changes nothing.
+
+    It is made in a thread: what a run told may have megabytes.
+    """
+
+    def make() -> bytes | None:
+        before = json.loads(body)
+        after = change(before)
+        return None if after == before else as_json(after)
+
+    return await asyncio.to_thread(make)
+
+
 def _name(run: int) -> str:
     return f"run-{run:010d}"
+
+
+def _told(run: int) -> str:
+    return f"{_TOLD}{run:010d}"
 
 
 def _list(document: Document) -> SavedList:

@@ -7,8 +7,9 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from service.engine.work.lanes import Lanes
-from service.errors import FieldError, ListNotFound
+from service.errors import FieldError, InvalidRequest, ListNotFound
 from service.features.lists.building import ListBuilder
+from service.features.lists.formats.kept import bare, new_of, packed, unpacked
 from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
 from service.features.lists.schemas import ListQuestionIn, RunIn
@@ -78,7 +79,7 @@ class Lists:
         return built, Provenance(asked_at, *by)
 
     async def run(self, saved: SavedList, how: RunIn, by: Asker) -> tuple[BuiltList, Provenance]:
-        """The list of a saved question; whom it holds is kept as its last run.
+        """The list of a saved question; it is kept as its last run.
 
         Raises:
             ListNotFound: the run to compare with is not kept, or the list was deleted meanwhile.
@@ -86,32 +87,65 @@ class Lists:
         """
         asked_at = time.time()
         question = question_of(saved, how)
+        named = await self._stored([*dict.fromkeys([*seeds_of(question), *question.exclude.ids])])
         repeated = by.key_id, by.request_id
         before = await self.saved.held(saved, how.new_since, repeated)
         ids = None if before is None else frozenset(before[1])
         excluded = await self._excluded(question)
         built = await self._builder.build(question, excluded, Before(ids, how.new_only))
-        told = built.summary
-        held = await self._stored(built.held)
+        held = await self._stored([row.streamer_id for row in built.held])
+        previous = None if before is None else before[0].run
+        told = await self._lanes.run_in_slices(packed(built, held, previous))
+        summary = built.summary
         made = Run(
             0,
             asked_at,
             *by,
             rows=len(held),
             new=built.new,
-            model_version=told["model_version"],
-            index_sequence=told["index_sequence"],
+            model_version=summary["model_version"],
+            index_sequence=summary["index_sequence"],
         )
-        made = await self.saved.add(saved, made, held)
+        made = await self.saved.add(saved, made, held, told)
         # An erasure may have looked before the run was kept, and who asked may leave before this.
-        looking = asyncio.ensure_future(self._take_out_gone(saved, made, held))
+        named += held + [one for row in built.held for one in row.copies]
+        looking = asyncio.ensure_future(self._take_out_gone(saved, made, named))
         await asyncio.shield(looking)
-        previous = None if before is None else before[0].run
         return built, Provenance(asked_at, *by, saved.name, made.run, previous)
 
-    async def _take_out_gone(self, saved: SavedList, run: Run, held: Sequence[str]) -> None:
-        stored = set(await self._stored(held))
-        if gone := [one for one in held if one not in stored]:
+    async def kept(
+        self, saved: SavedList, run: Run, held: Sequence[str], new_only: bool
+    ) -> tuple[BuiltList, Provenance]:
+        """A kept run as the list that it told, of everybody whom it holds.
+
+        Args:
+            saved: the list.
+            run: one of its runs that is kept.
+            held: whom that holds, by rank.
+            new_only: only rows that the run before did not have.
+
+        Raises:
+            ListNotFound: the run is not kept any more.
+            InvalidRequest: `new_only`, and who was new is not kept.
+            StoreUnavailable, Overloaded: at the moment.
+        """
+        document = await self.saved.told(saved, run.run)
+        by = run.at, run.key_id, run.key_name, run.request_id, saved.name, run.run
+        if document is None:
+            await self.saved.held(saved, run.run)  # raises if a later run took its place meanwhile
+            if new_only:
+                detail = f"can't be true: of run {run.run} only whom it held is kept"
+                raise InvalidRequest.of_parameter("new_only", detail)
+            question = question_of(saved, RunIn())
+            built = bare(question, held, run.model_version, run.index_sequence)
+            return built, Provenance(*by)
+        built, previous = await self._lanes.run_in_slices(unpacked(document, held))
+        return new_of(built) if new_only else built, Provenance(*by, previous)
+
+    async def _take_out_gone(self, saved: SavedList, run: Run, named: Sequence[str]) -> None:
+        named = [*dict.fromkeys(named)]
+        stored = set(await self._stored(named))
+        if gone := [one for one in named if one not in stored]:
             await self.saved.take_out(saved, run, gone)
 
     async def _stored(self, ids: Sequence[str]) -> list[str]:

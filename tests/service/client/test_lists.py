@@ -55,7 +55,14 @@ def test_a_list_from_preview_to_the_next_run(client: Client, stored: list[str]) 
     assert [row.streamer_id for row in again.rows] == [row.streamer_id for row in run.rows[1:]]
     assert not any(row.is_new for row in again.rows)
     assert client.lists.held("mine", 1).ids == [row.streamer_id for row in run.rows]
+    assert client.lists.held("mine", 2, new_only=True).ids == []
     assert client.lists.run_to_file("mine", "csv", new_only=True).count(b"\r\n") == 1
+    file = client.lists.held_to_file("mine", 1, "csv")
+    assert file.count(b"\r\n") == 1 + len(run.rows)
+    assert file.incomplete_because is None
+    assert client.lists.held_to_file("mine", 3, "csv", new_only=True).count(b"\r\n") == 1
+    with pytest.raises(NotFound):
+        client.lists.held_to_file("mine", 4, "xlsx")
     assert [one.run for one in client.lists.get("mine").runs] == [3, 2, 1]
     assert [one.outreach_id for one in client.outreach.all(since=record.at)] == [record.outreach_id]
     assert client.outreach.delete(record.outreach_id) == record
@@ -81,9 +88,10 @@ def test_what_a_job_makes_is_waited_for(
         async with AsyncClient(service.url) as asking:
             found = await asking.lists.preview(long)
             names = [saved.name async for saved in asking.lists.all()]
-            return found.rows, names
+            lines = await asking.lists.held_to_file("long", 1, "ndjson")
+            return found.rows, names, lines.count(b"\n")
 
-    assert asyncio.run(asynchronously()) == (short.rows, ["long"])
+    assert asyncio.run(asynchronously()) == (short.rows, ["long"], len(short.rows) + 1)
 
 
 def test_models_are_sent_by_the_names_of_the_api(client: Client, stored: list[str]) -> None:

@@ -75,6 +75,8 @@ def test_similar_takes_several_seeds_a_filter_and_a_profile(
         (["lists", "preview", "s0", "--max-per", "category"], 2, "FIELD=N"),
         (["lists", "preview", "nobody"], 1, "'nobody' is not stored"),
         (["lists", "run", "nothing"], 1, "no list 'nothing' is saved"),
+        (["lists", "show", "x", "--run", "1", "--out", "l.csv"], 1, "no list 'x' is saved"),
+        (["lists", "show", "nothing", "--out", "l.csv"], 2, "give the --run"),
         (["lists", "preview", "s0", "--outreach-since", "soon"], 2, "must be a day"),
         (["lists", "preview", "s0", "--outreach-since", "2026"], 2, "must be a day"),
         (["lists", "preview", "s0", "--out", "/nowhere/l.csv"], 1, "--out /nowhere/l.csv"),
@@ -142,6 +144,17 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     assert names == [row[1] for row in before if row[1] != "s1"]
     assert [row[0] for row in ask(service, "lists", "show", "mine")[1:]] == ["2", "1"]
     assert len(ask(service, "lists", "show", "mine", "--run", 1)) == 4
+    for name in ("again.csv", "new-again.csv"):
+        more = ("--new-only",) if name.startswith("new") else ()
+        ask(service, "lists", "show", "mine", "--run", 2, *more, "--out", tmp_path / name)
+    assert (tmp_path / "again.csv").read_bytes() == file.read_bytes()
+    assert (tmp_path / "new-again.csv").read_bytes().count(b"\r\n") == 1
+    assert ask(service, "lists", "show", "mine", "--run", 2, "--new-only") == [
+        ["rank", "streamer_id"]
+    ]
+    first = tmp_path / "first.xlsx"
+    ask(service, "lists", "show", "mine", "--run", 1, "--out", first)
+    assert [row[1] for row in sheets_of(first.read_bytes())["List"][1:]] == [r[1] for r in before]
     for i in range(21):  # more than a page has
         body = {"question": {"positive": [{"streamer_id": "s0"}]}}
         httpx.put(f"{service.url}/v1/lists/other-{i:02d}", json=body).raise_for_status()

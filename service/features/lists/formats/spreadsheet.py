@@ -118,7 +118,9 @@ def _stop(built: BuiltList) -> str | None:
 def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
     """What is told of a list, by name."""
     told = built.summary
-    question = built.question.model_dump_json(exclude_unset=True, by_alias=True)
+    question, left_out = "", told["left_out"]
+    if not built.is_bare:
+        question = built.question.model_dump_json(exclude_unset=True, by_alias=True)
     at = datetime.fromtimestamp(by.asked_at, UTC).isoformat(timespec="seconds")
     parts = [question[i : i + _CELL_CHARS] for i in range(0, len(question), _CELL_CHARS)]
     facts: list[tuple[str, Any]] = [
@@ -135,7 +137,7 @@ def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
         ("complete", YES_NO[built.question.language][bool(told["complete"])]),
         ("incomplete_because", told["incomplete_because"]),
         ("stop", _stop(built)),
-        ("left_out", _LEFT_OUT[built.question.language].format(**told["left_out"])),
+        ("left_out", left_out and _LEFT_OUT[built.question.language].format(**left_out)),
         *(("warning", warning) for warning in told["warnings"]),
         *(("question", part) for part in parts),
     ]

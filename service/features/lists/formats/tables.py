@@ -57,6 +57,9 @@ def columns_of(question: ListQuestionIn, *, compares: bool) -> list[Column]:
     def headed(name: str) -> str:
         return _CHINESE.get(name, name) if language == "zh" else name
 
+    def told(value: bool | None) -> Cell:
+        return None if value is None else yes_no[value]
+
     def field(name: str) -> Column:
         return Column(headed(name), lambda row: _flat(row.fields.get(name)), 20)
 
@@ -72,9 +75,9 @@ def columns_of(question: ListQuestionIn, *, compares: bool) -> list[Column]:
     if question.without_copies:
         columns.append(Column(headed("copies"), _copies, 24))
     if question.stop is not None:
-        columns.append(Column(headed("beyond_stop"), lambda row: yes_no[row.beyond_stop], 14))
+        columns.append(Column(headed("beyond_stop"), lambda row: told(row.beyond_stop), 14))
     if compares:
-        columns.append(Column(headed("is_new"), lambda row: yes_no[bool(row.is_new)], 8))
+        columns.append(Column(headed("is_new"), lambda row: told(row.is_new), 8))
     if question.explain is not None:
         columns.append(Column(headed("why"), lambda row: row.why, 80))
     return columns

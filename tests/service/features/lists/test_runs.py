@@ -17,7 +17,7 @@ from service.store.documents import DocumentStore
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.store import RedisStore
-from tests.service.features.lists.conftest import ids_of
+from tests.service.features.lists.conftest import ids_of, sheets_of
 
 RUN = Run(0, 1.0, "key", "name", "", rows=1, new=1, model_version="m", index_sequence=1)
 
@@ -57,6 +57,17 @@ async def test_a_request_that_is_sent_again_is_compared_with_the_run_before_it(
 
 
 @pytest.mark.anyio
+async def test_what_a_run_told_makes_room_with_it(documents: DocumentStore) -> None:
+    lists = SavedLists(documents)
+    spring = await saved(lists)
+    for number in range(1, KEPT_RUNS + 2):
+        made = replace(RUN, request_id=f"r{number}")
+        await lists.add(spring, made, [], b"{}" if number < KEPT_RUNS else None)
+    told = [await lists.told(spring, number) for number in range(1, KEPT_RUNS + 2)]
+    assert told == [None, *[b"{}"] * (KEPT_RUNS - 2), None, None]
+
+
+@pytest.mark.anyio
 async def test_a_list_that_is_deleted_while_it_is_run_keeps_no_run(
     documents: DocumentStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -79,7 +90,7 @@ async def test_a_list_that_is_deleted_while_it_is_run_keeps_no_run(
 def test_who_is_erased_while_a_list_is_run_is_in_no_run(
     client: TestClient, cooks: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    gone, build = "cook-05", ListBuilder.build
+    gone, erased, build = "cook-05", ("cook-05", "cook-01", "cook-02"), ListBuilder.build
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
         await client.app({**scope, "state": client.app_state.copy()}, receive, send)
@@ -88,15 +99,20 @@ def test_who_is_erased_while_a_list_is_run_is_in_no_run(
         built = await build(self, *asked)
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://localhost") as other:
-            path = f"/v1/streamers/{gone}?erase=true"
-            (await other.delete(path)).raise_for_status()
+            for one in erased:
+                path = f"/v1/streamers/{one}?erase=true"
+                (await other.delete(path)).raise_for_status()
         return built
 
-    body = {"question": {"positive": [{"streamer_id": "cook-00"}], "k": 100}}
+    seeds = [{"streamer_id": one} for one in ("cook-00", "cook-01")]
+    body = {"question": {"positive": seeds, "exclude": {"ids": ["cook-02"]}, "k": 100}}
     client.put("/v1/lists/spring", json=body).raise_for_status()
     monkeypatch.setattr(ListBuilder, "build", and_erased)
     answer = client.post("/v1/lists/spring:run", json={}).raise_for_status().json()
     monkeypatch.undo()
     left = [name for name in ids_of(answer) if name != gone]
     assert client.get("/v1/lists/spring/runs/1").json()["ids"] == left
+    sheets = sheets_of(client.get("/v1/lists/spring/runs/1", params={"format": "xlsx"}).content)
+    assert [row[1] for row in sheets["List"][1:]] == left
+    assert not [one for one in erased if one in str(sheets)]
     client.delete("/v1/lists/spring").raise_for_status()

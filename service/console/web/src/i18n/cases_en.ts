@@ -21,6 +21,8 @@ export const casesEn = {
   "list.later.done": "The list is made",
   "list.more": "Show {n} more",
   "list.xlsx": "Download XLSX",
+  "list.file.run": "Files have run {run}, as it is shown here.",
+  "list.file.preview": "No run is shown: files have a new preview, of which nothing is kept.",
   "list.outreach": "Record outreach",
   "list.outreach.title": "{n} were written to",
   "list.outreach.note": "Note",

@@ -43,6 +43,8 @@ export const findEn = {
   "find.select.all": "Select all",
   "find.selected": "{n} selected",
   "find.download": "Download CSV",
+  "find.file":
+    "Files ask the question anew: of Find nothing is kept, of a saved list its runs are.",
   "find.exclude": "Exclude",
   "find.excluded": "{n} excluded",
   "find.exclude.undo": "Undo",

@@ -45,6 +45,7 @@ export const findZh: Record<keyof typeof findEn, string> = {
   "find.select.all": "全选",
   "find.selected": "已选 {n} 个",
   "find.download": "下载 CSV",
+  "find.file": "下载的文件是重新查询的结果：“查找”不保存结果，已保存的名单会保存运行记录。",
   "find.exclude": "排除",
   "find.excluded": "已排除 {n} 个",
   "find.exclude.undo": "撤销",

@@ -8,6 +8,7 @@ import { download } from "../../parts/download";
 import { Problem } from "../../parts/states";
 import { useActing } from "../../state/acting";
 import { go, hrefOf } from "../../state/location";
+import { say } from "../../state/saying";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
 export const MOST_SEEDS = 100;
@@ -27,6 +28,7 @@ export function Shelf(props: {
     act(async () => {
       const file = await fileOf(question, chosen, format, found.explained);
       download(`similar-streamers.${format}`, file);
+      say(t("find.file"));
     });
   const isEmpty = !found.rows.length;
   const seeds = chosen.slice(0, MOST_SEEDS);
@@ -49,10 +51,20 @@ export function Shelf(props: {
       <button type="button" disabled={isEmpty} onClick={() => setAsking("list")}>
         {t("find.save")}
       </button>
-      <button type="button" disabled={isEmpty || acting} onClick={() => void save("csv")}>
+      <button
+        type="button"
+        title={t("find.file")}
+        disabled={isEmpty || acting}
+        onClick={() => void save("csv")}
+      >
         {t("find.download")}
       </button>
-      <button type="button" disabled={isEmpty || acting} onClick={() => void save("xlsx")}>
+      <button
+        type="button"
+        title={t("find.file")}
+        disabled={isEmpty || acting}
+        onClick={() => void save("xlsx")}
+      >
         XLSX
       </button>
       <CopyButton text={() => curlOf(question)} label={t("find.curl")} done={t("find.curl.done")} />

@@ -60,10 +60,19 @@ export function SavedList({ name }: { name: string }) {
         keep(holder, value!, { later: { jobId, format: "json" } });
       }
     });
-  /** Of the same question; no run is kept of it. */
+  const shown = answer?.provenance.run ?? null;
+  /** The run on the screen as it was told, or a new list of the question, of which none is kept. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>
     act(async () => {
       setFailed(null);
+      if (shown !== null) {
+        const path = { list_name: name, run: shown };
+        const query = { format, new_only: isNewOnly };
+        const asked = { params: { path, query }, parseAs: "blob" } as const;
+        const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked));
+        download(`${name}-run-${shown}.${format}`, file);
+        return;
+      }
       const query = { format };
       const body = value!.question;
       const asked = { params: { query }, body, parseAs: "blob" } as const;
@@ -110,6 +119,9 @@ export function SavedList({ name }: { name: string }) {
           {t("list.delete")}
         </button>
       </div>
+      <p class="quiet">
+        {shown === null ? t("list.file.preview") : t("list.file.run", { run: shown })}
+      </p>
       {failure && <Problem failure={failure} again={again} />}
       {wrong && !sure && <Problem failure={wrong} />}
       {failed && <Problem failure={failed} />}
