@@ -213,6 +213,21 @@ def test_followers_are_in_the_table_and_in_its_files(signed_in: Page, service: S
     expect(page.locator(".notice")).to_have_count(0)
 
 
+def test_a_number_of_a_room_keeps_its_digits(signed_in: Page, service: Service) -> None:
+    page, rooms = signed_in, {"room-a": 7318296342189918514, "room-b": 7318296342189918515}
+    for name, room in rooms.items():
+        profile = {"bio": "soup and noodles", "attributes": {"room": room}}
+        service.client.put(f"/v1/streamers/{name}", json=profile).raise_for_status()
+    try:
+        condition = f"room~is~{rooms['room-b']}"
+        open_at(page, service, f"#/find?like=cooking-01&where={condition}&open=room-b")
+        expect(page.locator(".results .id")).to_have_text(["room-b"])
+        expect(page.get_by_role("complementary")).to_contain_text(str(rooms["room-b"]))
+    finally:
+        for name in rooms:
+            service.client.delete(f"/v1/streamers/{name}").raise_for_status()
+
+
 def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service, "#/find?like=cooking-01&exclude=cooking-02&where=language~is~en")

@@ -3,7 +3,7 @@
 from model_export.contract.folding.contacts import Contact, find_contacts, look_of
 from model_export.contract.folding.folded import FOLDING_VERSION, Folded, fold, quote
 from model_export.contract.folding.letters import Disguise, Undone
-from model_export.contract.folding.scripts import phonetic, skeleton
+from model_export.contract.folding.scripts import phonetic, simplified, skeleton
 
 __all__ = [
     "FOLDING_VERSION",
@@ -16,5 +16,6 @@ __all__ = [
     "look_of",
     "phonetic",
     "quote",
+    "simplified",
     "skeleton",
 ]

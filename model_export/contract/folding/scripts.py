@@ -122,6 +122,14 @@ def phonetic(folded: str) -> str:
     return translated(folded, tables().phonetic)
 
 
+def simplified(folded: str) -> str:
+    """Folded text with simplified characters for all traditional ones, in Japanese texts too.
+
+    For search alone: `fold` leaves those that have a meaning of their own, and Japanese ones.
+    """
+    return translated(folded, tables().simplified)
+
+
 def skeleton(folded: str) -> str:
     """Folded text with letters and digits of ASCII for all characters that look like them.
 

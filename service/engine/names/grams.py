@@ -7,7 +7,8 @@ without blanks between words (Chinese, Japanese, Korean, Thai and their neighbou
 characters, as is usual ("CJK bigrams").
 
 Everything is folded first (`model_export.contract.folding`), so that a disguised name is found by
-the plain one, and the reverse. Blanks and punctuation don't count.
+the plain one, and the reverse. Blanks and punctuation don't count, nor do accents, nor whether a
+Chinese character is a traditional one.
 """
 
 import re
@@ -15,9 +16,10 @@ import unicodedata
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from model_export.contract.folding import FOLDING_VERSION, fold
+from model_export.contract.folding import FOLDING_VERSION, fold, simplified
+from service.engine.names.spelling import plain
 
-TERMS_VERSION = f"1.{FOLDING_VERSION}"
+TERMS_VERSION = f"2.{FOLDING_VERSION}"
 """Of the terms: a file with others is made anew."""
 FEWEST_CHARACTERS = 2
 """Of what is searched for, without blanks and punctuation."""
@@ -117,11 +119,11 @@ def question_of(text: str) -> Question | None:
 
 def _dense(text: str) -> str:
     """Folded, without blanks, punctuation and what is invisible."""
-    return fold(text).text.translate(_LETTERS)
+    return simplified(fold(text).text).translate(_LETTERS)
 
 
 def _words(text: str) -> str:
-    return " ".join(fold(text).text.translate(_SPACED).split())
+    return " ".join(simplified(fold(text).text).translate(_SPACED).split())
 
 
 def _pairs(text: str) -> list[str]:
@@ -159,12 +161,13 @@ class _Kept(dict[int, str]):
         self._gap = gap
 
     def __missing__(self, code: int) -> str:
-        kept = chr(code)
-        kind = unicodedata.category(kept)
-        if kind[0] in "ZPC":
+        letter = chr(code)
+        if unicodedata.category(letter)[0] in "ZPC":
             kept = self._gap
-        elif code < 128 and not kept.isalnum():
+        elif code < 128 and not letter.isalnum():
             kept = chr(0xE000 + code)
+        else:
+            kept = plain(letter)
         self[code] = kept
         return kept
 

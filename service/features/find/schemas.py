@@ -16,8 +16,8 @@ Text = Annotated[
         max_length=MOST_CHARS,
         description="A nickname or a part of one, a tag or a part of one, words of a bio, or an "
         "id. Two characters or more, besides blanks and punctuation, which don't count; nor do "
-        "case, width, traditional or simplified forms and disguises. Words of letters are whole; "
-        "of what is written without blanks between words any part is found.",
+        "case, width, accents, traditional or simplified forms and disguises. Words of letters "
+        "are whole; of what is written without blanks between words any part is found.",
     ),
 ]
 MatchedBy = Annotated[

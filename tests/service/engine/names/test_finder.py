@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,8 +37,12 @@ def find(file: NamesFile, text: str, after: Place = START, size: int = 1000) -> 
     return rows_of(file, text, question, after, size)
 
 
+def folded(text: str) -> str:
+    return fold(text).text.replace("é", "e")
+
+
 def plain(text: str) -> str:
-    return "".join(c for c in fold(text).text if c not in " .")
+    return "".join(c for c in folded(text) if c not in " .")
 
 
 def matched_by(streamer_id: str, shown: Shown, text: str) -> Matched | None:
@@ -52,13 +57,13 @@ def matched_by(streamer_id: str, shown: Shown, text: str) -> Matched | None:
         return "name_part"
     if any(asked in plain(tag) for tag in shown.tags):
         return "tag"
-    words = fold(text).text.replace(".", " ").split()
+    words = folded(text).replace(".", " ").split()
     return "bio" if all(has_word(shown.bio, word) for word in words) else None
 
 
 def has_word(bio: str, word: str) -> bool:
     """Words of letters are whole; where no blanks are written any part is found."""
-    padded = f" {fold(bio).text.replace('.', ' ')} "
+    padded = f" {folded(bio).replace('.', ' ')} "
     parts, part = list[str](), ""
     for character in word:
         if part and (character in "手工面") != (part[-1] in "手工面"):
@@ -114,6 +119,35 @@ def test_it_agrees_with_looking_at_every_streamer(tmp_path: Path) -> None:
                 after = page[-1].place
             assert paged == hits
     file.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("夢の國度", "梦の国度"),  # one kana does not make a name Japanese
+        ("徵信", "征信"),
+        ("髙橋", "高橋"),
+        ("أَحْمَد", "احمد"),
+        ("کریم", "كريم"),
+        ("יוֹסֵף", "יוסף"),
+        ("Nguyễn Đoàn", "nguyen doan"),
+        ("Łukasz", "lukasz"),
+        ("Straße", "strasse"),
+        ("Ёлка", "елка"),
+    ],
+)
+def test_a_name_is_found_as_keyboards_write_it(tmp_path: Path, name: str, asked: str) -> None:
+    with closing(NamesFile(tmp_path / "names.sqlite")) as file:
+        apply(file, {"one": Shown(name, [], "")})
+        for text in (name, asked):
+            assert [hit.streamer_id for hit in find(file, text)] == ["one"]
+
+
+@pytest.mark.parametrize(("name", "other"), [("がん", "かん"), ("น้ำ", "นม"), ("한글", "하글")])
+def test_marks_that_are_sounds_count(tmp_path: Path, name: str, other: str) -> None:
+    with closing(NamesFile(tmp_path / "names.sqlite")) as file:
+        apply(file, {"one": Shown(name, [], "")})
+        assert find(file, other) == []
 
 
 def test_the_id_comes_first_and_once(tmp_path: Path) -> None:

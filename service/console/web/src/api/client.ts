@@ -1,6 +1,7 @@
 /** Asks the service; every failure becomes a `Failure` with what went wrong and the remedy. */
 import createClient, { type Middleware } from "openapi-fetch";
 import { key, refuseKey, refused, takeKey } from "../state/session";
+import { withDigits } from "./digits";
 import type { components, paths } from "./schema";
 
 export type Schemas = components["schemas"];
@@ -48,8 +49,17 @@ const bearer: Middleware = {
   },
 };
 
+const digits: Middleware = {
+  async onResponse({ response }) {
+    const kind = response.headers.get("Content-Type") ?? "";
+    if (!response.ok || !/^application\/json\b/.test(kind)) return undefined;
+    const { status, headers } = response;
+    return new Response(withDigits(await response.text()), { status, headers });
+  },
+};
+
 export const api = createClient<paths>({ baseUrl: "/", credentials: "omit" });
-api.use(bearer);
+api.use(bearer, digits);
 
 const CHECK_MS = 15_000;
 

@@ -1,5 +1,6 @@
 /** The question of the page Find: read from the URL, asked of the service, told as curl. */
 import { api, ask, askForFile, Failure, type Schemas } from "../../api/client";
+import { numberIn } from "../../api/digits";
 import { t } from "../../i18n";
 import { language } from "../../state/preferences";
 import { changed, go, place } from "../../state/location";
@@ -94,8 +95,8 @@ export function change(changes: Partial<Question>): void {
 /** What a value may be in a profile: attributes are texts, numbers, or true and false. */
 function meanings(value: string): (string | number | boolean)[] {
   const found: (string | number | boolean)[] = [value];
-  const number = Number(value);
-  if (value.trim() && Number.isFinite(number)) found.push(number);
+  const number = numberIn(value);
+  if (number !== null) found.push(number);
   if (value === "true" || value === "false") found.push(value === "true");
   return found;
 }
@@ -114,7 +115,7 @@ export function filterOf(
   for (const { field, how, value } of conditions) {
     if (how === "is") must.push({ field, any: meanings(value) });
     else if (how === "not") must_not.push({ field, any: meanings(value) });
-    else must.push({ field, [how]: Number(value) });
+    else must.push({ field, [how]: numberIn(value) ?? Number(value) });
   }
   if (among.length) must.push({ field: "streamer_id", any: [...among] });
   return must.length || must_not.length ? { must, must_not } : null;
