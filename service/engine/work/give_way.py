@@ -8,8 +8,8 @@ from typing import TypeVar
 
 Result = TypeVar("Result")
 _STEP_S, _STEPS = 0.001, 8
-"""An answer of some milliseconds ends meanwhile; fewer steps made all answers later, twice as many
-halved the pace of a load beside questions that followed each other."""
+"""An answer of some milliseconds ends meanwhile. With fewer steps answers took longer; with 12, a
+load beside questions that followed each other had half of its pace."""
 _SHORT_S = 0.004
 """How long a slice computes that begins while somebody waits for an answer."""
 _LONG_S = 0.1
