@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.compare import words
 from training.compare.collect import as_json, collect, details_of
 from training.compare.details import Details
 from training.compare.measure import Measurer
@@ -14,7 +15,6 @@ from training.compare.progress import RunProgress
 from training.compare.report import charts, markdown
 from training.compare.results import Results, references_of
 from training.compare.runs import cost_of, execute, forget, report_folder, source_of
-from training.compare.words import TITLES, finding
 from training.errors import UsageError
 from training.evaluation.setting import SPLITS
 from training.models.checkpoint import write_atomically
@@ -55,6 +55,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "the data (default: the setting of a recipe, auto for baselines)",
     )
     parser.add_argument("--seeds", type=int, default=3, metavar="K", help="seeds 0 to K-1")
+    parser.add_argument(
+        "--splits",
+        type=int,
+        default=1,
+        metavar="K",
+        help="measure on K splits of each data set: its own, and K - 1 that deal its streamers "
+        "anew in the same proportions, known duplicates together. Every method is fitted on each, "
+        "and intervals are over splits, too; they are still too narrow, since splits share "
+        "streamers to learn from (Bengio & Grandvalet 2004) (default: 1)",
+    )
     parser.add_argument("--out", type=Path, required=True, metavar="REPORT_DIR", help="folder")
     parser.add_argument(
         "--reference",
@@ -105,7 +115,7 @@ def run(args: argparse.Namespace) -> int:
         for name in args.overwrite:
             if name not in names:
                 raise UsageError(f"--overwrite {name}: is not compared")
-    runs = plan(args.data, methods, args.seeds, args.split, args.out)
+    runs = plan(args.data, methods, args.seeds, args.split, args.out, args.splits)
     measurer = Measurer(args.split, threads)
     with report_folder(args.out) as lock:
         for each in runs:
@@ -114,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
         costs = [(each, cost_of(each)) for each in runs]
         todo = [each for each, cost in costs if cost is None]
         for folder in dict.fromkeys(each.data for each in reversed(todo)):
-            measurer.dataset(folder)  # a bad data set is refused before anything runs
+            measurer.check(folder, args.splits)  # a bad one is refused before anything runs
         _say(runs, todo)
         _warn_of_other_sources([each for each, cost in costs if cost is not None])
         took = [(run, cost.seconds) for run, cost in costs if cost is not None]
@@ -131,10 +141,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _say(runs: Sequence[Run], todo: Sequence[Run]) -> None:
-    data = len({run.data for run in runs})
+    data = words.counted(len({run.data for run in runs}), "data set")
     methods = len({run.method.name for run in runs})
+    splits = len({run.split_number for run in runs})
+    dealt = f" in {splits} splits" if splits > 1 else ""
     sys.stdout.write(
-        f"{len(runs)} runs of {methods} methods on {data} data set{'s' if data > 1 else ''}: "
+        f"{len(runs)} runs of {methods} methods on {data}{dealt}: "
         f"{len(runs) - len(todo)} done already, {len(todo)} to do\n"
     )
     sys.stdout.flush()
@@ -162,6 +174,8 @@ def _arguments(args: argparse.Namespace) -> list[str]:
     if args.text_tower is not None:
         found += ["--text-tower", args.text_tower]
     found += ["--seeds", str(args.seeds)]
+    if args.splits > 1:
+        found += ["--splits", str(args.splits)]
     if args.reference:
         found += ["--reference", args.reference]
     if args.split != "test":
@@ -181,7 +195,7 @@ def _write(out: Path, results: Results, details: dict[str, Details]) -> None:
     write_atomically(out / "results.md", markdown.render(results, details, drawn).encode())
     for data in results.data:
         for task in data.tasks:
-            sys.stdout.write(f"{data.name}, {TITLES[task.task]}: {finding(task)}\n")
+            sys.stdout.write(f"{data.name}, {words.TITLES[task.task]}: {words.finding(task)}\n")
     for failure in results.failures:
         sys.stdout.write(f"FAILED {failure.name}: {failure.reason}\n")
     sys.stdout.write(f"saved {out / 'results.md'}, its charts, and results.json\n")

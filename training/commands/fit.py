@@ -33,6 +33,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seed", type=whole_number(0, MOST_SEED), metavar="S", help="default: 0")
     parser.add_argument(
+        "--split-number",
+        type=whole_number(0),
+        default=0,
+        metavar="N",
+        help="above 0, streamers are dealt anew to train, val and test, see `compare --splits` "
+        "(default: 0, the data set's own split)",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a setting"
     )
     parser.add_argument(
@@ -102,7 +110,7 @@ def run(args: argparse.Namespace) -> None:
             init_from=args.init_from,
             track=args.track,
         )
-        dataset = load_dataset(args.data)
+        dataset = load_dataset(args.data).dealt(args.split_number)
         if already_trained(request, dataset):
             summary = f"{args.out} is already trained with these settings and data\n"
         else:

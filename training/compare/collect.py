@@ -67,7 +67,7 @@ def _finished(run: Run) -> Finished | None:
 def details_of(
     runs: Sequence[Run], data: DataResult, measurer: Measurer, robustness: bool
 ) -> Details:
-    """Details of single runs on a data set, from the first finished seed of each method.
+    """Details of single runs on a data set, from the first finished run of each method.
 
     Args:
         runs: all planned runs.

@@ -1,5 +1,6 @@
 """Evaluation of finished fits and baselines, with worst cases and robustness."""
 
+import hashlib
 import json
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +18,7 @@ from training.compare.summary import has, tasks_of
 from training.compare.worst import WorstCases, worst_cases
 from training.config import BaselineConfig
 from training.data import Dataset, load_dataset
+from training.errors import DataError
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.evaluation.setting import Split
@@ -32,21 +34,28 @@ _RETENTIONS = TypeAdapter(list[Retention])
 
 
 class _Loaded:
-    """A data set with the last corpus, shared by baselines of equal seed and settings."""
+    """A data set with its last split, and the last corpus, for baselines of equal settings."""
 
     def __init__(self, folder: Path, split: Split) -> None:
         self.folder = folder
         self._split: Split = split
-        self._corpora: dict[tuple[int, BaselineConfig], Corpus] = {}
+        self._dealt: dict[int, Dataset] = {}
+        self._corpora: dict[tuple[int, int, BaselineConfig], Corpus] = {}
 
     @cached_property
-    def dataset(self) -> Dataset:
+    def own(self) -> Dataset:
         return load_dataset(self.folder)
 
-    def corpus(self, seed: int, config: BaselineConfig) -> Corpus:
-        key = (seed, config)
+    def dataset(self, split_number: int) -> Dataset:
+        if split_number not in self._dealt:
+            self._dealt = {split_number: self.own.dealt(split_number)}
+        return self._dealt[split_number]
+
+    def corpus(self, run: Run, config: BaselineConfig) -> Corpus:
+        key = (run.split_number, run.seed, config)
         if key not in self._corpora:
-            self._corpora = {key: corpus_of(self.dataset, self._split, seed, config)}
+            dataset = self.dataset(run.split_number)
+            self._corpora = {key: corpus_of(dataset, self._split, run.seed, config)}
         return self._corpora[key]
 
 
@@ -58,17 +67,25 @@ class Measurer:
         self._threads = threads
         self._loaded: _Loaded | None = None
 
-    def dataset(self, folder: Path) -> Dataset:
-        """Load a data set.
+    def check(self, folder: Path, splits: int) -> None:
+        """Load a data set, and check that it can be dealt to as many splits.
 
         Raises:
-            DataError: it is invalid.
+            DataError: it is invalid, or too small.
         """
-        return self._load(folder).dataset
+        loaded, numbers = self._load(folder), dict[bytes, int]()
+        for number in range(splits):
+            dealt = loaded.dataset(number).split.tobytes()
+            same = numbers.setdefault(hashlib.sha256(dealt).digest(), number)
+            if same != number:
+                raise DataError(
+                    f"{folder} is too small for {splits} splits: numbers {same} and {number} would "
+                    "be the same"
+                )
 
     def __call__(self, run: Run) -> dict[str, float]:
         """Evaluate and save a run; returns the metric of each compared task."""
-        dataset = self.dataset(run.data)
+        dataset = self._dataset(run)
         with self._bounded():
             representation = self._representation(run)
             evaluation = evaluate(
@@ -98,7 +115,7 @@ class Measurer:
             return None
         with self._bounded():
             found = worst_cases(
-                self.dataset(run.data), self._representation(run), evaluation, self._split
+                self._dataset(run), self._representation(run), evaluation, self._split
             )
         if found is not None:
             write_atomically(file, found.model_dump_json(indent=2).encode())
@@ -118,7 +135,7 @@ class Measurer:
                 file.unlink()  # written by another version
         with self._bounded():
             source = load_checkpoint(run.folder / CHECKPOINT)
-            rows = robustness(self.dataset(run.data), source, self._split)
+            rows = robustness(self._dataset(run), source, self._split)
         parts: dict[tuple[str, str], list[Robustness]] = {}
         for row in rows:
             parts.setdefault((row.corruption, row.modality), []).append(row)
@@ -140,15 +157,17 @@ class Measurer:
             self._loaded = _Loaded(folder, self._split)
         return self._loaded
 
+    def _dataset(self, run: Run) -> Dataset:
+        return self._load(run.data).dataset(run.split_number)
+
     def _representation(self, run: Run) -> Representation:
-        loaded = self._load(run.data)
         if run.method.recipe:
             folder = run.folder / CHECKPOINT
             checkpoint = Checkpoint.load(folder)
-            return represent_checkpoint(folder, checkpoint, loaded.dataset, self._split)
+            return represent_checkpoint(folder, checkpoint, self._dataset(run), self._split)
         config = run.method.config()
         assert isinstance(config, BaselineConfig)
-        return BASELINES[run.method.baseline].fit(loaded.corpus(run.seed, config))
+        return BASELINES[run.method.baseline].fit(self._load(run.data).corpus(run, config))
 
     def _bounded(self) -> threadpool_limits:
         torch.set_num_threads(self._threads)

@@ -1,10 +1,11 @@
-"""Plan of a comparison: methods x data sets x seeds, checked before anything runs."""
+"""Plan of a comparison: methods x data sets x splits x seeds, checked before anything runs."""
 
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal
 
@@ -63,7 +64,7 @@ class Method:
 
 @dataclass(frozen=True)
 class Run:
-    """One method on one data set with one seed.
+    """One method on one split of a data set with one seed.
 
     Attributes:
         data: data set folder.
@@ -71,6 +72,7 @@ class Run:
         seed: of all randomness.
         folder: folder of the run.
         identity: equal identities give equal results.
+        split_number: 0 = the data set's own split, see `Dataset.dealt`.
     """
 
     data: Path
@@ -78,12 +80,14 @@ class Run:
     seed: int
     folder: Path
     identity: dict[str, Any]
+    split_number: int = 0
 
     @property
     def name(self) -> str:
         """Readable name."""
+        split = f" split {self.split_number}" if self.split_number else ""
         seed = f" seed {self.seed}" if self.method.varies else ""
-        return f"{self.data.name} {self.method.name}{seed}"
+        return f"{self.data.name} {self.method.name}{split}{seed}"
 
 
 def methods_of(
@@ -180,16 +184,30 @@ def _check(methods: Sequence[Method]) -> None:
 
 
 def plan(
-    folders: Sequence[Path], methods: Sequence[Method], seeds: int, split: str, out: Path
+    folders: Sequence[Path],
+    methods: Sequence[Method],
+    seeds: int,
+    split: str,
+    out: Path,
+    splits: int = 1,
 ) -> list[Run]:
-    """All runs, by data set, then seed, then method.
+    """All runs, by data set, then split, then seed, then method.
+
+    Args:
+        folders: data set folders.
+        methods: compared methods.
+        seeds: number of seeds.
+        split: split of the queries.
+        out: report folder.
+        splits: number of splits of each data set, the first of which is its own.
 
     Raises:
         DataError: a folder is not a data set folder.
-        UsageError: two folders have the same name, or `seeds` is below 1.
+        UsageError: two folders have the same name, or `seeds` or `splits` is below 1.
     """
-    if seeds < 1:
-        raise UsageError(f"--seeds {seeds}: needs at least 1")
+    for option, number in (("--seeds", seeds), ("--splits", splits)):
+        if number < 1:
+            raise UsageError(f"{option} {number}: needs at least 1")
     runs: list[Run] = []
     paths: dict[str, Path] = {}
     for folder in folders:
@@ -198,18 +216,21 @@ def plan(
             raise UsageError(f"--data {folder}: another data set is also called {path.name}")
         paths[path.name] = path
         common = {"data_digest": digest_of(folder), "split": split, "code_version": code_version()}
-        for seed in range(seeds):
-            for method in methods:
-                if seed and not method.varies:
-                    continue
-                identity = {
-                    **common,
-                    "method": method.recipe or method.baseline,
-                    "config": dict(as_dict(method.config())),
-                    "seed": seed,
-                }
-                place = out / "runs" / path.name / f"{method.name}-seed{seed}"
-                runs.append(Run(path, method, seed, place, identity))
+        for number, seed, method in product(range(splits), range(seeds), methods):
+            if seed and not method.varies:
+                continue
+            identity = {
+                **common,
+                "method": method.recipe or method.baseline,
+                "config": dict(as_dict(method.config())),
+                "seed": seed,
+            }
+            name = f"{method.name}-seed{seed}"
+            if number:  # the own split is told by neither, so that older runs are those of it
+                identity["split_number"] = number
+                name += f"-split{number}"
+            place = out / "runs" / path.name / name
+            runs.append(Run(path, method, seed, place, identity, number))
     return runs
 
 

@@ -49,7 +49,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds and queries with its 95 % interval."""
+    """A mean over splits, seeds and queries with its 95 % interval."""
 
     mean: float
     low: float
@@ -78,12 +78,13 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Standing:
-    """Result of one method at a task, over its seeds.
+    """Result of one method at a task, over splits and its seeds.
 
     Attributes:
         name, kind: like in `Method`.
         value: metric of the task.
         seed_error: standard error over seeds; None for one seed.
+        split_error: standard error over splits; None for one split.
         ratio: ratio to the best baseline; None without a baseline.
         against: reference -> comparison.
     """
@@ -92,6 +93,7 @@ class Standing:
     kind: Kind
     value: Estimate
     seed_error: float | None
+    split_error: float | None
     ratio: Estimate | None
     against: dict[str, Comparison]
 
@@ -102,7 +104,8 @@ class TaskResult:
 
     Attributes:
         task, metric: basis of the comparison.
-        queries: number of queries.
+        queries: number of queries, counted once where they ask in several splits.
+        splits: number of splits.
         best_baseline: name of the best baseline, or None.
         references: methods that others are compared with, the main one first.
         standings: results, best first; methods without the task are missing.
@@ -111,6 +114,7 @@ class TaskResult:
     task: str
     metric: str
     queries: int
+    splits: int
     best_baseline: str | None
     references: tuple[str, ...]
     standings: tuple[Standing, ...]
@@ -127,8 +131,9 @@ class MethodResult:
     Attributes:
         name, kind, recipe, settings: like in `Method`; `settings` are a variant's own.
         seeds: finished seeds.
-        metrics: task -> metric -> mean over seeds.
-        cost: mean cost over seeds.
+        splits: finished splits.
+        metrics: task -> metric -> mean over seeds, then over splits.
+        cost: mean cost over both.
     """
 
     name: str
@@ -136,6 +141,7 @@ class MethodResult:
     recipe: str
     settings: tuple[str, ...]
     seeds: tuple[int, ...]
+    splits: tuple[int, ...]
     metrics: dict[str, dict[str, float]]
     cost: Cost
 
@@ -145,7 +151,7 @@ class DataResult:
     """Results of one data set.
 
     Attributes:
-        name, digest: of the data set.
+        name, digest: of the data set; the digest is that with the first finished split.
         references: references that finished.
         tasks: one comparison per task, at least one.
         methods: methods in the order of the comparisons.
@@ -164,6 +170,16 @@ class DataResult:
     def by(self, task: str) -> TaskResult | None:
         """Comparison by a task, if any."""
         return next((each for each in self.tasks if each.task == task), None)
+
+    @property
+    def splits(self) -> int:
+        """Number of splits that any method finished."""
+        return len({split for method in self.methods for split in method.splits})
+
+    @property
+    def seeds(self) -> int:
+        """Number of seeds that any method finished."""
+        return len({seed for method in self.methods for seed in method.seeds})
 
     def lacking(self, result: TaskResult) -> list[str]:
         """Methods without a result in a comparison."""

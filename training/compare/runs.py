@@ -1,6 +1,6 @@
 """Execution of planned runs: each fit in its own process; finished runs are kept.
 
-REPORT_DIR/runs/<data set>/<method>-seed<k>/
+REPORT_DIR/runs/<data set>/<method>-seed<k>/, or <method>-seed<k>-split<n>/ for n > 0
     run.json                identity, and the cost once finished
     checkpoint/             for recipes
     metrics.json, metrics.per_query.npz
@@ -180,6 +180,7 @@ class _Fit:
         settings = [part for each in run.method.settings for part in ("--set", each)]
         command = ["fit", "--data", str(run.data), "--recipe", run.method.recipe]
         command += ["--out", str(run.folder / CHECKPOINT), "--seed", str(run.seed)]
+        command += ["--split-number", str(run.split_number)]
         command += ["--threads", str(threads), *settings]
         with (run.folder / LOG).open("wb") as log:
             self._process = subprocess.Popen(

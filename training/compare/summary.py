@@ -28,12 +28,14 @@ from training.evaluation.statistics import (
     holm,
     percentiles,
     redrawn_seeds,
+    redrawn_splits,
     standard_error,
 )
 
-_Runs = Mapping[Method, Sequence[Finished]]
-_SEED = 1
-"""Of the draws of seeds; another one than that of the queries."""
+_Runs = Mapping[Method, Sequence[Sequence[Finished]]]
+"""Method -> runs by split, then seed; the same splits for all methods."""
+_SEED, _SPLIT_SEED = 1, 2
+"""Of the draws of seeds and of splits; others than that of the queries."""
 
 
 def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> DataResult:
@@ -44,17 +46,17 @@ def summarise(finished: Sequence[Finished], references: tuple[str, ...]) -> Data
         references: see `references_of`.
 
     Raises:
-        EvaluationError: there is no task, or runs have different queries.
+        EvaluationError: there is no task, no method finished on every split, or runs have different
+            queries.
     """
     by_method: dict[Method, list[Finished]] = {}
     for each in finished:
         by_method.setdefault(each.run.method, []).append(each)
     first = finished[0].evaluation
-    able = {
-        task: {m: r for m, r in by_method.items() if all(has(each.evaluation, task) for each in r)}
-        for task in COMPARED
-    }
+    able = {task: _able(by_method, task) for task in COMPARED}
     names = tasks_of({task for task, methods in able.items() if methods})
+    if not names and any(has(each.evaluation, task) for each in finished for task in COMPARED):
+        raise EvaluationError(f"{first.data}: no method finished on every split with any seed")
     if not names:
         raise EvaluationError(
             f"{first.data}: no ground truth to compare by; it needs interactions, relations, "
@@ -85,32 +87,66 @@ def has(evaluation: Evaluation, task: str) -> bool:
     return COMPARED[task] in evaluation.per_query.get(task, {})
 
 
+def _able(by_method: Mapping[Method, Sequence[Finished]], task: str) -> _Runs:
+    """Methods that have a task on every split that has it, with the seeds that finished on all."""
+    found: dict[Method, list[list[Finished]]] = {}
+    splits = sorted(
+        {
+            each.run.split_number
+            for runs in by_method.values()
+            for each in runs
+            if has(each.evaluation, task)
+        }
+    )
+    for method, runs in by_method.items():
+        there = {(each.run.split_number, each.run.seed): each for each in runs}
+        seeds = [
+            seed
+            for seed in sorted({seed for _, seed in there})
+            if all((split, seed) in there for split in splits)
+        ]
+        table = [[there[split, seed] for seed in seeds] for split in splits]
+        known = [has(each.evaluation, task) for row in table for each in row]
+        if known and all(known):
+            found[method] = table
+    return found
+
+
 def _method(method: Method, runs: Sequence[Finished]) -> MethodResult:
+    by_split: dict[int, list[Finished]] = {}
+    for each in runs:
+        by_split.setdefault(each.run.split_number, []).append(each)
     return MethodResult(
         name=method.name,
         kind=method.kind,
         recipe=method.recipe,
         settings=method.own_settings,
-        seeds=tuple(sorted(run.run.seed for run in runs)),
-        metrics=_mean_metrics([run.evaluation.summary for run in runs]),
+        seeds=tuple(sorted({each.run.seed for each in runs})),
+        splits=tuple(sorted(by_split)),
+        metrics=_mean_metrics(
+            [_mean_metrics([e.evaluation.summary for e in part]) for part in by_split.values()]
+        ),
         cost=_mean_cost([run.cost for run in runs]),
     )
 
 
 def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskResult:
     """Comparison by one task, of methods that have it."""
-    queries = next(iter(by_method.values()))[0].evaluation.per_query[task]["query"]
-    values = {
-        method: np.stack([_values(run, task, queries) for run in runs], 1)  # (Q, seeds)
-        for method, runs in by_method.items()
-    }
-    order = sorted(values, key=lambda method: -values[method].mean())
-    drawn = bootstrap_means(np.concatenate([values[method] for method in order], 1))
-    ends = np.cumsum([values[method].shape[1] for method in order])
+    asked = [  # (Q,) of each split
+        runs[0].evaluation.per_query[task]["query"] for runs in next(iter(by_method.values()))
+    ]
+    values = {method: _values(runs, task, asked) for method, runs in by_method.items()}
+    means = {method: np.nanmean(found, 0) for method, found in values.items()}  # (splits, seeds)
+    order = sorted(values, key=lambda method: -means[method].mean())
+    together = np.concatenate([values[method] for method in order], 2)  # (Q, splits, seeds)
+    queries, splits, columns = together.shape
+    drawn = bootstrap_means(together.reshape(queries, -1)).reshape(-1, splits, columns)
+    drawn = redrawn_splits(drawn, np.random.default_rng(_SPLIT_SEED))
+    ends = np.cumsum([values[method].shape[2] for method in order])
     of_seeds = np.split(drawn, ends[:-1], axis=1)  # (draws, seeds) of each method
     rng = np.random.default_rng(_SEED)
     samples = _Samples(
-        {method.name: float(values[method].mean()) for method in order},
+        {method.name: float(means[method].mean()) for method in order},
         {
             method.name: redrawn_seeds(found, rng)
             for method, found in zip(order, of_seeds, strict=True)
@@ -122,7 +158,8 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
     return TaskResult(
         task=task,
         metric=COMPARED[task],
-        queries=len(queries),
+        queries=queries,
+        splits=splits,
         best_baseline=best,
         references=there,
         standings=tuple(
@@ -130,7 +167,8 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
                 name=method.name,
                 kind=method.kind,
                 value=samples.estimate(method.name),
-                seed_error=_seed_error(by_method[method], task),
+                seed_error=_error(means[method].mean(0)),
+                split_error=_error(means[method].mean(1)),
                 ratio=samples.ratio(method.name, best),
                 against=against[method.name],
             )
@@ -141,7 +179,7 @@ def _compare(by_method: _Runs, task: str, references: tuple[str, ...]) -> TaskRe
 
 @dataclass(frozen=True)
 class _Samples:
-    """Means over seeds and queries by method: observed, and bootstrap draws (draws,)."""
+    """Means over splits, seeds and queries by method: observed, and bootstrap draws (draws,)."""
 
     means: dict[str, float]
     drawn: dict[str, NDArray[np.float64]]
@@ -176,18 +214,32 @@ class _Samples:
         return found
 
 
-def _values(run: Finished, task: str, queries: NDArray[np.int64]) -> NDArray[np.float64]:
-    found = run.evaluation.per_query[task]
-    if not np.array_equal(found["query"], queries):
-        raise EvaluationError(f"{run.run.name}: evaluated on other queries; use --overwrite")
-    return found[COMPARED[task]]
+def _values(
+    runs: Sequence[Sequence[Finished]], task: str, asked: Sequence[NDArray[np.int64]]
+) -> NDArray[np.float64]:
+    """Values of one method (Q, splits, seeds), NaN where a query does not ask in a split.
+
+    Args:
+        runs: by split, then seed.
+        task: compared task.
+        asked: rows of the queries of each split, together Q different ones.
+    """
+    rows = np.unique(np.concatenate(asked))
+    values = np.full((len(rows), len(runs), len(runs[0])), np.nan)
+    for split, (of_split, queries) in enumerate(zip(runs, asked, strict=True)):
+        for place, run in enumerate(of_split):
+            found = run.evaluation.per_query[task]
+            if not np.array_equal(found["query"], queries):
+                raise EvaluationError(
+                    f"{run.run.name}: evaluated on other queries; use --overwrite"
+                )
+            values[np.searchsorted(rows, queries), split, place] = found[COMPARED[task]]
+    return values
 
 
-def _seed_error(runs: Sequence[Finished], task: str) -> float | None:
-    if len(runs) < 2:
-        return None
-    values = [run.evaluation.per_query[task][COMPARED[task]].mean() for run in runs]
-    return standard_error(values)
+def _error(means: NDArray[np.float64]) -> float | None:
+    """Standard error over seeds or splits; None for a single one."""
+    return None if len(means) < 2 else standard_error(means)
 
 
 def _mean_metrics(

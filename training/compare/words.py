@@ -70,6 +70,11 @@ def verdict(comparison: Comparison) -> str:
     return "▲" if comparison.difference.mean > 0 else "▼"
 
 
+def counted(number: int, what: str) -> str:
+    """Number of things, such as 1 seed or 3 seeds."""
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 def seconds(x: float | None) -> str:
     """Duration such as 0.8 s, 43 s, 2 min 5 s, 1 h 4 min."""
     if x is None:

@@ -17,7 +17,7 @@ import gc
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +26,7 @@ from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
 from training.data.problems import Problem
+from training.data.splits import dealt_split, hashed_split
 from training.data.streamers import IN_MEMORY, Streamers, read_streamers
 from training.data.tables import (
     SPLITS,
@@ -70,7 +71,7 @@ class Dataset:
         duplicates: int64 (N,), group number, shared by near-duplicates; None = unknown.
         labels: N labels, None for streamers without a label; None = unknown.
         spaces: vector space -> width, for all spaces in the profiles.
-        digest: SHA-256 over names and contents of the files.
+        digest: SHA-256 over names and contents of the files, and the number of a dealt split.
     """
 
     folder: Path
@@ -114,6 +115,26 @@ class Dataset:
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of the streamers in any of these splits, ascending."""
         return np.flatnonzero(np.isin(self.split, splits))
+
+    def dealt(self, number: int) -> "Dataset":
+        """Data set with its streamers dealt anew to train, val and test; see `splits.dealt_split`.
+
+        Args:
+            number: 0 = the split that it has.
+
+        Raises:
+            DataError: a part would be empty.
+        """
+        if number == 0:
+            return self
+        split = dealt_split(self.ids, self.split, self.duplicates, number)
+        if lost := sorted(set(self.split.tolist()) - set(split.tolist())):
+            raise DataError(
+                f"{self.folder} is too small for split number {number}: nobody would be in "
+                f"{' and '.join(lost)}; known duplicates stay together"
+            )
+        digest = hashlib.sha256(f"{self.digest}\nsplit {number}\n".encode()).hexdigest()
+        return replace(self, split=split, digest=digest)
 
 
 @dataclass
@@ -263,25 +284,6 @@ def _files(folder: Path, problems: list[Problem]) -> dict[str, Path]:
         reason = "is missing, and so is streamers.parquet; is this a data set folder?"
         problems.append(Problem("streamers.jsonl", None, "", reason))
     return files
-
-
-def hashed_split(ids: list[str], duplicates: NDArray[np.int64] | None) -> NDArray[np.str_]:
-    """Split by a hash of the id: 70 % train, 10 % val, 20 % test; duplicate groups stay whole.
-
-    A group is placed by its smallest id, so the split is independent of the file order.
-    """
-    key = dict(enumerate(ids))
-    if duplicates is not None:
-        smallest: dict[int, str] = {}
-        for name, group in zip(ids, duplicates.tolist(), strict=True):
-            smallest[group] = min(name, smallest.get(group, name))
-        key = {row: smallest[group] for row, group in enumerate(duplicates.tolist())}
-    split = np.full(len(ids), "train", "<U5")
-    for row, name in key.items():
-        share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) / 2**64
-        if share >= 0.7:
-            split[row] = "val" if share < 0.8 else "test"
-    return split
 
 
 def _check_groups_whole(

@@ -1,8 +1,8 @@
-"""Bootstrap intervals and paired significance tests over queries and seeds.
+"""Bootstrap intervals and paired significance tests over splits, queries and seeds.
 
-All methods answer the same queries, so differences are paired: one bootstrap draw uses the same
-queries for all methods. Seeds of two methods have nothing in common, so each method's are drawn for
-itself.
+All methods answer the same queries of the same splits, so differences are paired: one bootstrap
+draw uses the same splits and queries for all methods. Seeds of two methods have nothing in common,
+so each method's are drawn for itself.
 """
 
 from dataclasses import dataclass
@@ -38,22 +38,48 @@ def bootstrap_means(
     """Bootstrap means over queries (Efron & Tibshirani 1993, chapter 6).
 
     Args:
-        values: (Q, M) of M methods on the same Q queries.
+        values: (Q, M) of M methods on the same Q queries, NaN where a method was not asked.
         draws: number of draws.
         seed: of the draws.
 
     Returns:
-        (draws, M).
+        (draws, M), means over the drawn queries that a method was asked; NaN without any.
     """
     queries = len(values)
     rng = np.random.default_rng(seed)
-    means = np.empty((draws, values.shape[1]))
+    asked = ~np.isnan(values)
+    known = np.where(asked, values, 0)
+    means = np.full((draws, values.shape[1]), np.nan)
     for start in range(0, draws, _BLOCK):
         size = min(_BLOCK, draws - start)
         drawn = rng.integers(queries, size=(size, queries)) + queries * np.arange(size)[:, None]
         times = np.bincount(drawn.ravel(), minlength=size * queries).reshape(size, queries)
-        means[start : start + size] = times @ values / queries
+        count = times @ asked.astype(np.float64)
+        np.divide(times @ known, count, out=means[start : start + size], where=count > 0)
     return means
+
+
+def redrawn_splits(drawn: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
+    """Mean over as many splits, drawn anew with replacement for each bootstrap draw (draws, M).
+
+    Splits are drawn above the queries and seeds within them, a hierarchical bootstrap (Davison &
+    Hinkley 1997, section 3.8). A streamer may ask in several splits, so it is drawn for all of them
+    at once (Owen 2007, the pigeonhole bootstrap): equal splits say no more than one of them.
+
+    The spread of few splits drawn so is too small, by the factor sqrt((S - 1) / S), and splits
+    learn from streamers in common, so they vary together in a way that no estimate from them can
+    hold without bias (Bengio & Grandvalet 2004). What varies by split and query at once has up to
+    three times its variance (Owen 2007), which errs to the wide side.
+
+    Args:
+        drawn: means of M methods by S splits (draws, S, M), as of `bootstrap_means`.
+        rng: random numbers of the splits; none are used for a single split.
+    """
+    draws, splits, _ = drawn.shape
+    if splits == 1:
+        return drawn[:, 0]
+    chosen = rng.integers(splits, size=(draws, splits))
+    return np.take_along_axis(drawn, chosen[:, :, None], 1).mean(1)
 
 
 def redrawn_seeds(drawn: NDArray[np.float64], rng: np.random.Generator) -> NDArray[np.float64]:
@@ -89,8 +115,9 @@ def difference(seen: float, drawn: NDArray[np.float64]) -> Difference:
 
     Args:
         seen: observed difference of the means.
-        drawn: (draws,), difference of two columns of `bootstrap_means`.
+        drawn: (draws,), difference of two columns of `bootstrap_means`; NaN is left out.
     """
+    drawn = drawn[np.isfinite(drawn)]
     tolerance = 1e-12  # differences that are equal on paper
     extreme = int((np.abs(drawn - seen) >= abs(seen) - tolerance).sum())
     return Difference(seen, *percentiles(drawn), (1 + extreme) / (1 + len(drawn)))

@@ -12,12 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.training.data.folders import write_folder
 from training.commands.cli import main
 from training.compare.measure import Measurer
 from training.compare.plan import methods_of, plan
 from training.compare.progress import RunProgress
 from training.compare.runs import cost_of, execute, interrupt_later, report_folder
+from training.data import load_dataset
 from training.errors import OutputError
+from training.evaluation.result import Evaluation
+from training.models.checkpoint import Checkpoint
 from training.progress import Progress
 
 pytestmark = pytest.mark.slow
@@ -28,7 +32,7 @@ SETTINGS |= {"content_dim": 64, "teacher_dim": 8, "teacher_iterations": 2, "batc
 
 def call(data: list[Path], out: Path, *more: str) -> int:
     options = ["--data", *map(str, data), "--out", str(out), "--threads", "1", "--seeds", "1"]
-    options += ["--recipes", "transfer-plus", "--baselines", "random,tf-idf", "--robustness"]
+    options += ["--recipes", "transfer-plus", "--baselines", "random,tf-idf"]
     for name, value in SETTINGS.items():
         options += ["--set", f"transfer-plus.{name}={value}"]
     return main(["compare", *options, *more])
@@ -57,7 +61,7 @@ def compared(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory)
         said = [(folder / name).open("w+", encoding="utf-8") for name in ("printed", "progress")]
         patch.setattr("sys.stdout", said[0])
         patch.setattr("sys.stderr", said[1])
-        status = call(data, out)
+        status = call(data, out, "--robustness")
         for stream in said:
             stream.close()
     texts = [(folder / name).read_text(encoding="utf-8") for name in ("printed", "progress")]
@@ -139,7 +143,7 @@ def test_the_report_has_what_a_fit_left(compared: Compared):
 def test_what_is_finished_is_not_made_again(compared: Compared, capsys: pytest.CaptureFixture[str]):
     runs = compared.out / "runs" / compared.data[0].name
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
-    assert call(compared.data[:1], compared.out) == 0
+    assert call(compared.data[:1], compared.out, "--robustness") == 0
     printed = capsys.readouterr()
     assert "3 runs of 3 methods on 1 data set: 3 done already, 0 to do" in printed.out
     assert printed.err == ""
@@ -171,6 +175,47 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     assert not (run.folder / "left").exists()
     (run.folder / "run.json").write_text("damaged")
     assert cost_of(other) is None
+
+
+def test_further_splits_are_fitted_measured_and_kept(
+    compared: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    data, out = compared.data[:1], tmp_path / "report"
+    shutil.copytree(compared.out, out)  # its runs are those of the data set's own split
+    begin = "6 runs of 3 methods on 1 data set in 2 splits: "
+    assert call(data, out, "--splits", "2") == 0
+    printed = capsys.readouterr()
+    assert printed.out.startswith(f"{begin}3 done already, 3 to do\n")
+    assert "transfer-plus split 1 seed 0: seen 0." in printed.err
+
+    runs = out / "runs" / data[0].name
+    dealt = load_dataset(data[0]).dealt(1)
+    test = {dealt.ids[row] for row in dealt.rows("test")}
+    fits = [runs / f"transfer-plus-seed0{name}" / "checkpoint" for name in ("", "-split1")]
+    learned = [set(Checkpoint.load(fit).learned_from) for fit in fits]
+    assert learned[0] & test
+    assert learned[1] == set(dealt.ids) - test
+
+    results = json.loads((out / "results.json").read_text())
+    assert "--splits 2" in results["command"]
+    (found,) = results["data"]
+    assert [(m["splits"], m["seeds"]) for m in found["methods"]] == [([0, 1], [0])] * 3
+    for task in found["tasks"]:
+        for each in task["standings"]:
+            measured = [
+                Evaluation.load(runs / f"{each['name']}-seed0{name}" / "metrics.json")
+                for name in ("", "-split1")
+            ]
+            values = [one.summary[task["task"]]["NDCG@20"] for one in measured]
+            assert each["value"]["mean"] == pytest.approx(sum(values) / 2)
+    assert "Means over 2 splits and 1 seed (" in (out / "results.md").read_text()
+
+    before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
+    assert call(data, out, "--splits", "2") == 0
+    assert f"{begin}6 done already, 0 to do" in capsys.readouterr().out
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert call(data, out, "--splits", "2", "--overwrite", "tf-idf") == 0
+    assert f"{begin}4 done already, 2 to do" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -260,6 +305,7 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
         (["--reference", "ridge"], 2, "--reference ridge: is not compared"),
         (["--overwrite", "ridge"], 2, "--overwrite ridge: is not compared"),
         (["--jobs", "0"], 2, "--jobs and --threads need at least 1"),
+        (["--splits", "0"], 2, "--splits 0: needs at least 1"),
         (["--data", "/nowhere"], 1, "--data /nowhere is not a folder"),
         (["--out", "/proc/nothing"], 1, "--out /proc/nothing can't be used"),
     ],
@@ -276,6 +322,15 @@ def test_wrong_calls_are_refused_before_anything_runs(
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.err.count("\n") == 1
+    assert not (tmp_path / "report" / "runs").exists()
+
+
+def test_data_too_small_for_the_splits_is_refused_before_anything_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = write_folder(tmp_path / "data")
+    assert call([folder], tmp_path / "report", "--splits", "30") == 1
+    assert f"--data {folder} is too small for" in capsys.readouterr().err
     assert not (tmp_path / "report" / "runs").exists()
 
 

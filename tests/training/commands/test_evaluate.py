@@ -9,7 +9,7 @@ import pytest
 from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import Dataset
-from training.data.dataset import hashed_split
+from training.data.splits import hashed_split
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.inference.load import load_checkpoint

@@ -124,6 +124,25 @@ def test_only_what_is_random_is_run_with_every_seed(tmp_path: Path):
     assert len({run.folder for run in runs}) == len(runs)
 
 
+def test_every_method_is_run_on_every_split_and_the_own_one_as_before(tmp_path: Path):
+    folder = write_folder(tmp_path / "data")
+    found = methods()
+    own = plan([folder], found, 2, "test", tmp_path / "out")
+    runs = plan([folder], found, 2, "test", tmp_path / "out", splits=3)
+    assert runs[: len(own)] == own
+    assert all("split_number" not in run.identity for run in own)
+    assert [run.name for run in runs[len(own) :]] == [
+        "data tf-idf split 1",
+        "data transfer-plus split 1 seed 0",
+        "data transfer-plus split 1 seed 1",
+        "data tf-idf split 2",
+        "data transfer-plus split 2 seed 0",
+        "data transfer-plus split 2 seed 1",
+    ]
+    assert len({run.folder for run in runs}) == len(runs)
+    assert len({str(run.identity) for run in runs}) == len(runs)
+
+
 def test_a_run_is_known_by_its_data_configuration_and_code(tmp_path: Path):
     folder = write_folder(tmp_path / "data")
 
@@ -148,3 +167,5 @@ def test_folders_are_checked(tmp_path: Path):
         plan([tmp_path / "nowhere"], methods(), 1, "test", tmp_path)
     with pytest.raises(UsageError, match="--seeds 0: needs at least 1"):
         plan([one], methods(), 0, "test", tmp_path)
+    with pytest.raises(UsageError, match="--splits 0: needs at least 1"):
+        plan([one], methods(), 1, "test", tmp_path, splits=0)

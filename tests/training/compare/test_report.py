@@ -63,6 +63,23 @@ def test_a_failure_is_told_at_the_top(page: str):
     assert "- lastfm ptum seed 1: killed \\<b\\>by\\</b\\> signal 9" in page.split("## ")[0]
 
 
+def test_splits_and_seeds_are_told():
+    one = markdown.render(results(("lastfm",)), {})
+    assert "Means over 1 split and 3 seeds (" in one
+    assert "by paired bootstrap over queries and seeds;" in one
+    assert "Bengio" not in one
+    assert "SE over splits" not in one
+    runs = finished("lastfm")
+    again = [replace(each, run=replace(each.run, split_number=1)) for each in runs]
+    data = summarise([*runs, *again], ("transfer-plus",))
+    two = markdown.render(replace(results(()), data=(data,)), {})
+    assert "Means over 2 splits and 3 seeds (" in two
+    assert "by paired bootstrap over splits, queries and seeds;" in two
+    assert two.count("SE over splits |") == 3
+    assert "done on 2 splits of each data set" in two
+    assert "too narrow (Bengio & Grandvalet 2004)" in two
+
+
 def test_what_was_chosen_on_val_is_called_optimistic(page: str):
     assert "optimistic" not in page
     assert "optimistic" in markdown.render(replace(results(("lastfm",)), split="val"), {})

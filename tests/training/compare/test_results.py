@@ -1,5 +1,8 @@
 """Means, ratios and corrected differences of finished runs, against plain recomputation."""
 
+from collections.abc import Callable
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -156,6 +159,119 @@ def test_what_differs_is_found_and_what_does_not_is_not():
     assert {each.name for each in result.standings[:2]} == {"transfer-plus", "twin"}
     for name, differs in (("masked-views", True), ("random", True), ("twin", False)):
         assert standing(result, name).against["transfer-plus"].is_significant is differs
+
+
+def on_split(
+    number: int, runs: list[Finished], level: Callable[[float], float] = float
+) -> list[Finished]:
+    """Runs as of another split, with half of the 400 queries in common with the one before.
+
+    Args:
+        number: of the split.
+        runs: runs of the own split.
+        level: gives the values of the split.
+    """
+    found = []
+    for each in runs:
+        per_query = {
+            task: {
+                name: values + 200 * number if name == "query" else np.vectorize(level)(values)
+                for name, values in measured.items()
+            }
+            for task, measured in each.evaluation.per_query.items()
+        }
+        evaluation = replace(each.evaluation, per_query=per_query)
+        found.append(Finished(replace(each.run, split_number=number), evaluation, each.cost))
+    return found
+
+
+@pytest.mark.parametrize("seeds", [1, 3])
+def test_equal_splits_say_as_much_as_one(seeds: int):
+    runs = finished("lastfm", seeds=seeds)
+    again = [replace(each, run=replace(each.run, split_number=n)) for n in (1, 2) for each in runs]
+    one, three = summarise(runs, REFERENCES), summarise([*runs, *again], REFERENCES)
+    assert (one.splits, three.splits, three.seeds) == (1, 3, seeds)
+    for single, several in zip(one.tasks, three.tasks, strict=True):
+        assert (single.splits, several.splits, several.queries) == (1, 3, 400)
+        assert single.best_baseline == several.best_baseline
+        for a, b in zip(single.standings, several.standings, strict=True):
+            assert a.name == b.name
+            estimates = [(a.value, b.value), (a.ratio, b.ratio)]
+            for name, found in a.against.items():
+                estimates.append((found.difference, b.against[name].difference))
+                assert b.against[name].p_holm == pytest.approx(found.p_holm)
+            for x, y in estimates:
+                assert x is not None
+                assert y is not None
+                assert (y.mean, y.low, y.high) == pytest.approx((x.mean, x.low, x.high), abs=1e-12)
+            assert a.split_error is None
+            assert b.split_error == pytest.approx(0, abs=1e-12)
+            assert b.seed_error == (None if a.seed_error is None else pytest.approx(a.seed_error))
+
+
+def test_values_are_means_over_splits_and_intervals_hold_their_spread(runs: list[Finished]):
+    other = on_split(1, runs, lambda value: value / 2)
+    data = summarise([*runs, *other], REFERENCES)
+    assert [m.splits for m in data.methods] == [(0, 1)] * len(data.methods)
+    own = compared(runs)
+    result = data.by("seen")
+    assert result is not None
+    assert (result.queries, result.splits) == (600, 2)
+    for each in result.standings:
+        alone = standing(own, each.name)
+        assert each.value.mean == pytest.approx(0.75 * alone.value.mean)
+        assert each.value.low < 0.55 * alone.value.mean  # both of the two draws are the worse split
+        assert each.value.high > 0.95 * alone.value.mean
+        assert each.split_error == pytest.approx(0.25 * alone.value.mean)
+        # Whatever splits and queries are drawn, the methods keep their ratio.
+        assert each.ratio is not None
+        assert alone.ratio is not None
+        assert each.ratio.mean == pytest.approx(alone.ratio.mean)
+
+
+def test_a_ratio_that_differs_by_split_has_a_wider_interval(runs: list[Finished]):
+    better = on_split(1, runs)
+    for each in better:
+        if each.run.method.name == "transfer-plus":
+            each.evaluation.per_query["seen"]["NDCG@20"] = np.minimum(
+                1, 1.5 * each.evaluation.per_query["seen"]["NDCG@20"]
+            )
+
+    def width(found: list[Finished]) -> float:
+        ratio = standing(compared(found), "transfer-plus").ratio
+        assert ratio is not None
+        return ratio.high - ratio.low
+
+    assert width([*runs, *better]) > 3 * width([*runs, *on_split(1, runs)])
+
+
+def test_a_method_counts_with_the_seeds_that_finished_on_every_split(runs: list[Finished]):
+    other = [
+        each
+        for each in on_split(1, runs)
+        if each.run.method.name != "transfer"
+        and (each.run.method.name, each.run.seed) != ("kd-rkd", 2)
+    ]
+    data = summarise([*runs, *other], REFERENCES)
+    assert set(data.lacking(data.tasks[0])) == {"transfer", "knn-id"}
+    without = [e for e in runs if (e.run.method.name, e.run.seed) != ("kd-rkd", 2)]
+    expected = standing(compared([*without, *on_split(1, without)]), "kd-rkd")
+    found = standing(data.tasks[0], "kd-rkd")
+    assert found.value.mean == expected.value.mean
+    assert found.seed_error == expected.seed_error
+
+
+def test_a_split_without_the_task_is_left_out_for_all(runs: list[Finished]):
+    other = on_split(1, runs)
+    for each in other:
+        each.evaluation.per_query.pop("unseen", None)
+    data = summarise([*runs, *other], REFERENCES)
+    assert [task.splits for task in data.tasks] == [2, 1, 2]
+
+
+def test_without_a_method_that_finished_on_every_split_nothing_is_compared(runs: list[Finished]):
+    with pytest.raises(EvaluationError, match="no method finished on every split"):
+        summarise([runs[0], *on_split(1, runs[-1:])], REFERENCES)
 
 
 def test_without_a_primary_task_the_first_other_one_is_compared_by():

@@ -7,7 +7,7 @@ import pytest
 
 from tests.training.data.folders import write_folder
 from training.data import DataError, digest_of, load_dataset, validate
-from training.data.dataset import hashed_split
+from training.data.splits import hashed_split
 
 
 def test_a_good_folder_is_read_completely(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from training.evaluation.statistics import (
     holm,
     percentiles,
     redrawn_seeds,
+    redrawn_splits,
     standard_error,
 )
 
@@ -39,6 +40,36 @@ def test_seeds_are_drawn_anew_for_each_draw():
     assert found.std() == pytest.approx(np.std([1, 2, 6]) / math.sqrt(3), rel=0.03)
     assert set(np.round(3 * found)) == {3, 4, 5, 6, 8, 9, 10, 13, 14, 18}
     np.testing.assert_array_equal(redrawn_seeds(drawn[:, :1], rng), drawn[:, 0])
+
+
+def test_a_draw_counts_those_queries_alone_that_were_asked():
+    values = np.random.default_rng(8).random((9, 2))
+    values[4:, 1] = np.nan
+    drawn = bootstrap_means(values, draws=50, seed=3)
+    for row, chosen in enumerate(np.random.default_rng(3).integers(9, size=(50, 9))):
+        asked = [values[query, 1] for query in chosen if query < 4]
+        np.testing.assert_allclose(drawn[row, 1], np.mean(asked) if asked else np.nan)
+    np.testing.assert_allclose(drawn[:, 0], bootstrap_means(values[:, :1], 50, 3)[:, 0])
+
+
+def test_splits_are_drawn_anew_for_all_methods_alike():
+    drawn = np.repeat(np.array([[[1.0, 10], [2, 20], [6, 60]]]), 20_000, axis=0)
+    found = redrawn_splits(drawn, np.random.default_rng(7))
+    np.testing.assert_allclose(found[:, 1], 10 * found[:, 0])
+    assert found[:, 0].std() == pytest.approx(np.std([1, 2, 6]) / math.sqrt(3), rel=0.03)
+    assert set(np.round(3 * found[:, 0])) == {3, 4, 5, 6, 8, 9, 10, 13, 14, 18}
+    one = redrawn_splits(drawn[:, :1], np.random.default_rng(7))
+    np.testing.assert_array_equal(one, drawn[:, 0])
+
+
+def test_the_spread_of_splits_is_added_to_that_of_queries():
+    rng = np.random.default_rng(9)
+    levels, queries = rng.normal(0, 0.2, 12), 400
+    values = levels + rng.normal(0, 1, (queries, 12))  # a query has nothing of its own
+    drawn = bootstrap_means(values, 4000)[:, :, None]
+    found = redrawn_splits(drawn, rng)[:, 0]
+    of_splits, of_queries = values.mean(0).var() / 12, 1 / queries / 12
+    assert found.var() == pytest.approx(of_splits + of_queries, rel=0.2)
 
 
 def test_the_spread_of_the_draws_is_the_standard_error_of_a_mean():
@@ -107,6 +138,11 @@ def test_holm_keeps_the_order_of_evidence_and_never_flatters():
 def test_standard_error_over_seeds():
     assert standard_error([1.0, 2.0, 3.0]) == pytest.approx(1 / math.sqrt(3))
     assert math.isnan(standard_error([1.0]))
+
+
+def test_a_difference_leaves_out_what_is_no_number():
+    drawn = np.array([0.1, 0.2, 0.3])
+    assert difference(0.2, np.append(drawn, np.nan)) == difference(0.2, drawn)
 
 
 def test_intervals_leave_out_what_is_no_number():

@@ -103,9 +103,13 @@ def overview(data: DataResult) -> Table:
             return Cell(words.MISSING)
         return Cell(words.with_span(standing.value), m.name == result.standings[0].name)
 
+    seeds = words.counted(data.seeds, "seed")
+    over = "splits, queries and seeds" if data.splits > 1 else "queries and seeds"
     return Table(
         "Overview",
-        "95 % intervals by paired bootstrap over queries and seeds; bold: the best of each column.",
+        f"Means over {words.counted(data.splits, 'split')} and {seeds} (methods that do not draw "
+        f"at random: one seed); 95 % intervals by paired bootstrap over {over}; bold: the best of "
+        "each column.",
         tuple(f"{words.TITLES[result.task]} {result.metric}" for result in data.tasks),
         tuple(Row(m.name, tuple(cell(result, m) for result in data.tasks)) for m in data.methods),
     )
