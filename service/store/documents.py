@@ -103,10 +103,18 @@ class DocumentStore(Protocol):
         puts: Sequence[Put | Unchanged],
         appends: Sequence[Append] = (),
         events: Sequence[NewEvent] = (),
+        drops: Sequence[str] = (),
     ) -> list[int]:
-        """Change documents, write entries and tell events: all of it or nothing.
+        """Change documents, write entries, tell events, drop collections: all of it or nothing.
 
         It is on disk when this returns.
+
+        Args:
+            puts: changes of documents.
+            appends: entries of logs.
+            events: of the feed.
+            drops: collections that are deleted, with their logs; others than those of `puts` and
+                `appends`. So what belongs to a document goes with it.
 
         Returns:
             The new revision of each put; 0 for a deletion, and for what is kept.
@@ -131,6 +139,10 @@ class DocumentStore(Protocol):
 
     async def page(self, collection: str, after: str | None, limit: int) -> list[Document]:
         """Up to `limit` documents in order of their ids' bytes, those behind `after`."""
+        ...
+
+    async def collections(self, begin: str) -> list[str]:
+        """The names of all collections that begin so."""
         ...
 
     async def count(self, collection: str) -> int:

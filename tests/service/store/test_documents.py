@@ -120,6 +120,26 @@ async def test_a_dropped_collection_begins_anew(documents: RedisDocuments) -> No
     assert [one.number for one in await documents.entries("cases:a", 0, 10)] == [1]
 
 
+async def test_collections_are_dropped_with_a_change_or_not_at_all(
+    documents: RedisDocuments, admin: Any
+) -> None:
+    log = [Append("cases:a", b"{}"), Append("cases:b", b"{}")]
+    puts = [Put("cases", "a", b"{}"), Put("cases:a", "s", b"{}"), Put("cases:b", "s", b"{}")]
+    await documents.change([*puts, Put("cases:a:1", "m", b"{}")], log)
+    kept = set(await admin.keys("ss:document*"))
+    with pytest.raises(RevisionConflict):
+        await documents.change([Put("cases", "a", None, 99)], drops=["cases:a"])
+    assert set(await admin.keys("ss:document*")) == kept
+    assert await documents.collections("cases:a") == ["cases:a", "cases:a:1"]
+    gone = [Put("cases", "a", None), Put("cases", "c", b"{}")]
+    more = [Append("cases:b", b"{}")]
+    await documents.change(gone, more, [TOLD], ["cases:a", "cases:a:1"])
+    assert await documents.collections("cases") == ["cases", "cases:b"]
+    assert [key for key in await admin.keys("ss:*") if b"cases:a" in key] == []
+    assert await documents.last_entry("cases:b") == 2
+    assert await documents.count("cases:b") == 1
+
+
 async def test_a_full_store_changes_nothing(documents: RedisDocuments, admin: Any) -> None:
     await documents.change([Put("cases", "a", b"{}")])
     await admin.config_set("maxmemory", 1)

@@ -7,10 +7,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.errors import CaseChanged, NotReplicated
-from service.features.cases.keeping import KeptCases, of_run
+from service.features.cases.keeping import CASES, KeptCases, of_case, of_run
 from service.features.cases.records import Copy, Run
 from tests.service.conftest import put
 from tests.service.features.cases.test_cases import act, begin, bio, chain, evaluated, shown
+from tests.service.unanswered import lose_answers_of_deletions
 
 
 @pytest.mark.slow
@@ -131,6 +132,24 @@ def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:
     with pytest.raises(CaseChanged, match="deleted"):
         client.portal.call(kept.write_run, case_id, run, [], nobody(), {"ana": "0"})
     assert client.portal.call(kept.runs, case_id) == {}
+
+
+def test_a_case_whose_deletion_is_not_answered_leaves_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    path, headers = f"/v1/cases/{case['case_id']}", {"If-Match": f'"{case["revision"]}"'}
+    documents, of_it = kept._documents, of_case(case["case_id"])
+    assert client.portal is not None
+    assert len(client.portal.call(documents.collections, of_it)) == 2
+    with monkeypatch.context() as patch:
+        lose_answers_of_deletions(patch, CASES)
+        assert client.delete(path, headers=headers).status_code == 503
+    assert client.delete(path, headers=headers).status_code == 404
+    assert client.portal.call(documents.collections, of_it) == []
+    assert client.portal.call(kept.runs, case["case_id"]) == {}
 
 
 @pytest.mark.slow
