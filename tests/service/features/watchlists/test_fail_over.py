@@ -4,8 +4,9 @@ from typing import Any
 
 import pytest
 
+from service.errors import CursorExpired, InvalidRequest
 from service.features.watchlists.cursor import COLLECTION, DOCUMENT, LogCursor, NotTheMatcher
-from service.features.watchlists.records import LISTS, SEEDS
+from service.features.watchlists.records import LISTS, SEEDS, SWEPT
 from service.features.watchlists.seeds import Given
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.documents import Append, Put
@@ -90,3 +91,45 @@ async def test_a_version_that_was_lost_and_given_again_is_swept_anew(
     assert (await deployment.lists.get(list_id)).known.version == 2
     assert await deployment.raised(list_id) == ["copy"]
     assert (await due_lists(documents))[1] == {}
+
+
+async def test_a_cursor_of_alerts_that_the_store_lost_is_expired(deployment: Deployment) -> None:
+    documents, alerts = deployment.documents, deployment.alerts
+    await deployment.write("seed", NOODLES)
+    made = await deployment.create("seed")
+
+    async def raised(*names: str) -> None:
+        for name in names:
+            await deployment.write(name, NOODLES + name)
+            await deployment.sweeps().run(Progress())
+            await documents.change([Put(SWEPT, made.watchlist_id, None)])
+
+    async def after(place: str | None) -> list[str]:
+        found, _ = await alerts.page("on", None, None, place or "", 9)
+        return [each.alert.streamer_id for each in found]
+
+    await raised("a")
+    _, first = await alerts.page("on", None, None, "", 9)
+    assert first is not None
+    collections = await documents.collections("alerts")
+    kept = {c: await documents.page(c, None, 9) for c in collections}
+    await raised("b")
+    _, second = await alerts.page("on", None, None, first, 9)
+    assert second is not None
+    assert await after(first) == ["b"]
+    earlier = [place.split(".")[0] for place in (first, second)]  # as releases before gave them
+    assert await after(earlier[0]) == ["b"]
+    for collection in await documents.collections("alerts"):  # a copy from before `b` is restored
+        await documents.drop(collection)
+    puts = [Put(c, each.document_id, each.body) for c, found in kept.items() for each in found]
+    await documents.change(puts)
+    for lost in (second, earlier[1]):
+        with pytest.raises(CursorExpired):
+            await after(lost)
+    await raised("c")
+    assert await after(first) == ["b", "c"]
+    with pytest.raises(CursorExpired):  # `b` was raised again, by the number that it had
+        await after(second)
+    for made_up in ("1", f"{first}.1", f"{earlier[0]}.al-1"):
+        with pytest.raises(InvalidRequest):
+            await after(made_up)

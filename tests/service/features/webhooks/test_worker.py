@@ -214,7 +214,7 @@ async def test_a_deletion_that_is_not_answered_leaves_no_delivery(
     webhook_id = await world.create(receiver.url())
     await world.tell("a", "b")
 
-    async def is_failing() -> bool:
+    async def is_failing() -> object:
         return bool(receiver.requests) and (await world.state(webhook_id)).last_failure_at
 
     async with world.working(webhook_id):
