@@ -13,6 +13,9 @@ from service.store.events import NewEvent
 PROJECTIONS = "projections"
 """A collection of this name, or of one that begins so with a colon, is in no copy of the store: it
 tells what this one has elsewhere."""
+DELIVERING, MATCHING = "webhooks:leader", "watchlists:log"
+"""Collections in which processes tell all the time that they are there, and how far; in no copy of
+the store either, where they would mean nothing."""
 
 
 class Document(NamedTuple):

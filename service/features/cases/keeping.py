@@ -32,14 +32,7 @@ from service.features.cases.records import (
     Run,
     VerdictRecord,
 )
-from service.store.documents import (
-    Append,
-    DocumentStore,
-    Entry,
-    Put,
-    RevisionConflict,
-    Unchanged,
-)
+from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict, Unchanged
 from service.store.once import Requests
 
 CASES, RUNS, JOBS, REQUESTS = "cases", "case_runs", "case_jobs", "case_requests"
@@ -202,6 +195,11 @@ class KeptCases:
         """Events of a case behind a number, oldest first."""
         found = await self._documents.entries(of_case(case_id), after, limit)
         return [(entry, EVENT.validate_json(entry.body)) for entry in found]
+
+    async def numbered(self, case: Case) -> Case:
+        """A case by its log, which lacks its last events in a copy that was made meanwhile."""
+        last = await self._documents.last_entry(of_case(case.case_id))
+        return replace(case, events=last, undoable=case.undoable * (case.undoable <= last))
 
     async def write_run(
         self,

@@ -175,12 +175,14 @@ async def test_a_backup_holds_documents(
     changes = [Put("cases", f"c{i:04}", f'{{"n":"主播 {i}"}}'.encode()) for i in range(1200)]
     await archived.documents.change(changes, [Append("cases:a", b'{"did":1}')] * 3)
     mine = [Put("projections:a", "m", b"{}"), Put("projectionsist", "kept", b"{}")]
-    await archived.documents.change(mine)
+    beating = [Put("webhooks:leader", "leader", b"{}"), Put("watchlists:log", "cursor", b"{}")]
+    await archived.documents.change([*mine, *beating])
     await archived.back_up(tmp_path / "backup")
     await other.restore(ChecksummedFolder(tmp_path / "backup"))
     # The collections that the first one has in Milvus are none of the other one's.
     assert await other.documents.page("projections:a", None, 9) == []
     assert len(await other.documents.page("projectionsist", None, 9)) == 1
+    assert await other.documents.collections("w") == []  # and nobody leads there
     for collection in ("cases", "cases:a"):
         kept = [await one.documents.page(collection, None, 2000) for one in (archived, other)]
         assert kept[0] == kept[1]
@@ -196,9 +198,17 @@ async def test_a_backup_holds_documents(
 
 
 @pytest.mark.parametrize(
-    ("changed", "times"), [("projections:a", 2), ("cases", 5), ("projectionsist", 5)]
+    ("changed", "times"),
+    [
+        ("projections:a", 2),
+        ("cases", 5),
+        ("projectionsist", 5),
+        ("webhooks:leader", 2),
+        ("watchlists:log", 2),
+        ("watchlists", 5),
+    ],
 )
-async def test_documents_are_read_again_until_projections_alone_change(
+async def test_documents_are_read_again_until_what_is_left_out_alone_changes(
     archived: ArchivedStore, changed: str, times: int
 ) -> None:
     await archived.documents.change([Put("cases", "c", b"{}"), Put("projections:a", "m", b"{}")])
