@@ -6,7 +6,7 @@ import pytest
 
 from service.errors import CursorExpired, InvalidRequest
 from service.features.watchlists.cursor import COLLECTION, DOCUMENT, LogCursor, NotTheMatcher
-from service.features.watchlists.records import LISTS, SEEDS, SWEPT
+from service.features.watchlists.records import LISTS, SEEDS, SWEPT, TALLIES
 from service.features.watchlists.seeds import Given
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.documents import Append, Put
@@ -133,3 +133,43 @@ async def test_a_cursor_of_alerts_that_the_store_lost_is_expired(deployment: Dep
     for made_up in ("1", f"{first}.1", f"{earlier[0]}.al-1"):
         with pytest.raises(InvalidRequest):
             await after(made_up)
+
+
+@pytest.mark.parametrize(
+    ("lost", "told"),
+    [
+        (LISTS, "settings of version 1 and seeds of version 2"),
+        (SEEDS, "settings of version 2 and seeds of version 1"),
+        (TALLIES, "settings of version 2 and seeds of version 2"),
+    ],
+)
+async def test_a_list_in_parts_of_two_versions_is_made_whole_and_swept(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture, lost: str, told: str
+) -> None:
+    """So a backup has it that was made while it was changed."""
+    for name, bio in (("seed-a", NOODLES), ("seed-b", NOODLES), ("copy", NOODLES + "一")):
+        await deployment.write(name, bio)
+    documents = deployment.documents
+    list_id = (await deployment.create("seed-a")).watchlist_id
+    (before,) = await documents.get(lost, [list_id])
+    assert before is not None
+    await deployment.lists.replace(list_id, wanted_of([Given("seed-b")]), WRITER, ())
+    await documents.change([Put(lost, list_id, before.body)])
+    await deployment.sweeps().run(Progress())
+    assert (await due_lists(documents))[1] == {}
+    assert (await deployment.lists.get(list_id)).known.version == 3
+    assert "copy" in await deployment.raised(list_id)
+    assert told in caplog.text
+
+
+async def test_a_list_without_seeds_is_deleted_and_holds_nothing_up(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture
+) -> None:
+    documents = deployment.documents
+    await deployment.write("seed", NOODLES)
+    made, other = [(await deployment.create("seed")).watchlist_id for _ in range(2)]
+    await documents.change([Put(each, made, None) for each in (SEEDS, TALLIES)])
+    await deployment.sweeps().run(Progress())
+    assert (await due_lists(documents))[1] == {}
+    assert [each.document_id for each in await documents.page(LISTS, None, 9)] == [other]
+    assert f"{made} (l) had no seeds" in caplog.text
