@@ -63,17 +63,24 @@ class Unchanged(NamedTuple):
 
 
 class Append(NamedTuple):
-    """An entry for the log of a collection; `body` is a JSON object."""
+    """An entry for the log of a collection.
+
+    Attributes:
+        collection: whose log it is.
+        body: a JSON object.
+        most: so many entries the log keeps, about; 0 = all.
+    """
 
     collection: str
     body: bytes
+    most: int = 0
 
 
 class Entry(NamedTuple):
     """An entry of a log.
 
     Attributes:
-        number: its place, from 1 without gaps.
+        number: its place, from 1 without gaps; the first ones may not be kept.
         at: seconds since 1970 by the store's clock.
         body: a JSON object.
     """

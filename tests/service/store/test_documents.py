@@ -120,6 +120,17 @@ async def test_a_dropped_collection_begins_anew(documents: RedisDocuments) -> No
     assert [one.number for one in await documents.entries("cases:a", 0, 10)] == [1]
 
 
+async def test_a_log_keeps_as_many_entries_as_it_is_told_to(documents: RedisDocuments) -> None:
+    for body in (b"{}", b'{"more":1}'):
+        await documents.change([], [Append("lists", body, 150)] * 500)
+    found = await documents.entries("lists", 0, 2000)
+    assert [one.number for one in found] == list(range(found[0].number, 1001))
+    assert 150 <= len(found) < 500
+    assert await documents.last_entry("lists") == 1000
+    await documents.change([], [Append("cases:a", b"{}")] * 500)
+    assert len(await documents.entries("cases:a", 0, 2000)) == 500
+
+
 async def test_collections_are_dropped_with_a_change_or_not_at_all(
     documents: RedisDocuments, admin: Any
 ) -> None:

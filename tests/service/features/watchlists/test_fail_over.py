@@ -8,7 +8,7 @@ from service.errors import CursorExpired, InvalidRequest
 from service.features.watchlists.cursor import COLLECTION, DOCUMENT, LogCursor, NotTheMatcher
 from service.features.watchlists.records import LISTS, SEEDS, SWEPT, TALLIES
 from service.features.watchlists.seeds import Given
-from service.features.watchlists.watched import WatchedLists, due_lists
+from service.features.watchlists.watched import WatchedLists, changes_of_lists, due_lists
 from service.store.documents import Append, Put
 from tests.service.features.watchlists.deployment import (
     CHESS,
@@ -64,6 +64,12 @@ async def test_a_log_of_lists_whose_end_was_lost_is_read_anew(
     await lists.refresh()
     assert set(lists.matcher.ids) == made
     made.add((await deployment.create("seed")).watchlist_id)
+    await lists.refresh()
+    assert set(lists.matcher.ids) == made
+    made |= {(await deployment.create("seed")).watchlist_id for _ in range(2)}
+    log = f"ss:document_log:{LISTS}"  # older entries are not kept for ever
+    await deployment.store.client.ask("XTRIM", log, "MAXLEN", 1)
+    assert (await changes_of_lists(deployment.documents, None)).ids is None
     await lists.refresh()
     assert set(lists.matcher.ids) == made
 
