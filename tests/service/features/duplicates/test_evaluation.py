@@ -365,35 +365,3 @@ async def test_a_judgement_is_carried_out_where_the_log_is_lost_meanwhile(
     await follower.stop()
     one, other = await corpora.groups.groups_of([a, b])
     assert one is None or one != other
-
-
-async def test_what_a_fail_over_lost_is_evaluated_again(corpora: Corpora) -> None:
-    async def nothing(*_: object) -> None:
-        """Whatever is waited for is there."""
-
-    async def followed(names: Sequence[str]) -> None:
-        for name in names:
-            await corpora.write(name)
-        last = await corpora.store.position()
-        while await corpora.groups.position() != last:  # noqa: ASYNC110
-            await asyncio.sleep(0.02)
-
-    comparer, ask = corpora.comparer(), corpora.store.client.ask
-    follower = GroupsFollower(
-        *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
-        *(KeptCorpus(), nothing, nothing, 60, comparer.rules, lambda _: None),
-    )
-    follower.start()
-    async with asyncio.timeout(60):
-        await followed([f"s{i:02}" for i in range(20)])
-        kept = {key: await ask("DUMP", key) for key in await ask("KEYS", "ss:duplicates:*")}
-        await followed([f"t{i:02}" for i in range(20)])
-        assert any(await corpora.groups.edges_of([f"t{i:02}" for i in range(20)], 9))
-        await ask("DEL", *await ask("KEYS", "ss:duplicates:*"))
-        for key, value in kept.items():
-            await ask("RESTORE", key, 0, value)
-        await followed(["u"])
-    await follower.stop()
-    found = await corpora.partition()
-    await corpora.rebuilt("anew")
-    assert await corpora.partition() == found
