@@ -13,6 +13,9 @@ from service.store.events import NewEvent
 PROJECTIONS = "projections"
 """A collection of this name, or of one that begins so with a colon, is in no copy of the store: it
 tells what this one has elsewhere."""
+DELIVERING, MATCHING = "webhooks:leader", "watchlists:log"
+"""Collections in which processes tell all the time that they are there, and how far; in no copy of
+the store either, where they would mean nothing."""
 
 
 class Document(NamedTuple):
@@ -60,17 +63,24 @@ class Unchanged(NamedTuple):
 
 
 class Append(NamedTuple):
-    """An entry for the log of a collection; `body` is a JSON object."""
+    """An entry for the log of a collection.
+
+    Attributes:
+        collection: whose log it is.
+        body: a JSON object.
+        most: so many entries the log keeps, about; 0 = all.
+    """
 
     collection: str
     body: bytes
+    most: int = 0
 
 
 class Entry(NamedTuple):
     """An entry of a log.
 
     Attributes:
-        number: its place, from 1 without gaps.
+        number: its place, from 1 without gaps; the first ones may not be kept.
         at: seconds since 1970 by the store's clock.
         body: a JSON object.
     """
@@ -103,10 +113,18 @@ class DocumentStore(Protocol):
         puts: Sequence[Put | Unchanged],
         appends: Sequence[Append] = (),
         events: Sequence[NewEvent] = (),
+        drops: Sequence[str] = (),
     ) -> list[int]:
-        """Change documents, write entries and tell events: all of it or nothing.
+        """Change documents, write entries, tell events, drop collections: all of it or nothing.
 
         It is on disk when this returns.
+
+        Args:
+            puts: changes of documents.
+            appends: entries of logs.
+            events: of the feed.
+            drops: collections that are deleted, with their logs; others than those of `puts` and
+                `appends`. So what belongs to a document goes with it.
 
         Returns:
             The new revision of each put; 0 for a deletion, and for what is kept.
@@ -131,6 +149,10 @@ class DocumentStore(Protocol):
 
     async def page(self, collection: str, after: str | None, limit: int) -> list[Document]:
         """Up to `limit` documents in order of their ids' bytes, those behind `after`."""
+        ...
+
+    async def collections(self, begin: str) -> list[str]:
+        """The names of all collections that begin so."""
         ...
 
     async def count(self, collection: str) -> int:

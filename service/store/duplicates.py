@@ -19,6 +19,10 @@ class NotTheEvaluator(Exception):
     """Another process evaluates the log by now; nothing was written."""
 
 
+class StepsLost(Exception):
+    """The store lost steps that were acknowledged: all has to be read anew; nothing was written."""
+
+
 @dataclass(frozen=True)
 class EdgeRecord:
     """An edge between two streamers; `a` is below `b`."""
@@ -231,6 +235,7 @@ class GroupStore(Protocol):
 
         Raises:
             NotTheEvaluator: the lease is another one's; nothing was written.
+            StepsLost: the step before is not stored, as after a fail-over without replicas.
         """
         ...
 

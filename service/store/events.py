@@ -8,7 +8,7 @@ after the write.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 MOST_KEPT = 100_000
@@ -41,11 +41,13 @@ class StoredEvent(NewEvent):
         group: in which it is numbered.
         number: its place there, contiguous.
         at: seconds since 1970 by the store's clock.
+        mark: six hex digits of its id and time: another one by the same number has others.
     """
 
     group: str
     number: int
     at: float
+    mark: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,17 @@ class FeedPlace:
     Attributes:
         epoch: of the feed.
         numbers: of the last event that was read, by group; of others nothing was read.
+        marks: of these events, by group, where they are known.
     """
 
     epoch: str
     numbers: Mapping[str, int]
+    marks: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def behind(self, event: StoredEvent) -> "FeedPlace":
         """The place after one more event."""
-        return FeedPlace(self.epoch, {**self.numbers, event.group: event.number})
+        numbers = {**self.numbers, event.group: event.number}
+        return FeedPlace(self.epoch, numbers, {**self.marks, event.group: event.mark})
 
 
 class FeedGap(Exception):

@@ -132,7 +132,7 @@ class JobStore(Protocol):
 
         Returns:
             Its id, or that of the job which an earlier one of the same requests (`NewJob.once`)
-            queued; nothing was done then.
+            queued and which is still kept; nothing was done then.
 
         Raises:
             IdempotencyKeyReused: another request has that name.

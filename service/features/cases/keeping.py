@@ -32,14 +32,7 @@ from service.features.cases.records import (
     Run,
     VerdictRecord,
 )
-from service.store.documents import (
-    Append,
-    DocumentStore,
-    Entry,
-    Put,
-    RevisionConflict,
-    Unchanged,
-)
+from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict, Unchanged
 from service.store.once import Requests
 
 CASES, RUNS, JOBS, REQUESTS = "cases", "case_runs", "case_jobs", "case_requests"
@@ -160,13 +153,19 @@ class KeptCases:
         Raises:
             CaseChanged: it is not at the revision `expected`.
         """
-        try:
-            gone = [Put(CASES, case.case_id, None, expected), Put(JOBS, case.case_id, None)]
-            await self._documents.change([*gone, *self.requests.forgetting(case.request)])
-        except RevisionConflict as conflict:
-            raise changed(conflict.found) from conflict
-        await self.tidy(replace(case, run=None, before=None))
-        await self._documents.drop(of_case(case.case_id))
+        name, noted = case.case_id, self.requests.forgetting(case.request)
+        while True:
+            runs = await self.runs(name)
+            gone = [Put(CASES, name, None, expected), Put(JOBS, name, None)]
+            gone += [Put(RUNS, f"{name}/{run}", None, revision) for run, revision in runs.items()]
+            drops = [of_case(name), *(of_run(name, run) for run in runs)]
+            try:
+                await self._documents.change([*gone, *noted], drops=drops)
+                break
+            except RevisionConflict as conflict:  # or else a run was marked meanwhile
+                if conflict.document_id == name:
+                    raise changed(conflict.found) from conflict
+        await self.tidy(replace(case, run=None, before=None))  # what began meanwhile
 
     async def verdicts(self, case_id: str, names: Sequence[str]) -> dict[str, VerdictRecord]:
         """Verdicts of some streamers."""
@@ -196,6 +195,11 @@ class KeptCases:
         """Events of a case behind a number, oldest first."""
         found = await self._documents.entries(of_case(case_id), after, limit)
         return [(entry, EVENT.validate_json(entry.body)) for entry in found]
+
+    async def numbered(self, case: Case) -> Case:
+        """A case by its log, which lacks its last events in a copy that was made meanwhile."""
+        last = await self._documents.last_entry(of_case(case.case_id))
+        return replace(case, events=last, undoable=case.undoable * (case.undoable <= last))
 
     async def write_run(
         self,
@@ -249,8 +253,8 @@ class KeptCases:
 
     async def drop(self, case_id: str, run_id: str) -> None:
         """Forget what a run found."""
-        await self._documents.drop(of_run(case_id, run_id))
-        await self._documents.change([Put(RUNS, f"{case_id}/{run_id}", None)])
+        gone = Put(RUNS, f"{case_id}/{run_id}", None)
+        await self._documents.change([gone], drops=[of_run(case_id, run_id)])
 
     async def runs(self, case_id: str) -> dict[str, int]:
         """Runs of a case that are kept, those of processes that died among them; revisions."""

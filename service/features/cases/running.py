@@ -186,7 +186,7 @@ class Runs:
         One that looked farther is no such: what is shown would go on to call itself incomplete.
         One that looked less far and found the same is dropped too.
         """
-        case = kept.case
+        case = await self._kept.numbered(kept.case)
         told = await self._differences(case, expanded)
         same = case.run is not None and not _tells_more(expanded.run, case.run)
         if same and not told:

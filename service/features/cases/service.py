@@ -211,11 +211,12 @@ class Cases:
             )
         record = VerdictRecord(verdict, note, *who, time.time())
         old = None if before is None else asdict(before)
+        before_it = await self.kept.numbered(kept.case)
         event = Event(
-            "verdict", *who, old, asdict(record), streamer_id, previous=kept.case.undoable
+            "verdict", *who, old, asdict(record), streamer_id, previous=before_it.undoable
         )
-        number = kept.case.events + 1
-        case = replace(kept.case, events=number, undoable=number)
+        number = before_it.events + 1
+        case = replace(before_it, events=number, undoable=number)
         return await self.kept.change(case, kept.revision, event, {streamer_id: record}), record
 
     async def undo(
@@ -229,11 +230,12 @@ class Cases:
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
         """
         kept = await self._expected(case_id, expected)
-        last = kept.case.undoable
+        case = await self.kept.numbered(kept.case)
+        last = case.undoable
         if not last:
             raise NothingToUndo("the case has no change that can be taken back")
         ((entry, done),) = await self.kept.events(case_id, last - 1, 1)
-        case = replace(kept.case, events=kept.case.events + 1, undoable=done.previous)
+        case = replace(case, events=case.events + 1, undoable=done.previous)
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
             assert done.streamer_id is not None

@@ -389,7 +389,7 @@ class Evaluation:
         """Write a step, once, however often it is sent.
 
         Raises:
-            NotTheEvaluator: another process has the lease: that one goes on.
+            NotTheEvaluator, StepsLost: as of `GroupStore.commit`; another evaluation goes on.
             Unavailable: the trouble did not pass.
         """
         self._step += 1

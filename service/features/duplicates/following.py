@@ -15,7 +15,7 @@ from service.errors import NotYetVisible, StoreUnavailable, Unavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
 from service.store.base import LogGap, Position, StreamerStore
-from service.store.duplicates import GroupStore, NotTheEvaluator
+from service.store.duplicates import GroupStore, NotTheEvaluator, StepsLost
 
 _log = logging.getLogger(__name__)
 _RETRY_S = 1.0
@@ -105,6 +105,8 @@ class GroupsFollower:
                 self._has_gap = True
             except NotTheEvaluator:
                 _log.info("groups of duplicates are evaluated by another process or a job")
+            except StepsLost as lost:
+                _log.warning("groups of duplicates are read anew: %s", lost)
             except Unavailable as error:
                 _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
             except Exception:  # noqa: BLE001 - or they would silently stand still
@@ -158,7 +160,7 @@ class GroupsFollower:
             LogGap: the log does not go on where it is evaluated up to.
             StoreUnavailable: the log can't be read.
             NotTheEvaluator: another process has the lease.
-            _Interrupted: what is in memory may not be what is stored.
+            StepsLost, _Interrupted: what is in memory may not be what is stored.
         """
         tasks = [
             asyncio.create_task(self._follow(evaluation), name="duplicates' log"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from typing import Any
 
@@ -10,9 +11,10 @@ from service.features.duplicates.evaluation import Evaluation
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
 from service.store.base import Position, StreamerStore
-from service.store.duplicates import GroupStore, NotTheEvaluator
+from service.store.duplicates import GroupStore, NotTheEvaluator, StepsLost
 from service.store.jobs import LeaseLost
 
+_log = logging.getLogger(__name__)
 KIND = "duplicates"
 _AT_ONCE = 500
 NewEvaluation = Callable[[int], Evaluation]
@@ -115,7 +117,7 @@ class RebuildJobs(Kind):
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Rebuild; a job that was interrupted goes on behind the last part that it compared.
 
-        Where that was compared by other rules, all are compared again.
+        Where that was compared by other rules, or the store lost a part, all are compared again.
         """
         await self._ready()
         known = job.checkpoint if job.checkpoint.get("rules") == self._rules else None
@@ -148,5 +150,12 @@ class RebuildJobs(Kind):
             return evaluation.count
 
         await told(after, 0)
-        groups = await persist(compare)
+        while True:
+            try:
+                groups = await persist(compare)
+                break
+            except StepsLost as lost:  # of a part, maybe, that was told to be done
+                _log.warning("groups of duplicates are made anew from the first: %s", lost)
+                after, done = "", 0
+                await told(after, 0)
         return {"streamers": done, "groups": groups, "sequence": begin.sequence}

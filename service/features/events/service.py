@@ -11,7 +11,9 @@ from service.features.events.news import News
 from service.store.events import EventStore, FeedGap, FeedPlace, StoredEvent
 
 MOST_CURSOR = 512
-_CURSOR = re.compile(r"([0-9a-f]{8})((?:-[a-z_]{1,32}\.[0-9a-f]{1,14}){0,20})")
+_CURSOR = re.compile(r"([0-9a-f]{8})((?:-[a-z_]{1,32}\.[0-9a-f]{1,14}(?:\.[0-9a-f]{6})?){0,20})")
+"""Of a feed; of each group its name, a number, and the mark of that event, which earlier releases
+lack."""
 LOOKED_AT_ONCE = 1000
 """Events that are read together to find those of single kinds."""
 _SLICE_S = 1.0
@@ -125,8 +127,11 @@ class Events:
 
 
 def _cursor_of(place: FeedPlace) -> str:
-    numbers = sorted(place.numbers.items())
-    return place.epoch + "".join(f"-{group}.{number:x}" for group, number in numbers)
+    cursor = place.epoch
+    for group, number in sorted(place.numbers.items()):
+        mark = place.marks.get(group)
+        cursor += f"-{group}.{number:x}" + (f".{mark}" if mark else "")
+    return cursor
 
 
 def _place_of(cursor: str) -> FeedPlace:
@@ -134,4 +139,5 @@ def _place_of(cursor: str) -> FeedPlace:
     if found is None:
         raise InvalidRequest.of_cursor()
     parts = [part.split(".") for part in found[2].split("-")[1:]]
-    return FeedPlace(found[1], {group: int(number, 16) for group, number in parts})
+    numbers = {group: int(number, 16) for group, number, *_ in parts}
+    return FeedPlace(found[1], numbers, {part[0]: part[2] for part in parts if len(part) > 2})

@@ -25,8 +25,10 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
 
     It is no seed, no excluded one and no member any more. Where a question can't be without it,
     such as the only wanted seed, it has a stand-in there that nobody is, so that the list stays and
-    a run of it says that this seed is not stored.
+    a run of it says that this seed is not stored. Runs whose list is gone, as a deletion of an
+    earlier release left them where it was interrupted, are removed.
     """
+    orphans = set(await documents.collections(runs_of("")))  # before the lists: no new one's
     forgotten, after, quoted = 0, None, json.dumps(streamer_id).encode()
     gone, stand_in = frozenset([streamer_id]), stand_in_of_erased()
     while found := await documents.page(COLLECTION, after, _LISTS_AT_ONCE):
@@ -37,6 +39,7 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
                     documents, COLLECTION, one, partial(_of_list, streamer_id, stand_in)
                 )
             where = runs_of(json.loads(one.body)["list_id"])
+            orphans.discard(where)
             last = None
             while runs := await documents.page(where, last, 1):  # each may have 10,000 rows
                 last = runs[0].document_id
@@ -46,6 +49,8 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
                 if is_told(last):
                     without = partial(told_without, gone, stand_in)
                 forgotten += await _change(documents, where, runs[0], without)
+    for where in orphans:
+        await documents.drop(where)
     return forgotten
 
 

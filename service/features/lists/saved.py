@@ -183,11 +183,11 @@ class SavedLists:
         while True:
             found = await self.get(name)
             _check_revision(name, found.revision, expected)
+            gone, runs = Put(COLLECTION, name, None, found.revision), runs_of(found.list_id)
             try:
-                await self._documents.change([Put(COLLECTION, name, None, found.revision)])
+                await self._documents.change([gone], drops=[runs])
             except RevisionConflict:
                 continue
-            await self._documents.drop(runs_of(found.list_id))
             return
 
     async def runs(self, saved: SavedList) -> list[Run]:

@@ -26,7 +26,8 @@ COLLECTION, REQUESTS = "outreach", "outreach:requests"
 MOST_RECORDS = 20_000
 _AT_ONCE = 100
 """Records read together: each may have 10,000 ids."""
-_ENTRIES = 1000
+_ENTRIES, _MOST_ENTRIES = 1000, 100_000
+"""Entries of the log that are read together, and that are kept."""
 _PAGE_RECORDS, _PAGE_IDS = 10, 20_000
 """Records of a page that are read together, and ids after which it ends."""
 _SHOWN = 20
@@ -64,8 +65,9 @@ class Outreach:
     """The use-cases behind `/v1/outreach`, and who is not to be written to again.
 
     This process keeps in memory who was written to when, and reads what changed from the log of
-    the collection before each question: other replicas record as well. The log names records,
-    never streamers, so that an erasure needs no change of it.
+    the collection before each question: other replicas record as well. Where the log does not go on
+    behind what is known, all records are read. The log names records, never streamers, so that an
+    erasure needs no change of it.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Outreach:
         self._now = now
         self._known: dict[str, tuple[float, Sequence[str]]] = {}
         self._last: Entry | None = None
+        self._is_read = False
         self._reading = asyncio.Lock()
 
     async def record(
@@ -217,18 +220,19 @@ class Outreach:
             await self._read_log()
 
     async def _read_log(self) -> None:
-        """Read on behind the last entry; from the start, where the log has another in its place.
+        """Read on behind the last entry; all records, where the log has another in its place.
 
-        So it is where a store that failed over lost entries and gave their numbers again.
+        So it is where a store that failed over lost entries and gave their numbers again, and where
+        the log does not keep the entry any more.
         """
         last = self._last
         after = 0 if last is None else last.number - 1
         entries = await self._documents.entries(COLLECTION, after, _ENTRIES)
-        if last is not None and entries[:1] == [last]:
-            entries = entries[1:]
+        goes_on = entries[:1] == [last] if last else not entries or entries[0].number == 1
+        if not self._is_read or not goes_on:
+            entries = await self._read_all()
         elif last is not None:
-            self._known, self._last = {}, None
-            entries = await self._documents.entries(COLLECTION, 0, _ENTRIES)
+            entries = entries[1:]
         while entries:
             names = list(dict.fromkeys(json.loads(entry.body)["changed"] for entry in entries))
             for start in range(0, len(names), _AT_ONCE):
@@ -237,6 +241,19 @@ class Outreach:
                 await self._lanes.run(partial(_take, self._known, some, found))
             self._last = entries[-1]  # who leaves now has not read in vain
             entries = await self._documents.entries(COLLECTION, self._last.number, _ENTRIES)
+
+    async def _read_all(self) -> list[Entry]:
+        """Read all records; the entries that came meanwhile."""
+        number = await self._documents.last_entry(COLLECTION)
+        last = await self._documents.entries(COLLECTION, number - 1, 1) if number else []
+        known: dict[str, tuple[float, Sequence[str]]] = {}
+        after: str | None = None
+        while found := await self._documents.page(COLLECTION, after, _AT_ONCE):
+            names = [document.document_id for document in found]
+            await self._lanes.run(partial(_take, known, names, found))
+            after = names[-1]
+        self._known, self._last, self._is_read = known, last[0] if last else None, True
+        return await self._documents.entries(COLLECTION, number, _ENTRIES)
 
 
 def _take(
@@ -286,7 +303,7 @@ def _forgotten(
 
 
 def _told(outreach_id: str) -> Append:
-    return Append(COLLECTION, json.dumps({"changed": outreach_id}).encode())
+    return Append(COLLECTION, json.dumps({"changed": outreach_id}).encode(), _MOST_ENTRIES)
 
 
 def _body(record: OutreachRecord) -> bytes:

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass, replace
 from pydantic import TypeAdapter
 
 from service.store.base import Position
-from service.store.documents import DocumentStore, Put, RevisionConflict
+from service.store.documents import MATCHING, DocumentStore, Put, RevisionConflict
 
-COLLECTION, DOCUMENT = "watchlists:log", "cursor"
+COLLECTION, DOCUMENT = MATCHING, "cursor"
 
 
 class NotTheMatcher(Exception):

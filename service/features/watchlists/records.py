@@ -21,6 +21,8 @@ TALLIES = "watchlists:tallies"
 BEYOND = "watchlists:beyond"
 """Collection of what each list counts in place of raising it."""
 SWEPT = "watchlists:swept"
+_MOST_NEWS = 100_000
+"""Entries of the log of lists; who lacks older ones reads all lists."""
 Mode = Literal["shadow", "on"]
 
 
@@ -201,7 +203,7 @@ class Alert:
 
 def news_of(list_id: str) -> Append:
     """The entry of the log that tells that a list was changed."""
-    return Append(LISTS, json.dumps({"watchlist_id": list_id}).encode())
+    return Append(LISTS, json.dumps({"watchlist_id": list_id}).encode(), _MOST_NEWS)
 
 
 _ALERT = TypeAdapter(Alert)

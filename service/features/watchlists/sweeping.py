@@ -21,6 +21,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.matching import AT_ONCE, Matching
+from service.features.watchlists.mending import mend
 from service.features.watchlists.records import SWEPT, Swept
 from service.features.watchlists.seeds import SeedReader
 from service.features.watchlists.watched import (
@@ -165,6 +166,8 @@ class SweepJobs(Kind):
             ready += await persist(partial(self._in_memory, known))
         missing = [*{*known} - {each.list_id for each in ready}]
         ready += await persist(lambda: ready_lists(self._documents, self._reader, missing))
+        whole = {each.list_id for each in ready}
+        await persist(lambda: mend(self._documents, {*known} - whole, whole))
         ready = [each for each in ready if each.version == at.lists[each.list_id].version]
         await persist(lambda: self._lanes.run(lambda: matcher.change(ready), Lane.BULK))
         for list_id in known:

@@ -30,8 +30,8 @@ class Changes(NamedTuple):
 
     Attributes:
         ids: of those that were changed; None = any may have been, since the log has another entry
-            in the place of that one. So it is where a store that failed over lost entries and gave
-            their numbers again.
+            in the place of that one, or keeps it no more. A store that failed over may have lost
+            entries and given their numbers again.
         last: the last entry; None = there is none.
     """
 
@@ -54,6 +54,8 @@ async def changes_of_lists(documents: DocumentStore, last: Entry | None) -> Chan
         if news[:1] != [last]:
             return Changes(None, await last_change_of_lists(documents))
         news = news[1:]
+    elif news and news[0].number > 1:
+        return Changes(None, await last_change_of_lists(documents))
     ids: dict[str, None] = {}
     while news:
         ids |= {json.loads(entry.body)["watchlist_id"]: None for entry in news}

@@ -15,10 +15,9 @@ from service.engine.work.background import Background
 from service.errors import Unavailable
 from service.features.webhooks.records import ENDPOINTS, MOST_ENDPOINTS
 from service.features.webhooks.worker import Gone, Means, Worker
-from service.store.documents import Put, RevisionConflict
+from service.store.documents import DELIVERING, Put, RevisionConflict
 
 _log = logging.getLogger(__name__)
-_LEADER = "webhooks:leader"
 _BEAT_S = 2.0
 _STILL_S = 6.0
 _RETRY_S = 1.0
@@ -71,7 +70,7 @@ class Dispatcher:
 
     async def _claim(self) -> int | None:
         """Become the one that delivers, if nobody is: the revision of the document that says so."""
-        (found,) = await self.means.documents.get(_LEADER, ["leader"])
+        (found,) = await self.means.documents.get(DELIVERING, ["leader"])
         now = time.monotonic()
         revision = 0 if found is None else found.revision
         if found is not None and self._seen[0] != revision:
@@ -83,7 +82,9 @@ class Dispatcher:
 
     async def _beat(self, revision: int) -> int:
         body = json.dumps({"owner": self._owner}).encode()
-        (following,) = await self.means.documents.change([Put(_LEADER, "leader", body, revision)])
+        (following,) = await self.means.documents.change(
+            [Put(DELIVERING, "leader", body, revision)]
+        )
         return following
 
     async def _lead(self, revision: int) -> None:
@@ -114,7 +115,7 @@ class Dispatcher:
     async def _leave(self, revision: int) -> None:
         """Let another process deliver at once; one that can't be told waits."""
         try:
-            await self.means.documents.change([Put(_LEADER, "leader", None, revision)])
+            await self.means.documents.change([Put(DELIVERING, "leader", None, revision)])
         except (RevisionConflict, Unavailable):
             return
 

@@ -35,6 +35,7 @@ class Place(BaseModel):
 
     epoch: str
     numbers: dict[str, int]
+    marks: dict[str, str] = {}
 
 
 class Endpoint(BaseModel):
@@ -148,9 +149,9 @@ def bytes_of(record: BaseModel) -> bytes:
 
 def feed_place(place: Place) -> FeedPlace:
     """The place as the feed knows it."""
-    return FeedPlace(place.epoch, place.numbers)
+    return FeedPlace(place.epoch, place.numbers, place.marks)
 
 
 def place_of(place: FeedPlace) -> Place:
     """The place as it is stored."""
-    return Place(epoch=place.epoch, numbers=dict(place.numbers))
+    return Place(epoch=place.epoch, numbers=dict(place.numbers), marks=dict(place.marks))

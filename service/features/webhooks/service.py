@@ -4,6 +4,7 @@ import json
 import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import get_args
 
 from service.errors import (
     InvalidRequest,
@@ -213,15 +214,14 @@ class Webhooks:
                 Put(STATES, webhook_id, None),
                 *self._requests.forgetting(request),
             ]
+            # No worker adds to these any more: each of its changes expects the state.
+            waiting = [deliveries(webhook_id, state) for state in get_args(DeliveryState)]
             try:
-                await self._documents.change(gone)
+                await self._documents.change(gone, drops=waiting)
             except RevisionConflict:
                 continue
-            break
-        self._wake()
-        # No worker adds to these any more: each of its changes expects the state.
-        for state in ("due", "delivered", "dead"):
-            await self._documents.drop(deliveries(webhook_id, state))
+            self._wake()
+            return
 
     async def test(self, webhook_id: str) -> Attempt:
         """Send `webhook.ping` at once; how that ended. It is tried once.

@@ -200,7 +200,8 @@ class Worker:
         numbers = dict.fromkeys(wanted.groups or (), 0) | at.numbers
         if at.epoch == begins.epoch:
             numbers |= {g: max(n, numbers.get(g, 0)) for g, n in begins.numbers.items()}
-        return FeedPlace(at.epoch, numbers)
+        marks = {g: m for g, m in at.marks.items() if numbers[g] == at.numbers[g]}
+        return FeedPlace(at.epoch, numbers, marks)
 
     async def _enqueue(self, events: Sequence[StoredEvent]) -> None:
         made = messages_of(self._id, events, self._state.following)
@@ -214,7 +215,8 @@ class Worker:
     async def _tell_missed(self, place: FeedPlace, gap: FeedGap) -> None:
         if gap.missed:
             numbers = {g: n + gap.missed.get(g, 0) for g, n in place.numbers.items()}
-            following = FeedPlace(place.epoch, numbers)
+            marks = {g: m for g, m in place.marks.items() if g not in gap.missed}
+            following = FeedPlace(place.epoch, numbers, marks)
         else:  # another feed, as after a restore: all that it has is new
             following = (await self._means.events.page(None, 1)).begins
         self._state.place = place_of(following)

@@ -76,7 +76,11 @@ if operation == 'submit' then
   if fingerprint ~= '' then
     local before = redis.call('GET', ONCE)
     if before then
-      return before
+      local known, of = string.match(before, '^(%S+) (.*)$')
+      -- One that was kept for long enough can't be told: whoever asks again gets another one.
+      if of ~= fingerprint or redis.call('EXISTS', string.sub(JOB, 1, -1 - #id) .. known) == 1 then
+        return before
+      end
     end
   end
   if redis.call('ZCARD', ACTIVE) >= most_active or redis.call('ZCARD', IDS) >= most_kept then

@@ -3,7 +3,8 @@
 ss:jobs          sorted set of all job ids, each with score 0: byte order, which is that of time
 ss:jobs:active   sorted set of those that are queued or running, by when they were queued (ms)
 ss:jobs:alone    hash: by kind, the job beside which no other of it runs, and its lease's end
-ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job id fingerprint"
+ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job id fingerprint";
+                 it counts while the job is kept
 ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
 """
 

@@ -120,6 +120,37 @@ async def test_a_dropped_collection_begins_anew(documents: RedisDocuments) -> No
     assert [one.number for one in await documents.entries("cases:a", 0, 10)] == [1]
 
 
+async def test_a_log_keeps_as_many_entries_as_it_is_told_to(documents: RedisDocuments) -> None:
+    for body in (b"{}", b'{"more":1}'):
+        await documents.change([], [Append("lists", body, 150)] * 500)
+    found = await documents.entries("lists", 0, 2000)
+    assert [one.number for one in found] == list(range(found[0].number, 1001))
+    assert 150 <= len(found) < 500
+    assert await documents.last_entry("lists") == 1000
+    await documents.change([], [Append("cases:a", b"{}")] * 500)
+    assert len(await documents.entries("cases:a", 0, 2000)) == 500
+
+
+async def test_collections_are_dropped_with_a_change_or_not_at_all(
+    documents: RedisDocuments, admin: Any
+) -> None:
+    log = [Append("cases:a", b"{}"), Append("cases:b", b"{}")]
+    puts = [Put("cases", "a", b"{}"), Put("cases:a", "s", b"{}"), Put("cases:b", "s", b"{}")]
+    await documents.change([*puts, Put("cases:a:1", "m", b"{}")], log)
+    kept = set(await admin.keys("ss:document*"))
+    with pytest.raises(RevisionConflict):
+        await documents.change([Put("cases", "a", None, 99)], drops=["cases:a"])
+    assert set(await admin.keys("ss:document*")) == kept
+    assert await documents.collections("cases:a") == ["cases:a", "cases:a:1"]
+    gone = [Put("cases", "a", None), Put("cases", "c", b"{}")]
+    more = [Append("cases:b", b"{}")]
+    await documents.change(gone, more, [TOLD], ["cases:a", "cases:a:1"])
+    assert await documents.collections("cases") == ["cases", "cases:b"]
+    assert [key for key in await admin.keys("ss:*") if b"cases:a" in key] == []
+    assert await documents.last_entry("cases:b") == 2
+    assert await documents.count("cases:b") == 1
+
+
 async def test_a_full_store_changes_nothing(documents: RedisDocuments, admin: Any) -> None:
     await documents.change([Put("cases", "a", b"{}")])
     await admin.config_set("maxmemory", 1)
@@ -155,12 +186,14 @@ async def test_a_backup_holds_documents(
     changes = [Put("cases", f"c{i:04}", f'{{"n":"主播 {i}"}}'.encode()) for i in range(1200)]
     await archived.documents.change(changes, [Append("cases:a", b'{"did":1}')] * 3)
     mine = [Put("projections:a", "m", b"{}"), Put("projectionsist", "kept", b"{}")]
-    await archived.documents.change(mine)
+    beating = [Put("webhooks:leader", "leader", b"{}"), Put("watchlists:log", "cursor", b"{}")]
+    await archived.documents.change([*mine, *beating])
     await archived.back_up(tmp_path / "backup")
     await other.restore(ChecksummedFolder(tmp_path / "backup"))
     # The collections that the first one has in Milvus are none of the other one's.
     assert await other.documents.page("projections:a", None, 9) == []
     assert len(await other.documents.page("projectionsist", None, 9)) == 1
+    assert await other.documents.collections("w") == []  # and nobody leads there
     for collection in ("cases", "cases:a"):
         kept = [await one.documents.page(collection, None, 2000) for one in (archived, other)]
         assert kept[0] == kept[1]
@@ -176,9 +209,17 @@ async def test_a_backup_holds_documents(
 
 
 @pytest.mark.parametrize(
-    ("changed", "times"), [("projections:a", 2), ("cases", 5), ("projectionsist", 5)]
+    ("changed", "times"),
+    [
+        ("projections:a", 2),
+        ("cases", 5),
+        ("projectionsist", 5),
+        ("webhooks:leader", 2),
+        ("watchlists:log", 2),
+        ("watchlists", 5),
+    ],
 )
-async def test_documents_are_read_again_until_projections_alone_change(
+async def test_documents_are_read_again_until_what_is_left_out_alone_changes(
     archived: ArchivedStore, changed: str, times: int
 ) -> None:
     await archived.documents.change([Put("cases", "c", b"{}"), Put("projections:a", "m", b"{}")])

@@ -15,6 +15,7 @@ from service.store.duplicates import (
     GroupRecord,
     JudgementRecord,
     NotTheEvaluator,
+    StepsLost,
 )
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.events import FeedGap, FeedPlace, NewEvent
@@ -97,6 +98,21 @@ async def test_a_commit_is_carried_out_once(groups: RedisGroups, events: RedisEv
     page = await events.page(None, 10)
     assert [e.event_id for e in page.events] == ["evt-1"]
     assert await groups.edges_of(["m0", "m1", "m"], 5) == [[edge], [edge], []]
+
+
+async def test_a_commit_behind_one_that_was_lost_is_refused(groups: RedisGroups) -> None:
+    token = await claimed(groups)
+    edge = EdgeRecord("m0", "m1", 1.0, "near_duplicate")
+    with pytest.raises(StepsLost):
+        await groups.commit(token, 2, Commit([edge], position=PLACE))
+    assert (await groups.load()).edges == []
+    await groups.commit(token, 1, Commit(position=PLACE))
+    await groups.commit(token, 2, Commit([edge]))
+    with pytest.raises(StepsLost):
+        await groups.commit(token, 4, Commit(removed=[("m0", "m1")]))
+    with pytest.raises(NotTheEvaluator):
+        await groups.commit(token + 1, 3, Commit(removed=[("m0", "m1")]))
+    assert (await groups.load()).edges == [edge]
 
 
 async def test_a_merge_moves_members_and_the_old_id_resolves(groups: RedisGroups) -> None:

@@ -79,6 +79,36 @@ async def test_a_load_drops_nothing_of_other_groups(
     assert MOST_KEPT == 100_000
 
 
+async def test_a_number_that_was_lost_and_given_again_is_no_place_to_go_on(
+    store: RedisStore, events: RedisEvents, admin: Any
+) -> None:
+    await tell(store, "alert.raised")
+    await store.write([upsert("a"), upsert("b")])
+    place = (await events.page(None, 9)).after
+    assert (await events.page(place, 9)).events == []
+    (seen,) = await admin.xrange("ss:events:alert")
+    at = int(seen[1][b"at"])
+
+    async def lost(group: str, number: int, **fields: object) -> None:
+        """The last event is lost, and two others come in its place."""
+        await admin.delete(f"ss:events:{group}")
+        for again in (number, number + 1):
+            await admin.xadd(f"ss:events:{group}", {**fields, "at": at + 9}, id=f"{again}-0")
+
+    told = {"id": "evt-0-alert.raised", "kind": "alert.raised", "data": "{}"}
+    await lost("alert", 1, **told)  # the first one of them has the same cause
+    await admin.hset("ss:events:meta", "number:alert", 2)
+    with pytest.raises(FeedGap) as gap:
+        await events.page(place, 9)
+    assert not gap.value.missed
+    assert (await events.page(place, 9, [WRITES])).events == []
+    earlier = FeedPlace(place.epoch, place.numbers)  # of a release without marks
+    assert [event.number for event in (await events.page(earlier, 9)).events] == [2]
+    await lost(WRITES, 2, id="c", did="created")
+    with pytest.raises(FeedGap):
+        await events.page(place, 9, [WRITES])
+
+
 async def test_a_clock_that_is_set_back_loses_nothing(
     store: RedisStore, events: RedisEvents, admin: Any
 ) -> None:

@@ -185,6 +185,21 @@ async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> N
     assert await jobs.submit(replace(new("later"), once=once)) == ids[0]
 
 
+async def test_a_request_whose_job_is_not_kept_any_more_queues_another(
+    jobs: RedisJobs, admin: Any
+) -> None:
+    once = Once("key", "fingerprint")
+    assert await jobs.submit(replace(new("first"), once=once)) == "first"
+    await jobs.finish(await claimed(jobs), "succeeded", b"{}")
+    assert await jobs.submit(replace(new("second"), once=once)) == "first"
+    await admin.delete("ss:job:first")  # as when its time is over
+    other = Once("key", "of another request")
+    with pytest.raises(IdempotencyKeyReused):
+        await jobs.submit(replace(new("other"), once=other))
+    assert await jobs.submit(replace(new("third"), once=once)) == "third"
+    assert await jobs.submit(replace(new("fourth"), once=once)) == "third"
+
+
 async def claimed_later(jobs: RedisJobs) -> Job:
     """The job, once the lease before is over."""
     async with asyncio.timeout(60):

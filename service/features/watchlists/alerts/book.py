@@ -49,6 +49,12 @@ def indexes(list_id: str, mode: str, state: str) -> list[str]:
     return [name for one in both for name in (one, f"{one}:{state}")]
 
 
+async def last_number(documents: DocumentStore) -> int:
+    """The number of the alert that was raised last; 0 = there was none."""
+    (last,) = await documents.get(NUMBER, [_LAST])
+    return _number(last)
+
+
 def key_of(number: int) -> str:
     """The id of an alert's entry in its indexes."""
     return f"{number:012x}"
@@ -151,7 +157,7 @@ class AlertBook:
         full = [list_id for list_id, room in rooms.items() if room < len(found)]
         counted = await self._documents.get(BEYOND, full) if full else []
         changes = _Changes(
-            0 if last is None else int(json.loads(last.body)["number"]),
+            _number(last),
             rooms,
             {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None},
             {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None},
@@ -244,6 +250,10 @@ class AlertBook:
     async def _room(self, list_id: str) -> int:
         counts = [await self._documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES]
         return self._most_open - sum(counts)
+
+
+def _number(last: Document | None) -> int:
+    return 0 if last is None else int(json.loads(last.body)["number"])
 
 
 def _event(alert_id: str, alert: Alert) -> NewEvent:

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Response
 
-from service.errors import AlertNotFound, StoreFull, VersionConflict
+from service.errors import AlertNotFound, CursorExpired, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
     ALERT_PATTERN,
     AlertIn,
@@ -52,7 +52,7 @@ def _out(shown: ShownAlert) -> AlertOut:
     operation_id="list_alerts",
     summary="List alerts, in pages",
     dependencies=[requires("cases")],
-    responses=responses(*STORE),
+    responses=responses(*STORE, CursorExpired),
 )
 async def list_alerts(
     alerts: CurrentAlerts,

@@ -1,19 +1,29 @@
 """Alerts as those who ask for them see them."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from service.errors import AlertNotFound, VersionConflict
-from service.features.watchlists.alerts.book import ALERTS, MODES, STATES, indexes, key_of
+from service.errors import AlertNotFound, CursorExpired, InvalidRequest, VersionConflict
+from service.features.watchlists.alerts.book import (
+    ALERTS,
+    MODES,
+    STATES,
+    indexes,
+    key_of,
+    last_number,
+)
 from service.features.watchlists.records import Alert, Decision, Mode
 from service.store.base import ANY_STORED
-from service.store.documents import DocumentStore, Put, RevisionConflict
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 State = Literal["open", "confirmed", "dismissed"]
 _MOST_DECISIONS = 20
+_PLACE = re.compile(r"([0-9a-f]{12,14})(?:\.(al-[0-9a-f]{24})\.([0-9a-f]{1,14}))?")
+"""Number of an alert, its id, and when it was raised; earlier releases gave the number alone."""
 
 
 @dataclass(frozen=True)
@@ -50,10 +60,18 @@ class Alerts:
 
         There is always something to continue with where there was one alert: asked again later, it
         gives those that were raised since.
+
+        Raises:
+            InvalidRequest: this service gave no such place.
+            CursorExpired: the alert of the place is not there. Alerts stay, so the store is a copy
+                from before that, or lost its last writes, and gives numbers again: what has a
+                number behind the place is not all that is new.
         """
+        if after:
+            await self._check(after, mode)
         index = f"alerts:{mode}" if watchlist_id is None else f"alerts:of:{watchlist_id}:{mode}"
         name = index if state is None else f"{index}:{state}"
-        entries = await self._documents.page(name, after or None, limit)
+        entries = await self._documents.page(name, after.split(".")[0] or None, limit)
         ids = [str(json.loads(entry.body)["alert_id"]) for entry in entries]
         found = await self._documents.get(ALERTS, ids)
         shown = [
@@ -61,7 +79,32 @@ class Alerts:
             for document in found
             if document is not None
         ]
-        return shown, entries[-1].document_id if entries else (after or None)
+        if not entries:
+            return shown, after or None
+        last, alert = entries[-1].document_id, found[-1]
+        return shown, last if alert is None else f"{last}.{_mark_of(alert)}"
+
+    async def _check(self, place: str, mode: Mode) -> None:
+        found = _PLACE.fullmatch(place)
+        if found is None:
+            raise InvalidRequest.of_cursor()
+        number, alert_id, at = int(found[1], 16), found[2], found[3]
+        if alert_id is None:
+            is_there = number <= await last_number(self._documents)
+        else:
+            (known,) = await self._documents.get(ALERTS, [alert_id])
+            alert = None if known is None else Alert.load(known.body)
+            is_there = (
+                alert is not None
+                and _raised(alert) == at
+                # One of a list that is on by now got another number with that.
+                and (alert.number == number or (mode, alert.mode) == ("shadow", "on"))
+            )
+        if not is_there:
+            raise CursorExpired(
+                "the store does not have the alert behind which this cursor continues, so new ones "
+                "may have numbers from before it: begin without a cursor"
+            )
 
     async def counts(self, watchlist_id: str | None = None) -> dict[Mode, dict[State, int]]:
         """How many alerts there are by mode and state, of one list or of all."""
@@ -116,3 +159,11 @@ class Alerts:
             except RevisionConflict:
                 continue  # somebody else was faster
             return ShownAlert(alert_id, revision, alert)
+
+
+def _mark_of(alert: Document) -> str:
+    return f"{alert.document_id}.{_raised(Alert.load(alert.body))}"
+
+
+def _raised(alert: Alert) -> str:
+    return f"{round(alert.at * 1e6):x}"

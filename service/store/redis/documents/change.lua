@@ -1,8 +1,9 @@
 -- KEYS  collections, revision, stream and meta of the feed, then (documents, ids) of each put, then
---       the log of each append
+--       the log of each append, then (documents, ids, log) of each collection to be dropped
 -- ARGV  number of puts, then (collection, id, revision expected or '', body or '') of each, with
 --       'some' and '=' for what has to be there and stays; number of appends, then (collection,
---       body) of each; then (id, kind, data) of each event
+--       body, entries that its log keeps, 0 = all) of each; number of collections to be dropped, then their names; then (id, kind, data)
+--       of each event
 local puts = tonumber(ARGV[1])
 local at = 2
 for put = 1, puts do
@@ -44,8 +45,21 @@ local appends = tonumber(ARGV[at])
 at = at + 1
 for append = 1, appends do
   local number = string.format('%.0f', redis.call('HINCRBY', KEYS[1], ARGV[at], 1))
-  redis.call('XADD', KEYS[4 + 2 * puts + append], number .. '-0', 'at', now, 'body', ARGV[at + 1])
-  at = at + 2
+  local log, body, most = KEYS[4 + 2 * puts + append], ARGV[at + 1], ARGV[at + 2]
+  if most == '0' then
+    redis.call('XADD', log, number .. '-0', 'at', now, 'body', body)
+  else
+    redis.call('XADD', log, 'MAXLEN', '~', most, number .. '-0', 'at', now, 'body', body)
+  end
+  at = at + 3
+end
+local drops = tonumber(ARGV[at])
+at = at + 1
+for drop = 1, drops do
+  local documents = 2 + 2 * puts + appends + 3 * drop
+  redis.call('UNLINK', KEYS[documents], KEYS[documents + 1], KEYS[documents + 2])
+  redis.call('HDEL', KEYS[1], ARGV[at])
+  at = at + 1
 end
 while at <= #ARGV do
   emit(KEYS[3], KEYS[4], ARGV[at], ARGV[at + 1], ARGV[at + 2], now)

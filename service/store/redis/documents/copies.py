@@ -4,7 +4,7 @@ import json
 from collections.abc import AsyncGenerator, Iterable
 from typing import Any
 
-from service.store.documents import PROJECTIONS
+from service.store.documents import DELIVERING, MATCHING, PROJECTIONS
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.documents.store import DocumentKeys, document_of
 
@@ -21,9 +21,9 @@ class DocumentCopies:
         self._keys = DocumentKeys(prefix)
 
     async def lines(self) -> list[bytes]:
-        """Every document and entry, of projections none.
+        """Every document and entry, but for those that mean nothing elsewhere.
 
-        They are read again if something changed meanwhile, until it was a projection alone. Of a
+        They are read again if something changed meanwhile, until it was such a document alone. Of a
         store in which something always changes each document is whole, but what was written in one
         step may be there in part.
         """
@@ -31,7 +31,7 @@ class DocumentCopies:
         for _ in range(_TRIES):
             before, last = await self._state(), found
             found = [line async for line in self._read()]
-            # Projections change all the time, and the first line, the revision, with them.
+            # What is left out changes all the time, and the first line, the revision, with it.
             if await self._state() == before or (last and found[1:] == last[1:]):
                 break
         return found
@@ -110,8 +110,8 @@ class DocumentCopies:
 
 
 def _is_left_out(collection: str) -> bool:
-    """Whether it tells what this store has elsewhere, which a copy of it must not drop."""
-    return collection.split(":")[0] == PROJECTIONS
+    """Whether it tells what this store has elsewhere, which a copy must not drop, or who leads."""
+    return collection.split(":")[0] == PROJECTIONS or collection in (DELIVERING, MATCHING)
 
 
 def _line(record: dict[str, Any]) -> bytes:

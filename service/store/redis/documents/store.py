@@ -65,8 +65,9 @@ class RedisDocuments:
         puts: Sequence[Put | Unchanged],
         appends: Sequence[Append] = (),
         events: Sequence[NewEvent] = (),
+        drops: Sequence[str] = (),
     ) -> list[int]:
-        """Change documents, write entries and tell events; see `DocumentStore.change`."""
+        """Change documents, all of it or nothing; see `DocumentStore.change`."""
         keys = [self._keys.collections, self._keys.revision, self._feed.stream, self._feed.meta]
         arguments: list[Argument] = [len(puts)]
         for put in puts:
@@ -78,6 +79,9 @@ class RedisDocuments:
         for append in appends:
             keys.append(self._keys.of(append.collection).log)
             arguments += append
+        for collection in drops:
+            keys += self._keys.of(collection)
+        arguments += [len(drops), *drops]
         done, *told = await self._change(keys, [*arguments, *event_arguments(events)])
         if not done:
             raise RevisionConflict(told[0].decode(), int(told[1]))
@@ -105,6 +109,18 @@ class RedisDocuments:
             document_of(document_id.decode(), value)
             for document_id, value in zip(found[::2], found[1::2], strict=True)
         ]
+
+    async def collections(self, begin: str) -> list[str]:
+        """The names of all collections that begin so."""
+        found: set[bytes] = set()
+        place: bytes | int = 0
+        while True:
+            place, some = await self._client.ask(
+                "HSCAN", self._keys.collections, place, "MATCH", f"{begin}*", "COUNT", 1000
+            )
+            found |= some.keys()
+            if not int(place):
+                return sorted(name.decode() for name in found)
 
     async def count(self, collection: str) -> int:
         """How many documents a collection has."""

@@ -5,15 +5,21 @@
 --       before), the last judgement that is taken in ("": none), the rules ("": as before),
 --       number of commands,
 --       of each its length and its parts, then of each event its id, kind and data
--- Returns 1, also when the step was made already, or 0 when the lease is another one's.
+-- Returns 1, also when the step was made already, 0 when the lease is another one's, or -1 when the
+-- step before was never made.
 
 local token, step = ARGV[1], tonumber(ARGV[2])
 local known = redis.call('HMGET', KEYS[1], 'token', 'step')
 if known[1] ~= token then
   return 0
 end
-if tonumber(known[2] or '0') >= step then
+local made = tonumber(known[2] or '0')
+if made >= step then
   return 1
+end
+-- A store that failed over may have lost it: what it wrote would be missing for ever.
+if made ~= step - 1 then
+  return -1
 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))

@@ -30,6 +30,7 @@ from service.store.duplicates import (
     GroupRecord,
     Kept,
     NotTheEvaluator,
+    StepsLost,
 )
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.duplicates.judgements import RedisJudgements
@@ -136,6 +137,7 @@ class RedisGroups:
 
         Raises:
             NotTheEvaluator: the lease is another one's; nothing was written.
+            StepsLost: the step before is not stored.
         """
         place, commands = commit.position, list(self._commands(commit))
         arguments: list[Argument] = [
@@ -147,7 +149,10 @@ class RedisGroups:
             arguments += [len(command), *command]
         arguments += event_arguments(commit.events)
         keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
-        if not await self._commit(list(keys), arguments):
+        done = int(await self._commit(list(keys), arguments))
+        if done < 0:
+            raise StepsLost(f"the store does not have step {step - 1}, which it acknowledged")
+        if not done:
             raise NotTheEvaluator("another process evaluates the log by now")
 
     async def load(self) -> Kept:

@@ -36,7 +36,7 @@ _READ = f"""
 -- ARGV  an epoch for a new feed, limit, then groups to read ("*": all), "", then (group, number
 --       after which to begin)
 -- Returns epoch, epoch of the store, and of each group: its name, the number of its last event, its
--- oldest entry and the entries that come next
+-- oldest entry, the entry after which to begin and those that come next
 local epoch = redis.call('HGET', KEYS[2], 'epoch')
 if not epoch then
   epoch = ARGV[1]
@@ -65,9 +65,10 @@ for _, last in ipairs(lasts) do
   local group = last[1]
   if wanted['*'] or wanted[group] then
     local stream = KEYS[1] .. ':' .. group
-    local start = after[group] and '(' .. after[group] .. '-0' or '-'
+    local place = after[group] and after[group] .. '-0'
     found[#found + 1] = {{group, last[2], redis.call('XRANGE', stream, '-', '+', 'COUNT', 1),
-      redis.call('XRANGE', stream, start, '+', 'COUNT', ARGV[2])}}
+      place and redis.call('XRANGE', stream, place, place) or {{}},
+      redis.call('XRANGE', stream, place and '(' .. place or '-', '+', 'COUNT', ARGV[2])}}
   end
 end
 return found
@@ -85,6 +86,7 @@ class _Part(NamedTuple):
     group: str
     last: int
     oldest_at: float | None
+    seen: StoredEvent | None
     events: list[StoredEvent]
 
     @property
@@ -115,15 +117,16 @@ class RedisEvents:
         epoch, parts = await self._parts(limit, ["*"] if groups is None else groups, seen)
         if after is not None and after.epoch != epoch:
             raise FeedGap("the place is of another feed", {})
-        _check_continues(parts, seen)
+        marks: Mapping[str, str] = {} if after is None else after.marks
+        _check_continues(parts, seen, marks)
         begins = {part.group: part.first - 1 for part in parts}
         numbers = {**seen, **begins}
         events = list(_merged(parts, limit))
         numbers |= {event.group: event.number for event in events}
         return EventPage(
             events,
-            FeedPlace(epoch, numbers),
-            FeedPlace(epoch, {**seen, **begins}),
+            FeedPlace(epoch, numbers, {**marks, **{e.group: e.mark for e in events}}),
+            FeedPlace(epoch, {**seen, **begins}, marks),
             {part.group: part.oldest_at for part in parts},
         )
 
@@ -145,16 +148,22 @@ class RedisEvents:
                 group.decode(),
                 int(last),
                 _event(group.decode(), store, *oldest[0]).at if oldest else None,
+                _event(group.decode(), store, *place[0]) if place else None,
                 [_event(group.decode(), store, *entry) for entry in entries],
             )
-            for group, last, oldest, entries in found
+            for group, last, oldest, place, entries in found
         ]
 
 
-def _check_continues(parts: Sequence[_Part], seen: Mapping[str, int]) -> None:
+def _check_continues(
+    parts: Sequence[_Part], seen: Mapping[str, int], marks: Mapping[str, str]
+) -> None:
     """That nothing is missing between what was seen and what comes next."""
     known = [(part, seen[part.group]) for part in parts if part.group in seen]
     if any(number > part.last for part, number in known):
+        raise FeedGap("the place is of another feed", {})
+    # A store that failed over may have lost what was seen, and given its number again.
+    if any(p.seen is not None and marks.get(p.group, p.seen.mark) != p.seen.mark for p in parts):
         raise FeedGap("the place is of another feed", {})
     missed = {part.group: part.first - 1 - n for part, n in known if part.first - 1 > n}
     if missed:
@@ -179,12 +188,14 @@ def _merged(parts: Sequence[_Part], limit: int) -> Iterator[StoredEvent]:
 def _event(group: str, store_epoch: bytes, key: bytes, fields: Sequence[bytes]) -> StoredEvent:
     named: dict[bytes, bytes] = dict(zip(fields[::2], fields[1::2], strict=True))
     number, at = int(key.split(b"-")[0]), int(named[b"at"]) / 1000
+    mark = hashlib.sha256(b"%s %s" % (named[b"id"], named[b"at"])).hexdigest()[:6]
     if group != WRITES:
         event_id, kind = named[b"id"].decode(), named[b"kind"].decode()
-        return StoredEvent(event_id, kind, named[b"data"], group, number, at)
+        return StoredEvent(event_id, kind, named[b"data"], group, number, at, mark)
     data: dict[str, Any] = {"streamer_id": named[b"id"].decode(), "version": number}
     if named[b"did"] != b"deleted":
         data["created"] = named[b"did"] == b"created"
     kind = "streamer.deleted" if named[b"did"] == b"deleted" else "streamer.upserted"
     digest = hashlib.sha256(b"%s\n%s %d" % (kind.encode(), store_epoch, number)).hexdigest()
-    return StoredEvent(f"evt-{digest[:24]}", kind, json.dumps(data).encode(), group, number, at)
+    body = json.dumps(data).encode()
+    return StoredEvent(f"evt-{digest[:24]}", kind, body, group, number, at, mark)

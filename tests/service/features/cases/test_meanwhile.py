@@ -7,10 +7,20 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.errors import CaseChanged, NotReplicated
-from service.features.cases.keeping import KeptCases, of_run
+from service.features.cases.keeping import CASES, KeptCases, of_case, of_run
 from service.features.cases.records import Copy, Run
 from tests.service.conftest import put
-from tests.service.features.cases.test_cases import act, begin, bio, chain, evaluated, shown
+from tests.service.features.cases.test_cases import (
+    act,
+    begin,
+    bio,
+    chain,
+    decide,
+    evaluated,
+    shown,
+)
+from tests.service.http.test_bad_input import problem
+from tests.service.unanswered import lose_answers_of_deletions
 
 
 @pytest.mark.slow
@@ -131,6 +141,50 @@ def test_a_deleted_case_gets_no_job_and_no_run(client: TestClient) -> None:
     with pytest.raises(CaseChanged, match="deleted"):
         client.portal.call(kept.write_run, case_id, run, [], nobody(), {"ana": "0"})
     assert client.portal.call(kept.runs, case_id) == {}
+
+
+def test_a_case_whose_deletion_is_not_answered_leaves_nothing(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chain(client)
+    kept: KeptCases = client.app_state["services"].cases.kept
+    case = act(client, begin(client, "ana"), "expand", hops=1)
+    path, headers = f"/v1/cases/{case['case_id']}", {"If-Match": f'"{case["revision"]}"'}
+    documents, of_it = kept._documents, of_case(case["case_id"])
+    assert client.portal is not None
+    assert len(client.portal.call(documents.collections, of_it)) == 2
+    with monkeypatch.context() as patch:
+        lose_answers_of_deletions(patch, CASES)
+        assert client.delete(path, headers=headers).status_code == 503
+    assert client.delete(path, headers=headers).status_code == 404
+    assert client.portal.call(documents.collections, of_it) == []
+    assert client.portal.call(kept.runs, case["case_id"]) == {}
+
+
+def test_a_case_whose_log_lacks_its_last_event_goes_on(client: TestClient) -> None:
+    """So a backup has it that was made while the case was changed."""
+    chain(client)
+    case = decide(client, act(client, begin(client, "ana"), "expand"), "bo", "cleared")
+    path, of_it = f"/v1/cases/{case['case_id']}", of_case(case["case_id"])
+    documents = client.app_state["services"].cases.kept._documents
+    log = documents._keys.of(of_it).log
+    assert client.portal is not None
+    kept = client.portal.call(documents.entries, of_it, 0, 2)
+    torn: list[Any] = [("DEL", log), ("HSET", documents._keys.collections, of_it, 2)]
+    torn += [("XADD", log, f"{e.number}-0", "at", 0, "body", e.body) for e in kept]
+    client.portal.call(documents._client.ask_together, torn)
+    headers = {"If-Match": f'"{case["revision"]}"'}
+    problem(client.post(f"{path}:undo", headers=headers), 409, "nothing_to_undo")
+    case = decide(client, case, "cyd", "confirmed")
+    assert shown(client, case)["events"] == 3
+    case = act(client, case, "undo")
+    assert case["undone"]["streamer_id"] == "cyd"
+    headers = {"If-Match": f'"{case["revision"]}"'}
+    problem(client.post(f"{path}:undo", headers=headers), 409, "nothing_to_undo")
+    case = act(client, case, "expand", hops=1)
+    assert act(client, case, "undo")["undone"]["kind"] == "expanded"
+    events = client.get(f"{path}/events").json()["events"]
+    assert [each["number"] for each in events] == list(range(1, 7))
 
 
 @pytest.mark.slow

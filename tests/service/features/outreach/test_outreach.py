@@ -192,8 +192,9 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
         try:
             store = await ArchivedStore(embedded.url).open()
             await store.write([upsert("s0")])
-            made = await Outreach(store, store.documents, lanes).record(["s0"], None, "", "k", "k")
             ours = Outreach(store, store.documents, lanes)
+            assert await written_to(ours, 0) == set()
+            made = await Outreach(store, store.documents, lanes).record(["s0"], None, "", "k", "k")
             read, may_go, get = asyncio.Event(), asyncio.Event(), store.documents.get
 
             async def late(collection: str, ids: Sequence[str]) -> list[Document | None]:
@@ -244,6 +245,12 @@ def test_a_log_whose_end_was_lost_is_read_anew(tmp_path: Path, later: int) -> No
             assert await written_to(ours, 0) == set(names[2:])
             await theirs.record(["s0"], None, "", "k", "key")
             assert await written_to(ours, 0) == {"s0", *names[2:]}
+            log = f"ss:document_log:{outreach.COLLECTION}"
+            for name in names:
+                await theirs.record([name], None, "", "k", "key")
+            await store.client.ask("XTRIM", log, "MAXLEN", 1)  # older entries are not kept for ever
+            for replica in (ours, Outreach(store, store.documents, lanes)):
+                assert await written_to(replica, 0) == set(names)
             await store.close()
         finally:
             lanes.stop()

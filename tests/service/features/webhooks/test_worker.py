@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
+from service.errors import NotReplicated, WebhookNotFound
 from service.features.events.news import News
 from service.features.webhooks import retries
 from service.features.webhooks import worker as worker_module
@@ -40,6 +41,7 @@ from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 from tests.service.features.webhooks.receiver import Receiver
+from tests.service.unanswered import lose_answers_of_deletions
 
 pytestmark = pytest.mark.anyio
 LOCAL = Settings.model_validate({"private_networks": "127.0.0.0/8", "timeout_ms": 30_000})
@@ -203,6 +205,28 @@ async def test_who_is_deleted_has_no_worker(world: World, receiver: Receiver) ->
     with pytest.raises(Gone):
         await Worker(world.means, webhook_id).run()
     assert await world.documents.page(ENDPOINTS, None, 9) == []
+
+
+async def test_a_deletion_that_is_not_answered_leaves_no_delivery(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver.answer = lambda received, handler: 503
+    webhook_id = await world.create(receiver.url())
+    await world.tell("a", "b")
+
+    async def is_failing() -> object:
+        return bool(receiver.requests) and (await world.state(webhook_id)).last_failure_at
+
+    async with world.working(webhook_id):
+        await until(is_failing)
+    assert await world.documents.collections(f"webhooks:{webhook_id}:")
+    with monkeypatch.context() as patch:
+        lose_answers_of_deletions(patch, ENDPOINTS)
+        with pytest.raises(NotReplicated):
+            await world.webhooks.delete(webhook_id, ())
+    with pytest.raises(WebhookNotFound):
+        await world.webhooks.delete(webhook_id, ())
+    assert await world.documents.collections(f"webhooks:{webhook_id}:") == []
 
 
 @pytest.mark.parametrize("addresses", [["127.0.0.1"], ["93.184.216.34", "10.0.0.1"], []])

@@ -1,0 +1,121 @@
+"""Groups after a fail-over of the store that lost what was written last."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from service.engine.candidates.kept import KeptCorpus
+from service.engine.work.lanes import Lanes
+from service.features.duplicates import rebuild
+from service.features.duplicates.following import GroupsFollower
+from service.features.jobs.runner import RunningJob
+from service.settings import Work
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.jobs import Job
+from service.store.redis.store import RedisStore
+from tests.service.features.duplicates.test_evaluation import Corpora
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+async def corpora(tmp_path: Path) -> AsyncIterator[Corpora]:
+    async with EmbeddedStore(tmp_path / "store") as running:
+        store = await RedisStore(running.url).open()
+        lanes = Lanes(Work(threads=2))
+        lanes.start()
+        yield Corpora(store, lanes)
+        lanes.stop()
+        await store.close()
+
+
+async def nothing(*_: object) -> None:
+    """Whatever is waited for is there."""
+
+
+async def kept_by(store: RedisStore) -> dict[bytes, bytes]:
+    """All of groups, as a replica has it at this moment."""
+    keys = await store.client.ask("KEYS", "ss:duplicates:*")
+    return {key: await store.client.ask("DUMP", key) for key in keys}
+
+
+async def fail_over(store: RedisStore, kept: Mapping[bytes, bytes]) -> None:
+    """To a replica that has this."""
+    await store.client.ask("DEL", *await store.client.ask("KEYS", "ss:duplicates:*"))
+    for key, value in kept.items():
+        await store.client.ask("RESTORE", key, 0, value)
+
+
+async def test_what_a_fail_over_lost_is_evaluated_again(corpora: Corpora) -> None:
+    async def followed(names: Sequence[str]) -> None:
+        for name in names:
+            await corpora.write(name)
+        last = await corpora.store.position()
+        while await corpora.groups.position() != last:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    comparer = corpora.comparer()
+    follower = GroupsFollower(
+        *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
+        *(KeptCorpus(), nothing, nothing, 60, comparer.rules, lambda _: None),
+    )
+    follower.start()
+    async with asyncio.timeout(60):
+        await followed([f"s{i:02}" for i in range(20)])
+        kept = await kept_by(corpora.store)
+        await followed([f"t{i:02}" for i in range(20)])
+        assert any(await corpora.groups.edges_of([f"t{i:02}" for i in range(20)], 9))
+        await fail_over(corpora.store, kept)
+        await followed(["u"])
+    await follower.stop()
+    found = await corpora.partition()
+    await corpora.rebuilt("anew")
+    assert await corpora.partition() == found
+
+
+async def test_a_rebuild_that_lost_a_part_begins_anew(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "_AT_ONCE", 10)
+    told: list[str] = []
+
+    class Rebuild(RunningJob):
+        """Loses what it wrote since its first part, after the second one was told."""
+
+        def __init__(self) -> None:
+            self.job = cast(Job, SimpleNamespace(job_id="job", done=0))
+            self.checkpoint: dict[str, Any] = {}
+            self._kept: dict[bytes, bytes] = {}
+
+        async def advance(
+            self, checkpoint: Mapping[str, Any], done: int, total: int | None = None
+        ) -> None:
+            told.append(checkpoint["after"])
+            if len(told) == 2:
+                self._kept = await kept_by(corpora.store)
+            elif len(told) == 3:
+                await fail_over(corpora.store, self._kept)
+
+    for i in range(40):
+        await corpora.write(f"s{i:02}")
+    comparer = corpora.comparer()
+    jobs = rebuild.RebuildJobs(
+        *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
+        *(nothing, 60, comparer.rules),
+    )
+    result = await jobs.run(Rebuild())
+    assert told[:4] == ["", "s09", "s19", ""]
+    assert told[4:] == ["s09", "s19", "s29", "s39"]
+    assert result["streamers"] == 40
+    found = (await corpora.groups.load()).edges
+    await corpora.rebuilt("anew")
+    assert (await corpora.groups.load()).edges == found
