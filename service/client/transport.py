@@ -25,7 +25,6 @@ from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
 Event = tuple[str, bytes]
-_WITHOUT_END = 1 << 30
 
 
 class Transport:
@@ -56,7 +55,7 @@ class Transport:
     def attempts(self, *, attempt_s: float) -> Attempts:
         """Tries that go on until nothing is heard for the time of a call, or of a try if longer."""
         longest_s = max(self._patience.deadline_s, attempt_s)
-        patience = replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END)
+        patience = replace(self._patience, attempt_s=attempt_s, attempts=None)
         return Attempts(replace(patience, deadline_s=longest_s))
 
     def close(self) -> None:

@@ -1,0 +1,81 @@
+"""`--timeout` and what is waited for without it."""
+
+import http.server
+from typing import ClassVar
+
+import pytest
+
+from service.__main__ import main
+from service.client import Unreachable
+from service.client.patience import Attempts
+from service.commands.questions.asking import patience_through_restarts
+from tests.service.commands.conftest import serving
+
+
+class Away(http.server.BaseHTTPRequestHandler):
+    """A service that can't answer before three seconds have passed."""
+
+    asked: ClassVar[list[str]] = []
+
+    def do_POST(self) -> None:
+        self.asked.append(self.path)
+        self.rfile.read(int(self.headers.get("content-length", 0)))
+        self.send_response(503)
+        self.send_header("Retry-After", "3")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_DELETE = do_POST
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [
+        "space promote als-64 g1",
+        "space rollback als-64",
+        "space erase als-64 u1",
+        "models register folder",
+        "models shadow m --sample 0.1",
+        "models canary m 0.1",
+        "models promote m",
+        "models rollback",
+        "models retire m",
+    ],
+)
+def test_a_switch_is_waited_for_as_long_as_it_says(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Away.asked.clear()
+    with serving(Away) as url:
+        assert main([*words.split(), "--timeout", "2", "--url", url]) == 1
+    assert "answers 503" in capsys.readouterr().err
+    assert len(Away.asked) == 1  # there was no time for another one
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "default"),
+    [
+        ("space put", "(3600 s)"),
+        ("space promote", "(660 s)"),
+        ("space list", "(30 s)"),
+        ("models promote", "(90 s)"),
+        ("models list", "(30 s)"),
+    ],
+)
+def test_help_tells_how_long_is_waited(
+    words: str, default: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([*words.split(), "--help"])
+    assert default in capsys.readouterr().out
+
+
+def test_long_work_asks_until_its_time_is_over() -> None:
+    tries = Attempts(patience_through_restarts(120))
+    pauses = [tries.pause_after(Unreachable("gone")) for _ in range(100)]
+    assert max(pauses) <= 4
