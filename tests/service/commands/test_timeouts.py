@@ -1,7 +1,8 @@
 """`--timeout` and what is waited for without it."""
 
 import http.server
-from typing import ClassVar
+import json
+from typing import Any, ClassVar
 
 import pytest
 
@@ -9,6 +10,7 @@ from service.__main__ import main
 from service.client import Unreachable
 from service.client.patience import Attempts
 from service.commands.questions.asking import patience_through_restarts
+from service.features.jobs.schemas import EXAMPLE, EXAMPLE_ID
 from tests.service.commands.conftest import serving
 
 
@@ -73,6 +75,39 @@ def test_help_tells_how_long_is_waited(
     with pytest.raises(SystemExit):
         main([*words.split(), "--help"])
     assert default in capsys.readouterr().out
+
+
+class Restarting(http.server.BaseHTTPRequestHandler):
+    """A service behind a proxy that has not found it again yet, and refuses some."""
+
+    left: ClassVar[list[int]] = []
+    document: ClassVar[dict[str, Any]] = EXAMPLE
+
+    def do_GET(self) -> None:
+        body = json.dumps(self.document).encode()
+        if self.left:
+            body = b"<p>"
+            self.send_response(self.left.pop())
+            self.send_header("Retry-After", "0")
+        else:
+            self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+@pytest.mark.slow
+def test_a_job_is_watched_through_all_that_passes(capsys: pytest.CaptureFixture[str]) -> None:
+    Restarting.left[:] = [429, 504, 502, 503]
+    with serving(Restarting) as url:
+        assert main(["jobs", "watch", EXAMPLE_ID, "--url", url]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == EXAMPLE["result"]
+    assert err == "import: succeeded, 2 of 2\n"
 
 
 def test_long_work_asks_until_its_time_is_over() -> None:
