@@ -9,7 +9,9 @@ import pytest
 from service.__main__ import main
 from service.client import Unreachable
 from service.client.patience import Attempts
+from service.commands.feed import events
 from service.commands.questions.asking import patience_through_restarts
+from service.features.events.schemas import EventPage
 from service.features.jobs.schemas import EXAMPLE, EXAMPLE_ID
 from tests.service.commands.conftest import serving
 
@@ -77,20 +79,16 @@ def test_help_tells_how_long_is_waited(
     assert default in capsys.readouterr().out
 
 
-class Restarting(http.server.BaseHTTPRequestHandler):
-    """A service behind a proxy that has not found it again yet, and refuses some."""
+class Answers(http.server.BaseHTTPRequestHandler):
+    """Gives prepared answers, the last one first."""
 
-    left: ClassVar[list[int]] = []
-    document: ClassVar[dict[str, Any]] = EXAMPLE
+    left: ClassVar[list[tuple[int, str]]] = []
 
     def do_GET(self) -> None:
-        body = json.dumps(self.document).encode()
-        if self.left:
-            body = b"<p>"
-            self.send_response(self.left.pop())
-            self.send_header("Retry-After", "0")
-        else:
-            self.send_response(200)
+        status, text = self.left.pop()
+        body = text.encode()
+        self.send_response(status)
+        self.send_header("Retry-After", "0")
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -101,13 +99,35 @@ class Restarting(http.server.BaseHTTPRequestHandler):
 
 
 @pytest.mark.slow
-def test_a_job_is_watched_through_all_that_passes(capsys: pytest.CaptureFixture[str]) -> None:
-    Restarting.left[:] = [429, 504, 502, 503]
-    with serving(Restarting) as url:
+def test_a_job_is_watched_through_all_that_passes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    away = [(status, "<p>") for status in (429, 504, 502, 503)]
+    monkeypatch.setattr(Answers, "left", [(200, json.dumps(EXAMPLE)), *away])
+    with serving(Answers) as url:
         assert main(["jobs", "watch", EXAMPLE_ID, "--url", url]) == 0
     out, err = capsys.readouterr()
     assert json.loads(out) == EXAMPLE["result"]
     assert err == "import: succeeded, 2 of 2\n"
+
+
+@pytest.mark.slow
+def test_a_follower_of_events_waits_for_a_service_that_is_away(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_POLL_S", 0.01)
+    page: dict[str, Any] = EventPage.model_json_schema()["examples"][0]
+    gone = json.dumps({"type": "t", "title": "t", "status": 404, "code": "gone", "detail": "why"})
+    answers = [(404, gone), (200, json.dumps(page)), *[(502, "<p>")] * 9]
+    monkeypatch.setattr(Answers, "left", answers)
+    with serving(Answers) as url:
+        assert main(["events", "--follow", "--json", "--url", url]) == 1
+    out, err = capsys.readouterr()
+    assert [json.loads(line) for line in out.splitlines()] == page["events"]
+    waits, cursor, failed = err.splitlines()
+    assert waits.startswith(f"waiting for the service: {url} answers 502")
+    assert cursor == f"go on with --cursor {page['next_cursor']}"
+    assert failed == "error: gone (404): why"
 
 
 def test_long_work_asks_until_its_time_is_over() -> None:
