@@ -1,4 +1,4 @@
-"""`--timeout` and what is waited for without it."""
+"""How long commands wait for a service, and what they print where it breaks off."""
 
 import http.server
 import json
@@ -13,6 +13,7 @@ from service.commands.feed import events
 from service.commands.questions.asking import patience_through_restarts
 from service.features.events.schemas import EventPage
 from service.features.jobs.schemas import EXAMPLE, EXAMPLE_ID
+from service.features.ratings.schemas import RatingPage
 from tests.service.commands.conftest import serving
 
 
@@ -128,6 +129,20 @@ def test_a_follower_of_events_waits_for_a_service_that_is_away(
     assert waits.startswith(f"waiting for the service: {url} answers 502")
     assert cursor == f"go on with --cursor {page['next_cursor']}"
     assert failed == "error: gone (404): why"
+
+
+@pytest.mark.slow
+def test_an_export_of_ratings_that_breaks_off_prints_none(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page: dict[str, Any] = RatingPage.model_json_schema()["examples"][0]
+    gone = json.dumps({"type": "t", "title": "t", "status": 404, "code": "gone", "detail": "why"})
+    last, more = json.dumps(page | {"next_cursor": None}), json.dumps(page | {"next_cursor": "c"})
+    for second, status, lines in (((404, gone), 1, 0), ((200, last), 0, 2 * len(page["ratings"]))):
+        monkeypatch.setattr(Answers, "left", [second, (200, more)])
+        with serving(Answers) as url:
+            assert main(["ratings", "export", "--url", url]) == status
+        assert len(capsys.readouterr().out.splitlines()) == lines
 
 
 def test_long_work_asks_until_its_time_is_over() -> None:
