@@ -51,7 +51,7 @@ class CancelOnDisconnect:
                 watching = asyncio.create_task(watch())
             return message
 
-        if scope["method"] == "GET":
+        if scope["method"] in ("GET", "HEAD"):
             watching = asyncio.create_task(watch())  # nobody asks for its body
         try:
             await self._app(scope, receive_and_watch, send_and_end)
