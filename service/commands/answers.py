@@ -2,6 +2,7 @@
 
 import argparse
 import codecs
+import contextlib
 import io
 import json
 import os
@@ -35,7 +36,8 @@ def prepare_output() -> bool:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
     for output in (sys.stdout, sys.stderr):
         if isinstance(output, io.TextIOWrapper) and output.errors in ("strict", "surrogateescape"):
-            output.reconfigure(errors=_ESCAPED)
+            with contextlib.suppress(OSError):  # a pipe has no position to look at
+                output.reconfigure(errors=_ESCAPED)
     return is_there
 
 
