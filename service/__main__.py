@@ -11,7 +11,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
-from service.commands.answers import NotPrinted, add_json
+from service.commands.answers import NotPrinted, add_json, prepare_output
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
@@ -319,6 +319,8 @@ def run() -> NoReturn:
     # Ctrl-C ends it at once, unless a command has something to put in order and says so. As an
     # exception it could come in the middle of an import, and be lost there.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not prepare_output() and sys.argv[1:2] != ["serve"]:
+        sys.exit("error: standard output is closed: send it to a file, or to /dev/null")
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:

@@ -23,7 +23,6 @@ from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
 Event = tuple[str, bytes]
-_WITHOUT_END = 1 << 30
 
 
 class AsyncTransport:
@@ -54,7 +53,7 @@ class AsyncTransport:
     def attempts(self, *, attempt_s: float) -> Attempts:
         """Tries that go on until nothing is heard for the time of a call, or of a try if longer."""
         longest_s = max(self._patience.deadline_s, attempt_s)
-        patience = replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END)
+        patience = replace(self._patience, attempt_s=attempt_s, attempts=None)
         return Attempts(replace(patience, deadline_s=longest_s))
 
     async def aclose(self) -> None:
@@ -189,19 +188,23 @@ class AsyncTransport:
     async def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
         pause_s = tries.pause_after(error)
-        if error.is_in_doubt and not call.is_repeatable and not await self._is_keyed(call):
+        is_doubtful = error.is_in_doubt and not call.is_repeatable
+        if is_doubtful and not await self._is_keyed(call, tries):
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
         await asyncio.sleep(pause_s)
 
-    async def _is_keyed(self, call: Call[Any]) -> bool:
+    async def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
         if calls.KEY not in call.headers:
             return False
-        if self._keyed is None:
+        while self._keyed is None:  # mostly the trouble that the call itself met
             try:
-                self._keyed = await self._answer(calls.keyed_methods(), Attempts(self._patience))
+                try:
+                    self._keyed = await self._answer(calls.keyed_methods(), tries)
+                except ClientError as error:
+                    await asyncio.sleep(tries.pause_after(error))
             except ClientError:
-                return False  # it does not say so
+                return False  # it does not say so, or not in time
         return call.method in self._keyed

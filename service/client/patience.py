@@ -19,7 +19,7 @@ class Patience:
             comes in small pieces without end is given up after twice as long at the latest.
         attempt_s: longest wait for the answer of one try; None = until the deadline.
         connect_s: longest wait for a connection.
-        attempts: most tries.
+        attempts: most tries; None = as many as the deadline allows.
         first_pause_s: before the second try; it doubles with each, up to `longest_pause_s`, less a
             random share of up to half. `Retry-After` of the service makes it longer, never shorter.
         longest_pause_s: see above.
@@ -28,7 +28,7 @@ class Patience:
     deadline_s: float = 30
     attempt_s: float | None = None
     connect_s: float = 5
-    attempts: int = 8
+    attempts: int | None = 8
     first_pause_s: float = 0.1
     longest_pause_s: float = 8
 
@@ -111,6 +111,7 @@ class Attempts:
             patience.first_pause_s * 2 ** min(self._failed - 1, 30), patience.longest_pause_s
         )
         pause_s = max(longest * random.uniform(0.5, 1), error.retry_after_s or 0)
-        if not error.is_passing or self._failed >= patience.attempts or pause_s >= left:
+        is_last = patience.attempts is not None and self._failed >= patience.attempts
+        if not error.is_passing or is_last or pause_s >= left:
             raise error
         return pause_s

@@ -25,7 +25,6 @@ from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
 Event = tuple[str, bytes]
-_WITHOUT_END = 1 << 30
 
 
 class Transport:
@@ -56,7 +55,7 @@ class Transport:
     def attempts(self, *, attempt_s: float) -> Attempts:
         """Tries that go on until nothing is heard for the time of a call, or of a try if longer."""
         longest_s = max(self._patience.deadline_s, attempt_s)
-        patience = replace(self._patience, attempt_s=attempt_s, attempts=_WITHOUT_END)
+        patience = replace(self._patience, attempt_s=attempt_s, attempts=None)
         return Attempts(replace(patience, deadline_s=longest_s))
 
     def close(self) -> None:
@@ -191,19 +190,23 @@ class Transport:
     def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
         pause_s = tries.pause_after(error)
-        if error.is_in_doubt and not call.is_repeatable and not self._is_keyed(call):
+        is_doubtful = error.is_in_doubt and not call.is_repeatable
+        if is_doubtful and not self._is_keyed(call, tries):
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
         time.sleep(pause_s)
 
-    def _is_keyed(self, call: Call[Any]) -> bool:
+    def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
         if calls.KEY not in call.headers:
             return False
-        if self._keyed is None:
+        while self._keyed is None:  # mostly the trouble that the call itself met
             try:
-                self._keyed = self._answer(calls.keyed_methods(), Attempts(self._patience))
+                try:
+                    self._keyed = self._answer(calls.keyed_methods(), tries)
+                except ClientError as error:
+                    time.sleep(tries.pause_after(error))
             except ClientError:
-                return False  # it does not say so
+                return False  # it does not say so, or not in time
         return call.method in self._keyed

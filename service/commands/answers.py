@@ -1,7 +1,11 @@
 """Answers of commands: JSON with `--json`, a table on a terminal, tab-separated lines elsewhere."""
 
 import argparse
+import codecs
+import contextlib
+import io
 import json
+import os
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
@@ -11,8 +15,36 @@ from typing import Any
 Cell = str | int | float | None
 
 
+_ESCAPED = "streamer_escaped"
+
+
 class NotPrinted(Exception):
     """Standard output is full or closed; the cause says which. No error of a store or a network."""
+
+
+def prepare_output() -> bool:
+    """Have standard output and error take whatever an answer holds; whether there is an output.
+
+    What their encoding has no sign for, such as a nickname in a Latin locale, is printed as in
+    JSON, by its number, so that JSON stays valid. In place of an output or error output that is
+    closed there is one that nothing is seen of.
+    """
+    codecs.register_error(_ESCAPED, _escaped)
+    is_there = sys.stdout is not None  # pyright: ignore[reportUnnecessaryComparison]
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+    for output in (sys.stdout, sys.stderr):
+        if isinstance(output, io.TextIOWrapper) and output.errors in ("strict", "surrogateescape"):
+            with contextlib.suppress(OSError):  # a pipe has no position to look at
+                output.reconfigure(errors=_ESCAPED)
+    return is_there
+
+
+def _escaped(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    return json.dumps(error.object[error.start : error.end])[1:-1], error.end
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

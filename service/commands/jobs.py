@@ -5,22 +5,26 @@ import importlib.util
 import json
 import re
 import sys
-import time
-from collections.abc import Iterator
 from typing import Any, cast
 
 import httpx
 
-from service.client.lines import EVENTS
+from service.client import Client
+from service.client.models import JobOut
 from service.commands.answers import Cell, answer, print_rows, show
-from service.commands.arguments import UnusableKey, add_service, api_key, not_allowed, whole_number
+from service.commands.arguments import (
+    UnusableKey,
+    add_service,
+    add_timeout,
+    api_key,
+    not_allowed,
+    whole_number,
+)
+from service.commands.questions.asking import TIMEOUT_S, with_client
 from service.commands.questions.moments import shown
 from service.errors import in_one_line
 
-_PAUSES_S = (0.2, 0.5, 1, 2, 4, 8, 16)
-_FINISHED = ("succeeded", "failed", "cancelled")
 _READ_S = 60
-"""Several times the service's heartbeat: a stream that is silent for longer is broken."""
 
 
 class _Failed(Exception):
@@ -44,6 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
+    told = "longest wait for a service that does not answer"
+    add_timeout(actions.choices["watch"], TIMEOUT_S, told)
 
 
 def _job_id(text: str) -> str:
@@ -56,6 +62,8 @@ def _job_id(text: str) -> str:
 
 def run(args: argparse.Namespace) -> int:
     """Do it; 1 when the service refuses, can't be reached, or the watched job did not succeed."""
+    if args.action == "watch":
+        return _watch(args)
     try:
         key = api_key()
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
@@ -69,8 +77,6 @@ def run(args: argparse.Namespace) -> int:
                 answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
                 return 0
             path = f"/v1/jobs/{args.job_id}"
-            if args.action == "watch":
-                return _watch(client, path)
             if args.action != "show":
                 job = _ask(client, "POST", f"{path}:{args.action}")
                 answer(args, job, lambda: print(f"{job['job_id']} {_state(job)}"))
@@ -142,61 +148,25 @@ def _state(job: dict[str, Any]) -> str:
     return "cancelling" if job["cancelling"] else job["state"]
 
 
-def _watch(client: httpx.Client, path: str) -> int:
-    """Show a job's progress to its end: a bar on a terminal, lines elsewhere."""
-    progress = _Progress()
-    job: dict[str, Any] = {}
-    try:
-        for job in _events(client, path):
-            progress.show(job)
-    finally:
-        progress.close()
-    if job["state"] == "succeeded":
-        show(lambda: print(json.dumps(job["result"], indent=2, ensure_ascii=False)))
-        return 0
-    if job["state"] == "cancelled":
-        print(f"error: the job {job['job_id']} was cancelled", file=sys.stderr)
-    else:
-        why = "" if job["error"] is None else f": {job['error']['detail']}"
-        print(f"error: the job {job['job_id']} has failed{why}", file=sys.stderr)
-    return 1
+def _now(job: JobOut) -> str:
+    return "cancelling" if job.cancelling else job.state
 
 
-def _events(client: httpx.Client, path: str) -> Iterator[dict[str, Any]]:
-    """The job at every change, the finished one last; through restarts of the service.
+def _watch(args: argparse.Namespace) -> int:
+    """Show a job's progress to its end: a bar on a terminal, lines elsewhere.
 
-    Raises:
-        _Failed: it refuses, or can't be reached for about 30 s.
+    It goes on through restarts of the service, until nothing is heard of it for `--timeout`.
     """
-    last: str | None = None
-    pauses = iter(_PAUSES_S)
-    while True:
-        headers = {} if last is None else {"Last-Event-ID": last}
-        trouble: _Failed
+    progress = _Progress()
+
+    def do(client: Client) -> None:
         try:
-            with client.stream("GET", f"{path}/events", headers=headers) as response:
-                if response.status_code not in (200, 503):
-                    response.read()
-                    raise _refused(client, response)
-                if response.is_success and EVENTS not in response.headers.get("content-type", ""):
-                    raise _not_the_service(client, response)
-                trouble = _Failed(f"{client.base_url} does not show the job at the moment")
-                for line in response.iter_lines():
-                    name, _, value = line.partition(": ")
-                    if name == "id":
-                        last = value
-                    elif name == "data" and response.status_code == 200:
-                        job: dict[str, Any] = json.loads(value)
-                        pauses = iter(_PAUSES_S)
-                        yield job
-                        if job["state"] in _FINISHED:
-                            return
-        except httpx.TransportError as error:
-            trouble = _unreachable(client, error)
-        pause_s = next(pauses, None)
-        if pause_s is None:
-            raise trouble
-        time.sleep(pause_s)
+            job = client.jobs.wait(args.job_id, on_progress=progress.show)
+        finally:
+            progress.close()
+        show(lambda: print(json.dumps(job.result, indent=2, ensure_ascii=False)))
+
+    return with_client(args, do)
 
 
 class _Progress:
@@ -210,25 +180,25 @@ class _Progress:
         self._bar: Any = None
         self._said: tuple[str, int] | None = None
 
-    def show(self, job: dict[str, Any]) -> None:
-        done, total = job["progress"]["done"], job["progress"]["total"]
+    def show(self, job: JobOut) -> None:
+        done, total = job.progress.done, job.progress.total
         if self._draws:
             self._draw(job, done, total)
             return
-        said = (_state(job), 10 * done // total if total else 0)
+        said = (_now(job), 10 * done // total if total else 0)
         if said != self._said:
             self._said = said
             of = "" if total is None else f" of {total}"
-            print(f"{job['kind']}: {said[0]}, {done}{of}", file=sys.stderr, flush=True)
+            print(f"{job.kind}: {said[0]}, {done}{of}", file=sys.stderr, flush=True)
 
-    def _draw(self, job: dict[str, Any], done: int, total: int | None) -> None:
+    def _draw(self, job: JobOut, done: int, total: int | None) -> None:
         if self._bar is None:
             from tqdm import tqdm
 
-            unit = "line" if job["kind"] == "import" else "streamer"
+            unit = "line" if job.kind == "import" else "streamer"
             self._bar = tqdm(total=total, initial=done, unit=unit, leave=False)
         self._bar.total = total
-        self._bar.set_description(f"{job['kind']} {_state(job)}", refresh=False)
+        self._bar.set_description(f"{job.kind} {_now(job)}", refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

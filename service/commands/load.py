@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from service.client import AsyncClient, ClientError, NotAllowed, Patience, Unavailable, Unreachable
+from service.client import AsyncClient, ClientError, NotAllowed, Unavailable, Unreachable
 from service.client.models import BulkLineOut
 from service.commands.answers import answer
 from service.commands.arguments import (
@@ -28,6 +28,7 @@ from service.commands.arguments import (
     whole_number,
 )
 from service.commands.progress import Progress
+from service.commands.questions.asking import patience_through_restarts
 from service.errors import in_one_line
 
 _TIMEOUT_S = 120
@@ -110,7 +111,7 @@ async def _load(path: Path, args: argparse.Namespace, key: str | None) -> _Repor
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
     with path.open("rb") as file:
         total = sum(1 for _ in file)
-    patience = Patience(deadline_s=args.timeout, attempts=12, longest_pause_s=16)
+    patience = patience_through_restarts(args.timeout)
     async with AsyncClient(args.url, key, patience=patience) as client:
         with suppress(Unavailable):  # it is starting
             await client.health()  # tells a wrong address at once

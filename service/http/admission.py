@@ -179,7 +179,7 @@ class Limiter:
         return any(kind.newest.running or kind.older.running for kind in kinds)
 
     def _kind_of(self, scope: Scope) -> _Kind:
-        if scope["method"] == "GET":
+        if scope["method"] in ("GET", "HEAD"):
             return self._reads
         if streamed_route(scope["method"], scope["path"]):
             return self._bulk

@@ -9,6 +9,8 @@ from service.http.ndjson import BULK_PATH
 _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
 _WRITTEN = (BULK_PATH, "/v1/keys")
 """Paths whose POST writes: what became of a key is in the audit log, whoever still waits."""
+_SWITCHES = (":promote", ":rollback")
+"""What takes minutes, and would be left with replicas prepared and nothing switched."""
 
 
 class CancelOnDisconnect:
@@ -20,8 +22,7 @@ class CancelOnDisconnect:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, as long as somebody waits for the answer."""
-        is_http = scope["type"] == "http"
-        if not is_http or scope["method"] in _WRITES or scope["path"].startswith(_WRITTEN):
+        if scope["type"] != "http" or _goes_on(scope["method"], scope["path"]):
             await self._app(scope, receive, send)
             return
         answering = asyncio.current_task()
@@ -50,7 +51,7 @@ class CancelOnDisconnect:
                 watching = asyncio.create_task(watch())
             return message
 
-        if scope["method"] == "GET":
+        if scope["method"] in ("GET", "HEAD"):
             watching = asyncio.create_task(watch())  # nobody asks for its body
         try:
             await self._app(scope, receive_and_watch, send_and_end)
@@ -60,3 +61,7 @@ class CancelOnDisconnect:
         finally:
             if watching is not None:
                 watching.cancel()
+
+
+def _goes_on(method: str, path: str) -> bool:
+    return method in _WRITES or path.startswith(_WRITTEN) or path.endswith(_SWITCHES)

@@ -7,8 +7,6 @@ from service.client.async_transport import AsyncTransport
 from service.client.lifecycle import calls
 from service.client.models import ComparisonOut, FlipOut, JobOut, ModelVersionOut, ShadowOut
 
-_SWITCH_S = 60.0
-
 
 class AsyncModels:
     """The model of a running service, and changing it without a stop."""
@@ -25,7 +23,7 @@ class AsyncModels:
         """A model: its state, its backfill, and what replicas hold of it."""
         return await self._transport.call(calls.model(model), deadline_s)
 
-    async def register(self, folder: str, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    async def register(self, folder: str, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Register the bundle in a folder below the service's folder of models."""
         return await self._transport.call(calls.register(folder), deadline_s)
 
@@ -97,7 +95,7 @@ class AsyncModels:
         sample: float,
         *,
         anew: bool = False,
-        deadline_s: float = _SWITCH_S,
+        deadline_s: float = calls.SWITCH_S,
     ) -> ModelVersionOut:
         """Have a model that is ready asked a sample of the live questions.
 
@@ -114,7 +112,7 @@ class AsyncModels:
         return await self._transport.call(calls.shadow_report(model), deadline_s)
 
     async def canary(
-        self, model: str, share: float, *, deadline_s: float = _SWITCH_S
+        self, model: str, share: float, *, deadline_s: float = calls.SWITCH_S
     ) -> ModelVersionOut:
         """Have a share of the callers answered by a model that is ready.
 
@@ -126,7 +124,7 @@ class AsyncModels:
         return await self._transport.call(calls.canary(model, share), deadline_s)
 
     async def promote(
-        self, model: str, *, force: bool = False, deadline_s: float = _SWITCH_S
+        self, model: str, *, force: bool = False, deadline_s: float = calls.SWITCH_S
     ) -> ModelVersionOut:
         """Answer by a model that is ready, on all replicas.
 
@@ -137,10 +135,10 @@ class AsyncModels:
         """
         return await self._transport.call(calls.promote(model, force=force), deadline_s)
 
-    async def roll_back(self, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    async def roll_back(self, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Answer by the model that was active before."""
         return await self._transport.call(calls.roll_back(), deadline_s)
 
-    async def retire(self, model: str, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    async def retire(self, model: str, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Keep a model no longer beside the active one."""
         return await self._transport.call(calls.act(model, "retire"), deadline_s)

@@ -18,6 +18,8 @@ from service.client.models import (
     ShadowOut,
 )
 
+SWITCH_S = 90
+"""The service waits for its replicas, 60 s as it is set."""
 _MODELS = "/v1/models"
 _JSON = {"Content-Type": "application/json"}
 

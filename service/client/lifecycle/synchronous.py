@@ -9,8 +9,6 @@ from service.client.transport import Transport
 from service.client.lifecycle import calls
 from service.client.models import ComparisonOut, FlipOut, JobOut, ModelVersionOut, ShadowOut
 
-_SWITCH_S = 60.0
-
 
 class Models:
     """The model of a running service, and changing it without a stop."""
@@ -27,7 +25,7 @@ class Models:
         """A model: its state, its backfill, and what replicas hold of it."""
         return self._transport.call(calls.model(model), deadline_s)
 
-    def register(self, folder: str, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    def register(self, folder: str, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Register the bundle in a folder below the service's folder of models."""
         return self._transport.call(calls.register(folder), deadline_s)
 
@@ -99,7 +97,7 @@ class Models:
         sample: float,
         *,
         anew: bool = False,
-        deadline_s: float = _SWITCH_S,
+        deadline_s: float = calls.SWITCH_S,
     ) -> ModelVersionOut:
         """Have a model that is ready asked a sample of the live questions.
 
@@ -116,7 +114,7 @@ class Models:
         return self._transport.call(calls.shadow_report(model), deadline_s)
 
     def canary(
-        self, model: str, share: float, *, deadline_s: float = _SWITCH_S
+        self, model: str, share: float, *, deadline_s: float = calls.SWITCH_S
     ) -> ModelVersionOut:
         """Have a share of the callers answered by a model that is ready.
 
@@ -128,7 +126,7 @@ class Models:
         return self._transport.call(calls.canary(model, share), deadline_s)
 
     def promote(
-        self, model: str, *, force: bool = False, deadline_s: float = _SWITCH_S
+        self, model: str, *, force: bool = False, deadline_s: float = calls.SWITCH_S
     ) -> ModelVersionOut:
         """Answer by a model that is ready, on all replicas.
 
@@ -139,10 +137,10 @@ class Models:
         """
         return self._transport.call(calls.promote(model, force=force), deadline_s)
 
-    def roll_back(self, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    def roll_back(self, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Answer by the model that was active before."""
         return self._transport.call(calls.roll_back(), deadline_s)
 
-    def retire(self, model: str, *, deadline_s: float = _SWITCH_S) -> ModelVersionOut:
+    def retire(self, model: str, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Keep a model no longer beside the active one."""
         return self._transport.call(calls.act(model, "retire"), deadline_s)

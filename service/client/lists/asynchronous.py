@@ -123,7 +123,7 @@ class AsyncLists:
             deadline_s: of each request.
         """
         how = {"new_only": new_only, "new_since": new_since, "language": language}
-        call = calls.run(name, how, "json", calls.read_list)
+        call = calls.run(name, how, self._last.sequence, "json", calls.read_list)
         return await self._made(call, calls.read_list, deadline_s)
 
     async def run_to_file(
@@ -138,7 +138,8 @@ class AsyncLists:
     ) -> ListFile:
         """Run a saved list as `run`; the bytes of a file."""
         how = {"new_only": new_only, "new_since": new_since, "language": language}
-        return await self._file(calls.run(name, how, form, ListFile), deadline_s)
+        call = calls.run(name, how, self._last.sequence, form, ListFile)
+        return await self._file(call, deadline_s)
 
     async def held(
         self, name: str, number: int, *, new_only: bool = False, deadline_s: float | None = None

@@ -108,17 +108,22 @@ def preview(
 
 
 def run(
-    name: str, how: Mapping[str, Any], form: str, read: Callable[[bytes], Answer]
+    name: str,
+    how: Mapping[str, Any],
+    after_sequence: int,
+    form: str,
+    read: Callable[[bytes], Answer],
 ) -> Call[Made[Answer]]:
     """`POST /v1/lists/{list_name}:run`; by its id, a request that is sent again is the same run."""
     named = uuid.uuid4().hex
+    fields = {**how, "after_sequence": after_sequence or None}
     headers = _JSON | {"X-Request-Id": named, "Idempotency-Key": f'"{named}"'}
     return Call(
         "POST",
         _at(name, ":run"),
         _reader(read),
         params={"format": form},
-        content=to_json({k: v for k, v in how.items() if v is not None}),
+        content=to_json({k: v for k, v in fields.items() if v is not None}),
         headers=headers,
         statuses=_MADE,
     )

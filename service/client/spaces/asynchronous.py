@@ -6,9 +6,7 @@ from pathlib import Path
 from service.client.async_transport import AsyncTransport
 from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, UserErasedOut
 from service.client.spaces import calls
-
-_HAND_OVER_S = 3600.0
-_SWITCH_S = 300.0
+from service.client.spaces.calls import HAND_OVER_S, SWITCH_S
 
 
 class AsyncSpaces:
@@ -34,7 +32,7 @@ class AsyncSpaces:
         *,
         promote: bool = False,
         force: bool = False,
-        deadline_s: float = _HAND_OVER_S,
+        deadline_s: float = HAND_OVER_S,
     ) -> GenerationOut:
         """Hand over all vectors of a space, from a file; sent once, never again by itself.
 
@@ -54,12 +52,17 @@ class AsyncSpaces:
         return await self._transport.call(call, deadline_s, attempts=1)
 
     async def promote(
-        self, space: str, generation: str, *, force: bool = False, deadline_s: float = _SWITCH_S
+        self,
+        space: str,
+        generation: str,
+        *,
+        force: bool = False,
+        deadline_s: float = SWITCH_S,
     ) -> SpaceOut:
         """Serve a generation, on all replicas at once."""
         return await self._transport.call(calls.promote(space, generation, force), deadline_s)
 
-    async def roll_back(self, space: str, *, deadline_s: float = _SWITCH_S) -> SpaceOut:
+    async def roll_back(self, space: str, *, deadline_s: float = SWITCH_S) -> SpaceOut:
         """Serve the generation that was served before."""
         return await self._transport.call(calls.roll_back(space), deadline_s)
 
@@ -68,7 +71,7 @@ class AsyncSpaces:
         await self._transport.call(calls.delete(space, generation), deadline_s)
 
     async def erase_user(
-        self, space: str, user_id: str, *, deadline_s: float = _SWITCH_S
+        self, space: str, user_id: str, *, deadline_s: float = SWITCH_S
     ) -> UserErasedOut:
         """Erase a user from all generations of a space."""
         return await self._transport.call(calls.erase_user(space, user_id), deadline_s)

@@ -14,6 +14,9 @@ MEDIA_TYPES = {
     ".parquet": "application/vnd.apache.parquet",
 }
 """Of files with hand-overs, by how their names end."""
+HAND_OVER_S = 3600
+SWITCH_S = 660
+"""The service waits for itself and then for its other replicas, 300 s each as it is set."""
 
 
 def _at(space: str, *rest: str) -> str:

@@ -8,9 +8,7 @@ from pathlib import Path
 from service.client.transport import Transport
 from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, UserErasedOut
 from service.client.spaces import calls
-
-_HAND_OVER_S = 3600.0
-_SWITCH_S = 300.0
+from service.client.spaces.calls import HAND_OVER_S, SWITCH_S
 
 
 class Spaces:
@@ -36,7 +34,7 @@ class Spaces:
         *,
         promote: bool = False,
         force: bool = False,
-        deadline_s: float = _HAND_OVER_S,
+        deadline_s: float = HAND_OVER_S,
     ) -> GenerationOut:
         """Hand over all vectors of a space, from a file; sent once, never again by itself.
 
@@ -56,12 +54,17 @@ class Spaces:
         return self._transport.call(call, deadline_s, attempts=1)
 
     def promote(
-        self, space: str, generation: str, *, force: bool = False, deadline_s: float = _SWITCH_S
+        self,
+        space: str,
+        generation: str,
+        *,
+        force: bool = False,
+        deadline_s: float = SWITCH_S,
     ) -> SpaceOut:
         """Serve a generation, on all replicas at once."""
         return self._transport.call(calls.promote(space, generation, force), deadline_s)
 
-    def roll_back(self, space: str, *, deadline_s: float = _SWITCH_S) -> SpaceOut:
+    def roll_back(self, space: str, *, deadline_s: float = SWITCH_S) -> SpaceOut:
         """Serve the generation that was served before."""
         return self._transport.call(calls.roll_back(space), deadline_s)
 
@@ -70,7 +73,7 @@ class Spaces:
         self._transport.call(calls.delete(space, generation), deadline_s)
 
     def erase_user(
-        self, space: str, user_id: str, *, deadline_s: float = _SWITCH_S
+        self, space: str, user_id: str, *, deadline_s: float = SWITCH_S
     ) -> UserErasedOut:
         """Erase a user from all generations of a space."""
         return self._transport.call(calls.erase_user(space, user_id), deadline_s)

@@ -2,15 +2,17 @@
 
 import argparse
 import sys
+import time
 from functools import partial
 from typing import Any, cast
 
-from service.client import Client, ClientError
+from service.client import Client, ClientError, Unreachable
 from service.client.duplicates.synchronous import Events
 from service.client.models import EventOut
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.questions.asking import add_common, with_client
 from service.commands.questions.moments import shown
+from service.errors import in_one_line
 
 _COLUMNS = ["at", "kind", "about", "data"]
 _ABOUT = ("streamer_id", "group_id", "case_id", "watchlist_id", "webhook_id")
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--follow",
         action="store_true",
-        help="wait for new events, until Ctrl-C; with --json, an event a line",
+        help="wait for new events, until Ctrl-C and through restarts; with --json, an event a line",
     )
     add_common(parser)
 
@@ -51,13 +53,22 @@ def _follow(client: Client, args: argparse.Namespace) -> None:
     feed = client.events(args.cursor, kinds=_kinds(args), page_size=_PAGE, poll_s=_POLL_S)
     if not args.json:
         show(partial(print, "\t".join(_COLUMNS)))
-    try:
-        for event in feed:
-            cells = ("" if cell is None else str(cell) for cell in _row(event))
-            show(partial(print, event.model_dump_json() if args.json else "\t".join(cells)))
-    except ClientError:
-        _tell(feed)
-        raise
+    is_told = False
+    while True:
+        try:
+            for event in feed:
+                is_told = False
+                cells = ("" if cell is None else str(cell) for cell in _row(event))
+                show(partial(print, event.model_dump_json() if args.json else "\t".join(cells)))
+        except ClientError as error:
+            is_away = error.is_passing or isinstance(error, Unreachable)
+            if not is_away:
+                _tell(feed)
+                raise
+            if not is_told:
+                print(f"waiting for the service: {in_one_line(error)}", file=sys.stderr, flush=True)
+            is_told = True
+            time.sleep(max(_POLL_S, error.retry_after_s or 0))
 
 
 def _kinds(args: argparse.Namespace) -> list[str]:

@@ -4,10 +4,12 @@ import argparse
 import sys
 from collections.abc import Sequence
 
+from service.client import Client
+from service.client.lifecycle.calls import SWITCH_S
 from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 from service.commands.answers import Cell, print_rows
 from service.commands.lifecycle import comparing, live
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import TIMEOUT_S, add_common, ask
 
 _COLUMNS = [
     "model",
@@ -22,6 +24,8 @@ _COLUMNS = [
     "canary",
     "shadow",
 ]
+
+_SWITCHES = ("register", "shadow", "canary", "promote", "rollback", "retire")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -55,8 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("rollback", "answer by the model that was active before")
     add("retire", "keep a model no longer beside the active one", "MODEL")
-    for action in actions.choices.values():
-        add_common(action)
+    for name, action in actions.choices.items():
+        add_common(action, SWITCH_S if name in _SWITCHES else TIMEOUT_S)
 
 
 def _pace(text: str) -> float:
@@ -77,8 +81,6 @@ def run(args: argparse.Namespace) -> int:
             lambda client: ModelVersionsOut(models=list(client.models.all())),
             lambda found: _show(found.models),
         )
-    if args.action == "register":
-        return ask(args, lambda client: client.models.register(args.folder), _show_one)
     if args.action == "backfill":
         return ask(
             args,
@@ -93,19 +95,23 @@ def run(args: argparse.Namespace) -> int:
         return comparing.flips(args)
     if args.action == "shadow" and args.sample is None:
         return live.report(args)
+    show = _show_promoted if args.action == "promote" else _show_one
+    return ask(args, lambda client: _switch(client, args), show)
+
+
+def _switch(client: Client, args: argparse.Namespace) -> ModelVersionOut:
+    models, longest_s = client.models, args.timeout
+    if args.action == "register":
+        return models.register(args.folder, deadline_s=longest_s)
     if args.action == "shadow":
-        return ask(args, lambda client: client.models.shadow(args.model, args.sample), _show_one)
+        return models.shadow(args.model, args.sample, deadline_s=longest_s)
     if args.action == "canary":
-        return ask(args, lambda client: client.models.canary(args.model, args.share), _show_one)
+        return models.canary(args.model, args.share, deadline_s=longest_s)
     if args.action == "promote":
-        return ask(
-            args,
-            lambda client: client.models.promote(args.model, force=args.force),
-            _show_promoted,
-        )
+        return models.promote(args.model, force=args.force, deadline_s=longest_s)
     if args.action == "rollback":
-        return ask(args, lambda client: client.models.roll_back(), _show_one)
-    return ask(args, lambda client: client.models.retire(args.model), _show_one)
+        return models.roll_back(deadline_s=longest_s)
+    return models.retire(args.model, deadline_s=longest_s)
 
 
 def _show(models: Sequence[ModelVersionOut]) -> None:

@@ -8,6 +8,7 @@ import argparse
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from service.client import (
     Client,
     ClientError,
     NotAllowed,
-    Patience,
     UnexpectedAnswer,
     Unreachable,
 )
@@ -31,6 +31,7 @@ from service.commands.arguments import (
     using,
 )
 from service.commands.progress import Progress
+from service.commands.questions.asking import patience_through_restarts
 from service.errors import ServiceError, in_one_line
 from service.files.encoded import about
 
@@ -116,9 +117,7 @@ def _import(args: argparse.Namespace, key: str | None, results: dict[str, Import
 
     Without asyncio: there, Ctrl-C would wait for the end of an upload, and lose its job.
     """
-    patience = Patience(
-        deadline_s=args.timeout, attempt_s=args.timeout, attempts=12, longest_pause_s=16
-    )
+    patience = replace(patience_through_restarts(args.timeout), attempt_s=args.timeout)
     with Client(args.url, key, patience=patience) as client:
         for file in args.files:
             job_id: str | None = None

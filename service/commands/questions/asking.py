@@ -15,18 +15,24 @@ from service.errors import ServiceError, in_one_line
 Answer = TypeVar("Answer", bound=BaseModel)
 _ATTEMPTS = 4
 """Somebody waits at the terminal: a service that is not there is told after half a second."""
-_TIMEOUT_S = 30
+TIMEOUT_S = 30
+_LONGEST_PAUSE_S = 4.0
 
 
-def add_common(parser: argparse.ArgumentParser) -> None:
-    """Add the options of every question."""
+def add_common(parser: argparse.ArgumentParser, default_s: int = TIMEOUT_S) -> None:
+    """Add the options of every question; `default_s` is that of `--timeout`."""
     add_service(parser)
-    add_timeout(parser, _TIMEOUT_S, "longest that a request may take, with its download")
+    add_timeout(parser, default_s, "longest that a request may take, with its download")
 
 
 def patience_of(args: argparse.Namespace) -> Patience:
     """How long the service is waited for."""
     return Patience(deadline_s=args.timeout, attempts=_ATTEMPTS)
+
+
+def patience_through_restarts(timeout_s: int) -> Patience:
+    """For long work: a service that is away is asked again until the time is over."""
+    return Patience(deadline_s=timeout_s, attempts=None, longest_pause_s=_LONGEST_PAUSE_S)
 
 
 def ask(

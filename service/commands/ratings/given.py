@@ -2,7 +2,6 @@
 
 import argparse
 import sys
-from functools import partial
 
 from service.client import Client
 from service.client.models import RatedOut, RatingOut, RatingPage
@@ -68,8 +67,8 @@ def _page(client: Client, args: argparse.Namespace) -> RatingPage:
 
 
 def _export(client: Client) -> None:
-    for rating in client.ratings.all(page_size=1000):
-        show(partial(print, rating.model_dump_json()))
+    lines = [rating.model_dump_json() for rating in client.ratings.all(page_size=1000)]
+    show(lambda: print(*lines, sep="\n", end="\n" if lines else ""))  # all of them or none
 
 
 def _list(page: RatingPage) -> None:

@@ -8,9 +8,9 @@ from pydantic import BaseModel
 
 from service.client import Client
 from service.client.models import GenerationOut, SpaceOut, SpacesOut, UserErasedOut
-from service.client.spaces.calls import MEDIA_TYPES
+from service.client.spaces.calls import HAND_OVER_S, MEDIA_TYPES, SWITCH_S
 from service.commands.answers import Cell, print_rows
-from service.commands.questions.asking import add_common, ask
+from service.commands.questions.asking import TIMEOUT_S, add_common, ask
 from service.commands.questions.moments import shown
 
 
@@ -50,8 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("rollback", "serve the generation that was served before", "SPACE")
     add("delete", "delete a generation: one that is served only as the last", "SPACE", "GENERATION")
     add("erase", "erase a user from all generations of a space", "SPACE", "USER")
-    for action in actions.choices.values():
-        add_common(action)
+    longest = {"put": HAND_OVER_S, "promote": SWITCH_S, "rollback": SWITCH_S, "erase": SWITCH_S}
+    for name, action in actions.choices.items():
+        add_common(action, longest.get(name, TIMEOUT_S))
 
 
 def _hand_over(text: str) -> Path:
@@ -70,22 +71,33 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "promote":
         return ask(args, lambda client: _promote(client, args), _show_served)
     if args.action == "rollback":
-        return ask(args, lambda client: client.spaces.roll_back(args.space), _show_served)
-    if args.action == "erase":
         return ask(
-            args, lambda client: client.spaces.erase_user(args.space, args.user), _show_erased
+            args,
+            lambda client: client.spaces.roll_back(args.space, deadline_s=args.timeout),
+            _show_served,
         )
+    if args.action == "erase":
+        return ask(args, lambda client: _erase(client, args), _show_erased)
     return ask(args, lambda client: _delete(client, args), _show_deleted)
 
 
 def _put(client: Client, args: argparse.Namespace) -> GenerationOut:
     return client.spaces.hand_over(
-        args.space, args.generation, args.file, promote=args.promote, force=args.force
+        *(args.space, args.generation, args.file),
+        promote=args.promote,
+        force=args.force,
+        deadline_s=args.timeout,
     )
 
 
 def _promote(client: Client, args: argparse.Namespace) -> SpaceOut:
-    return client.spaces.promote(args.space, args.generation, force=args.force)
+    return client.spaces.promote(
+        args.space, args.generation, force=args.force, deadline_s=args.timeout
+    )
+
+
+def _erase(client: Client, args: argparse.Namespace) -> UserErasedOut:
+    return client.spaces.erase_user(args.space, args.user, deadline_s=args.timeout)
 
 
 def _list(client: Client, space: str | None) -> SpacesOut:

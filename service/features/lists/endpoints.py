@@ -55,7 +55,7 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, CurrentLimits
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
-from service.http.headers.etag import ExpectedVersions
+from service.http.headers.etag import ETAG, ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
 from service.http.json_bodies import JsonRoute
@@ -150,7 +150,10 @@ async def list_lists(
     summary="Save a list",
     dependencies=[requires("search")],
     responses=responses(*BODY, *STORE, StoreFull, ListConflict, TooManyRecords)
-    | {201: {"model": ListOut, "description": "There was none of this name."}},
+    | {
+        200: {"headers": ETAG},
+        201: {"model": ListOut, "description": "There was none of this name.", "headers": ETAG},
+    },
 )
 async def save_list(
     lists: CurrentLists,
@@ -181,7 +184,7 @@ async def save_list(
     operation_id="get_list",
     summary="Get a saved list and its runs",
     dependencies=[requires("search")],
-    responses=responses(*STORE, ListNotFound),
+    responses=responses(*STORE, ListNotFound) | {200: {"headers": ETAG}},
 )
 async def get_list(
     lists: CurrentLists, list_name: ListNamePath, response: Response

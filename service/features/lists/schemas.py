@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Field, model_validator
 from model_export.contract.streamer import StreamerId
 from service.features.outreach.schemas import OutreachTime
 from service.features.similar.schemas import SeedsIn
-from service.http.schemas import Request, ShowsSomething
+from service.http.schemas import AfterSequence, Request, ShowsSomething
 
 MOST_ROWS = 10_000
 NAME_PATTERN = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -206,3 +206,4 @@ class RunIn(Request):
     language: Annotated[Language | None, Field(description="In place of that of the question.")] = (
         None
     )
+    after_sequence: AfterSequence = 0

@@ -187,6 +187,8 @@ def question_of(saved: SavedList, how: RunIn) -> ListQuestionIn:
     fields: Mapping[str, Any] = saved.question
     if how.language is not None:
         fields = {**fields, "language": how.language}
+    if how.after_sequence > fields.get("after_sequence", 0):
+        fields = {**fields, "after_sequence": how.after_sequence}
     return ListQuestionIn.model_validate(fields)
 
 

@@ -64,6 +64,7 @@ def _say(response: Response, reason: str | None) -> None:
         response.headers["Retry-After"] = "1"
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get(
     "/livez",
     operation_id="check_liveness",
@@ -75,6 +76,7 @@ async def livez() -> dict[str, str]:
     return {"status": "ok"}
 
 
+@router.head("/startupz", include_in_schema=False)
 @router.get(
     "/startupz",
     operation_id="check_startup",
@@ -89,6 +91,7 @@ async def startupz(operations: CurrentOperations, response: Response) -> HealthO
     return _health(operations, reason)
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get(
     "/readyz",
     operation_id="check_readiness",

@@ -3,12 +3,13 @@
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from model_export.contract.streamer import StreamerProfile
 from service.errors import (
@@ -65,6 +66,36 @@ _FORMATS = {
     "xlsx": ("application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "xlsx"),
 }
 """Media types and endings of files, by format."""
+_OF_LISTS: dict[str, Any] = {
+    "application/json": {"schema": {"$ref": "#/components/schemas/ListAnswerOut"}},
+    "text/csv": {
+        "schema": {"type": "string"},
+        "example": "rank,streamer_id,name,score\r\n1,w2522,Cat tree radio,0.96\r\n",
+    },
+    _FORMATS["xlsx"][0]: {
+        "schema": {"type": "string", "format": "binary"},
+        "example": "PK: the bytes of a workbook",
+    },
+}
+_FILE = documented_lines(
+    StreamerProfile,
+    "NDJSON: one profile per line, or of another job what it made; a list is in the format that "
+    "was asked for.",
+    PROFILES,
+)
+_FILE[200]["content"] |= _OF_LISTS
+_FILE[206] = {
+    "description": "The parts of the file that `Range` names; several as multipart/byteranges.",
+    "headers": {
+        "Content-Range": {
+            "description": "Which bytes of how many, of one part.",
+            "schema": {"type": "string"},
+        }
+    },
+    "content": {
+        "*/*": {"schema": {"type": "string", "format": "binary"}, "example": "bytes of the file"}
+    },
+}
 
 
 @router.post(
@@ -72,17 +103,19 @@ _FORMATS = {
     operation_id="import_streamers",
     status_code=202,
     dependencies=[requires("streamers:write")],
-    summary="Import many streamers (NDJSON, or a file by its path)",
+    summary="Import many streamers (NDJSON, Parquet, or a file by its path)",
     responses={**responses(*BODY, *STORE, *_KEYS, TooManyJobs, SpoolFull), 202: ACCEPTED},
     openapi_extra={
         "requestBody": {
             "required": True,
-            "description": "Profiles, one per line; or as JSON the path of a file with them.",
+            "description": "Profiles, one per line, or as rows of Parquet; or as JSON the path of "
+            "a file with them.",
             "content": {
                 NDJSON: {
                     "schema": {"$ref": "#/components/schemas/StreamerProfile"},
                     "examples": {"two lines": {"value": b"".join(map(line_of, PROFILES)).decode()}},
                 },
+                PARQUET: {"schema": {"type": "string", "format": "binary"}},
                 "application/json": {"schema": ImportIn.model_json_schema()},
             },
         }
@@ -183,6 +216,11 @@ async def export_streamers(
     return accepted(job, response, is_preferred=prefers_async)
 
 
+@router.head(
+    "/jobs/{job_id:job}/result",
+    dependencies=[requires("streamers:read")],
+    include_in_schema=False,
+)
 @router.get(
     "/jobs/{job_id:job}/result",
     operation_id="get_job_result",
@@ -198,12 +236,12 @@ async def export_streamers(
         MalformedRequest,
         RangeNotSatisfiable,
     )
-    | documented_lines(StreamerProfile, "NDJSON: one profile per line.", PROFILES),
+    | _FILE,
 )
 async def get_result(
     transfers: CurrentTransfers, caller: CurrentCaller, job_id: JobIdPath, request: Request
 ) -> Response:
-    """The file, which is kept for as long as the job; parts of it by `Range`.
+    """The file, which is kept for as long as the job; parts of it by `Range` in bytes.
 
     Exports are NDJSON; a list is in the format that was asked for. Who is similar, and lists, also
     need the scopes of their question: `search`, and `explain` for reasons.
@@ -211,10 +249,28 @@ async def get_result(
     path, form, scopes = await transfers.result(job_id)
     for scope in scopes:
         caller.require(scope)
-    if (refused := _refused(request, path)) is not None:
+    is_part = _asks_for_a_part(request)
+    if is_part and (refused := _refused(request, path)) is not None:
         return refused
     media_type, ending = _FORMATS[form]
-    return FileResponse(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
+    response = FileResponse if is_part else _WholeFile
+    return response(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
+
+
+class _WholeFile(FileResponse):
+    """A file, whatever `Range` says."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send all of it."""
+        headers = [(name, value) for name, value in scope["headers"] if name != b"range"]
+        await super().__call__({**scope, "headers": headers}, receive, send)
+
+
+def _asks_for_a_part(request: Request) -> bool:
+    """Whether `Range` counts: that of another unit than bytes is to be ignored (RFC 9110, 14.2)."""
+    unit, _, ranges = request.headers.get("range", "").partition("=")
+    is_other = bool(ranges) and unit.strip().lower() != "bytes"
+    return request.method == "GET" and not is_other
 
 
 def _refused(request: Request, path: Path) -> Response | None:

@@ -35,7 +35,7 @@ from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
-from service.http.headers.etag import ExpectedVersions
+from service.http.headers.etag import ETAG, ExpectedVersions
 from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import RUNNING_IT
@@ -96,7 +96,8 @@ def _delivery_out(delivery: Delivery) -> DeliveryOut:
     summary="Send events to another service",
     dependencies=[requires("admin")],
     status_code=201,
-    responses=responses(*BODY, *_WRITE, TooManyWebhooks, IdempotencyKeyReused),
+    responses=responses(*BODY, *_WRITE, TooManyWebhooks, IdempotencyKeyReused)
+    | {201: {"headers": ETAG}},
 )
 async def create_webhook(
     webhooks: CurrentWebhooks,
@@ -145,7 +146,7 @@ async def list_webhooks(
     operation_id="get_webhook",
     summary="Get a webhook",
     dependencies=[requires("admin")],
-    responses=responses(*STORE, WebhookNotFound),
+    responses=responses(*STORE, WebhookNotFound) | {200: {"headers": ETAG}},
 )
 async def get_webhook(
     webhooks: CurrentWebhooks, webhook_id: WebhookIdPath, response: Response
@@ -159,7 +160,8 @@ async def get_webhook(
     operation_id="change_webhook",
     summary="Change a webhook, disable or enable it (JSON merge patch)",
     dependencies=[requires("admin")],
-    responses=responses(*BODY, *_WRITE, WebhookNotFound, VersionConflict),
+    responses=responses(*BODY, *_WRITE, WebhookNotFound, VersionConflict)
+    | {200: {"headers": ETAG}},
 )
 async def change_webhook(
     webhooks: CurrentWebhooks,
@@ -196,7 +198,8 @@ async def delete_webhook(
     operation_id="rotate_webhook_secret",
     summary="Give a webhook another secret",
     dependencies=[requires("admin")],
-    responses=responses(*BODY, *_WRITE, WebhookNotFound, IdempotencyKeyReused),
+    responses=responses(*BODY, *_WRITE, WebhookNotFound, IdempotencyKeyReused)
+    | {200: {"headers": ETAG}},
 )
 async def rotate_webhook_secret(
     webhooks: CurrentWebhooks,
@@ -258,7 +261,8 @@ async def list_deliveries(
     operation_id="replay_dead_letters",
     summary="Send dead letters again",
     dependencies=[requires("admin")],
-    responses=responses(*BODY, *_WRITE, WebhookNotFound, VersionConflict),
+    responses=responses(*BODY, *_WRITE, WebhookNotFound, VersionConflict)
+    | {200: {"headers": ETAG}},
 )
 async def replay_dead_letters(
     webhooks: CurrentWebhooks,

@@ -1,7 +1,7 @@
 """Preconditions: `If-Match` and `If-None-Match` as the version that a writer expects."""
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header
 
@@ -12,6 +12,10 @@ from service.store.base import ANY_STORED
 # ASCII digits only: `"\u00b2".isdigit()`, and `int` refuses what is thousands of digits long.
 _TAG = re.compile(r'\s*(W/)?("?)(0*[1-9][0-9]{0,18})\2\s*')
 _MOST_TAGS = 20
+ETAG: dict[str, Any] = {
+    "ETag": {"description": "The revision; send it as If-Match.", "schema": {"type": "string"}}
+}
+"""What the OpenAPI document says of the header, in the `headers` of an answer."""
 
 
 def _versions(value: str) -> tuple[int, ...]:

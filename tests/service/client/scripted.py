@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 import httpx
@@ -40,22 +40,31 @@ class Script:
         steps: what is left; a response, or an error of the connection.
         seen: the requests so far, without those for the OpenAPI document.
         keyed: methods for which that document has `Idempotency-Key`.
+        refused: what comes in place of that document, first of all.
     """
 
-    def __init__(self, *steps: Step, keyed: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, *steps: Step, keyed: tuple[str, ...] = (), refused: Sequence[Step] = ()
+    ) -> None:
         self.steps = list(steps)
         self.seen: list[httpx.Request] = []
         self.keyed = keyed
+        self.refused = list(refused)
 
     def _answer(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/openapi.json":
+            if self.refused:
+                return self._done(self.refused.pop(0))
             parameter = {"name": "idempotency-key", "in": "header"}
             operations = {method.lower(): {"parameters": [parameter]} for method in self.keyed}
             return httpx.Response(
                 200, json={"paths": {"/v1/streamers/{streamer_id}": {"get": {}, **operations}}}
             )
         self.seen.append(request)
-        step = self.steps.pop(0)
+        return self._done(self.steps.pop(0))
+
+    @staticmethod
+    def _done(step: Step) -> httpx.Response:
         if isinstance(step, Exception):
             raise step
         return step

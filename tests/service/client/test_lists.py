@@ -1,14 +1,18 @@
 """Lists and records of outreach by the client, in either form, also where a job makes them."""
 
 import asyncio
+import json
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
+import httpx
 import pytest
 
 from service.client import AsyncClient, Client, Conflict, Invalid, NotFound, Patience
 from service.client.models import ListQuestionIn, SeedIn
 from tests.reliability.fault_proxy import FaultProxy
+from tests.service.client.scripted import WRITTEN, Script, problem
 from tests.service.process import Service
 
 QUESTION = {"positive": [{"streamer_id": "s0"}], "k": 100, "explain": "short"}
@@ -97,3 +101,19 @@ def test_what_a_job_makes_is_waited_for(
 def test_models_are_sent_by_the_names_of_the_api(client: Client, stored: list[str]) -> None:
     asked = ListQuestionIn(positive=[SeedIn(streamer_id="s0")], k=2)
     assert len(client.lists.preview(asked).rows) == 2
+
+
+def test_a_run_waits_for_the_last_write_of_the_client() -> None:
+    gone = problem(404, "list_not_found")
+    script = Script(gone, httpx.Response(200, json=WRITTEN), gone, gone)
+    client = script.client()
+    for run in (client.lists.run, partial(client.lists.run_to_file, form="csv")):
+        with pytest.raises(NotFound):
+            run("mine")
+        if client.sequence == 0:
+            client.put("a", {})
+    with pytest.raises(NotFound):
+        client.lists.run("mine")
+    sent = [json.loads(request.content) for request in script.seen]
+    assert "after_sequence" not in sent[0]
+    assert sent[2]["after_sequence"] == sent[3]["after_sequence"] == WRITTEN["sequence"]

@@ -77,6 +77,30 @@ def test_a_job_is_queued_once_whichever_answer_was_lost() -> None:
 
 
 @pytest.mark.parametrize(
+    "refused",
+    [[REFUSED] * 3, [httpx.Response(502), problem(503, "not_ready")], [CUT, LATE]],
+    ids=["nobody listens", "it starts", "it is cut"],
+)
+def test_a_keyed_write_is_sent_again_once_a_service_that_was_away_tells_of_keys(
+    refused: list[httpx.Response],
+) -> None:
+    script = Script(CUT, DONE, keyed=("PATCH",), refused=refused)
+    assert script.client().patch("a", {"bio": None}).version == 7
+    assert len({request.headers["idempotency-key"] for request in script.seen}) == 1
+    assert script.steps == script.refused == []
+
+
+@pytest.mark.parametrize("refused", [[REFUSED] * 9, [httpx.Response(404, text="<p>")]], ids=str)
+def test_a_write_is_not_sent_again_where_nothing_tells_of_keys(
+    refused: list[httpx.Response],
+) -> None:
+    script = Script(CUT, keyed=("PATCH",), refused=refused)
+    with pytest.raises(OutcomeUnknown):
+        script.client(Patience(first_pause_s=1e-4, longest_pause_s=1e-3, attempts=4)).patch("a", {})
+    assert len(script.seen) == 1
+
+
+@pytest.mark.parametrize(
     "write",
     [
         lambda client: client.cases.expand("c", 3),

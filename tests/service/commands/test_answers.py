@@ -1,5 +1,6 @@
 """What all commands keep to: `--json`, exit statuses, and progress on standard error."""
 
+import argparse
 import io
 import json
 import os
@@ -254,3 +255,32 @@ def test_who_has_read_enough_ends_no_command_with_an_error(serve: Serve) -> None
     )  # fmt: skip
     os.close(ours)
     assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("encoding", ["iso-8859-1", "gbk", "utf-8"])
+def test_what_an_output_can_not_show_is_escaped(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "caf\u00e9 \u591c \U0001f600"
+    output = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    monkeypatch.setattr("sys.stdout", output)
+    assert answers.prepare_output()
+    answers.answer(argparse.Namespace(json=True), {"name": name}, lambda: None)
+    answers.print_rows(["name"], [[name]])
+    output.flush()
+    said = output.buffer.getvalue().decode(encoding)  # type: ignore[attr-defined]
+    table = said.splitlines()[-1]
+    assert json.loads(said.partition("\nname")[0]) == {"name": name}
+    assert json.loads(f'"{table}"') == name
+
+
+@pytest.mark.slow
+def test_an_output_that_is_closed_is_one_line() -> None:
+    words = shlex.join(command("completion", "bash"))
+    done = subprocess.run(
+        f"{words} >&-", shell=True, cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True
+    )
+    assert error_line(done) == (
+        "error: standard output is closed: send it to a file, or to /dev/null"
+    )

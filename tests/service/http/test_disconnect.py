@@ -87,6 +87,8 @@ def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
         ("POST", "/v1/streamers:bulk"),
         ("POST", "/v1/keys"),
         ("POST", "/v1/keys/k:rotate"),
+        ("POST", "/v1/spaces/s:rollback"),
+        ("POST", "/v1/spaces/s/generations/g:promote"),
     ],
 )
 def test_a_write_goes_on(method: str, path: str) -> None:

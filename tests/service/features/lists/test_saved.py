@@ -121,6 +121,15 @@ def test_a_run_holds_everybody_and_tells_who_is_new(client: TestClient, cooks: l
     ]
 
 
+def test_a_run_waits_for_a_write(client: TestClient, cooks: list[str]) -> None:
+    save(client)
+    sequence = client.put("/v1/streamers/late", json={"tags": ["cooking"]}).json()["sequence"]
+    run(client, after_sequence=sequence)
+    after = {"after_sequence": sequence + 1_000_000}
+    problem(client.post("/v1/lists/spring:run", json=after), 503, "not_yet_visible")
+    client.delete("/v1/streamers/late")
+
+
 def test_a_request_that_is_sent_again_is_the_same_run(client: TestClient, cooks: list[str]) -> None:
     save(client)
     answers = [

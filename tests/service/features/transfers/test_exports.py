@@ -53,7 +53,12 @@ def test_everybody_is_exported_as_written(client: TestClient) -> None:
     behind = client.get(path + "/result", headers={"Range": f"bytes={length}-"})
     problem(behind, 416, "range_not_satisfiable")
     assert behind.headers["content-range"] == f"bytes */{length}"
-    for ranges in ("bytes", "lines=0-1", "bytes=9-3", "bytes=" + "9" * 5000 + "-"):
+    other = client.get(path + "/result", headers={"Range": "lines=0-1"})
+    assert (other.status_code, other.content) == (200, answer.content)
+    head = client.head(path + "/result", headers={"Range": "bytes=0-9"})
+    assert (head.status_code, head.content) == (200, b"")
+    assert head.headers["content-length"] == str(length)
+    for ranges in ("bytes", "bytes=9-3", "bytes=" + "9" * 5000 + "-"):
         refused = client.get(path + "/result", headers={"Range": ranges})
         problem(refused, 400, "malformed_request")
 
