@@ -60,6 +60,7 @@ from model_export.contract.evidence.sides import (
     side_of,
     sounds_like,
     tag_key,
+    telling_contacts,
     telling_pieces,
     title_letters,
 )
@@ -108,6 +109,7 @@ __all__ = [
     "side_of",
     "sounds_like",
     "tag_key",
+    "telling_contacts",
     "telling_pieces",
     "title_letters",
 ]

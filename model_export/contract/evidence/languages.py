@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.folding.handles import AS_DIGITS
+from model_export.contract.folding.contacts.handles import AS_DIGITS
 
 NO_LETTERS: Final = -1
 """In place of the share of a profile whose texts have none."""

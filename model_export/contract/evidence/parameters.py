@@ -11,11 +11,11 @@ from model_export.contract.evidence.channels import CHANNELS, TEXT, TITLES
 from model_export.contract.evidence.keys import Frequencies
 
 EVIDENCE = "evidence.json"
-EVIDENCE_VERSION: Final = 5
+EVIDENCE_VERSION: Final = 6
 """Version of the channels, their levels and their keys. Older parameters are read too: those of
 1 and 2 lack levels of texts and keys of numbers, have other keys of titles, and do not tell which
-keys of a text are words. Those of 3 take every shingle of a phrase for a word. By 4 a few
-texts name other contacts."""
+keys of a text are words. Those of 3 take every shingle of a phrase for a word. By 4 and 5 some
+texts name other contacts, and contacts have other keys."""
 UNSEEN: Final = {"many_names": (0.04, 0.00001), "names": (0.008, 0.0001)}
 """Chances of levels of texts where they were not counted: m of copies in another language, which
 nobody translates a data set to simulate, and u."""
@@ -84,6 +84,11 @@ class EvidenceParameters(Part):
         """Whether they tell of no title how many show it, since they have other keys of them."""
         return self.read_from in _LACKING
 
+    @property
+    def lacks_contacts(self) -> bool:
+        """Whether they tell of no contact how many show it, since they have other keys of them."""
+        return self.read_from is not None
+
     @model_validator(mode="before")
     @classmethod
     def _upgraded(cls, content: Any) -> Any:
@@ -92,10 +97,10 @@ class EvidenceParameters(Part):
             return content  # refused
         given = cast("dict[str, Any]", content)
         version = given.get("version")
-        if version not in (*_LACKING, 3, 4):
+        if version not in (*_LACKING, 3, 4, 5):
             return given
         newer = given | {"version": EVIDENCE_VERSION, "read_from": version}
-        if version == 4:
+        if version in (4, 5):
             return newer
         try:
             newer["frequencies"] = Frequencies.model_validate(given["frequencies"]).of_any_words()

@@ -25,7 +25,7 @@ from model_export.contract.evidence.languages import (
 )
 from model_export.contract.evidence.readings import read, without_others
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import find_contacts, fold, look_of
+from model_export.contract.folding import Contact, find_contacts, fold, identity_of, is_everybodys
 from model_export.contract.folding.romanised import readings as romanised
 from model_export.contract.folding.tables import Codes, tables, translated
 from model_export.contract.pieces import Piece, pieces_of
@@ -54,7 +54,6 @@ _LOOKS = str.maketrans("0123456789$@!|l€<#+¢£§", "oizeasgtbgsaiiiechtcls")
 _NUMERALS = re.compile(r"\d(?:[\W_]*\d)*")
 _FEWEST_DIGITS = 5
 """Of a shingle."""
-_SIGNS = str.maketrans("", "", "._-")
 _NOTHING: Hashes = np.zeros(0, np.uint32)
 
 
@@ -313,13 +312,13 @@ def _tag_key(spelt: str) -> int:
 
 
 def contact_key(value: str) -> int:
-    """Key of a contact, whatever it is of: a phone number may be the name on a platform.
+    """Key of a contact, whatever it is of and however it is written; see `identity_of`."""
+    return key_of("contact", identity_of(value))
 
-    Dots, dashes and underscores don't count: who hides a handle puts others between its letters, or
-    writes letters and digits of one look for each other.
-    """
-    shown = value if "@" in value or "/" in value else value.translate(_SIGNS)
-    return key_of("contact", look_of(shown))
+
+def telling_contacts(text: str, most: int = MOST_CONTACTS) -> list[Contact]:
+    """Contacts that a text names, but for numbers that everybody writes."""
+    return [each for each in find_contacts(text, most) if not is_everybodys(each.value)]
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
@@ -332,7 +331,7 @@ def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:
 def _contacts(pieces: Sequence[Piece]) -> Hashes:
     texts = (piece.text for piece in pieces if piece.kind == "text")
     shown = _BETWEEN_TEXTS.join(" ".join(text.splitlines()) for text in texts)
-    return as_hashes(contact_key(each.value) for each in find_contacts(shown, MOST_CONTACTS))
+    return as_hashes(contact_key(each.value) for each in telling_contacts(shown))
 
 
 def _media(pieces: Sequence[Piece], kind: str) -> Hashes:

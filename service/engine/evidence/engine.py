@@ -80,6 +80,11 @@ class Evidence:
                 "show a title: several titles in common are worth no more than one; train and "
                 "export it again"
             )
+        elif parameters.lacks_contacts:
+            self.warning = (
+                f"evidence.json is of version {parameters.read_from}, which does not tell how many "
+                "show a contact; train and export it again"
+            )
         elif parameters.folding_version != FOLDING_VERSION:
             self.warning = (
                 f"evidence.json was estimated with folding {parameters.folding_version}, this "

@@ -13,10 +13,11 @@ from model_export.contract.evidence import (
     contact_key,
     is_title,
     letters_of,
+    telling_contacts,
     title_letters,
 )
 from model_export.contract.features import SMALLEST_COMPONENT
-from model_export.contract.folding import Contact, find_contacts
+from model_export.contract.folding import Contact
 from model_export.contract.pieces import Piece
 from model_export.contract.text import canonical, normalise
 from model_export.contract.uninformative import says_nothing
@@ -143,7 +144,7 @@ class Contents:
         """Contacts that texts name, with where."""
         found: dict[int, tuple[str, Contact]] = {}
         for place, text in zip(self.texts.places, self.texts.texts, strict=True):
-            for contact in find_contacts(text):
+            for contact in telling_contacts(text):
                 found.setdefault(contact_key(contact.value), (place, contact))
         return found
 

@@ -17,10 +17,11 @@ from model_export.contract.evidence import (
     letters_of,
     sounds_like,
     tag_key,
+    telling_contacts,
     telling_pieces,
     title_letters,
 )
-from model_export.contract.folding import Disguise, Folded, find_contacts, fold, phonetic, quote
+from model_export.contract.folding import Disguise, Folded, fold, phonetic, quote
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -180,11 +181,11 @@ def _contacts(a: Shows, b: Shows) -> _Found:
     theirs = {
         contact_key(contact.value): (source, contact)
         for source, text in contact_texts(b.profile)
-        for contact in find_contacts(text)
+        for contact in telling_contacts(text)
     }
     seen: set[int] = set()
     for source, text in contact_texts(a.profile):
-        for ours in find_contacts(text):
+        for ours in telling_contacts(text):
             key = contact_key(ours.value)
             if key in theirs and key not in seen:
                 seen.add(key)

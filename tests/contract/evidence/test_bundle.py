@@ -57,6 +57,14 @@ def test_parameters_of_other_keys_of_titles_are_used_with_a_warning(tmp_path: Pa
     )
 
 
+def test_parameters_of_other_keys_of_contacts_are_used_with_a_warning(tmp_path: Path) -> None:
+    folder = tmp_path / "b"
+    write_bundle(folder)
+    add(folder, json.dumps(packaged().model_dump() | {"version": 5}).encode())
+    evidence = Evidence(Bundle(folder))
+    assert "of version 5, which does not tell how many show a contact" in (evidence.warning or "")
+
+
 def test_rules_are_those_of_the_release_and_not_of_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

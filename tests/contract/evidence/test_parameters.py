@@ -61,10 +61,11 @@ def test_older_parameters_are_read_with_what_they_lack(version: int, lacks: Sequ
     assert (worth(keys) < 4).all()  # neither the phrase nor a usual number is rare
 
 
-@pytest.mark.parametrize("version", [3, 4])
+@pytest.mark.parametrize("version", [3, 4, 5])
 def test_parameters_that_lack_nothing_are_read_as_they_are(version: int) -> None:
     stored = packaged().model_dump() | {"version": version}
     found = EvidenceParameters.parse(to_json(stored), "evidence.json")
     assert (found.version, found.read_from) == (EVIDENCE_VERSION, version)
     assert not found.lacks_titles
+    assert found.lacks_contacts
     assert found.channels == packaged().channels

@@ -35,6 +35,10 @@ HOSTILE = {
     "alien": "你ᐧ",
     "spoken": "yi er san si ",
     "at words": "a at b dot ",
+    "groups": "群号1群",
+    "behind": "abc8866(qq)",
+    "series": "10/11/12/",
+    "hearts": "❤v",
 }
 
 

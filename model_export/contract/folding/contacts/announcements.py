@@ -9,7 +9,7 @@ from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
-from model_export.contract.folding.platforms import Platform
+from model_export.contract.folding.contacts.platforms import Platform, Strength
 from model_export.contract.folding.scripts import phonetic
 
 _LETTERS = re.compile("[a-z]+")
@@ -21,17 +21,17 @@ class Announcement(NamedTuple):
 
     Attributes:
         pattern: of the words.
-        is_weak: whether they are of everyday language.
-        is_sound: whether the pattern is over `phonetic` text.
         needles: the pattern matches no text without one of these ...
         latin: ... and without all letter runs of one of these.
+        strength: what may follow them.
+        is_sound: whether the pattern is over `phonetic` text.
     """
 
     pattern: re.Pattern[str]
-    is_weak: bool
-    is_sound: bool
     needles: Sequence[str]
     latin: Collection[AbstractSet[str]] = ()
+    strength: Strength = Strength.SURE
+    is_sound: bool = False
 
     def may_match(self, text: str, letters: AbstractSet[str]) -> bool:
         """Whether a search for the words is worth it.
@@ -54,23 +54,33 @@ def letters_in(text: str) -> AbstractSet[str]:
 def announcements(platform: Platform, behind: str) -> list[Announcement]:
     """How a platform is announced; `behind` is the pattern of what follows but for sounds."""
     found: list[Announcement] = []
-    if platform.words:
-        pattern = re.compile(f"(?:{platform.words}){behind}")
-        found.append(Announcement(pattern, False, False, platform.needles))
-    if platform.weak or platform.latin:
-        parts = [*map(re.escape, platform.weak)]
-        if platform.latin:
-            parts.append(f"(?<![a-z])(?:{'|'.join(map(re.escape, platform.latin))})(?![a-z0-9])")
-        latin = [letters_in(word) for word in platform.latin]
-        pattern = re.compile(f"(?:{'|'.join(parts)}){behind}")
-        found.append(Announcement(pattern, True, False, platform.weak, latin))
+    for words, strength in (
+        (platform.words, Strength.SURE),
+        (platform.usual, Strength.USUAL),
+        (platform.mixed, Strength.MIXED),
+    ):
+        if words:
+            pattern = re.compile(f"(?:{words}){behind}")
+            found.append(Announcement(pattern, platform.needles, strength=strength))
+    for others, latins, strength in (
+        (platform.weak, platform.latin, Strength.WEAK),
+        (platform.topics, platform.latin_topics, Strength.SIGNED),
+    ):
+        parts = [*map(re.escape, others)]
+        if latins:
+            parts.append(f"(?<![a-z])(?:{'|'.join(map(re.escape, latins))})(?![a-z0-9])")
+        if parts:
+            latin = [letters_in(word) for word in latins]
+            pattern = re.compile(f"(?:{'|'.join(parts)}){behind}")
+            found.append(Announcement(pattern, others, latin, strength))
     if platform.apart:
         pattern = re.compile(f"(?:{'|'.join(map(_apart, platform.apart))}){behind}")
         latin = [letters_in(" ".join(word)) for word in platform.apart]
-        found.append(Announcement(pattern, False, False, (), latin))
+        found.append(Announcement(pattern, (), latin))
     if platform.spoken:
         words = [phonetic(word) for word in platform.spoken]
-        found.append(Announcement(re.compile("|".join(words)), False, True, words))
+        pattern = re.compile("|".join(words))
+        found.append(Announcement(pattern, words, strength=Strength.WEAK, is_sound=True))
     return found
 
 

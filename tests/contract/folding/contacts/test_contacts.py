@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export.contract.folding import Disguise, find_contacts, look_of
-from model_export.contract.folding.platforms import PLATFORMS, Platform
-from tests.contract.folding.contact_cases import NEGATIVE, POSITIVE
+from model_export.contract.folding.contacts.platforms import PLATFORMS, Platform
+from tests.contract.folding.contacts.contact_cases import NEGATIVE, POSITIVE
 
 
 @pytest.mark.slow
@@ -85,17 +85,29 @@ def test_letters_and_digits_of_one_look_make_one_contact(disguised: str, plain: 
     assert found.kind == expected.kind
 
 
+WORDS = [
+    (words, each.needles)
+    for each in PLATFORMS
+    for words in (each.words, each.usual, each.mixed)
+    if words
+]
+
+
 @settings(max_examples=60, deadline=None)
-@given(st.sampled_from([each for each in PLATFORMS if each.words]), st.data())
-def test_no_announcing_word_is_passed_over(platform: Platform, data: st.DataObject) -> None:
+@given(st.sampled_from(WORDS), st.data())
+def test_no_announcing_word_is_passed_over(
+    announcing: tuple[str, tuple[str, ...]], data: st.DataObject
+) -> None:
     """What tells that a text has none of a platform's words is right."""
-    text = data.draw(st.from_regex(platform.words))
-    assert any(needle in text for needle in platform.needles)
+    words, needles = announcing
+    text = data.draw(st.from_regex(words))
+    assert any(needle in text for needle in needles)
 
 
 @pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: each.kind)
 def test_each_word_announces(platform: Platform) -> None:
-    for word in (*platform.weak, *platform.latin, *platform.spoken):
+    others = (*platform.topics, *platform.latin_topics)
+    for word in (*platform.weak, *platform.latin, *platform.spoken, *others):
         value = "1234567890" if platform.numeric else "ab_12345678"
         (found,) = find_contacts(f"{word}: {value}")
         assert (found.kind, found.value) == (platform.kind, value)

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
+from model_export.contract.folding.contacts.everyday import is_series
 from model_export.contract.folding.letters import Disguise
 
 NUMERALS: Final = dict(
@@ -96,7 +97,6 @@ _SIZE = re.compile(
 _USUAL = (" ", ".", "-")
 """Separators that stand in handles too, or between words."""
 _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
-_DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
 
 
 class Reading(NamedTuple):
@@ -194,7 +194,8 @@ def _put_together(text: str) -> Reading | None:
         known = {sign for match in long.finditer(apart) for sign in separator.findall(match[0])}
         for match in chain.finditer(apart) if known else ():
             signs = [*separator.finditer(apart, *match.span())]
-            spread += signs if known.issuperset(sign[0] for sign in signs) else ()
+            is_list = is_series(GROUPS.findall(match[0]))
+            spread += signs if not is_list and known.issuperset(sign[0] for sign in signs) else ()
     for match in _BY_BLANKS.finditer(apart):
         handle = _LETTERS_THEN_DIGITS.match(apart, *match.span())
         blanks = [*_BLANK.finditer(apart, *handle.span())] if handle else []
@@ -229,11 +230,6 @@ def _spoken_numbers(text: str, *, behind: bool) -> Reading | None:
     if not at:
         return None
     return Reading("".join([*parts, text[at:]]), [*places, *range(at, len(text))])
-
-
-def is_date(digits: str) -> bool:
-    """Whether a number may be a day."""
-    return _DATE.fullmatch(digits) is not None
 
 
 def digits_in(number: str) -> tuple[str, tuple[Disguise, ...]]:
