@@ -43,6 +43,7 @@ _HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
 _SPLIT = re.compile(rf"[a-z0-9](?:{BETWEEN}{{1,2}}[a-z0-9](?![a-z0-9])){{4,24}}")
 _ALSO = frozenset(("qq", "wx", "vx", "v", "wechat", "weixin", "qqwx", "qqvx"))
 """Words behind a number that name another place where it is one's name: `13812345678qq同号`."""
+_ANOTHER = re.compile(r"(?:qq|vx|wx)[0-9]")
 _SHORTEST_NUMBER = 6
 
 
@@ -112,6 +113,8 @@ def _handle_at(
         return None
     if platform.is_general and is_everyday_word(text, start):
         return None
+    if "/" in fill and _ANOTHER.match(text, start):
+        return None  # `微信/qq12345678` names two places
     found = _any_handle(platform, text, start, strength, is_told=is_told)
     if found is None or (strength == Strength.SIGNED and not is_told and "_" not in found[0]):
         return None

@@ -31,8 +31,14 @@ WORDS = (
     r"号码|账号|帐号|号|群|id(?![a-z0-9])|no\.|no(?![a-z0-9])|就?是|为|搜索?"
     r"|加|联系|同号|同|公众|订阅|主页|聊|は|아이디|ไอดี"
 )
-FILL = rf"(?:\s|{WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，/.丨·•…—–]|[{EMOJI}]){{0,8}}"
-"""What may stand between a word that announces a contact and the contact."""
+FILL = (
+    rf"(?:\s|{WORDS}|[:：=\-~>+➕@#(\[【「『《<\"'`|,，]|[{EMOJI}]"
+    r"|(?<=[\u4e00-\u9fffxq])[/.丨·•—–]{1,3}){0,8}"
+)
+"""What may stand between a word that announces a contact and the contact.
+
+What also ends sentences and parts titles does so behind Chinese words, `vx` and `qq` alone.
+"""
 _NUMBER = re.compile(
     rf"\+?{_DIGIT}(?:{BETWEEN}{{0,2}}{_DIGIT}){{4,16}}{QUANTITY}(?!{_DIGIT})(?!(?<=[\s,，]{_DIGIT})群)"
 )
