@@ -7,7 +7,7 @@ from model_export.contract.folding.contacts import (
     is_everybodys,
     look_of,
 )
-from model_export.contract.folding.folded import FOLDING_VERSION, Folded, fold, quote
+from model_export.contract.folding.folded import FOLDING_VERSION, Folded, cut, fold, quote
 from model_export.contract.folding.letters import Disguise, Undone
 from model_export.contract.folding.scripts import phonetic, simplified, skeleton
 
@@ -17,6 +17,7 @@ __all__ = [
     "Disguise",
     "Folded",
     "Undone",
+    "cut",
     "find_contacts",
     "fold",
     "identity_of",

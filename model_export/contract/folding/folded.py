@@ -7,6 +7,7 @@ so that folding is idempotent by construction. Time is linear in the length.
 """
 
 import re
+import unicodedata
 from array import array
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -24,6 +25,9 @@ FOLDING_VERSION = 5
 """Version of the rules and tables. Version 0 is the normalisation of `text.normalise` alone."""
 
 _MOST_PASSES = 4
+_JOINER = "\u200d"
+_MOST_JOINED = 16
+"""Characters that one shown character is made of; texts of marks without end are cut anywhere."""
 _LONG = 4096
 """Characters from which arrays are faster than patterns."""
 _CHARACTERS: tuple[Stage, ...] = (visible, plain, upright)
@@ -161,5 +165,33 @@ def quote(original: str, folded: Folded, start: int, end: int, most: int = 40) -
     if start >= end:
         return ""
     span = whole(Span(folded.origins[start], folded.origins[end - 1] + 1), folded.turned)
-    found = original[span.start : span.end].strip()
-    return found if len(found) <= most else found[: max(0, most - 1)].rstrip() + "…"
+    end = span.end
+    while end < len(original) and end - span.end < _MOST_JOINED and _goes_on(original, end):
+        end += 1
+    return cut(original[span.start : end].strip(), most)
+
+
+def cut(text: str, most: int) -> str:
+    """A text of at most so many characters; a longer one ends with an ellipsis.
+
+    It is not cut before a mark, or within an emoji that several characters make.
+    """
+    if len(text) <= most:
+        return text
+    end = max(0, most - 1)
+    whole_end = end
+    while whole_end > 0 and end - whole_end < _MOST_JOINED and _goes_on(text, whole_end):
+        whole_end -= 1
+    if _goes_on(text, whole_end):  # marks without end
+        whole_end = end
+    return text[:whole_end].rstrip() + "…"
+
+
+def _goes_on(text: str, place: int) -> bool:
+    """Whether the character at a place is shown as a part of the one before."""
+    if place == 0:
+        return False
+    before, letter = text[place - 1], text[place]
+    is_tone = "\U0001f3fb" <= letter <= "\U0001f3ff"
+    joined = _JOINER in (before, letter)
+    return joined or is_tone or unicodedata.category(letter)[0] == "M"

@@ -21,7 +21,7 @@ from model_export.contract.evidence import (
     telling_pieces,
     title_letters,
 )
-from model_export.contract.folding import Disguise, Folded, fold, phonetic, quote
+from model_export.contract.folding import Disguise, Folded, cut, fold, phonetic, quote
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import StreamerContent
 from model_export.contract.text import normalise
@@ -345,4 +345,4 @@ def _undone(text: str) -> str | None:
 
 def short(text: str) -> str:
     """A text as a quote, cut where it is long."""
-    return text if len(text) <= QUOTE_CHARS else text[: QUOTE_CHARS - 1].rstrip() + "…"
+    return cut(text, QUOTE_CHARS)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from model_export.contract.folding import Disguise, fold, phonetic, quote
+from model_export.contract.folding import Disguise, cut, fold, phonetic, quote
 from model_export.contract.folding.classes import LIMIT, Class
 from model_export.contract.folding.tables import tables
 
@@ -211,6 +211,27 @@ def test_a_quote_is_the_originals() -> None:
     assert len(quote(text, found, 0, len(found.text), most=10)) <= 10
     assert quote(text, found, 3, 3) == ""
     assert quote(text, found, 0, 10**6, most=10**6) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("soup 👨\u200d👩\u200d👧 soup", 8, "soup…"),  # no other family
+        ("call 1\ufe0f\u20e38\ufe0f\u20e3 now", 10, "call 1\ufe0f\u20e3…"),
+        ("cafe\u0301 noir", 5, "caf…"),
+        ("ok 👍🏽 fine", 5, "ok…"),
+        ("short", 5, "short"),
+        ("a" + "\u0301" * 99, 50, "a" + "\u0301" * 48 + "…"),  # such marks have no end
+    ],
+)
+def test_a_cut_leaves_no_half_of_what_is_shown_as_one(text: str, most: int, shown: str) -> None:
+    assert cut(text, most) == shown
+
+
+def test_a_quote_has_its_last_character_whole() -> None:
+    text = "vx 1\ufe0f\u20e38\ufe0f\u20e3"
+    folded = fold(text)
+    assert quote(text, folded, 0, len(folded.text)) == text
 
 
 def test_of_what_is_turned_round_all_is_quoted() -> None:
