@@ -89,6 +89,10 @@ def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
         ("POST", "/v1/keys/k:rotate"),
         ("POST", "/v1/spaces/s:rollback"),
         ("POST", "/v1/spaces/s/generations/g:promote"),
+        ("POST", "/v1/models/m:retire"),
+        ("POST", "/v1/models:rollback"),
+        ("POST", "/v1/outreach"),
+        ("POST", "/v1/watchlists"),
     ],
 )
 def test_a_write_goes_on(method: str, path: str) -> None:
