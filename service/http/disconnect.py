@@ -65,4 +65,5 @@ class CancelOnDisconnect:
 
 
 def _goes_on(method: str, path: str) -> bool:
-    return method in _WRITES or path.startswith(_WRITTEN) or path.endswith(_SWITCHES)
+    is_written = path.startswith(_WRITTEN) or path.endswith(_SWITCHES)
+    return method in _WRITES or (method == "POST" and is_written)
