@@ -7,8 +7,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from service.http.ndjson import BULK_PATH
 
 _WRITES = frozenset({"PUT", "PATCH", "DELETE"})
-_WRITTEN = (BULK_PATH, "/v1/keys")
-"""Paths whose POST writes: what became of a key is in the audit log, whoever still waits."""
+_WRITTEN = (BULK_PATH, "/v1/keys", "/v1/models", "/v1/outreach", "/v1/watchlists")
+"""Paths whose POST writes, in several steps: what became of a key is in the audit log, a change of
+the model comes to its end, and who is erased meanwhile is forgotten, whoever still waits."""
 _SWITCHES = (":promote", ":rollback")
 """What takes minutes, and would be left with replicas prepared and nothing switched."""
 
@@ -64,4 +65,5 @@ class CancelOnDisconnect:
 
 
 def _goes_on(method: str, path: str) -> bool:
-    return method in _WRITES or path.startswith(_WRITTEN) or path.endswith(_SWITCHES)
+    is_written = path.startswith(_WRITTEN) or path.endswith(_SWITCHES)
+    return method in _WRITES or (method == "POST" and is_written)

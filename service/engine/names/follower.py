@@ -10,18 +10,20 @@ import os
 import sqlite3
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from service.engine.names.file import Change, NamesFile, Progress, remove_file
 from service.engine.names.grams import Texts, texts_of
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import loads
-from service.errors import NotYetVisible, Unavailable
+from service.engine.work.resumable import Resumable
+from service.errors import NotYetVisible, Overloaded, Unavailable
 from service.store.base import LogGap, Position, StoredProfile, StreamerStore
 from service.store.embedded.folder import try_lock
 from service.store.trouble import Trouble
 
 _log = logging.getLogger(__name__)
+Result = TypeVar("Result")
 _RETRY_S = 1.0
 _PAGE, _PAGE_BYTES = 500, 4 << 20
 _GATHER_S = 0.02
@@ -256,16 +258,31 @@ class Names:
                 self.sequence, self._reading = 0, "their file was damaged"
 
     async def _purge(self, file: NamesFile) -> None:
-        try:
-            head = await self._store.position()
-            await self.wait_for(head.sequence, _PURGE_WAIT_MS)
-            steps = file.purge()
-            while self.file is file:
-                async with self._writing:
-                    if await self._lanes.run(lambda: next(steps, True), Lane.BULK):
-                        return
-        except (Unavailable, sqlite3.Error) as error:
-            _log.warning("deleted names are not removed before the next start: %s", error)
+        steps, told = Resumable(file.purge()), ""
+        while self.file is file:
+            try:
+                head = await self._store.position()
+                await self.wait_for(head.sequence, _PURGE_WAIT_MS)
+                while self.file is file:
+                    async with self._writing:
+                        if await self._step(lambda: next(steps, True)):
+                            return
+            except Unavailable as error:
+                if error.detail != told:
+                    _log.warning("deleted names are not removed yet: %s", error)
+                told = error.detail
+            except sqlite3.Error as error:
+                _log.warning("deleted names are not removed before the next start: %s", error)
+                return
+            await asyncio.sleep(_RETRY_S)
+
+    async def _step(self, step: Callable[[], Result]) -> Result:
+        """Take a step of a purge, again where it is late: a thread may be at it all the same."""
+        while True:
+            try:
+                return await self._lanes.run(step, Lane.BULK)
+            except Overloaded:
+                await asyncio.sleep(_RETRY_S)
 
     async def _move_to(self, sequence: int) -> None:
         async with self._moved:

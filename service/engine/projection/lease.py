@@ -36,6 +36,7 @@ class Lease:
         self._revision = -1
         self._seen_at = 0.0
         self._turn = asyncio.Lock()
+        self._has_deleted = False  # and it is not known whether another process had it meanwhile
 
     async def claim(self) -> bool:
         """Take the lease if it is free; whether it was."""
@@ -71,21 +72,42 @@ class Lease:
         """Return if this process holds it; raises as `change`. For right before a deletion."""
         await self.change(lambda record: record)
 
-    async def confirm_deletion(self) -> None:
-        """Return if this process holds it still, right after a deletion of what comes again.
-
-        Otherwise the one that took it meanwhile may have written that already. It is made to begin
-        anew, and compares the collection with what is stored then.
+    async def begin_deletion(self) -> None:
+        """Return if this process holds it, right before a deletion of what comes again.
 
         Raises:
             RevisionConflict: another process holds it by now.
         """
+        await self.confirm()
+        self._has_deleted = True
+
+    async def confirm_deletion(self) -> None:
+        """Return if this process holds it still, right after a deletion that was begun.
+
+        Raises:
+            RevisionConflict: another process holds it by now; see `settle_deletion`.
+            Unavailable: nobody knows; `settle_deletion` has to be called before the next claim.
+        """
         try:
             await self.confirm()
         except RevisionConflict:
-            while not await self._interrupted():
-                pass
+            await self.settle_deletion()
             raise
+        self._has_deleted = False
+
+    async def settle_deletion(self) -> None:
+        """Do what a deletion asks for of which it is not known whether it was this process's turn.
+
+        The one that took the lease meanwhile may have written already what was deleted. It is made
+        to begin anew, and compares the collection with what is stored then.
+
+        Raises:
+            Unavailable: the store does not answer; to be called again.
+        """
+        while self._has_deleted:
+            revision, _ = await self._records.get()
+            if revision == self._revision or await self._interrupted():
+                self._has_deleted = False
 
     async def _interrupted(self) -> bool:
         revision, record = await self._records.get()

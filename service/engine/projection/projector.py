@@ -98,6 +98,7 @@ class Projector:
     async def _run(self) -> None:
         while True:
             try:
+                await self._lease.settle_deletion()
                 is_time = time.monotonic() >= self._not_before
                 if is_time and await self._is_kept() and await self._lease.claim():
                     await self._lead()
@@ -328,7 +329,7 @@ class Projector:
         """Delete what was written behind the place that was told: it comes again."""
         name, call = self._lease.record.collection, self._base.connection.call
         while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
-            await self._lease.confirm()
+            await self._lease.begin_deletion()
             try:
                 await call(name, lambda c, late=late: c.delete(late))
             except IndexUnavailable:  # it may have deleted them

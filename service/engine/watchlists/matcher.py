@@ -104,8 +104,15 @@ class _Segment:
     index: SeedIndex
 
 
+class KnownLists(NamedTuple):
+    """Lists by their ids, and the segments that have their seeds."""
+
+    lists: dict[str, ListSeeds]
+    segments: list[_Segment]
+
+
 class Matcher:
-    """Matches streamers against many lists. For one thread at a time.
+    """Matches streamers against many lists. For one at a time who changes it.
 
     Lists that come together get an index; small indexes are merged into larger ones, so that a list
     that changes costs little, and there are never more than a few.
@@ -142,23 +149,31 @@ class Matcher:
         """Those of some lists that are known."""
         return [self._lists[list_id] for list_id in list_ids if list_id in self._lists]
 
-    def change(self, lists: Sequence[ListSeeds], gone: Collection[str] = ()) -> None:
-        """Take in lists in place of what was known of them, and forget others."""
+    def changed(self, lists: Sequence[ListSeeds], gone: Collection[str] = ()) -> KnownLists:
+        """What is known with lists in place of what was known of them, and without others.
+
+        It takes long, and changes nothing before `take`: nobody may wait for it any more.
+        """
         left = {each.list_id for each in lists} | set(gone)
-        for segment in self._segments:
-            segment.lists = {p: e for p, e in segment.lists.items() if e.list_id not in left}
-        for list_id in left:
-            self._lists.pop(list_id, None)
-        self._lists |= {each.list_id: each for each in lists}
-        self._segments = [segment for segment in self._segments if segment.lists]
+        kept = [
+            replace(s, lists={p: e for p, e in s.lists.items() if e.list_id not in left})
+            for s in self._segments
+        ]
+        segments = [segment for segment in kept if segment.lists]
         fresh = list(lists)
-        while self._segments and fresh:
+        while segments and fresh:
             size = sum(len(each.positive) for each in fresh)
-            if len(self._segments[-1].sides) > 2 * size:
+            if len(segments[-1].sides) > 2 * size:
                 break
-            fresh += self._segments.pop().lists.values()
+            fresh += segments.pop().lists.values()
         if fresh:
-            self._segments.append(self._indexed(fresh))
+            segments.append(self._indexed(fresh))
+        others = {name: each for name, each in self._lists.items() if name not in left}
+        return KnownLists(others | {each.list_id: each for each in lists}, segments)
+
+    def take(self, known: KnownLists) -> None:
+        """Know what `changed` has made of what is known."""
+        self._lists, self._segments = known
 
     def match(
         self, ids: Sequence[str], written: Sequence[Side]

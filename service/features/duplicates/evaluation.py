@@ -22,6 +22,7 @@ from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.candidates.look_ups import LookUps
 from service.engine.work.ahead import ahead
 from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.resumable import Resumable
 from service.features.duplicates.committing import Ledger, edge_steps
 from service.features.duplicates.comparers import Comparer, OfAll
 from service.features.duplicates.groups.cutting import Cut
@@ -38,13 +39,7 @@ from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
 from service.features.duplicates.looked_up import LookedUp
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
-from service.store.duplicates import (
-    Commit,
-    GroupStore,
-    JudgementRecord,
-    JudgementStore,
-    Kept,
-)
+from service.store.duplicates import Commit, GroupStore, JudgementRecord, JudgementStore, Kept
 
 Result = TypeVar("Result")
 MOST_FOUND = 16
@@ -383,7 +378,8 @@ class Evaluation:
 
     async def _in_slices(self, work: Generator[None, None, Result]) -> Result:
         """What a generator returns; it goes on where it was when others had priority."""
-        return await persist(lambda: self._lanes.run_in_slices(work, Lane.BULK))
+        resumable = Resumable(work)
+        return await persist(lambda: self._lanes.run_in_slices(resumable, Lane.BULK))
 
     async def _write(self, commit: Commit) -> None:
         """Write a step, once, however often it is sent.

@@ -80,6 +80,7 @@ class Jobs:
         place: str = ANYWHERE,
         total: int | None = None,
         once: Once | None = None,
+        job_id: str | None = None,
     ) -> Job:
         """Queue a job of a kind that needs no files of its own; see `submit`.
 
@@ -89,9 +90,10 @@ class Jobs:
             place: where it has to run.
             total: how much there is to do.
             once: as `NewJob.once`.
+            job_id: of the job; it is queued once, however often it is asked for. By default new.
         """
         written = json.dumps(asked, ensure_ascii=False).encode()
-        return await self.submit(NewJob(new_id(), kind, place, written, total, once))
+        return await self.submit(NewJob(job_id or new_id(), kind, place, written, total, once))
 
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""

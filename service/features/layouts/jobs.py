@@ -1,6 +1,7 @@
 """The job that fits a layout, and has it served when everyone is placed."""
 
 import asyncio
+import contextlib
 import secrets
 import shutil
 import time
@@ -20,7 +21,7 @@ from service.engine.work.workers import WorkersLost
 from service.errors import LayoutNotFitted
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.layouts.following import LayoutFollower
-from service.features.layouts.storing import LayoutRecord, StoredLayouts
+from service.features.layouts.storing import LayoutGone, LayoutRecord, StoredLayouts
 from service.index.slots import Slotted
 from service.scopes import Scope
 
@@ -98,7 +99,10 @@ class LayoutJobs(Kind):
             done = record.fitted
             await job.advance({"layout_id": record.layout_id}, done, done + index.count)
         kept = record
-        await persist(lambda: self._layouts.publish(kept))
+        try:
+            await persist(lambda: self._layouts.publish(kept))
+        except LayoutGone as error:
+            raise LayoutNotFitted("another layout was fitted and served meanwhile") from error
         await self._placed(job, kept)
         count, shared = index.count, kept.registration
         done = kept.fitted + count
@@ -129,7 +133,10 @@ class LayoutJobs(Kind):
                 f"{count} streamers have a vector, {FEWEST} are needed for a layout"
             )
         before = await persist(self._layouts.current)
-        known = None if before is None else await persist(lambda: self._layouts.load(before))
+        known = None
+        if before is not None:
+            with contextlib.suppress(LayoutGone):  # it lies as none did before
+                known = await persist(lambda: self._layouts.load(before))
         start = None
         if before is not None and known is not None and before.model_version == self._model_version:
             vectors = sample.vectors

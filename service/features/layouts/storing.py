@@ -23,7 +23,7 @@ from service.engine.layouts.anchors import Anchors, Frame, keys_of
 from service.engine.layouts.registering import Registration
 from service.engine.work.lanes import Lane, Lanes, run_to_end
 from service.features.jobs.runner import persist
-from service.store.documents import DocumentStore, Put, RevisionConflict
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 COLLECTION = "layouts"
 CURRENT = "current"
@@ -47,6 +47,7 @@ class LayoutRecord:
         first_keys: where its parts begin: 0, then between two keys, so that none of them is left
             here of who is erased.
         registration: how well it lies on the one before; None of the first one.
+        is_replaced: whether another one is served since, and it is about to be removed.
     """
 
     layout_id: str
@@ -57,6 +58,7 @@ class LayoutRecord:
     frame: Frame
     first_keys: list[int]
     registration: Registration | None = None
+    is_replaced: bool = False
 
     @classmethod
     def of_json(cls, text: bytes) -> Self:
@@ -76,7 +78,7 @@ _RECORD = TypeAdapter(LayoutRecord)
 
 
 class LayoutGone(Exception):
-    """A layout was removed while it was read; another one has taken its place."""
+    """A layout was removed while it was read or published; another one has taken its place."""
 
 
 class StoredLayouts:
@@ -139,10 +141,31 @@ class StoredLayouts:
         return len(rows), await self._lanes.run_in_slices(_packed(anchors, rows), Lane.BULK)
 
     async def publish(self, record: LayoutRecord) -> None:
-        """Have a layout served from now on, and remove all others; once more does no harm."""
-        await self._documents.change([Put(COLLECTION, CURRENT, record.to_json())])
-        async for one in self._all():
-            if one.layout_id != record.layout_id:
+        """Have a layout served from now on, and remove all others; once more does no harm.
+
+        Who comes late removes none that was published since.
+
+        Raises:
+            LayoutGone: another one was, and this one is removed.
+        """
+        while True:
+            (current,) = await self._documents.get(COLLECTION, [CURRENT])
+            expected = 0 if current is None else current.revision
+            puts, is_there = [Put(COLLECTION, CURRENT, record.to_json(), expected)], False
+            async for one, found in self._all():
+                if is_own := one.layout_id == record.layout_id:
+                    if one.is_replaced:
+                        raise LayoutGone(record.layout_id)
+                    is_there = True
+                body = found.body if is_own else replace(one, is_replaced=True).to_json()
+                puts.append(Put(COLLECTION, one.layout_id, body, found.revision))
+            if not is_there:
+                raise LayoutGone(record.layout_id)
+            with contextlib.suppress(RevisionConflict):  # of an erasure, or another publication
+                await self._documents.change(puts)
+                break
+        async for one, _ in self._all():
+            if one.is_replaced:
                 await self._documents.drop(_parts_of(one))
                 await self._documents.change([Put(COLLECTION, one.layout_id, None)])
 
@@ -173,18 +196,18 @@ class StoredLayouts:
     async def erase(self, streamer_id: str) -> None:
         """Remove the anchor that a streamer is, from all layouts; it is not stored any more."""
         key = int(keys_of([streamer_id])[0])
-        async for record in self._all():
+        async for record, _ in self._all():
             await self._renew(record.layout_id)  # first: see above
             number = bisect_right(record.first_keys, key) - 1
             await self._erase(record, _name(number), key)
 
-    async def _all(self) -> AsyncGenerator[LayoutRecord, None]:
-        """All layouts, published or not."""
+    async def _all(self) -> AsyncGenerator[tuple[LayoutRecord, Document], None]:
+        """All layouts, published or not, and the documents that have them."""
         after: str | None = None
         while found := await self._documents.page(COLLECTION, after, _LAYOUTS_AT_ONCE):
             for one in found:
                 if one.document_id != CURRENT:
-                    yield LayoutRecord.of_json(one.body)
+                    yield LayoutRecord.of_json(one.body), one
             after = found[-1].document_id
 
     async def _renew(self, layout_id: str) -> None:

@@ -119,16 +119,21 @@ class Registry:
 
     async def change(
         self, model_version: str, make: Callable[[RegisteredModel], RegisteredModel]
-    ) -> None:
-        """Change a registered model to what is made of it; `make` may be called again."""
+    ) -> RegisteredModel | None:
+        """Change a registered model to what is made of it; `make` may be called again.
+
+        Returns:
+            The model as it is then; None if it is not registered.
+        """
         while (document := await self._get(model_version)) is not None:
-            body = to_json(asdict(make(_MODEL.validate_json(document.body))))
+            made = make(_MODEL.validate_json(document.body))
             try:
-                put = Put(COLLECTION, model_version, body, document.revision)
+                put = Put(COLLECTION, model_version, to_json(asdict(made)), document.revision)
                 await self._documents.change([put])
             except RevisionConflict:
                 continue
-            return
+            return made
+        return None
 
     async def _get(self, model_version: str) -> Document | None:
         return (await self._documents.get(COLLECTION, [model_version]))[0]

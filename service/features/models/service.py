@@ -1,13 +1,14 @@
 """The life cycle of models: registered, backfilled, promoted, rolled back, retired."""
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from service.errors import JobNotFound, ModelNotFound, ModelStateConflict
-from service.features.jobs.service import Jobs
+from service.errors import JobNotFound, JobStateConflict, ModelNotFound, ModelStateConflict
+from service.features.jobs.service import Jobs, new_id
 from service.features.models.backfill import KIND, missing_on
 from service.features.models.bundles import check_compatible
 from service.features.models.comparing.service import Comparing, Verdict
@@ -160,6 +161,7 @@ class Models:
             raise ModelStateConflict(
                 f"model {pointer.target!r} is kept beside the active one: retire it first"
             )
+        job = None
         if pointer.target == model_version:
             if pointer.state == "ready":
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
@@ -170,14 +172,16 @@ class Models:
                 return await self._jobs.retry(job.job_id)
         else:
             await self._check_everywhere(record)
+            if record.job_id:  # a retirement that did not come to its end
+                await self._note_retired(record)
             begun = ModelPointer(0, pointer.active, model_version, "preparing")
             if await self._store.move(pointer, begun) is None:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
         asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
-        job = await self._jobs.start(KIND, asked, once=once)
-        await self._registry.update(
-            model_version, job_id=job.job_id, retired=False, served=False, live=None
-        )
+        job_id = await self._reserved(record, job)
+        job = await self._jobs.start(KIND, asked, once=once, job_id=job_id)
+        if job.job_id != job_id:  # of an earlier one of the same requests
+            await self._registry.update(model_version, job_id=job.job_id)
         return job
 
     async def pause(self, model_version: str) -> ShownModel:
@@ -243,25 +247,26 @@ class Models:
     async def retire(self, model_version: str) -> ShownModel:
         """Keep a model no longer beside the active one: writes are encoded for one model again.
 
+        A retirement that did not come to its end is brought there.
+
         Raises:
             ModelNotFound: it is not registered.
             ModelStateConflict: it is active, or not kept.
         """
-        pointer = await self._store.pointer()
+        # The record first: a backfill that begins behind the pointer changes it.
+        record, pointer = await self._registry.get(model_version), await self._store.pointer()
         if pointer.active == model_version:
             raise ModelStateConflict(
                 f"model {model_version!r} is active: promote another one first"
             )
-        if pointer.target != model_version:
+        if pointer.target == model_version:
+            if await self._store.move(pointer, ModelPointer(0, pointer.active)) is None:
+                raise ModelStateConflict("the model was changed by others meanwhile: look again")
+        elif record is None or not (record.job_id or record.served or record.live):
             await self.get(model_version)
             raise ModelStateConflict(f"model {model_version!r} is not kept")
-        record = await self._registry.get(model_version)
-        job = None if record is None else await self._job(record)
-        if await self._store.move(pointer, ModelPointer(0, pointer.active)) is None:
-            raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        if job is not None and job.state in ("queued", "running"):
-            await self._jobs.cancel(job.job_id)
-        await self._registry.update(model_version, retired=True, served=False, job_id="", live=None)
+        if record is not None:
+            await self._note_retired(record)
         await self._follower.refresh()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
@@ -288,6 +293,37 @@ class Models:
             if all(held["serves"] == target for held in replicas.values()):
                 return
             await asyncio.sleep(_LOOK_S)
+
+    async def _reserved(self, record: RegisteredModel, last: Job | None) -> str:
+        """The id of the next backfill of a model: the same one for all that begin it at once.
+
+        Args:
+            record: of the model, as it was read before.
+            last: its job, which has ended; None where it is not known.
+        """
+        ended = "" if last is None else record.job_id
+
+        def reserve(now: RegisteredModel) -> RegisteredModel:
+            if now.job_id not in ("", ended):  # another one did, and may not have queued it yet
+                return now
+            return replace(now, job_id=new_id(), retired=False, served=False, live=None)
+
+        reserved = await self._registry.change(record.model_version, reserve)
+        return new_id() if reserved is None else reserved.job_id
+
+    async def _note_retired(self, record: RegisteredModel) -> None:
+        """Write down that a model is kept no more, unless another backfill of it began."""
+        job = await self._job(record)
+        if job is not None and job.state in ("queued", "running"):
+            with contextlib.suppress(JobStateConflict, JobNotFound):  # it has ended meanwhile
+                await self._jobs.cancel(job.job_id)
+
+        def retired(now: RegisteredModel) -> RegisteredModel:
+            if now.job_id != record.job_id:
+                return now
+            return replace(now, retired=True, served=False, job_id="", live=None)
+
+        await self._registry.change(record.model_version, retired)
 
     async def _check_everywhere(self, record: RegisteredModel) -> None:
         replicas = await self._follower.replicas()

@@ -116,16 +116,7 @@ class Outreach:
         if once is not None and (before := await self._made_before(once, noted)) is not None:
             return before
         ids = tuple(dict.fromkeys(ids))
-        known = await self._streamers.digests(ids)
-        missing = [
-            FieldError(f"/ids/{place}", f"streamer {name!r} is not stored")
-            for place, (name, found) in enumerate(zip(ids, known, strict=True))
-            if found is None
-        ]
-        if missing:
-            told = "; ".join(error.detail for error in missing[:_SHOWN])
-            more = f" (and {len(missing) - _SHOWN} more)" if len(missing) > _SHOWN else ""
-            raise StreamerNotFound(f"{told}{more}; nothing was recorded", missing)
+        await self._check(ids)
         if await self._documents.count(COLLECTION) >= MOST_RECORDS:
             raise TooManyRecords(
                 f"{MOST_RECORDS} records of outreach are kept: delete old ones first, or record "
@@ -145,7 +136,25 @@ class Outreach:
             if once is None or (before := await self._made_before(once, noted)) is None:
                 raise
             return before
+        try:
+            await self._check(ids)  # an erasure may have looked before this was recorded
+        except StreamerNotFound:
+            await self._documents.change(_forgotten(self._requests, made), [_told(outreach_id)])
+            raise
         return made
+
+    async def _check(self, ids: Sequence[str]) -> None:
+        """Refuse those that are not stored."""
+        known = await self._streamers.digests(ids)
+        missing = [
+            FieldError(f"/ids/{place}", f"streamer {name!r} is not stored")
+            for place, (name, found) in enumerate(zip(ids, known, strict=True))
+            if found is None
+        ]
+        if missing:
+            told = "; ".join(error.detail for error in missing[:_SHOWN])
+            more = f" (and {len(missing) - _SHOWN} more)" if len(missing) > _SHOWN else ""
+            raise StreamerNotFound(f"{told}{more}; nothing was recorded", missing)
 
     async def _made_before(self, once: Once, noted: Made) -> OutreachRecord | None:
         """What an earlier request with this name recorded; None if there is none."""

@@ -92,6 +92,11 @@ class Ratings:
         )
         body = json.dumps(asdict(given), ensure_ascii=False).encode()
         await self._documents.change([Put(COLLECTION, name, body)])
+        try:
+            await self._check(question, streamer_id)  # an erasure may have looked before this
+        except StreamerNotFound:
+            await self._documents.change([Put(COLLECTION, name, None)])
+            raise
         return given, None if before is None else before.rating
 
     async def take_back(self, question_id: str, streamer_id: str, key_id: str) -> Rating:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Generator
 from typing import TypeVar
 
 from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.resumable import Resumable
 from service.errors import Overloaded
 
 Result = TypeVar("Result")
@@ -19,7 +20,8 @@ async def in_slices(lanes: Lanes, work: Generator[object, None, Result]) -> Resu
         Overloaded: there was no turn for it in a minute.
         Exception: whatever it raises.
     """
-    return await _patiently(lambda: lanes.run_in_slices(work, Lane.BULK))
+    resumable = Resumable(work)
+    return await _patiently(lambda: lanes.run_in_slices(resumable, Lane.BULK))
 
 
 async def in_a_thread(lanes: Lanes, call: Callable[[], Result]) -> Result:

@@ -145,7 +145,8 @@ class WritePipeline:
     ) -> list[Acknowledged | Unchanged | ServiceError]:
         """Encode and store many profiles in one script; in order, the last of an id wins.
 
-        In place of one that the model can't read, what is wrong with it. With `skip_unchanged` a
+        In place of one that the model can't read, or that can't be stored after others were, what
+        is wrong with it. With `skip_unchanged` a
         profile that others store meanwhile is compared again, so that the same lines sent twice,
         even at once, are written once. With `near_follow`, `near` is called for each that is
         acknowledged.
@@ -156,13 +157,19 @@ class WritePipeline:
         results: dict[int, Acknowledged | Unchanged | ServiceError] = {}
         waiting = list(range(len(profiles)))
         for attempt in range(_ATTEMPTS):
-            prepared = await self.prepare(
-                [profiles[i] for i in waiting],
-                skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
-            )
-            looked_up = list(prepared.encoded.values()) if near_follow else []
-            storing = self._store_prepared(prepared, prepared.compared)
-            done = await self._looks.beside(looked_up, storing)
+            try:
+                prepared = await self.prepare(
+                    [profiles[i] for i in waiting],
+                    skip_unchanged=skip_unchanged and attempt < _ATTEMPTS - 1,
+                )
+                looked_up = list(prepared.encoded.values()) if near_follow else []
+                storing = self._store_prepared(prepared, prepared.compared)
+                done = await self._looks.beside(looked_up, storing)
+            except ServiceError as error:
+                if not attempt:
+                    raise
+                results |= dict.fromkeys(waiting, error)  # the others are on disk
+                break
             again: list[int] = []
             for i, result in zip(waiting, done, strict=True):
                 if isinstance(result, Refused):

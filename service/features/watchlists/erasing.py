@@ -1,6 +1,5 @@
 """Erasure of the copies of a streamer's profile that watchlists have as seeds."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 from service.features.watchlists.records import (
@@ -13,6 +12,7 @@ from service.features.watchlists.records import (
     Tally,
     news_of,
 )
+from service.features.watchlists.seeds import SeedReader
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 _PAGE = 100
@@ -37,11 +37,20 @@ class SeedCopies:
                 await self._erase_in(found, streamer_id)
             after = page[-1].document_id
 
-    async def erase_from(self, list_id: str, streamer_ids: Sequence[str]) -> None:
-        """Remove those of some streamers from one list; raises as `erase`."""
-        for streamer_id in streamer_ids:
+    async def erase_gone(self, list_id: str, seeds: Seeds, reader: SeedReader) -> bool:
+        """Remove from a list those of who is not stored any more since its seeds were read.
+
+        Returns:
+            Whether there were any.
+
+        Raises:
+            Unavailable: the store can't do it at the moment.
+        """
+        gone = await reader.not_stored(seeds)
+        for streamer_id in gone:
             (found,) = await self._documents.get(LISTS, [list_id])
             await self._erase_in(found, streamer_id)
+        return bool(gone)
 
     async def _erase_in(self, found: Document | None, streamer_id: str) -> None:
         while found is not None:

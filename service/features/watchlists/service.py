@@ -39,6 +39,8 @@ from service.store.once import Once
 
 TOTALS, _TOTAL = "watchlists:totals", "seeds"
 _DIGITS = 24
+_CUT_S = 600.0
+"""A repeat within so long may be of a request that was cut off before its look for erased seeds."""
 
 
 @dataclass(frozen=True)
@@ -133,6 +135,7 @@ class Watchlists:
         self._alerts = alerts
         self._maxima = maxima
         self._told = told
+        self._copies = SeedCopies(documents)
 
     async def create(self, wanted: Wanted, writer: Writer, once: Once | None) -> ShownList:
         """Keep a list: later writes are matched with it, and all that is stored is swept soon.
@@ -160,8 +163,7 @@ class Watchlists:
                     if before is not None:
                         return await self._made_before(before, once)
                 continue
-            if erased := await self._reader.not_stored(seeds):  # after they were read
-                await SeedCopies(self._documents).erase_from(list_id, erased)
+            if await self._copies.erase_gone(list_id, seeds, self._reader):
                 return await self.get(list_id)
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 
@@ -192,8 +194,7 @@ class Watchlists:
                     # Whoever changed the list may have erased one of those that were read.
                     seeds = await self._reader.read(made.version, wanted.positive, wanted.negative)
                 continue
-            if erased := await self._reader.not_stored(seeds):  # after they were read
-                await SeedCopies(self._documents).erase_from(list_id, erased)
+            if await self._copies.erase_gone(list_id, seeds, self._reader):
                 return await self.get(list_id)
             return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
 
@@ -344,7 +345,11 @@ class Watchlists:
             raise IdempotencyKeyReused(
                 "another request has this Idempotency-Key: send a key of its own with each"
             )
-        return await self.get(before.document_id)
+        shown = await self.get(before.document_id)
+        if known.version > 1 or shown.seeds is None or time.time() > known.created_at + _CUT_S:
+            return shown
+        is_erased = await self._copies.erase_gone(shown.watchlist_id, shown.seeds, self._reader)
+        return await self.get(shown.watchlist_id) if is_erased else shown
 
     async def _shown(self, found: Sequence[Document]) -> list[ShownList]:
         ids = [document.document_id for document in found]

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 
 from service.engine.evidence.engine import Evidence
 from service.engine.watchlists.matcher import ListSeeds, Matcher
-from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.lanes import Lanes
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.matching import AT_ONCE, Matching
@@ -25,6 +25,7 @@ from service.features.watchlists.mending import mend
 from service.features.watchlists.records import SWEPT, Swept
 from service.features.watchlists.seeds import SeedReader
 from service.features.watchlists.watched import (
+    change_lists,
     changes_of_lists,
     due_lists,
     last_change_of_lists,
@@ -169,7 +170,7 @@ class SweepJobs(Kind):
         whole = {each.list_id for each in ready}
         await persist(lambda: mend(self._documents, {*known} - whole, whole))
         ready = [each for each in ready if each.version == at.lists[each.list_id].version]
-        await persist(lambda: self._lanes.run(lambda: matcher.change(ready), Lane.BULK))
+        await persist(lambda: change_lists(matcher, self._lanes, ready))
         for list_id in known:
             if matcher.version(list_id) is None:
                 del at.lists[list_id]
@@ -180,7 +181,7 @@ class SweepJobs(Kind):
         """Sweep on without some lists."""
         for list_id in ids:
             at.lists.pop(list_id, None)
-        await persist(lambda: self._lanes.run(lambda: matcher.change((), ids), Lane.BULK))
+        await persist(lambda: change_lists(matcher, self._lanes, (), ids))
 
     async def _settle(self, matcher: Matcher, at: _Round, done: Sequence[str]) -> int:
         """Note that lists are swept; how many."""

@@ -106,8 +106,19 @@ class WatchedLists:
             part = ids[start : start + _LISTS_AT_ONCE]
             ready = await ready_lists(self._documents, self._reader, part)
             gone = set(part) - {each.list_id for each in ready}
-            await self._lanes.run(lambda: self.matcher.change(ready, gone), Lane.BULK)  # noqa: B023
+            await change_lists(self.matcher, self._lanes, ready, gone)
         self._last, self._is_read = last, True
+
+
+async def change_lists(
+    matcher: Matcher, lanes: Lanes, ready: Sequence[ListSeeds], gone: Collection[str] = ()
+) -> None:
+    """Take in lists, and forget others; who is cancelled before it returns has changed nothing.
+
+    Raises:
+        Overloaded: too much work waits already; nothing has changed.
+    """
+    matcher.take(await lanes.run(lambda: matcher.changed(ready, gone), Lane.BULK))
 
 
 async def ready_lists(

@@ -8,8 +8,9 @@
 --       submit:  fingerprint of a request that is carried out once ("" without one), how long to
 --                remember it (ms), pairs of fields    returns 1, or 0 if there are too many, or of one
 --                                                     that was carried out "job id fingerprint"
---       claim:   place, error of one given up, 1 if only one of its kind may run
---                                                     returns 1 if the lease begins, otherwise 0
+--       claim:   place, error of one given up, 1 if only one of its kind may run, name of the claim
+--                                                     returns all fields and their values if the lease
+--                                                     begins, or began by this claim; otherwise 0
 --       hold:    token                                returns 1, 2 if it is to be cancelled, 0 if lost
 --       advance: token, pairs of fields               returns 1, or 0 if lost
 --       release: token                                returns 1, or 0 if lost
@@ -112,7 +113,12 @@ if operation == 'claim' then
   end
   if state == 'running' then
     if tonumber(redis.call('HGET', JOB, 'lease_until')) > now then
-      return 0
+      if redis.call('HGET', JOB, 'claim') ~= ARGV[FIRST + 3] then
+        return 0
+      end
+      redis.call('HSET', JOB, 'lease_until', text(now + lease)) -- the answer was lost
+      hold_alone(now + lease)
+      return redis.call('HGETALL', JOB)
     end
     if redis.call('HGET', JOB, 'cancelling') == '1' then
       finish('cancelled', #ARGV + 1)
@@ -128,11 +134,12 @@ if operation == 'claim' then
     return 0
   end
   set('state', 'running', 'cancelling', '0', 'lease_until', text(now + lease), 'began_at', text(now),
-    'began_done', redis.call('HGET', JOB, 'done') or '0', 'alone', is_alone and '1' or '0')
+    'began_done', redis.call('HGET', JOB, 'done') or '0', 'alone', is_alone and '1' or '0',
+    'claim', ARGV[FIRST + 3])
   redis.call('HINCRBY', JOB, 'token', 1)
   redis.call('HINCRBY', JOB, 'attempts', 1)
   hold_alone(now + lease)
-  return 1
+  return redis.call('HGETALL', JOB)
 end
 
 if operation == 'cancel' then

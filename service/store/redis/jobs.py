@@ -8,13 +8,14 @@ ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job
 ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
 """
 
+import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from service.errors import IdempotencyKeyReused
+from service.errors import IdempotencyKeyReused, StoreUnavailable
 from service.store.jobs import Job, Lease, LeaseLost, NewJob, Settled, State
 from service.store.once import REMEMBERED_S
 from service.store.redis.client import Argument, RedisClient
@@ -85,10 +86,11 @@ class RedisJobs:
         self._alone, self._once = f"{prefix}jobs:alone", f"{prefix}jobs:once:"
         self._job = f"{prefix}job:"
         self._script = client.script(_SCRIPT)
+        self._unanswered: dict[str, str] = {}  # names of claims, by job
 
     async def _change(
         self, operation: str, job_id: str, *arguments: Argument, once: str = ""
-    ) -> int | bytes:
+    ) -> int | bytes | list[bytes]:
         limits, job = self._limits, self._job + job_id
         return await self._script(
             [job, self._ids, self._active, self._alone, self._once + once if once else job],
@@ -101,7 +103,7 @@ class RedisJobs:
 
     async def _change_leased(
         self, operation: str, lease: Lease, *arguments: Argument
-    ) -> int | bytes:
+    ) -> int | bytes | list[bytes]:
         changed = await self._change(operation, lease.job_id, lease.token, *arguments)
         if not changed:
             raise LeaseLost(f"job {lease.job_id} is no longer run under lease {lease.token}")
@@ -171,9 +173,21 @@ class RedisJobs:
             known, place = (kind or b"").decode(), (needed or b"").decode()
             if kind is not None and not (known in kinds and place in places):
                 continue
-            is_alone = int(known in alone)
-            if await self._change("claim", name, place, self._limits.given_up, is_alone):
-                return await self.get(name)
+            if (job := await self._claimed(name, place, known in alone)) is not None:
+                return job
+        return None
+
+    async def _claimed(self, job_id: str, place: str, is_alone: bool) -> Job | None:
+        """A job, if its lease begins; or if it began by a claim whose answer was lost."""
+        claim = self._unanswered.pop(job_id, "") or secrets.token_hex(8)
+        terms = (place, self._limits.given_up, int(is_alone), claim)
+        try:
+            row = await self._change("claim", job_id, *terms)
+        except StoreUnavailable:
+            self._unanswered[job_id] = claim
+            raise
+        if isinstance(row, list):
+            return _to_job(job_id, dict(zip(row[::2], row[1::2], strict=True)))
         return None
 
     async def hold(self, lease: Lease) -> bool:

@@ -56,8 +56,11 @@ def ask(
     return asyncio.create_task(CancelOnDisconnect(app)(scope, client.receive, client.send))
 
 
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [("GET", "/v1/similar"), ("POST", "/v1/similar"), ("GET", "/v1/outreach")],
+)
+def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str, path: str) -> None:
     async def scenario() -> None:
         begun, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -70,7 +73,7 @@ def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
                 raise
 
         client = Client(b"{", b"}") if method == "POST" else Client(b"")
-        task = ask(method, "/v1/similar", client, work)
+        task = ask(method, path, client, work)
         await begun.wait()
         client.left.set()
         await task  # it ends, and nobody is told of an error
@@ -89,6 +92,10 @@ def test_a_question_is_cancelled_when_nobody_waits_for_it(method: str) -> None:
         ("POST", "/v1/keys/k:rotate"),
         ("POST", "/v1/spaces/s:rollback"),
         ("POST", "/v1/spaces/s/generations/g:promote"),
+        ("POST", "/v1/models/m:retire"),
+        ("POST", "/v1/models:rollback"),
+        ("POST", "/v1/outreach"),
+        ("POST", "/v1/watchlists"),
     ],
 )
 def test_a_write_goes_on(method: str, path: str) -> None:

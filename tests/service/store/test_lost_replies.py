@@ -9,7 +9,9 @@ import pytest
 
 from service.errors import StoreUnavailable
 from service.store.base import Delete, Refused, Written
+from service.store.jobs import NewJob
 from service.store.redis.client import Limits
+from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
 from tests.reliability.fault_proxy import FaultProxy
 from tests.service.store.records import put, read_log, scanned, upsert
@@ -132,3 +134,26 @@ async def test_order_does_not_depend_on_clocks(
     assert (record.version, record.profile) == (5, b"5")
     await flaky.close()
     await direct.close()
+
+
+async def test_a_job_whose_claim_was_not_answered_is_claimed_again(
+    server: Server,
+) -> None:
+    """Else it would be nobody's until its lease ended, and that would count as a crash."""
+    with FaultProxy(server.port, writes=rb"\r\nclaim\r\n") as proxy:
+        direct, flaky = await two_stores(server, proxy)
+        limits, prefix = JobLimits(600, 10, 600, b"{}"), f"{time.monotonic_ns()}:"
+        mine, others = (RedisJobs(s.client, limits, prefix=prefix) for s in (flaky, direct))
+        await mine.submit(NewJob("a", "import", "here", b"{}"))
+        proxy.cut_after_commit()
+        with pytest.raises(StoreUnavailable):
+            await mine.claim(["here"], ["import"])
+        assert proxy.commits_cut == 1
+        assert await others.claim(["here"], ["import"]) is None
+        job = await mine.claim(["here"], ["import"])
+        assert job is not None
+        assert (job.state, job.input, job.token, job.attempts) == ("running", b"{}", 1, 1)
+        await mine.advance(job.lease, b"1", 1, None)
+        assert await mine.claim(["here"], ["import"]) is None
+        await flaky.close()
+        await direct.close()

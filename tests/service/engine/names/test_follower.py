@@ -5,20 +5,22 @@ import json
 import random
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Generator, Sequence
+from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from redis.asyncio import Redis
 
+from service.engine.names import follower
 from service.engine.names.file import Change, NamesFile, Progress
 from service.engine.names.finder import Finder, Place
 from service.engine.names.follower import Names, remove_unused
-from service.engine.work.lanes import Lanes
-from service.errors import NotYetVisible
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import NotYetVisible, Overloaded, StoreUnavailable
 from service.settings import Work
-from service.store.base import Delete, Record, Upsert
+from service.store.base import Delete, Position, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.client import Limits
 from service.store.redis.store import RedisStore
@@ -196,6 +198,43 @@ def test_a_purge_leaves_nothing_and_outlasts_a_restart(tmp_path: Path) -> None:
             assert not left(made.folder, b"qxqx")
             assert not left(made.folder, b"xqx")
             assert left(made.folder, b"luna")
+
+    asyncio.run(scenario())
+
+
+def test_a_purge_goes_on_once_the_store_and_the_threads_answer_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "_RETRY_S", 0.0)
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as made, made.names() as names, asyncio.timeout(60):
+            await write(made.store, [upsert("s", "luna"), upsert("gone", "qxqxzz")])
+            last = await write(made.store, [Delete("gone")])
+            assert await made.found(names, "qxqx", last) == []
+            position, run, asked = made.store.position, made.lanes.run, list[str]()
+
+            async def away() -> Position:
+                asked.append("store")
+                if asked.count("store") < 3:
+                    raise StoreUnavailable("it does not answer")
+                return await position()
+
+            async def late(call: Callable[[], Any], lane: Lane) -> Any:
+                found = await run(call, lane)
+                asked.append("threads")
+                if asked.count("threads") == 2:  # the first one notes that there is something to do
+                    raise Overloaded("not done in time")
+                return found
+
+            monkeypatch.setattr(made.store, "position", away)
+            monkeypatch.setattr(made.lanes, "run", late)
+            await names.purge()
+            file = names.file
+            assert file is not None
+            while await asyncio.to_thread(file.is_purge_due):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+            assert asked.count("store") == 3
 
     asyncio.run(scenario())
 

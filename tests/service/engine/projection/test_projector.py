@@ -1,7 +1,7 @@
 """Who writes a collection, and what happens when Milvus fails, without a server."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
@@ -11,9 +11,10 @@ from service.engine.projection.audit import Audit, Compared
 from service.engine.projection.lease import Lease
 from service.engine.projection.pace import Pace, pause_s
 from service.engine.projection.projector import Projector
-from service.engine.projection.record import Building, Projection
+from service.engine.projection.record import Building, OtherRecord, Projection, Projections
 from service.engine.projection.watch import CollectionWatch
 from service.engine.replica.snapshots import Model
+from service.errors import StoreUnavailable
 from service.index.milvus.base import Bounds, MilvusBase
 from service.index.milvus.collection import Shape
 from service.store.documents import RevisionConflict
@@ -90,7 +91,31 @@ class Late:
         return answer
 
 
-def test_what_is_deleted_late_is_inserted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+class Away(Projections):
+    """Records of a store that does not answer this process so many times."""
+
+    failures = 0
+
+    async def get(self) -> tuple[int, Projection]:
+        self._fail()
+        return await super().get()
+
+    async def put(
+        self, record: Projection, expected: int, instead_of: Sequence[OtherRecord] = ()
+    ) -> int:
+        self._fail()
+        return await super().put(record, expected, instead_of)
+
+    def _fail(self) -> None:
+        if self.failures:
+            self.failures -= 1
+            raise StoreUnavailable("it is down")
+
+
+@pytest.mark.parametrize("failures", [0, 3])
+def test_what_is_deleted_late_is_inserted_again(
+    monkeypatch: pytest.MonkeyPatch, failures: int
+) -> None:
     monkeypatch.setattr(projector, "_TEND_S", 0.01)
     monkeypatch.setattr(projector, "_AGAIN_S", 0.01)
     repair, audits = Audit.repair, list[Compared]()
@@ -114,9 +139,10 @@ def test_what_is_deleted_late_is_inserted_again(monkeypatch: pytest.MonkeyPatch)
         base = MilvusBase(connection, Shape("m", DIM, 16, 4), Bounds(1000))
         store: Any = world.store
         follower: Any = world.follower
+        records = Away(world.kept_documents, "c", "m")
         # It gives no sign of life for long, as if it stood still.
         late = Projector(
-            *(store, world.records, base, follower, Model("m", DIM, 2, "")),
+            *(store, records, base, follower, Model("m", DIM, 2, "")),
             *((), "late", Pace(lease_s=3600, margin_s=0.1, audit_s=3600)),
         )
         late.start()
@@ -125,8 +151,10 @@ def test_what_is_deleted_late_is_inserted_again(monkeypatch: pytest.MonkeyPatch)
         await world.until(lambda record: record.owner == "me" and record.settled == 5)
         await happens(lambda: audits == [Compared(set(), set())])
         assert world.milvus.rows.keys() == {1, 2, 3, 4, 5}
+        records.failures = failures
         connection.may_delete.set()
         await happens(lambda: len(audits) == 2)
+        assert not records.failures
         assert audits[1] == Compared({4, 5}, set())
         assert world.milvus.rows.keys() == {1, 2, 3, 4, 5}
         _, record = await world.records.get()

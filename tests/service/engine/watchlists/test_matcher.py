@@ -167,7 +167,7 @@ def test_hits_are_those_of_all_pairs(evidence: Evidence) -> None:
                 expected[ids[place], each.list_id] = best, float(weights[best])
     matcher = Matcher(evidence)
     for start in range(0, len(lists), 7):  # so that there are several segments, and merges
-        matcher.change(lists[start : start + 7])
+        matcher.take(matcher.changed(lists[start : start + 7]))
     assert (matcher.lists, matcher.version("l3"), matcher.version("none")) == (40, 1, None)
     hits = run_to_end(matcher.match(ids, written))
     found = {(ids[hit.written], hit.list_id): (hit.seed, hit.weight) for hit in hits}
@@ -184,18 +184,18 @@ def test_lists_are_replaced_and_forgotten(evidence: Evidence) -> None:
     world = World(evidence, 6)
     seed, other = world.side(), world.side()
     matcher = Matcher(evidence)
-    matcher.change([_list("a", [seed], [], 0.5), _list("b", [seed], [], 0.5)])
+    matcher.take(matcher.changed([_list("a", [seed], [], 0.5), _list("b", [seed], [], 0.5)]))
 
     def matched(name: str = "w") -> set[tuple[str, int]]:
         return {(h.list_id, h.version) for h in run_to_end(matcher.match([name], [seed]))}
 
     assert matched() == {("a", 1), ("b", 1)}
     assert matched("a-0") == {("b", 1)}  # a seed of a
-    matcher.change([_list("a", [seed], [], 0.5, version=2)], ["b"])
+    matcher.take(matcher.changed([_list("a", [seed], [], 0.5, version=2)], ["b"]))
     assert matched() == {("a", 2)}
-    matcher.change([_list("a", [seed], [seed, other], 0.5, version=3)])
+    matcher.take(matcher.changed([_list("a", [seed], [seed, other], 0.5, version=3)]))
     assert matched() == set()
     assert (matcher.lists, matcher.seeds) == (1, 3)
-    matcher.change([], ["a"])
+    matcher.take(matcher.changed([], ["a"]))
     assert matched() == set()
     assert matcher.lists == 0

@@ -2,11 +2,14 @@
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from typing import Any
 
 import pytest
 
 from service.engine.work.lanes import SLICE_S, Lane, Lanes, run_to_end
+from service.errors import Overloaded
+from service.features.spaces import patient_work
 from tests.service.engine.work.test_lanes import WAIT_S, Hold, waiting, with_lanes
 
 
@@ -97,5 +100,52 @@ def test_one_slice_of_bulk_work_at_a_time_while_somebody_asks() -> None:
         assert lanes.counts[Lane.BULK].taken + lanes.waiting(Lane.BULK) == 1
         hold.end()
         assert await asyncio.gather(first, second) == ["end", "end"]
+
+    with_lanes(scenario, threads=3)
+
+
+@pytest.mark.parametrize("is_at_it", [True, False])
+@pytest.mark.parametrize("error", [None, ValueError("no")])
+def test_what_a_slice_comes_to_too_late_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch, is_at_it: bool, error: ValueError | None
+) -> None:
+    monkeypatch.setattr(patient_work, "_PAUSE_S", 0.0)
+
+    async def scenario(lanes: Lanes) -> None:
+        hold, run, steps = Hold(), lanes.run, list[int]()
+        is_late = True
+
+        def work() -> Generator[None, None, str]:
+            steps.append(1)
+            if is_at_it:
+                hold()
+            yield
+            steps.append(2)
+            if error is not None:
+                raise error
+            return "end"
+
+        async def late(call: Callable[[], Any], lane: Lane) -> Any:
+            """The first answer, once the thread is at a step or at the end."""
+            nonlocal is_late
+            if not is_late:
+                return await run(call, lane)
+            is_late = False
+            slice_ = asyncio.create_task(run(call, lane))
+            if is_at_it:
+                await hold.begun()
+                asyncio.get_running_loop().call_later(0.05, hold.end)
+            else:
+                await asyncio.wait([slice_])
+            slice_.add_done_callback(lambda done: done.exception())
+            raise Overloaded("not done in time")
+
+        monkeypatch.setattr(lanes, "run", late)
+        if error is None:
+            assert await patient_work.in_slices(lanes, work()) == "end"
+        else:
+            with pytest.raises(ValueError, match="no"):
+                await patient_work.in_slices(lanes, work())
+        assert steps == [1, 2]
 
     with_lanes(scenario, threads=3)

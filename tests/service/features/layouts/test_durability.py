@@ -196,6 +196,20 @@ def test_a_layout_of_which_nobody_is_left_says_so_and_another_one_can_be_fitted(
     assert "can't be kept up to date" not in service.output
 
 
+def test_another_one_can_be_fitted_after_a_layout_that_is_destroyed(
+    bundle: Path, tmp_path: Path
+) -> None:
+    settings = Settings(bundle=bundle, data_dir=tmp_path / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        store(client, EACH)
+        layout_id = fitted(client)["layout_id"]
+        documents = client.app_state["services"].layouts._follower._layouts._documents  # type: ignore[index]
+        assert client.portal is not None
+        client.portal.call(documents.drop, f"layouts:{layout_id}")
+        assert fitted(client)["shared"] == 0
+        until_placed(client, COUNT)
+
+
 def test_files_that_can_not_be_written_fail_the_job_with_a_reason(
     serve: Serve, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Layouts in a real store: whoever is erased is in none of them, whenever that was."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,7 +13,13 @@ from service.engine.work.lanes import Lanes
 from service.errors import StoreUnavailable
 from service.features.jobs import runner
 from service.features.layouts import storing
-from service.features.layouts.storing import COLLECTION, CURRENT, LayoutRecord, StoredLayouts
+from service.features.layouts.storing import (
+    COLLECTION,
+    CURRENT,
+    LayoutGone,
+    LayoutRecord,
+    StoredLayouts,
+)
 from service.store.documents import Document, Put
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.store import RedisStore
@@ -228,3 +235,29 @@ async def test_an_erasure_and_a_publication_reach_every_layout(
     found = await documents.page(COLLECTION, None, 100)
     assert {one.document_id for one in found} == {CURRENT, ids[-1]}
     assert await documents.count(f"{COLLECTION}:{ids[0]}") == 0
+
+
+@pytest.mark.parametrize("begun", range(6))
+async def test_who_publishes_late_removes_nothing_that_is_served(
+    store: RedisStore, lanes: Lanes, begun: int
+) -> None:
+    """Its lease was lost, and it stood still before one of its calls."""
+    documents, known = RedisDocuments(store.client), anchors()
+    layouts, live = StoredLayouts(documents, lanes), Live(known)
+    late, _ = await layouts.put(record("late"), known, live.still_there)
+
+    async def overtaken(call: int) -> None:
+        if call == begun:
+            newer, _ = await layouts.put(record("newer"), known, live.still_there)
+            await layouts.publish(newer)
+
+    hooked = Hooked(documents, overtaken)
+    with contextlib.suppress(LayoutGone):
+        await StoredLayouts(hooked, lanes).publish(late)  # type: ignore[arg-type]
+    assert hooked.calls > begun
+    served = await layouts.current()
+    assert served is not None
+    assert served.layout_id == "newer"
+    assert await held(layouts, "newer") == live.keys
+    found = await documents.page(COLLECTION, None, 100)
+    assert {one.document_id for one in found} == {CURRENT, "newer"}

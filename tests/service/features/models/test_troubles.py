@@ -334,8 +334,47 @@ def test_a_model_whose_retirement_was_not_written_down_asks_for_a_promotion(
         raise StoreUnavailable("the connection was lost")
 
     with monkeypatch.context() as patched:
-        patched.setattr(Registry, "update", lost)
+        patched.setattr(Registry, "change", lost)
         assert service.post(f"/v1/models/{FIRST}:retire").status_code == 503
     service.post(f"/v1/models/{FIRST}:backfill").raise_for_status()
     wait_until(lambda: model(service, FIRST)["state"] == "ready", "it is kept again")
     assert "has not served yet" in refused(service, "/v1/models:rollback")
+
+
+def test_a_retirement_that_stopped_half_way_is_finished_by_the_next_one(
+    service: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backfilled(service)
+
+    async def lost(*_: Any, **__: Any) -> None:
+        raise StoreUnavailable("the connection was lost")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "change", lost)
+        assert service.post(f"/v1/models/{NEXT}:retire").status_code == 503
+    assert model(service, NEXT)["state"] == "registered"
+    again = service.post(f"/v1/models/{NEXT}:retire")
+    assert (again.status_code, again.json()["state"]) == (200, "retired")
+    assert again.json()["backfill"] is None
+    assert "is not kept" in refused(service, f"/v1/models/{NEXT}:retire")
+
+
+def test_backfills_that_are_begun_at_once_are_one(
+    service: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(service)
+    start, others = Jobs.start, list[Job]()
+    models = service.app_state["services"].models  # type: ignore[index]
+
+    async def beside(self: Jobs, *given: Any, **more: Any) -> Job:
+        with monkeypatch.context() as patched:
+            patched.setattr(Jobs, "start", start)
+            others.append(await models.backfill(NEXT, None, None))
+        return await start(self, *given, **more)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Jobs, "start", beside)
+        job = service.post(f"/v1/models/{NEXT}:backfill").json()
+    assert [other.job_id for other in others] == [job["job_id"]]
+    assert model(service, NEXT)["backfill"]["job_id"] == job["job_id"]
+    ready(service)

@@ -10,17 +10,17 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.engine.work.lanes import Lanes
-from service.errors import OutreachNotFound
+from service.errors import OutreachNotFound, StreamerNotFound
 from service.features.outreach import service as outreach
 from service.features.outreach.service import Outreach, forget
 from service.settings import Work
-from service.store.documents import Document, Put
+from service.store.documents import Append, Document, Put
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.once import Once
 from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import put
 from tests.service.http.test_bad_input import problem
-from tests.service.store.records import upsert
+from tests.service.store.records import remove, upsert
 
 
 @pytest.fixture(autouse=True)
@@ -251,6 +251,41 @@ def test_a_log_whose_end_was_lost_is_read_anew(tmp_path: Path, later: int) -> No
             await store.client.ask("XTRIM", log, "MAXLEN", 1)  # older entries are not kept for ever
             for replica in (ours, Outreach(store, store.documents, lanes)):
                 assert await written_to(replica, 0) == set(names)
+            await store.close()
+        finally:
+            lanes.stop()
+            await embedded.stop()
+
+    asyncio.run(play())
+
+
+def test_who_is_erased_while_it_is_recorded_stays_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    once = Once("a" * 32, "b" * 32)
+
+    async def play() -> None:
+        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
+        await embedded.start()
+        lanes.start()
+        try:
+            store = await ArchivedStore(embedded.url).open()
+            await store.write([upsert("s0"), upsert("s1")])
+            ours, change = Outreach(store, store.documents, lanes), store.documents.change
+
+            async def late(puts: Sequence[Put], appends: Sequence[Append] = ()) -> Sequence[int]:
+                monkeypatch.setattr(store.documents, "change", change)
+                await remove(store, "s1")
+                assert await forget(store.documents, "s1") == 0
+                return await change(puts, appends)
+
+            monkeypatch.setattr(store.documents, "change", late)
+            with pytest.raises(StreamerNotFound) as caught:
+                await ours.record(["s0", "s1"], 1.0, "", "k", "key", once)
+            assert [error.pointer for error in caught.value.errors] == ["/ids/1"]
+            for collection in ("outreach", "outreach:requests"):
+                assert await store.documents.count(collection) == 0
+            assert await written_to(ours, 0) == set()
             await store.close()
         finally:
             lanes.stop()

@@ -1,5 +1,7 @@
 """Ratings are kept by key and question, go with erased streamers, and are in backups."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +9,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.errors import StreamerNotFound
 from service.features.ratings.schemas import QuestionIn
+from service.features.ratings.service import Ratings
 from service.settings import Settings
+from service.store.documents import Put
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import Serve, put
 from tests.service.process import run
+from tests.service.store.records import remove, upsert
 
 ADMIN = "an admin's key of these tests"
 
@@ -177,3 +185,29 @@ def test_ratings_are_in_backups(serve: Serve, tmp_path: Path) -> None:
     restored = run("restore", tmp_path / "backup", "--data-dir", tmp_path / "new")
     assert restored.returncode == 0, restored.stderr
     assert serve(data_dir=tmp_path / "new").client.get("/v1/ratings").json() == before
+
+
+def test_who_is_erased_while_it_is_rated_stays_erased(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = QuestionIn.model_validate({"positive": ["seed"]}).domain()
+
+    async def play() -> None:
+        async with EmbeddedStore(tmp_path) as embedded:
+            store = await ArchivedStore(embedded.url).open()
+            await store.write([upsert("seed"), upsert("hit")])
+            ratings, change = Ratings(store.documents, store), store.documents.change
+
+            async def late(puts: Sequence[Put]) -> Sequence[int]:
+                monkeypatch.setattr(store.documents, "change", change)
+                await remove(store, "seed")
+                assert await ratings.forget("seed") == 0
+                return await change(puts)
+
+            monkeypatch.setattr(store.documents, "change", late)
+            with pytest.raises(StreamerNotFound):
+                await ratings.give(question, "hit", 3, None, "k", "key")
+            assert await ratings.page(None, "", 10) == ([], None)
+            await store.close()
+
+    asyncio.run(play())

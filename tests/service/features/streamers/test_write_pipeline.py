@@ -21,7 +21,13 @@ from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import Reader
 from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import Overloaded, ServiceError, VersionConflict, WriteContended
+from service.errors import (
+    Overloaded,
+    ServiceError,
+    StoreUnavailable,
+    VersionConflict,
+    WriteContended,
+)
 from service.features.dedup.answers import Looked
 from service.features.dedup.near_duplicates import NearDuplicates
 from service.features.streamers import near_duplicates
@@ -274,5 +280,38 @@ def test_lines_that_are_sent_twice_at_once_are_written_once(bundle: Path, tmp_pa
             assert [r.version for r in second if isinstance(r, Unchanged)] == [2, 3, 4]
             later = await writes.put(COOKING, None)
             assert later.sequence == 5
+
+    asyncio.run(scenario())
+
+
+def test_lines_that_are_on_disk_are_told_whatever_becomes_of_those_that_others_wrote(
+    bundle: Path, tmp_path: Path
+) -> None:
+    profiles = [StreamerProfile(streamer_id=i, tags=["cooking"]) for i in ("a", "b", "c")]
+
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, lambda *_: raising(ServiceError("unused"))) as opened:
+            store, writes = opened
+            await writes.put(COOKING.model_copy(update={"tags": ["music"]}), None)
+            store.others = 1
+            digests, compared = store.digests, 0
+
+            async def digests_once(
+                ids: Sequence[str], *, confirmed: bool = False
+            ) -> list[tuple[int, str] | None]:
+                nonlocal compared
+                compared += 1
+                if compared > 1:
+                    raise StoreUnavailable("it has just gone")
+                return await digests(ids, confirmed=confirmed)
+
+            store.digests = digests_once
+            refused, *written = await writes.write_many(profiles, skip_unchanged=True)
+            assert compared == 2
+            assert isinstance(refused, StoreUnavailable)
+            stored = await store.get(["b", "c"])
+            assert [r.sequence for r in written if isinstance(r, Acknowledged)] == [
+                record.version for record in stored if record is not None
+            ]
 
     asyncio.run(scenario())
