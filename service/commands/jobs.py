@@ -48,7 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions.add_parser("rebuild-index", help=summary, description=summary.capitalize() + ".")
     for action in actions.choices.values():
         add_service(action)
-    told = "longest wait for a service that does not answer"
+    told = "longest wait for a service that does not answer, 30 s at least"
     add_timeout(actions.choices["watch"], TIMEOUT_S, told)
 
 

@@ -114,7 +114,7 @@ async def _load(path: Path, args: argparse.Namespace, key: str | None) -> _Repor
     patience = patience_through_restarts(args.timeout)
     async with AsyncClient(args.url, key, patience=patience) as client:
         with suppress(Unavailable):  # it is starting
-            await client.health()  # tells a wrong address at once
+            await client.health()  # tells a wrong address before any line is sent
         with path.open("rb") as file, Progress("load", "lines") as progress:
             tell = partial(progress.to, total=total)
             results = client.load(file, at_once=args.concurrency, progress=tell)

@@ -118,8 +118,9 @@ class InSpace:
             cost_ms = reckoning.near_cost_ms(shown)
             call = partial(reckoning.foretell, shown)
             await deadline.within(self._searches.run(call, cost_ms))
-        is_late = reckoning.foretold is None
-        shown, foretold = shown or _UNKNOWN, reckoning.foretold or NOTHING
+        told = reckoning.foretold  # once: a thread may be late, and come with it meanwhile
+        is_late, foretold = told is None, told or NOTHING
+        shown = shown or _UNKNOWN
         chosen = self._choose(fitted, own, shown, foretold.predicted, is_late=is_late)
         await deadline.within(self._vote_and_users(reckoning, chosen.vector))
         vote, users = reckoning.vote, reckoning.users

@@ -12,6 +12,7 @@ from service.features.lists.saved import (
     Change,
     changed,
     is_told,
+    of_json,
     runs_of,
     stand_in_of_erased,
 )
@@ -36,7 +37,7 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
         for one in found:
             if quoted in one.body:
                 forgotten += await _change(
-                    documents, COLLECTION, one, partial(_of_list, streamer_id, stand_in)
+                    documents, COLLECTION, one, of_json(partial(_of_list, streamer_id, stand_in))
                 )
             where = runs_of(json.loads(one.body)["list_id"])
             orphans.discard(where)
@@ -45,7 +46,7 @@ async def forget(documents: DocumentStore, streamer_id: str) -> int:
                 last = runs[0].document_id
                 if last == RUNS or quoted not in runs[0].body:
                     continue
-                without: Change = partial(run_without, gone)
+                without: Change = of_json(partial(run_without, gone))
                 if is_told(last):
                     without = partial(told_without, gone, stand_in)
                 forgotten += await _change(documents, where, runs[0], without)

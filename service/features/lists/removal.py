@@ -4,6 +4,8 @@ import json
 from collections.abc import Mapping, Set
 from typing import Any
 
+from pydantic_core import to_json
+
 _SEEDS = ("positive", "negative")
 
 
@@ -12,24 +14,31 @@ def run_without(gone: Set[str], run: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**run, "ids": [one for one in run["ids"] if one not in gone]}
 
 
-def told_without(gone: Set[str], stand_in: str, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """What a run told, without rows of these, and without their ids elsewhere.
+def told_without(gone: Set[str], stand_in: str, document: bytes) -> bytes | None:
+    """What a run told, as `formats.kept` packs it, without rows of these and their ids elsewhere.
 
-    Where a wanted seed is gone, so are all reasons: each quotes what a row has in common with the
-    seed that is nearest to it, and which one that was is not kept.
+    None where it does not name them. Where a wanted seed is gone, so are all reasons: each quotes
+    what a row has in common with the seed that is nearest to it, and which one that was is not
+    kept.
     """
+    first, *lines = document.split(b"\n")
+    told: Mapping[str, Any] = json.loads(first)
     question: Mapping[str, Any] = told["question"]
     quotes = any(seed.get("streamer_id") in gone for seed in question["positive"])
     of = {name: place for place, name in enumerate(told["columns"])}
-    rows: list[list[Any]] = []
-    for row in told["rows"]:
+    ids = [json.dumps(one).encode() for one in gone]
+    rows: list[bytes] = []
+    for line in lines:
+        if not quotes and not any(one in line for one in ids):
+            rows.append(line)
+            continue
+        row: list[Any] = json.loads(line)
         if row[of["streamer_id"]] in gone:
             continue
-        left = list(row)
-        left[of["copies"]] = [one for one in row[of["copies"]] if one not in gone]
+        row[of["copies"]] = [one for one in row[of["copies"]] if one not in gone]
         if quotes:
-            left[of["why"]] = None
-        rows.append(left)
+            row[of["why"]] = None
+        rows.append(to_json(row))
     for one in gone:
         question = question_without(one, stand_in, question)
     named = [quoted for one in gone for quoted in (repr(one), json.dumps(one))]
@@ -37,8 +46,10 @@ def told_without(gone: Set[str], stand_in: str, told: Mapping[str, Any]) -> Mapp
     warnings = [
         warning for warning in summary["warnings"] if not any(one in warning for one in named)
     ]
-    summary = {**summary, "warnings": warnings}
-    return {**told, "question": question, "summary": summary, "rows": rows}
+    left = {**told, "question": question, "summary": {**summary, "warnings": warnings}}
+    if left == told and rows == lines:
+        return None
+    return b"\n".join([to_json(left), *rows])
 
 
 def question_without(

@@ -72,8 +72,8 @@ class Run:
     index_sequence: int
 
 
-Change = Callable[[Mapping[str, Any]], Mapping[str, Any]]
-"""Of what a document has."""
+Change = Callable[[bytes], bytes | None]
+"""From the body of a document to the next one; None where it stays."""
 _LIST = TypeAdapter(SavedList)
 _KEPT = TypeAdapter(list[Run])
 
@@ -277,7 +277,7 @@ class SavedLists:
         """Take streamers out of a run and of what it told, if that is kept still."""
         where, gone = runs_of(saved.list_id), frozenset(ids)
         stand_in = stand_in_of_erased()
-        without = (partial(run_without, gone), partial(told_without, gone, stand_in))
+        without = (of_json(partial(run_without, gone)), partial(told_without, gone, stand_in))
         while True:
             documents = await self._documents.get(where, [_name(run.run), _told(run.run)])
             puts: list[Put] = []
@@ -321,18 +321,23 @@ def stand_in_of_erased() -> str:
     return f"erased-{secrets.token_hex(8)}"
 
 
+def of_json(change: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> Change:
+    """A change of what the body of a document has as JSON."""
+
+    def make(body: bytes) -> bytes | None:
+        before = json.loads(body)
+        after = change(before)
+        return None if after == before else as_json(after)
+
+    return make
+
+
 async def changed(body: bytes, change: Change) -> bytes | None:
     """The body of a document after a change, None where that changes nothing.
 
     It is made in a thread: what a run told may have megabytes.
     """
-
-    def make() -> bytes | None:
-        before = json.loads(body)
-        after = change(before)
-        return None if after == before else as_json(after)
-
-    return await asyncio.to_thread(make)
+    return await asyncio.to_thread(change, body)
 
 
 def _name(run: int) -> str:

@@ -176,7 +176,7 @@ def _of_splits(splits: int) -> str:
         "the SE over splits are too narrow (Bengio & Grandvalet 2004); of few splits they hold too "
         "little of the spread as well. What varies by split and query at once counts up to three "
         "times (Owen 2007), which errs to the wide side. Curves, precision, robustness and "
-        "worst cases are of the first split and seed."
+        "worst cases are of each method's first run that did not fail."
     )
 
 

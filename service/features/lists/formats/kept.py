@@ -1,4 +1,8 @@
-"""What a run told, as the document that is kept of it, and a list again of that."""
+"""What a run told, as the document that is kept of it, and a list again of that.
+
+The document is a line of JSON with what is told of all, and one of each row: each is read by
+itself, since the parser keeps every other thread waiting.
+"""
 
 import json
 from collections.abc import Collection, Generator, Mapping, Sequence
@@ -10,8 +14,8 @@ from pydantic_core import to_json
 from service.features.lists.rows import BuiltList, ListRow, grouped
 from service.features.lists.schemas import ListQuestionIn
 
-MOST_BYTES: Final = 4 << 20
-"""Of the rows of one run: ten thousand of a few short fields take half of it."""
+MOST_BYTES: Final = 2 << 20
+"""Of the rows of one run: ten thousand of a few short fields."""
 HELD_ALONE = (
     "of this run only whom it held is kept, since an earlier release kept it or its rows were too "
     "large: all columns but rank and streamer_id are empty"
@@ -60,7 +64,7 @@ def packed(
         "fields": list(dict.fromkeys(built.question.fields)),
         "columns": _COLUMNS,
     }
-    return to_json(told)[:-1] + b',"rows":[' + b",".join(rows) + b"]}"
+    return b"\n".join([to_json(told), *rows])
 
 
 def unpacked(
@@ -72,11 +76,12 @@ def unpacked(
         document: as `packed` made it.
         held: whom the run holds still; rows of others are left out.
     """
-    told: Mapping[str, Any] = json.loads(document)
+    first, *lines = document.split(b"\n")
+    told: Mapping[str, Any] = json.loads(first)
     yield
     left, rows = frozenset(held), list[ListRow]()
-    for cells in told["rows"]:
-        given: dict[str, Any] = dict(zip(told["columns"], cells, strict=True))
+    for line in lines:
+        given: dict[str, Any] = dict(zip(told["columns"], json.loads(line), strict=True))
         if given["streamer_id"] in left:
             given["fields"] = dict(zip(told["fields"], given["fields"], strict=True))
             rows.append(ListRow(**given))

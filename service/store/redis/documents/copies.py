@@ -8,7 +8,7 @@ from service.store.documents import DELIVERING, MATCHING, PROJECTIONS
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.documents.store import DocumentKeys, document_of
 
-_CHUNK = 500
+_CHUNK, _CHUNK_BYTES = 500, 8 << 20
 _TRIES = 5
 
 
@@ -81,11 +81,13 @@ class DocumentCopies:
             ValueError, KeyError, TypeError, AttributeError: a line is none that `lines` made.
         """
         chunk: list[list[Argument]] = []
+        size = 0
         for line in lines:
             chunk += self._commands(json.loads(line))
-            if len(chunk) >= _CHUNK:
+            size += len(line)
+            if len(chunk) >= _CHUNK or size >= _CHUNK_BYTES:
                 await self._client.ask_together(chunk)
-                chunk = []
+                chunk, size = [], 0
         await self._client.ask_together(chunk)
 
     def _commands(self, found: dict[str, Any]) -> list[list[Argument]]:

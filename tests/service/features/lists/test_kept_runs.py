@@ -202,19 +202,25 @@ def test_who_is_erased_is_in_no_file(client: TestClient, cooks: list[str]) -> No
 
 
 def test_who_is_gone_is_named_by_nothing_that_was_told() -> None:
-    told = {
+    of_all = {
         "question": {"positive": [{"streamer_id": "a"}], "exclude": {"ids": ["b", "c"]}},
         "summary": {"warnings": ["exclude.ids: 'b' is not stored", "other"]},
         "columns": ["streamer_id", "copies", "why"],
-        "rows": [["b", ["x"], "…"], ["x", ["b", "y"], "quoted"]],
     }
-    left = told_without(frozenset("b"), "erased-0", told)
-    assert left["rows"] == [["x", ["y"], "quoted"]]
-    assert left["question"]["exclude"] == {"ids": ["c"]}
-    assert left["summary"]["warnings"] == ["other"]
-    left = told_without(frozenset("a"), "erased-0", left)
-    assert left["question"]["positive"] == [{"streamer_id": "erased-0"}]
-    assert left["rows"] == [["x", ["y"], None]]
+    rows = [["b", ["x"], "…"], ["x", ["b", "y"], "quoted"], ["z", [], "bb"]]
+    told = b"\n".join(json.dumps(line).encode() for line in (of_all, *rows))
+    assert told_without(frozenset("n"), "erased-0", told) is None
+    without_b = told_without(frozenset("b"), "erased-0", told)
+    assert without_b is not None
+    first, *left = map(json.loads, without_b.split(b"\n"))
+    assert left == [["x", ["y"], "quoted"], ["z", [], "bb"]]
+    assert first["question"]["exclude"] == {"ids": ["c"]}
+    assert first["summary"]["warnings"] == ["other"]
+    without_a = told_without(frozenset("a"), "erased-0", without_b)
+    assert without_a is not None
+    first, *left = map(json.loads, without_a.split(b"\n"))
+    assert first["question"]["positive"] == [{"streamer_id": "erased-0"}]
+    assert left == [["x", ["y"], None], ["z", [], None]]
 
 
 def test_reasons_need_their_scope(bundle: Path, tmp_path: Path) -> None:

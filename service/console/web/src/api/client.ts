@@ -127,9 +127,15 @@ export async function ask<T>(asked: Promise<Answer<T>>): Promise<Exclude<T, stri
   throw new Failure(response.status, "unexpected", response.statusText, undefined, retry);
 }
 
-/** A file; the document does not tell types of what is no JSON. */
-export function askForFile(asked: Promise<Answer<unknown>>): Promise<Blob> {
-  return ask(asked as Promise<Answer<Blob>>);
+/** A file; the document does not tell types of what is no JSON. `tell` hears why it lacks something. */
+export async function askForFile(
+  asked: Promise<Answer<unknown>>,
+  tell: (because: string) => void = () => undefined,
+): Promise<Blob> {
+  const file = await ask(asked as Promise<Answer<Blob>>);
+  const because = (await asked).response.headers.get("X-Incomplete-Because");
+  if (because) tell(because);
+  return file;
 }
 
 function isProblem(value: unknown): value is Problem {

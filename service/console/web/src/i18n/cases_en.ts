@@ -22,6 +22,7 @@ export const casesEn = {
   "list.more": "Show {n} more",
   "list.xlsx": "Download XLSX",
   "list.file.run": "Files have run {run}, as it is shown here.",
+  "list.file.less": "The file has less than the page: {why}",
   "list.file.preview": "No run is shown: files have a new preview, of which nothing is kept.",
   "list.outreach": "Record outreach",
   "list.outreach.title": "{n} were written to",

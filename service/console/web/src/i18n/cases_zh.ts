@@ -24,6 +24,7 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "list.more": "再显示 {n} 位",
   "list.xlsx": "下载 XLSX",
   "list.file.run": "下载的文件即此处显示的第 {run} 次运行。",
+  "list.file.less": "文件内容少于页面所示：{why}",
   "list.file.preview": "此处未显示运行：下载的文件是重新生成的预览，不会保存。",
   "list.outreach": "记录联系",
   "list.outreach.title": "已联系 {n} 位",

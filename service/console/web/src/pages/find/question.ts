@@ -92,6 +92,8 @@ export function change(changes: Partial<Question>): void {
   go("find", changed(texts));
 }
 
+const BOUNDS: ReadonlySet<string> = new Set(["gt", "gte", "lt", "lte"]);
+
 /** What a value may be in a profile: attributes are texts, numbers, or true and false. */
 function meanings(value: string): (string | number | boolean)[] {
   const found: (string | number | boolean)[] = [value];
@@ -99,6 +101,22 @@ function meanings(value: string): (string | number | boolean)[] {
   if (number !== null) found.push(number);
   if (value === "true" || value === "false") found.push(value === "true");
   return found;
+}
+
+/** A filter that was read, whose long numbers came as texts, as it is asked for again. */
+export function asWritten(filter: Schemas["FilterIn"]): Schemas["FilterIn"] {
+  const long = (value: unknown): number[] => {
+    const number = typeof value === "string" && value.length > 15 ? numberIn(value) : null;
+    return number === null ? [] : [number];
+  };
+  const one = (condition: Schemas["ConditionIn"]): Schemas["ConditionIn"] => {
+    const bounds = Object.entries(condition).flatMap(([key, value]) =>
+      BOUNDS.has(key) ? long(value).map((number) => [key, number] as const) : [],
+    );
+    const any = condition.any?.flatMap((value) => [value, ...long(value)]) ?? null;
+    return { ...condition, any, ...Object.fromEntries(bounds) };
+  };
+  return { must: (filter.must ?? []).map(one), must_not: (filter.must_not ?? []).map(one) };
 }
 
 /** Precision is measured for likeness to seeds; of what is unlike others nothing is known. */

@@ -15,7 +15,7 @@ import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
 import { holders } from "../../state/session";
-import { warningsOf } from "../find/question";
+import { asWritten, warningsOf } from "../find/question";
 import { keep, lastOf, type Answer, type Format } from "./last";
 import { Rows } from "./rows";
 
@@ -69,12 +69,16 @@ export function SavedList({ name }: { name: string }) {
         const path = { list_name: name, run: shown };
         const query = { format, new_only: isNewOnly };
         const asked = { params: { path, query }, parseAs: "blob" } as const;
-        const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked));
+        const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked), (why) =>
+          say(t("list.file.less", { why })),
+        );
         download(`${name}-run-${shown}.${format}`, file);
         return;
       }
       const query = { format };
-      const body = value!.question;
+      const { question } = value!;
+      const filter = question.filter && asWritten(question.filter);
+      const body = { ...question, ...(filter && { filter }) };
       const asked = { params: { query }, body, parseAs: "blob" } as const;
       const file = await askForFile(api.POST("/v1/lists:preview", asked));
       if (file.type.startsWith("application/json")) {
