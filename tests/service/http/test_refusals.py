@@ -152,7 +152,7 @@ def test_who_wants_no_more_gets_an_end() -> None:
 
 def test_a_refused_head_has_no_body() -> None:
     async def ask(lifecycle: Lifecycle, port: int) -> None:
-        lifecycle.limiter._work.limit = NOBODY  # of methods other than GET
+        lifecycle.limiter._reads.limit = NOBODY
 
         def requests(connection: http.client.HTTPConnection) -> None:
             for _ in range(2):  # a body of the first would be read as the second answer
