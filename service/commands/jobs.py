@@ -10,6 +10,7 @@ from typing import Any, cast
 import httpx
 
 from service.client import Client
+from service.client.errors import UnexpectedAnswer
 from service.client.models import JobOut
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.arguments import (
@@ -113,9 +114,8 @@ def _ask(client: httpx.Client, method: str, path: str, **options: Any) -> dict[s
 
 
 def _not_the_service(client: httpx.Client, response: httpx.Response) -> _Failed:
-    return _Failed(
-        f"{client.base_url} answers {response.status_code}: is this the address of the service?"
-    )
+    said = UnexpectedAnswer(str(client.base_url), response.status_code, response.content)
+    return _Failed(str(said))
 
 
 def _unreachable(client: httpx.Client, error: Exception) -> _Failed:

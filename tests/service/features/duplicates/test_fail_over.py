@@ -1,23 +1,19 @@
 """Groups after a fail-over of the store that lost what was written last."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from service.engine.candidates.kept import KeptCorpus
-from service.engine.work.lanes import Lanes
 from service.features.duplicates import rebuild
 from service.features.duplicates.following import GroupsFollower
 from service.features.jobs.runner import RunningJob
-from service.settings import Work
-from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import Job
 from service.store.redis.store import RedisStore
-from tests.service.features.duplicates.test_evaluation import Corpora
+from tests.service.features.duplicates.corpora import Corpora
 
 pytestmark = pytest.mark.anyio
 
@@ -25,17 +21,6 @@ pytestmark = pytest.mark.anyio
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-@pytest.fixture
-async def corpora(tmp_path: Path) -> AsyncIterator[Corpora]:
-    async with EmbeddedStore(tmp_path / "store") as running:
-        store = await RedisStore(running.url).open()
-        lanes = Lanes(Work(threads=2))
-        lanes.start()
-        yield Corpora(store, lanes)
-        lanes.stop()
-        await store.close()
 
 
 async def nothing(*_: object) -> None:

@@ -1,7 +1,8 @@
 """Records of outreach: who was written to, over several replicas, and after an erasure."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,19 @@ def record(client: TestClient, *ids: str, **more: Any) -> dict[str, Any]:
     answer = client.post("/v1/outreach", json={"ids": ids, **more})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+@asynccontextmanager
+async def opened(folder: Path) -> AsyncIterator[tuple[ArchivedStore, Lanes]]:
+    """An empty store, and threads."""
+    async with EmbeddedStore(folder / "store") as embedded:
+        store, lanes = await ArchivedStore(embedded.url).open(), Lanes(Work())
+        lanes.start()
+        try:
+            yield store, lanes
+        finally:
+            lanes.stop()
+            await store.close()
 
 
 async def written_to(known: Outreach, since: float) -> set[str]:
@@ -89,11 +103,7 @@ def test_a_request_that_comes_at_once_to_several_is_recorded_once(tmp_path: Path
     once = Once("a" * 32, "b" * 32)
 
     async def play() -> None:
-        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
-        await embedded.start()
-        lanes.start()
-        try:
-            store = await ArchivedStore(embedded.url).open()
+        async with opened(tmp_path) as (store, lanes):
             await store.write([upsert("s1")])
             replicas = [Outreach(store, store.documents, lanes) for _ in range(5)]
             made = await asyncio.gather(
@@ -108,10 +118,6 @@ def test_a_request_that_comes_at_once_to_several_is_recorded_once(tmp_path: Path
             assert later.outreach_id != made[0].outreach_id
             assert await forget(store.documents, "s1") == 1
             assert await store.documents.count("outreach:requests") == 0
-            await store.close()
-        finally:
-            lanes.stop()
-            await embedded.stop()
 
     asyncio.run(play())
 
@@ -146,11 +152,7 @@ def test_replicas_know_what_others_recorded_and_deleted(
     monkeypatch.setattr(outreach, "_PAGE_RECORDS", 2)
 
     async def play() -> None:
-        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
-        await embedded.start()
-        lanes.start()
-        try:
-            store = await ArchivedStore(embedded.url).open()
+        async with opened(tmp_path) as (store, lanes):
             ids = [f"s{i}" for i in range(8)]
             await store.write([upsert(one) for one in ids])
             clock = iter(range(1, 1000))
@@ -173,10 +175,6 @@ def test_replicas_know_what_others_recorded_and_deleted(
             records, following = await late.page("", 100)
             assert [one.ids for one in records] == [(one,) for one in ids[1:7]]
             assert following is None
-            await store.close()
-        finally:
-            lanes.stop()
-            await embedded.stop()
 
     asyncio.run(play())
 
@@ -186,11 +184,7 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def play() -> None:
-        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
-        await embedded.start()
-        lanes.start()
-        try:
-            store = await ArchivedStore(embedded.url).open()
+        async with opened(tmp_path) as (store, lanes):
             await store.write([upsert("s0")])
             ours = Outreach(store, store.documents, lanes)
             assert await written_to(ours, 0) == set()
@@ -214,10 +208,6 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
             may_go.set()
             await asyncio.gather(first, second)
             assert await written_to(ours, 0) == set()
-            await store.close()
-        finally:
-            lanes.stop()
-            await embedded.stop()
 
     asyncio.run(play())
 
@@ -228,11 +218,7 @@ def test_a_log_whose_end_was_lost_is_read_anew(tmp_path: Path, later: int) -> No
     """A store that failed over may lose the last entries, and give their numbers again."""
 
     async def play() -> None:
-        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
-        await embedded.start()
-        lanes.start()
-        try:
-            store = await ArchivedStore(embedded.url).open()
+        async with opened(tmp_path) as (store, lanes):
             names = [f"s{i}" for i in range(2 + later)]
             await store.write([upsert(name) for name in names])
             ours, theirs = (Outreach(store, store.documents, lanes) for _ in range(2))
@@ -251,10 +237,6 @@ def test_a_log_whose_end_was_lost_is_read_anew(tmp_path: Path, later: int) -> No
             await store.client.ask("XTRIM", log, "MAXLEN", 1)  # older entries are not kept for ever
             for replica in (ours, Outreach(store, store.documents, lanes)):
                 assert await written_to(replica, 0) == set(names)
-            await store.close()
-        finally:
-            lanes.stop()
-            await embedded.stop()
 
     asyncio.run(play())
 
@@ -265,11 +247,7 @@ def test_who_is_erased_while_it_is_recorded_stays_erased(
     once = Once("a" * 32, "b" * 32)
 
     async def play() -> None:
-        embedded, lanes = EmbeddedStore(tmp_path / "store"), Lanes(Work())
-        await embedded.start()
-        lanes.start()
-        try:
-            store = await ArchivedStore(embedded.url).open()
+        async with opened(tmp_path) as (store, lanes):
             await store.write([upsert("s0"), upsert("s1")])
             ours, change = Outreach(store, store.documents, lanes), store.documents.change
 
@@ -286,9 +264,5 @@ def test_who_is_erased_while_it_is_recorded_stays_erased(
             for collection in ("outreach", "outreach:requests"):
                 assert await store.documents.count(collection) == 0
             assert await written_to(ours, 0) == set()
-            await store.close()
-        finally:
-            lanes.stop()
-            await embedded.stop()
 
     asyncio.run(play())
