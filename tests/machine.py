@@ -1,8 +1,9 @@
-"""What tests take of the machine on which they run: time, and ports."""
+"""What tests take of the machine on which they run: time, ports, and open files."""
 
 import atexit
 import random
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 HANGS_S = 600
@@ -33,3 +34,12 @@ def free_port() -> int:
         atexit.register(keeping.close)
         return port
     raise AssertionError("all ports of this machine are in use")
+
+
+def opened_in(folder: Path) -> list[str]:
+    """The files of a folder that this process has open, also those that are deleted since."""
+    found = list[str]()
+    for opened in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # what others had is closed meanwhile
+            found.append(str(opened.readlink()))
+    return sorted(name for name in found if name.startswith(f"{folder}/"))

@@ -19,6 +19,7 @@ READ_BACK = "GPU stall due to ReadPixels"
 NO_KEY = "the server responded with a status of 401"
 WAIT_MS = 60_000
 """For what the page shows, on a machine that does much else."""
+NOWHERE = "http://127.0.0.1:9/"
 NO_CHROMIUM = "no chromium is found: run `make browser`, or leave these out with -m 'not browser'"
 
 
@@ -65,6 +66,9 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     opened = browser.new_context(viewport={"width": 1280, "height": 900}, locale="en-GB")
     opened.set_default_timeout(WAIT_MS)
     opened.grant_permissions(["clipboard-read", "clipboard-write"])
+    # While a context has no route, its browser asks for none of its requests; after a first one
+    # is added, a page may send some before it is told to ask. So there is always one.
+    opened.route(NOWHERE, lambda route: route.abort())
     yield opened
     opened.close()
 

@@ -91,6 +91,7 @@ def test_harm_in_every_field_of_the_newer_pages(signed_in: Page, service: Servic
             if text:
                 expect(page.get_by_text(text).first).to_be_visible()
             if place.startswith("lists"):
+                expect(page.get_by_role("button", name="Run r")).to_be_visible()
                 page.keyboard.press("r")
                 expect(page.locator(".results tbody tr").first).to_be_visible()
             page.evaluate("document.querySelectorAll('details').forEach((one) => one.open = true)")

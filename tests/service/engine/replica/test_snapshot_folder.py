@@ -1,7 +1,6 @@
 """Snapshots in their folder: when one is written, what is read ahead, and what a full disk does."""
 
 import fcntl
-import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -17,6 +16,7 @@ from service.engine.replica.snapshots import Schedule, Snapshots
 from service.files.checksummed import UNFINISHED, ChecksummedFolder
 from service.index.faiss.index import FaissIndex
 from service.store.base import Position
+from tests.machine import opened_in
 from tests.service.engine.replica.test_follower import DIM, upsert
 from tests.service.engine.replica.test_snapshots import MODEL, SOON
 from tests.service.index.asked import put
@@ -222,7 +222,7 @@ def test_a_real_disk_that_is_full(tmp_path: Path) -> None:
 
 def test_the_process_holds_no_files_open_afterwards(tmp_path: Path) -> None:
     snapshots, index = Snapshots(tmp_path, MODEL, SOON), filled()
-    before = len(os.listdir("/proc/self/fd"))
+    before = opened_in(tmp_path)
     for i in range(5):
         assert snapshots.write(index, Position("e", 50 + i))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_in(tmp_path) == before

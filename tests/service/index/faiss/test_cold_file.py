@@ -1,6 +1,5 @@
 """Every slot gives back what was written last, wherever it lies."""
 
-import os
 import resource
 import signal
 from pathlib import Path
@@ -10,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.index.faiss.rows.cold_file import ColdFile
+from tests.machine import opened_in
 
 SKETCH = 8
 
@@ -34,13 +34,12 @@ def test_the_last_record_of_each_slot(history: list[tuple[int, bytes, bytes]]) -
 
 
 def test_nobody_else_sees_the_file(tmp_path: Path) -> None:
-    before = len(os.listdir("/proc/self/fd"))
     cold = ColdFile(SKETCH, tmp_path)
     cold.write(3, b"12345678", b"{}")
     assert list(tmp_path.iterdir()) == []
-    assert len(os.listdir("/proc/self/fd")) == before + 1
+    assert len(opened_in(tmp_path)) == 1
     del cold
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert opened_in(tmp_path) == []
 
 
 def test_what_the_disk_does_not_take_stays_in_memory() -> None:
