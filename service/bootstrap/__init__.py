@@ -67,6 +67,7 @@ from service.features.operations.installation import twin_packages
 from service.features.operations.service import Operations
 from service.features.ratings.service import Ratings
 from service.features.similar import exporting
+from service.features.streamers.erasure import Known
 from service.features.streamers.service import Streamers
 from service.features.streamers.write_pipeline import WritePipeline
 from service.features.watchlists.sweeping import KIND as WATCHLISTS
@@ -240,6 +241,8 @@ async def _opened_graph(
             store, serving, lanes, settings, established, stack, active, fitter
         )
         stack.callback(fitter.stop)
+        kept_for = settings.paging.keep_s, settings.audit.keep_days
+        known = Known(frozenset(known_ids).__contains__, *kept_for, has_files=True)
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,
@@ -284,10 +287,7 @@ async def _opened_graph(
             audit=audit,
             audit_pages=AuditPages(shared.settings.data_dir / FOLDER, lanes),
             erasure=erasure_of(
-                *(store, writes, shared.copies, ratings, known_ids, settings),
-                *(cases.kept.erase, watch.copies.erase, duplicates.groups.forget),
-                *(spaces.erase_streamer, mapped.stored.erase, comparing.reports.erase),
-                shared.live.reports.erase,
+                *(store, lanes, writes.delete, known, spaces.erase_streamer, shared.copies)
             ),
             limits=settings.limits,
             lanes=lanes,

@@ -1,18 +1,26 @@
 """Wires the erasure of streamers: the store, this replica's files, and what people keep."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 
 from service.engine.names.follower import Names
 from service.engine.replica.snapshots import Snapshots
+from service.engine.work.lanes import Lanes
+from service.features.cases.keeping import KeptCases
+from service.features.layouts.storing import StoredLayouts
 from service.features.lists.forgetting import forget as forget_lists
+from service.features.models.comparing.keeping import Comparisons
+from service.features.models.live.keeping import ShadowReports
 from service.features.outreach.service import forget
 from service.features.ratings.service import Ratings
-from service.features.streamers.erasure import Erasure, Known
-from service.features.streamers.write_pipeline import WritePipeline
-from service.settings import Settings
+from service.features.streamers.erasure import Delete, Erasure, Known
+from service.features.watchlists.erasing import SeedCopies
 from service.store.redis.backup import ArchivedStore
+from service.store.redis.duplicates.groups import RedisGroups
+from service.store.redis.events.feed import RedisEvents
+
+DropFiles = Callable[[], Awaitable[None]]
 
 
 async def forget_copies(names: Names, saved: Snapshots) -> None:
@@ -23,22 +31,41 @@ async def forget_copies(names: Names, saved: Snapshots) -> None:
 
 def erasure_of(
     store: ArchivedStore,
-    writes: WritePipeline,
-    copies: Collection[Callable[[], Awaitable[None]]],
-    ratings: Ratings,
-    established: Iterable[str],
-    settings: Settings,
-    *erase_copies: Callable[[str], Awaitable[object]],
+    lanes: Lanes,
+    delete: Delete,
+    known: Known,
+    in_spaces: Callable[[str], Awaitable[object]],
+    files: Collection[DropFiles] = (),
 ) -> Erasure:
-    """The use-case; arguments as of `Erasure`, ids that a bundle lists, `copies` of all models."""
+    """The use-case, for a service and for the command: both remove the same from the store.
 
-    async def discard(streamer_id: str) -> None:
-        await ratings.forget(streamer_id)
-        for forget_them in list(copies):
-            await forget_them()
+    Args:
+        store: of the streamers, and of what people keep.
+        lanes: where work is done.
+        delete: as of `Erasure`.
+        known: as of `Erasure`.
+        in_spaces: removes a streamer's ID-embedding.
+        files: each removes files of one model of this replica; looked at when one is erased.
+    """
+    documents = store.documents
 
-    listed = frozenset(established)
-    known = Known(listed.__contains__, settings.paging.keep_s, settings.audit.keep_days)
-    outreach = partial(forget, store.documents)
-    lists = partial(forget_lists, store.documents)
-    return Erasure(store, writes.delete, discard, known, outreach, lists, *erase_copies)
+    async def drop(streamer_id: str) -> None:
+        await Ratings(documents, store).forget(streamer_id)
+        for drop_them in list(files):
+            await drop_them()
+
+    return Erasure(
+        store,
+        delete,
+        drop,
+        known,
+        partial(forget, documents),
+        partial(forget_lists, documents),
+        KeptCases(documents, lanes).erase,
+        SeedCopies(documents).erase,
+        StoredLayouts(documents, lanes).erase,
+        Comparisons(documents).erase,
+        ShadowReports(documents).erase,
+        RedisGroups(store.client, store.judgements, RedisEvents(store.client)).forget,
+        in_spaces,
+    )

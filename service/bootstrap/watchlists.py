@@ -11,7 +11,6 @@ from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.counts import WatchlistCounts
 from service.features.watchlists.cursor import LogCursor
-from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import AlertFollower, Sweeps
 from service.features.watchlists.matching import Matching
 from service.features.watchlists.seeds import ConfirmedMembers, SeedReader
@@ -44,7 +43,6 @@ class WatchlistParts:
     Attributes:
         watchlists, alerts: the use-cases.
         seeds: of lists, by this model.
-        copies: of profiles, which an erasure removes.
         sweeps: the kind of job.
         counts: metrics.
     """
@@ -85,7 +83,6 @@ class WatchlistParts:
         self._evaluates = known.evaluate
         self.seeds = reader
         self.alerts = Alerts(documents)
-        self.copies = SeedCopies(documents)
         maxima = Maxima(known.max_lists, known.max_seeds)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
         self.sweeps = SweepJobs(

@@ -28,7 +28,6 @@ class LayoutParts:
     Attributes:
         follower: of the current layout; to be started and stopped.
         jobs: the kind of job.
-        stored: layouts in the store.
         counts: for `/metrics`.
     """
 
@@ -54,10 +53,10 @@ class LayoutParts:
                 with contextlib.suppress(NotYetVisible):
                     return await follower.wait_for(until, _CATCH_UP_MS)
 
-        self.stored = StoredLayouts(store.documents, lanes)
-        self.follower = LayoutFollower(self.stored, follower, version, lanes)
+        stored = StoredLayouts(store.documents, lanes)
+        self.follower = LayoutFollower(stored, follower, version, lanes)
         folder = settings.data_dir / "layouts"
-        self.jobs = LayoutJobs(self.stored, self.follower, ready, caught_up, version, lanes, folder)
+        self.jobs = LayoutJobs(stored, self.follower, ready, caught_up, version, lanes, folder)
         self.counts = LayoutCounts(self.follower)
         self._groups, self._lanes = groups, lanes
         self._changes = ModelChanges(beside, lanes)

@@ -7,25 +7,17 @@ from dataclasses import asdict
 from functools import partial
 
 from model_export.contract.streamer import ID_PATTERN
+from service.bootstrap.erasure import erasure_of
 from service.commands.answers import answer
 from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
-from service.features.cases.keeping import KeptCases
-from service.features.layouts.storing import StoredLayouts
-from service.features.lists.forgetting import forget as forget_lists
-from service.features.models.comparing.keeping import Comparisons
-from service.features.outreach.service import forget
-from service.features.ratings.service import Ratings
 from service.features.spaces.erasing import erase_streamer
-from service.features.streamers.erasure import Erased, Erasure, Known
-from service.features.watchlists.erasing import SeedCopies
+from service.features.streamers.erasure import Erased, Known
 from service.settings import Paging, Work
 from service.settings.reading import read_group
 from service.store.base import Delete, Refused
-from service.store.redis.duplicates.groups import RedisGroups
-from service.store.redis.events.feed import RedisEvents
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,23 +40,11 @@ async def _run(args: argparse.Namespace) -> int:
                 raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
             return outcome.sequence
 
-        async def drop(streamer_id: str) -> None:
-            """A service that runs has the folder; its files are named as those of replicas."""
-            await Ratings(store.documents, store).forget(streamer_id)
-
-        known = Known(None, read_group(Paging, "paging").keep_s, audit_settings().keep_days)
-        lanes = Lanes(Work())
-        copies = (
-            KeptCases(store.documents, lanes).erase,
-            SeedCopies(store.documents).erase,
-            StoredLayouts(store.documents, lanes).erase,
-            Comparisons(store.documents).erase,
-            RedisGroups(store.client, store.judgements, RedisEvents(store.client)).forget,
+        known = Known(
+            None, read_group(Paging, "paging").keep_s, audit_settings().keep_days, has_files=False
         )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
-        outreach = partial(forget, store.documents)
-        lists = partial(forget_lists, store.documents)
-        erasure = Erasure(store, delete, drop, known, outreach, lists, *copies, in_spaces)
+        erasure = erasure_of(store, Lanes(Work()), delete, known, in_spaces)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
     answer(args, asdict(erased), lambda: _tell(erased))

@@ -55,11 +55,13 @@ class Known:
         is_established: whether the bundle lists a streamer; None where no bundle is known.
         pages_s: seconds for which answers in pages are kept.
         audit_days: days for which the audit log is kept.
+        has_files: whether saved indexes and names of this replica are removed as well.
     """
 
     is_established: Callable[[str], bool] | None
     pages_s: float
     audit_days: float
+    has_files: bool
 
 
 class Erasure:
@@ -80,13 +82,13 @@ class Erasure:
             store: of the streamers.
             delete: removes a record if it has a version; raises StreamerNotFound and
                 VersionConflict.
-            drop: removes what names a streamer beside its record, and the saved indexes and names
-                of this replica.
+            drop: removes what names a streamer beside its record, and where `known` has them the
+                saved indexes and names of this replica.
             known: what else there is.
             forget_outreach: takes a streamer out of the records of who was written to.
             erase_copies: each removes what else has a streamer: saved lists and groups of
                 duplicates that are no more its id, cases and watchlists copies of its profile,
-                spaces its ID-embedding, the layout of the map its vector.
+                spaces its ID-embedding, the layout of the map its vector, reports of models its id.
         """
         self._store = store
         self._delete = delete
@@ -143,11 +145,15 @@ class Erasure:
             Persisting(
                 "file of names",
                 "pieces of name, tags and bio, which nothing reads",
-                "this replica has removed them: seconds, minutes for millions of streamers; "
-                "others remove them when they merge their files, or without their folder `names`",
+                (
+                    "this replica removes them: seconds, minutes for millions of streamers; others "
+                    if known.has_files
+                    else "replicas "
+                )
+                + "remove them when they merge their files, or without their folder `names`",
             ),
             Persisting(
-                "other replicas",
+                "other replicas" if known.has_files else "replicas",
                 "vector, in memory and in their saved indexes",
                 "in memory a second; in a saved index until the next one is saved",
             ),
@@ -171,9 +177,31 @@ class Erasure:
                 "has not ended may write it again",
             ),
             Persisting(
+                "jobs",
+                "id, in lines that an import refused and in questions, which may have a profile",
+                "they are removed, STREAMER_JOBS__KEEP_S after their end",
+            ),
+            Persisting(
                 "backups",
                 "profile and vectors",
                 "you delete them; after a restore, erase it again",
+            ),
+            Persisting(
+                "copies that a salvage or a restore left (`appendonlydir.damaged-...`, "
+                "`store.before-...`)",
+                "profile and vectors",
+                "you delete them",
+            ),
+            Persisting(
+                "files that `encode` wrote, and its rejected rows",
+                "profile and vectors",
+                "you delete them",
+            ),
+            Persisting(
+                "seeds of lists and watchlists that were given as a profile or a vector",
+                "what was given, which has no id",
+                "you change or delete the list; what the last ten runs of a list were asked, until "
+                "ten newer ones",
             ),
             Persisting(
                 "judgements, events",
