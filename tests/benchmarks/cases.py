@@ -283,7 +283,7 @@ async def large(count: int) -> None:
             for file_format in MEDIA_TYPES:
                 began = time.perf_counter()
                 size = 0
-                async for part in await served.exports.export(case_id, file_format):
+                async for part in (await served.exports.export(case_id, file_format)).parts:
                     size += len(part)
                 told(f"{file_format} of {size >> 20} MiB", began)
 

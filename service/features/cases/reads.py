@@ -20,6 +20,7 @@ from service.features.cases.schemas import (
 from service.features.cases.service import Cases
 from service.features.cases.shown import case_fields, detail_fields, entry_fields
 from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
@@ -195,6 +196,7 @@ async def list_case_events(
 async def export_case(
     exports: CurrentExports,
     charges: CurrentCharges,
+    caller: CurrentCaller,
     audit: CurrentAudit,
     case_id: CaseIdPath,
     format: Annotated[
@@ -203,14 +205,16 @@ async def export_case(
             description="csv: for spreadsheets, with a byte order mark, and cells that can't be "
             "formulas. ndjson: members with their edges. zip: profiles, edges, verdicts, events "
             "and the question, with the SHA-256 of each file, and whether a profile is as it was "
-            "seen; "
+            "seen, for keys that have the scope `streamers:read` too; "
             "`python -m service verify-case FILE` checks it."
         ),
     ] = "zip",
 ) -> Response:
     """A file that shows the case as of one moment."""
+    if format == "zip":
+        caller.require("streamers:read")
     charges.reach("cases", ALL_UNITS)
-    audit.about([case_id], action=f"export {format}")
-    parts = await exports.export(case_id, format)
+    parts, members = await exports.export(case_id, format)
+    audit.about(members, len(members), action=f"export {format}")
     headers = {"Content-Disposition": f'attachment; filename="{case_id}.{format}"'}
     return StreamingResponse(parts, media_type=MEDIA_TYPES[format], headers=headers)

@@ -6,7 +6,7 @@ import io
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import IO, Literal
+from typing import IO, Literal, NamedTuple
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import CaseChanged
@@ -16,6 +16,7 @@ from service.features.cases.exports.archive import Archive, profile_name
 from service.features.cases.keeping import Kept, KeptCases
 from service.features.cases.records import RUN, Copy, Event, Member, VerdictRecord
 from service.features.cases.shown import case_fields, entry_fields, member_fields
+from service.files.cells import safe
 from service.http.ndjson import line_of
 from service.store.documents import Entry
 
@@ -30,8 +31,6 @@ COLUMNS = (
     "decided_by", "decided_at",
 )  # fmt: skip
 _BOM = b"\xef\xbb\xbf"
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "\t", "\r", "\n")
-"""Spreadsheets of East Asian locales take full-width signs as well."""
 _EVENTS_AT_ONCE = 200
 _TRIES = 3
 _CHUNK = 1 << 16
@@ -48,6 +47,18 @@ class _Moment:
     events: Sequence[tuple[Entry, Event]]
 
 
+class Exported(NamedTuple):
+    """A file that shows a case.
+
+    Attributes:
+        parts: of it.
+        members: ids of those whom it shows.
+    """
+
+    parts: AsyncGenerator[bytes, None]
+    members: Sequence[str]
+
+
 class Exports:
     """The use-case behind `GET /v1/cases/{case_id}/export`."""
 
@@ -56,8 +67,8 @@ class Exports:
         self._kept = kept
         self._lanes = lanes
 
-    async def export(self, case_id: str, file_format: Format) -> AsyncGenerator[bytes, None]:
-        """Parts of a file that is written already.
+    async def export(self, case_id: str, file_format: Format) -> Exported:
+        """A file that is written already.
 
         Raises:
             CaseNotFound: there is no such case.
@@ -74,7 +85,7 @@ class Exports:
         except BaseException:
             file.close()
             raise
-        return self._parts(file)
+        return Exported(self._parts(file), [member.streamer_id for member in moment.members])
 
     async def _parts(self, file: IO[bytes]) -> AsyncGenerator[bytes, None]:
         with file:
@@ -137,13 +148,6 @@ class Exports:
                 await self._lanes.run_in_slices(add(), Lane.HEAVY)
             made.add(archive.PROFILES, b"".join(told))
         await self._lanes.run(made.close, Lane.HEAVY)
-
-
-def safe(cell: object) -> object:
-    """A cell that no spreadsheet takes for a formula: text that begins like one is quoted."""
-    if isinstance(cell, str) and cell.lstrip(" ").startswith(_FORMULA):
-        return f"'{cell}"
-    return cell
 
 
 def _written(file: IO[bytes], lines: Iterable[bytes]) -> Generator[None, None, None]:

@@ -11,6 +11,7 @@ from service.features.lists.formats.spreadsheet import workbook
 from service.features.lists.formats.tables import Cell, Column, cells_of, columns_of
 from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Format
+from service.files.cells import safe
 from service.http.ndjson import NDJSON
 
 CSV = "text/csv"
@@ -23,8 +24,6 @@ MEDIA_TYPES: Mapping[Format, str] = {
 }
 _BOM = "\ufeff"
 """Without it Excel takes UTF-8 for the code page of its user."""
-_FORMULA = frozenset("=+-@＝＋－＠")
-"""With what a spreadsheet takes a cell of CSV for a formula, East Asian ones as well."""
 
 
 class Written(NamedTuple):
@@ -51,13 +50,6 @@ def written(
         summary = _summary(built, by, took_ms)
         content = yield from (_json if form == "json" else _lines)(built, summary)
     return Written(content, MEDIA_TYPES[form])
-
-
-def safe(cell: Cell) -> Cell:
-    """A cell that no spreadsheet takes for a formula: `'` before a text that looks like one."""
-    if isinstance(cell, str) and cell.lstrip()[:1] in _FORMULA and cell.strip():
-        return f"'{cell}"
-    return cell
 
 
 def _summary(built: BuiltList, by: Provenance, took_ms: float) -> dict[str, Any]:

@@ -32,7 +32,8 @@ async def page_through(large: Large, case_id: str) -> list[str]:
 
 
 async def exported(large: Large, case_id: str, file_format: Format) -> bytes:
-    return b"".join([part async for part in await large.exports.export(case_id, file_format)])
+    exported = await large.exports.export(case_id, file_format)
+    return b"".join([part async for part in exported.parts])
 
 
 async def test_a_case_of_ten_thousand(tmp_path: Path) -> None:

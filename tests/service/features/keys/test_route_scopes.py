@@ -85,6 +85,10 @@ OF_A_JOB = ("get_job", "watch_job", "cancel_job", "retry_job")
 """Their endpoints decide by the kind of the job who may ask: of one that is not there, anybody."""
 
 
+LESS = {"/v1/cases/{case_id}/export": "?format=csv"}
+"""Of routes that by default ask for what needs another scope too."""
+
+
 def needed(operation: dict[str, Any]) -> str:
     """The scope that the OpenAPI document tells of a route."""
     ((scope,),) = [list(s.values())[0] for s in operation["security"]]  # noqa: RUF015
@@ -93,7 +97,7 @@ def needed(operation: dict[str, Any]) -> str:
 
 def ask(client: TestClient, method: str, path: str, **options: Any) -> Any:
     """A request that changes nothing: its body, if it has one, is no JSON."""
-    url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path)
+    url = re.sub(r"\{(\w+)\}", lambda name: FILLED[name[1]], path) + LESS.get(path, "")
     kind = "application/x-ndjson" if path.endswith(":bulk") else "application/json"
     if method in ("POST", "PUT", "PATCH"):
         options = {"content": b"rubbish", **options}
@@ -160,6 +164,21 @@ def test_a_job_is_of_those_who_may_begin_one_of_its_kind(guarded: TestClient) ->
             assert changed.status_code == (409 if scope == owner else 403), (owner, scope)
         refused = guarded.get(path, headers=bearer(keys["search"]["key"]))
         assert "'streamers:read'" in problem(refused, 403, "missing_scope")["detail"]
+
+
+@pytest.mark.slow
+def test_profiles_in_the_archive_of_a_case_need_the_scope_of_profiles(guarded: TestClient) -> None:
+    alone = create(guarded, scopes=["cases"])
+    both = create(guarded, scopes=["cases", "streamers:read"])
+    guarded.put("/v1/streamers/s-1", json={"tags": ["music"]}).raise_for_status()
+    made = guarded.post("/v1/cases", json={"title": "t", "seeds": ["s-1"]}).raise_for_status()
+    path = f"/v1/cases/{made.json()['case_id']}/export"
+    for key, form, status in ((alone, "csv", 200), (alone, "ndjson", 200), (both, "zip", 200)):
+        answer = guarded.get(path, params={"format": form}, headers=bearer(key["key"]))
+        assert answer.status_code == status, answer.text
+    refused = problem(guarded.get(path, headers=bearer(alone["key"])), 403, "missing_scope")
+    assert "'streamers:read'" in refused["detail"]
+    guarded.delete("/v1/streamers/s-1").raise_for_status()
 
 
 def _listed(client: TestClient) -> set[str]:
