@@ -43,6 +43,7 @@ class NewJob:
         total: how much there is to do; None while that is not known.
         once: names the request, if it is to be carried out once however often it is sent.
         traceparent: of the span of the request that queues it; empty where that is not traced.
+        by: id and name of the key that asks for it; empty where nobody does.
     """
 
     job_id: str
@@ -52,6 +53,7 @@ class NewJob:
     total: int | None = None
     once: Once | None = None
     traceparent: str = ""
+    by: tuple[str, str] = ("", "")
 
 
 @dataclass(frozen=True)
@@ -92,6 +94,8 @@ class Job:
         traceparent: as `NewJob.traceparent`.
         is_retried: somebody had it queued again after it failed or was cancelled; not told by
             `JobStore.page`.
+        key_id, key_name: of the key that asked for it, or that had it queued again last; empty
+            where nobody did, and of jobs that an earlier release queued.
     """
 
     job_id: str
@@ -117,6 +121,8 @@ class Job:
     is_cancelling: bool
     traceparent: str = ""
     is_retried: bool = False
+    key_id: str = ""
+    key_name: str = ""
 
     @property
     def lease(self) -> Lease:
@@ -220,8 +226,10 @@ class JobStore(Protocol):
         """Cancel a queued job, ask a running one to end, leave a finished one; how it is then."""
         ...
 
-    async def retry(self, job_id: str) -> Job | None:
+    async def retry(self, job_id: str, by: tuple[str, str] = ("", "")) -> Job | None:
         """Queue a failed or cancelled job again, at its checkpoint; how it is then.
+
+        `by` is the key that asks for it, as of `NewJob`.
 
         Returns:
             The job, in another state where it could not be retried, or failed or cancelled as

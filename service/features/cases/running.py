@@ -109,7 +109,7 @@ class Runs:
         case_id = kept.case.case_id
         asked = {"case_id": case_id, "query": query and asdict(query), **who._asdict()}
         place = ANYWHERE if corpus_is == "nowhere" else WITH_CORPUS
-        job = await self._jobs.start(KIND, asked, place=place, once=once)
+        job = await self._jobs.start(KIND, asked, place=place, once=once, by=who)
         await self._kept.name_job(case_id, job.job_id)
         return job
 

@@ -18,6 +18,7 @@ from service.features.duplicates.service import Duplicates
 from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.schemas import QUEUED, JobOut
 from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
@@ -149,6 +150,7 @@ async def get_streamer_duplicates(
 )
 async def rebuild_duplicates(
     duplicates: CurrentDuplicates,
+    caller: CurrentCaller,
     charges: CurrentCharges,
     response: Response,
     prefers_async: PrefersAsync,
@@ -159,4 +161,6 @@ async def rebuild_duplicates(
     Groups are kept up to date by themselves: it is for when the evidence is another one.
     """
     charges.reach("duplicates", ALL_UNITS)
-    return accepted(await duplicates.rebuild(once), response, is_preferred=prefers_async)
+    return accepted(
+        await duplicates.rebuild(once, caller.key), response, is_preferred=prefers_async
+    )

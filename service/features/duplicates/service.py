@@ -95,9 +95,9 @@ class Duplicates:
         self._lanes = lanes
         self._jobs = jobs
 
-    async def rebuild(self, once: Once | None) -> Job:
+    async def rebuild(self, once: Once | None, by: tuple[str, str]) -> Job:
         """Queue a rebuild, or find that of an earlier request; see `Jobs.submit`."""
-        return await self._jobs.start(KIND, {}, once=once)
+        return await self._jobs.start(KIND, {}, once=once, by=by)
 
     async def page(
         self, order: Literal["size", "newest"], after: str, limit: int

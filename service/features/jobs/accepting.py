@@ -62,7 +62,7 @@ class LongRequests(ABC):
     async def receive(
         self,
         parts: AsyncIterator[bytes],
-        key_id: str,
+        by: tuple[str, str],
         *,
         parquet: bool = False,
         skip_unchanged: bool = True,
@@ -72,7 +72,7 @@ class LongRequests(ABC):
 
         Args:
             parts: of lines, or of a Parquet file.
-            key_id: who asks for it, for the audit log.
+            by: id and name of the key that asks for it.
             parquet: whether it is one.
             skip_unchanged: leave alone what is stored like this already.
             once: names the request, by the SHA-256 of what was received.
@@ -89,7 +89,7 @@ class LongRequests(ABC):
         self,
         kind: str,
         asked: Mapping[str, Any],
-        key_id: str,
+        by: tuple[str, str],
         once: Once | None,
         scopes: Collection[Scope],
     ) -> Job:
@@ -98,7 +98,7 @@ class LongRequests(ABC):
         Args:
             kind: of the question, as `service.bootstrap.jobs` registers it.
             asked: the question, for JSON.
-            key_id: who asks it.
+            by: id and name of the key that asks it.
             once: names the request.
             scopes: that the question needs, and with it whoever reads the answer.
 

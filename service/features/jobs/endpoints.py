@@ -115,8 +115,9 @@ async def retry_job(
 ) -> JobOut:
     """Queues a failed or cancelled job again.
 
-    It goes on where it stood; one whose input had changed begins anew. It needs the scope of
-    `:cancel`, and those of the question that the job answers, such as `explain`.
+    It goes on where it stood, as a job of the key that retries it; one whose input had changed
+    begins anew. It needs the scope of `:cancel`, and those of the question that the job answers,
+    such as `explain`.
     """
     job = await jobs.get(job_id)
     _check(caller, jobs, job)
@@ -126,7 +127,7 @@ async def retry_job(
     if job.state in RETRIED:  # or it would be made anew, again and again, for one unit
         for scope in sorted(scopes):
             charges.reach(scope, ALL_UNITS)
-    return job_out(await jobs.retry(job_id))
+    return job_out(await jobs.retry(job_id, caller.key))
 
 
 def _check(caller: Caller, jobs: Jobs, job: Job) -> None:

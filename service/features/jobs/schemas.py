@@ -30,6 +30,8 @@ EXAMPLE: dict[str, Any] = {
     "updated_at": 1862438400.9,
     "attempts": 1,
     "place": "host-1-0f3c9a1b",
+    "key_id": "3f9c1a2b7d04",
+    "key_name": "campaigns",
 }
 QUEUED = EXAMPLE | {
     "state": "queued",
@@ -86,6 +88,14 @@ class JobOut(Response):
             "replicas that have this one run the job. Empty where any may."
         ),
     ]
+    key_id: Annotated[
+        str | None,
+        Field(
+            description="Of the API key that started or last retried it; null where the service "
+            "did, and of jobs that an earlier release queued."
+        ),
+    ] = None
+    key_name: str | None = None
 
 
 class JobPage(Response):

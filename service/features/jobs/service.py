@@ -81,6 +81,7 @@ class Jobs:
         total: int | None = None,
         once: Once | None = None,
         job_id: str | None = None,
+        by: tuple[str, str] = ("", ""),
     ) -> Job:
         """Queue a job of a kind that needs no files of its own; see `submit`.
 
@@ -91,9 +92,12 @@ class Jobs:
             total: how much there is to do.
             once: as `NewJob.once`.
             job_id: of the job; it is queued once, however often it is asked for. By default new.
+            by: as `NewJob.by`.
         """
         written = json.dumps(asked, ensure_ascii=False).encode()
-        return await self.submit(NewJob(job_id or new_id(), kind, place, written, total, once))
+        return await self.submit(
+            NewJob(job_id or new_id(), kind, place, written, total, once, by=by)
+        )
 
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""
@@ -123,8 +127,8 @@ class Jobs:
             raise JobStateConflict(f"the job has {job.state}: only one under way can be cancelled")
         return job
 
-    async def retry(self, job_id: str) -> Job:
-        """Queue a failed or cancelled job again; it goes on where it stood.
+    async def retry(self, job_id: str, by: tuple[str, str]) -> Job:
+        """Queue a failed or cancelled job again; it goes on where it stood, as that of this key.
 
         Raises:
             JobNotFound: there is none.
@@ -136,7 +140,7 @@ class Jobs:
             raise JobStateConflict(
                 f"the job is {before.state}: only a failed or cancelled one can be retried"
             )
-        job = self._found(job_id, await self._store.retry(job_id))
+        job = self._found(job_id, await self._store.retry(job_id, by))
         if job.state in FINISHED and job.revision == before.revision:
             raise self._too_many()
         self._wake()

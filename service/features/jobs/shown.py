@@ -21,6 +21,8 @@ def job_out(job: Job) -> JobOut:
         updated_at=job.updated_at,
         attempts=job.attempts,
         place=job.place,
+        key_id=job.key_id or None,
+        key_name=job.key_name or None,
     )
 
 

@@ -78,6 +78,7 @@ async def get_layouts(layouts: CurrentLayouts) -> LayoutsOut:
 )
 async def fit_layout(
     layouts: CurrentLayouts,
+    caller: CurrentCaller,
     charges: CurrentCharges,
     response: Response,
     prefers_async: PrefersAsync,
@@ -91,7 +92,7 @@ async def fit_layout(
     fails and says so.
     """
     charges.reach("search", ALL_UNITS)
-    return accepted(await layouts.fit(once), response, is_preferred=prefers_async)
+    return accepted(await layouts.fit(once, caller.key), response, is_preferred=prefers_async)
 
 
 @router.get(

@@ -116,9 +116,9 @@ class Layouts:
         self._changes = changes
         self._lanes = lanes
 
-    async def fit(self, once: Once | None) -> Job:
+    async def fit(self, once: Once | None, by: tuple[str, str]) -> Job:
         """Queue a fit, or find that of an earlier request; see `Jobs.submit`."""
-        return await self._jobs.start(KIND, {}, once=once)
+        return await self._jobs.start(KIND, {}, once=once, by=by)
 
     def state(self) -> State:
         """What there is, as of the last look at the store a second ago."""

@@ -189,4 +189,4 @@ async def answer_later(
     caller.require("streamers:read")
     asked = asked_by_job(by, form, question if name is None else None, name, how)
     scopes: list[Scope] = ["search"] if question.explain is None else ["search", "explain"]
-    return deferred(await later.answer_later(KIND, asked, caller.key_id, once, scopes))
+    return deferred(await later.answer_later(KIND, asked, caller.key, once, scopes))

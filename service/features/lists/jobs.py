@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from service.engine.work.lanes import Lane, Lanes
+from service.features.jobs.told import Told
 from service.features.lists.formats.writing import Written, written
 from service.features.lists.schemas import Format, ListQuestionIn, RunIn
 from service.features.lists.service import Asker, Lists
@@ -30,12 +31,10 @@ def asked_by_job(
 
 def answering(
     lists: Lists, lanes: Lanes
-) -> Callable[[Mapping[str, Any], Callable[[str], None]], AsyncIterator[bytes]]:
+) -> Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]:
     """What such jobs write; what a list lacks is told too, as CSV has no place for it."""
 
-    async def answer(
-        asked: Mapping[str, Any], tell: Callable[[str], None]
-    ) -> AsyncGenerator[bytes, None]:
+    async def answer(asked: Mapping[str, Any], told: Told) -> AsyncGenerator[bytes, None]:
         begin, by = time.perf_counter(), Asker(**asked["by"])
         if asked["list"] is None:
             question = ListQuestionIn.model_validate(asked["question"])
@@ -47,8 +46,9 @@ def answering(
         took_ms = (time.perf_counter() - begin) * 1000
         work = written(built, provenance, asked["format"], took_ms)
         made: Written = await lanes.run_in_slices(work, Lane.BULK)
+        told.streamers = len(built.rows)
         if (because := built.summary["incomplete_because"]) is not None:
-            tell(because)
+            told.missing.append(because)
         yield made.content
 
     return answer

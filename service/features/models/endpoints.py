@@ -145,6 +145,7 @@ async def get_model(models: CurrentModels, model_id: ModelPath) -> ModelVersionO
 )
 async def backfill_model(
     models: CurrentModels,
+    caller: CurrentCaller,
     audit: CurrentAudit,
     response: Response,
     model_id: ModelPath,
@@ -160,7 +161,7 @@ async def backfill_model(
     beginning.
     """
     audit.about(action="backfill model")
-    job = await models.backfill(model_id, streamers_per_s, once)
+    job = await models.backfill(model_id, streamers_per_s, once, caller.key)
     return accepted(job, response, is_preferred=prefers_async)
 
 

@@ -143,7 +143,11 @@ class Models:
         return await self.get(name)
 
     async def backfill(
-        self, model_version: str, streamers_per_s: float | None, once: Once | None
+        self,
+        model_version: str,
+        streamers_per_s: float | None,
+        once: Once | None,
+        by: tuple[str, str],
     ) -> Job:
         """Queue the job that encodes every stored streamer for a model, or let it go on.
 
@@ -169,7 +173,7 @@ class Models:
             if job is not None and job.state in ("queued", "running"):
                 return job
             if job is not None and job.state in ("failed", "cancelled"):
-                return await self._jobs.retry(job.job_id)
+                return await self._jobs.retry(job.job_id, by)
         else:
             await self._check_everywhere(record)
             if record.job_id:  # a retirement that did not come to its end
@@ -179,7 +183,7 @@ class Models:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
         asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job_id = await self._reserved(record, job)
-        job = await self._jobs.start(KIND, asked, once=once, job_id=job_id)
+        job = await self._jobs.start(KIND, asked, once=once, job_id=job_id, by=by)
         if job.job_id != job_id:  # of an earlier one of the same requests
             await self._registry.update(model_version, job_id=job.job_id)
         return job

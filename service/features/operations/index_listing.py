@@ -13,6 +13,7 @@ from service.features.operations.health import CurrentOperations
 from service.features.operations.rebuild import KIND, IndexRebuilds
 from service.features.operations.schemas import IndexLineOut
 from service.features.operations.verification import held_by
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
 from service.http.documents import STORE, responses
@@ -58,7 +59,11 @@ def get_index(operations: CurrentOperations) -> NdjsonResponse:
     responses={**responses(*STORE, IdempotencyKeyReused, TooManyJobs), 202: _ACCEPTED},
 )
 async def rebuild_index(
-    rebuilds: CurrentRebuilds, response: Response, prefers_async: PrefersAsync, once: OnceByKey
+    rebuilds: CurrentRebuilds,
+    caller: CurrentCaller,
+    response: Response,
+    prefers_async: PrefersAsync,
+    once: OnceByKey,
 ) -> JobOut:
     """A job reads every stored streamer into a new index, which then takes the old one's place.
 
@@ -66,7 +71,7 @@ async def rebuild_index(
     rebuilds at a time. Questions are answered by the old index meanwhile, and what is written is in
     both. It needs the memory of a second index. Cancelled or failed, it has changed nothing.
     """
-    return accepted(await rebuilds.start(once), response, is_preferred=prefers_async)
+    return accepted(await rebuilds.start(once, caller.key), response, is_preferred=prefers_async)
 
 
 async def _lines(index: VectorIndex) -> AsyncIterator[bytes]:

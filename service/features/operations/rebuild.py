@@ -59,9 +59,9 @@ class IndexRebuilds:
         self._jobs = jobs
         self._replica = replica
 
-    async def start(self, once: Once | None) -> Job:
+    async def start(self, once: Once | None, by: tuple[str, str]) -> Job:
         """Queue one, or find that of an earlier request; see `Jobs.submit`."""
-        return await self._jobs.start(KIND, {}, place=self._replica, once=once)
+        return await self._jobs.start(KIND, {}, place=self._replica, once=once, by=by)
 
 
 def _teller(job: RunningJob, total: int) -> Callable[[int], Awaitable[None]]:

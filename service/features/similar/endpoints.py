@@ -283,7 +283,7 @@ async def export_similar(
     charges.reach("search", ALL_UNITS + _seeds_units(body))
     audit.about(_seed_ids(query))
     if is_job:
-        job = await later.answer_later(KIND, json.loads(asked), caller.key_id, once, ["search"])
+        job = await later.answer_later(KIND, json.loads(asked), caller.key, once, ["search"])
         return deferred(job)
     parts = await similar.export(query)
     return NdjsonResponse(lines_of(similar, parts, lambda hits: audit.about(results=hits)))

@@ -6,6 +6,7 @@ from typing import Any
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
 from service.errors import InvalidRequest
+from service.features.jobs.told import Told
 from service.features.similar.asking import SimilarQuery
 from service.features.similar.schemas import ExportIn, SeedIn, SeedsIn
 from service.features.similar.seeds import Seed
@@ -19,15 +20,16 @@ EXPORTED_AT_ONCE = 1000
 
 def answering(
     similar: Similar, limits: Limits
-) -> Callable[[Mapping[str, Any], Callable[[str], None]], AsyncIterator[bytes]]:
+) -> Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]:
     """What jobs of exports write: lines of the answer to a question as JSON has it."""
 
-    async def answer(
-        asked: Mapping[str, Any], _: Callable[[str], None]
-    ) -> AsyncGenerator[bytes, None]:
+    async def answer(asked: Mapping[str, Any], told: Told) -> AsyncGenerator[bytes, None]:
+        def count(hits: int) -> None:
+            told.streamers += hits
+
         body = ExportIn.model_validate(asked)
         query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
-        async for part in lines_of(similar, await similar.export(query), lambda _: None):
+        async for part in lines_of(similar, await similar.export(query), count):
             yield part
 
     return answer

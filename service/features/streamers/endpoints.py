@@ -319,9 +319,7 @@ async def bulk_write(
     charges.reach("streamers:write", ALL_UNITS)
     if prefers_async:
         try:
-            job = await later.receive(
-                request.stream(), caller.key_id, skip_unchanged=skip_unchanged
-            )
+            job = await later.receive(request.stream(), caller.key, skip_unchanged=skip_unchanged)
             audit.about([job.job_id])
             return deferred(job)
         except ClientDisconnect:

@@ -6,15 +6,15 @@ from functools import partial
 from typing import Any
 
 from service.features.jobs.runner import Kind, RunningJob, persist
+from service.features.jobs.told import Told
 from service.features.transfers.exports import ResultFile
 from service.files.spool import Spool, opened
 from service.scopes import Scope
 from service.store.jobs import Job, Settled
 
 _PROGRESS_S = 0.5
-Answer = Callable[[Mapping[str, Any], Callable[[str], None]], AsyncIterator[bytes]]
-"""Makes the lines of an answer, in parts, of the question as JSON has it; may tell what is missing,
-where the lines have no place for that."""
+Answer = Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]
+"""Makes the lines of an answer, in parts, of the question as JSON has it."""
 
 
 class AnswerJobs(Kind):
@@ -40,12 +40,12 @@ class AnswerJobs(Kind):
 
     async def _write(self, job: RunningJob) -> Mapping[str, Any]:
         loop, lines, told_at = asyncio.get_running_loop(), 0, float("-inf")
-        missing: list[str] = []
+        told = Told()
         form = job.input["question"].get("format", "ndjson")
         path = self._spool.result(job.job.job_id, job.job.token)
         file = await opened(partial(ResultFile, path))
         try:
-            async for part in self._answer(job.input["question"], missing.append):
+            async for part in self._answer(job.input["question"], told):
                 await asyncio.to_thread(self._spool.check_room, len(part))
                 await asyncio.to_thread(file.append, part)
                 lines += part.count(b"\n") if form != "xlsx" else 0
@@ -57,6 +57,7 @@ class AnswerJobs(Kind):
             await asyncio.to_thread(file.close)
         await job.advance({}, lines, lines)
         counted = {"lines": lines, "bytes": file.size, "sha256": file.sha256}
-        if missing:
-            counted["incomplete_because"] = "; ".join(missing)
+        counted["streamers"] = told.streamers
+        if told.missing:
+            counted["incomplete_because"] = "; ".join(told.missing)
         return counted if form == "ndjson" else {**counted, "format": form}

@@ -153,7 +153,7 @@ async def import_streamers(
             charges.reach("streamers:write", ALL_UNITS)
             parts, parquet = request.stream(), kind == PARQUET
             job = await transfers.receive(
-                parts, caller.key_id, parquet=parquet, encoded=encoded, once=once
+                parts, caller.key, parquet=parquet, encoded=encoded, once=once
             )
             audit.about([job.job_id])
             return accepted(job, response, is_preferred=prefers_async)
@@ -172,7 +172,7 @@ async def import_streamers(
         caller.require("admin")
     charges.reach("streamers:write", ALL_UNITS)
     named = once and once(hashlib.sha256(body).hexdigest())
-    job = await transfers.import_file(asked.path, caller.key_id, named, encoded=asked.encoded)
+    job = await transfers.import_file(asked.path, caller.key, named, encoded=asked.encoded)
     audit.about([job.job_id])
     return accepted(job, response, is_preferred=prefers_async)
 
@@ -211,7 +211,7 @@ async def export_streamers(
     """
     charges.reach("streamers:read", ALL_UNITS)
     wanted = body.filter.model_dump(exclude_unset=True)
-    job = await transfers.export(wanted, caller.key_id, once)
+    job = await transfers.export(wanted, caller.key, once)
     audit.about([job.job_id])
     return accepted(job, response, is_preferred=prefers_async)
 
@@ -239,16 +239,22 @@ async def export_streamers(
     | _FILE,
 )
 async def get_result(
-    transfers: CurrentTransfers, caller: CurrentCaller, job_id: JobIdPath, request: Request
+    transfers: CurrentTransfers,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
+    job_id: JobIdPath,
+    request: Request,
 ) -> Response:
     """The file, which is kept for as long as the job; parts of it by `Range` in bytes.
 
     Exports are NDJSON; a list is in the format that was asked for. Who is similar, and lists, also
     need the scopes of their question: `search`, and `explain` for reasons.
     """
-    path, form, scopes = await transfers.result(job_id)
+    path, form, scopes, streamers = await transfers.result(job_id)
     for scope in scopes:
         caller.require(scope)
+    if request.method == "GET":
+        audit.about(results=streamers)
     is_part = _asks_for_a_part(request)
     if is_part and (refused := _refused(request, path)) is not None:
         return refused

@@ -16,7 +16,7 @@ class JobRecord:
         self._log = log
 
     async def note(self, job: RunningJob, ids: Sequence[str]) -> None:
-        """Write ids, in entries of at most `most_ids`, with the job and the key that started it.
+        """Write ids, in entries of at most `most_ids`, with the job and whose key started it.
 
         A job that is continued after a crash may tell a few ids a second time.
 
@@ -26,7 +26,7 @@ class JobRecord:
         fields = {
             "kind": "job",
             "at": round(time.time(), 4),
-            "key_id": job.input.get("key_id"),
+            "key_id": job.job.key_id or job.input.get("key_id"),  # of an earlier release's
             "job_id": job.job.job_id,
             "action": job.job.kind,
         }

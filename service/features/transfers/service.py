@@ -40,11 +40,13 @@ class WrittenFile(NamedTuple):
         path: of the file.
         format: of its content.
         scopes: that its question needs, beside those of the route.
+        streamers: how many are in it; None where an earlier release wrote it.
     """
 
     path: Path
     format: str
     scopes: Collection[Scope]
+    streamers: int | None
 
 
 class Transfers(LongRequests):
@@ -64,7 +66,7 @@ class Transfers(LongRequests):
     async def receive(
         self,
         parts: AsyncIterator[bytes],
-        key_id: str,
+        by: tuple[str, str],
         *,
         parquet: bool = False,
         encoded: bool = False,
@@ -99,12 +101,11 @@ class Transfers(LongRequests):
             "parquet": parquet,
             "encoded": encoded,
             "skip_unchanged": skip_unchanged,
-            "key_id": key_id,
         }
-        return await self._submit(job_id, IMPORT, asked, once and once(digest.hexdigest()))
+        return await self._submit(job_id, IMPORT, asked, by, once and once(digest.hexdigest()))
 
     async def import_file(
-        self, path: str, key_id: str, once: Once | None = None, *, encoded: bool = False
+        self, path: str, by: tuple[str, str], once: Once | None = None, *, encoded: bool = False
     ) -> Job:
         """Queue an import of a file below the folder that the settings name; see `receive`.
 
@@ -126,32 +127,33 @@ class Transfers(LongRequests):
             "stamp": asdict(stamp),
             "parquet": parquet,
             "encoded": encoded,
-            "key_id": key_id,
         }
-        return await self._submit(new_id(), IMPORT, asked, once)
+        return await self._submit(new_id(), IMPORT, asked, by, once)
 
-    async def export(self, wanted: Mapping[str, Any], key_id: str, once: Once | None = None) -> Job:
+    async def export(
+        self, wanted: Mapping[str, Any], by: tuple[str, str], once: Once | None = None
+    ) -> Job:
         """Queue an export of all stored streamers that a filter lets through, as JSON has it.
 
-        `key_id` is who asks for it, for the audit log.
+        `by` is id and name of the key that asks for it.
 
         Raises:
             TooManyJobs: too many jobs are queued or kept.
             StoreUnavailable: the store does not answer.
         """
-        return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id}, once)
+        return await self._submit(new_id(), EXPORT, {"filter": wanted}, by, once)
 
     async def answer_later(
         self,
         kind: str,
         asked: Mapping[str, Any],
-        key_id: str,
+        by: tuple[str, str],
         once: Once | None,
         scopes: Collection[Scope],
     ) -> Job:
         """Queue a job that writes a long answer to a file; see `LongRequests.answer_later`."""
-        given = {"question": asked, "key_id": key_id, "scopes": sorted(scopes)}
-        return await self._submit(new_id(), kind, given, once)
+        given = {"question": asked, "scopes": sorted(scopes)}
+        return await self._submit(new_id(), kind, given, by, once)
 
     async def result(self, job_id: str) -> WrittenFile:
         """What a job wrote.
@@ -178,13 +180,21 @@ class Transfers(LongRequests):
             )
         if not await asyncio.to_thread(path.is_file):
             raise ResultNotHere("the file was removed from the spool: export again")
-        return WrittenFile(path, json.loads(job.result).get("format", "ndjson"), scopes)
+        made: Mapping[str, Any] = json.loads(job.result)
+        return WrittenFile(path, made.get("format", "ndjson"), scopes, made.get("streamers"))
 
     async def _submit(
-        self, job_id: str, kind: str, asked: Mapping[str, Any], once: Once | None
+        self,
+        job_id: str,
+        kind: str,
+        asked: Mapping[str, Any],
+        by: tuple[str, str],
+        once: Once | None,
     ) -> Job:
         """Queue a job, also if whoever asked for it leaves meanwhile."""
-        new = NewJob(job_id, kind, self._spool.place, json.dumps(asked).encode(), once=once)
+        known = {**asked, "key_id": by[0]}  # where services of an earlier release look for it
+        given = json.dumps(known).encode()
+        new = NewJob(job_id, kind, self._spool.place, given, once=once, by=by)
         submitting = asyncio.create_task(self._queue(new))
         self._submitting.add(submitting)
         submitting.add_done_callback(self._submitting.discard)

@@ -27,6 +27,11 @@ class Caller:
     scopes: frozenset[str]
     limits: Mapping[str, int] = field(default_factory=dict[str, int], hash=False)
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Id and name of the key, as records have them."""
+        return self.key_id, self.name
+
     def require(self, scope: Scope, *others: Scope) -> None:
         """Refuse what the caller may not.
 

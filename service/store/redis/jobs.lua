@@ -16,7 +16,7 @@
 --       release: token                                returns 1, or 0 if lost
 --       finish:  token, state, pairs of fields        returns 1, or 0 if lost
 --       cancel                                        returns 1
---       retry                                         returns 1, or 0 if there are too many
+--       retry:   pairs of fields                      returns 1, or 0 if there are too many
 -- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
 -- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
 
@@ -158,7 +158,7 @@ if operation == 'retry' then
     if redis.call('ZCARD', ACTIVE) >= most_active then
       return 0
     end
-    set('state', 'queued', 'error', '', 'crashes', '0', 'retried', '1')
+    set('state', 'queued', 'error', '', 'crashes', '0', 'retried', '1', unpack(ARGV, FIRST))
     if redis.call('HGET', JOB, 'restart') == '1' then
       redis.call('HDEL', JOB, 'restart', 'checkpoint', 'done', 'total', 'created', 'updated')
     end

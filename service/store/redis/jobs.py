@@ -65,6 +65,8 @@ _SHOWN = (
     "token",
     "cancelling",
     "traceparent",
+    "key_id",
+    "key_name",
 )
 """Fields of a job but what only those who run it need."""
 
@@ -114,6 +116,7 @@ class RedisJobs:
         total = () if job.total is None else ("total", job.total)
         traced = ("traceparent", job.traceparent) if job.traceparent else ()
         fields = ("kind", job.kind, "place", job.place, "input", job.input, *total, *traced)
+        fields += _by(job.by)
         key, fingerprint = ("", "") if job.once is None else (job.once.key, job.once.fingerprint)
         terms = (fingerprint, REMEMBERED_S * 1000)
         done = await self._change("submit", job.job_id, *terms, *fields, once=key)
@@ -216,9 +219,9 @@ class RedisJobs:
         await self._change("cancel", job_id)
         return await self.get(job_id)
 
-    async def retry(self, job_id: str) -> Job | None:
+    async def retry(self, job_id: str, by: tuple[str, str] = ("", "")) -> Job | None:
         """Queue a failed or cancelled job again; see `JobStore.retry`."""
-        await self._change("retry", job_id)
+        await self._change("retry", job_id, *_by(by))
         return await self.get(job_id)
 
     async def sweep(self) -> None:
@@ -248,6 +251,11 @@ class RedisJobs:
             for row in rows
         ]
         return [_to_job(i, row) if row else None for i, row in zip(job_ids, named, strict=True)]
+
+
+def _by(key: tuple[str, str]) -> tuple[str, ...]:
+    """Fields of who asks; none where nobody does."""
+    return ("key_id", key[0], "key_name", key[1]) if key[0] else ()
 
 
 def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
@@ -282,4 +290,6 @@ def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
         is_cancelling=row.get(b"cancelling") == b"1",
         traceparent=text("traceparent"),
         is_retried=row.get(b"retried") == b"1",
+        key_id=text("key_id"),
+        key_name=text("key_name"),
     )

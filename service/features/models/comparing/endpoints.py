@@ -19,6 +19,7 @@ from service.features.models.comparing.jobs import KIND
 from service.features.models.comparing.schemas import ComparisonOut, FlipOut, FlipPage, Kind
 from service.features.models.endpoints import CurrentModels, ModelPath
 from service.http.auth.audit import CurrentAudit
+from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter
 from service.http.documents import STORE, responses
@@ -50,6 +51,7 @@ _ACCEPTED: dict[str, Any] = ACCEPTED | {
 )
 async def compare_models(
     models: CurrentModels,
+    caller: CurrentCaller,
     audit: CurrentAudit,
     response: Response,
     model_id: ModelPath,
@@ -71,7 +73,7 @@ async def compare_models(
     """
     audit.about(action="compare models")
     await models.get(model_id)
-    job = await models.comparing.start(model_id, sample, once)
+    job = await models.comparing.start(model_id, sample, once, caller.key)
     return accepted(job, response, is_preferred=prefers_async)
 
 

@@ -77,7 +77,9 @@ class Comparing:
         self._counts = counts
         self._sample = sample
 
-    async def start(self, model_version: str, sample: int | None, once: Once | None) -> Job:
+    async def start(
+        self, model_version: str, sample: int | None, once: Once | None, by: tuple[str, str]
+    ) -> Job:
         """Queue a job that compares a model with the active one.
 
         Raises:
@@ -96,7 +98,7 @@ class Comparing:
             "compared_with": pointer.active,
             "sample": self._sample if sample is None else sample,
         }
-        return await self._jobs.start(KIND, asked, once=once)
+        return await self._jobs.start(KIND, asked, once=once, by=by)
 
     async def report(self, model_version: str) -> Comparison:
         """The last report of a model.

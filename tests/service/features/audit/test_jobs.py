@@ -1,6 +1,6 @@
 """Imports and exports in the audit log: every id, the job, and the key that started it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,26 @@ def test_every_id_of_a_job_is_named_with_who_started_it(audited: TestClient, fol
     assert all("s-04" in e["ids"] for e in jobs)
 
 
+@pytest.mark.slow
+def test_who_reads_the_file_of_an_answer_reads_so_many(audited: TestClient, folder: Path) -> None:
+    lines = [json_line({"streamer_id": f"s-{n}", "tags": ["music"]}) for n in range(5)]
+    assert ended(audited, upload(audited, "".join(lines)))["result"]["created"] == 5
+    seeds = {"positive": [{"streamer_id": "s-0"}]}
+    for path, form, asked in (
+        ("/v1/similar/export", "ndjson", seeds | {"min_score": -1}),
+        ("/v1/lists:preview?format=json", "json", seeds),
+        ("/v1/lists:preview?format=xlsx", "xlsx", seeds),
+    ):
+        later = audited.post(path, json=asked, headers={"Prefer": "respond-async"})
+        job = submitted(later)
+        made = ended(audited, job)["result"]
+        assert (made["streamers"], made.get("format", "ndjson")) == (4, form)
+        read = audited.get(job + "/result", headers={"X-Request-Id": f"read-{form}"})
+        assert read.status_code == 200
+        (entry,) = [e for e in written(folder) if e.get("request_id") == f"read-{form}"]
+        assert (entry["ids"], entry["results"]) == ([job.rpartition("/")[2]], 4)
+
+
 class _Log:
     """An `AuditLog` whose disk is full for a while."""
 
@@ -81,6 +101,7 @@ class _Log:
 
     def __init__(self, failures: int) -> None:
         self.told: list[list[str]] = []
+        self.keys: list[str] = []
         self._failures = failures
 
     def note(self, entry: object) -> None:
@@ -91,13 +112,15 @@ class _Log:
 
     async def write(self, entries: Sequence[Any]) -> None:
         self.told += [list(e["ids"]) for e in entries]
+        self.keys += [e["key_id"] for e in entries]
         self._failures -= 1
         if self._failures >= 0:
             raise AuditUnavailable("the disk is full")
 
 
-def _job(**asked: object) -> RunningJob:
-    texts: Mapping[str, str] = dict.fromkeys(("job_id", "kind", "place", "state"), "x")
+def _job(retried_by: str = "", **asked: object) -> RunningJob:
+    texts: dict[str, str] = dict.fromkeys(("job_id", "kind", "place", "state"), "x")
+    texts["key_id"] = retried_by
     fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__, 0) | texts
     job = Job(**fields | {"input": b"{}", "checkpoint": b"", "kind": "import"})
     running = RunningJob(None, job)  # type: ignore[arg-type]
@@ -120,3 +143,11 @@ async def test_a_disk_that_is_full_for_a_while_delays_a_job(
     assert log.told == [["s-1"]]
     log = _Log(failures=1000)
     await JobRecord(log).note(_job(key_id="a"), [])  # nothing to write down
+
+
+@pytest.mark.anyio
+async def test_the_key_that_retried_a_job_last_is_named() -> None:
+    log = _Log(failures=0)
+    await JobRecord(log).note(_job(key_id="first", retried_by="second"), ["s-1"])
+    await JobRecord(log).note(_job(key_id="first"), ["s-1"])  # of an earlier release
+    assert log.keys == ["second", "first"]

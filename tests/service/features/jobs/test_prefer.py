@@ -120,10 +120,29 @@ def test_a_job_is_retried_with_the_scopes_of_its_question(bundle: Path, tmp_path
         wait_until_visible(client, put(client, "s0", tags=["cooking"]))
         explained = {"positive": [{"streamer_id": "s0"}], "k": 3, "explain": "short"}
         path = submitted(client.post("/v1/lists:preview", json=explained, headers=ASYNC))
-        assert client.post(path + ":cancel", headers=searches).json()["state"] == "cancelled"
+        cancelled = client.post(path + ":cancel", headers=searches).json()
+        assert (cancelled["state"], cancelled["key_id"]) == ("cancelled", "STREAMER_API_KEY")
         refused = problem(client.post(path + ":retry", headers=searches), 403, "missing_scope")
         assert "'explain'" in refused["detail"]
         assert client.post(path + ":retry").json()["state"] == "queued"
+
+
+def test_a_job_names_the_key_that_started_or_last_retried_it(bundle: Path, tmp_path: Path) -> None:
+    given = {"bundle": bundle, "data_dir": tmp_path / "data", "api_key": "first"}
+    settings = Settings.model_validate({**given, "jobs": {"at_once": 0}})
+    with TestClient(create_app(settings), headers={"Authorization": "Bearer first"}) as client:
+        key = client.post("/v1/keys", json={"name": "nightly", "role": "operations"}).json()
+        nightly = {"Authorization": f"Bearer {key['key']}"}
+        export = client.post("/v1/jobs/exports", json={}, headers=nightly).json()
+        rebuild = client.post("/v1/duplicates:rebuild", headers=nightly).json()
+        client.delete(f"/v1/keys/{key['key_id']}").raise_for_status()
+        shown = client.get("/v1/jobs").json()["jobs"]
+        assert {job["job_id"] for job in shown} == {export["job_id"], rebuild["job_id"]}
+        assert {(job["key_id"], job["key_name"]) for job in shown} == {(key["key_id"], "nightly")}
+        path = f"/v1/jobs/{export['job_id']}"
+        client.post(path + ":cancel").raise_for_status()
+        assert client.get(path).json()["key_id"] == key["key_id"]
+        assert client.post(path + ":retry").json()["key_id"] == "STREAMER_API_KEY"
 
 
 @pytest.fixture

@@ -369,7 +369,7 @@ def test_backfills_that_are_begun_at_once_are_one(
     async def beside(self: Jobs, *given: Any, **more: Any) -> Job:
         with monkeypatch.context() as patched:
             patched.setattr(Jobs, "start", start)
-            others.append(await models.backfill(NEXT, None, None))
+            others.append(await models.backfill(NEXT, None, None, ("", "")))
         return await start(self, *given, **more)
 
     with monkeypatch.context() as patched:
