@@ -112,8 +112,9 @@ async def preview_list(
     have the scope `streamers:read` too. Idempotency-Key counts for jobs alone.
     """
     charge(charges, caller, body)
-    audit.about(seeds_of(body))
-    if prefers_async or is_long(limits, body):
+    is_job = prefers_async or is_long(limits, body)
+    audit.about(seeds_of(body), is_export=is_job or form != "json")
+    if is_job:
         check_size(body.model_dump(mode="json", exclude_unset=True, by_alias=True))
         await lists.check(body)
         return await answer_later(later, caller, asker, form, once, body)
@@ -240,6 +241,7 @@ async def get_list_run(
     whose rows have more than 4 MiB, all columns but `rank` and `streamer_id` are empty.
     """
     begin = time.perf_counter()
+    audit.about(is_export=form != "json")
     saved = await lists.saved.get(list_name)
     found = await lists.saved.held(saved, run)
     assert found is not None  # a run that is named is there, or is not found

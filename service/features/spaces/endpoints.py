@@ -41,6 +41,7 @@ from service.http.headers.idempotency import OnceByKey
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, NPZ, PARQUET, line_of
 from service.http.openapi import RECOMMENDER
+from service.maxima import MOST_USER_ID_CHARS
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
 CurrentSpaces = Annotated[Spaces, Depends(service_named("spaces", Spaces))]
@@ -253,18 +254,20 @@ async def roll_back_space(
 )
 async def erase_user(
     spaces: CurrentSpaces,
+    audit: CurrentAudit,
     space: SpacePath,
     user_id: Annotated[
         str,
         Path(
             min_length=1,
-            max_length=256,
+            max_length=MOST_USER_ID_CHARS,
             description="As it was handed over.",
             openapi_examples={"demo": {"value": "u-1"}},
         ),
     ],
 ) -> UserErasedOut:
     """No answer names the user from now on; other replicas follow within a second."""
+    audit.about(action="erase")
     count = await spaces.erase_user(space, user_id)
     return UserErasedOut(space=space, user_id=user_id, generations=count)
 

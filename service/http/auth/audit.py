@@ -13,13 +13,28 @@ from starlette.types import Message, Scope
 from service.http.auth.callers import Caller
 from service.http.auth.route_scopes import RouteScope
 from service.http.traffic import Known
+from service.maxima import MOST_USER_ID_CHARS
 
 _BEFORE_ANSWER = frozenset({"streamers:write", "spaces:write", "embeddings:read", "cases", "admin"})
 """Scopes of writes, of changes of keys, and of answers with vectors."""
-_WRITES = frozenset({"PUT", "PATCH", "DELETE"})
-_EXPORTS = ("/export", "/exports", "/result")
+_READS = frozenset({"GET", "HEAD", "OPTIONS"})
+_EXPORTS = ("/export", "/result", "/points")
+QUESTIONS = frozenset(
+    {
+        "/v1/similar",
+        "/v1/cold-start",
+        "/v1/cold-start:batch",
+        "/v1/dedup",
+        "/v1/compare",
+        "/v1/lists:preview",
+        "/v1/streamers:find",
+        "/v1/streamers:facets",
+        "/v1/ratings:mine",
+        "/v1/layouts/current:select",
+    }
+)
+"""Templates of POST that change nothing; any other POST is in the log before its answer."""
 _KEY_PREFIX = "ssk_"
-_ID_CHARS = 128
 REFUSALS = frozenset({401, 403, 421, 429})
 """Statuses of who may not ask, or not so often: whoever sends them can't fill the disk."""
 
@@ -126,8 +141,8 @@ class RequestAudit:
         route = self._route
         if route is not None and (
             route.scope in _BEFORE_ANSWER
-            or self._scope["method"] in _WRITES
             or route.template.endswith(_EXPORTS)
+            or not (self._scope["method"] in _READS or route.template in QUESTIONS)
         ):
             self._scope["route"] = Known(route.template)  # of a refusal, which is no overload
             self._log.check()
@@ -139,6 +154,7 @@ class RequestAudit:
         results: int | None = None,
         *,
         has_vectors: bool = False,
+        is_export: bool = False,
         action: str | None = None,
     ) -> None:
         """Add what the path does not tell.
@@ -147,13 +163,19 @@ class RequestAudit:
             ids: of streamers or keys that were asked about, read or written.
             results: how many streamers are answered, or were written.
             has_vectors: the answer shows vectors, and waits until the log has it.
+            is_export: the answer is a file, or a job that makes one, and waits likewise.
             action: what method and route do not tell, such as "erase".
+
+        Raises:
+            AuditUnavailable: it is an export, and the log can't be written.
         """
+        if is_export and not self.comes_first:
+            self._log.check()
         self._action = action or self._action
         self._ids += ids
         if results is not None:
             self._results = (self._results or 0) + results
-        self.comes_first = self.comes_first or has_vectors
+        self.comes_first = self.comes_first or has_vectors or is_export
 
     async def before(self, message: Message, status: int) -> None:
         """Write what is known and new before a part of the answer is sent.
@@ -213,7 +235,9 @@ class RequestAudit:
 
 def _is_id(text: str) -> bool:
     """Whether a part of a path may be in the log: not if somebody took a key for an id."""
-    return len(text) <= _ID_CHARS and text.isprintable() and not text.startswith(_KEY_PREFIX)
+    return (
+        len(text) <= MOST_USER_ID_CHARS and text.isprintable() and not text.startswith(_KEY_PREFIX)
+    )
 
 
 async def current_audit(request: Request) -> RequestAudit:
