@@ -1,11 +1,12 @@
 """Answers of `/v1/lists`."""
 
-from typing import Annotated, Any
+from collections.abc import Sequence
+from typing import Annotated, Any, Self
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from service.features.lists.schemas import EXAMPLE_NAME, EXAMPLE_QUESTION, KEPT_RUNS, ListQuestionIn
-from service.features.similar.schemas import ReasonsOut
+from service.features.similar.schemas import ReasonsOut, SeedIn
 from service.http.schemas import Complete, Coverage, Response, with_nulls
 
 _MODEL = "transfer-plus-b0f4bd6f18c4"
@@ -179,6 +180,40 @@ class RunDetailOut(RunOut):
     ids: Annotated[list[str], Field(description="By rank.")]
 
 
+class ListSeedOut(SeedIn):
+    """A seed as it is told: without its vector for keys that may not read any."""
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        return self
+
+
+class ListQuestionOut(ListQuestionIn):
+    """A question as it is told."""
+
+    positive: Annotated[  # pyright: ignore[reportIncompatibleVariableOverride]
+        list[ListSeedOut], Field(description="Find streamers like these.")
+    ]
+    negative: list[ListSeedOut] = Field(  # pyright: ignore[reportIncompatibleVariableOverride]
+        default_factory=list[ListSeedOut], description="Unlike these."
+    )
+
+    @property
+    def has_vectors(self) -> bool:
+        """Whether a seed was given as a vector."""
+        return any(seed.vector is not None for seed in (*self.positive, *self.negative))
+
+    def without_vectors(self) -> Self:
+        """The question with null for vectors."""
+
+        def bare(seeds: Sequence[ListSeedOut]) -> list[ListSeedOut]:
+            gone: dict[str, None] = {"vector": None}
+            return [s if s.vector is None else s.model_copy(update=gone) for s in seeds]
+
+        seeds = {"positive": bare(self.positive), "negative": bare(self.negative)}
+        return self.model_copy(update=seeds)
+
+
 class ListOut(Response):
     """A saved list, without its runs."""
 
@@ -191,7 +226,10 @@ class ListOut(Response):
     updated_at: float
     key_id: Annotated[str, Field(description="Of the API key that saved it last.")]
     key_name: str
-    question: ListQuestionIn
+    question: ListQuestionOut
+    vectors_unavailable_because: Annotated[
+        str | None, Field(description="Why seeds that are vectors are told as null.")
+    ] = None
 
 
 class ListDetailOut(ListOut):

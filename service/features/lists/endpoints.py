@@ -36,6 +36,7 @@ from service.features.lists.answers import (
     ListDetailOut,
     ListOut,
     ListPage,
+    ListQuestionOut,
     RunDetailOut,
     RunOut,
 )
@@ -48,8 +49,8 @@ from service.features.lists.schemas import (
     RunIn,
 )
 from service.features.lists.service import question_of, seeds_of
-from service.http.auth.audit import CurrentAudit
-from service.http.auth.callers import CurrentCaller
+from service.http.auth.audit import CurrentAudit, RequestAudit
+from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, CurrentLimits
@@ -79,8 +80,17 @@ _MAKING = (
 _RUN_BY_DEFAULT = RunIn()
 
 
-def _fields(saved: SavedList) -> dict[str, object]:
-    return {**vars(saved), "question": ListQuestionIn.model_validate(saved.question)}
+_UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
+
+
+def _fields(saved: SavedList, caller: Caller, audit: RequestAudit) -> dict[str, object]:
+    """Those of a list as its answers tell them, with vectors only to who may see them."""
+    question, because = ListQuestionOut.model_validate(saved.question), None
+    if question.has_vectors and "embeddings:read" in caller.scopes:
+        audit.about(has_vectors=True)
+    elif question.has_vectors:
+        question, because = question.without_vectors(), _UNSEEN
+    return {**vars(saved), "question": question, "vectors_unavailable_because": because}
 
 
 @router.post(
@@ -133,14 +143,16 @@ async def preview_list(
 async def list_lists(
     lists: CurrentLists,
     charges: CurrentCharges,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=20, description="Most lists on a page.")] = 20,
 ) -> ListPage:
-    """In order of their names, without their runs."""
+    """In order of their names, without their runs; vectors need the scope `embeddings:read`."""
     charges.reach("search", hits_units(limit))
     found, following = await lists.saved.page(place_of(cursor, _LISTING), limit)
     return ListPage(
-        lists=[ListOut.model_validate(_fields(saved)) for saved in found],
+        lists=[ListOut.model_validate(_fields(saved, caller, audit)) for saved in found],
         next_cursor=cursor_of(following, _LISTING),
     )
 
@@ -158,7 +170,7 @@ async def list_lists(
 )
 async def save_list(
     lists: CurrentLists,
-    asker: CurrentAsker,
+    caller: CurrentCaller,
     audit: CurrentAudit,
     list_name: ListNamePath,
     body: Checked[ListIn],
@@ -172,12 +184,10 @@ async def save_list(
         detail = "is this list itself, of which every second run would be the one before again"
         raise InvalidRequest.of("/question/exclude/list", f"{detail}: run it with new_only")
     audit.about(seeds_of(body.question))
-    saved, is_new = await lists.saved.put(
-        list_name, body.title, question, (asker.key_id, asker.key_name), expected
-    )
+    saved, is_new = await lists.saved.put(list_name, body.title, question, caller.key, expected)
     response.status_code = 201 if is_new else 200
     response.headers["ETag"] = f'"{saved.revision}"'
-    return ListOut.model_validate(_fields(saved))
+    return ListOut.model_validate(_fields(saved, caller, audit))
 
 
 @router.get(
@@ -188,13 +198,20 @@ async def save_list(
     responses=responses(*STORE, ListNotFound) | {200: {"headers": ETAG}},
 )
 async def get_list(
-    lists: CurrentLists, list_name: ListNamePath, response: Response
+    lists: CurrentLists,
+    caller: CurrentCaller,
+    audit: CurrentAudit,
+    list_name: ListNamePath,
+    response: Response,
 ) -> ListDetailOut:
-    """Its question, and its last ten runs without whom they held."""
+    """Its question, and its last ten runs without whom they held.
+
+    A seed that is a vector has null for it, unless the key has the scope `embeddings:read`.
+    """
     saved = await lists.saved.get(list_name)
     response.headers["ETag"] = f'"{saved.revision}"'
     runs = [RunOut.model_validate(run) for run in await lists.saved.runs(saved)]
-    return ListDetailOut.model_validate({**_fields(saved), "runs": runs})
+    return ListDetailOut.model_validate({**_fields(saved, caller, audit), "runs": runs})
 
 
 @router.delete(

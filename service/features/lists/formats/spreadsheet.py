@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import xlsxwriter  # pyright: ignore[reportMissingTypeStubs]
+from pydantic_core import to_json
 
 from service.features.lists.formats.tables import YES_NO, Column, cells_of, columns_of, plain
 from service.features.lists.rows import BuiltList, Provenance
@@ -120,7 +121,11 @@ def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
     told = built.summary
     question, left_out = "", told["left_out"]
     if not built.is_bare:
-        question = built.question.model_dump_json(exclude_unset=True, by_alias=True)
+        asked = built.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
+        for seed in (*asked["positive"], *asked.get("negative", ())):
+            if "vector" in seed:
+                seed["vector"] = None  # who may have a list may not read vectors for that
+        question = to_json(asked).decode()
     at = datetime.fromtimestamp(by.asked_at, UTC).isoformat(timespec="seconds")
     parts = [question[i : i + _CELL_CHARS] for i in range(0, len(question), _CELL_CHARS)]
     facts: list[tuple[str, Any]] = [

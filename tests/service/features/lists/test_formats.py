@@ -94,6 +94,13 @@ def test_a_workbook_has_texts_and_numbers_alone_and_says_where_it_comes_from(
     assert told_by["未列入"] == "按条件排除：0；略过的重复账号：0；同一取值已满而略过：0"
 
 
+def test_a_workbook_has_no_vector(hostile: TestClient) -> None:
+    seeds = [{"vector": hostile.get("/v1/streamers/seed/embedding").json()["embedding"]}]
+    sheets = sheets_of(download(hostile, "xlsx", positive=seeds, explain=None))
+    (question,) = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
+    assert json.loads(question)["positive"] == [{"vector": None}]
+
+
 def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:
     ids = [f"{i:0100d}" for i in range(1000)]
     sheets = sheets_of(download(hostile, "xlsx", exclude={"ids": ids}))
