@@ -209,9 +209,9 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         charges.reach(_SCOPE, units)
         more = _charging(charges, units)
         accept = request.headers.get("accept", "")
+        allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
         if MEDIA_TYPE in accept:
             taking = _Taking(events, last_event_id or cursor, limit, wanted, more)
-            allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
             with ExitStack() as place:
                 place.enter_context(watchers.waiting(caller, "read the feed page by page"))
                 text, _ = await taking.take()
@@ -224,6 +224,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
                 found = await events.page_within(
                     cursor, limit, wanted, wait_s, lambda: watchers.is_over, more
                 )
+            allowed()  # the key may have been revoked meanwhile
         shown, end = [_out(event) for event, _ in found.events], _end(found)
         if NDJSON in accept:
             lines = [event.model_dump_json() for event in shown] + [end.model_dump_json()]

@@ -172,6 +172,32 @@ def test_who_is_refused_gives_the_place_back(guarded: TestClient) -> None:
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
+@pytest.mark.slow
+def test_a_long_poll_tells_nothing_once_its_key_is_revoked(
+    guarded: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = create(guarded, scopes=["streamers:read"])
+    waits, wait = threading.Event(), service.Events.wait
+
+    async def noted(self: service.Events, *how: Any) -> bool:
+        waits.set()
+        return await wait(self, *how)
+
+    monkeypatch.setattr(service.Events, "wait", noted)
+    answers: list[Any] = []
+    params: dict[str, Any] = {"kinds": "streamer.*", "wait_s": 30}
+    params["cursor"] = end(guarded, kinds="streamer.*")
+    asked: dict[str, Any] = {"params": params, "headers": bearer(key["key"])}
+    waiting = threading.Thread(target=lambda: answers.append(guarded.get("/v1/events", **asked)))
+    waiting.start()
+    assert waits.wait(25)
+    guarded.delete(f"/v1/keys/{key['key_id']}").raise_for_status()
+    guarded.put("/v1/streamers/s-late", json={"bio": "guitar"}).raise_for_status()
+    waiting.join(60)
+    assert [answer.status_code for answer in answers] == [401]
+    assert "s-late" not in answers[0].text
+
+
 @pytest.fixture
 def told(serve: Serve) -> httpx.Client:
     return serve().client
