@@ -57,10 +57,10 @@ def packed(
         if size > MOST_BYTES:
             return None
         yield
-    told = {
+    told: dict[str, Any] = {
         "question": built.question.model_dump(mode="json", exclude_unset=True, by_alias=True),
         "previous_run": previous_run,
-        "summary": built.summary,
+        "summary": {**built.summary, "groups": []},  # which are counted anew, of whom it holds then
         "fields": list(dict.fromkeys(built.question.fields)),
         "columns": _COLUMNS,
     }

@@ -201,10 +201,33 @@ def test_who_is_erased_is_in_no_file(client: TestClient, cooks: list[str]) -> No
     assert "cook-01" not in str(read("xlsx", file_of(client, "xlsx").content))
 
 
+def test_values_of_groups_are_kept_with_their_rows_alone(
+    client: TestClient, cooks: list[str]
+) -> None:
+    save(client, group_by="name")
+    told = run(client).json()
+    lists: Any = client.app_state["services"].lists
+    assert client.portal is not None
+    kept_of_it = client.portal.call(
+        lists.saved.told, client.portal.call(lists.saved.get, "spring"), 1
+    )
+    assert json.loads(kept_of_it.split(b"\n")[0])["summary"]["groups"] == []
+    assert read("ndjson", file_of(client, "ndjson").content)[-1]["groups"] == told["groups"] != []
+    gone = told["rows"][0]
+    client.delete(f"/v1/streamers/{gone['streamer_id']}", params={"erase": True}).raise_for_status()
+    kept_of_it = client.portal.call(
+        lists.saved.told, client.portal.call(lists.saved.get, "spring"), 1
+    )
+    assert gone["group"].encode() not in kept_of_it
+
+
 def test_who_is_gone_is_named_by_nothing_that_was_told() -> None:
     of_all = {
         "question": {"positive": [{"streamer_id": "a"}], "exclude": {"ids": ["b", "c"]}},
-        "summary": {"warnings": ["exclude.ids: 'b' is not stored", "other"]},
+        "summary": {
+            "warnings": ["exclude.ids: 'b' is not stored", "other"],
+            "groups": [{"value": "of b alone", "rows": 1}],  # as earlier releases kept them
+        },
         "columns": ["streamer_id", "copies", "why"],
     }
     rows = [["b", ["x"], "…"], ["x", ["b", "y"], "quoted"], ["z", [], "bb"]]
@@ -215,7 +238,7 @@ def test_who_is_gone_is_named_by_nothing_that_was_told() -> None:
     first, *left = map(json.loads, without_b.split(b"\n"))
     assert left == [["x", ["y"], "quoted"], ["z", [], "bb"]]
     assert first["question"]["exclude"] == {"ids": ["c"]}
-    assert first["summary"]["warnings"] == ["other"]
+    assert first["summary"] == {"warnings": ["other"], "groups": []}
     without_a = told_without(frozenset("a"), "erased-0", without_b)
     assert without_a is not None
     first, *left = map(json.loads, without_a.split(b"\n"))
