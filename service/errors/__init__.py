@@ -82,7 +82,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── Stopping            503   the process ends
 │   ├── TooManyConnections  503
-│   ├── NotReady            503   starting, or rebuilding the index
+│   ├── NotReady            503   something is not in memory yet
 │   ├── IndexUnavailable    503   Milvus, which has the index, does not answer
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -324,7 +324,7 @@ class MediaUnavailable(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The service is starting or rebuilding its index."""
+    """What the answer needs (the index, a space, the map, a model) is not in memory yet."""
 
     code, title = "not_ready", "The service is not ready yet"
     example = "the index is being built from the store"

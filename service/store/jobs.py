@@ -220,8 +220,12 @@ class JobStore(Protocol):
         """Cancel a queued job, ask a running one to end, leave a finished one; how it is then."""
         ...
 
-    async def retry(self, job_id: str) -> Job | None:
+    async def retry(self, job_id: str, changed: bytes | None = None) -> Job | None:
         """Queue a failed or cancelled job again, at its checkpoint; how it is then.
+
+        Args:
+            job_id: of the job.
+            changed: its input from now on; None = as before.
 
         Returns:
             The job, in another state where it could not be retried, or failed or cancelled as

@@ -92,8 +92,8 @@ class Jobs:
             once: as `NewJob.once`.
             job_id: of the job; it is queued once, however often it is asked for. By default new.
         """
-        written = json.dumps(asked, ensure_ascii=False).encode()
-        return await self.submit(NewJob(job_id or new_id(), kind, place, written, total, once))
+        new = NewJob(job_id or new_id(), kind, place, _written(asked), total, once)
+        return await self.submit(new)
 
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""
@@ -123,8 +123,12 @@ class Jobs:
             raise JobStateConflict(f"the job has {job.state}: only one under way can be cancelled")
         return job
 
-    async def retry(self, job_id: str) -> Job:
+    async def retry(self, job_id: str, changed: Mapping[str, Any] | None = None) -> Job:
         """Queue a failed or cancelled job again; it goes on where it stood.
+
+        Args:
+            job_id: of the job.
+            changed: what it needs to know from now on; None = as before.
 
         Raises:
             JobNotFound: there is none.
@@ -136,7 +140,8 @@ class Jobs:
             raise JobStateConflict(
                 f"the job is {before.state}: only a failed or cancelled one can be retried"
             )
-        job = self._found(job_id, await self._store.retry(job_id))
+        written = None if changed is None else _written(changed)
+        job = self._found(job_id, await self._store.retry(job_id, written))
         if job.state in FINISHED and job.revision == before.revision:
             raise self._too_many()
         self._wake()
@@ -157,3 +162,7 @@ class Jobs:
             "ones are kept; try again when some are done",
             retry_after_s=10,
         )
+
+
+def _written(asked: Mapping[str, Any]) -> bytes:
+    return json.dumps(asked, ensure_ascii=False).encode()

@@ -16,7 +16,7 @@
 --       release: token                                returns 1, or 0 if lost
 --       finish:  token, state, pairs of fields        returns 1, or 0 if lost
 --       cancel                                        returns 1
---       retry                                         returns 1, or 0 if there are too many
+--       retry:   input (as before without one)        returns 1, or 0 if there are too many
 -- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
 -- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
 
@@ -159,6 +159,9 @@ if operation == 'retry' then
       return 0
     end
     set('state', 'queued', 'error', '', 'crashes', '0', 'retried', '1')
+    if ARGV[FIRST] then
+      redis.call('HSET', JOB, 'input', ARGV[FIRST])
+    end
     if redis.call('HGET', JOB, 'restart') == '1' then
       redis.call('HDEL', JOB, 'restart', 'checkpoint', 'done', 'total', 'created', 'updated')
     end

@@ -216,9 +216,9 @@ class RedisJobs:
         await self._change("cancel", job_id)
         return await self.get(job_id)
 
-    async def retry(self, job_id: str) -> Job | None:
+    async def retry(self, job_id: str, changed: bytes | None = None) -> Job | None:
         """Queue a failed or cancelled job again; see `JobStore.retry`."""
-        await self._change("retry", job_id)
+        await self._change("retry", job_id, *(() if changed is None else (changed,)))
         return await self.get(job_id)
 
     async def sweep(self) -> None:

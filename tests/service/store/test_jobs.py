@@ -295,6 +295,15 @@ async def test_a_retried_job_is_kept_and_goes_on_unless_it_begins_anew(jobs: Red
         await claimed(jobs)
 
 
+async def test_a_job_is_retried_with_another_input(jobs: RedisJobs) -> None:
+    await brought_to(jobs, "cancelled")
+    retried = [await jobs.retry("a", b'{"path":"y"}')]
+    await jobs.cancel("a")
+    retried.append(await jobs.retry("a"))
+    retried.append(await jobs.retry("a", b'{"path":"z"}'))  # it is queued
+    assert [job and job.input for job in retried] == [b'{"path":"y"}'] * 3
+
+
 async def test_jobs_are_listed_newest_first_in_pages(jobs: RedisJobs) -> None:
     for i in range(5):
         assert await jobs.submit(new(f"job-{i}"))

@@ -1,6 +1,7 @@
 """Erasure: nothing of a streamer is left in the store, and the rest is named."""
 
 import asyncio
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from tests.service.store.records import put, read_log, remove
 from tests.service.valkey import Server
 
 BIO = "a bio that nobody else has"
+SECURITY = Path(__file__).parents[4] / "docs" / "security.md"
 
 
 @pytest.fixture
@@ -81,6 +83,14 @@ def test_nothing_is_left_in_the_store_and_its_file(client: TestClient, server: S
     assert sorted(kept(server, b"gone")) == ["ss:events:writes", "ss:log"]
     assert kept(server, BIO.encode()) == []
     wait_until(lambda: not files_with(server, BIO.encode()), "the file is rewritten")
+
+
+def test_the_documentation_names_what_persists(client: TestClient) -> None:
+    (section,) = re.findall(r"(?ms)^## Erasure$(.*?)^## ", SECURITY.read_text(encoding="utf-8"))
+    rows = re.findall(r"(?m)^\| (.*?) \|", section)
+    persists = client.delete("/v1/streamers/gone?erase=true").json()["persists"]
+    places = {place for each in persists for place in each["where"].split(", ")}
+    assert {place for place in places if not any(place in row for row in rows)} == set()
 
 
 def test_others_stay_and_go_on(client: TestClient) -> None:
