@@ -61,10 +61,10 @@ class SpoolFull(Unavailable):
 
 
 class TooManyJobs(Unavailable):
-    """So many jobs are queued or kept that no more are taken; try again after `Retry-After`."""
+    """So many jobs are queued or running that no more are taken; try again after `Retry-After`."""
 
     code, title = "too_many_jobs", "Too many jobs"
-    example = "100 jobs are queued or running, or 10000 are kept; try again later"
+    example = "100 jobs are queued or running; try again later"
 
 
 class JobGivenUp(Unavailable):
