@@ -94,3 +94,14 @@ async def test_a_replica_that_died_is_not_taken_for_present(store: RedisStore, a
     await models.note_replica("alive", {"als": ["g0"]})
     assert await models.replicas(5.0) == {"alive": {"als": ["g0"]}}
     assert await admin.hkeys("ss:models:replicas") == [b"alive"]
+
+
+async def test_a_key_was_not_used_last_in_the_future(store: RedisStore, admin: Any) -> None:
+    seconds, _ = await admin.time()
+    await store.keys.note_used({"ahead": seconds + 86_400.0})
+    await admin.zadd("ss:keys:used", {"before": seconds + 86_400.0})
+    await store.keys.note_used({"before": seconds - 5.25})
+    ahead, before = await store.keys.last_used(["ahead", "before"])
+    assert ahead is not None
+    assert seconds <= ahead < seconds + 3600
+    assert before == seconds - 5.25
