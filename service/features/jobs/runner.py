@@ -2,9 +2,9 @@
 
 Several processes on one store each have a runner. A lease and its token decide whose a job is, so
 it does no harm if two believe that they have one: whatever the older one writes is refused. A
-runner that is stopped in order queues its jobs again, as does one that the store was silent to for
-long; one that is killed leaves them, and another one, or the next process, takes them over when the
-lease is over. All continue at the checkpoint.
+runner that is stopped in order queues its jobs again; one that is killed, or finds the store silent
+for long, leaves them, and another one, or the next process, takes them over when the lease is over.
+Both continue at the checkpoint.
 """
 
 import asyncio
@@ -247,8 +247,7 @@ class JobRunner:
             if not working.done():
                 await _end(working)
             if not is_cancelled and _met_a_silent_store(working):
-                _log.warning("job %s is queued again: the store does not answer", job.job_id)
-                await persist(lambda: self._store.release(job.lease))
+                _log.warning("job %s is left: %s", job.job_id, working.exception())
             else:
                 attempt.end(await self._settle(job, working, is_cancelled=is_cancelled))
         except asyncio.CancelledError:  # the process stops
@@ -341,7 +340,7 @@ class JobRunner:
 
 
 def _met_a_silent_store(working: "asyncio.Task[Any]") -> bool:
-    """Whether the store's outage ended the work, which is no fault of the job."""
+    """Whether the store's outage ended the work: it goes on, unless that happens too often."""
     return not working.cancelled() and isinstance(working.exception(), StoreUnavailable)
 
 

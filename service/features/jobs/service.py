@@ -146,7 +146,7 @@ class Jobs:
         if job is None:
             hours = self._settings.keep_s / 3600
             raise JobNotFound(
-                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h"
+                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h at most"
             )
         return job
 

@@ -250,8 +250,8 @@ async def test_a_job_fails_with_its_error(
 async def test_a_store_that_was_silent_for_long_fails_no_job(
     store: RedisStore, start: Start
 ) -> None:
-    jobs, work = jobs_of(store), Work()
-    start(work, jobs)
+    jobs, work = jobs_of(store, lease_s=0.05), Work()
+    start(work, jobs, lease_s=0.05)
     await submitted(jobs)
     work.let(1)
     await when(jobs, lambda job: job.done == 1)
@@ -262,7 +262,18 @@ async def test_a_store_that_was_silent_for_long_fails_no_job(
     work.let(2)
     job = await ended(jobs)
     assert (job.state, job.attempts, work.at) == ("succeeded", 2, [1, 2, 3])
-    assert work.tidied == ["succeeded"]
+    await until(lambda: work.tidied == ["succeeded"])
+
+
+async def test_a_job_that_never_gets_an_answer_of_the_store_is_given_up(
+    store: RedisStore, start: Start
+) -> None:
+    jobs, work = jobs_of(store, lease_s=0.01), Work(error=StoreUnavailable("a file is damaged"))
+    start(work, jobs, lease_s=0.01)
+    await submitted(jobs)
+    work.let(10)
+    job = await ended(jobs)
+    assert (job.state, job.error, job.attempts) == ("failed", b"{}", 5)
 
 
 class Flaky(RedisJobs):
