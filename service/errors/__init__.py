@@ -76,7 +76,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── SpoolFull           507   there is no room for the files of jobs
-│   ├── TooManyJobs         503   too many jobs are queued or kept
+│   ├── TooManyJobs         503   too many jobs are queued or running
 │   ├── JobGivenUp          503   the processes that ran a job died, again and again
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly

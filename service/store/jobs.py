@@ -128,7 +128,7 @@ class JobStore(Protocol):
     """Jobs that are on disk. All methods raise StoreUnavailable when the store does not answer."""
 
     async def submit(self, job: NewJob) -> str | None:
-        """Queue a job, once; None if too many are queued or kept, and nothing was done.
+        """Queue a job, once; None if too many are queued or running, and nothing was done.
 
         Returns:
             Its id, or that of the job which an earlier one of the same requests (`NewJob.once`)

@@ -50,7 +50,7 @@ class Jobs:
         """Refuse early what `submit` would refuse.
 
         Raises:
-            TooManyJobs: too many are queued or kept.
+            TooManyJobs: too many are queued or running.
         """
         if await self._store.is_full():
             raise self._too_many()
@@ -59,7 +59,7 @@ class Jobs:
         """Queue a job; it is on disk when this returns. Of the same requests, the first one does.
 
         Raises:
-            TooManyJobs: too many are queued or kept.
+            TooManyJobs: too many are queued or running.
             IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable: the store does not answer; the job may be queued or not.
         """
@@ -151,15 +151,15 @@ class Jobs:
         if job is None:
             hours = self._settings.keep_s / 3600
             raise JobNotFound(
-                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h"
+                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h at most"
             )
         return job
 
     def _too_many(self) -> TooManyJobs:
         most = self._settings.max_queued
         return TooManyJobs(
-            f"{most} jobs are queued or running (STREAMER_JOBS__MAX_QUEUED), or too many finished "
-            "ones are kept; try again when some are done",
+            f"{most} jobs are queued or running (STREAMER_JOBS__MAX_QUEUED); try again when some "
+            "are done",
             retry_after_s=10,
         )
 

@@ -110,7 +110,7 @@ class Transfers(LongRequests):
 
         Raises:
             InvalidRequest: there is no such file, or it may not be read.
-            TooManyJobs: too many jobs are queued or kept.
+            TooManyJobs: too many jobs are queued or running.
             StoreUnavailable: the store does not answer.
         """
 
@@ -136,7 +136,7 @@ class Transfers(LongRequests):
         `key_id` is who asks for it, for the audit log.
 
         Raises:
-            TooManyJobs: too many jobs are queued or kept.
+            TooManyJobs: too many jobs are queued or running.
             StoreUnavailable: the store does not answer.
         """
         return await self._submit(new_id(), EXPORT, {"filter": wanted, "key_id": key_id}, once)
