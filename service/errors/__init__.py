@@ -76,13 +76,13 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── AuditUnavailable    503   the audit log can't be written
 │   ├── StoreFull           507   the store cannot write: disk or memory is full
 │   ├── SpoolFull           507   there is no room for the files of jobs
-│   ├── TooManyJobs         503   too many jobs are queued or kept
+│   ├── TooManyJobs         503   too many jobs are queued or running
 │   ├── JobGivenUp          503   the processes that ran a job died, again and again
 │   ├── ModelChanged        503   the store holds vectors of a newer model than this process serves
 │   ├── MediaUnavailable    503   the host of a picture or sound does not answer properly
 │   ├── Stopping            503   the process ends
 │   ├── TooManyConnections  503
-│   ├── NotReady            503   starting, or rebuilding the index
+│   ├── NotReady            503   something is not in memory yet
 │   ├── IndexUnavailable    503   Milvus, which has the index, does not answer
 │   └── NotYetVisible       503   `after_sequence` was not reached in time
 └── StartupError                  the service refuses to start, and says what to do
@@ -324,7 +324,7 @@ class MediaUnavailable(Unavailable):
 
 
 class NotReady(Unavailable):
-    """The service is starting or rebuilding its index."""
+    """What the answer needs (the index, a space, the map, a model) is not in memory yet."""
 
     code, title = "not_ready", "The service is not ready yet"
     example = "the index is being built from the store"

@@ -7,7 +7,9 @@ class JobNotFound(RequestError):
     """There is no such job, or it finished so long ago that it is no longer kept."""
 
     status, code, title = 404, "job_not_found", "Unknown job"
-    example = "job '019a1b2c3d4e5f60718293a4b5c6' is not known; finished jobs are kept for 24 h"
+    example = (
+        "job '019a1b2c3d4e5f60718293a4b5c6' is not known; finished jobs are kept for 24 h at most"
+    )
 
 
 class JobStateConflict(RequestError):
@@ -61,14 +63,14 @@ class SpoolFull(Unavailable):
 
 
 class TooManyJobs(Unavailable):
-    """So many jobs are queued or kept that no more are taken; try again after `Retry-After`."""
+    """So many jobs are queued or running that no more are taken; try again after `Retry-After`."""
 
     code, title = "too_many_jobs", "Too many jobs"
-    example = "100 jobs are queued or running, or 10000 are kept; try again later"
+    example = "100 jobs are queued or running; try again later"
 
 
 class JobGivenUp(Unavailable):
-    """The processes that ran the job died, again and again; look into their logs, then retry it."""
+    """Whoever ran the job died or lost the store, time and again; see their logs, then retry it."""
 
     code, title = "job_given_up", "The job is given up"
-    example = "5 processes died while they ran this job; see their logs, then retry it"
+    example = "5 processes that ran this job died or lost the store; see their logs, then retry it"

@@ -46,7 +46,7 @@ class NothingBefore(RequestError):
 
 
 class HandOverUnderWay(RequestError):
-    """Another generation of the space is being received or promoted; wait until it is done."""
+    """Another generation of the space is being received, or took the place of this promotion."""
 
     status, code, title = 409, "hand_over_under_way", "Another hand-over is under way"
     example = "another generation of 'als-64' is being received; try again when it is done"

@@ -226,7 +226,7 @@ class Jobs(Group):
     """A running job whose process gives no sign for so many seconds is taken over."""
     keep_s: Annotated[float, Field(ge=1)] = 86_400
     """How long finished jobs are kept, with the results of exports and the uploads of failed or
-    cancelled imports."""
+    cancelled imports. Beyond 10,000 jobs the oldest finished ones go before."""
     spool_dir: Path | None = None
     """Folder of uploads and results, by default `jobs` below the data folder. Replicas that share
     it run each other's jobs; otherwise each runs those that it took."""
@@ -292,14 +292,15 @@ class Settings(BaseSettings):
         Field(validation_alias=AliasChoices("redis_url", "REDIS_URL", "STREAMER_REDIS_URL")),
     ] = None
     """An external Valkey or Redis instead of the embedded one. Give it `appendfsync always`.
-    `STREAMER_STORE__...` is about its replicas, too."""
+    `STREAMER_STORE__...` is about its replicas, too. `STREAMER_REDIS_URL` is the same."""
     milvus_uri: Annotated[
         SecretStr | None,
         Field(validation_alias=AliasChoices("milvus_uri", "MILVUS_URI", "STREAMER_MILVUS_URI")),
     ] = None
     """Where Milvus is, such as `http://milvus:19530`; for `STREAMER_INDEX__BACKEND=milvus`. Several
     independent clusters by comma, the preferred one first: `http://a:19530,http://b:19530`. Each is
-    known by its host and port, or by a name that stays when these change: `a=http://a:19530`."""
+    known by its host and port, or by a name that stays when these change: `a=http://a:19530`. There
+    may be 8. `STREAMER_MILVUS_URI` is the same."""
     milvus_token: SecretStr | None = None
     """`user:password` of Milvus, or its API key. Clusters that differ have theirs in their address:
     `http://user:password@a:19530`."""

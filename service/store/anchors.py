@@ -56,6 +56,10 @@ class AnchorStore(Protocol):
         """
         ...
 
+    async def now(self) -> float:
+        """Seconds since 1970 by the store's clock."""
+        ...
+
     async def remove(self, chains: Sequence[str]) -> None:
         """Forget chains whose files were removed."""
         ...

@@ -134,7 +134,7 @@ class JobStore(Protocol):
     """Jobs that are on disk. All methods raise StoreUnavailable when the store does not answer."""
 
     async def submit(self, job: NewJob) -> str | None:
-        """Queue a job, once; None if too many are queued or kept, and nothing was done.
+        """Queue a job, once; None if too many are queued or running, and nothing was done.
 
         Returns:
             Its id, or that of the job which an earlier one of the same requests (`NewJob.once`)
@@ -226,10 +226,15 @@ class JobStore(Protocol):
         """Cancel a queued job, ask a running one to end, leave a finished one; how it is then."""
         ...
 
-    async def retry(self, job_id: str, by: tuple[str, str] = ("", "")) -> Job | None:
+    async def retry(
+        self, job_id: str, changed: bytes | None = None, by: tuple[str, str] = ("", "")
+    ) -> Job | None:
         """Queue a failed or cancelled job again, at its checkpoint; how it is then.
 
-        `by` is the key that asks for it, as of `NewJob`.
+        Args:
+            job_id: of the job.
+            changed: its input from now on; None = as before.
+            by: the key that asks for it, as of `NewJob`.
 
         Returns:
             The job, in another state where it could not be retried, or failed or cancelled as

@@ -10,7 +10,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sy
 
 from tests.bundles import write_bundle
 from tests.console.profiles import STREAMERS
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 KEY = "the-key-of-the-tests"
 STORED = "similar-streamer.key"
@@ -38,6 +38,14 @@ def serving(folder: Path) -> Iterator[Service]:
         running.client.headers["Authorization"] = f"Bearer {KEY}"
         lines = running.bulk(STREAMERS)
         assert {line["outcome"] for line in lines} == {"created"}
+        newest = max(line["sequence"] for line in lines)
+
+        def is_known() -> bool:
+            groups = running.client.get("/v1/duplicates?limit=1").json()
+            index = running.client.get("/readyz").json()["index_sequence"]
+            return min(groups["evaluated_sequence"] or 0, index) >= newest
+
+        wait_until(is_known, "all are in the index and in groups")
         yield running
 
 

@@ -12,6 +12,7 @@ from tests.console.desks import at
 from tests.console.profiles import HARM, STREAMERS
 from tests.console.test_cases import case_of
 from tests.console.test_looks import PHONE
+from tests.machine import free_port
 from tests.service.process import Service
 
 ODD = ("hostile-1", "marks-1", "arabic-1", "flags-1")
@@ -136,17 +137,17 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def started(folder: Path, port: int = 0) -> Service:
+def started(folder: Path, port: int) -> Service:
     return Service(folder / "bundle", folder / "data", port=port, STREAMER_API_KEY=KEY)
 
 
 def test_the_service_restarts_while_a_page_is_open(page: Page, folder: Path) -> None:
     page.provoked += ["ERR_", "503"]  # pyright: ignore[reportAttributeAccessIssue]
-    with started(folder) as service:
+    port = free_port()
+    with started(folder, port) as service:
         service.wait_until_ready()
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         service.bulk(STREAMERS)
-        port = int(service.url.rsplit(":", 1)[1])
         at(page, service, "#/cases")
         page.get_by_label("What it is about").fill("kept over a restart")
         page.get_by_label("Seeds").fill("copy-0")

@@ -13,7 +13,7 @@ from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
 from tests.console.test_once import let_go
 from tests.service.features.cases.test_cases import chain
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 GRAPH = "document.querySelector('.graph')?._cyreg?.cy"
 NAMES = f"({GRAPH}?.nodes('.member').map((n) => n.data('label')) ?? [])"
@@ -133,6 +133,7 @@ def test_who_is_chosen_stays_so_whatever_others_decide(signed_in: Page, service:
     ):
         tag = {"If-Match": f'"{client.get(path).json()["revision"]}"'}
         client.request(method, path + rest, json=body, headers=tag).raise_for_status()
+    wait_until(lambda: client.get(path).json()["job_id"] is None, "it ran again")
     page.keyboard.press("y")
     expect(page.locator(".members tbody tr .id").nth(1)).to_have_text("cyd")  # it was the third
     expect(chosen).to_have_text("dee")

@@ -44,7 +44,7 @@ def test_a_group_is_reviewed_by_keys(signed_in: Page, service: Service) -> None:
     assert list(judgements(service).values()) == ["same"]
     page.keyboard.press("z")
     expect(page.get_by_role("button", name="Take back")).to_be_disabled()
-    assert judgements(service) == {}
+    wait_until(lambda: judgements(service) == {}, "it is taken back")
 
 
 def test_the_pairs_of_a_large_group_come_a_page_at_a_time(

@@ -121,6 +121,7 @@ def test_a_picture_is_taken(
     else:
         expect(page.get_by_text(shows).first).to_be_attached()
     if name == "lists":
+        expect(page.get_by_role("button", name="Run r")).to_be_visible()
         page.keyboard.press("r")
         expect(page.locator(".results tbody tr").first).to_be_visible()
     expect(page.locator(".loading, [aria-busy=true]")).to_have_count(0)

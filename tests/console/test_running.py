@@ -23,8 +23,8 @@ def test_a_service_that_hangs_is_not_called_ready(signed_in: Page, service: Serv
     open_at(page, service, "#/running")
     ready = page.get_by_text("Ready", exact=True)
     expect(ready).to_be_visible()
-    page.route("**/readyz", lambda route: held.append(route))  # it is never answered
     with page.expect_request("**/readyz"):
+        page.route("**/readyz", lambda route: held.append(route))  # it is never answered
         page.clock.fast_forward(5_000)
     page.clock.fast_forward(10_000)
     expect(ready).to_be_visible()  # it may be slow

@@ -148,7 +148,7 @@ def test_ids_are_filled_in_from_what_is_there(page: Page, service: Service) -> N
     with begun(docs, "expand_case") as operation:
         revision = operation.locator("[data-param-name='if-match'] input")
         expect(revision).to_have_value(re.compile(r'"\d+"'))
-        assert execute(operation) == 200
+        assert execute(operation) in (200, 202)  # what takes a second goes on as a job
     # Where nothing is listed the field stays empty.
     assert service.client.get("/v1/outreach").json()["outreach"] == []
     with ExitStack() as opened:

@@ -23,7 +23,7 @@ from tests.service.data_sets import NDJSON, json_line
 from tests.service.forking import ROOT, Forked, Parent
 
 START_S = 60
-STOP_S = 30
+STOP_S = 120
 RUN_S = 240
 """For a command that loads thousands, on a machine that does much else."""
 WAIT_S = 240

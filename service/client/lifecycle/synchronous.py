@@ -40,7 +40,7 @@ class Models:
 
         Args:
             model: its version.
-            streamers_per_s: at most so many; None = no limit.
+            streamers_per_s: at most so many; None = no limit, or that from before.
             deadline_s: of this call.
         """
         return self._transport.call(calls.backfill(model, streamers_per_s), deadline_s)

@@ -42,7 +42,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("register", "register the bundle of a folder below the folder of models", "FOLDER")
     backfill = add("backfill", "encode every stored streamer for a model, or go on", "MODEL")
     backfill.add_argument(
-        "--pace", type=_pace, metavar="N", help="at most so many streamers a second"
+        "--pace",
+        type=_pace,
+        metavar="N",
+        help="at most so many streamers a second; without it no limit, or that of the paused one",
     )
     add("pause", "pause the backfill of a model", "MODEL")
     compare = add("compare", "replay what people decided against a model that is ready", "MODEL")

@@ -5,10 +5,13 @@ To make a side takes a read of the store and a millisecond of a core, to read on
 
 import errno
 import logging
+import math
 import os
 import struct
 import tempfile
+import time
 import weakref
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -24,6 +27,8 @@ MAX_BYTES = 1 << 30
 LEAST_FREE_BYTES = 256 << 20
 """Of the disk, which the store writes to as well: with less, files are given back."""
 _LOOK_EVERY_BYTES = 4 << 20
+_OFF_S = 600.0
+"""So long after a file could not be written none is tried again."""
 _HEAD = struct.Struct("<qII")
 """Before a side: the version of its streamer, how many bytes its name has and how many numbers the
 side. The name follows, and zeros up to a multiple of four bytes."""
@@ -46,7 +51,7 @@ class SpilledSides:
 
     They are in two files at most: when one is full, the other, with what was put longest ago,
     makes room. Files have no name and end with the process. Where one can't be written, or the disk
-    is nearly full, nothing is kept any more, and sides are made anew.
+    is nearly full, nothing is kept for ten minutes, and sides are made anew.
     """
 
     def __init__(
@@ -54,13 +59,15 @@ class SpilledSides:
         folder: Path | None = None,
         max_bytes: int = MAX_BYTES,
         least_free_bytes: int = LEAST_FREE_BYTES,
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
         """None yet; files will be in `folder`, else where temporary files are."""
         self._folder = folder
         self._most_bytes = max_bytes // 2
         self._least_free_bytes = least_free_bytes
         self._files: tuple[_File, ...] = ()  # the newest first
-        self._is_off = False
+        self._now = now
+        self._off_until = -math.inf
 
     def __contains__(self, streamer_id: str) -> bool:
         """Whether some version is there."""
@@ -68,15 +75,15 @@ class SpilledSides:
 
     def put(self, streamer_id: str, version: int, packed: Packed) -> None:
         """Write what `pack` made of a side."""
-        if self._is_off:
+        if self._now() < self._off_until:
             return
         try:
             if not self._files or self._files[0].end + packed.nbytes > self._most_bytes:
                 self._files = (_File(self._folder, self._least_free_bytes), *self._files[:1])
             self._files[0].put(streamer_id, version, packed)
         except OSError as error:
-            self._files, self._is_off = (), True
-            _log.warning("what duplicates are compared by is made anew each time: %s", error)
+            self._files, self._off_until = (), self._now() + _OFF_S
+            _log.warning("what duplicates are compared by is made anew for a while: %s", error)
 
     def has(self, streamer_id: str, version: int) -> bool:
         """Whether the side of this version, or of a newer one, is there."""

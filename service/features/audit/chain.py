@@ -192,7 +192,7 @@ class ChainWriter:
             OSError: none was written.
         """
         is_full = self._size >= self._file_bytes
-        if self._file is None or is_full or time.time() - self._opened_at >= self._file_s:
+        if self._file is None or is_full or time.monotonic() - self._opened_at >= self._file_s:
             self._next_file()
         self._write(entries, self.head.file)
 
@@ -241,7 +241,7 @@ class ChainWriter:
                 path.unlink()
             os.close(file)
             raise
-        self._opened_at = time.time()
+        self._opened_at = time.monotonic()
         if before[0] is not None:
             os.close(before[0])
 

@@ -73,17 +73,33 @@ class Housekeeping:
             found.append(Gap(chain, fields, closing))
         return found
 
-    def old_files(self, own: ChainWriter) -> list[OldFile]:
+    def left_behind(self, own: ChainWriter, known: Mapping[str, Anchor], now: float) -> list[str]:
+        """Chains of other folders that ended so long ago that their files should be gone for long.
+
+        Their folders may have vanished with a replica, and nobody else would forget their anchors.
+        """
+        oldest = now - 2 * self._settings.keep_days * _DAY_S
+        return [
+            chain
+            for chain, anchor in known.items()
+            if anchor.is_closed and anchor.place != own.place and anchor.at < oldest
+        ]
+
+    def old_files(self, own: ChainWriter, now: float) -> list[OldFile]:
         """Files that are older than they are kept, or that are too many bytes, oldest first.
 
         Of a chain its first files go first, and none that is being written.
+
+        Args:
+            own: of this process.
+            now: the time, in seconds since 1970.
 
         Raises:
             OSError: the files can't be read.
         """
         files = [(file, file.path.stat()) for file in files_in(own.folder)]
         total = sum(about.st_size for _, about in files)
-        oldest = self._now() - self._settings.keep_days * _DAY_S
+        oldest = now - self._settings.keep_days * _DAY_S
         found: list[OldFile] = []
         kept: set[str] = set()
         for file, about in sorted(files, key=lambda pair: (pair[1].st_mtime, pair[0].path.name)):

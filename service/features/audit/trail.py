@@ -180,7 +180,8 @@ class AuditTrail:
                 await self._flush()
 
     def _is_summary_due(self) -> bool:
-        return self._now() - self.refusals.since >= _SUMMARY_S
+        # One is also due after the clock was set back.
+        return not 0 <= self._now() - self.refusals.since < _SUMMARY_S
 
     async def _flush(self) -> None:
         """Write what waits; tell those who wait for it."""
@@ -244,6 +245,8 @@ class AuditTrail:
         own = self._writer
         try:
             known = await self._anchors.all()
+            # One clock that is far ahead removes nothing.
+            now = min(self._now(), await self._anchors.now())
         except (ServiceError, ValueError) as error:
             _log.warning("the anchors of the audit log can't be read: %s", error)
             return  # with the next file
@@ -252,7 +255,8 @@ class AuditTrail:
             for gap in gaps:
                 self._put(gap.fields)
             await self._anchors.put({gap.chain: gap.anchor for gap in gaps})
-            removed = await self._in_thread(self._housekeeping.old_files, own)
+            await self._anchors.remove(self._housekeeping.left_behind(own, known, now))
+            removed = await self._in_thread(self._housekeeping.old_files, own, now)
             for file in removed:
                 self._put(file.fields)
             if removed:

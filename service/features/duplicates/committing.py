@@ -31,6 +31,8 @@ class Ledger:
         self._records = dict(groups)
         self._members = {name: frozenset(members.get(name, ())) for name in groups}
         self._kept = defaultdict[str, list[str]](list)
+        self._kept_before: Mapping[str, list[str]] = {}
+        self._needed_until = 0
 
     @property
     def members(self) -> Mapping[str, frozenset[str]]:
@@ -38,13 +40,30 @@ class Ledger:
         return self._members
 
     def kept(self, streamer_ids: Iterable[str]) -> dict[str, list[str]]:
-        """Ended groups whose records name some streamers, as this ledger wrote them, by these."""
-        return {name: self._kept[name] for name in streamer_ids if name in self._kept}
+        """Ended groups whose records name some streamers, as this ledger wrote them, by these.
 
-    def forgot(self, streamer_ids: Iterable[str]) -> None:
-        """No record names these any more."""
+        Of those that were deleted before their record was written, which their erasure may have
+        missed; see `seen`.
+        """
+        found: dict[str, list[str]] = {}
         for name in streamer_ids:
-            self._kept.pop(name, None)
+            if groups := self._kept_before.get(name, []) + self._kept.get(name, []):
+                found[name] = groups
+        return found
+
+    def seen(self, evaluated: int, head: int) -> None:
+        """Learn where the log ends, while all that `steps` gave is written.
+
+        Who is deleted from then on is erased with a look at these records, so they are forgotten
+        when the log is evaluated up to there.
+
+        Args:
+            evaluated: sequence up to which the log is evaluated.
+            head: its last sequence.
+        """
+        if evaluated >= self._needed_until:
+            self._kept_before, self._kept = self._kept, defaultdict[str, list[str]](list)
+            self._needed_until = head
 
     def steps(
         self, outcome: Outcome, graph: GroupGraph, cause: str, now: float

@@ -146,6 +146,10 @@ class Evaluation:
         if not to_rebuild:
             self.close()
 
+    def seen(self, head: int) -> None:
+        """Learn where the log ends, in the turn of what was evaluated last; see `Ledger.seen`."""
+        self._ledger.seen(0 if self.position is None else self.position.sequence, head)
+
     def close(self) -> None:
         """Let go of what `open` needed, or `compare`."""
         if self._of_all is not None:
@@ -168,9 +172,8 @@ class Evaluation:
         news = await self._news(ids)
         outcome = await self._in_slices(self._graph.change(news, cause))
         # An erasure may have looked before they were kept.
-        for name, groups in (kept := self._ledger.kept(news.gone)).items():
+        for name, groups in self._ledger.kept(news.gone).items():
             await self._groups.forget(name, groups)
-        self._ledger.forgot(kept)
         await self._commit(outcome, cause, Commit(position=position))
         self.position, self.is_whole = position or self.position, True
 

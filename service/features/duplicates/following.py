@@ -188,9 +188,11 @@ class GroupsFollower:
                 if not self._is_far_behind:
                     await self._kept.look_ups.ended(ids)
                 cause = f"log {place.epoch} {place.sequence}"
-                async with evaluation.turn, _whole():
-                    await evaluation.evaluate(ids, cause, place)
-                last = await self._store.position()
+                async with evaluation.turn:
+                    async with _whole():
+                        await evaluation.evaluate(ids, cause, place)
+                    last = await self._store.position()
+                    evaluation.seen(last.sequence)
                 self._is_far_behind = last.sequence - place.sequence > _FAR_BEHIND
                 self._press(self._is_far_behind)
 

@@ -103,7 +103,7 @@ class LongRequests(ABC):
             scopes: that the question needs, and with it whoever reads the answer.
 
         Raises:
-            TooManyJobs: too many jobs are queued or kept.
+            TooManyJobs: too many jobs are queued or running.
             IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable: the store does not answer.
         """

@@ -2,8 +2,9 @@
 
 Several processes on one store each have a runner. A lease and its token decide whose a job is, so
 it does no harm if two believe that they have one: whatever the older one writes is refused. A
-runner that is stopped in order queues its jobs again; one that is killed leaves them, and another
-one, or the next process, takes them over when the lease is over. Both continue at the checkpoint.
+runner that is stopped in order queues its jobs again; one that is killed, or finds the store silent
+for long, leaves them, and another one, or the next process, takes them over when the lease is over.
+Both continue at the checkpoint.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Protocol, TypeVar
 
-from service.errors import InputChanged, Overloaded, ServiceError, Unavailable
+from service.errors import InputChanged, Overloaded, ServiceError, StoreUnavailable, Unavailable
 from service.features.jobs.counts import JobCounts
 from service.http.documents import problem_of
 from service.scopes import Scope
@@ -245,7 +246,10 @@ class JobRunner:
             is_cancelled = not working.done() and holding.result()
             if not working.done():
                 await _end(working)
-            attempt.end(await self._settle(job, working, is_cancelled=is_cancelled))
+            if not is_cancelled and _met_a_silent_store(working):
+                _log.warning("job %s is left: %s", job.job_id, working.exception())
+            else:
+                attempt.end(await self._settle(job, working, is_cancelled=is_cancelled))
         except asyncio.CancelledError:  # the process stops
             await _end(working)
             with contextlib.suppress(LeaseLost, ServiceError):
@@ -333,6 +337,11 @@ class JobRunner:
             except Exception:  # noqa: BLE001 - the next one may work
                 _log.exception("old jobs can't be swept")
             await asyncio.sleep(SWEEP_S)
+
+
+def _met_a_silent_store(working: "asyncio.Task[Any]") -> bool:
+    """Whether the store's outage ended the work: it goes on, unless that happens too often."""
+    return not working.cancelled() and isinstance(working.exception(), StoreUnavailable)
 
 
 async def _end(task: "asyncio.Task[Any]") -> None:

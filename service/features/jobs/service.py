@@ -50,7 +50,7 @@ class Jobs:
         """Refuse early what `submit` would refuse.
 
         Raises:
-            TooManyJobs: too many are queued or kept.
+            TooManyJobs: too many are queued or running.
         """
         if await self._store.is_full():
             raise self._too_many()
@@ -59,7 +59,7 @@ class Jobs:
         """Queue a job; it is on disk when this returns. Of the same requests, the first one does.
 
         Raises:
-            TooManyJobs: too many are queued or kept.
+            TooManyJobs: too many are queued or running.
             IdempotencyKeyReused: another request has the name of this one.
             StoreUnavailable: the store does not answer; the job may be queued or not.
         """
@@ -94,10 +94,8 @@ class Jobs:
             job_id: of the job; it is queued once, however often it is asked for. By default new.
             by: as `NewJob.by`.
         """
-        written = json.dumps(asked, ensure_ascii=False).encode()
-        return await self.submit(
-            NewJob(job_id or new_id(), kind, place, written, total, once, by=by)
-        )
+        new = NewJob(job_id or new_id(), kind, place, _written(asked), total, once, by=by)
+        return await self.submit(new)
 
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""
@@ -127,8 +125,15 @@ class Jobs:
             raise JobStateConflict(f"the job has {job.state}: only one under way can be cancelled")
         return job
 
-    async def retry(self, job_id: str, by: tuple[str, str]) -> Job:
+    async def retry(
+        self, job_id: str, by: tuple[str, str], changed: Mapping[str, Any] | None = None
+    ) -> Job:
         """Queue a failed or cancelled job again; it goes on where it stood, as that of this key.
+
+        Args:
+            job_id: of the job.
+            by: as `NewJob.by`.
+            changed: what it needs to know from now on; None = as before.
 
         Raises:
             JobNotFound: there is none.
@@ -140,7 +145,8 @@ class Jobs:
             raise JobStateConflict(
                 f"the job is {before.state}: only a failed or cancelled one can be retried"
             )
-        job = self._found(job_id, await self._store.retry(job_id, by))
+        written = None if changed is None else _written(changed)
+        job = self._found(job_id, await self._store.retry(job_id, written, by))
         if job.state in FINISHED and job.revision == before.revision:
             raise self._too_many()
         self._wake()
@@ -150,14 +156,18 @@ class Jobs:
         if job is None:
             hours = self._settings.keep_s / 3600
             raise JobNotFound(
-                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h"
+                f"job {job_id!r} is not known; finished jobs are kept for {hours:g} h at most"
             )
         return job
 
     def _too_many(self) -> TooManyJobs:
         most = self._settings.max_queued
         return TooManyJobs(
-            f"{most} jobs are queued or running (STREAMER_JOBS__MAX_QUEUED), or too many finished "
-            "ones are kept; try again when some are done",
+            f"{most} jobs are queued or running (STREAMER_JOBS__MAX_QUEUED); try again when some "
+            "are done",
             retry_after_s=10,
         )
+
+
+def _written(asked: Mapping[str, Any]) -> bytes:
+    return json.dumps(asked, ensure_ascii=False).encode()

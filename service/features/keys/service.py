@@ -177,7 +177,7 @@ class Keys:
             if not stored:
                 _not_found(key_id)
             before = KeyRecord.of_json(stored)
-            until = expires_at or before.expires_at
+            until = before.expires_at if expires_at is None else expires_at
             self._check_expiry(until, now)
             record = replace(
                 before,

@@ -31,7 +31,10 @@ _LARGEST_BYTES = 1 << 20
 _REMEMBERED = 1024
 """Tokens whose signature need not be checked again."""
 _NAME_CHARS = 100
-_NO_JSON_OBJECT = (ValueError, TypeError, AttributeError, OverflowError, RecursionError)
+_NO_JSON_OBJECT = (
+    *(ValueError, TypeError, AttributeError),
+    *(LookupError, OverflowError, RecursionError),
+)
 """What reading a text may raise that is no JSON object of the expected form."""
 
 
@@ -192,6 +195,8 @@ class Tokens:
                 await self.refresh()
             except _Unreadable as error:
                 _log.warning("the keys of the identity provider can't be read: %s", error)
+            except Exception:  # noqa: BLE001 - the next reading may work
+                _log.exception("the keys of the identity provider can't be read")
 
 
 def _name_of(subject: str) -> str:

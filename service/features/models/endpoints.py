@@ -152,13 +152,18 @@ async def backfill_model(
     prefers_async: PrefersAsync,
     once: OnceByKey,
     streamers_per_s: Annotated[
-        float | None, Query(gt=0, le=100_000, description="At most so many; by default no limit.")
+        float | None,
+        Query(
+            gt=0,
+            le=100_000,
+            description="At most so many; by default no limit, or that from before.",
+        ),
     ] = None,
 ) -> JobOut:
     """A job does it beside what is served; once it has begun, every write is encoded for both.
 
-    Paused or failed, it goes on where it stood when this is asked again, at the pace of its
-    beginning.
+    Paused or failed, it goes on where it stood when this is asked again, at the pace that is asked
+    for, without one as before. To change the pace of one under way, pause it first.
     """
     audit.about(action="backfill model")
     job = await models.backfill(model_id, streamers_per_s, once, caller.key)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -151,9 +152,12 @@ class Models:
     ) -> Job:
         """Queue the job that encodes every stored streamer for a model, or let it go on.
 
+        One that goes on takes another pace, if one is given.
+
         Raises:
             ModelNotFound: it is not registered.
-            ModelStateConflict: it serves or is ready, or another model is kept beside that one.
+            ModelStateConflict: it serves or is ready, another model is kept beside that one, or its
+                job is under way at another pace.
             ModelNotEverywhere: a replica misses its bundle.
             TooManyJobs: too many are queued.
         """
@@ -165,15 +169,22 @@ class Models:
             raise ModelStateConflict(
                 f"model {pointer.target!r} is kept beside the active one: retire it first"
             )
+        asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job = None
         if pointer.target == model_version:
             if pointer.state == "ready":
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
             job = await self._job(record)
             if job is not None and job.state in ("queued", "running"):
+                if streamers_per_s is not None and json.loads(job.input) != asked:
+                    raise ModelStateConflict(
+                        f"model {model_version!r} is being backfilled at another pace: pause it "
+                        "before you ask for streamers_per_s"
+                    )
                 return job
             if job is not None and job.state in ("failed", "cancelled"):
-                return await self._jobs.retry(job.job_id, by)
+                changed = None if streamers_per_s is None else asked
+                return await self._jobs.retry(job.job_id, by, changed)
         else:
             await self._check_everywhere(record)
             if record.job_id:  # a retirement that did not come to its end
@@ -181,7 +192,6 @@ class Models:
             begun = ModelPointer(0, pointer.active, model_version, "preparing")
             if await self._store.move(pointer, begun) is None:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job_id = await self._reserved(record, job)
         job = await self._jobs.start(KIND, asked, once=once, job_id=job_id, by=by)
         if job.job_id != job_id:  # of an earlier one of the same requests

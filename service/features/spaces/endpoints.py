@@ -213,7 +213,11 @@ async def promote_generation(
     generation: GenerationPath,
     force: Force = False,
 ) -> SpaceOut:
-    """Once every replica has it in memory, all of them serve it within a second."""
+    """Once every replica has it in memory, all of them serve it within a second.
+
+    They are waited for at most `STREAMER_SPACES__PROMOTE_TIMEOUT_S`; then those that have it serve
+    it, and the others follow.
+    """
     _check_force(caller, force=force)
     audit.about(action="force promotion" if force else "promote")
     return space_out(await spaces.promote(space, generation, force=force))

@@ -111,7 +111,7 @@ class Transfers(LongRequests):
 
         Raises:
             InvalidRequest: there is no such file, or it may not be read.
-            TooManyJobs: too many jobs are queued or kept.
+            TooManyJobs: too many jobs are queued or running.
             StoreUnavailable: the store does not answer.
         """
 
@@ -138,7 +138,7 @@ class Transfers(LongRequests):
         `by` is id and name of the key that asks for it.
 
         Raises:
-            TooManyJobs: too many jobs are queued or kept.
+            TooManyJobs: too many jobs are queued or running.
             StoreUnavailable: the store does not answer.
         """
         return await self._submit(new_id(), EXPORT, {"filter": wanted}, by, once)

@@ -52,7 +52,7 @@ class WatchlistCounts(Collector):
             return
         for name, about, value in (
             ("sequence", "Last write that is matched with watchlists.", follower.place.sequence),
-            ("lag_seconds", "Age of a write when it was matched last.", follower.lag_s),
+            ("lag_seconds", "Upper bound of the lag behind the store.", follower.lag_s),
             ("lists", "Watchlists that are matched.", matcher.lists),
             ("seeds", "Seeds of these.", matcher.seeds),
             ("sweeps_due", "Watchlists that are not swept yet.", follower.due),

@@ -11,12 +11,13 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
+from service.engine.replica.lag import Lag
 from service.engine.watchlists.matcher import ListSeeds
 from service.errors import JobNotFound, ServiceError, Unavailable
 from service.features.jobs.runner import persist
 from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.cursor import LogCursor, NotTheMatcher
-from service.features.watchlists.matching import Matched, Matching
+from service.features.watchlists.matching import Found, Matching
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.base import LogGap, Position, StreamerStore
 from service.store.documents import DocumentStore, Entry, RevisionConflict
@@ -64,7 +65,6 @@ class AlertFollower:
     Attributes:
         cursor: in the log.
         lists: as this process knows them.
-        lag_s: how old the oldest write of the last part was when it was matched.
         due: lists that no sweep has matched with all streamers yet; None = not known.
         sweeps: begins jobs; it has to be there before `start`.
     """
@@ -100,7 +100,7 @@ class AlertFollower:
         self._place: Position | None = None
         self.cursor = cursor
         self.lists = lists
-        self.lag_s = 0.0
+        self._lag = Lag()
         self.due: int | None = None
         self.sweeps: Sweeps | None = None
 
@@ -113,6 +113,11 @@ class AlertFollower:
     def place(self) -> Position | None:
         """Up to where the log is matched, while this process does it."""
         return self._place
+
+    @property
+    def lag_s(self) -> float | None:
+        """Seconds since all that was written was matched, at most; None while that is not known."""
+        return self._place and self._lag.lag_s(self._place, time.monotonic())
 
     async def ready(self, list_ids: Sequence[str]) -> list[ListSeeds]:
         """Those of some lists that this process has in memory as they are now, if it matches.
@@ -206,29 +211,32 @@ class AlertFollower:
     async def _match(self, ids: Sequence[str], place: Position) -> None:
         """Match streamers, raise what follows, and go on to a place in the log."""
 
-        async def match() -> Matched:
+        async def match() -> list[Found]:
             async with self.lists.lock:
                 await self.lists.refresh()
                 return await self._matching.matches(ids, self.lists.matcher, keeps=True)
 
-        matched = await persist(match)
-        if matched.found:
+        found = await persist(match)
+        if found:
             async with self.cursor.lock:
                 step = self.cursor.step(place)
                 try:
-                    revision = await self._book.raise_alerts(matched.found, step)
+                    revision = await self._book.raise_alerts(found, step)
                 except RevisionConflict as error:
                     raise NotTheMatcher from error
                 self.cursor.moved(place, revision)
         self._place = place
-        if matched.oldest_at is not None:
-            self.lag_s = max(time.time() - matched.oldest_at, 0.0)
 
     async def _beat(self) -> None:
-        """Write where the log is matched up to: what raised no alert is told of once a second."""
+        """Write where the log is matched up to, and look where it ends, once a second.
+
+        What raised no alert is told of by that alone.
+        """
         while True:
             await asyncio.sleep(_BEAT_S)
             await self.cursor.beat(self._place)
+            began = time.monotonic()
+            self._lag.saw(began, await self._store.position())
 
     async def _sweep(self) -> None:
         """Begin a sweep whenever lists are due.

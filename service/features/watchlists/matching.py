@@ -31,14 +31,6 @@ class Found:
     sequence: int
 
 
-@dataclass(frozen=True)
-class Matched:
-    """What some streamers match; `oldest_at` is when the first of them was written, if any was."""
-
-    found: Sequence[Found]
-    oldest_at: float | None
-
-
 class Matching:
     """Reads streamers and matches them."""
 
@@ -53,7 +45,7 @@ class Matching:
 
     async def matches(
         self, ids: Sequence[str], matcher: Matcher, *, keeps: bool = False
-    ) -> Matched:
+    ) -> list[Found]:
         """What streamers match, as they are stored now; those that are gone match nothing.
 
         Args:
@@ -66,9 +58,8 @@ class Matching:
             Unavailable: the store does not answer, or too much work waits already.
         """
         if not matcher.lists:  # nobody has to be read
-            return Matched([], None)
+            return []
         found: list[Found] = []
-        times: list[float] = []
         for start in range(0, len(ids), AT_ONCE):
             for part in await self._store.chunks(ids[start : start + AT_ONCE]):
                 records = [record for record in await self._store.get(part) if record is not None]
@@ -78,8 +69,7 @@ class Matching:
                 if keeps:
                     for record, side in zip(records, sides, strict=True):
                         self._sides.keep(record.streamer_id, record.version, side)
-                times += [record.updated_at for record in records]
-        return Matched(found, min(times, default=None))
+        return found
 
     def _matched(
         self, records: Sequence[Record], sides: list[Side], matcher: Matcher

@@ -33,6 +33,11 @@ class RedisAnchors:
             pairs = [part for chain, a in anchors.items() for part in (chain, a.to_json())]
             await self._client.ask("HSET", self._anchors, *pairs)
 
+    async def now(self) -> float:
+        """Seconds since 1970 by the server's clock."""
+        seconds, microseconds = await self._client.ask("TIME")
+        return seconds + microseconds / 1e6
+
     async def remove(self, chains: Sequence[str]) -> None:
         """Forget chains whose files were removed."""
         if chains:

@@ -154,11 +154,6 @@ class RedisClient:
                 return answer
         return (await self._confirmed([command], str(command[0])))[0]
 
-    async def tell(self, *command: Argument) -> None:
-        """Send one command that no replica need acknowledge."""
-        async with self._command(str(command[0])):
-            await self._redis.execute_command(*command)
-
     async def ask_all(
         self, commands: Sequence[Sequence[Argument]], *, confirmed: bool = False
     ) -> list[Any]:

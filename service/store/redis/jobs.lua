@@ -3,8 +3,8 @@
 -- KEYS  job, ids of all jobs, ids of those that are queued or running, by kind the job that runs where
 --       only one of its kind may (and until when its lease lasts), for submit the job of a request that
 --       is carried out once (any key without one)
--- ARGV  operation, job id, lease (ms), most queued or running, most kept, time to keep a finished job
---       (ms), most crashes, then
+-- ARGV  operation, job id, lease (ms), most queued or running, most kept (the oldest finished ones go),
+--       time to keep a finished job (ms), most crashes, then
 --       submit:  fingerprint of a request that is carried out once ("" without one), how long to
 --                remember it (ms), pairs of fields    returns 1, or 0 if there are too many, or of one
 --                                                     that was carried out "job id fingerprint"
@@ -44,21 +44,42 @@ local function set_fields(from)
   end
 end
 
+-- Whether a lease lasts. One that began later than now, by a clock that was set back since, begins
+-- now: a runner that lives gives a sign in time, and one that died is not waited for any longer.
+local function lasts(key, until_field, from_field)
+  local known = redis.call('HMGET', key, until_field, from_field)
+  local ends, began = tonumber(known[1]) or 0, tonumber(known[2]) or now
+  if began > now then
+    ends = now + ends - began
+    redis.call('HSET', key, until_field, text(ends), from_field, text(now))
+  end
+  return ends > now
+end
+
+local function is_held()
+  return lasts(JOB, 'lease_until', 'lease_from')
+end
+
 -- Of a job beside which no other of its kind may run: whether another one does.
 local function other_runs(kind)
-  local other = redis.call('HMGET', ALONE, kind, kind .. ':until')
-  return other[1] and other[1] ~= id and tonumber(other[2]) > now
+  local other = redis.call('HGET', ALONE, kind)
+  return other and other ~= id and lasts(ALONE, kind .. ':until', kind .. ':from')
 end
 
 -- Of such a job: keep the others off, or no longer.
-local function hold_alone(lasts)
+local function hold_alone(ends)
   local job = redis.call('HMGET', JOB, 'kind', 'alone')
   local kind, is_its = job[1], redis.call('HGET', ALONE, job[1]) == id
-  if lasts and (is_its or job[2] == '1') then
-    redis.call('HSET', ALONE, kind, id, kind .. ':until', text(lasts))
-  elseif is_its and not lasts then
-    redis.call('HDEL', ALONE, kind, kind .. ':until')
+  if ends and (is_its or job[2] == '1') then
+    redis.call('HSET', ALONE, kind, id, kind .. ':until', text(ends), kind .. ':from', text(now))
+  elseif is_its and not ends then
+    redis.call('HDEL', ALONE, kind, kind .. ':until', kind .. ':from')
   end
+end
+
+local function hold()
+  redis.call('HSET', JOB, 'lease_until', text(now + lease), 'lease_from', text(now))
+  hold_alone(now + lease)
 end
 
 local function finish(state, from)
@@ -67,6 +88,24 @@ local function finish(state, from)
   set_fields(from)
   redis.call('ZREM', ACTIVE, id)
   redis.call('PEXPIRE', JOB, keep)
+end
+
+-- Whether there is room for one more job, for which the oldest finished ones go.
+local function make_room()
+  local surplus, at = redis.call('ZCARD', IDS) + 1 - most_kept, 0
+  while surplus > 0 do
+    local oldest = redis.call('ZRANGE', IDS, at, at)[1]
+    if not oldest then
+      return false
+    elseif redis.call('ZSCORE', ACTIVE, oldest) then
+      at = at + 1
+    else
+      redis.call('DEL', string.sub(JOB, 1, -1 - #id) .. oldest)
+      redis.call('ZREM', IDS, oldest)
+      surplus = surplus - 1
+    end
+  end
+  return true
 end
 
 if operation == 'submit' then
@@ -84,7 +123,7 @@ if operation == 'submit' then
       end
     end
   end
-  if redis.call('ZCARD', ACTIVE) >= most_active or redis.call('ZCARD', IDS) >= most_kept then
+  if redis.call('ZCARD', ACTIVE) >= most_active or not make_room() then
     return 0
   end
   set('state', 'queued', 'created_at', text(now), unpack(ARGV, FIRST + 2))
@@ -112,12 +151,11 @@ if operation == 'claim' then
     return 0
   end
   if state == 'running' then
-    if tonumber(redis.call('HGET', JOB, 'lease_until')) > now then
+    if is_held() then
       if redis.call('HGET', JOB, 'claim') ~= ARGV[FIRST + 3] then
         return 0
       end
-      redis.call('HSET', JOB, 'lease_until', text(now + lease)) -- the answer was lost
-      hold_alone(now + lease)
+      hold() -- the answer was lost
       return redis.call('HGETALL', JOB)
     end
     if redis.call('HGET', JOB, 'cancelling') == '1' then
@@ -133,19 +171,19 @@ if operation == 'claim' then
     redis.call('ZREM', ACTIVE, id)
     return 0
   end
-  set('state', 'running', 'cancelling', '0', 'lease_until', text(now + lease), 'began_at', text(now),
+  set('state', 'running', 'cancelling', '0', 'began_at', text(now),
     'began_done', redis.call('HGET', JOB, 'done') or '0', 'alone', is_alone and '1' or '0',
     'claim', ARGV[FIRST + 3])
   redis.call('HINCRBY', JOB, 'token', 1)
   redis.call('HINCRBY', JOB, 'attempts', 1)
-  hold_alone(now + lease)
+  hold()
   return redis.call('HGETALL', JOB)
 end
 
 if operation == 'cancel' then
   if state == 'queued' then
     finish('cancelled', #ARGV + 1)
-  elseif state == 'running' and tonumber(redis.call('HGET', JOB, 'lease_until')) < now then
+  elseif state == 'running' and not is_held() then
     finish('cancelled', #ARGV + 1) -- its runner died, and no other one may ever come
   elseif state == 'running' then
     set('cancelling', '1')
@@ -177,8 +215,7 @@ if (operation == 'hold' or operation == 'advance') and other_runs(redis.call('HG
   return 0
 end
 if operation == 'hold' then
-  redis.call('HSET', JOB, 'lease_until', text(now + lease))
-  hold_alone(now + lease)
+  hold()
   return redis.call('HGET', JOB, 'cancelling') == '1' and 2 or 1
 elseif operation == 'advance' then
   set_fields(FIRST + 1)

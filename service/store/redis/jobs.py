@@ -2,10 +2,12 @@
 
 ss:jobs          sorted set of all job ids, each with score 0: byte order, which is that of time
 ss:jobs:active   sorted set of those that are queued or running, by when they were queued (ms)
-ss:jobs:alone    hash: by kind, the job beside which no other of it runs, and its lease's end
+ss:jobs:alone    hash: by kind, the job beside which no other of it runs, and its lease's end, and
+                 when that was written
 ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job id fingerprint";
                  it counts while the job is kept
-ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts (ms)
+ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts, and when that was
+                 written (ms)
 """
 
 import secrets
@@ -31,8 +33,8 @@ class JobLimits:
     Attributes:
         lease_s: without a sign of its runner for so long, another one takes a job over.
         most_active: queued and running jobs.
-        most_kept: all jobs, finished ones with them.
-        keep_s: how long a finished job is kept.
+        most_kept: all jobs; the oldest finished ones make room for another.
+        keep_s: how long a finished job is kept at most.
         most_crashes: runners that may die on a job before it is given up.
         given_up: JSON bytes, the problem document of such a job.
     """
@@ -154,8 +156,8 @@ class RedisJobs:
 
     async def is_full(self) -> bool:
         """Whether `submit` would refuse a job."""
-        active, kept = await self._client.ask_all([("ZCARD", self._active), ("ZCARD", self._ids)])
-        return active >= self._limits.most_active or kept >= self._limits.most_kept
+        active = await self._client.ask("ZCARD", self._active)
+        return int(active) >= min(self._limits.most_active, self._limits.most_kept)
 
     async def active(self) -> dict[tuple[str, State], int]:
         """How many jobs are queued and running, by kind and state."""
@@ -219,9 +221,12 @@ class RedisJobs:
         await self._change("cancel", job_id)
         return await self.get(job_id)
 
-    async def retry(self, job_id: str, by: tuple[str, str] = ("", "")) -> Job | None:
+    async def retry(
+        self, job_id: str, changed: bytes | None = None, by: tuple[str, str] = ("", "")
+    ) -> Job | None:
         """Queue a failed or cancelled job again; see `JobStore.retry`."""
-        await self._change("retry", job_id, *_by(by))
+        asked = () if changed is None else ("input", changed)
+        await self._change("retry", job_id, *_by(by), *asked)
         return await self.get(job_id)
 
     async def sweep(self) -> None:

@@ -68,6 +68,21 @@ return mark == ARGV[1] and found
 """
 
 
+_NOTE_USED = """
+-- KEYS  uses;  ARGV  pairs of a time and a key id
+-- A service whose clock is ahead, or was, notes no use that is still to come.
+local time = redis.call('TIME')
+local now = time[1] + time[2] / 1000000
+for i = 1, #ARGV, 2 do
+  local at = math.min(tonumber(ARGV[i]), now)
+  local known = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i + 1]) or 0)
+  if at > known or known > now then
+    redis.call('ZADD', KEYS[1], string.format('%.17g', at), ARGV[i + 1])
+  end
+end
+"""
+
+
 class RedisKeys:
     """A `KeyStore` on a Valkey or Redis server."""
 
@@ -84,6 +99,8 @@ class RedisKeys:
         self._once = f"{prefix}keys:once:"
         self._replace = client.script(_REPLACE)
         self._since = client.script(_SINCE, reads=True)
+        # Missing replicas must not have it wait in the place of a revocation.
+        self._note_used = client.script(_NOTE_USED, reads=True)
 
     async def mark(self) -> str:
         """Another text after each change; empty as long as there has never been a key."""
@@ -130,8 +147,7 @@ class RedisKeys:
         """Record when keys were used; an earlier time than is known changes nothing."""
         if times:
             pairs = [part for key_id, time in times.items() for part in (str(time), key_id)]
-            # Missing replicas must not have it wait in the place of a revocation.
-            await self._client.tell("ZADD", self._used, "GT", *pairs)
+            await self._note_used([self._used], pairs)
 
     async def last_used(self, key_ids: Sequence[str]) -> list[float | None]:
         """When keys were used last; None = not yet."""

@@ -1,7 +1,8 @@
 """Rate limits on Valkey or Redis.
 
-ss:limit:<name>  when the token bucket is full again, in microseconds since 1970 by the server's
-                 clock; it expires then, since a bucket that is not there is full
+ss:limit:<name>  when the token bucket is full again, and when that was written, in microseconds
+                 since 1970 by the server's clock, with a point between, which older releases read
+                 as one number; it expires when it is full, since a bucket that is not there is
 """
 
 from collections.abc import Mapping
@@ -16,10 +17,14 @@ local now = time[1] * 1000000 + time[2]
 local left = {}
 for i, key in ipairs(KEYS) do
   local spent = tonumber(ARGV[i])
-  local full_at = math.max(now, tonumber(redis.call('GET', key) or 0)) + spent
+  local known, written_at = string.match(redis.call('GET', key) or '0', '^(%d+)%.?(%d*)')
+  -- A clock that was set back makes nobody wait for longer.
+  local ahead = math.max(0, (tonumber(written_at) or now) - now)
+  local full_at = math.max(now, tonumber(known) - ahead) + spent
   left[i] = full_at - now
-  if spent > 0 then
-    redis.call('SET', key, string.format('%.0f', full_at), 'PX', math.ceil(left[i] / 1000))
+  if left[i] > 0 and (spent > 0 or ahead > 0) then
+    local entry = string.format('%.0f.%.0f', full_at, now)
+    redis.call('SET', key, entry, 'PX', math.ceil(left[i] / 1000))
   end
 end
 return left

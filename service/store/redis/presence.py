@@ -17,7 +17,9 @@ local now, found = tonumber(redis.call('TIME')[1]), {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if now - at <= tonumber(ARGV[1]) then
+  if at > now + 1 then -- before the clock was set back: whoever lives tells it again in seconds
+    redis.call('HDEL', KEYS[1], all[i])
+  elseif now - at <= tonumber(ARGV[1]) then
     found[#found + 1] = all[i]
     found[#found + 1] = string.match(all[i + 1], '|(.*)')
   elseif now - at > 3600 then

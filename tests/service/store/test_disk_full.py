@@ -135,7 +135,7 @@ async def test_a_real_disk_that_is_full(small_disk: Path, reserve_bytes: int) ->
     options = {"reserve_bytes": reserve_bytes, "patience": HASTY}
     async with EmbeddedStore(folder, **options) as embedded, connection(embedded) as store:
         # With a reserve the supervisor is in time when writes come at less than full speed.
-        acknowledged = await fill(store, pause_s=0.002 if reserve_bytes else 0.0)
+        acknowledged = await fill(store, pause_s=0.01 if reserve_bytes else 0.0)
         assert acknowledged
         await until(lambda: embedded.state == "read_only")
         await asyncio.sleep(1.0)  # it stays so, however often it looks

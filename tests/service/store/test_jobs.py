@@ -260,10 +260,22 @@ async def test_there_are_so_many_jobs_and_no_more(store: RedisStore) -> None:
     assert await jobs.submit(new("c"))
     before = await jobs.get("a")
     assert await jobs.retry("a") == before  # b and c are queued
-    await jobs.cancel("b")
-    assert not await jobs.submit(new("d"))  # three are kept
-    await jobs.retry("a")
-    assert await state_of(jobs) == "queued"
+    assert not await jobs.submit(new("d"))
+
+
+async def test_the_oldest_finished_jobs_make_room(store: RedisStore, admin: Any) -> None:
+    jobs = limited(store, most_active=3, most_kept=4)
+    for job_id in ("a", "b", "c"):
+        assert await jobs.submit(new(job_id))
+    for job_id in ("a", "b"):  # older than c, and under way again
+        await jobs.finish(await claimed(jobs), "failed")
+        await jobs.retry(job_id)
+    await jobs.cancel("c")
+    assert await jobs.submit(new("d"))
+    await jobs.cancel("d")
+    assert await jobs.submit(new("e"))
+    assert await jobs.known(["a", "b", "c", "d", "e"]) == [True, True, False, True, True]
+    assert await admin.zcard("ss:jobs") == 4
 
 
 async def test_finished_jobs_are_kept_for_a_while(store: RedisStore, admin: Any) -> None:
@@ -293,6 +305,15 @@ async def test_a_retried_job_is_kept_and_goes_on_unless_it_begins_anew(jobs: Red
         assert (job.done, job.checkpoint, job.total) == expected
         assert job.error == b""
         await claimed(jobs)
+
+
+async def test_a_job_is_retried_with_another_input(jobs: RedisJobs) -> None:
+    await brought_to(jobs, "cancelled")
+    retried = [await jobs.retry("a", b'{"path":"y"}')]
+    await jobs.cancel("a")
+    retried.append(await jobs.retry("a"))
+    retried.append(await jobs.retry("a", b'{"path":"z"}'))  # it is queued
+    assert [job and job.input for job in retried] == [b'{"path":"y"}'] * 3
 
 
 async def test_jobs_are_listed_newest_first_in_pages(jobs: RedisJobs) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import re
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -268,11 +267,9 @@ def test_a_silent_collector_does_not_keep_the_service_from_ending(
     silent = silent_store.replace("redis://", "http://")
     service = serve(**receiver.environment | {"OTEL_EXPORTER_OTLP_ENDPOINT": silent})
     service.client.get("/v1/streamers/nobody")
-    begin = time.monotonic()
     assert service.stop() == 0
     # The exporter alone would wait for 10 s, and the SDK for 30 s.
     assert "were not sent within 3 s" in service.output
-    assert time.monotonic() - begin < 25
 
 
 def test_a_trace_has_so_many_spans_and_no_more(serve: Serve, receiver: Receiver) -> None:

@@ -1,7 +1,7 @@
 """Groups of duplicates on Valkey or Redis; a script makes every change of them.
 
-ss:duplicates:state         hash: token, owner, until (ms) of the lease; step; epoch, sequence,
-                            mark; rules
+ss:duplicates:state         hash: token, owner, until (ms) of the lease, and from when it was
+                            given; step; epoch, sequence, mark; rules
 ss:duplicates:groups        hash: JSON of a `GroupRecord` by group id, for ever
 ss:duplicates:of            hash: group id by streamer
 ss:duplicates:members:<id>  sorted set, each with score 0: streamers of a group
@@ -41,16 +41,25 @@ _CLAIM = """
 -- KEYS  state;  ARGV  owner, lease (ms), "1" = take it from whoever has it
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-local known = redis.call('HMGET', KEYS[1], 'owner', 'until', 'token')
-local ends = string.format('%.0f', now + tonumber(ARGV[2]))
+local known = redis.call('HMGET', KEYS[1], 'owner', 'until', 'token', 'from')
+local from, ends = string.format('%.0f', now), string.format('%.0f', now + tonumber(ARGV[2]))
 if known[1] == ARGV[1] and ARGV[3] ~= '1' then
-  redis.call('HSET', KEYS[1], 'until', ends)
+  redis.call('HSET', KEYS[1], 'until', ends, 'from', from)
   return tonumber(known[3])
 end
-if ARGV[3] ~= '1' and known[1] and known[1] ~= '' and tonumber(known[2]) > now then
-  return 0
+if ARGV[3] ~= '1' and known[1] and known[1] ~= '' then
+  -- A lease that began later than now, by a clock that was set back since, begins now: whoever has
+  -- it and lives gives a sign in time.
+  local ahead = math.max(0, (tonumber(known[4]) or now) - now)
+  if ahead > 0 then
+    local nearer = string.format('%.0f', tonumber(known[2]) - ahead)
+    redis.call('HSET', KEYS[1], 'until', nearer, 'from', from)
+  end
+  if tonumber(known[2]) - ahead > now then
+    return 0
+  end
 end
-redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', ends)
+redis.call('HSET', KEYS[1], 'owner', ARGV[1], 'until', ends, 'from', from)
 return redis.call('HINCRBY', KEYS[1], 'token', 1)
 """
 _RENEW = """
@@ -65,7 +74,8 @@ if ARGV[2] == '0' then
 end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-redis.call('HSET', KEYS[1], 'until', string.format('%.0f', now + tonumber(ARGV[2])))
+local from, ends = string.format('%.0f', now), string.format('%.0f', now + tonumber(ARGV[2]))
+redis.call('HSET', KEYS[1], 'until', ends, 'from', from)
 return 1
 """
 _REPLACE = """

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from functools import partial
 from multiprocessing import active_children
 
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from service.engine.work.workers import Workers, WorkersLost
+from tests.service.process import is_gone
 
 pytestmark = pytest.mark.anyio
 NICENESS = 10
@@ -41,9 +43,11 @@ def dies() -> None:
 
 
 async def ended(process_id: int) -> None:
-    async with asyncio.timeout(60):
-        while psutil.pid_exists(process_id):  # noqa: ASYNC110 - nobody tells
-            await asyncio.sleep(0.02)
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(process_id)
+        async with asyncio.timeout(60):
+            while not is_gone(process):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.02)
 
 
 async def test_work_is_done_elsewhere_with_what_was_prepared() -> None:

@@ -1,7 +1,8 @@
 """Audit logs in a folder, and a store of anchors in memory."""
 
 import json
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +20,13 @@ class MemoryAnchors:
     Attributes:
         known: as a store holds them.
         is_down: whether it answers nothing.
+        ahead_s: its clock, of the real one.
     """
 
     def __init__(self) -> None:
         self.known: dict[str, Anchor] = {}
         self.is_down = False
+        self.ahead_s = 0.0
 
     async def all(self) -> dict[str, Anchor]:
         self._ask()
@@ -32,6 +35,10 @@ class MemoryAnchors:
     async def put(self, anchors: Mapping[str, Anchor]) -> None:
         self._ask()
         self.known |= anchors
+
+    async def now(self) -> float:
+        self._ask()
+        return time.time() + self.ahead_s
 
     async def remove(self, chains: Sequence[str]) -> None:
         self._ask()
@@ -61,8 +68,13 @@ def entry(number: int = 0, **fields: Any) -> Entry:
     return template._replace(**fields)
 
 
-def trail(folder: Path, anchors: MemoryAnchors | None = None, **settings: Any) -> AuditTrail:
-    return AuditTrail(folder, Audit(**settings), anchors or MemoryAnchors())
+def trail(
+    folder: Path,
+    anchors: MemoryAnchors | None = None,
+    now: Callable[[], float] = time.time,
+    **settings: Any,
+) -> AuditTrail:
+    return AuditTrail(folder, Audit(**settings), anchors or MemoryAnchors(), now)
 
 
 def written(folder: Path) -> list[dict[str, Any]]:

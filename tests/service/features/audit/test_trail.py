@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from service.features.audit.chain import ChainWriter, files_in
 from service.features.audit.refusals import Refusals
 from service.features.audit.trail import AuditTrail
 from service.features.audit.verification import verify
+from service.store.anchors import Anchor
 from tests.service.features.audit.logs import MemoryAnchors, chain_of, entry, trail, written
 
 pytestmark = pytest.mark.anyio
@@ -257,3 +260,58 @@ async def test_old_files_are_removed_and_not_missed(
     # One more would be missed.
     next(f for f in left if f.chain == part.chain).path.unlink()
     assert verify(folder, anchors.known).problems
+
+
+@pytest.mark.parametrize("whose", ["its own", "the store's"])
+async def test_one_clock_that_is_far_ahead_removes_nothing(tmp_path: Path, whose: str) -> None:
+    folder, anchors = tmp_path / "audit", MemoryAnchors()
+    chain, anchor = chain_of(folder, 5)
+    anchors.known[chain.chain] = elsewhere = replace(anchor, place="elsewhere", at=time.time())
+    ahead_s = 10 * 365 * 86_400.0
+    if whose == "its own":
+        opened = trail(tmp_path, anchors, lambda: time.time() + ahead_s)
+    else:
+        anchors.ahead_s = ahead_s
+        opened = trail(tmp_path, anchors)
+    async with opened:
+        assert chain.chain in {file.chain for file in files_in(folder)}
+        assert anchors.known[chain.chain] == elsewhere
+
+
+async def test_anchors_of_folders_that_vanished_are_forgotten(tmp_path: Path) -> None:
+    anchors, day_s, now = MemoryAnchors(), 86_400.0, time.time()
+    old = Anchor("elsewhere", ((7, "a" * 64),), now - 21 * day_s, is_closed=True)
+    kept = {
+        "being written": replace(old, is_closed=False),
+        "ended lately": replace(old, at=now - 19 * day_s),
+    }
+    anchors.known = {"vanished": old, **kept}
+    async with trail(tmp_path, anchors, keep_days=10) as log:
+        own = log._writer  # type: ignore[attr-defined]
+        assert anchors.known.keys() == {*kept, own.chain}
+        anchors.known["own"] = replace(old, place=own.place)
+    async with trail(tmp_path, anchors, keep_days=10):
+        assert "own" in anchors.known  # whose files somebody removed
+
+
+async def test_refusals_are_summed_up_after_the_clock_was_set_back(tmp_path: Path) -> None:
+    clock = [5000.0]
+    async with trail(tmp_path, now=lambda: clock[0], refusals_per_s=1) as log:
+        for _ in range(20):
+            log.note(entry(key_id=None, status=401, at=clock[0]))
+        clock[0] = 1000.0
+        await log.write([entry()])
+        assert [e["kind"] for e in written(tmp_path)].count("refused") == 1
+
+
+def test_a_file_ends_by_its_age_whatever_the_clock_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = ChainWriter(tmp_path, 1 << 20, 3600.0, sync=False)
+    writer.open()
+    opened_at = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: opened_at + 3601)
+    writer.append([{"kind": "request", "at": 1.0}])
+    monkeypatch.undo()
+    writer.close()
+    assert writer.head.file == 2

@@ -21,7 +21,7 @@ UNKNOWN = "0" * 28
 )
 def test_a_job_that_is_not_known(client: TestClient, method: str, path: str) -> None:
     said = problem(client.request(method, path), 404, "job_not_found")["detail"]
-    assert said == f"job {UNKNOWN!r} is not known; finished jobs are kept for 24 h"
+    assert said == f"job {UNKNOWN!r} is not known; finished jobs are kept for 24 h at most"
 
 
 @pytest.mark.parametrize("job_id", ["x", UNKNOWN + "0", UNKNOWN.replace("0", "A")])

@@ -247,6 +247,35 @@ async def test_a_job_fails_with_its_error(
     assert work.at == [1, *([1, 2, 3] if begins_anew else [2, 3])]
 
 
+async def test_a_store_that_was_silent_for_long_fails_no_job(
+    store: RedisStore, start: Start
+) -> None:
+    jobs, work = jobs_of(store, lease_s=0.05), Work()
+    start(work, jobs, lease_s=0.05)
+    await submitted(jobs)
+    work.let(1)
+    await when(jobs, lambda job: job.done == 1)
+    work.error = StoreUnavailable("it did not answer for a minute")
+    work.let(1)
+    await until(lambda: len(work.begun) == 2)
+    work.error = None
+    work.let(2)
+    job = await ended(jobs)
+    assert (job.state, job.attempts, work.at) == ("succeeded", 2, [1, 2, 3])
+    await until(lambda: work.tidied == ["succeeded"])
+
+
+async def test_a_job_that_never_gets_an_answer_of_the_store_is_given_up(
+    store: RedisStore, start: Start
+) -> None:
+    jobs, work = jobs_of(store, lease_s=0.01), Work(error=StoreUnavailable("a file is damaged"))
+    start(work, jobs, lease_s=0.01)
+    await submitted(jobs)
+    work.let(10)
+    job = await ended(jobs)
+    assert (job.state, job.error, job.attempts) == ("failed", b"{}", 5)
+
+
 class Flaky(RedisJobs):
     """A store that does what it is told and loses the answer, once for each operation."""
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from service.errors import KeyNotFound, StoreUnavailable, Unauthorized
+from service.errors import InvalidRequest, KeyNotFound, StoreUnavailable, Unauthorized
 from service.features.keys.key_text import new_key
 from service.features.keys.ring import ADMIN, POLL_S, StoredKeyRing
 from service.features.keys.service import Keys
@@ -109,6 +109,9 @@ async def test_an_expired_key(ring: StoredKeyRing, keys: Keys, clock: Clock) -> 
     wrong = new_key(issued.record.key_id)
     assert "is not known" in refused(ring, wrong)  # who has not the key is told no more
     renewed = await keys.rotate(issued.record.key_id, 0, clock() + 10)
+    ring.caller_of(renewed.key)
+    with pytest.raises(InvalidRequest, match="expires_at"):
+        await keys.rotate(issued.record.key_id, 0, 0.0)
     ring.caller_of(renewed.key)
 
 

@@ -1,5 +1,6 @@
 """Tokens of an identity provider: whose they are, for how long, and what is not believed."""
 
+import asyncio
 import base64
 import hmac
 import json
@@ -19,6 +20,7 @@ from pydantic import ValidationError
 
 from service.app import create_app
 from service.errors import StartupError, Unauthorized
+from service.features.keys import tokens as module
 from service.features.keys.ring import StoredKeyRing
 from service.features.keys.tokens import Tokens
 from service.scopes import ROLES
@@ -198,12 +200,38 @@ async def test_keys_of_the_provider_that_change(tokens: Tokens, jwks: Path) -> N
     refused(tokens, before)
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[]", '{"keys": []}', "[" * 30_000, '{"keys": [{}]}'])
+WITHOUT_K = '{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256"}]}'
+
+
+@pytest.mark.parametrize(
+    "text", ["", "{}", "[]", '{"keys": []}', "[" * 30_000, '{"keys": [{}]}', WITHOUT_K]
+)
 async def test_a_document_without_keys(jwks: Path, text: str) -> None:
     publish(jwks, text)
     with pytest.raises(StartupError, match="STREAMER_OIDC__JWKS"):
         async with Tokens(settings(jwks)):
             pass
+
+
+async def test_keys_are_read_again_whatever_the_last_reading_met(
+    jwks: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_MOST_EVERY_S", 0.001)
+    monkeypatch.setattr(module, "_REFRESH_S", 0.001)
+    seen, readings = asyncio.Event(), 0
+
+    class Refreshed(Tokens):
+        async def refresh(self) -> None:
+            nonlocal readings
+            readings += 1
+            if readings == 2:
+                raise ZeroDivisionError
+            await super().refresh()
+            if readings > 2:
+                seen.set()
+
+    async with Refreshed(settings(jwks), clock), asyncio.timeout(60):
+        await seen.wait()
 
 
 async def test_symmetric_keys_of_a_document_are_not_taken(jwks: Path) -> None:

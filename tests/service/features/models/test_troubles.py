@@ -155,6 +155,20 @@ def test_paused_it_does_nothing_twice(service: TestClient, monkeypatch: pytest.M
     assert sorted(stored) == ALL
 
 
+@pytest.mark.slow
+def test_paused_it_goes_on_at_another_pace(service: TestClient) -> None:
+    register(service)
+    path, slow, quick = f"/v1/models/{NEXT}:backfill", 0.001, 100_000
+    job = service.post(path, params={"streamers_per_s": slow}).json()["job_id"]
+    wait_until(lambda: model(service, NEXT)["backfill"]["progress"]["done"] == 5, "some are done")
+    assert "pause it" in refused(service, path, params={"streamers_per_s": quick})
+    service.post(f"/v1/models/{NEXT}:pause").raise_for_status()
+    wait_until(lambda: model(service, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
+    again = service.post(path, params={"streamers_per_s": quick}).json()
+    assert (again["job_id"], again["progress"]["done"]) == (job, 5)
+    ready(service)
+
+
 def test_a_promotion_whose_answer_is_lost_can_be_rolled_back(
     service: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:

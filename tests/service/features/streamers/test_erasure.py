@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -22,6 +23,7 @@ from tests.service.store.records import put, read_log, remove
 from tests.service.valkey import Server
 
 BIO = "a bio that nobody else has"
+SECURITY = Path(__file__).parents[4] / "docs" / "security.md"
 
 
 @pytest.fixture
@@ -126,6 +128,14 @@ def test_both_ways_remove_it_from_all_that_people_and_models_keep(
         *erase(client, server, tmp_path)
     }
     assert sorted(kept(server, b"gone")) == ["ss:events:writes", "ss:log"]
+
+
+def test_the_documentation_names_what_persists(client: TestClient) -> None:
+    (section,) = re.findall(r"(?ms)^## Erasure$(.*?)^## ", SECURITY.read_text(encoding="utf-8"))
+    rows = re.findall(r"(?m)^\| (.*?) \|", section)
+    persists = client.delete("/v1/streamers/gone?erase=true").json()["persists"]
+    places = {place for each in persists for place in each["where"].split(", ")}
+    assert {place for place in places if not any(place in row for row in rows)} == set()
 
 
 def test_others_stay_and_go_on(client: TestClient) -> None:

@@ -333,8 +333,7 @@ async def test_nobody_is_read_where_there_is_no_list(deployment: Deployment) -> 
     nowhere = cast(StreamerStore, None)
     sides = StoredSides(nowhere, deployment.evidence, deployment.lanes, MODEL)
     matching = Matching(nowhere, sides, deployment.lanes, MODEL)
-    matched = await matching.matches(["somebody"], Matcher(deployment.evidence))
-    assert not matched.found
+    assert await matching.matches(["somebody"], Matcher(deployment.evidence)) == []
 
 
 async def test_a_gap_that_was_not_written_down_is_not_passed(

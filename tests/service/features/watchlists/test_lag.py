@@ -1,0 +1,44 @@
+"""How far matching is behind the store, as metrics tell it."""
+
+import asyncio
+
+import pytest
+
+from service.features.watchlists import following as module
+from service.features.watchlists.matching import Found
+from tests.service.features.watchlists.deployment import CHESS, NOODLES, Deployment
+from tests.service.store.records import until
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+async def test_the_lag_is_by_no_other_clock_and_grows_while_nothing_is_matched(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_BEAT_S", 0.01)
+    follower = deployment.follower("a")
+    follower.start()
+    await until(lambda: follower.lag_s is not None)
+    last = await deployment.write("somebody", NOODLES)  # whose clock says 1970
+    await deployment.reached(follower, last)
+    lag_s = follower.lag_s
+    assert lag_s is not None
+    assert lag_s < 3600
+    matching = asyncio.Event()
+
+    async def stuck(*_: object, **__: object) -> list[Found]:
+        matching.set()
+        return await asyncio.Future()
+
+    monkeypatch.setattr(follower._matching, "matches", stuck)
+    await deployment.write("later", CHESS)
+    await matching.wait()
+    before = follower.lag_s
+    assert before is not None
+    await until(lambda: (follower.lag_s or 0.0) > before + 0.1)
+    await follower.stop()
