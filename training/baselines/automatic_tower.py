@@ -317,7 +317,8 @@ def _part(dataset: Dataset, rows: NDArray[np.int64]) -> Dataset:
     if audience is not None:
         interactions = Interactions(sp.csr_matrix(audience[rows]), [])
     elif given is not None:
-        kept = [place for place, name in enumerate(given.ids) if name in set(ids)]
+        wanted = set(ids)
+        kept = [place for place, name in enumerate(given.ids) if name in wanted]
         given = IdEmbeddings([given.ids[place] for place in kept], given.vectors[kept])
     return replace(
         dataset,

@@ -87,10 +87,18 @@ class Corpus:
 
     @cached_property
     def reduced(self) -> NDArray[np.float32]:
-        """TF-IDF projected on the leading singular vectors of the known rows (N, <= 256)."""
+        """TF-IDF projected on the leading singular vectors of the known rows (N, <= 256).
+
+        A column of zeros where profiles show vectors alone.
+
+        Raises:
+            UsageError: they show no vectors either.
+        """
         rank = min(CONTENT_RANK, len(self.known) - 1, len(self.vocabulary.tokens) - 1)
+        if rank < 1 and not self.vocabulary.spaces:
+            raise UsageError(f"{self.dataset.folder} has no words, tags or vectors to learn from")
         if rank < 1:
-            raise UsageError(f"{self.dataset.folder} has no words or tags to learn from")
+            return np.zeros((len(self.bags), 1), np.float32)  # scikit-learn wants a column
         _, _, components = randomized_svd(
             sp.csr_matrix(self.lexical[self.known]), rank, random_state=self.seed
         )

@@ -247,4 +247,5 @@ def _cost(run: Run, seconds: float) -> Cost:
     if not run.method.recipe:
         return Cost(round(seconds, 1))
     metrics = json.loads((run.folder / CHECKPOINT / METRICS).read_text(encoding="utf-8"))
-    return Cost(round(seconds, 1), metrics["fit_seconds"], metrics["peak_rss_mb"])
+    took = max(seconds, metrics["fit_seconds"])  # a resumed fit counts its earlier sessions as well
+    return Cost(round(took, 1), metrics["fit_seconds"], metrics["peak_rss_mb"])

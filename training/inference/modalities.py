@@ -124,7 +124,7 @@ def _chance(task: ColdStartTask) -> NDArray[np.float64]:
     discount = 1 / np.log2(np.arange(DEPTH) + 2)
     relevant = np.array([len(each) for each in task.relevant])
     ideal = np.cumsum(discount)[np.minimum(relevant, DEPTH) - 1]
-    return relevant / len(task.gallery) * discount.sum() / ideal
+    return relevant / len(task.gallery) * discount[: len(task.gallery)].sum() / ideal
 
 
 def alone_table(rows: Sequence[Alone], chance: float) -> Iterator[str]:

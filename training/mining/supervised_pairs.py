@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from training.data import Dataset
 from training.errors import DataError, UsageError
 from training.mining.positives import IdSpace, Positives, SharedAudience
+from training.numeric.blocks import blocks
 from training.teachers.id_embeddings import audience_of, id_matrix
 
 _QUERIES = 256
-"""Most held-out queries; their pairs with the whole gallery are kept in memory."""
+"""Most held-out queries; whether each is related to the gallery is kept in memory."""
 _ID_TEMPERATURE = 0.1
 """Temperature of the sampling weights by ID cosine."""
 _RELATED_ID_COSINE = 0.7
@@ -170,7 +171,11 @@ def known_duplicates(dataset: Dataset, known: NDArray[np.int64]) -> SameGroup:
 
 
 class AlikeSearch:
-    """Validation: held-out streamers search for a related one among warm streamers."""
+    """Validation: held-out streamers search for a related one among warm streamers.
+
+    Attributes:
+        rows: int64 (G,), ascending data set rows that are searched, with all queries.
+    """
 
     def __init__(
         self,
@@ -178,32 +183,44 @@ class AlikeSearch:
         held_out: NDArray[np.int64],
         gallery: NDArray[np.int64],
         rng: np.random.Generator,
+        most: int,
     ) -> None:
         """Choose the queries.
 
         Args:
             relation: of the rows in the gallery.
             held_out: rows; those with a related one are queries.
-            gallery: rows that are searched.
-            rng: samples the queries if there are many.
+            gallery: ascending rows that are searched.
+            rng: samples the queries and the gallery if there are many.
+            most: rows that are searched at most, beside the queries and a related one of each.
         """
         queries = np.intersect1d(relation.anchors, held_out)
         if len(queries) > _QUERIES:
             queries = np.sort(rng.choice(queries, _QUERIES, replace=False))
-        self._queries, self._gallery = queries, gallery
-        pairs = np.repeat(queries, len(gallery)), np.tile(gallery, len(queries))
-        self._same = (pairs[0] == pairs[1]).reshape(len(queries), len(gallery))  # (Q, G)
-        self._alike = relation.alike(*pairs).reshape(self._same.shape) & ~self._same
+        if len(gallery) > most:
+            some = rng.choice(gallery, most, replace=False)
+            gallery = np.unique(np.concatenate([some, queries, relation.draw(queries, rng)]))
+        self.rows, self._places = gallery, np.searchsorted(gallery, queries)
+        self._alike = np.zeros((len(queries), len(gallery)), bool)
+        for part in blocks(*self._alike.shape):
+            asked = queries[part]
+            pairs = np.repeat(asked, len(gallery)), np.tile(gallery, len(asked))
+            self._alike[part] = relation.alike(*pairs).reshape(len(asked), -1)
+        self._alike[np.arange(len(queries)), self._places] = False
 
     def mean_reciprocal_rank(self, vectors: NDArray[np.float32]) -> float:
-        """MRR of the first related one, by unit vectors (N, D); NaN without queries.
+        """MRR of the first related one, by unit vectors (G, D) of `rows`; NaN without queries.
 
         Others of its score precede it as often as in a random order.
         """
-        if not len(self._queries):
+        if not len(self._places):
             return math.nan
-        scores = vectors[self._queries] @ vectors[self._gallery].T  # (Q, G)
-        best = np.where(self._alike, scores, -np.inf).max(1, keepdims=True)
-        above, equal = (scores > best) & ~self._same, scores == best
-        first = (equal & ~self._alike & ~self._same).sum(1) / ((equal & self._alike).sum(1) + 1)
-        return float((1 / (1 + above.sum(1) + first)).mean())
+        found = np.zeros(len(self._places))
+        for part in blocks(*self._alike.shape):
+            places, alike = self._places[part], self._alike[part]
+            scores = vectors[places] @ vectors.T  # (b, G)
+            scores[np.arange(len(places)), places] = -np.inf  # none finds itself
+            best = np.where(alike, scores, -np.inf).max(1, keepdims=True)
+            above, equal = (scores > best).sum(1), scores == best
+            found[part] = 1 + above + (equal & ~alike).sum(1) / ((equal & alike).sum(1) + 1)
+        return float((1 / found).mean())

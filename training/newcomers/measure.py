@@ -30,7 +30,7 @@ _PENALTIES = (0.01, 0.1, 1.0, 10.0)
 _DEPTH = 100
 _DRAWS = 2000
 _BLOCK = 256
-Scores = Callable[[slice], NDArray[np.float32]]
+Scores = Callable[[slice], NDArray[np.floating]]
 """Of some queries: scores of all users (b, U)."""
 
 
@@ -142,7 +142,7 @@ def ways_of(
         return ranked(np.einsum("qk,qke->qe", weights, directions[near]).astype(np.float32))
 
     by_category = _category_popularity(given)
-    ties = (popularity * np.float32(1e-6)).astype(np.float32)
+    ties = popularity.astype(np.float64) / (1 + popularity.max())  # below 1, what a watcher counts
     ways: dict[str, Scores] = {
         "random": drawn,
         "popularity": lambda part: np.tile(popularity, (len(queries[part]), 1)),

@@ -8,10 +8,9 @@ near by content, but neither related nor a known near-duplicate.
 Deviations from the paper: the encoder has one layer with dropout, in its MLP. The unsupervised loss
 is symmetric, and likely false negatives are left out. The supervised form has relations between
 streamers in place of entailment and contradiction. `token_dropout` and `modality_dropout`, 0 by
-default as in the paper, make the two inputs differ.
+default as in the paper, make the two inputs differ. Twins are validated by other views, as those of
+the other self-supervised recipes: dropout twins share vectors, and find each other untrained.
 """
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -29,15 +28,14 @@ from training.mining.supervised_pairs import (
     same_label,
 )
 from training.models.grad_cache import embed_in_chunks
+from training.numeric.blocks import blocks
 from training.numeric.nearest import nearest
-from training.preparation.stage import Stage, all_rows
+from training.preparation.stage import MOST_SEARCHED, Stage, all_rows, embeddings
 from training.tasks.atom_views import ViewSearch
 from training.tasks.base import Task, step_generator
 from training.tasks.contrast import Contrast
 
 _SEARCH_SEED = 7
-_SEARCH_DROPOUT = 0.8
-"""Token dropout of validation twins: with less, long profiles match without any training."""
 _CONSIDERED = 100
 """Nearest by content that are considered as hard negatives."""
 
@@ -93,13 +91,10 @@ class Simcse(Task):
         return {"contrast_loss": self._contrast(queries, found, rows, keys, wanted)}
 
     def validate(self) -> float:
-        """Mean reciprocal rank of the twin, or of the first related streamer."""
+        """Mean reciprocal rank of the second view, or of the first related streamer."""
         if isinstance(self._search, ViewSearch):
             return self._search.mean_reciprocal_rank(self.encoder)
-        bags, usable = self._stage.bags, self._stage.usable
-        return self._search.mean_reciprocal_rank(
-            all_rows(self.encoder, self.encoder.embed, bags, usable)
-        )
+        return self._search.mean_reciprocal_rank(embeddings(self._stage, self._search.rows))
 
     def _embed(self, rows: NDArray[np.int64], rng: np.random.Generator) -> Tensor:
         """Embeddings (R, D) with fresh dropout."""
@@ -121,33 +116,30 @@ class Simcse(Task):
 
     def _find_search(self, held_out: NDArray[np.int64] | None) -> ViewSearch | AlikeSearch:
         """Validation search, drawn once."""
-        stage, rng = self._stage, np.random.default_rng(_SEARCH_SEED)
-        if held_out is None:
-            return ViewSearch(None)
+        stage = self._stage
+        if held_out is None or self._relation is None:
+            return ViewSearch.of_atoms(stage, held_out)
         held_out = held_out[stage.usable[held_out]]
         everyone = np.sort(np.concatenate([self._known, held_out]))
         relation = self._find_relation(everyone)
-        if relation is not None:
-            return AlikeSearch(relation, held_out, everyone, rng)
-        rows, config = (
-            stage.bags.take(held_out),
-            replace(self._config, token_dropout=_SEARCH_DROPOUT),
-        )
-        one, other = (drop_tokens(rows, self.encoder.known, config, rng) for _ in range(2))
-        return ViewSearch((one, other))
+        assert relation is not None
+        rng = np.random.default_rng(_SEARCH_SEED)
+        return AlikeSearch(relation, held_out, everyone, rng, MOST_SEARCHED)
 
     def _hard_negatives(self, relation: Relation) -> NDArray[np.int64]:
         """Per data set row (N, K), the nearest by content that are not related, padded with -1."""
         stage, known = self._stage, self._known
-        content = all_rows(self.encoder, self.encoder.fused, stage.bags, stage.usable)[known]
-        near = known[nearest(content, _CONSIDERED)[0]]  # (M, C), nearest first
-        alike = relation.alike(np.repeat(known, near.shape[1]), near.ravel()).reshape(near.shape)
-        groups = stage.dataset.groups
-        alike |= groups[known][:, None] == groups[near]
-        first = np.argsort(alike, axis=1, kind="stable")[:, : self._config.hard_negatives]
-        hard = np.where(np.take_along_axis(alike, first, 1), -1, np.take_along_axis(near, first, 1))
-        table = np.full((len(stage.bags), hard.shape[1]), -1)
-        table[known] = hard
+        content = all_rows(self.encoder, self.encoder.fused, stage.bags, stage.usable, known)
+        places = nearest(content, _CONSIDERED)[0]  # (M, C), nearest first
+        groups, considered = stage.dataset.groups, places.shape[1]
+        table = np.full((len(stage.bags), min(self._config.hard_negatives, considered)), -1)
+        for part in blocks(*places.shape):
+            rows, near = known[part], known[places[part]]  # (b,), (b, C)
+            alike = relation.alike(np.repeat(rows, considered), near.ravel()).reshape(near.shape)
+            alike |= groups[rows][:, None] == groups[near]
+            first = np.argsort(alike, axis=1, kind="stable")[:, : table.shape[1]]
+            chosen = np.take_along_axis(near, first, 1)
+            table[rows] = np.where(np.take_along_axis(alike, first, 1), -1, chosen)
         return table
 
     def _hard_of(self, rows: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

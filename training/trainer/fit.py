@@ -166,24 +166,24 @@ def fit(request: Request, dataset: Dataset) -> Checkpoint:
         OutputError: the folder can't be written to, or holds other files.
         UsageError: the data set lacks something that the recipe needs.
     """
+    begun = time.monotonic()
     torch.set_num_threads(request.threads)
     make_folder(request.out)
     with threadpool_limits(request.threads, "blas"):
         request = request.settled(dataset, sys.stderr)
-        checkpoint = _fit(request, dataset)
+        checkpoint = _fit(request, dataset, begun)
     if request.compute.is_first:
         checkpoint.save(request.out)
     request.compute.wait()
     return checkpoint
 
 
-def _fit(request: Request, dataset: Dataset) -> Checkpoint:
-    begin = time.monotonic()
+def _fit(request: Request, dataset: Dataset, begun: float) -> Checkpoint:
     if request.start is not None:
         request.start.check(request.out, request.config, dataset)
     description = request.description(dataset)
     run_key = json.dumps(description, sort_keys=True)
-    journal = Journal(request.out, run_key, request.save_every_s)
+    journal = Journal(request.out, run_key, request.save_every_s, begun)
     if request.overwrite and request.compute.is_first:
         journal.discard_other()
     request.compute.wait()
@@ -194,7 +194,7 @@ def _fit(request: Request, dataset: Dataset) -> Checkpoint:
         checkpoint = _checkpoint(request, dataset, run.recipe, chosen, stage)
         tracking.finish(checkpoint.metrics)
     took = {
-        "fit_seconds": round(time.monotonic() - begin, 1),
+        "fit_seconds": round(journal.seconds, 1),
         "peak_rss_mb": round(peak_rss_mib(), 1),
     }
     return replace(checkpoint, metrics=checkpoint.metrics | took)
@@ -285,6 +285,8 @@ class _Run:
     def __call__(self) -> tuple[Trained, Stage]:
         """Run the stages; returns the outcome of the selection and the last stage."""
         saved = self._journal.restore()
+        if saved is not None:
+            self._journal.begun -= saved[1].get("seconds", 0.0)  # none in older states
         if saved is not None and saved[1]["stage"] == "refit":
             chosen = Trained(**saved[1]["chosen"])  # resumed after the selection
         else:

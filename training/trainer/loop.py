@@ -27,11 +27,13 @@ class Journal:
         folder: checkpoint folder.
         run: identity of the fit; the state of another fit is refused.
         save_every_s: least seconds between two saves.
+        begun: monotonic time at which the fit began, moved back by the seconds of earlier sessions.
     """
 
     folder: Path
     run: str
     save_every_s: float
+    begun: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
 
     def restore(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
@@ -48,6 +50,11 @@ class Journal:
             )
         return state
 
+    @property
+    def seconds(self) -> float:
+        """Seconds that the fit took so far, in all sessions up to what they saved."""
+        return time.monotonic() - self.begun
+
     def discard_other(self) -> None:
         """Remove the state of another fit, or an unreadable one."""
         try:
@@ -60,7 +67,8 @@ class Journal:
     ) -> None:
         """Save the state, unless the last save is recent."""
         if time.monotonic() - self._saved_at >= self.save_every_s:
-            save_state(self.folder, tensors(), {"run": self.run, **progress})
+            about = {"run": self.run, "seconds": self.seconds}
+            save_state(self.folder, tensors(), {**about, **progress})
             self._saved_at = time.monotonic()
 
 
@@ -189,17 +197,16 @@ def train(
         step += 1
         _check_finite(losses, step, settings)
         progress.move_to(step)
-        if step % settings.evaluate_every and step != last:
-            continue
-        record.pause(step)
-        value = math.nan if chosen is not None else task.validate()
-        _report(progress, settings, value, losses)
-        record.validation(step, value, losses)
-        if chosen is None:
-            result.history.append((step, value))
-            if not value <= result.value:
-                result.step, result.value, best = step, value, _weights(task)
-                result.choices = dict(task.choices)
+        if step % settings.evaluate_every == 0 or step == last:
+            record.pause(step)
+            value = math.nan if chosen is not None else task.validate()
+            _report(progress, settings, value, losses)
+            record.validation(step, value, losses)
+            if chosen is None:
+                result.history.append((step, value))
+                if not value <= result.value:
+                    result.step, result.value, best = step, value, _weights(task)
+                    result.choices = dict(task.choices)
         if journal is not None and compute.is_first:
             standing = {"stage": settings.stage, "step": step, "result": vars(result)}
             standing["chosen"] = chosen and vars(chosen)

@@ -208,7 +208,7 @@ def test_without_anything_to_decide_by_there_is_none(tmp_path: Path):
         (few, f"val has fewer than {LEAST_QUERIES} streamers to decide by"),
         (replace(dataset, interactions=None), "without interactions, relations or id_embeddings"),
         (alone, "val has fewer than 50 streamers to decide by: 0 share an audience with others"),
-        (replace(dataset, profiles=mute), "made-up has no words or tags to learn from"),
+        (replace(dataset, profiles=mute), "made-up has no words, tags or vectors to learn from"),
     ):
         choice = choose_text_tower(AUTO, replace(each, digest=reason), tmp_path)
         assert choice.reference == ""

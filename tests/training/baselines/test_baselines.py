@@ -8,6 +8,7 @@ import scipy.sparse as sp
 from sklearn.decomposition import TruncatedSVD
 from sklearn.preprocessing import normalize
 
+from model_export.contract.streamer import StreamerProfile
 from tests.training.towers.encoders import write_encoder
 from training.baselines import BASELINES, Corpus, corpus_of, find_baseline
 from training.baselines.choice import MOST_TRIALS, choose
@@ -288,6 +289,45 @@ def test_without_text_there_is_nothing_to_encode(world: Dataset):
     }) for p in world.profiles])  # fmt: skip
     with pytest.raises(UsageError, match="has no text to encode"):
         BASELINES["text"].fit(corpus_of(mute, "test", 0))
+
+
+@pytest.fixture(scope="module")
+def of_vectors_alone(world: Dataset) -> Corpus:
+    """The corpus where each shows nothing but a vector that tells whom it is watched by."""
+    assert world.interactions is not None
+    watched = TruncatedSVD(16, random_state=0).fit_transform(normalize(world.interactions.matrix))
+    noise = np.random.default_rng(0).standard_normal(watched.shape) / 30
+    profiles = [
+        StreamerProfile.model_validate(
+            {"streamer_id": i, "avatar": {"vector": vector.tolist(), "space": "looks"}}
+        )
+        for i, vector in zip(world.ids, watched + noise, strict=True)
+    ]
+    return corpus_of(replace(world, profiles=profiles), "test", 0)
+
+
+@pytest.mark.parametrize("name", sorted({*BASELINES} - {*PEERS, "text", "lexical+text"}))
+def test_profiles_of_vectors_alone_are_enough(of_vectors_alone: Corpus, name: str):
+    found = BASELINES[name].fit(of_vectors_alone)
+    for side in (found.query, found.gallery):
+        assert np.isfinite(scores(side, side)).all()
+    value = evaluate(of_vectors_alone.dataset, found).summary.get("seen", {}).get("NDCG@20", 0)
+    chance = BASELINES["random"].fit(of_vectors_alone)
+    by_chance = evaluate(of_vectors_alone.dataset, chance).summary["seen"]["NDCG@20"]
+    assert (value > 1.5 * by_chance) == (name in ("ridge", "kernel", "cca", "lexical+ridge"))
+
+
+@pytest.mark.parametrize("name", PEERS)
+def test_peers_read_vectors_alone(of_vectors_alone: Corpus, name: str):
+    baseline = BASELINES[name]
+    found = baseline.make(of_vectors_alone, *(axis[0] for axis in baseline.axes))
+    assert np.isfinite(scores(found.query, found.gallery)).all()
+
+
+def test_profiles_of_neither_words_nor_vectors_are_told_of(world: Dataset):
+    mute = [StreamerProfile(streamer_id=i) for i in world.ids]
+    with pytest.raises(UsageError, match="no words, tags or vectors to learn from"):
+        BASELINES["ridge"].fit(corpus_of(replace(world, profiles=mute), "test", 0))
 
 
 def test_an_unknown_name_lists_the_known():

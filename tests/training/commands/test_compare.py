@@ -17,7 +17,8 @@ from training.commands.cli import main
 from training.compare.measure import Measurer
 from training.compare.plan import methods_of, plan
 from training.compare.progress import RunProgress
-from training.compare.runs import cost_of, execute, interrupt_later, report_folder
+from training.compare.results import Cost
+from training.compare.runs import _cost, cost_of, execute, interrupt_later, report_folder
 from training.data import load_dataset
 from training.errors import OutputError
 from training.evaluation.result import Evaluation
@@ -175,6 +176,18 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     assert not (run.folder / "left").exists()
     (run.folder / "run.json").write_text("damaged")
     assert cost_of(other) is None
+
+
+def test_an_interrupted_run_costs_what_all_its_sessions_took(
+    small_world_folder: Path, tmp_path: Path
+):
+    methods = methods_of(["mlm"], [], [], [], "test")
+    (run,) = plan([small_world_folder], methods, 1, "test", tmp_path)
+    (run.folder / "checkpoint").mkdir(parents=True)
+    took = json.dumps({"fit_seconds": 300.5, "peak_rss_mb": 90.0})
+    (run.folder / "checkpoint" / "metrics.json").write_text(took)
+    assert _cost(run, 12.0) == Cost(300.5, 300.5, 90.0)
+    assert _cost(run, 312.0) == Cost(312.0, 300.5, 90.0)
 
 
 def test_further_splits_are_fitted_measured_and_kept(

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import permutations
 
 import numpy as np
 import pytest
@@ -9,7 +10,8 @@ from training.data import Dataset
 from training.errors import UsageError
 from training.evaluation.metrics import ndcg
 from training.evaluation.setting import setting_of
-from training.inference.modalities import GROUPS, Alone, alone_table, each_alone
+from training.evaluation.tasks import ColdStartTask
+from training.inference.modalities import GROUPS, Alone, _chance, alone_table, each_alone
 from training.inference.representation import represent
 
 pytestmark = pytest.mark.slow
@@ -62,6 +64,14 @@ def test_chance_is_the_mean_of_random_orders(
         for _ in range(300)
     ]
     assert measured[1] == pytest.approx(float(np.mean(found)), rel=0.05)
+
+
+def test_chance_in_a_gallery_of_few_is_the_mean_of_all_orders():
+    relevant = [np.array([2]), np.array([0, 3]), np.arange(4)]
+    orders = [np.tile(order, (3, 1)) for order in permutations(range(4))]
+    wanted = np.mean([ndcg(order, relevant) for order in orders], axis=0)
+    found = _chance(ColdStartTask(np.arange(4, 7), np.arange(4), relevant))
+    np.testing.assert_allclose(found, wanted)
 
 
 def test_the_table_has_a_line_for_each(measured: tuple[dict[str, Alone], float]):

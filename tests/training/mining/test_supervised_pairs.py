@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from numpy.typing import NDArray
 
 from training.data import Dataset, IdEmbeddings
 from training.errors import UsageError
@@ -88,7 +89,7 @@ def test_the_first_alike_one_counts_and_none_finds_itself():
     groups = np.array([0, 0, 0, 1, 1, -1])
     rows = np.arange(6)
     search = AlikeSearch(
-        SameGroup(groups, rows), np.array([2, 4, 5]), rows, np.random.default_rng()
+        SameGroup(groups, rows), np.array([2, 4, 5]), rows, np.random.default_rng(), most=6
     )
     vectors = np.eye(6, dtype=np.float32)
     vectors[2] = [0.5, 0.1, 1, 0.6, 0, 0.7]  # finds 5, 3, then 0
@@ -97,8 +98,27 @@ def test_the_first_alike_one_counts_and_none_finds_itself():
     same = np.ones((6, 2), np.float32)
     # Of five others, two are alike, so that one of the three strangers precedes them; or one is.
     assert search.mean_reciprocal_rank(same) == pytest.approx((1 / 2 + 1 / 3) / 2)
-    nobody = AlikeSearch(SameGroup(groups, rows), rows[5:], rows, np.random.default_rng())
+    nobody = AlikeSearch(SameGroup(groups, rows), rows[5:], rows, np.random.default_rng(), most=6)
     assert math.isnan(nobody.mean_reciprocal_rank(vectors))
+
+
+def test_of_a_large_gallery_some_are_searched_and_a_related_one_of_each_query():
+    rows, asked = np.arange(3000), list[int]()
+
+    class Counted(SameGroup):
+        def alike(self, one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.bool_]:
+            asked.append(len(one))
+            return super().alike(one, other)
+
+    held_out = rows[::30]
+    relation, rng = Counted(rows // 2, rows), np.random.default_rng(0)
+    search = AlikeSearch(relation, held_out, rows, rng, most=50)
+    assert set(held_out) | set(held_out + 1) <= set(search.rows)
+    assert 200 < len(search.rows) <= 250
+    assert sum(asked) == 100 * len(search.rows)
+    vectors = rng.standard_normal((1500, 32)).astype(np.float32)[search.rows // 2]
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    assert search.mean_reciprocal_rank(vectors) == 1
 
 
 @pytest.mark.parametrize(

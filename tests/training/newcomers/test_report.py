@@ -138,6 +138,24 @@ def test_those_who_show_equally_much_are_in_one_part(world: Dataset) -> None:
 
 
 @pytest.mark.slow
+def test_users_whom_a_category_watches_alike_are_ranked_by_popularity(world: Dataset) -> None:
+    known = np.sort(setting_of(world, "test").gallery)
+    players = known[:200]
+    profiles = [
+        p.model_copy(update={"category": "chess" if row in players or row not in known else "art"})
+        for row, p in enumerate(world.profiles)
+    ]
+    played = replace(world, profiles=profiles)
+    given = newcomers_of(played, Corpus(played, [pieces_of(p) for p in profiles], known, 0))
+    alike = np.isin(known, players)[:, None].repeat(2, 1).astype(np.float32)
+    alike[-2:, 1] = 1  # two others watch the second one as well
+    both = replace(given, watched=sp.csr_matrix(sp.hstack([given.watched, alike])))
+    found = ways_of(both, 0)["category popularity"](slice(None))
+    assert (found[:, -1] > found[:, -2]).all()
+    assert (found[:, -1] < 201).all()  # one more in the category would count more
+
+
+@pytest.mark.slow
 def test_a_random_order_is_not_kept_for_all_queries(world: Dataset) -> None:
     known = np.sort(setting_of(world, "test").gallery)
     given = newcomers_of(world, Corpus(world, [pieces_of(p) for p in world.profiles], known, 0))
@@ -163,6 +181,23 @@ def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:
     assert page.count("data:image/png;base64,") == 2 * len(METRICS)
     for name in ("random", "popularity", "category popularity", "kNN-borrowed", "ridge"):
         assert f"<td>{name}" in page
+
+
+@pytest.mark.slow
+def test_profiles_of_vectors_alone_are_foretold(world_folder: Path, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0).standard_normal
+    for name in ("splits.csv", "interactions.csv"):
+        (tmp_path / name).write_bytes((world_folder / name).read_bytes())
+    lines = [
+        StreamerProfile.model_validate(
+            {"streamer_id": i, "avatar": {"vector": draw(8).tolist(), "space": "looks"}}
+        ).model_dump_json()
+        for i in load_dataset(world_folder).ids
+    ]
+    (tmp_path / "streamers.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    out = tmp_path / "report.html"
+    assert main(["cold-start-report", "--data", str(tmp_path), "--out", str(out)]) == 0
+    assert "<td>ridge" in out.read_text(encoding="utf-8")
 
 
 def test_an_encoder_that_learned_from_newcomers_is_refused(

@@ -1,7 +1,9 @@
 """A fit that was stopped anywhere goes on to the same result, whatever the recipe."""
 
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -9,8 +11,9 @@ import pytest
 import torch
 
 from tests.training.trainer.parallel_worker import tiny
+from training.baselines import TowerChoice
 from training.data import load_dataset
-from training.models.checkpoint import Checkpoint, is_finished
+from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.models.distributed import Compute
 from training.tasks.recipes import RECIPES
 from training.trainer import loop as train
@@ -49,7 +52,7 @@ def test_stopped_in_the_refit_it_goes_on_to_the_same_result(
     def update_or_stop(*args: Any) -> dict[str, float]:
         nonlocal made
         made += 1
-        if made == 8:  # its state was kept after six
+        if made == 8:  # its state was kept after seven, between two validations
             raise Stopped
         return update(*args)
 
@@ -58,7 +61,44 @@ def test_stopped_in_the_refit_it_goes_on_to_the_same_result(
         fit(stopped, dataset)
     assert not is_finished(stopped.out)
     fit(stopped, dataset)
-    assert made == 10  # eight, the one that stopped it, and the one before again
+    assert made == 9  # the one that stopped it again
     one, other = Checkpoint.load(stopped.out), Checkpoint.load(whole.out)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in other.tensors)
+
+
+def test_all_sessions_and_trials_of_towers_are_part_of_the_time_it_took(
+    small_world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    ahead = 0.0
+
+    def tried(*_: Any) -> TowerChoice:
+        nonlocal ahead
+        ahead += 1000
+        return TowerChoice("", "none is installed")
+
+    clock = SimpleNamespace(
+        monotonic=lambda: time.monotonic() + ahead, perf_counter=time.perf_counter
+    )
+    monkeypatch.setattr("training.trainer.fit.choose_text_tower", tried)
+    for module in ("fit", "loop"):
+        monkeypatch.setattr(f"training.trainer.{module}.time", clock)
+    update = train.update
+
+    def update_or_stop(*args: Any) -> dict[str, float]:
+        if args[-1] == 3:
+            raise Stopped
+        return update(*args)
+
+    monkeypatch.setattr(train, "update", update_or_stop)
+    dataset = load_dataset(small_world_folder)
+    config = replace(tiny("masked-views"), steps=4, evaluate_every=2, text_tower="auto")
+    request = Request("masked-views", config, 1, 1, tmp_path / "out", save_every_s=0)
+    with pytest.raises(Stopped):
+        fit(request, dataset)
+    tensors, progress = load_state(request.out) or ({}, {})
+    assert 1000 <= progress["seconds"] < 2000
+    save_state(request.out, tensors, progress | {"seconds": 50_000.0})
+    monkeypatch.setattr(train, "update", update)
+    fit(request, dataset)
+    assert 51_000 <= Checkpoint.load(request.out).metrics["fit_seconds"] < 52_000
