@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from service.commands.answers import NotPrinted, add_json, prepare_output
+from service.commands.stopping import Interrupted
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
@@ -239,6 +240,7 @@ STATUSES = {
     1: "failed, or something is wrong: a line on standard error says what",
     2: "wrong arguments",
     130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM",
 }
 """Exit statuses of all commands; docs/client.md has the same table."""
 
@@ -307,6 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         print(f"error: standard output takes no more: {cause}", file=sys.stderr)
         return 1
+    except Interrupted as stop:
+        print("stopped by", stop, file=sys.stderr)
+        return stop.status
     except OSError as error:
         if error.filename is None:
             raise
