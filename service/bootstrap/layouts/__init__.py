@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+from service.engine.folders import OwnFolders
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import NotYetVisible
@@ -30,6 +31,7 @@ class LayoutParts:
         jobs: the kind of job.
         stored: layouts in the store.
         counts: for `/metrics`.
+        folders: of fits; what killed processes left is swept once.
     """
 
     def __init__(
@@ -56,8 +58,10 @@ class LayoutParts:
 
         self.stored = StoredLayouts(store.documents, lanes)
         self.follower = LayoutFollower(self.stored, follower, version, lanes)
-        folder = settings.data_dir / "layouts"
-        self.jobs = LayoutJobs(self.stored, self.follower, ready, caught_up, version, lanes, folder)
+        self.folders = OwnFolders(settings.data_dir / "layouts")
+        self.jobs = LayoutJobs(
+            self.stored, self.follower, ready, caught_up, version, lanes, self.folders
+        )
         self.counts = LayoutCounts(self.follower)
         self._groups, self._lanes = groups, lanes
         self._changes = ModelChanges(beside, lanes)
