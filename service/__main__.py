@@ -329,10 +329,12 @@ def run() -> NoReturn:
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(
-            f"error: {error}: the extra `client` is enough to ask a running service; "
-            f"other commands need `service`, and `{_program()} doctor` names what is missing"
+        needed = (
+            "the extra `client` is enough to ask a running service; other commands need `service`"
         )
+        if (error.name or "").partition(".")[0] in ("faiss", "onnxruntime"):
+            needed = "install the extra `cpu` or `gpu` beside `service`"
+        sys.exit(f"error: {error}: {needed}, and `{_program()} doctor` names what is missing")
 
 
 if __name__ == "__main__":
