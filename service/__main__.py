@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from service.commands.answers import NotPrinted, add_json, prepare_output
+from service.commands.stopping import Interrupted
 from service.errors import in_one_line
 
 SCRIPT = "similar-streamer"
@@ -239,6 +240,7 @@ STATUSES = {
     1: "failed, or something is wrong: a line on standard error says what",
     2: "wrong arguments",
     130: "stopped by Ctrl-C",
+    143: "stopped by SIGTERM",
 }
 """Exit statuses of all commands; docs/client.md has the same table."""
 
@@ -307,6 +309,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         print(f"error: standard output takes no more: {cause}", file=sys.stderr)
         return 1
+    except Interrupted as stop:
+        print("stopped by", stop, file=sys.stderr)
+        return stop.status
     except OSError as error:
         if error.filename is None:
             raise
@@ -324,10 +329,12 @@ def run() -> NoReturn:
     try:
         sys.exit(main())
     except ModuleNotFoundError as error:
-        sys.exit(
-            f"error: {error}: the extra `client` is enough to ask a running service; "
-            f"other commands need `service`, and `{_program()} doctor` names what is missing"
+        needed = (
+            "the extra `client` is enough to ask a running service; other commands need `service`"
         )
+        if (error.name or "").partition(".")[0] in ("faiss", "onnxruntime"):
+            needed = "install the extra `cpu` or `gpu` beside `service`"
+        sys.exit(f"error: {error}: {needed}, and `{_program()} doctor` names what is missing")
 
 
 if __name__ == "__main__":

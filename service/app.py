@@ -2,7 +2,6 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping
-from importlib.metadata import version
 from typing import Any
 
 from fastapi import FastAPI
@@ -47,6 +46,7 @@ from service.http.disconnect import CancelOnDisconnect
 from service.http.documentation import page
 from service.http.lifecycle import Lifecycle
 from service.http.request_guard import RequestGuard
+from service.release import release
 from service.services import OneModel, Services
 from service.settings import Settings
 
@@ -79,7 +79,7 @@ def create_app(
     app = FastAPIOffline(
         title="similar-streamer",
         summary="Similar streamers, cold start and dedup, from what streamers show.",
-        version=version("similar-streamer"),
+        version=release(),
         description=openapi.DESCRIPTION,
         openapi_tags=openapi.TAGS,
         lifespan=lifespan if services is None else opened_elsewhere,

@@ -189,6 +189,7 @@ async def _opened_graph(
         stack.callback(shared.copies.remove, copies)
         beside = partial(shared.models.index_beside, manifest.model_version)
         mapped = LayoutParts(store, duplicates.groups, serving, lanes, settings, beside)
+        await asyncio.to_thread(mapped.folders.sweep)
         mapped.follower.start()
         stack.push_async_callback(mapped.follower.stop)
         ratings = Ratings(store.documents, store)

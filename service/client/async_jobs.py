@@ -146,7 +146,7 @@ class _Seen:
         try:
             job = JobOut.model_validate_json(data)
         except ValidationError as error:
-            raise UnexpectedAnswer(url, 200, data) from error
+            raise UnexpectedAnswer(url, 200, data, error) from error
         self.last_id = last_id or self.last_id
         self.note(job)
 
@@ -275,7 +275,7 @@ class AsyncExports:
                 try:
                     profile = StreamerProfile.model_validate_json(line)
                 except ValidationError as error:
-                    raise UnexpectedAnswer(self._transport.url, 200, line) from error
+                    raise UnexpectedAnswer(self._transport.url, 200, line, error) from error
                 yield profile
 
     async def start_similar(

@@ -85,7 +85,7 @@ class Call(Generic[Answer]):
         try:
             return self.read(body)
         except ValidationError as error:
-            raise UnexpectedAnswer(url, status, body) from error
+            raise UnexpectedAnswer(url, status, body, error) from error
 
 
 class LastWrite:
@@ -387,7 +387,7 @@ def export_line(url: str, text: bytes) -> ExportLine:
     try:
         return _adapter(ExportLineOut | ExportSummaryOut).validate_json(text)
     except ValidationError as error:
-        raise UnexpectedAnswer(url, 200, text) from error
+        raise UnexpectedAnswer(url, 200, text, error) from error
 
 
 def export_body(wanted: Profile | None) -> bytes:

@@ -27,6 +27,7 @@ from http import HTTPStatus
 import httpx
 from pydantic import ValidationError
 
+from model_export.contract.errors import first_problem
 from service.features.jobs.schemas import JobOut
 from service.http.schemas import FieldProblem, Problem
 
@@ -85,9 +86,17 @@ class UnexpectedAnswer(ClientError):
 
     is_in_doubt = True
 
-    def __init__(self, url: str, status: int, body: bytes) -> None:
+    def __init__(
+        self, url: str, status: int, body: bytes, wrong: ValidationError | None = None
+    ) -> None:
         text = " ".join(body[: 4 * _SHOWN_CHARS].decode(errors="replace").split())[:_SHOWN_CHARS]
-        super().__init__(f"{url} answers {status}: {text}; is this the address of the service?")
+        why = "is this the address of the service?"
+        if wrong is not None and body.lstrip().startswith(b"{") and wrong.errors()[0]["loc"]:
+            why = (
+                f"{first_problem(wrong)}: the service may be of another release than this client, "
+                "or something else has its address"
+            )
+        super().__init__(f"{url} answers {status}: {text}; {why}")
         self.status = status
         self.is_passing = status in _PASSING
 

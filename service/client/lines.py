@@ -95,7 +95,8 @@ class Chunk:
             result = BulkLineOut.model_validate_json(line)
             place = self._sent[result.line - 1]
         except (ValidationError, IndexError) as error:
-            raise UnexpectedAnswer(url, 200, line) from error
+            wrong = error if isinstance(error, ValidationError) else None
+            raise UnexpectedAnswer(url, 200, line, wrong) from error
         if result.error is not None:
             trouble = problem_error(result.error)
             # What came too late, or after more lines than a request may have, may come first.

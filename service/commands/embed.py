@@ -21,6 +21,7 @@ from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
 from service.commands.arguments import using, whole_number
 from service.commands.progress import Progress
+from service.commands.stopping import interruptible
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.errors import ServiceError, in_one_line
@@ -140,7 +141,8 @@ def _new_file(out: Path) -> Generator[Path, None, None]:
     Raises:
         UnusablePath: it can't be written there.
     """
-    with using("--out", out, "choose a file in a folder where files can be written"):
+    remedy = "choose a file in a folder where files can be written"
+    with using("--out", out, remedy), interruptible():
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         out.parent.mkdir(parents=True, exist_ok=True)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from service.commands.arguments import UnusablePath, using
+from service.commands.stopping import interruptible
 
 _REMEDY = "choose a file that can be written"
 
@@ -60,20 +61,21 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
             return path.write_bytes(content)
     target = path.resolve()  # of a link; what a pipe resolves to, as /dev/stdout may, is no path
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
-    try:
-        with using(option, path, _REMEDY):
-            draft.touch()
-            if target.exists():  # who may not read that may not read the draft
-                draft.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IWUSR)
-        content = make()
-        with using(option, path, remedy):
-            draft.write_bytes(content)
-            if target.exists():
-                shutil.copymode(target, draft)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
-        raise
+    with interruptible():
+        try:
+            with using(option, path, _REMEDY):
+                draft.touch()
+                if target.exists():  # who may not read that may not read the draft
+                    draft.chmod(stat.S_IMODE(target.stat().st_mode) | stat.S_IWUSR)
+            content = make()
+            with using(option, path, remedy):
+                draft.write_bytes(content)
+                if target.exists():
+                    shutil.copymode(target, draft)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                draft.unlink(missing_ok=True)
+            raise
     with using(option, path, f"its content is in {draft}"):
         draft.replace(target)
     return len(content)

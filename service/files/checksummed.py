@@ -5,6 +5,7 @@ of each file, and in its last line the SHA-256 of itself.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -104,12 +105,13 @@ class FolderWriter:
         (self._folder / name).unlink()
         del self._files[name]
 
-    def close(self, about: Mapping[str, Any]) -> None:
+    def close(self, manifest: BinaryIO, about: Mapping[str, Any]) -> None:
         """Write the manifest."""
         body = json.dumps({"about": about, "files": self._files}).encode()
         digest = hashlib.sha256(body).hexdigest().encode()
-        with self.file(MANIFEST) as file:
-            file.write(body + b"\n" + digest + b"\n")
+        file = ChecksummedFile(manifest, self._is_stopped)
+        file.write(body + b"\n" + digest + b"\n")
+        file.sync()
         sync_folder(self._folder)
 
 
@@ -132,22 +134,33 @@ def creating(
     begun = path.with_name(f"{UNFINISHED}{path.name}-{secrets.token_hex(4)}")
     begun.mkdir(mode=0o700, parents=True)
     try:
-        writer = FolderWriter(begun, is_stopped)
-        yield writer
-        writer.close(about)
-        if path.exists():
-            raise FileExistsError(f"{path} exists already")
-        begun.rename(path)
-        sync_folder(path.parent)
+        with (begun / MANIFEST).open("xb") as manifest:
+            with contextlib.suppress(OSError):  # not every file system has locks
+                fcntl.flock(manifest, fcntl.LOCK_EX)  # until it is closed; see `remove_left`
+            writer = FolderWriter(begun, is_stopped)
+            yield writer
+            writer.close(manifest, about)
+            if path.exists():
+                raise FileExistsError(f"{path} exists already")
+            begun.rename(path)
+            sync_folder(path.parent)
     except BaseException:
         shutil.rmtree(begun, ignore_errors=True)
         raise
 
 
 def remove_unfinished(folder: Path) -> None:
-    """Remove what was left behind below a folder by processes that were killed."""
+    """Remove what was left behind below a folder by processes that were killed; nobody writes."""
     for left in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left, ignore_errors=True)
+
+
+def remove_left(folder: Path) -> None:
+    """Remove what was left behind below a folder, in which others may be writing, likewise."""
+    for manifest in folder.glob(f"{UNFINISHED}*/{MANIFEST}"):
+        with contextlib.suppress(OSError), manifest.open("r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
+            shutil.rmtree(manifest.parent, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -263,6 +276,8 @@ def _manifest(path: Path) -> tuple[dict[str, Any], dict[str, tuple[int, str]]]:
         body, _, rest = path.read_bytes().partition(b"\n")
     except OSError as error:
         raise Broken(f"{path} can't be read: {error.strerror}") from error
+    if not body:
+        raise Broken(f"{path} is empty: the folder was not written to its end")
     if rest != hashlib.sha256(body).hexdigest().encode() + b"\n":
         raise Broken(f"{path} was changed: its SHA-256 is not the one in its last line")
     try:

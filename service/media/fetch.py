@@ -6,7 +6,6 @@ import logging
 import ssl
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import httpcore
 import httpx
@@ -17,6 +16,7 @@ from service.media.pinned import PinnedBackend
 from service.media.slots import Slots
 from service.media.sniff import CONTENT_TYPES, Kind, content_type_of
 from service.media.urls import Target, UrlRules
+from service.release import release
 from service.settings import Media
 
 _log = logging.getLogger(__name__)
@@ -73,7 +73,7 @@ class Fetcher:
         self._resolve = resolve
         self._is_safe = is_safe
         self._trust = trust or httpx.create_ssl_context()
-        self._user_agent = f"similar-streamer/{version('similar-streamer')}"
+        self._user_agent = f"similar-streamer/{release()}"
         self._max_bytes = settings.url_max_bytes
         self._timeout_s = settings.url_timeout_ms / 1000
         self._idle_s = settings.url_idle_timeout_ms / 1000

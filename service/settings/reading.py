@@ -15,6 +15,16 @@ _PREFIX = "STREAMER_"
 _OPTIONS = ("bundle", "data_dir", "host", "port", "reencode", "accept_data_loss")
 """Settings that are arguments of `serve` as well."""
 _OF_CLIENTS = frozenset({"STREAMER_URL"})
+_OF_0_1_0 = {
+    **{
+        f"STREAMER_{group}__{name}": f" any more, STREAMER_WORK__{name} replaces it"
+        for group in ("SEARCHING", "ENCODING", "TOWERS")
+        for name in ("THREADS", "MAX_QUEUE", "DEADLINE_MS")
+    },
+    "STREAMER_ENCODING__MAX_WAIT_MS": " any more: unset it",
+    "STREAMER_TOWERS__MAX_WAIT_MS": " any more: unset it",
+}
+"""What to say of settings that release 0.1.0 had."""
 _LISTED = "docs/configuration.md lists all"
 _DETAILS = {"missing": "is missing; give the folder that `model_export` wrote"}
 
@@ -102,6 +112,8 @@ def _line(error: Any) -> str:
 
 
 def _meant(variable: str) -> str:
+    if known := _OF_0_1_0.get(variable.upper()):
+        return known
     near = difflib.get_close_matches(variable.upper(), list(_names()), n=1, cutoff=0.8)
     return f", did you mean {near[0]}?" if near else ""
 

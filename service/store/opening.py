@@ -2,10 +2,12 @@
 
 import asyncio
 import logging
+import shutil
 import ssl
 import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import NamedTuple
 
 from redis.exceptions import AuthenticationError, AuthorizationError, MovedError
@@ -147,6 +149,7 @@ async def open_store(
     embedded = embedded or EmbeddedStore(folder, accept_data_loss=settings.accept_data_loss)
     await embedded.start()
     stack.push_async_callback(embedded.stop)
+    await asyncio.to_thread(_remove_unfinished, settings.data_dir / UNFINISHED_STORE)
     try:
         store = await ArchivedStore(
             embedded.url, chunks_dir=chunks_dir, trouble=embedded.trouble
@@ -162,6 +165,16 @@ async def open_store(
     if settings.accept_data_loss:
         await store.mend()
     return OpenedStore(store, "embedded", embedded)
+
+
+def _remove_unfinished(store: Path) -> None:
+    """Remove what a restore left that was killed; who owns the store beside it knows there is none.
+
+    It is a copy of everything, and would outlive every erasure.
+    """
+    if store.exists():
+        _log.warning("%s is removed: a restore that was killed has left it", store)
+        shutil.rmtree(store, ignore_errors=True)
 
 
 async def _answering(

@@ -20,6 +20,7 @@ from service.store.base import Position, StreamerStore
 _log = logging.getLogger(__name__)
 _NAME = "acknowledged"
 _EVERY_S = 1.0
+_ANOTHER = "another store was set in the place of the one before"
 
 
 class Witness:
@@ -87,6 +88,8 @@ class Witness:
         why = known and _lost(known, head, may_be_replaced=self._is_external)
         if why is None and snapshot is not None and (known is None or snapshot.epoch == head.epoch):
             why = _lost(snapshot, head, may_be_replaced=True)
+        if why == _ANOTHER:
+            why += f" (if an older release restored a backup here, remove the file {self.path})"
         if why is not None:
             raise DataLost(
                 f"the store has lost acknowledged writes: {why}; put a backup back with `python -m "
@@ -102,7 +105,7 @@ def _lost(known: Position, head: Position, *, may_be_replaced: bool) -> str | No
     if head.sequence == 0:
         return f"it is empty, and sequence {known.sequence} was acknowledged"
     if known.epoch != head.epoch:
-        return None if may_be_replaced else "another store was set in the place of the one before"
+        return None if may_be_replaced else _ANOTHER
     if head.sequence < known.sequence:
         return f"it ends at sequence {head.sequence}, and {known.sequence} was acknowledged"
     if head.sequence == known.sequence and known.mark and head.mark != known.mark:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Mapping
 from contextlib import ExitStack
 from importlib import import_module
-from importlib.metadata import version
 
 from service.errors import StartupError
+from service.release import release
 from service.telemetry.environment import trace_settings
 from service.telemetry.spans import Tracer
 
@@ -25,7 +25,7 @@ def open_tracer(environment: Mapping[str, str], stack: ExitStack) -> Tracer | No
         return None
     try:
         recording = import_module("service.telemetry.recording").recording
-        tracer: Tracer = stack.enter_context(recording(settings, version("similar-streamer")))
+        tracer: Tracer = stack.enter_context(recording(settings, release()))
     except ModuleNotFoundError as error:
         if not (error.name or "").startswith(_NEEDED):
             raise

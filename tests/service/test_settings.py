@@ -129,3 +129,28 @@ def test_variables_without_effect_are_told_and_no_others() -> None:
         "STREAMER_PORT_8000_TCP_ADDR",
     ]
     assert "did you mean STREAMER_LIMITS__MAX_K?" in told[0]
+
+
+@pytest.mark.parametrize("name", ["THREADS", "MAX_QUEUE", "DEADLINE_MS"])
+@pytest.mark.parametrize("group", ["SEARCHING", "ENCODING", "TOWERS"])
+def test_settings_of_before_name_what_replaces_them(
+    monkeypatch: pytest.MonkeyPatch, group: str, name: str
+) -> None:
+    variable, said = f"STREAMER_{group}__{name}", f"any more, STREAMER_WORK__{name} replaces it; "
+    told = without_effect({variable.lower(): "1"})
+    if group == "SEARCHING":  # there is no such group
+        assert len(told) == 1
+        assert said in told[0]
+        return
+    assert told == []
+    with pytest.raises(StartupError, match=f"^{variable}: is no setting {said}"):
+        read(monkeypatch, **{variable: "1"})
+
+
+@pytest.mark.parametrize("group", ["ENCODING", "TOWERS"])
+def test_settings_that_nothing_replaces_are_to_be_unset(
+    monkeypatch: pytest.MonkeyPatch, group: str
+) -> None:
+    variable = f"STREAMER_{group}__MAX_WAIT_MS"
+    with pytest.raises(StartupError, match=f"^{variable}: is no setting any more: unset it; docs"):
+        read(monkeypatch, **{variable: "2"})

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 
+from service.engine.folders import OwnFolders
 from service.engine.serving import Serving
 from service.engine.work.lanes import Lanes
 from service.errors import NotYetVisible
@@ -29,6 +30,7 @@ class LayoutParts:
         follower: of the current layout; to be started and stopped.
         jobs: the kind of job.
         counts: for `/metrics`.
+        folders: of fits; what killed processes left is swept once.
     """
 
     def __init__(
@@ -55,8 +57,10 @@ class LayoutParts:
 
         stored = StoredLayouts(store.documents, lanes)
         self.follower = LayoutFollower(stored, follower, version, lanes)
-        folder = settings.data_dir / "layouts"
-        self.jobs = LayoutJobs(stored, self.follower, ready, caught_up, version, lanes, folder)
+        self.folders = OwnFolders(settings.data_dir / "layouts")
+        self.jobs = LayoutJobs(
+            stored, self.follower, ready, caught_up, version, lanes, self.folders
+        )
         self.counts = LayoutCounts(self.follower)
         self._groups, self._lanes = groups, lanes
         self._changes = ModelChanges(beside, lanes)

@@ -11,10 +11,10 @@ from typing import Any
 from model_export.contract.bundle import Manifest
 from service.bootstrap.find import NAMES
 from service.bootstrap.models.duties import Duties
-from service.bootstrap.models.folders import ModelFolder, ModelFolders
 from service.bootstrap.models.loading import LoadedModel, load
 from service.bootstrap.models.shared import Shared
 from service.engine.encoding.pipeline import EncodingPipeline
+from service.engine.folders import OwnFolder, OwnFolders
 from service.engine.names.follower import remove_unused
 from service.engine.work.lanes import Lanes
 from service.errors import ModelMismatch, ServiceError
@@ -52,7 +52,7 @@ class _Model:
 
     loaded: LoadedModel
     closing: AsyncExitStack
-    folder: ModelFolder | None = None
+    folder: OwnFolder | None = None
     graph: AsyncExitStack = field(default_factory=AsyncExitStack)
     duties: Duties = field(default_factory=Duties)
     services: Services | None = None
@@ -107,7 +107,7 @@ class ModelHost(ModelsHere):
         self._open_graph = open_graph
         self._shared: Shared | None = None
         self._models: dict[str, _Model] = {}
-        self._folders = ModelFolders(settings.data_dir / _FOLDER)
+        self._folders = OwnFolders(settings.data_dir / _FOLDER)
         self._tasks: set[asyncio.Task[None]] = set()
         self._handing = asyncio.Lock()
         self._settled = 0
@@ -223,7 +223,7 @@ class ModelHost(ModelsHere):
         return anew
 
     async def _open(
-        self, settings: Settings, *, begin: bool, folder: ModelFolder | None = None
+        self, settings: Settings, *, begin: bool, folder: OwnFolder | None = None
     ) -> LoadedModel:
         closing = AsyncExitStack()
         try:

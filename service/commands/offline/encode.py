@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import re
-import signal
 import sys
 import time
 from pathlib import Path
@@ -15,6 +14,7 @@ from service.bootstrap.model import bundle_of, opened_pipeline, opened_towers, t
 from service.commands.answers import answer
 from service.commands.arguments import UnusablePath, using, whole_number
 from service.commands.progress import Progress
+from service.commands.stopping import Interrupted, interruptible
 from service.errors import ServiceError, in_one_line
 from service.features.transfers.encoded import about_model
 from service.features.transfers.encoding import PartEncoder
@@ -93,22 +93,22 @@ def run(args: argparse.Namespace) -> int:
     """Encode, unless that is done; 1 when the input can't be read or the output not written."""
     begin = time.monotonic()
     rejects: Path = args.rejects or args.out.with_name(f"{args.out.name}.rejects.ndjson")
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # drafts are removed then
     try:
         given: dict[str, Any] = {"work": _WORK, "encoding": _ENCODING}
         for name in ("bundle", "dim", "variant"):
             if getattr(args, name) is not None:
                 given[name] = getattr(args, name)
         settings = read_settings(given)
-        if args.texts_only:
-            return _encode_texts(args, settings)
-        done, is_kept = _encode(args, settings, rejects)
+        with interruptible():
+            if args.texts_only:
+                return _encode_texts(args, settings)
+            done, is_kept = _encode(args, settings, rejects)
     except (ContractError, ServiceError, OSError) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
+    except Interrupted as stop:
         print("stopped: nothing is kept; run the same command again", file=sys.stderr)
-        return 130
+        return stop.status
     took_s = time.monotonic() - begin
     fields: dict[str, Any] = {
         "path": args.out,

@@ -9,7 +9,9 @@ from pathlib import Path
 from service.commands.answers import answer
 from service.commands.arguments import using
 from service.commands.progress import Progress
+from service.commands.stopping import interruptible
 from service.commands.stores import add_data_dir, finish, opened_store
+from service.files.checksummed import remove_left
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,7 +26,9 @@ def run(args: argparse.Namespace) -> int:
     if out.exists():
         print(f"error: {out} exists already: choose a new folder by --out", file=sys.stderr)
         return 1
-    return finish(lambda: _back_up(args, out))
+    remove_left(out.parent)
+    with interruptible():
+        return finish(lambda: _back_up(args, out))
 
 
 async def _back_up(args: argparse.Namespace, out: Path) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 from service.commands.answers import answer
 from service.commands.arguments import using
 from service.commands.progress import Progress
+from service.commands.stopping import interruptible
 from service.commands.stores import STORE, add_data_dir, chunks_dir, external_address, finish
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
@@ -29,7 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Check the whole backup, then restore it; no service may run on that data folder."""
-    return finish(lambda: _restore(args, args.copy, args.data_dir.absolute()))
+    with interruptible():
+        return finish(lambda: _restore(args, args.copy, args.data_dir.absolute()))
 
 
 async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:

@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import secrets
-import shutil
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.folders import OwnFolders
 from service.engine.layouts.anchors import MOST_ANCHORS, Anchors, Frame, Placer, keys_of
 from service.engine.layouts.fitting import FEWEST, FilesFailed, LibraryMissing, fit
 from service.engine.layouts.registering import registered
@@ -65,7 +64,7 @@ class LayoutJobs(Kind):
         caught_up: Callable[[], Awaitable[None]],
         model_version: str,
         lanes: Lanes,
-        folder: Path,
+        folders: OwnFolders,
     ) -> None:
         """Fit on the index that `follower` places.
 
@@ -76,7 +75,7 @@ class LayoutJobs(Kind):
             caught_up: returns when it has all that was written before the call.
             model_version: of its vectors.
             lanes: where streamers are read.
-            folder: for temporary files; nobody else uses it.
+            folders: for temporary files.
         """
         self._layouts = layouts
         self._follower = follower
@@ -84,7 +83,7 @@ class LayoutJobs(Kind):
         self._caught_up = caught_up
         self._model_version = model_version
         self._lanes = lanes
-        self._folder = folder
+        self._folders = folders
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Fit, store, publish, and wait until this replica has everyone on the map."""
@@ -146,16 +145,16 @@ class LayoutJobs(Kind):
         async def tell(share: float) -> None:
             await job.advance({}, int(share * count), total)
 
-        folder = self._folder / job.job.job_id
-        await asyncio.to_thread(self._clear)  # of one that was interrupted
+        folder = self._folders.new(job.job.job_id)
         try:
-            places = await fit(folder, sample.vectors, start, tell)
+            await asyncio.to_thread(folder.make)
+            places = await fit(folder.path, sample.vectors, start, tell)
         except LibraryMissing as error:
             raise LayoutNotFitted(str(error)) from error
-        except FilesFailed as error:
+        except (FilesFailed, OSError) as error:
             raise LayoutNotFitted(
-                f"files of the fit can't be written or read in {folder} ({error}): it needs some "
-                f"{_files_mib(sample)} MiB there. Make room, or let the service's user write "
+                f"files of the fit can't be written or read in {folder.path} ({error}): it needs "
+                f"some {_files_mib(sample)} MiB there. Make room, or let the service's user write "
                 "there, and retry the job"
             ) from error
         except WorkersLost as error:
@@ -164,7 +163,7 @@ class LayoutJobs(Kind):
                 f"{_needed_mib(sample)} MiB. See the kernel's log, and retry the job"
             ) from error
         finally:
-            await asyncio.to_thread(self._clear)
+            await asyncio.to_thread(folder.remove)
         record, anchors = self._made(sample, places, before, known, time.perf_counter() - begin)
         still_there = partial(self._still_there, sample)
         kept, stored = await self._layouts.put(record, anchors, still_there)
@@ -227,9 +226,6 @@ class LayoutJobs(Kind):
                 done = fitted + coming.placed
                 await job.advance(checkpoint, done, done + coming.waiting)
             await asyncio.sleep(_LOOK_S)
-
-    def _clear(self) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
 
 
 def sampled(index: Slotted, most: int = MOST_ANCHORS) -> Generator[None, None, Sample]:

@@ -203,6 +203,13 @@ class ListQuestionOut(ListQuestionIn):
         """Whether a seed was given as a vector."""
         return any(seed.vector is not None for seed in (*self.positive, *self.negative))
 
+    @property
+    def shows_vectors(self) -> bool:
+        """Whether the profile of a seed was given vectors of its media."""
+        seeds = (*self.positive, *self.negative)
+        profiles = (seed.profile for seed in seeds if seed.profile is not None)
+        return any('"vector":' in one.model_dump_json(exclude_none=True) for one in profiles)
+
     def without_vectors(self) -> Self:
         """The question with null for vectors."""
 

@@ -86,6 +86,8 @@ _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"
 def _fields(saved: SavedList, caller: Caller, audit: RequestAudit) -> dict[str, object]:
     """Those of a list as its answers tell them, with vectors only to who may see them."""
     question, because = ListQuestionOut.model_validate(saved.question), None
+    if question.shows_vectors:
+        audit.about(has_vectors=True)
     if question.has_vectors and "embeddings:read" in caller.scopes:
         audit.about(has_vectors=True)
     elif question.has_vectors:

@@ -176,6 +176,11 @@ class Models:
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
             job = await self._job(record)
             if job is not None and job.state in ("queued", "running"):
+                if job.is_cancelling:
+                    raise ModelStateConflict(
+                        f"the backfill of model {model_version!r} is being paused: ask again when "
+                        "it is"
+                    )
                 if streamers_per_s is not None and json.loads(job.input) != asked:
                     raise ModelStateConflict(
                         f"model {model_version!r} is being backfilled at another pace: pause it "

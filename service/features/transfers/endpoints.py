@@ -253,14 +253,20 @@ async def get_result(
     path, form, scopes, streamers = await transfers.result(job_id)
     for scope in scopes:
         caller.require(scope)
-    if request.method == "GET":
-        audit.about(results=streamers)
     is_part = _asks_for_a_part(request)
     if is_part and (refused := _refused(request, path)) is not None:
         return refused
+    if request.method == "GET" and not (is_part and _goes_on(request)):
+        audit.about(results=streamers)
     media_type, ending = _FORMATS[form]
     response = FileResponse if is_part else _WholeFile
     return response(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
+
+
+def _goes_on(request: Request) -> bool:
+    """Whether a part is asked for that is not the beginning: the audit log has its file already."""
+    ranges = request.headers.get("range", "").partition("=")[2].strip()
+    return bool(ranges) and not ranges.startswith("0-")
 
 
 class _WholeFile(FileResponse):

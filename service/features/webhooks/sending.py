@@ -6,7 +6,6 @@ import logging
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 
 import httpcore
 import httpx
@@ -14,6 +13,7 @@ import httpx
 from service.errors import InvalidRequest
 from service.features.webhooks.targets import TargetRefused, Targets
 from service.media.pinned import PinnedBackend
+from service.release import release
 from service.settings.webhooks import Webhooks
 
 _log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Sender:
         self._timeout_s = settings.timeout_ms / 1000
         self._turns = asyncio.Semaphore(settings.concurrency)
         self._trust = trust or httpx.create_ssl_context()
-        self._user_agent = f"similar-streamer/{version('similar-streamer')}"
+        self._user_agent = f"similar-streamer/{release()}"
 
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: str) -> Attempt:
         """Post a body; a failure is an answer like any other."""

@@ -133,8 +133,7 @@ class ArchivedStore(RedisStore):
                 folder.write(DICTIONARY, dictionary.content)
             folder.write(JOBS, json.dumps(jobs).encode())
             await copy_spaces(self.spaces, folder)
-            documents = b"".join(await self._document_copies.lines())
-            folder.write(DOCUMENTS, zlib.compress(documents, 1, wbits=31))
+            await self._document_copies.write(folder, DOCUMENTS)
         return BackupContents(about["streamers"], about["sequence"], about["model_version"])
 
     async def _parts(

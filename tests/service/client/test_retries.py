@@ -219,6 +219,13 @@ def test_what_is_no_service_is_named() -> None:
             Script(answer).client().get("a")
 
 
+def test_an_answer_of_another_release_is_no_wrong_address() -> None:
+    answer = httpx.Response(200, json={"streamer_id": "a", "version": "7a"})
+    why = r"answers 200: {.*}; version: Input should .*: the service may be of another release"
+    with pytest.raises(UnexpectedAnswer, match=why):
+        Script(answer).client().get("a")
+
+
 def test_ids_stay_in_their_place_of_the_path() -> None:
     script = Script(*[problem(404, "streamer_not_found")] * 2)
     for streamer_id in ("a/../b?c#d", "x:1"):

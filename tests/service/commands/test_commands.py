@@ -311,9 +311,16 @@ def test_doctor_runs_where_packages_are_missing(tmp_path: Path) -> None:
     assert "onnxruntime: install the extra cpu or gpu" in checks["runtime"][1]
 
 
-@pytest.mark.parametrize("module", ["onnxruntime", "uvicorn"])
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("onnxruntime", "install the extra `cpu` or `gpu`"),
+        ("faiss", "install the extra `cpu` or `gpu`"),
+        ("uvicorn", "other commands need `service`"),
+    ],
+)
 def test_serve_points_to_the_doctor_where_packages_are_missing(
-    bundle: Path, tmp_path: Path, module: str
+    bundle: Path, tmp_path: Path, module: str, extra: str
 ) -> None:
     hidden = hide(tmp_path, module)
     done = run(
@@ -321,6 +328,7 @@ def test_serve_points_to_the_doctor_where_packages_are_missing(
     )
     line = error_line(done)
     assert f"No module named {module}: " in line
+    assert extra in line
     assert "`python -m service doctor` names what is missing" in line
 
 

@@ -57,7 +57,12 @@ def test_parts_are_encoded_and_imported(bundle: Path, serve: Serve, tmp_path: Pa
     assert "encode it again with that model's bundle" in failed
 
 
-def interrupt(log: Path, when: Callable[[], bool], *arguments: object) -> str:
+def interrupt(
+    log: Path,
+    when: Callable[[], bool],
+    *arguments: object,
+    number: signal.Signals = signal.SIGINT,
+) -> str:
     """What a command says that is interrupted, as by Ctrl-C, in a certain moment."""
     with log.open("wb") as output:
         process = subprocess.Popen(
@@ -70,8 +75,8 @@ def interrupt(log: Path, when: Callable[[], bool], *arguments: object) -> str:
         )
     try:
         wait_until(when, "the moment comes", every_s=0.02)
-        process.send_signal(signal.SIGINT)
-        assert process.wait(START_S) == 130
+        process.send_signal(number)
+        assert process.wait(START_S) == 128 + number
     finally:
         process.kill()
         process.wait()
@@ -80,11 +85,14 @@ def interrupt(log: Path, when: Callable[[], bool], *arguments: object) -> str:
     return last
 
 
-def test_an_interrupted_encode_leaves_nothing(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_encode_leaves_nothing(
+    bundle: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     folder, out, log = tmp_path / "data", tmp_path / "out", tmp_path / "log"
     source = write_data(folder, ["rubbish\n", *profiles(12_000)]) / "streamers.jsonl"
     given = ("encode", "--bundle", bundle, "--in", source, "--out", out / "e.parquet")
-    said = interrupt(log, lambda: "encode: " in log.read_text(), *given)
+    said = interrupt(log, lambda: "encode: " in log.read_text(), *given, number=number)
     assert "nothing is kept; run the same command again" in said
     assert list(out.iterdir()) == []
 

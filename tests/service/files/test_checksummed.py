@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from service.files.checksummed import (
     ChecksummedFolder,
     Stopped,
     creating,
+    remove_left,
     remove_unfinished,
 )
 
@@ -128,3 +130,15 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / f"{UNFINISHED}b-1234" / "short").write_bytes(b"a")
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_others_may_be_writing_stays(tmp_path: Path) -> None:
+    left = tmp_path / f"{UNFINISHED}killed-1234"
+    with creating(tmp_path / "a", {}) as folder:
+        folder.write("short", b"abc")
+        (writing,) = tmp_path.iterdir()
+        shutil.copytree(writing, left)
+        remove_left(tmp_path)
+        assert list(tmp_path.iterdir()) == [writing]
+    ChecksummedFolder(tmp_path / "a").check()
+    remove_left(tmp_path / "none")

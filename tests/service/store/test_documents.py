@@ -15,6 +15,7 @@ from service.store.documents import Append, Document, Put, RevisionConflict, Unc
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.events import NewEvent
 from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore
+from service.store.redis.backup_lines import lines_in
 from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
@@ -208,6 +209,18 @@ async def test_a_backup_holds_documents(
     assert [one.number for one in await other.documents.entries("cases:a", 0, 9)] == [1, 2, 3, 4]
 
 
+@pytest.mark.slow
+async def test_large_documents_are_copied_in_parts(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    large = b'"%s"' % (b"x" * (5 << 20))  # two of them are too large to be read at once
+    await archived.documents.change([Put("runs", name, large) for name in "abc"])
+    await archived.back_up(tmp_path / "backup")
+    await other.restore(ChecksummedFolder(tmp_path / "backup"))
+    kept = [await one.documents.page("runs", None, 9) for one in (archived, other)]
+    assert kept[0] == kept[1]
+
+
 @pytest.mark.parametrize(
     ("changed", "times"),
     [
@@ -220,7 +233,7 @@ async def test_a_backup_holds_documents(
     ],
 )
 async def test_documents_are_read_again_until_what_is_left_out_alone_changes(
-    archived: ArchivedStore, changed: str, times: int
+    archived: ArchivedStore, changed: str, times: int, tmp_path: Path
 ) -> None:
     await archived.documents.change([Put("cases", "c", b"{}"), Put("projections:a", "m", b"{}")])
     read = list[int]()
@@ -232,8 +245,13 @@ async def test_documents_are_read_again_until_what_is_left_out_alone_changes(
                 yield line
             await archived.documents.change([Put(changed, "m", b"{}")])
 
-    lines = [json.loads(line) for line in await Beaten(archived.client).lines()]
+    with creating(tmp_path / "copy", {}) as folder:
+        await Beaten(archived.client).write(folder, DOCUMENTS)
     assert len(read) == times
+    # It has the last reading alone.
+    lines = list(map(json.loads, lines_in(ChecksummedFolder(tmp_path / "copy"), DOCUMENTS)))
+    assert [line["collection"] for line in lines[1:] if "entries" in line].count("cases") == 1
+    assert [line.get("document_id") for line in lines].count("c") == 1
     revisions = [line["revision"] for line in lines[1:] if "revision" in line]
     assert lines[0]["revision"] >= max(revisions)
 

@@ -116,15 +116,24 @@ def _stop(built: BuiltList) -> str | None:
     return words[language].format(**told)
 
 
+def _bare(told: Any) -> Any:
+    """What is told without its vectors, also those of a profile's media."""
+    if isinstance(told, list):
+        return [_bare(each) for each in cast("list[Any]", told)]
+    if isinstance(told, dict):
+        fields = cast("dict[str, Any]", told).items()
+        return {name: None if name == "vector" else _bare(each) for name, each in fields}
+    return told
+
+
 def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
     """What is told of a list, by name."""
     told = built.summary
     question, left_out = "", told["left_out"]
     if not built.is_bare:
         asked = built.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
-        for seed in (*asked["positive"], *asked.get("negative", ())):
-            if "vector" in seed:
-                seed["vector"] = None  # who may have a list may not read vectors for that
+        # Who may have a list may not read vectors for that.
+        asked |= {name: _bare(asked[name]) for name in ("positive", "negative") if name in asked}
         question = to_json(asked).decode()
     at = datetime.fromtimestamp(by.asked_at, UTC).isoformat(timespec="seconds")
     parts = [question[i : i + _CELL_CHARS] for i in range(0, len(question), _CELL_CHARS)]

@@ -107,5 +107,5 @@ def _flat(value: object) -> Cell:
 
 
 def _copies(row: ListRow) -> Cell:
-    more = [f"+{row.more_copies}"] if row.more_copies else []
+    more = [f"(+{row.more_copies})"] if row.more_copies else []
     return "; ".join([*row.copies, *more]) or None

@@ -1,11 +1,15 @@
 """Documents in backups: a line of JSON for each collection, document and entry of a log."""
 
+import hashlib
 import json
-from collections.abc import AsyncGenerator, Iterable
+import zlib
+from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
 
-from service.store.documents import DELIVERING, MATCHING, PROJECTIONS
+from service.files.checksummed import ChecksummedFile, FolderWriter
+from service.store.documents import DELIVERING, MATCHING, PROJECTIONS, Document
 from service.store.redis.client import Argument, RedisClient
+from service.store.redis.codec import parts_of
 from service.store.redis.documents.store import DocumentKeys, document_of
 
 _CHUNK, _CHUNK_BYTES = 500, 8 << 20
@@ -20,21 +24,35 @@ class DocumentCopies:
         self._client = client
         self._keys = DocumentKeys(prefix)
 
-    async def lines(self) -> list[bytes]:
-        """Every document and entry, but for those that mean nothing elsewhere.
+    async def write(self, folder: FolderWriter, name: str) -> None:
+        """Write every document and entry to a packed file, but those that mean nothing elsewhere.
 
-        They are read again if something changed meanwhile, until it was such a document alone. Of a
-        store in which something always changes each document is whole, but what was written in one
-        step may be there in part.
+        They are read and written again if something changed meanwhile, until it was such a document
+        alone. Of a store in which something always changes each document is whole, but what was
+        written in one step may be there in part.
         """
-        found: list[bytes] = []
-        for _ in range(_TRIES):
-            before, last = await self._state(), found
-            found = [line async for line in self._read()]
+        last = b""
+        for left in reversed(range(_TRIES)):
+            before = await self._state()
+            with folder.file(name) as file:
+                digest = await self._pack(file)
             # What is left out changes all the time, and the first line, the revision, with it.
-            if await self._state() == before or (last and found[1:] == last[1:]):
-                break
-        return found
+            if not left or digest == last or await self._state() == before:
+                return
+            folder.remove(name)
+            last = digest
+
+    async def _pack(self, file: ChecksummedFile) -> bytes:
+        """Write all lines, one after the other; the digest of those behind the first."""
+        packed, digest = zlib.compressobj(1, wbits=31), hashlib.sha256()
+        is_first = True
+        async for line in self._read():
+            if not is_first:
+                digest.update(line)
+            is_first = False
+            file.write(packed.compress(line))
+        file.write(packed.flush())
+        return digest.digest()
 
     async def _state(self) -> list[Any]:
         return await self._client.ask_together(
@@ -54,12 +72,8 @@ class DocumentCopies:
             while ids := await self._client.ask(
                 "ZRANGEBYLEX", keys.ids, after, "+", "LIMIT", 0, _CHUNK
             ):
-                for document_id, value in zip(
-                    ids, await self._client.ask("HMGET", keys.documents, *ids), strict=True
-                ):
-                    if value is not None:
-                        document = document_of(document_id.decode(), value)
-                        yield _line({**document._asdict(), "collection": collection})
+                async for document in self._documents(keys.documents, [i.decode() for i in ids]):
+                    yield _line({**document._asdict(), "collection": collection})
                 after = f"({ids[-1].decode()}"
             start = "-"
             while entries := await self._client.ask(
@@ -74,11 +88,20 @@ class DocumentCopies:
                         )
                 start = f"({entries[-1][0].decode()}"
 
+    async def _documents(self, key: str, ids: Sequence[str]) -> AsyncGenerator[Document]:
+        """Those that are still there; so many are read at once as are no load for the memory."""
+        sizes = await self._client.ask_all([("HSTRLEN", key, each) for each in ids])
+        for part in parts_of(ids, sizes, _CHUNK_BYTES):
+            values = await self._client.ask("HMGET", key, *part)
+            for document_id, value in zip(part, values, strict=True):
+                if value is not None:
+                    yield document_of(document_id, value)
+
     async def restore(self, lines: Iterable[bytes]) -> None:
         """Write documents and logs to a store without any.
 
         Raises:
-            ValueError, KeyError, TypeError, AttributeError: a line is none that `lines` made.
+            ValueError, KeyError, TypeError, AttributeError: a line is none that `write` made.
         """
         chunk: list[list[Argument]] = []
         size = 0

@@ -74,11 +74,16 @@ def test_a_fit_that_is_killed_begins_anew_and_ends(serve: Serve, tmp_path: Path)
     workers = workers_of(service)
     service.kill()
     wait_until(lambda: all(map(is_gone, workers)), "the worker ends with its parent")
+    files = tmp_path / "data" / "layouts"
+    assert len(list(files.iterdir())) == 1
+    service = serve(STREAMER_JOBS__AT_ONCE="0").wait_until_ready()  # nothing is fitted here
+    assert list(files.iterdir()) == []
+    assert service.stop() == 0
     service = serve(STREAMER_JOBS__LEASE_S="2")
     job = ended(service.client, path)
     assert job["state"] == "succeeded", job
     assert job["attempts"] >= 2
-    assert not (tmp_path / "data" / "layouts").exists()  # nothing of the first one is left
+    assert list(files.iterdir()) == []
     assert drawn(service.client).head["count"] == COUNT
 
 

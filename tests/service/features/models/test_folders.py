@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.bootstrap.models import switching
-from service.bootstrap.models.folders import ModelFolders
+from service.engine.folders import OwnFolders
 from tests.bundles import TOPICS
 from tests.service.conftest import Serve, put
 from tests.service.features.models.test_life_cycle import FIRST, NEXT, backfilled, opened
@@ -22,7 +22,7 @@ SECRET = "qxqxzz"
 
 
 def test_what_is_in_use_stays_and_what_was_left_goes(tmp_path: Path) -> None:
-    folders, others = ModelFolders(tmp_path / "all"), ModelFolders(tmp_path / "all")
+    folders, others = OwnFolders(tmp_path / "all"), OwnFolders(tmp_path / "all")
     folders.sweep()  # none was made yet
     used, ended = folders.new("m-1"), others.new("m-1")
     assert used.path != ended.path
@@ -45,7 +45,7 @@ def test_what_is_in_use_stays_and_what_was_left_goes(tmp_path: Path) -> None:
 
 def test_a_sweep_that_was_killed_is_ended_by_the_next_one(tmp_path: Path) -> None:
     (tmp_path / "left-0123" / "names").mkdir(parents=True)
-    ModelFolders(tmp_path).sweep()
+    OwnFolders(tmp_path).sweep()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -53,7 +53,7 @@ def test_one_that_is_removed_while_it_is_made_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that starts takes a folder whose lock nobody has yet for one that was left."""
-    folders = ModelFolders(tmp_path)
+    folders = OwnFolders(tmp_path)
     made, flock, sweeps = folders.new("m-1"), fcntl.flock, [1]
 
     def late(fd: int, operation: int) -> None:
@@ -76,17 +76,17 @@ def test_what_can_not_be_removed_stops_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "file").write_bytes(b"")
-    ModelFolders(tmp_path / "file").sweep()
+    OwnFolders(tmp_path / "file").sweep()
     assert "can't be read" in caplog.text
     with pytest.raises(OSError, match="file"):
-        ModelFolders(tmp_path / "file").new("m-1").make()
+        OwnFolders(tmp_path / "file").new("m-1").make()
     (tmp_path / "all" / "left").mkdir(parents=True)
 
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(os, "rename", refuse)
-    ModelFolders(tmp_path / "all").sweep()
+    OwnFolders(tmp_path / "all").sweep()
     assert "can't be removed: " in caplog.text
 
 

@@ -25,6 +25,7 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "list.xlsx": "下载 XLSX",
   "list.file.run": "下载的文件即此处显示的第 {run} 次运行。",
   "list.file.less": "文件内容少于页面所示：{why}",
+  "list.file.bare": "请先运行再下载：重新预览需要保存时所用的向量，而您的密钥无权读取。",
   "list.file.preview": "此处未显示运行：下载的文件是重新生成的预览，不会保存。",
   "list.outreach": "记录联系",
   "list.outreach.title": "已联系 {n} 位",

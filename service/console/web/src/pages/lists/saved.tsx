@@ -61,6 +61,8 @@ export function SavedList({ name }: { name: string }) {
       }
     });
   const shown = answer?.provenance.run ?? null;
+  // A preview asks by the question's vectors, which not every key is told.
+  const isBare = shown === null && !!value?.vectors_unavailable_because;
   /** The run on the screen as it was told, or a new list of the question, of which none is kept. */
   const save = (format: "csv" | "xlsx"): Promise<void> =>
     act(async () => {
@@ -109,10 +111,10 @@ export function SavedList({ name }: { name: string }) {
         <button {...press(run)} class="primary" disabled={later !== null}>
           {t("list.run")} <kbd>r</kbd>
         </button>
-        <button {...press(() => save("xlsx"))} disabled={later !== null}>
+        <button {...press(() => save("xlsx"))} disabled={later !== null || isBare}>
           {t("list.xlsx")}
         </button>
-        <button {...press(() => save("csv"))} disabled={later !== null}>
+        <button {...press(() => save("csv"))} disabled={later !== null || isBare}>
           {t("find.download")}
         </button>
         <button type="button" disabled={!rows.length} onClick={() => setWriting(true)}>
@@ -124,7 +126,8 @@ export function SavedList({ name }: { name: string }) {
         </button>
       </div>
       <p class="quiet">
-        {shown === null ? t("list.file.preview") : t("list.file.run", { run: shown })}
+        {isBare && t("list.file.bare")}
+        {!isBare && (shown === null ? t("list.file.preview") : t("list.file.run", { run: shown }))}
       </p>
       {failure && <Problem failure={failure} again={again} />}
       {wrong && !sure && <Problem failure={wrong} />}

@@ -67,10 +67,13 @@ export function Chosen(props: {
   );
 }
 
+/** What a spreadsheet takes for a formula, where a cell begins by any separator of lists. */
+const FORMULA = /(^|[;\t\r\n])([\s"]*)(?=[-=+@\uff1d\uff0b\uff0d\uff20])/g;
+
 /** A cell of a CSV; what a spreadsheet would take for a formula begins with an apostrophe. */
 function cell(value: string | number | null | undefined): string {
   const text = String(value ?? "");
-  const safe = /^[=+\-@\t\r]/.test(text) && typeof value === "string" ? `'${text}` : text;
+  const safe = typeof value === "string" ? text.replace(FORMULA, "$1$2'") : text;
   return `"${safe.replaceAll('"', '""')}"`;
 }
 

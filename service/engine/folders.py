@@ -1,4 +1,4 @@
-"""Folders for the files of models that are opened beside the one of the settings.
+"""Folders for files of one process: of models beside the first one, of a layout that is fitted.
 
 They hold copies of what streamers show, such as their names. A process locks each that it uses:
 whatever ends it, the next one that starts on the data folder finds it without an owner.
@@ -20,8 +20,8 @@ _LEFT = "left-"
 _ATTEMPTS = 3
 
 
-class ModelFolder:
-    """A folder of one model of this process; it is made when it is needed, and goes with the model.
+class OwnFolder:
+    """A folder of this process; it is made when it is needed, and goes with what needs it.
 
     Attributes:
         path: of the folder.
@@ -60,16 +60,16 @@ class ModelFolder:
                 self._lock = None
 
 
-class ModelFolders:
-    """The folders of all models of the processes that share a data folder."""
+class OwnFolders:
+    """The folders for one purpose of all processes that share a data folder."""
 
     def __init__(self, root: Path) -> None:
         """They lie below `root`."""
         self._root = root
 
-    def new(self, model_version: str) -> ModelFolder:
-        """One for a model, which is not made yet."""
-        return ModelFolder(self._root / f"{model_version}-{secrets.token_hex(4)}")
+    def new(self, name: str) -> OwnFolder:
+        """One whose name begins so, which is not made yet."""
+        return OwnFolder(self._root / f"{name}-{secrets.token_hex(4)}")
 
     def sweep(self) -> None:
         """Remove those that ended processes left; call it in a thread, with the store open.
