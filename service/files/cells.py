@@ -6,8 +6,8 @@ from typing import TypeVar
 AnyCell = TypeVar("AnyCell")
 _FORMULA = re.compile(r"""((?:^|[;\t\r\n])[\s"]*+)([-=+@\uff1d\uff0b\uff0d\uff20]?)""")
 """What begins like one, at the beginning of a text, and where a spreadsheet whose separator is not
-the comma takes a cell to begin, and runs of blanks there, each read once: it does not see quotes in the middle of what it takes for one. East
-Asian spreadsheets take full-width signs as well."""
+the comma takes a cell to begin (runs of blanks there are read once): it does not see quotes in the
+middle of what it takes for one. East Asian spreadsheets take full-width signs as well."""
 
 
 def safe(cell: AnyCell) -> AnyCell:

@@ -116,8 +116,9 @@ async def retry_job(
     """Queues a failed or cancelled job again.
 
     It goes on where it stood, as a job of the key that retries it; one whose input had changed
-    begins anew. What it makes, a list or what happened to a case, still names who asked for it. It needs the scope of `:cancel`, and those of the question that the job answers,
-    such as `explain`.
+    begins anew. A list that it makes, and what it notes in a case, name who asked for it as
+    before. It needs the scope of `:cancel`, and those of the question that the job answers, such as
+    `explain`.
     """
     job = await jobs.get(job_id)
     _check(caller, jobs, job)

@@ -37,6 +37,10 @@ def test_what_is_no_formula_stays(cell: str) -> None:
     assert safe(cell) == cell
 
 
+def test_each_break_of_a_long_run_is_read_once() -> None:
+    assert safe("\n" * 200_000 + "=1" + "\n;" * 200_000) == "\n" * 200_000 + "'=1" + "\n;" * 200_000
+
+
 @pytest.mark.parametrize("number", [-0.5, -3, 0.25, None, True])
 def test_a_number_is_no_formula(number: float | None) -> None:
     assert safe(number) == number

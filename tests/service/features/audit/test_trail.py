@@ -5,6 +5,7 @@ import os
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -239,7 +240,7 @@ async def test_a_chain_that_is_being_written_is_left_alone(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("settings", [{"keep_days": 1}, {"keep_bytes": 1 << 20}])
 async def test_old_files_are_removed_and_not_missed(
-    tmp_path: Path, settings: dict[str, int]
+    tmp_path: Path, settings: dict[str, Any]
 ) -> None:
     folder, anchors = tmp_path / "audit", MemoryAnchors()
     whole, anchor = chain_of(folder, 50, file_bytes=2000)

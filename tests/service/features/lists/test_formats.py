@@ -99,6 +99,11 @@ def test_a_workbook_has_no_vector(hostile: TestClient) -> None:
     sheets = sheets_of(download(hostile, "xlsx", positive=seeds, explain=None))
     (question,) = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
     assert json.loads(question)["positive"] == [{"vector": None}]
+    shown = {"bio": "cooking", "avatar": {"vector": [0.5] * 4, "space": "test-cover"}}
+    sheets = sheets_of(download(hostile, "xlsx", positive=[{"profile": shown}], explain=None))
+    (question,) = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
+    (seed,) = json.loads(question)["positive"]
+    assert seed["profile"]["avatar"] == {"vector": None, "space": "test-cover"}
 
 
 def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:

@@ -39,3 +39,8 @@ def test_a_vector_is_told_to_who_may_read_vectors(bundle: Path, tmp_path: Path) 
         assert seen["question"]["positive"][0]["vector"] == vector
         assert seen["vectors_unavailable_because"] is None
         assert [e["route"] for e in written(folder) if e.get("request_id") == "seen"]
+        shown = {"bio": "cooking", "avatar": {"vector": [0.5], "space": "clip"}}
+        body = {"question": {"positive": [{"profile": shown}]}}
+        client.put("/v1/lists/mine", json=body).raise_for_status()
+        client.get("/v1/lists/mine", headers={"X-Request-Id": "shown"}).raise_for_status()
+        assert [e["route"] for e in written(folder) if e.get("request_id") == "shown"]

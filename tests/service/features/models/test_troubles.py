@@ -163,6 +163,9 @@ def test_paused_it_goes_on_at_another_pace(service: TestClient) -> None:
     wait_until(lambda: model(service, NEXT)["backfill"]["progress"]["done"] == 5, "some are done")
     assert "pause it" in refused(service, path, params={"streamers_per_s": quick})
     service.post(f"/v1/models/{NEXT}:pause").raise_for_status()
+    told = service.post(path, params={"streamers_per_s": quick})
+    if told.status_code == 409:  # it is still on its way
+        assert "is being paused" in told.json()["detail"]
     wait_until(lambda: model(service, NEXT)["backfill"]["state"] == "cancelled", "it pauses")
     again = service.post(path, params={"streamers_per_s": quick}).json()
     assert (again["job_id"], again["progress"]["done"]) == (job, 5)

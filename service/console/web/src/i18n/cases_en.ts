@@ -23,7 +23,8 @@ export const casesEn = {
   "list.xlsx": "Download XLSX",
   "list.file.run": "Files have run {run}, as it is shown here.",
   "list.file.less": "The file has less than the page: {why}",
-  "list.file.bare": "Run it for a file: a new preview needs the vectors that it was saved with, which your key may not read.",
+  "list.file.bare":
+    "Run it for a file: a new preview needs the vectors that it was saved with, which your key may not read.",
   "list.file.preview": "No run is shown: files have a new preview, of which nothing is kept.",
   "list.outreach": "Record outreach",
   "list.outreach.title": "{n} were written to",
