@@ -218,8 +218,14 @@ if operation == 'hold' then
   hold()
   return redis.call('HGET', JOB, 'cancelling') == '1' and 2 or 1
 elseif operation == 'advance' then
+  local before = redis.call('HMGET', JOB, 'checkpoint', 'began_done')
   set_fields(FIRST + 1)
-  redis.call('HSET', JOB, 'crashes', '0') -- those that are counted had no progress in between
+  local after = redis.call('HMGET', JOB, 'checkpoint', 'done')
+  -- Crashes that are counted had no progress in between. What is done again, as by a job without
+  -- checkpoints, is none.
+  if after[1] ~= before[1] or tonumber(after[2]) > (tonumber(before[2]) or 0) then
+    redis.call('HSET', JOB, 'crashes', '0')
+  end
 elseif operation == 'release' then
   if redis.call('HGET', JOB, 'cancelling') == '1' then
     finish('cancelled', #ARGV + 1)

@@ -224,22 +224,6 @@ async def test_a_lease_that_is_over_is_taken_and_the_one_before_is_worth_nothing
     await jobs.finish(new_lease, "succeeded", b"{}")
 
 
-async def test_a_job_without_progress_whose_runners_die_is_given_up(store: RedisStore) -> None:
-    short = limited(store, lease_s=0.01, most_crashes=3)
-    await brought_to(short, "running")
-    await claimed_later(short)
-    lease = (await claimed_later(short)).lease
-    await short.advance(lease, b"{}", 1, None)  # progress: it is counted anew
-    for _ in range(2):
-        await claimed_later(short)
-    async with asyncio.timeout(60):
-        while await state_of(short) == "running":
-            assert await short.claim(["here"], KINDS) is None
-    job = await short.get("a")
-    assert job is not None
-    assert (job.state, job.error) == ("failed", LONG.given_up)
-
-
 async def test_a_job_of_a_dead_runner_can_be_cancelled(store: RedisStore) -> None:
     short = limited(store, lease_s=0.01)
     await brought_to(short, "running")
