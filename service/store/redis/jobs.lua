@@ -10,7 +10,8 @@
 --                                                     that was carried out "job id fingerprint"
 --       claim:   place, error of one given up, 1 if only one of its kind may run, name of the claim
 --                                                     returns all fields and their values if the lease
---                                                     begins, or began by this claim; otherwise 0
+--                                                     begins, or began by this claim, or if the job
+--                                                     is given up and has failed; otherwise 0
 --       hold:    token                                returns 1, 2 if it is to be cancelled, 0 if lost
 --       advance: token, pairs of fields               returns 1, or 0 if lost
 --       release: token                                returns 1, or 0 if lost
@@ -165,7 +166,7 @@ if operation == 'claim' then
     if redis.call('HINCRBY', JOB, 'crashes', 1) >= most_crashes then
       set('error', ARGV[FIRST + 1])
       finish('failed', #ARGV + 1)
-      return 0
+      return redis.call('HGETALL', JOB)
     end
   elseif state ~= 'queued' then
     redis.call('ZREM', ACTIVE, id)

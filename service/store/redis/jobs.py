@@ -183,7 +183,7 @@ class RedisJobs:
         return None
 
     async def _claimed(self, job_id: str, place: str, is_alone: bool) -> Job | None:
-        """A job, if its lease begins; or if it began by a claim whose answer was lost."""
+        """A job whose lease begins, or began by a claim whose answer was lost; or one given up."""
         claim = self._unanswered.pop(job_id, "") or secrets.token_hex(8)
         terms = (place, self._limits.given_up, int(is_alone), claim)
         try:
