@@ -10,6 +10,7 @@ ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts, and 
                  written (ms)
 """
 
+import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -91,6 +92,7 @@ class RedisJobs:
         self._job = f"{prefix}job:"
         self._script = client.script(_SCRIPT)
         self._unanswered: dict[str, str] = {}  # names of claims, by job
+        self._claiming = asyncio.Lock()
 
     async def _change(
         self, operation: str, job_id: str, *arguments: Argument, once: str = ""
@@ -169,7 +171,17 @@ class RedisJobs:
     async def claim(
         self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()
     ) -> Job | None:
-        """Take the job that has waited longest; see `JobStore.claim`."""
+        """Take the job that has waited longest; see `JobStore.claim`.
+
+        One at a time: where replicas are missing, each claim of a job is carried out and fails, and
+        a second one's name would replace that of the one which began the lease.
+        """
+        async with self._claiming:
+            return await self._claim(places, kinds, alone)
+
+    async def _claim(
+        self, places: Collection[str], kinds: Collection[str], alone: Collection[str]
+    ) -> Job | None:
         ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
         names = [job_id.decode() for job_id in ids]
         asked = [("HMGET", self._job + name, "kind", "place") for name in names]
