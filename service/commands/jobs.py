@@ -140,8 +140,9 @@ def _show(jobs: list[dict[str, Any]]) -> None:
     for job in jobs:
         done, total = job["progress"]["done"], job["progress"]["total"]
         created = shown(job["created_at"])
-        rows.append([job["job_id"], job["kind"], _state(job), done, total, created])
-    print_rows(["job", "kind", "state", "done", "total", "created"], rows)
+        key = job.get("key_name")  # an earlier release tells none
+        rows.append([job["job_id"], job["kind"], _state(job), done, total, created, key])
+    print_rows(["job", "kind", "state", "done", "total", "created", "key"], rows)
 
 
 def _state(job: dict[str, Any]) -> str:

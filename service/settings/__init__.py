@@ -226,7 +226,7 @@ class Jobs(Group):
     """A running job whose process gives no sign for so many seconds is taken over."""
     keep_s: Annotated[float, Field(ge=1)] = 86_400
     """How long finished jobs are kept, with the results of exports and the uploads of failed or
-    cancelled imports. Beyond 10,000 jobs the oldest finished ones go before."""
+    cancelled imports. Beyond 10,000 jobs those that finished first go before."""
     spool_dir: Path | None = None
     """Folder of uploads and results, by default `jobs` below the data folder. Replicas that share
     it run each other's jobs; otherwise each runs those that it took."""

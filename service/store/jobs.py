@@ -173,7 +173,8 @@ class JobStore(Protocol):
     ) -> Job | None:
         """Take the job that has waited longest, if any is there to be run: the lease begins.
 
-        It is queued, or its lease is over; one whose runners died too often fails in place of that.
+        It is queued, or its lease is over; one whose runners died too often fails in place of that,
+        and is returned as one that has failed.
 
         Args:
             places: that the runner has.

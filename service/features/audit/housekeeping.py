@@ -44,16 +44,23 @@ class Housekeeping:
         self._settings = settings
         self._now = now
 
-    def gaps(self, own: ChainWriter, known: Mapping[str, Anchor]) -> list[Gap]:
+    def gaps(self, own: ChainWriter, known: Mapping[str, Anchor], now: float) -> list[Gap]:
         """Chains that nobody writes and that were not closed.
 
-        An anchor that is further than the files stays: verification names what is missing.
+        An anchor that is further than the files stays: verification names what is missing. Of a
+        chain that ended so long ago that its files go now, other processes may have forgotten it.
+
+        Args:
+            own: of this process.
+            known: anchors by chain.
+            now: the time, in seconds since 1970.
 
         Raises:
             OSError: the files can't be read.
         """
         last = {file.chain: file for file in files_in(own.folder)}
         last.pop(own.chain, None)
+        oldest = now - self._settings.keep_days * _DAY_S
         found: list[Gap] = []
         for chain, file in last.items():
             anchor = known.get(chain)
@@ -63,6 +70,9 @@ class Housekeeping:
             number = 0 if line is None else line.fields["n"]
             before = () if anchor is None else anchor.points
             if line is None or (before and before[-1][0] > number):
+                continue
+            is_over = line.fields.get("kind") == "end" and file.path.stat().st_mtime < oldest
+            if anchor is None and is_over:
                 continue
             point = (number, line.digest)
             points = (*before[-1:], point) if point not in before else before

@@ -251,7 +251,7 @@ class AuditTrail:
             _log.warning("the anchors of the audit log can't be read: %s", error)
             return  # with the next file
         try:
-            gaps = await self._in_thread(self._housekeeping.gaps, own, known)
+            gaps = await self._in_thread(self._housekeeping.gaps, own, known, now)
             for gap in gaps:
                 self._put(gap.fields)
             await self._anchors.put({gap.chain: gap.anchor for gap in gaps})
@@ -262,7 +262,7 @@ class AuditTrail:
             if removed:
                 await self._flush()
                 gone = await self._in_thread(self._housekeeping.remove, own, removed)
-                await self._anchors.remove([chain for chain in gone if chain in known])
+                await self._anchors.remove(gone)
         except (OSError, ServiceError) as error:
             _log.warning("old files of the audit log are kept: %s", in_one_line(error))
 

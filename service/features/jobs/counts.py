@@ -12,7 +12,7 @@ from prometheus_client.registry import Collector
 from service.store.jobs import Job, Settled, State
 
 AttemptState = Settled | Literal["running", "given_back"]
-"""`given_back`: it is queued again, or another process has it."""
+"""`given_back`: it is queued again, left for its lease to end, or another process has it."""
 _ACTIVE: tuple[State, ...] = ("queued", "running")
 _BUCKETS_S = (0.1, 0.5, 1, 5, 15, 60, 300, 900, 3600, 4 * 3600)
 
@@ -52,7 +52,8 @@ class JobCounts(Collector):
         self._kinds: set[str] = set()
         self._seconds = Histogram(
             "streamer_job_seconds",
-            "Attempts at jobs in this process; state given_back: queued again, or run by another.",
+            "Attempts at jobs in this process; state given_back: queued again, left for its lease "
+            "to end, or run by another.",
             ("kind", "state"),
             buckets=_BUCKETS_S,
             registry=None,
@@ -68,6 +69,10 @@ class JobCounts(Collector):
         """An attempt begins."""
         self._retries[job.kind] += job.attempts > 1
         return Attempt(job, self._seconds)
+
+    def gave_up(self, job: Job) -> None:
+        """A job has failed between two attempts: too many ended in nothing."""
+        self._seconds.labels(job.kind, "failed").observe(0.0)
 
     def collect(self) -> Iterator[Metric]:
         """All metric families, read at this moment."""

@@ -221,6 +221,10 @@ class JobRunner:
             except Exception:  # noqa: BLE001 - the next look may work
                 _log.exception("no job can be taken")
                 job = None
+            if job is not None and job.state == "failed":
+                _log.error("job %s (%s) is given up", job.job_id, job.kind)
+                self._counts.gave_up(job)
+                continue
             if job is not None:
                 await self._run(job)
                 continue

@@ -170,6 +170,7 @@ class AlertFollower:
         """Match until something fails."""
         matched = self.cursor.matched
         assert matched is not None
+        self._lag = Lag()  # what it knew of the store is from when it led last
         self._place = matched.position
         tasks = [
             asyncio.create_task(self._follow(), name="watchlists' log"),

@@ -23,6 +23,7 @@ class JobCopies:
         """Of the store of `client`; see `service.store.redis.jobs` for its keys."""
         self._client = client
         self._ids, self._job = f"{prefix}jobs", f"{prefix}job:"
+        self._finished = f"{prefix}jobs:finished"
 
     async def all(self) -> dict[str, Copy]:
         """Every job, by its id."""
@@ -68,6 +69,7 @@ class JobCopies:
                     ["HSET", key, *pairs],
                     ["PEXPIRE", key, max(left_ms, 1)],
                     ["ZADD", self._ids, 0, job_id],
+                    ["ZADD", self._finished, fields.get("updated_at", "0"), job_id],
                 ]
             )
 

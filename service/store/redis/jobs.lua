@@ -1,16 +1,17 @@
 -- One step of a job: it is checked and changed atomically, by the server's clock.
 --
--- KEYS  job, ids of all jobs, ids of those that are queued or running, by kind the job that runs where
---       only one of its kind may (and until when its lease lasts), for submit the job of a request that
---       is carried out once (any key without one)
--- ARGV  operation, job id, lease (ms), most queued or running, most kept (the oldest finished ones go),
---       time to keep a finished job (ms), most crashes, then
+-- KEYS  job, ids of all jobs, ids of those that are queued or running, ids of those that are finished
+--       by when that was, by kind the job that runs where only one of its kind may (and until when its
+--       lease lasts), for submit the job of a request that is carried out once (any key without one)
+-- ARGV  operation, job id, lease (ms), most queued or running, most kept (those that finished first
+--       go), time to keep a finished job (ms), most crashes, then
 --       submit:  fingerprint of a request that is carried out once ("" without one), how long to
 --                remember it (ms), pairs of fields    returns 1, or 0 if there are too many, or of one
 --                                                     that was carried out "job id fingerprint"
 --       claim:   place, error of one given up, 1 if only one of its kind may run, name of the claim
 --                                                     returns all fields and their values if the lease
---                                                     begins, or began by this claim; otherwise 0
+--                                                     begins, or began by this claim, or if the job
+--                                                     is given up and has failed; otherwise 0
 --       hold:    token                                returns 1, 2 if it is to be cancelled, 0 if lost
 --       advance: token, pairs of fields               returns 1, or 0 if lost
 --       release: token                                returns 1, or 0 if lost
@@ -20,7 +21,7 @@
 -- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
 -- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
 
-local JOB, IDS, ACTIVE, ALONE, ONCE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local JOB, IDS, ACTIVE, FINISHED, ALONE, ONCE = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
 local operation, id = ARGV[1], ARGV[2]
 local lease, most_active, most_kept = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 local keep, most_crashes = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -87,22 +88,35 @@ local function finish(state, from)
   set('state', state, 'cancelling', '0')
   set_fields(from)
   redis.call('ZREM', ACTIVE, id)
+  redis.call('ZADD', FINISHED, now, id)
   redis.call('PEXPIRE', JOB, keep)
 end
 
--- Whether there is room for one more job, for which the oldest finished ones go.
+-- The job that finished first. Of those that an earlier release finished it is not known when: they
+-- come before, in the order of their ids.
+local function finished_first()
+  if redis.call('ZCARD', IDS) > redis.call('ZCARD', ACTIVE) + redis.call('ZCARD', FINISHED) then
+    for _, other in ipairs(redis.call('ZRANGE', IDS, 0, -1)) do
+      if not redis.call('ZSCORE', ACTIVE, other) and not redis.call('ZSCORE', FINISHED, other) then
+        return other
+      end
+    end
+  end
+  return redis.call('ZRANGE', FINISHED, 0, 0)[1]
+end
+
+-- Whether there is room for one more job, for which those go that finished first.
 local function make_room()
-  local surplus, at = redis.call('ZCARD', IDS) + 1 - most_kept, 0
+  local surplus = redis.call('ZCARD', IDS) + 1 - most_kept
   while surplus > 0 do
-    local oldest = redis.call('ZRANGE', IDS, at, at)[1]
-    if not oldest then
+    local other = finished_first()
+    if not other then
       return false
-    elseif redis.call('ZSCORE', ACTIVE, oldest) then
-      at = at + 1
-    else
-      redis.call('DEL', string.sub(JOB, 1, -1 - #id) .. oldest)
-      redis.call('ZREM', IDS, oldest)
-      surplus = surplus - 1
+    end
+    redis.call('ZREM', FINISHED, other)
+    if not redis.call('ZSCORE', ACTIVE, other) then -- an earlier release may have retried it
+      redis.call('DEL', string.sub(JOB, 1, -1 - #id) .. other)
+      surplus = surplus - redis.call('ZREM', IDS, other)
     end
   end
   return true
@@ -138,6 +152,7 @@ end
 local state = redis.call('HGET', JOB, 'state')
 if not state then
   redis.call('ZREM', ACTIVE, id)
+  redis.call('ZREM', FINISHED, id)
   redis.call('ZREM', IDS, id)
   return 0
 end
@@ -165,7 +180,7 @@ if operation == 'claim' then
     if redis.call('HINCRBY', JOB, 'crashes', 1) >= most_crashes then
       set('error', ARGV[FIRST + 1])
       finish('failed', #ARGV + 1)
-      return 0
+      return redis.call('HGETALL', JOB)
     end
   elseif state ~= 'queued' then
     redis.call('ZREM', ACTIVE, id)
@@ -201,6 +216,7 @@ if operation == 'retry' then
       redis.call('HDEL', JOB, 'restart', 'checkpoint', 'done', 'total', 'created', 'updated')
     end
     redis.call('PERSIST', JOB)
+    redis.call('ZREM', FINISHED, id)
     redis.call('ZADD', ACTIVE, now, id)
   end
   return 1
@@ -218,8 +234,14 @@ if operation == 'hold' then
   hold()
   return redis.call('HGET', JOB, 'cancelling') == '1' and 2 or 1
 elseif operation == 'advance' then
+  local before = redis.call('HMGET', JOB, 'checkpoint', 'began_done')
   set_fields(FIRST + 1)
-  redis.call('HSET', JOB, 'crashes', '0') -- those that are counted had no progress in between
+  local after = redis.call('HMGET', JOB, 'checkpoint', 'done')
+  -- Crashes that are counted had no progress in between. What is done again, as by a job without
+  -- checkpoints, is none.
+  if after[1] ~= before[1] or tonumber(after[2]) > (tonumber(before[2]) or 0) then
+    redis.call('HSET', JOB, 'crashes', '0')
+  end
 elseif operation == 'release' then
   if redis.call('HGET', JOB, 'cancelling') == '1' then
     finish('cancelled', #ARGV + 1)

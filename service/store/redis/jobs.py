@@ -2,6 +2,7 @@
 
 ss:jobs          sorted set of all job ids, each with score 0: byte order, which is that of time
 ss:jobs:active   sorted set of those that are queued or running, by when they were queued (ms)
+ss:jobs:finished sorted set of those that are finished, by when that was (ms)
 ss:jobs:alone    hash: by kind, the job beside which no other of it runs, and its lease's end, and
                  when that was written
 ss:jobs:once:<k> what a request that is carried out once queued, for a day: "job id fingerprint";
@@ -10,6 +11,7 @@ ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts, and 
                  written (ms)
 """
 
+import asyncio
 import secrets
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
@@ -33,7 +35,7 @@ class JobLimits:
     Attributes:
         lease_s: without a sign of its runner for so long, another one takes a job over.
         most_active: queued and running jobs.
-        most_kept: all jobs; the oldest finished ones make room for another.
+        most_kept: all jobs; those that finished first make room for another.
         keep_s: how long a finished job is kept at most.
         most_crashes: runners that may die on a job before it is given up.
         given_up: JSON bytes, the problem document of such a job.
@@ -87,17 +89,20 @@ class RedisJobs:
         self._client = client
         self._limits = limits
         self._ids, self._active = f"{prefix}jobs", f"{prefix}jobs:active"
+        self._finished = f"{prefix}jobs:finished"
         self._alone, self._once = f"{prefix}jobs:alone", f"{prefix}jobs:once:"
         self._job = f"{prefix}job:"
         self._script = client.script(_SCRIPT)
         self._unanswered: dict[str, str] = {}  # names of claims, by job
+        self._claiming = asyncio.Lock()
 
     async def _change(
         self, operation: str, job_id: str, *arguments: Argument, once: str = ""
     ) -> int | bytes | list[bytes]:
         limits, job = self._limits, self._job + job_id
+        asked_once = self._once + once if once else job
         return await self._script(
-            [job, self._ids, self._active, self._alone, self._once + once if once else job],
+            [job, self._ids, self._active, self._finished, self._alone, asked_once],
             [
                 *(operation, job_id, round(limits.lease_s * 1000)),
                 *(limits.most_active, limits.most_kept),
@@ -169,7 +174,17 @@ class RedisJobs:
     async def claim(
         self, places: Collection[str], kinds: Collection[str], alone: Collection[str] = ()
     ) -> Job | None:
-        """Take the job that has waited longest; see `JobStore.claim`."""
+        """Take the job that has waited longest; see `JobStore.claim`.
+
+        One at a time: where replicas are missing, each claim of a job is carried out and fails, and
+        a second one's name would replace that of the one which began the lease.
+        """
+        async with self._claiming:
+            return await self._claim(places, kinds, alone)
+
+    async def _claim(
+        self, places: Collection[str], kinds: Collection[str], alone: Collection[str]
+    ) -> Job | None:
         ids: list[bytes] = await self._client.ask("ZRANGE", self._active, 0, -1)
         names = [job_id.decode() for job_id in ids]
         asked = [("HMGET", self._job + name, "kind", "place") for name in names]
@@ -183,7 +198,7 @@ class RedisJobs:
         return None
 
     async def _claimed(self, job_id: str, place: str, is_alone: bool) -> Job | None:
-        """A job, if its lease begins; or if it began by a claim whose answer was lost."""
+        """A job whose lease begins, or began by a claim whose answer was lost; or one given up."""
         claim = self._unanswered.pop(job_id, "") or secrets.token_hex(8)
         terms = (place, self._limits.given_up, int(is_alone), claim)
         try:
@@ -241,6 +256,7 @@ class RedisJobs:
             there = await self.known([job_id.decode() for job_id in ids])
             gone = [job_id for job_id, is_there in zip(ids, there, strict=True) if not is_there]
             if gone:
+                await self._client.ask("ZREM", self._finished, *gone)
                 await self._client.ask("ZREM", self._ids, *gone)
             after = f"({ids[-1].decode()}"
 

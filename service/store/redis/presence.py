@@ -13,15 +13,20 @@ redis.call('HSET', KEYS[1], ARGV[1], redis.call('TIME')[1] .. '|' .. ARGV[2])
 _FORGET = "redis.call('HDEL', KEYS[1], ARGV[1])"
 _SEEN = """
 -- KEYS  replicas;  ARGV  seconds
-local now, found = tonumber(redis.call('TIME')[1]), {}
+local time = redis.call('TIME')[1]
+local now, found = tonumber(time), {}
 local all = redis.call('HGETALL', KEYS[1])
 for i = 1, #all, 2 do
   local at = tonumber(string.match(all[i + 1], '^%d+'))
-  if at > now + 1 then -- before the clock was set back: whoever lives tells it again in seconds
-    redis.call('HDEL', KEYS[1], all[i])
-  elseif now - at <= tonumber(ARGV[1]) then
+  local held = string.match(all[i + 1], '|(.*)')
+  if at > now + 1 then -- before the clock was set back: it counts from now on
+    redis.call('HDEL', KEYS[1], all[i]) -- is allowed when memory is full, and HSET after it
+    redis.call('HSET', KEYS[1], all[i], time .. '|' .. held)
+    at = now
+  end
+  if now - at <= tonumber(ARGV[1]) then
     found[#found + 1] = all[i]
-    found[#found + 1] = string.match(all[i + 1], '|(.*)')
+    found[#found + 1] = held
   elseif now - at > 3600 then
     redis.call('HDEL', KEYS[1], all[i])
   end

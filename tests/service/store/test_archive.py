@@ -333,6 +333,11 @@ async def test_jobs_are_restored_and_no_lease_survives(
     await other.restore(ChecksummedFolder(tmp_path / "copy"))
     assert [job.job_id for job in await restored.page("", 9)] == ["3-queued", "2-running", "1-done"]
     assert await restored.get("1-done") == await jobs.get("1-done")
+    finished = [
+        await s.client.ask("ZSCORE", key, "1-done")
+        for s, key in ((store, "ss:jobs:finished"), (other, "other[1]:jobs:finished"))
+    ]
+    assert finished[0] == finished[1] > 0
     for job_id, state in (("2-running", "running"), ("3-queued", "queued")):
         job = await restored.get(job_id)
         assert job is not None

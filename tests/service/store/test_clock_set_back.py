@@ -87,13 +87,30 @@ async def test_nobody_waits_for_a_clock_that_was_set_back_to_evaluate(
             pass
 
 
-async def test_a_replica_that_died_is_not_taken_for_present(store: RedisStore, admin: Any) -> None:
-    models = RedisModels(store.client)
+async def test_no_replica_is_missed_and_one_that_died_is_not_seen_for_longer(
+    store: RedisStore, admin: Any
+) -> None:
+    models, key = RedisModels(store.client), "ss:models:replicas"
     seconds, _ = await admin.time()
-    await admin.hset("ss:models:replicas", "dead", f"{seconds + 86_400}|{{}}")
+    await admin.hset(key, "before", f"{seconds + 86_400}|{{}}")
     await models.note_replica("alive", {"als": ["g0"]})
-    assert await models.replicas(5.0) == {"alive": {"als": ["g0"]}}
-    assert await admin.hkeys("ss:models:replicas") == [b"alive"]
+    assert await models.replicas(3600.0) == {"alive": {"als": ["g0"]}, "before": {}}
+    told_at, held = (await admin.hget(key, "before")).split(b"|")
+    assert held == b"{}"
+    assert seconds <= int(told_at) < seconds + 3600
+    await admin.hset(key, "before", f"{int(told_at) - 3601}|{{}}")
+    assert (await models.replicas(3600.0)).keys() == {"alive"}
+    assert await admin.hkeys(key) == [b"alive"]
+
+
+async def test_replicas_are_seen_while_memory_is_full(store: RedisStore, admin: Any) -> None:
+    seconds, _ = await admin.time()
+    await admin.hset("ss:models:replicas", "before", f"{seconds + 86_400}|{{}}")
+    await admin.config_set("maxmemory", 1)
+    try:
+        assert await RedisModels(store.client).replicas(3600.0) == {"before": {}}
+    finally:
+        await admin.config_set("maxmemory", 0)
 
 
 async def test_a_key_was_not_used_last_in_the_future(store: RedisStore, admin: Any) -> None:

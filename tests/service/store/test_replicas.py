@@ -1,5 +1,7 @@
 """A store with replicas: what is acknowledged is on one of them, and a promoted one is noticed."""
 
+import asyncio
+import contextlib
 import re
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -137,6 +139,25 @@ async def test_what_reads_goes_on_without_replicas(
         assert await hasty.client.ask("ZRANDMEMBER", "ss:ids", 2) == [b"a"]
         assert await hasty.packing.active() is not None
         assert await hasty.packing.active(now=True) is not None
+
+
+@pytest.mark.slow
+async def test_two_runners_of_a_process_keep_a_claim_that_no_replica_has(
+    store: ArchivedStore, hasty: ArchivedStore, replica: Server
+) -> None:
+    limits = JobLimits(lease_s=600, most_active=10, keep_s=60, given_up=b"{}")
+    jobs = RedisJobs(hasty.client, limits)
+    await RedisJobs(store.client, limits).submit(NewJob("job", "import", "", b"{}"))
+    with replica.suspended():
+        claims = (jobs.claim([""], ["import"]) for _ in range(2))
+        failed = await asyncio.gather(*claims, return_exceptions=True)
+        assert [type(error) for error in failed] == [NotReplicated, NotReplicated]
+    job = None
+    while job is None:
+        with contextlib.suppress(NotReplicated):  # its disk may be slow
+            job = await jobs.claim([""], ["import"])
+            assert job is not None
+    assert (job.token, job.attempts) == (1, 1)
 
 
 def test_no_command_that_reads_waits_for_replicas(replicated: Replicated) -> None:

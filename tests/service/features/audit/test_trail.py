@@ -295,6 +295,24 @@ async def test_anchors_of_folders_that_vanished_are_forgotten(tmp_path: Path) ->
         assert "own" in anchors.known  # whose files somebody removed
 
 
+@pytest.mark.parametrize("is_ended", [True, False])
+async def test_a_replica_that_was_stopped_for_long_returns(tmp_path: Path, is_ended: bool) -> None:
+    folder, anchors = tmp_path / "audit", MemoryAnchors()  # others have forgotten its anchor
+    if is_ended:
+        async with trail(tmp_path):
+            pass
+    else:
+        killed(tmp_path, 5)
+    (old,) = files_in(folder)
+    os.utime(old.path, (1000.0, 1000.0))
+    async with trail(tmp_path, anchors, keep_days=10) as log:
+        assert anchors.known.keys() == {log._writer.chain}  # type: ignore[attr-defined]
+    assert [file.chain for file in files_in(folder)] == [*anchors.known]
+    report = verify(folder, anchors.known)
+    assert report.problems == []
+    assert len(report.gaps) == (0 if is_ended else 1)  # that it was killed
+
+
 async def test_refusals_are_summed_up_after_the_clock_was_set_back(tmp_path: Path) -> None:
     clock = [5000.0]
     async with trail(tmp_path, now=lambda: clock[0], refusals_per_s=1) as log:

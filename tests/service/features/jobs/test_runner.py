@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import InputChanged, StoreFull, StoreUnavailable
 from service.features.jobs import runner
+from service.features.jobs.counts import JobCounts
 from service.features.jobs.runner import JobRunner, Kind, RunningJob
 from service.store.jobs import Job, JobStore, Lease, LeaseLost, NewJob, Settled
 from service.store.redis.jobs import JobLimits, RedisJobs
@@ -69,9 +70,9 @@ async def start(store: RedisStore) -> AsyncIterator[Start]:
     """Starts runners, which end with the test."""
     async with AsyncExitStack() as running:
 
-        def begin(work: Work, jobs: JobStore, *, lease_s: float = 600, place: str = "here") -> Any:
+        def begin(work: Work, jobs: JobStore, *, lease_s: float = 600, **more: Any) -> Any:
             started = JobRunner(
-                jobs, {"count": work}, [place], at_once=1, lease_s=lease_s, poll_s=POLL_S
+                jobs, {"count": work}, ["here"], at_once=1, lease_s=lease_s, poll_s=POLL_S, **more
             )
             started.start()
             running.push_async_callback(started.stop)
@@ -269,11 +270,19 @@ async def test_a_job_that_never_gets_an_answer_of_the_store_is_given_up(
     store: RedisStore, start: Start
 ) -> None:
     jobs, work = jobs_of(store, lease_s=0.01), Work(error=StoreUnavailable("a file is damaged"))
-    start(work, jobs, lease_s=0.01)
+    counts = JobCounts()
+    start(work, jobs, lease_s=0.01, counts=counts)
     await submitted(jobs)
     work.let(10)
     job = await ended(jobs)
     assert (job.state, job.error, job.attempts) == ("failed", b"{}", 5)
+    await until(lambda: attempts(counts) == {"given_back": 5, "failed": 1})  # an alert sees it
+
+
+def attempts(counts: JobCounts) -> dict[str, float]:
+    """Attempts by how they ended."""
+    samples = [sample for family in counts.collect() for sample in family.samples]
+    return {s.labels["state"]: s.value for s in samples if s.name == "streamer_job_seconds_count"}
 
 
 class Flaky(RedisJobs):

@@ -198,8 +198,9 @@ def test_the_command_line(serve: Serve) -> None:
     shown = run("jobs", "show", job_id, "--url", service.url)
     assert json.loads(shown.stdout) == service.client.get(path).json()
     listed = run("jobs", "list", "--url", service.url).stdout.splitlines()
-    assert listed[0].split() == ["job", "kind", "state", "done", "total", "created"]
+    assert listed[0].split() == ["job", "kind", "state", "done", "total", "created", "key"]
     assert listed[1].split()[:5] == [job_id, "import", "succeeded", "1500", "1500"]
+    assert listed[1].split("\t")[-1] == "anyone on this machine"
     as_json = run("jobs", "list", "--json", "--url", service.url).stdout
     assert json.loads(as_json) == service.client.get("/v1/jobs").json()
     for action in ("cancel", "retry"):
