@@ -256,17 +256,11 @@ async def get_result(
     is_part = _asks_for_a_part(request)
     if is_part and (refused := _refused(request, path)) is not None:
         return refused
-    if request.method == "GET" and not (is_part and _goes_on(request)):
-        audit.about(results=streamers)
+    if request.method == "GET":
+        audit.about(results=streamers)  # whatever part: how many it holds is not known
     media_type, ending = _FORMATS[form]
     response = FileResponse if is_part else _WholeFile
     return response(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
-
-
-def _goes_on(request: Request) -> bool:
-    """Whether a part is asked for that is not the beginning: the audit log has its file already."""
-    ranges = request.headers.get("range", "").partition("=")[2].strip()
-    return bool(ranges) and not ranges.startswith("0-")
 
 
 class _WholeFile(FileResponse):
