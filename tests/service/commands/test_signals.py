@@ -1,11 +1,14 @@
 """Signals that end a command, at moments that another process could not choose."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
 
+from service.commands.files import write_whole
 from service.commands.stopping import Interrupted, interruptible
 from tests.interfering import at_call
 
@@ -44,3 +47,12 @@ def test_one_that_comes_at_the_end_waits_for_the_handlers_of_before(passed_on: l
         ending.close()
     assert passed_on == [signal.SIGTERM]
     assert (signal.getsignal(signal.SIGHUP), signal.getsignal(signal.SIGINT)) == before
+
+
+@pytest.mark.usefixtures("passed_on")
+def test_a_file_that_is_not_in_its_place_yet_leaves_no_draft(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    file.write_bytes(b"before")
+    with pytest.raises(Interrupted), at_call(os.replace, term):
+        write_whole("--out", file, lambda: b"after")
+    assert ([*tmp_path.iterdir()], file.read_bytes()) == ([file], b"before")
