@@ -54,3 +54,17 @@ def interruptible(clock: Callable[[], float] = time.monotonic) -> Generator[None
             signal.signal(number, handler)
         for number in late:
             signal.raise_signal(number)
+
+
+@contextlib.contextmanager
+def undisturbed() -> Generator[None, None, None]:
+    """Have such a signal wait for the end of steps that belong together."""
+    late: list[int] = []
+    before = {n: signal.signal(n, lambda number, _: late.append(number)) for n in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    for number in late:
+        signal.raise_signal(number)
