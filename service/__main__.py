@@ -239,6 +239,7 @@ STATUSES = {
     0: "done",
     1: "failed, or something is wrong: a line on standard error says what",
     2: "wrong arguments",
+    129: "stopped by SIGHUP, as when its terminal is closed",
     130: "stopped by Ctrl-C",
     143: "stopped by SIGTERM",
 }

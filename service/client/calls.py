@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar
 from urllib.parse import quote
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from service.client.errors import ClientError, UnexpectedAnswer, problem_error, refusal_of
@@ -312,8 +312,8 @@ def _cold_start_lines(content: bytes) -> list[ColdStartLineOut]:
 def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClustersOut | DedupFeedOut]:
     """`POST /v1/dedup`."""
     content = _asked(question, after_sequence)
-    read = _adapter(DedupClustersOut | DedupFeedOut).validate_json
-    return Call("POST", "/v1/dedup", read, content=content, headers=_JSON)
+    read = _adapter(Annotated[DedupClustersOut | DedupFeedOut, Field(discriminator="mode")])
+    return Call("POST", "/v1/dedup", read.validate_json, content=content, headers=_JSON)
 
 
 def compare(a: str | Profile, b: str | Profile, without: Sequence[str]) -> Call[CompareOut]:
@@ -360,8 +360,7 @@ def change_job(job_id: str, action: str) -> Call[JobOut]:
 def start_job(path: str, content: bytes, content_type: str) -> Call[JobOut]:
     """A route that queues a job: sent again with its key, it queues no other one."""
     headers = {KEY: f'"{uuid.uuid4()}"', "Content-Type": content_type}
-    accepted = frozenset({202})
-    read = reader_of(JobOut)
+    read, accepted = reader_of(JobOut), frozenset({202})
     return Call("POST", path, read, content=content, headers=headers, statuses=accepted)
 
 
@@ -384,8 +383,9 @@ def export_line(url: str, text: bytes) -> ExportLine:
     Raises:
         UnexpectedAnswer: it is none.
     """
+    kind = ExportLineOut if b'"streamer_id"' in text else ExportSummaryOut  # as errors name fields
     try:
-        return _adapter(ExportLineOut | ExportSummaryOut).validate_json(text)
+        return reader_of(kind)(text)
     except ValidationError as error:
         raise UnexpectedAnswer(url, 200, text, error) from error
 

@@ -61,6 +61,7 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
             return path.write_bytes(content)
     target = path.resolve()  # of a link; what a pipe resolves to, as /dev/stdout may, is no path
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    is_written = False
     with interruptible():
         try:
             with using(option, path, _REMEDY):
@@ -72,12 +73,14 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
                 draft.write_bytes(content)
                 if target.exists():
                     shutil.copymode(target, draft)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                draft.unlink(missing_ok=True)
+                is_written = True
+            with using(option, path, f"its content is in {draft}"):
+                draft.replace(target)
+        except BaseException as error:
+            if not (is_written and isinstance(error, UnusablePath)):
+                with contextlib.suppress(OSError):
+                    draft.unlink(missing_ok=True)
             raise
-    with using(option, path, f"its content is in {draft}"):
-        draft.replace(target)
     return len(content)
 
 

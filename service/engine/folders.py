@@ -4,7 +4,7 @@ They hold copies of what streamers show, such as their names. A process locks ea
 whatever ends it, the next one that starts on the data folder finds it without an owner.
 """
 
-import contextlib
+import errno
 import logging
 import os
 import secrets
@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 _LOCK = "lock"
 _LEFT = "left-"
 _ATTEMPTS = 3
+_WITHOUT_LOCKS = frozenset({errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS})
+"""What a file system says that has no locks."""
 
 
 class OwnFolder:
@@ -36,6 +38,8 @@ class OwnFolder:
     def make(self) -> None:
         """Make it, unless it is there; call it in a thread.
 
+        Where the file system has no locks, it has none, and `sweep` can't remove it.
+
         Raises:
             OSError: that can't be, such as on a full disk.
         """
@@ -45,8 +49,14 @@ class OwnFolder:
                     return
                 self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
                 # Whoever starts meanwhile may take it for one that was left, and remove it.
-                with contextlib.suppress(FileNotFoundError):
+                try:
                     self._lock = _locked(self.path)
+                except FileNotFoundError:
+                    continue
+                except OSError as error:
+                    if error.errno not in _WITHOUT_LOCKS:
+                        raise
+                    return
             if self._lock is None:
                 raise OSError(f"{self.path} is removed by others")
 

@@ -145,7 +145,7 @@ def creating(
             begun.rename(path)
             sync_folder(path.parent)
     except BaseException:
-        shutil.rmtree(begun, ignore_errors=True)
+        _remove_draft(begun)
         raise
 
 
@@ -160,7 +160,16 @@ def remove_left(folder: Path) -> None:
     for manifest in folder.glob(f"{UNFINISHED}*/{MANIFEST}"):
         with contextlib.suppress(OSError), manifest.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while its writer lives
-            shutil.rmtree(manifest.parent, ignore_errors=True)
+            _remove_draft(manifest.parent)
+
+
+def _remove_draft(folder: Path) -> None:
+    """Remove a folder, its manifest last: `remove_left` finds by it what is left of others."""
+    for path in folder.glob("*"):
+        if path.name != MANIFEST:
+            with contextlib.suppress(OSError):
+                path.unlink()
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def sync_folder(folder: Path) -> None:

@@ -172,9 +172,17 @@ def _remove_unfinished(store: Path) -> None:
 
     It is a copy of everything, and would outlive every erasure.
     """
+    if not store.exists():
+        return
+    shutil.rmtree(store, ignore_errors=True)
     if store.exists():
+        _log.error(
+            "%s can't be removed: a restore that was killed has left it, a copy of everything "
+            "that no erasure reaches; remove it",
+            store,
+        )
+    else:
         _log.warning("%s is removed: a restore that was killed has left it", store)
-        shutil.rmtree(store, ignore_errors=True)
 
 
 async def _answering(

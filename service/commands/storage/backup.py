@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if out.exists():
         print(f"error: {out} exists already: choose a new folder by --out", file=sys.stderr)
         return 1
-    remove_left(out.parent)
     with interruptible():
+        remove_left(out.parent)
         return finish(lambda: _back_up(args, out))
 
 

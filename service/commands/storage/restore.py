@@ -11,7 +11,7 @@ from pathlib import Path
 from service.commands.answers import answer
 from service.commands.arguments import using
 from service.commands.progress import Progress
-from service.commands.stopping import interruptible
+from service.commands.stopping import interruptible, undisturbed
 from service.commands.stores import STORE, add_data_dir, chunks_dir, external_address, finish
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
@@ -71,7 +71,7 @@ async def _into_folder(
 ) -> tuple[Position, Path | None]:
     """Restore into a new store and swap it in; the one before is kept under another name.
 
-    The new one is complete before the old one is touched. Whoever is stopped between the two
+    The new one is complete before the old one is touched. Whoever is killed between the two
     renames leaves no store but an unfinished one, and no service starts on that.
     """
     target, new, witness = data_dir / STORE, data_dir / UNFINISHED_STORE, Witness(data_dir)
@@ -87,9 +87,10 @@ async def _into_folder(
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
-        witness.remove()  # what it knows is of the store before
-        before = _swap(new, target)
-        witness.write(place)
+        with undisturbed():
+            witness.remove()  # what it knows is of the store before
+            before = _swap(new, target)
+            witness.write(place)
         return place, before
 
 

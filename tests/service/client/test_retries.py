@@ -23,7 +23,7 @@ from service.client import (
 )
 from service.client.patience import Attempts
 from service.features.jobs.schemas import QUEUED
-from tests.service.client.scripted import AT_ONCE, EMPTY, WRITTEN, Script, problem
+from tests.service.client.scripted import AT_ONCE, EMPTY, WRITTEN, Script, lines, problem
 
 CUT = httpx.ReadError("the connection broke")
 LATE = httpx.ReadTimeout("late")
@@ -224,6 +224,18 @@ def test_an_answer_of_another_release_is_no_wrong_address() -> None:
     why = r"answers 200: {.*}; version: Input should .*: the service may be of another release"
     with pytest.raises(UnexpectedAnswer, match=why):
         Script(answer).client().get("a")
+
+
+def test_of_two_kinds_of_answers_the_field_of_its_own_is_named() -> None:
+    question = {"positive": [{"streamer_id": "a"}], "min_score": 0}
+    line = {"streamer_id": "a", "score": 1, "precision": None}
+    for answer, wrong in ((line, "rank"), ({"reached": 0}, "threshold")):
+        client = Script(lines(answer)).client()
+        with pytest.raises(UnexpectedAnswer, match=rf"}}; {wrong}: Field required: the service"):
+            list(client.export(question))
+    client = Script(httpx.Response(200, json={"mode": "feed", "threshold": 0.9})).client()
+    with pytest.raises(UnexpectedAnswer, match=r"}; feed.order: Field required: the service"):
+        client.dedup(["a", "b"])
 
 
 def test_ids_stay_in_their_place_of_the_path() -> None:

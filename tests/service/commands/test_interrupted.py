@@ -9,8 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from service.__main__ import main
 from service.files.checksummed import UNFINISHED
 from service.store.embedded.folder import UNFINISHED_STORE
+from service.store.witness import Witness
+from tests.interfering import at_call
 from tests.service.conftest import Serve
 from tests.service.data_sets import profiles, write_data
 from tests.service.features.operations.stored import fill
@@ -107,6 +110,22 @@ def test_a_restore_that_is_ended_leaves_what_was_there(serve: Serve, tmp_path: P
     assert "last" in service.streamers()
     assert f"{new} is removed: a restore that was killed has left it" in service.output
     assert not new.exists()
+
+
+def test_a_signal_waits_while_a_store_takes_the_place_of_another(
+    serve: Serve, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, copy = tmp_path / "data", tmp_path / "copy"
+    service = serve()
+    fill(service, 5)
+    assert run("backup", "--data-dir", data, "--out", copy).returncode == 0
+    service.put("later", tags=["cooking"])
+    assert service.stop() == 0
+    with at_call(os.rename, lambda: signal.raise_signal(signal.SIGTERM)):
+        assert main(["restore", str(copy), "--data-dir", str(data)]) == 128 + signal.SIGTERM
+    assert capsys.readouterr().err.endswith("stopped by SIGTERM\n")
+    assert Witness(data).read() is not None
+    assert "later" not in serve().streamers()
 
 
 def test_vectors_that_are_not_all_there_are_not_kept(bundle: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from service.files.checksummed import (
     remove_left,
     remove_unfinished,
 )
+from tests.interfering import at_call
 
 LONG = os.urandom(3_000_000)
 
@@ -130,6 +131,32 @@ def test_what_killed_writers_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / f"{UNFINISHED}b-1234" / "short").write_bytes(b"a")
     remove_unfinished(tmp_path)
     assert list(tmp_path.iterdir()) == [path]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.mark.parametrize("removed", range(9))
+def test_a_removal_that_was_killed_is_ended_by_the_next_one(tmp_path: Path, removed: int) -> None:
+    left = iter(range(removed))
+
+    def stop() -> None:
+        if next(left, None) is None:
+            raise Killed
+
+    def fail() -> None:
+        with creating(tmp_path / "a", {}) as folder:
+            for name in "abcdefgh":
+                folder.write(name, b"abc")
+            raise RuntimeError("on the way")
+
+    with pytest.raises(Killed), at_call(os.unlink, stop):
+        fail()
+    (draft,) = tmp_path.iterdir()
+    assert len(list(draft.iterdir())) == 9 - removed
+    remove_left(tmp_path)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_others_may_be_writing_stays(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Folders for the files of models beside the first one: nothing is left of a killed process."""
 
 import contextlib
+import errno
 import fcntl
 import os
 from pathlib import Path
@@ -69,6 +70,25 @@ def test_one_that_is_removed_while_it_is_made_is_made_again(
     made.make()  # it is there
     made.remove()
     made.make()  # its model is gone
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_locks_has_them_and_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, number: int
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    folders = OwnFolders(tmp_path)
+    made = folders.new("m-1")
+    made.make()
+    folders.sweep()  # whose they are is not known
+    made.make()
+    assert list(tmp_path.iterdir()) == [made.path]
+    assert f"{made.path} can't be removed: " in caplog.text
+    made.remove()
     assert list(tmp_path.iterdir()) == []
 
 

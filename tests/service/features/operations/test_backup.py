@@ -141,7 +141,11 @@ def test_an_interrupted_restore_is_noticed_at_the_start(
     assert not (data / "store").exists()
     assert run("restore", copy, "--data-dir", data).returncode == 0
     assert not (data / UNFINISHED_STORE).exists()
-    assert serve().streamers() == before
+    service = serve()
+    assert service.streamers() == before
+    assert service.stop() == 0
+    (data / UNFINISHED_STORE).write_bytes(b"")  # no folder, which is not removed like one
+    assert f"{data / UNFINISHED_STORE} can't be removed: a restore " in serve().output
 
 
 def test_a_store_that_is_half_put_back_is_refused(
