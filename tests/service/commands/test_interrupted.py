@@ -22,6 +22,11 @@ from tests.service.process import ROOT, START_S, command, environment, run, wait
 pytestmark = pytest.mark.slow
 
 
+def _heard() -> None:
+    """Have the command obey a hang-up, which `nohup make test` ignores."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
 class Begun:
     """A command that goes on to the first line that it has to say, and no further.
 
@@ -43,6 +48,7 @@ class Begun:
             stdout=subprocess.DEVNULL,
             stderr=self._errors,
             start_new_session=True,
+            preexec_fn=_heard,
         )
 
     def said_after(self, number: signal.Signals) -> str:
