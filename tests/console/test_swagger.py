@@ -10,7 +10,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.console.conftest import KEY
 from tests.console.profiles import DOCUMENT
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text("utf-8"))
 PATHS: dict[str, Any] = OPENAPI["paths"]
@@ -149,6 +149,9 @@ def test_ids_are_filled_in_from_what_is_there(page: Page, service: Service) -> N
         revision = operation.locator("[data-param-name='if-match'] input")
         expect(revision).to_have_value(re.compile(r'"\d+"'))
         assert execute(operation) in (200, 202)  # what takes a second goes on as a job
+        case_id = operation.locator("[data-param-name='case_id'] input").input_value()
+    path = f"/v1/cases/{case_id}"
+    wait_until(lambda: service.client.get(path).json()["run"] is not None, "it is expanded")
     # Where nothing is listed the field stays empty.
     assert service.client.get("/v1/outreach").json()["outreach"] == []
     with ExitStack() as opened:
