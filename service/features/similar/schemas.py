@@ -79,7 +79,13 @@ class SeedsIn(Request):
     ] = "average"
     min_score: Annotated[
         float | None,
-        Field(ge=-1, le=1, allow_inf_nan=False, description="Only hits with this score or more."),
+        Field(
+            ge=-1,
+            le=1,
+            allow_inf_nan=False,
+            description="Only hits with this score or more. Above 0.9999 it asks for copies, "
+            "whose scores are rounded.",
+        ),
     ] = None
     min_precision: MinPrecision | None = None
     filter: FilterIn = FilterIn()
