@@ -149,7 +149,8 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Scan every streamer. Otherwise an answer to one seed, without filter and "
-            "min_score, may miss about 1 % of the nearest where there are very many streamers; "
+            "min_score, may miss about 1 % of the nearest where there are very many streamers, and "
+            "any of those who score as the last hit does; "
             "`exact` of the answer says whether every streamer was scanned."
         ),
     ] = False
