@@ -101,7 +101,8 @@ class SearchResult(NamedTuple):
     """The best hits of a search.
 
     Attributes:
-        hits: best first, equal ones by their ids.
+        hits: best first, equal ones by their ids. Of more that are as good as the last hit, those
+            who are first by their ids, if it is `exact`; otherwise any.
         reached: how many streamers reach the score that was asked for, whatever k is.
         exact: whether every streamer that may be in it was looked at.
         unknown: what of the filter no streamer has.
@@ -221,6 +222,9 @@ class VectorIndex(Protocol):
 
     async def facet_counts(self, wanted: Filter, fields: Sequence[str], most: int) -> FacetCounts:
         """How many of the streamers that have a vector have which values.
+
+        Who is changed or deleted meanwhile may be counted and be missing in fields, so that the
+        values of a field that everyone has may sum up to fewer.
 
         Args:
             wanted: which of them count.

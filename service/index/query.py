@@ -14,6 +14,9 @@ _VANISHING = 1e-3
 """A mean of unit vectors this short has no direction: they point in opposite ones."""
 _NOTHING = 1e-6
 """What is left of unit vectors that are equal, but for rounding."""
+EQUAL = 0.9999
+"""The cosine of copies, at least: vectors were rounded when they were encoded, which takes up to
+1e-4 off. A higher limit would miss some of them, and stands for this one."""
 
 
 @dataclass(slots=True, eq=False)

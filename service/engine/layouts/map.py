@@ -24,10 +24,12 @@ class Points(NamedTuple):
     Attributes:
         slots: uint32 (N,), of the index.
         places: uint16 (N, 2), in steps of the frame.
+        versions: int64 (N,), of who was in these slots then.
     """
 
     slots: NDArray[np.uint32]
     places: NDArray[np.uint16]
+    versions: NDArray[np.int64]
 
 
 class Within(NamedTuple):
@@ -142,7 +144,7 @@ class LayoutMap:
 
     def points(self) -> Generator[None, None, Points]:
         """Everyone who is placed, in an order that is spread over the whole map."""
-        slots, places = yield from self._everyone()
+        slots, versions, places = yield from self._everyone()
         keys = slots * _SCATTER  # modulo 2**32
         tops = keys >> np.uint32(32 - _TOP_BITS)
         order: list[NDArray[np.intp]] = []
@@ -151,16 +153,18 @@ class LayoutMap:
             rows = np.flatnonzero(tops == top)
             order.append(rows[np.argsort(keys[rows])])
         yield
-        slots = slots[np.concatenate(order)]
+        rows = np.concatenate(order)
         yield
-        return Points(slots, places[slots])
+        slots, versions = slots[rows], versions[rows]
+        yield
+        return Points(slots, places[slots], versions)
 
     def within(self, shape: Shape, most: int) -> Generator[None, None, Within]:
         """Who is in a part of the map, the `most` who are nearest to its middle; copies by slot.
 
         Only these are sorted, a block at a time.
         """
-        slots, places = yield from self._everyone()
+        slots, versions, places = yield from self._everyone()
         centre, total = np.array(shape.centre), 0
         found, squares = np.zeros(0, np.uint32), np.zeros(0)
         for start in range(0, len(slots), _BLOCK):
@@ -174,18 +178,23 @@ class LayoutMap:
             near = _smallest(squares, most)
             found, squares = found[near], squares[near]
         yield
-        return Within(total, Points(found, places[found]))
+        rows = np.searchsorted(slots, found)
+        return Within(total, Points(found, places[found], versions[rows]))
 
     def _everyone(
         self,
-    ) -> Generator[None, None, tuple[NDArray[np.uint32], NDArray[np.uint16]]]:
-        """Slots of everyone who is placed, ascending (N,), and the places by slot (slots, 2)."""
-        live, places, versions = self.index.live_slots(), self._places, self._versions
+    ) -> Generator[None, None, tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.uint16]]]:
+        """Slots of everyone who is placed, ascending, versions (N,), and places by slot (slots, 2).
+
+        Whoever takes one of these slots meanwhile may be placed there too, in another version.
+        """
+        live, places, placed = self.index.live_slots(), self._places, self._versions
         yield
-        slots = live.slots[: int(np.searchsorted(live.slots, len(versions)))]
-        slots = slots[versions[slots] == live.versions[: len(slots)]]
+        slots = live.slots[: int(np.searchsorted(live.slots, len(placed)))]
+        versions = live.versions[: len(slots)]
+        are_placed = placed[slots] == versions
         yield
-        return slots, places
+        return slots[are_placed], versions[are_placed], places
 
     def place_of(self, streamer_id: str) -> tuple[int, int] | None:
         """Where a streamer is; None of who is not on the map."""
@@ -194,8 +203,8 @@ class LayoutMap:
         if slot is None or slot >= len(versions):
             return None
         found = self.index.read_slots(np.array([slot], np.uint32))
-        if not len(found.slots) or versions[slot] != found.versions[0]:
-            return None
+        if list(found.ids) != [streamer_id] or versions[slot] != found.versions[0]:
+            return None  # not placed, or the slot is somebody else's by now
         x, y = places[slot].tolist()
         return x, y
 

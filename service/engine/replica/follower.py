@@ -153,7 +153,7 @@ class Follower:
 
     @property
     def skipped(self) -> SkippedRecords:
-        """Stored records that are not in the index, since it can't hold them."""
+        """Stored records that are not in the index, since it can't hold them; see `_changes`."""
         return self._check.skipped
 
     @property
@@ -369,7 +369,11 @@ class Follower:
 
 
 def _changes(entries: Sequence[LogEntry], check: RecordCheck) -> list[Change]:
-    """Changes that entries of the log make; a record that the index can't hold is skipped."""
+    """Changes that entries of the log make; of a record that the index can't hold, none stays.
+
+    But for a record of another model: until this process is started with that one, it answers by
+    what it had of its own.
+    """
     changes: list[Change] = []
     for entry in entries:
         if entry.entry is None:
@@ -377,6 +381,8 @@ def _changes(entries: Sequence[LogEntry], check: RecordCheck) -> list[Change]:
             check.forget(entry.streamer_id)
         elif check.accepts(entry.entry):
             changes.append(_upsert(entry.entry))
+        elif check.is_of_model(entry.entry):  # nor would an index have it that scanned the store
+            changes.append(Remove(entry.streamer_id, entry.sequence))
     return changes
 
 

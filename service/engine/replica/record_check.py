@@ -28,6 +28,8 @@ class _Facets(BaseModel):
 class SkippedRecords:
     """Stored records that the index does not hold, since it can't.
 
+    Of records of another model it may hold what was stored of its own model before.
+
     Attributes:
         count: of streamers whose newest record was skipped.
         examples: the first few: id, version, and what is wrong.
@@ -64,6 +66,10 @@ class RecordCheck:
             self._skipped[entry.streamer_id] = entry.version, why
         return why is None
 
+    def is_of_model(self, entry: IndexEntry) -> bool:
+        """Whether a record was encoded by the index's model; old log entries do not tell."""
+        return entry.model_version in ("", self._model.version)
+
     def forget(self, streamer_id: str) -> None:
         """Its record was deleted."""
         self._skipped.pop(streamer_id, None)
@@ -74,7 +80,7 @@ class RecordCheck:
 
     def _problem(self, entry: IndexEntry) -> str | None:
         model = self._model
-        if entry.model_version not in ("", model.version):
+        if not self.is_of_model(entry):
             return "it was encoded by another model"
         if entry.version <= 0:
             return "it has no version"

@@ -225,6 +225,10 @@ class Snapshots:
             _log.warning("no snapshot of the index, the one before stays: %s", reason)
             self.state = replace(self.state, failure=reason)
             return False
+        except Exception as error:  # noqa: BLE001 - `state` tells it, whatever it is
+            _log.exception("no snapshot of the index, the one before stays")
+            self.state = replace(self.state, failure=f"{self._folder}: {error!r}")
+            return False
 
     def _written(
         self, index: Snapshotting, place: Position, is_stopped: Callable[[], bool]

@@ -25,10 +25,11 @@ from service.engine.evidence.media_copies import (
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.evidence.whole_corpus import Joined, joined_of
 from service.engine.replica.follower import Follower
+from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import Lane, Lanes, run_to_end
 from service.features.dedup.answers import Looked, NearDuplicate
 from service.index.base import Sketch
-from service.index.query import Query, ScoringSpec
+from service.index.query import EQUAL, Query, ScoringSpec
 
 _CANDIDATES = 50
 """Nearest by embedding whose content sketches are compared."""
@@ -177,7 +178,8 @@ class NearDuplicates:
         copies = await self._copies(seen.pictures, near_ids[:NEAREST_COMPARED])
         contents = np.array([each.content for each in sketches], np.float16)
         contents = contents.reshape(-1, len(content)).astype(np.float32)  # (S, C)
-        scores: list[float] = np.minimum(contents @ content, 1.0).tolist()
+        (own,) = unit_rows(content[None, :])  # of unit length but for how they were rounded
+        scores: list[float] = np.minimum(unit_rows(contents) @ own, 1.0).tolist()
         by_id = {
             each.streamer_id: NearDuplicate(
                 each.streamer_id, score, copies.get(each.streamer_id, 0)
@@ -195,7 +197,7 @@ class NearDuplicates:
         near = [
             each
             for each in by_id.values()
-            if each.score >= self._threshold
+            if each.score >= min(self._threshold, EQUAL)
             or each.copies >= SHARED_COPIES
             or each.streamer_id in joined
         ]

@@ -45,7 +45,8 @@ class DedupIn(Request):
         Field(
             gt=0,
             le=1,
-            description="Lowest content cosine of near-duplicates; by default the model's.",
+            description="Lowest content cosine of near-duplicates; by default the model's. Above "
+            "0.9999 it joins copies, whose cosines are rounded.",
         ),
     ] = None
     min_precision: MinPrecision | None = None

@@ -16,6 +16,7 @@ from service.engine.evidence.media_copies import Look, SameMedia, look_in, who_s
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.scoring.precision import Precision
+from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
@@ -241,7 +242,9 @@ class Dedup:
             matrix = np.zeros((len(names), self._content_dim), np.float32)  # (N, C)
             for place, one in enumerate(shown):
                 if one.content is not None:
-                    matrix[place] = one.content  # a row of zeros reaches no threshold
+                    matrix[place] = one.content
+            matrix = unit_rows(matrix)  # they were rounded; a row of zeros reaches no threshold
+            yield
             found = yield from components(matrix, threshold)
             copies = join_pairs(found, matrix, alike)
             edges = None

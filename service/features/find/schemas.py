@@ -193,7 +193,8 @@ class FacetsOut(Response):
         int,
         Field(
             description="Streamers that the filter lets through, of those with usable content: who "
-            "shows nothing that the model can use is in no answer that a filter is for."
+            "shows nothing that the model can use is in no answer that a filter is for. Who is "
+            "written or deleted while they are counted may be missing in fields."
         ),
     ]
     fields: list[FieldCountsOut]

@@ -147,6 +147,7 @@ class Layouts:
         served = self._served(None)
         points = await self._lanes.run_in_slices(served.points(), Lane.HEAVY)
         colours = await self._colours(served, colour)
+        await self._lanes.run_in_slices(_only_same(served, points, colours.codes), Lane.HEAVY)
         head = json.dumps(
             {
                 "layout_id": served.layout_id,
@@ -173,8 +174,13 @@ class Layouts:
         total, found = await self._lanes.run_in_slices(served.within(shape, limit), Lane.HEAVY)
         ids = await self._lanes.run(partial(served.index.ids_in, found.slots), Lane.HEAVY)
         rows = await served.index.get(ids)
-        places: list[list[int]] = found.places.tolist()
-        shown = [(row, (x, y)) for row, (x, y) in zip(rows, places, strict=True) if row is not None]
+        placed = zip(rows, found.places.tolist(), found.versions.tolist(), strict=True)
+        # Others may be in these slots by now, and who was there may be elsewhere.
+        shown = [
+            (row, (x, y))
+            for row, (x, y), version in placed
+            if row is not None and row.version == version
+        ]
         return Selected(served.layout_id, shape.centre, total, shown)
 
     async def around(self, streamer_id: str, radius: float, limit: int) -> Selected:
@@ -259,6 +265,27 @@ def _coded(held: Sequence[NDArray[np.uint32]]) -> Generator[None, None, NDArray[
         codes[slots] = code
         yield
     return codes
+
+
+def _only_same(
+    served: LayoutMap, points: Points, codes: NDArray[np.uint8]
+) -> Generator[None, None, None]:
+    """Take the classes of slots (slots,) that are not those points' any more: they are others'."""
+    if not len(codes):
+        return
+    live = served.index.live_slots()
+    yield
+    versions = np.zeros(len(codes), np.int64)
+    known = int(np.searchsorted(live.slots, len(codes)))
+    versions[live.slots[:known]] = live.versions[:known]
+    yield
+    for start in range(0, len(points.slots), BLOCK):
+        part = slice(start, start + BLOCK)
+        slots = points.slots[part]
+        has_code = slots < len(codes)
+        slots, then = slots[has_code], points.versions[part][has_code]
+        codes[slots[versions[slots] != then]] = 0
+        yield
 
 
 def _shown(one: ValueClass) -> dict[str, Any]:

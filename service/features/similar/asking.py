@@ -15,7 +15,7 @@ from service.errors import InvalidRequest
 from service.features.similar.seeds import ResolvedSeed, Seed, Seeds
 from service.index.base import VectorIndex
 from service.index.filters import EVERYONE, Filter, Unknown
-from service.index.query import Query, ScoringSpec, Strategy
+from service.index.query import EQUAL, Query, ScoringSpec, Strategy
 
 _MOST_VALUES = 10
 """That a warning names."""
@@ -145,6 +145,8 @@ class Asking:
         withheld = self._precision.withheld_because(coverage)
         curves, threshold = self._calibrated(query, positive, withheld is not None)
         min_score = query.min_score
+        if min_score is not None:
+            min_score = min(min_score, EQUAL)
         if query.min_precision is not None and query.cuts:
             # Where nothing is promised, nothing reaches it.
             min_score = math.inf if threshold is None else threshold.min_score

@@ -15,6 +15,7 @@ from service.engine.encoding.stored_profiles import StoredProfiles
 from service.engine.evidence.audience import SharedAudience
 from service.engine.evidence.media_copies import Pictures, Sounds, pictures_of, sounds_of
 from service.engine.evidence.shared_content import Contents, SameContent, Shared, SharedContent
+from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
 from service.features.similar.contributions import Part, contributions, parts_of
@@ -325,8 +326,8 @@ def _reasons(seed: Side, hit: Side, known: Mapping[str, _Known], shared: Shared)
     similarity = float(seed.embedding @ hit.embedding)
     content = None
     if seed.content is not None and hit.content is not None:
-        cosine = float(seed.content.astype(np.float32) @ hit.content.astype(np.float32))
-        content = min(1.0, cosine)  # kept in 16 bits, so rounded
+        one, other = unit_rows(np.stack([seed.content, hit.content]).astype(np.float32))
+        content = min(1.0, float(one @ other))  # they are of unit length but for rounding
     ours, theirs = known.get(seed.label), known.get(hit.label)
     found, why_not = None, None
     if ours is None and _is_vector(seed):

@@ -79,7 +79,13 @@ class SeedsIn(Request):
     ] = "average"
     min_score: Annotated[
         float | None,
-        Field(ge=-1, le=1, allow_inf_nan=False, description="Only hits with this score or more."),
+        Field(
+            ge=-1,
+            le=1,
+            allow_inf_nan=False,
+            description="Only hits with this score or more. Above 0.9999 it asks for copies, "
+            "whose scores are rounded.",
+        ),
     ] = None
     min_precision: MinPrecision | None = None
     filter: FilterIn = FilterIn()
@@ -143,7 +149,8 @@ class SimilarIn(SeedsIn):
         bool,
         Field(
             description="Scan every streamer. Otherwise an answer to one seed, without filter and "
-            "min_score, may miss about 1 % of the nearest where there are very many streamers; "
+            "min_score, may miss about 1 % of the nearest where there are very many streamers, and "
+            "any of those who score as the last hit does; "
             "`exact` of the answer says whether every streamer was scanned."
         ),
     ] = False

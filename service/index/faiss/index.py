@@ -128,7 +128,7 @@ class FaissIndex:
         """
         segmented = self._segmented
         if segmented is not None and segmented.answers(query):
-            return await self._work.together(segmented.search_many, query, segmented.cost_ms())
+            return await self._work.together(segmented.search_many, query, segmented.cost_ms(query))
         return await self._work.run(partial(self._flat.search, query), self._flat.cost_ms(query))
 
     async def matches(self, query: Query) -> Matches:

@@ -20,7 +20,7 @@ from service.index.faiss.ann import segment as ann
 from service.index.faiss.ann.device import Cpu, Device
 from service.index.faiss.ann.recall_monitor import RecallMonitor
 from service.index.faiss.ann.segment import AUTOMATIC, NEIGHBOURS, AnnSegment, Refused, Stopped
-from service.index.faiss.flat import FlatSearch, hits_of
+from service.index.faiss.flat import FlatSearch, hits_of, view_cost_ms
 from service.index.faiss.rows.table import Rows
 from service.index.faiss.rows.view import Near
 from service.index.query import Query
@@ -32,6 +32,8 @@ _MS_PER_FRESH_NUMBER = 2e-7
 """Of rows that are scanned beside it, which are gathered by their slots."""
 _GPU_MS = 1.0
 """Searches that wait for a GPU together cost little; waiting on the event loop costs everyone."""
+_MOST_EXCLUDED = 1024
+"""They are looked up while the rows are locked, 1 ms at most; the exact search does it by parts."""
 _WIDEST = 16
 """The segment is asked for up to so many times k, until enough live rows come."""
 
@@ -87,7 +89,8 @@ class SegmentedSearch:
 
     def answers(self, query: Query) -> bool:
         """Whether there is a segment, and it is good for this query."""
-        return self.segment is not None and query.k <= NEIGHBOURS and query.is_plain
+        is_good = query.k <= NEIGHBOURS and len(query.exclude) <= _MOST_EXCLUDED
+        return self.segment is not None and is_good and query.is_plain
 
     def search_many(self, queries: Sequence[Query]) -> list[SearchResult]:
         """Answers to queries that it `answers`; none depends on which others there are."""
@@ -102,7 +105,7 @@ class SegmentedSearch:
                 found[i] = known or self._flat.search(query)
         return [found[i] for i in range(len(queries))]
 
-    def cost_ms(self) -> float:
+    def cost_ms(self, query: Query) -> float:
         """Expected milliseconds of one more query in `search_many`, on one core."""
         segment, fresh = self.segment, len(self._rows.coverage.fresh)
         if segment is None or self._device.name != "cpu":
@@ -111,6 +114,7 @@ class SegmentedSearch:
             _MS_PER_SEARCH
             + len(segment.slots) * _MS_PER_MILLION / 1e6
             + fresh * self._rows.dim * _MS_PER_FRESH_NUMBER
+            + view_cost_ms(0, query.filter, query.exclude)
         )
 
     def _by_segment(self, queries: Sequence[Query], width: int = 1) -> list[SearchResult | None]:

@@ -74,13 +74,16 @@ class Coverage:
         if self._fresh_slots is None:
             self._fresh_slots = slots_of(self.fresh)
         fresh, covered = self._fresh_slots, len(self.covered)
-        is_wanted = self._is_covered[found]
-        for slot in exclude:
-            if slot in self.covered:
-                is_wanted &= found != slot
-                covered -= 1
-            elif slot in self.fresh:
-                fresh = fresh[fresh != slot]
-        found = found[is_wanted]
+        if not exclude:
+            found = found[self._is_covered[found]]
+        else:  # in one pass over each, since the rows are locked meanwhile
+            out = BitMap(exclude)
+            gone = slots_of(out & self.covered)
+            self._is_covered[gone] = False
+            found = found[self._is_covered[found]]
+            self._is_covered[gone] = True
+            covered -= len(gone)
+            if out.intersect(self.fresh):
+                fresh = np.delete(fresh, np.searchsorted(fresh, slots_of(out & self.fresh)))
         slots = np.concatenate([found, fresh]) if len(fresh) else found
         return Candidates(slots, len(found), covered, covered + len(fresh))

@@ -105,7 +105,8 @@ class Numbers:
 
     def dump(self, mask: NDArray[np.bool_], blobs: BlobWriter) -> dict[str, Any]:
         """The numbers of the slots in a mask (slots,)."""
-        few = [(slot, value) for slot, value in self._few.items() if mask[slot]]
+        # Slots beyond the mask came after it was made.
+        few = [(s, value) for s, value in self._few.items() if s < len(mask) and mask[s]]
         dumped: dict[str, Any] = {"slots": [s for s, _ in few], "values": [v for _, v in few]}
         if self._many is not None:
             many = self._many[: len(mask)]

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 from redis.asyncio import Redis
 
+from service.engine.replica.follower import _changes
 from service.engine.replica.record_check import RecordCheck, SkippedRecords
 from service.errors import ModelChanged
-from service.store.base import IndexEntry
+from service.index.faiss.index import FaissIndex
+from service.store.base import IndexEntry, LogEntry
 from tests.service.engine.replica.test_follower import DIM, MODEL, parts, until, upsert
+from tests.service.index.asked import now, search
 
 VECTOR = np.ones(DIM, "<f4")
 GOOD = IndexEntry("a", 7, VECTOR.tobytes(), VECTOR.astype("<f2").tobytes(), b"{}", "m")
@@ -103,6 +106,30 @@ def test_a_record_of_another_width_stops_nothing(tmp_path: Path, read_by: str) -
             await admin.aclose()
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("wrong", "stays"),
+    [
+        ({"facets": b'{"attributes": {"banned": [true]}}'}, False),
+        ({"embedding": bytes(8 * DIM)}, False),
+        ({"version": 0}, False),
+        ({"version": 0, "model_version": ""}, False),
+        ({"model_version": "m2"}, True),
+    ],
+)
+def test_of_who_was_written_as_a_bad_record_nothing_is_found_any_more(
+    wrong: dict[str, Any], *, stays: bool
+) -> None:
+    """Nor has an index that is built of the store. Of another model's, it keeps what it had."""
+    check, index = RecordCheck(MODEL), FaissIndex(DIM, DIM)
+    bad = replace(replace(GOOD, version=8), **wrong)
+    now(index.apply(_changes([LogEntry(7, "a", GOOD), LogEntry(8, "a", bad)], check)))
+    assert check.skipped.count == 1
+    found = [hit.streamer_id for hit in search(index, VECTOR).hits]
+    assert found == (["a"] if stays else [])
+    now(index.apply(_changes([LogEntry(9, "a", replace(GOOD, version=9))], check)))
+    assert [hit.streamer_id for hit in search(index, VECTOR).hits] == ["a"]
 
 
 def test_two_models_never_mix(tmp_path: Path) -> None:

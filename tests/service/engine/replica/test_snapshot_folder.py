@@ -162,6 +162,23 @@ def test_it_leaves_room_for_the_store(tmp_path: Path, caplog: pytest.LogCaptureF
     assert [path.name for path in tmp_path.iterdir()] == ["lock"]
 
 
+class Unwritable(FaissIndex):
+    def save(self, path: Path, about: Mapping[str, Any], is_stopped: Callable[[], bool]) -> None:
+        raise IndexError("of no slot")
+
+
+def test_one_that_can_not_be_made_for_any_reason_is_told(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    snapshots = Snapshots(tmp_path, MODEL, SOON)
+    assert not snapshots.write(Unwritable(DIM, DIM), Position("e", 50))
+    assert "IndexError('of no slot')" in str(snapshots.state.failure)
+    assert "no snapshot of the index, the one before stays" in caplog.text
+    assert "Traceback" in caplog.text
+    assert snapshots.write(filled(), Position("e", 50))
+    assert snapshots.state.failure is None
+
+
 def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     snapshots = Snapshots(tmp_path / "file" / "index", MODEL, SOON)

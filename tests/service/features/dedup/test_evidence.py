@@ -1,6 +1,7 @@
 """Copies that only evidence joins: in lists, and after writes."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -147,3 +148,17 @@ def test_who_shares_more_than_the_contact_of_a_crowd_is_joined(bundle: Path) -> 
     # In groups, where contacts alone are cut, it is an edge of the other kind.
     found = run_to_end(joined_in(evidence, sides, np.array([0, 0]), np.array([1, 2])))
     assert [VERDICTS[each] for each in found.verdicts] == ["near_duplicate", "same_contact"]
+
+
+def test_sketches_are_compared_by_cosine_though_they_were_rounded(client: TestClient) -> None:
+    words = ["kitchen", "soup", "guitar", "vocal", "match", "boss"]
+    shown = [{"bio": f"{one} {other}", "tags": [one]} for one, other in pairwise(words)]
+    profiles = [{"streamer_id": f"{i}{n}", **one} for n in "ab" for i, one in enumerate(shown)]
+    answer = client.post("/v1/dedup", json={"profiles": profiles, "threshold": 1}).json()
+    members = [[m["streamer_id"] for m in c["members"]] for c in answer["clusters"]]
+    assert members == [[f"{i}a", f"{i}b"] for i in range(len(shown))]
+    for i, one in enumerate(shown):
+        wait_until_visible(client, put(client, f"{i}a", **one))
+        near = client.put(f"/v1/streamers/{i}b", json=one).json()["near_duplicates"]
+        (score,) = [n["score"] for n in near if n["streamer_id"] == f"{i}a"]
+        assert score == pytest.approx(1, abs=1e-4)

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from service.engine.evidence.media_copies import SameMedia
+from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import run_to_end
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
@@ -32,6 +33,13 @@ def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() ->
     highest = np.where(cosines >= 0.98, cosines, -1).max(axis=1)
     np.testing.assert_allclose(found.best, highest, atol=1e-6)
     assert found.best[7] == -1
+
+
+def test_equal_rows_are_joined_by_a_threshold_of_one() -> None:
+    """Whatever their products are rounded to."""
+    vectors = unit_rows(np.random.default_rng(0).standard_normal((200, 256)).astype(np.float32))
+    found = run_to_end(components(np.concatenate([vectors, vectors]), 1.0))
+    np.testing.assert_array_equal(found.labels(), [*range(200), *range(200)])
 
 
 def nobody_joined(size: int) -> Components:

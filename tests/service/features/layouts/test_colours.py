@@ -5,9 +5,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from service.engine.layouts.anchors import Anchors, Frame, Placer
-from service.engine.layouts.map import LayoutMap
+from service.engine.layouts.map import Circle, LayoutMap
 from service.engine.work.lanes import Lanes, run_to_end
 from service.errors import InvalidRequest, NotReady
 from service.features.layouts import service as layouts
@@ -17,16 +18,19 @@ from service.features.layouts.service import GROUPS, Layouts
 from service.features.layouts.storing import StoredLayouts
 from service.index.base import Upsert, VectorIndex
 from service.index.faiss.index import FaissIndex
+from service.index.slots import SlotBlock, ValueClasses
 from service.store.duplicates import Commit, GroupChange, GroupRecord
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.groups import RedisGroups
 from service.store.redis.duplicates.judgements import RedisJudgements
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
+from tests.service.index.asked import now
 from tests.service.index.faiss.records import row, unit
 
 pytestmark = pytest.mark.anyio
 DIM = 4
+NAMES = ("other-0", "other-1")
 SIZES = {"dup-a": 25, "dup-b": 20, "dup-c": 19, "dup-d": 7, "dup-e": 2}
 
 
@@ -73,6 +77,34 @@ def other_model() -> list[tuple[str, VectorIndex | None]]:
     return []
 
 
+class Exchanged(FaissIndex):
+    """When asked, both of `NAMES` are written; the second one takes the first one's slot."""
+
+    def __init__(self) -> None:
+        super().__init__(DIM, DIM)
+        self.may_exchange = False
+
+    def exchange(self) -> None:
+        if not self.may_exchange:
+            return
+        self.may_exchange = False
+        first = self.slots_of(NAMES)[0]
+        for version, name in enumerate(NAMES, 1000):
+            vector = now(self.vector(name))
+            assert vector is not None
+            facets = {"category": name}
+            now(self.apply([Upsert(name, version, *row(vector.embedding, DIM, facets))]))
+        assert self.slots_of(NAMES)[1] == first
+
+    def ids_in(self, slots: NDArray[np.uint32]) -> list[str]:
+        self.exchange()
+        return super().ids_in(slots)
+
+    def value_classes(self, field: str, most: int) -> ValueClasses:
+        self.exchange()
+        return super().value_classes(field, most)
+
+
 @pytest.fixture
 async def drawing(
     store: RedisStore,
@@ -84,7 +116,7 @@ async def drawing(
     names = [f"{g}-{i:02}" for g, size in SIZES.items() for i in range(size - 1)]
     names += [f"other-{i}" for i in range(10)]
     vectors = unit(np.random.default_rng(0), len(names), DIM)
-    index = FaissIndex(DIM, DIM)
+    index = Exchanged()
     rows = zip(names, vectors, strict=True)
     await index.apply([Upsert(n, i, *row(v, DIM, {})) for i, (n, v) in enumerate(rows, 1)])
     keys = np.arange(len(names), dtype=np.uint64)
@@ -173,3 +205,61 @@ async def test_five_ranges_of_what_another_model_changed(
         assert max(one["count"] for one in classes) <= len(moved) / 5 + 2
         codes = np.frombuffer(content, "u1", offset=8 + size + 4 * head["count"])
         assert np.bincount(codes).tolist() == [0, *(one["count"] for one in classes)]
+
+
+async def test_who_is_in_anothers_slot_meanwhile_is_not_told_as_that_one(
+    drawing: Layouts,
+) -> None:
+    served = drawing._follower.served
+    assert served is not None
+    index = served.index
+    assert isinstance(index, Exchanged)
+    place = served.place_of("other-0")
+    assert place is not None
+    index.may_exchange = True
+    found = await drawing.select(Circle(*place, 0), 5)
+    assert not index.may_exchange
+    assert [row.streamer_id for row, _ in found.streamers] == []
+    run_to_end(served.placing())
+    (one, at), *_ = (await drawing.select(Circle(*place, 0), 5)).streamers
+    assert (one.streamer_id, at) == ("other-0", place)
+
+
+async def test_the_place_of_a_slot_is_of_who_is_asked_for(drawing: Layouts) -> None:
+    served = drawing._follower.served
+    assert served is not None
+    index = served.index
+    assert isinstance(index, Exchanged)
+    before = served.place_of("other-0")
+    now(index.apply([Upsert("more", 500, *row(np.ones(DIM, np.float32), DIM, {}))]))
+    run_to_end(served.placing())  # the map has room for another one, and stays the same array
+    index.may_exchange = True
+    read = index.read_slots
+
+    def placed_first(slots: NDArray[np.uint32]) -> SlotBlock:
+        index.read_slots = read  # type: ignore[method-assign]
+        index.exchange()
+        run_to_end(served.placing())
+        return read(slots)
+
+    index.read_slots = placed_first  # type: ignore[method-assign]
+    assert served.place_of("other-0") is None
+    assert served.place_of("other-0") == before
+
+
+async def test_colours_of_who_is_in_anothers_slot_meanwhile_are_not_of_that_one(
+    drawing: Layouts,
+) -> None:
+    served = drawing._follower.served
+    assert served is not None
+    assert isinstance(served.index, Exchanged)
+    served.index.may_exchange = True
+    content = b"".join((await drawing.draw("category")).parts)
+    size = int.from_bytes(content[4:8], "little")
+    head = json.loads(content[8 : 8 + size])
+    assert {one["value"] for one in head["classes"]} == {*NAMES}
+    codes = np.frombuffer(content, "u1", offset=8 + size + 4 * head["count"])
+    assert not codes.any()
+    run_to_end(served.placing())
+    content = b"".join((await drawing.draw("category")).parts)
+    assert np.bincount(np.frombuffer(content, "u1")[-head["count"] :]).tolist()[1:] == [1, 1]

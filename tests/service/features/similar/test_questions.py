@@ -338,3 +338,25 @@ def test_the_same_streamer_is_not_wanted_and_unwanted(client: TestClient) -> Non
         assert answer.status_code == status, answer.text
         if status == 422:
             assert [e["pointer"] for e in answer.json()["errors"]] == ["/negative"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("by", ["streamer_id", "vector"])
+def test_a_min_score_of_one_finds_copies(client: TestClient, by: str) -> None:
+    """Embeddings are rounded when they are stored, and some are shorter than 1 then."""
+    fill(client)
+    shown = {
+        name: client.get(f"/v1/streamers/{name}").raise_for_status().json()["profile"]
+        for name in [f"{topic}-{i}" for topic in TOPICS for i in range(5)]
+    }
+    copies = [{**profile, "streamer_id": f"copy-{name}"} for name, profile in shown.items()]
+    sequence = put_all(client, copies)
+    for name in shown:
+        seed = name if by == "streamer_id" else embedding(client, name).tolist()
+        asked = {"min_score": 1, "explain": True, "after_sequence": sequence}
+        found = client.post("/v1/similar", json={"positive": [{by: seed}], **asked})
+        assert f"copy-{name}" in ids(found)
+        (copy,) = [h for h in found.json()["hits"] if h["streamer_id"] == f"copy-{name}"]
+        assert copy["score"] > 0.9999
+        if by == "streamer_id":
+            assert copy["reasons"]["content_similarity"] == pytest.approx(1, abs=1e-4)

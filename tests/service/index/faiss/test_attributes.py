@@ -201,3 +201,18 @@ def test_few_different_numbers_and_many(distinct: int) -> None:
         for slot in slots:
             attributes.discard(slot, {"attributes": {"level": value(slot)}})
         assert attributes.columns() == []
+
+
+@pytest.mark.parametrize("value", ["alone", "shared", 7, 2**60])
+@pytest.mark.parametrize("known", [3, 3000])
+def test_slots_that_came_after_the_mask_are_left_out(value: Any, known: int) -> None:
+    """A snapshot counts the slots first, and copies the columns one after the other."""
+    late, attributes = known + 5, Attributes()
+    for slot in (*range(known), late):
+        attributes.add(slot, {"attributes": {"x": f"{slot}" if value == "alone" else value}})
+    blobs, loaded = BlobWriter(), Attributes()
+    (column,) = attributes.dump(np.ones(known, np.bool_), BitMap(range(known)), blobs)
+    loaded.load(json.loads(json.dumps(column)), BlobReader(bytes(blobs.data)), known)
+    wanted = Filter([Condition("x", any=["1" if value == "alone" else value])])
+    expected = BitMap([1]) if value == "alone" else BitMap(range(known))
+    assert loaded.allowed(wanted, BitMap(range(late + 1)), slots_of) == expected

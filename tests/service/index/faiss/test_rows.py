@@ -4,15 +4,20 @@ import errno
 import os
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from pyroaring import BitMap
 
+from service.files.checksummed import ChecksummedFolder
 from service.index.base import Remove, Upsert
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.rows import columns as columns_module
 from service.index.faiss.rows import table
+from service.index.faiss.rows.attributes import Attributes, Name
+from service.index.faiss.rows.coverage import Coverage
 from service.index.faiss.rows.table import Rows
 from service.index.filters import Condition, Filter
 from tests.service.index.asked import now, search
@@ -247,3 +252,61 @@ def test_a_filter_sees_what_is_written_between_two_of_its_conditions() -> None:
         found = [str(view.ids[slot]) for slot in view.slots()]
         assert sorted(found) == ["changes", "comes", "stays"]
     assert looked
+
+
+def test_a_snapshot_is_without_who_came_after_it_began(tmp_path: Path) -> None:
+    """Also those whose number is one of few: their slots are beyond the ones that were counted."""
+    index = FaissIndex(DIM, CONTENT_DIM)
+
+    def put(streamer_id: str, version: int) -> None:
+        vector, facets = np.full(DIM, version, np.float32), {"attributes": {"level": version}}
+        index._rows.apply(Upsert(streamer_id, version, *row(vector, CONTENT_DIM, facets)))
+
+    put("before", 1)
+    attributes = index._rows.attributes
+    copy = attributes.copy
+
+    def slow(name: Name) -> Attributes:
+        index._rows.lock.release()  # as another thread has it in between
+        put("late", 2)
+        index._rows.lock.acquire()
+        return copy(name)
+
+    attributes.copy = slow  # type: ignore[method-assign]
+    index.save(tmp_path / "s", {}, lambda: False)
+    loaded = FaissIndex(DIM, CONTENT_DIM)
+    loaded.load(ChecksummedFolder(tmp_path / "s"))
+    wanted = Filter([Condition("level", any=[1, 2])])
+    found = search(loaded, np.ones(DIM, np.float32), filter=wanted)
+    assert [hit.streamer_id for hit in found.hits] == ["before"]
+
+
+class Counted(np.ndarray):
+    """Numbers that count how often all of them are compared or calculated with."""
+
+    passes = 0
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **options: Any) -> Any:
+        Counted.passes += 1
+        plain = [np.asarray(each) for each in inputs]
+        return getattr(ufunc, method)(*plain, **options)
+
+
+@pytest.mark.parametrize("excluded", [0, 1, 300])
+def test_candidates_are_without_the_excluded_in_one_pass(excluded: int) -> None:
+    """Writes wait meanwhile, on the event loop."""
+    coverage, live, covered = Coverage(), BitMap(range(2000)), BitMap(range(0, 1500, 2))
+    coverage.use(None, covered, live, 2000)
+    rng = np.random.default_rng(0)
+    out = {*rng.choice(2500, excluded, replace=False).tolist()}  # some are not live
+    found = rng.permutation(1500)[:700]
+    for _ in range(2):  # nothing of it stays
+        Counted.passes = 0
+        near = coverage.candidates(found.view(Counted), out)
+        assert Counted.passes <= 2
+        expected = [slot for slot in found.tolist() if slot in covered and slot not in out]
+        assert near.slots.tolist() == expected + [
+            slot for slot in range(2000) if slot not in covered and slot not in out
+        ]
+        assert (near.found, near.covered) == (len(expected), len(covered - BitMap(out)))
+        assert near.size == len(live - BitMap(out))

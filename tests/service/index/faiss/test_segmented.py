@@ -18,7 +18,7 @@ from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from service.index.filters import EVERYONE, Condition, Filter
 from tests.benchmarks.clustered import clustered
-from tests.service.index.asked import drop, put, rows_of, search
+from tests.service.index.asked import drop, put, query_of, rows_of, search
 from tests.service.index.faiss.owned import OwnedDevice
 from tests.service.index.faiss.records import row, unit
 
@@ -215,6 +215,21 @@ def test_more_than_the_recall_is_known_for_is_scanned() -> None:
     assert search(index, query, 51).exact
     assert search(index, query, 5, scored=True).exact
     assert search(index, query, 5, min_score=0.1).exact
+
+
+def test_many_who_are_excluded_are_looked_up_by_the_exact_search() -> None:
+    """Looked up all at once, they would keep writes from the rows."""
+    index = filled("Flat", unit(np.random.default_rng(0), 300, DIM))
+    index.rebuild()
+    others = {f"other{i}" for i in range(1022)}
+    for few, exact in (({"s0", "s1"}, False), ({"s0", "s1", "s2"}, True)):
+        found = search(index, vector(1), 50, exclude=few | others)
+        assert found.exact is exact
+        assert found.reached == 300 - len(few)
+        assert few.isdisjoint(hit.streamer_id for hit in found.hits)
+    assert index._segmented is not None
+    costs = [index._segmented.cost_ms(query_of(vector(1), exclude=x)) for x in ((), others)]
+    assert costs[1] > costs[0] + 0.5
 
 
 def test_what_does_not_reach_the_recall_is_not_used(caplog: pytest.LogCaptureFixture) -> None:
