@@ -9,7 +9,7 @@ from service.index.milvus.connection import Asked
 from service.index.milvus.monitor import MilvusMonitor
 from service.index.query import Query, ScoringSpec
 
-QUERY = Query(ScoringSpec.nearest(np.ones(4, np.float32) / 2), 10)
+QUERY = Query(ScoringSpec.nearest(np.full(4, 0.5, np.float32)), 10)
 
 
 class Searched:
