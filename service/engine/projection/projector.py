@@ -45,6 +45,8 @@ from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
+_MOST_RETIRED = 100
+"""Names in a record, if builds fail for ever; whatever served is among them."""
 
 
 class Projector:
@@ -297,12 +299,9 @@ class Projector:
             await self._lease.change(lambda record: replace(record, building=building))
             return building
         await call(known.name, lambda c: c.drop())  # there is no room for one of each attempt
-        # Whoever created it may do so late.
-        await self._lease.change(
-            lambda record: replace(
-                record, building=Building(), retired=(*record.retired, known.name)
-            )
-        )
+        # Whoever creates it may do so late.
+        retired = (*self._lease.record.retired, known.name)[:_MOST_RETIRED]
+        await self._lease.change(lambda r: replace(r, building=Building(), retired=retired))
         return None
 
     async def _begin(self, epoch: str) -> Building:

@@ -182,6 +182,7 @@ def test_what_is_deleted_late_is_inserted_again(
     asyncio.run(stand_still())
 
 
+@pytest.mark.slow
 def test_what_a_deletion_that_timed_out_deletes_late_is_inserted_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

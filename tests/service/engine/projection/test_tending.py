@@ -152,6 +152,21 @@ def test_short_answers_bring_one_audit_until_its_rows_are_seen(
     asyncio.run(answer())
 
 
+def test_builds_that_fail_for_ever_leave_few_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(projector, "_MOST_RETIRED", 2)
+
+    async def drop() -> None:
+        world = World(PACE)
+        before = Projection(building=Building("left"), retired=("one", "two"))
+        await world.records.put(before, 0)
+        world.projector.start()
+        record = await world.until(lambda record: record.collection != "")
+        assert record.retired == before.retired
+        await world.projector.stop()
+
+    asyncio.run(drop())
+
+
 def test_a_build_that_is_dropped_is_dropped_once_more() -> None:
     async def drop() -> None:
         world = World(PACE)
