@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from service.engine.projection.history import lost_at
 from service.engine.projection.inserting import inserted
 from service.engine.projection.record import Projection
 from service.engine.replica.follower import Follower
@@ -27,10 +28,17 @@ _READ_AT_ONCE = 500
 
 
 class Compared(NamedTuple):
-    """How a collection differs from what it should show: versions."""
+    """How a collection differs from what it should show: versions.
+
+    Attributes:
+        missing: from it.
+        garbage: that it has.
+        refused: by Milvus, of those that were missing.
+    """
 
     missing: set[int]
     garbage: set[int]
+    refused: Sequence[int] = ()
 
 
 class Audit:
@@ -68,7 +76,7 @@ class Audit:
         index, until = settled
         newest = await asyncio.to_thread(index.newest, until)
         name, connection = record.collection, self._base.connection
-        missing, garbage = await compared(connection, name, newest.versions, until)
+        missing, garbage, _ = await compared(connection, name, newest.versions, until)
         now = await asyncio.to_thread(index.ids_of, missing | garbage)
         missing &= now.keys() - set(record.refused)
         garbage -= now.keys()
@@ -78,14 +86,37 @@ class Audit:
             self._base.note_superseded(version, by)
         if missing:
             _log.error("%d rows were missing in Milvus collection %s", len(missing), name)
-            await self._insert(name, missing, now)
+            refused = await self._insert(name, missing, now)
+            return Compared(missing, garbage, tuple(refused))
         return Compared(missing, garbage)
 
-    async def mark_established(self, record: Projection) -> int | None:
-        """Insert rows of established streamers again that do not tell it; how many these were.
+    async def garbage(self, record: Projection) -> list[int]:
+        """Versions to delete, each told once: what replaced them is settled.
 
-        A collection may have a key twice, and shows it once; so nobody is missing meanwhile. Rows
-        that tell it of others are left: whoever asks checks hits. None: the index is not there.
+        A store that lost the end of its log may have taken that back, so none is told that is live
+        in its present history, and none while that is not known: `repair` finds the others.
+
+        Raises:
+            StoreUnavailable: it is not known.
+        """
+        complete = self._follower.complete
+        if complete is None or complete[1].epoch != record.epoch:
+            return []
+        index, place = complete
+        assert isinstance(index, MilvusIndex)
+        if place.sequence < record.settled:
+            return []
+        versions = self._base.take_garbage(record.settled)
+        if not versions or await lost_at(self._store, place):
+            return []
+        live = await asyncio.to_thread(index.ids_of, versions)
+        return [version for version in versions if version not in live]
+
+    async def mark_established(self, record: Projection) -> list[int] | None:
+        """Replace rows of established streamers that do not tell it; which Milvus refuses.
+
+        Nobody is missing meanwhile. Rows that tell it of others are left: whoever asks checks hits.
+        None: the index is not there.
 
         Raises:
             IndexUnavailable, StoreUnavailable: it can't be compared.
@@ -97,11 +128,10 @@ class Audit:
         newest: Newest = await asyncio.to_thread(index.newest, until, established_only=True)
         name, connection = record.collection, self._base.connection
         known = newest.versions
-        missing, _ = await compared(connection, name, known, until, IS_ESTABLISHED)
+        missing, *_ = await compared(connection, name, known, until, IS_ESTABLISHED)
         missing -= set(record.refused)
         now = await asyncio.to_thread(index.ids_of, missing)
-        await self._insert(name, missing & now.keys(), now)
-        return len(missing)
+        return await self._insert(name, missing & now.keys(), now)
 
     def _settled(self, record: Projection) -> tuple[MilvusIndex, int] | None:
         """The live index, and up to where it and the collection have everything."""
@@ -112,12 +142,15 @@ class Audit:
         assert isinstance(index, MilvusIndex)
         return index, min(record.settled, place.sequence)
 
-    async def _insert(self, name: str, versions: set[int], ids: dict[int, str]) -> None:
-        lacking = [ids[version] for version in sorted(versions)]
+    async def _insert(self, name: str, versions: set[int], ids: dict[int, str]) -> list[int]:
+        lacking, refused = [ids[version] for version in sorted(versions)], list[int]()
         for start in range(0, len(lacking), _READ_AT_ONCE):
             rows = await self._base.source.entries(lacking[start : start + _READ_AT_ONCE])
             again: list[Upsert] = [r for r in rows if r is not None and r.version in versions]
-            await inserted(self._base.connection, name, again, self._established)
+            refused += await inserted(
+                self._base.connection, name, again, self._established, are_new=False
+            )
+        return refused
 
 
 async def compared(

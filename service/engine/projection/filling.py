@@ -11,7 +11,7 @@ import logging
 import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +36,16 @@ _COUNT_S = 120.0
 _WAIT_S = 0.5
 
 Versions = NDArray[np.int64]
+
+
+class Insert(Protocol):
+    """Inserts rows into a collection."""
+
+    async def __call__(
+        self, name: str, rows: Sequence[Upsert], *, are_new: bool = True
+    ) -> list[int]:
+        """Versions that Milvus refuses."""
+        ...
 
 
 class Filled(NamedTuple):
@@ -64,7 +74,7 @@ class Filling:
         store: StreamerStore,
         base: MilvusBase,
         follower: Follower,
-        insert: Callable[[str, Sequence[Upsert]], Awaitable[list[int]]],
+        insert: Insert,
         note: Callable[[Position], Awaitable[None]],
         margin_s: float,
     ) -> None:
@@ -74,7 +84,8 @@ class Filling:
             store: whose history must stay the same meanwhile.
             base: the connection, and vectors of streamers.
             follower: has the live index, which knows every streamer's newest version.
-            insert: rows into a collection by its name; versions that Milvus refuses.
+            insert: rows into a collection by its name, whether it has none of them yet; versions
+                that Milvus refuses.
             note: called with a place in the log before rows up to there are inserted.
             margin_s: what was written so long ago is seen by everyone.
         """
@@ -121,7 +132,8 @@ class Filling:
             if time.monotonic() > until:
                 raise CollectionLost(f"it lacks {lacking} rows, however often they are inserted")
             await asyncio.sleep(_WAIT_S)
-            have, place, inserted = await self._sweep(name, epoch, shown)
+            # They may be there, and not be shown yet.
+            have, place, inserted = await self._sweep(name, epoch, shown, are_new=False)
         settled, seen_at = place.sequence, time.monotonic()
         if len(have) <= _FEW_ROWS and is_new:
             return Filled(place, 0, sorted(self._refused), garbage, len(have))
@@ -151,7 +163,9 @@ class Filling:
         shown = await asyncio.to_thread(_without, known, found.missing - self._refused)
         return shown, await asyncio.to_thread(sorted, found.garbage)
 
-    async def _sweep(self, name: str, epoch: str, have: Versions) -> tuple[Versions, Position, int]:
+    async def _sweep(
+        self, name: str, epoch: str, have: Versions, *, are_new: bool = True
+    ) -> tuple[Versions, Position, int]:
         """Insert what is newest and not there; what is there now, up to where, and how many."""
         index, newest, place = await self._newest(epoch)
         await self._go_on_to(place)
@@ -168,7 +182,7 @@ class Filling:
                 # The log brings what is written meanwhile.
                 if entry is not None and entry.embedding and entry.version <= place.sequence
             ]
-            self._refused.update(await self._insert(name, rows))
+            self._refused.update(await self._insert(name, rows, are_new=are_new))
             inserted += (row.version for row in rows)
         have = await asyncio.to_thread(_joined, newest.versions, have, inserted)
         return have, place, len(lacking.versions)

@@ -15,7 +15,12 @@ _BYTES_AT_ONCE = 8 << 20
 
 
 async def inserted(
-    connection: Connection, name: str, rows: Sequence[Upsert], established: Sized[str]
+    connection: Connection,
+    name: str,
+    rows: Sequence[Upsert],
+    established: Sized[str],
+    *,
+    are_new: bool = True,
 ) -> list[int]:
     """Insert rows, in parts that Milvus takes.
 
@@ -24,6 +29,7 @@ async def inserted(
         name: of the collection.
         rows: each with a vector.
         established: ids of established streamers.
+        are_new: whether the collection has none of them yet.
 
     Returns:
         Versions that Milvus refuses and would refuse again.
@@ -36,7 +42,9 @@ async def inserted(
     while parts:
         part = parts.popleft()
         try:
-            await connection.call(name, lambda c, part=part: c.insert(part, established))
+            await connection.call(
+                name, lambda c, part=part: c.insert(part, established, are_new=are_new)
+            )
         except Refused as error:
             if len(part) == 1:
                 refused.append(part[0].version)

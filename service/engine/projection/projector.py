@@ -23,9 +23,15 @@ from service.engine.projection.history import lost_at
 from service.engine.projection.inserting import inserted
 from service.engine.projection.lease import Lease
 from service.engine.projection.pace import Pace, pause_s
-from service.engine.projection.record import Building, Projection, Projections
+from service.engine.projection.record import (
+    MOST_REFUSED,
+    Building,
+    Projection,
+    Projections,
+    refusing,
+)
 from service.engine.projection.source import upsert_of
-from service.engine.projection.tending import Tending
+from service.engine.projection.tending import Tending, discard_after
 from service.engine.replica.follower import Follower
 from service.engine.replica.record_check import RecordCheck
 from service.engine.replica.snapshots import Model
@@ -39,7 +45,8 @@ from service.store.documents import RevisionConflict
 
 _log = logging.getLogger(__name__)
 _BEAT_S, _TEND_S, _AGAIN_S = 0.5, 2.0, 1.0
-_MOST_REFUSED = 1000
+_MOST_RETIRED = 100
+"""Names in a record, if builds fail for ever; whatever served is among them."""
 
 
 class Projector:
@@ -181,6 +188,7 @@ class Projector:
         return replace(record, sequence=sequence, mark=mark, settled=settled)
 
     async def _write(self) -> None:
+        self._base.forget_superseded()  # which the store may have taken back since
         why, record = await self._why_anew(), self._lease.record
         if why is not None:
             await self._build(why)
@@ -192,11 +200,12 @@ class Projector:
         record = self._lease.record
         # Else it catches up, and what was inserted for that is needed.
         await self._store.check_continues(_place_of(record))
-        await self._discard_after(record.sequence)
+        await discard_after(self._lease, self._base.connection)
         self._failure = None
+        head = (await self._store.position()).sequence
         self._tending = Tending(
             *(self._store, self._records, self._lease, self._base, self._follower),
-            *(self._established, self._pace.margin_s, self._pace.audit_s),
+            *(self._established, head, self._pace.margin_s, self._pace.audit_s),
         )
         await _all(self._tend(self._tending), self._follow())
 
@@ -226,7 +235,6 @@ class Projector:
 
     async def _build(self, why: str) -> None:
         """Make a new collection of all that is stored, and let it serve."""
-        self._base.forget_superseded()
         _log.warning("Milvus cluster %s gets another collection: %s", self._base.name, why)
         epoch = (await self._store.position()).epoch
         building, is_new = await self._begun(epoch), False
@@ -254,7 +262,7 @@ class Projector:
                 sequence=filled.place.sequence,
                 mark=filled.place.mark,
                 settled=filled.settled,
-                refused=tuple(filled.refused[-_MOST_REFUSED:]),
+                refused=tuple(filled.refused[-MOST_REFUSED:]),
                 established=building.established,
             )
             self._begin_at(changed)
@@ -291,14 +299,22 @@ class Projector:
             await self._lease.change(lambda record: replace(record, building=building))
             return building
         await call(known.name, lambda c: c.drop())  # there is no room for one of each attempt
+        # Whoever creates it may do so late.
+        retired = (*self._lease.record.retired, known.name)[:_MOST_RETIRED]
+        await self._lease.change(lambda r: replace(r, building=Building(), retired=retired))
         return None
 
     async def _begin(self, epoch: str) -> Building:
         name, mine = new_name(self._model.version), self._base.established
         await self._lease.change(lambda record: replace(record, building=Building(name)))
-        number = await self._base.connection.call(name, lambda c: c.create())
-        building = Building(name, number, epoch, mine)
-        await self._lease.change(lambda record: replace(record, building=building))
+        try:
+            number = await self._base.connection.call(name, lambda c: c.create())
+            building = Building(name, number, epoch, mine)
+            await self._lease.change(lambda record: replace(record, building=building))
+        except Exception:
+            with contextlib.suppress(ServiceError):  # else whoever builds next drops it
+                await self._base.connection.call(name, lambda c: c.drop())
+            raise
         return building
 
     async def _catch_up(self, why: str) -> None:
@@ -309,7 +325,7 @@ class Projector:
 
         def go_on(record: Projection) -> Projection:
             changed = replace(
-                _refusing(filled.refused, record),
+                refusing(filled.refused, record),
                 reached=(0, ""),
                 sequence=filled.place.sequence,
                 mark=filled.place.mark,
@@ -324,19 +340,6 @@ class Projector:
     def _note_garbage(self, versions: Sequence[int], by: int) -> None:
         for version in versions:
             self._base.note_superseded(version, by)
-
-    async def _discard_after(self, sequence: int) -> None:
-        """Delete what was written behind the place that was told: it comes again."""
-        name, call = self._lease.record.collection, self._base.connection.call
-        while late := await call(name, lambda c: c.versions(sequence, (1 << 62))):
-            await self._lease.begin_deletion()
-            try:
-                await call(name, lambda c, late=late: c.delete(late))
-            except IndexUnavailable:  # it may have deleted them
-                await self._lease.confirm_deletion()
-                raise
-            await self._lease.confirm_deletion()
-            await asyncio.sleep(0.1)
 
     async def _follow(self) -> None:
         record, check, mine = self._lease.record, RecordCheck(self._model), self._model.version
@@ -355,14 +358,16 @@ class Projector:
                 ]
                 refused = await self._insert(record.collection, rows)
                 if refused:  # told before the place is, or nobody would keep them
-                    await self._lease.change(partial(_refusing, refused))
+                    await self._lease.change(partial(refusing, refused))
                 self._place = entries[-1].sequence, entries[-1].mark
                 self._written.append((time.monotonic(), entries[-1].sequence))
 
-    async def _insert(self, name: str, rows: Sequence[Upsert]) -> list[int]:
+    async def _insert(
+        self, name: str, rows: Sequence[Upsert], *, are_new: bool = True
+    ) -> list[int]:
         if self._tending is not None:
             self._tending.wrote(len(rows))
-        return await inserted(self._base.connection, name, rows, self._established)
+        return await inserted(self._base.connection, name, rows, self._established, are_new=are_new)
 
 
 class _NotKept(Exception):
@@ -371,11 +376,6 @@ class _NotKept(Exception):
 
 def _place_of(record: Projection) -> Position:
     return Position(record.epoch, record.sequence, record.mark)
-
-
-def _refusing(versions: Sequence[int], record: Projection) -> Projection:
-    refused = tuple(dict.fromkeys((*record.refused, *versions)))
-    return replace(record, refused=refused[-_MOST_REFUSED:])
 
 
 async def _all(*coroutines: Coroutine[Any, Any, None]) -> None:

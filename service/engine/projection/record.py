@@ -1,7 +1,7 @@
 """What the store knows of a model's collection: its name, and up to where it has the log."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from pydantic import TypeAdapter
@@ -9,6 +9,8 @@ from pydantic import TypeAdapter
 from service.store.documents import PROJECTIONS, DocumentStore, Put
 
 _MOST_MODELS = 100
+MOST_REFUSED = 1000
+"""The latest of them: the others are in no answer."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,12 @@ class Projection:
     beats: int = 0
     refused: tuple[int, ...] = ()
     established: str = ""
+
+
+def refusing(versions: Sequence[int], record: Projection) -> Projection:
+    """The record once Milvus did not take these versions either."""
+    refused = tuple(dict.fromkeys((*record.refused, *versions)))
+    return replace(record, refused=refused[-MOST_REFUSED:])
 
 
 _FORM = TypeAdapter(Projection)

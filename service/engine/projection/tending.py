@@ -1,17 +1,21 @@
 """Keeps a collection that serves in order: garbage, segments, audits, and what serves no more."""
 
+import asyncio
 import logging
+import math
 import time
 from collections.abc import Collection as Sized
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from service.engine.projection.audit import Audit
 from service.engine.projection.lease import Lease
-from service.engine.projection.record import OtherRecord, Projections
+from service.engine.projection.record import OtherRecord, Projections, refusing
 from service.engine.replica.follower import Follower
 from service.errors import IndexUnavailable
 from service.index.milvus.base import MilvusBase
-from service.index.milvus.connection import CollectionLost
+from service.index.milvus.connection import CollectionLost, Connection
 from service.store.base import INCOMPLETE, StreamerStore
 
 _log = logging.getLogger(__name__)
@@ -19,6 +23,25 @@ _FLUSH_ROWS = 50_000
 """Rows after which what was written is sealed and gets an index."""
 RETIRE_S = 60.0
 """Questions to a collection, or a model, that serves no more have ended by then."""
+
+
+async def discard_after(lease: Lease, connection: Connection) -> None:
+    """Delete what was written behind the place that was told: it comes again.
+
+    Raises:
+        IndexUnavailable: some may be deleted later.
+        RevisionConflict: another process has the lease by now.
+    """
+    name, told = lease.record.collection, lease.record.sequence
+    while late := await connection.call(name, lambda c: c.versions(told, (1 << 62))):
+        await lease.begin_deletion()
+        try:
+            await connection.call(name, lambda c, late=late: c.delete(late))
+        except IndexUnavailable:  # it may have deleted them
+            await lease.confirm_deletion()
+            raise
+        await lease.confirm_deletion()
+        await asyncio.sleep(0.1)
 
 
 class Tending:
@@ -32,6 +55,7 @@ class Tending:
         base: MilvusBase,
         follower: Follower,
         established: Sized[str],
+        head: int,
         margin_s: float,
         audit_s: float,
     ) -> None:
@@ -44,6 +68,7 @@ class Tending:
             base: the cluster, and what garbage there is.
             follower: has the live index.
             established: ids of established streamers.
+            head: of the log. Rows up to there may be another process's, or deleted late as such.
             margin_s: what was written so long ago is seen by everyone.
             audit_s: how often the whole collection is compared with the index.
         """
@@ -55,7 +80,8 @@ class Tending:
         self._margin_s = margin_s
         self._audit_s = audit_s
         self._audit_at = time.monotonic() + margin_s
-        self._began_at = lease.record.sequence
+        self._audited_at = -math.inf
+        self._head = head
         self._marked_at: float | None = None
         self._retired: tuple[tuple[str, ...], float] = (), 0.0
         self._undropped: set[str] = set()  # what could not be dropped, and was told
@@ -79,29 +105,39 @@ class Tending:
         problem = await call(name, lambda c: c.held(number))
         if problem is not None:
             raise CollectionLost(problem)
-        garbage = self._base.take_garbage(self._lease.record.settled)
+        garbage = await self._audit.garbage(self._lease.record)
         if garbage:
             await self._lease.confirm()
             await call(name, lambda c: c.delete(garbage))
         if self._unflushed >= _FLUSH_ROWS:
             self._unflushed = 0
             await call(name, lambda c: c.flush())
-        is_settled = self._lease.record.settled >= self._began_at  # else it is not compared yet
-        if self._base.is_audit_due or (is_settled and time.monotonic() >= self._audit_at):
+        is_settled = self._lease.record.settled >= self._head  # else it is not compared yet
+        now = time.monotonic()
+        # What it inserts is not seen by everyone before.
+        is_due = self._base.is_audit_due and now >= self._audited_at + self._margin_s
+        if is_due or (is_settled and now >= self._audit_at):
             self._base.is_audit_due = False
-            self._audit_at = time.monotonic() + self._audit_s
-            await self._audit.repair(self._lease.record)
+            self._audited_at, self._audit_at = now, now + self._audit_s
+            await self._refuse((await self._audit.repair(self._lease.record)).refused)
         await self._mark_established()
         await self._retire_models()
         await self._drop_retired()
 
+    async def _refuse(self, versions: Sequence[int]) -> None:
+        """Let services search in memory what Milvus did not take."""
+        if versions:
+            await self._lease.change(partial(refusing, versions))
+
     async def _mark_established(self) -> None:
         """Let rows tell who is established by this process's list, where another one wrote them."""
         record, mine = self._lease.record, self._base.established
-        if record.established == mine or record.settled < self._began_at:
+        if record.established == mine or record.settled < self._head:
             return
         if self._marked_at is None:
-            if await self._audit.mark_established(record) is not None:
+            refused = await self._audit.mark_established(record)
+            if refused is not None:
+                await self._refuse(refused)
                 self._marked_at = time.monotonic()
         elif time.monotonic() >= self._marked_at + self._margin_s:  # everyone sees it
             self._marked_at = None

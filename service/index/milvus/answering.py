@@ -76,6 +76,11 @@ class _Depth:
                 f"leaves out {len(query.exclude)} streamers, too many of which would be in the "
                 f"answer: with Milvus at most {MOST_EXCLUDED} can be left out",
             )
+        elif len(self.left_out | dropped) > MOST_EXCLUDED:
+            raise InvalidRequest(
+                f"more than {MOST_EXCLUDED} streamers are as near as the answer, yet not in it, "
+                "and Milvus can't leave them out: ask with another filter, or export the streamers"
+            )
         else:
             self.left_out |= dropped
 

@@ -115,7 +115,10 @@ class Attachment:
         """Let settled versions leave the overlay, some at a time."""
         mine.overlay.keep(served.refused)
         at, settled = mine.served.settled, served.settled
-        if mine.served != served._replace(settled=at):
+        left = {version for version in served.refused - mine.served.refused if version <= at}
+        if left:  # before an audit found that Milvus lacks them
+            await self._read(mine.overlay, left)
+        if self._attached is not None and mine.served != served._replace(settled=at):
             self._attached = Attached(served._replace(settled=at), mine.overlay)
         while at < settled and self._attached is not None:
             at = min(at + _VERSIONS_PER_TURN, settled) if mine.overlay.versions else settled
@@ -133,13 +136,16 @@ class Attachment:
             lacking = await asyncio.to_thread(self._directory.newest, served.settled)
             if len(lacking.versions) > self.base.bounds.most_rows // 2:
                 return None
-            missing = served.refused.union(lacking.versions.tolist())
-            ids = [*(await asyncio.to_thread(self._directory.ids_of, missing)).values()]
-            for start in range(0, len(ids), _READ_AT_ONCE):
-                some = ids[start : start + _READ_AT_ONCE]
-                for entry in await self.base.source.entries(some):
-                    if entry is not None and self._directory.version(entry.streamer_id):
-                        overlay.apply(entry)
+            await self._read(overlay, served.refused.union(lacking.versions.tolist()))
         finally:
             self._coming = None
         return overlay
+
+    async def _read(self, overlay: Overlay, versions: Collection[int]) -> None:
+        """Take versions that are newest into an overlay, from the store."""
+        ids = [*(await asyncio.to_thread(self._directory.ids_of, versions)).values()]
+        for start in range(0, len(ids), _READ_AT_ONCE):
+            some = ids[start : start + _READ_AT_ONCE]
+            for entry in await self.base.source.entries(some):
+                if entry is not None and self._directory.version(entry.streamer_id):
+                    overlay.apply(entry)

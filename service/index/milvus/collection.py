@@ -36,6 +36,8 @@ _LONG = 10
 """So many times the time of a call is had by what is seldom and slow."""
 _SEVERAL = 1000
 """Versions in one deletion."""
+_SUPPORTED = (2, 3), (3, 0)
+"""Versions of Milvus: from the first on, below the second."""
 
 
 class Found(NamedTuple):
@@ -75,7 +77,8 @@ class Collection:
     """A collection by its name. Its keys are versions of streamers, which never come back.
 
     So an insert can be repeated or come late, and no write undoes another: what is no streamer's
-    newest version is garbage that whoever asks leaves out.
+    newest version is garbage that whoever asks leaves out. A key twice is shown once, but counts
+    twice where a segment tells its nearest, and others may be missing for it.
     """
 
     def __init__(self, client: MilvusClient, name: str, shape: Shape, timeout_s: float) -> None:
@@ -156,10 +159,16 @@ class Collection:
             self._client.load_collection(self._name, timeout=_LONG * self._timeout_s)
         return problem
 
-    def insert(self, rows: Sequence[Upsert], established: Sized[str]) -> None:
-        """Add versions of streamers, each with a vector."""
+    def insert(
+        self, rows: Sequence[Upsert], established: Sized[str], *, are_new: bool = True
+    ) -> None:
+        """Add versions of streamers, each with a vector; in place of those that are not new.
+
+        No search misses what is replaced.
+        """
         entities = [_entity(row, row.streamer_id in established) for row in rows]
-        self._client.insert(self._name, entities, timeout=self._timeout_s)
+        write = self._client.insert if are_new else self._client.upsert
+        write(self._name, entities, timeout=self._timeout_s)
 
     def delete(self, versions: Sequence[int]) -> None:
         """Remove versions; unknown ones are no error."""
@@ -236,8 +245,9 @@ class Collection:
         """What `problem` says; returns None once it was searched, which alone tells that it can be.
 
         Raises:
-            IndexUnavailable: it is not in memory.
+            IndexUnavailable: it is not in memory, or the server is of another version by now.
         """
+        check_version(self._client.get_server_version(timeout=self._timeout_s))
         problem = self.problem(number)
         if problem is not None:
             return problem
@@ -255,6 +265,25 @@ class Collection:
             timeout=self._timeout_s,
         )
         return None
+
+
+def check_version(text: str) -> None:
+    """Return if a server of this version can be asked.
+
+    Raises:
+        IndexUnavailable: it can't.
+    """
+    parts = text.removeprefix("v").split("-")[0].split(".")
+    try:
+        version = int(parts[0]), int(parts[1])
+    except (ValueError, IndexError):
+        raise IndexUnavailable(f"Milvus has the version {text!r}, which can't be read") from None
+    first, end = _SUPPORTED
+    if not first <= version < end:
+        raise IndexUnavailable(
+            f"Milvus has version {text}; this service needs one from {first[0]}.{first[1]} on and "
+            f"below {end[0]}.{end[1]}: point MILVUS_URI at such a server"
+        )
 
 
 def _found(hits: Any, with_embeddings: bool) -> Found:

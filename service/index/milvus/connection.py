@@ -25,7 +25,7 @@ from pymilvus.exceptions import (  # pyright: ignore[reportMissingTypeStubs]
 )
 
 from service.errors import IndexUnavailable, Overloaded
-from service.index.milvus.collection import Collection, Found, Shape
+from service.index.milvus.collection import Collection, Found, Shape, check_version
 
 Result = TypeVar("Result")
 _AT_ONCE = 4
@@ -36,8 +36,6 @@ _NOT_FOUND = 100
 """Code of Milvus: there is no such collection."""
 _WRONG_INPUT = range(1100, 1200)
 """Codes of Milvus: a parameter is invalid, missing or too large."""
-_SUPPORTED = (2, 3), (3, 0)
-"""Versions of Milvus: from the first on, below the second."""
 
 
 class CollectionLost(IndexUnavailable):
@@ -191,7 +189,7 @@ class Connection:
             if self._client is None:
                 client = MilvusClient(self._uri, token=self._token, timeout=self._timeout_s)
                 try:
-                    _check_version(cast(Any, client).get_server_version(timeout=self._timeout_s))
+                    check_version(cast(Any, client).get_server_version(timeout=self._timeout_s))
                 except BaseException:
                     client.close()
                     raise
@@ -207,20 +205,6 @@ def _searched(collection: Collection, asked: Asked, vectors: NDArray[np.float32]
         exact=asked.exact,
         with_embeddings=asked.with_embeddings,
     )
-
-
-def _check_version(text: str) -> None:
-    parts = text.removeprefix("v").split("-")[0].split(".")
-    try:
-        version = int(parts[0]), int(parts[1])
-    except (ValueError, IndexError):
-        raise IndexUnavailable(f"Milvus has the version {text!r}, which can't be read") from None
-    first, end = _SUPPORTED
-    if not first <= version < end:
-        raise IndexUnavailable(
-            f"Milvus has version {text}; this service needs one from {first[0]}.{first[1]} on and "
-            f"below {end[0]}.{end[1]}: point MILVUS_URI at such a server"
-        )
 
 
 def _is_refusal(error: MilvusException) -> bool:

@@ -98,11 +98,13 @@ def base_of(
         probes: what was asked for it.
         found: the hits of each probe (P).
         are_good: of all hits, one probe after the other.
-        limit: how many hits of each probe were asked for; fewer are all that there are.
+        limit: how many hits of each probe were asked for. Fewer are all that there are if they
+            were so with each of them twice (see `Collection`), or where no search goes deeper.
     """
     # What no list has scores at most the best of the wanted lists' ends if a wanted seed is
     # nearest, and at most the least of the others' otherwise.
-    ends = [each.scores[-1] if len(each.scores) >= limit else -np.inf for each in found]
+    is_deepest = limit >= most_hits(probes)
+    ends = [_end(each.scores, limit, is_deepest=is_deepest) for each in found]
     wanted_ends = [end for end, is_wanted in zip(ends, probes.are_wanted, strict=True) if is_wanted]
     other_ends = [e for e, is_wanted in zip(ends, probes.are_wanted, strict=True) if not is_wanted]
     bound = max(max(wanted_ends), min(other_ends, default=-np.inf))
@@ -114,6 +116,13 @@ def base_of(
             if next(good) and score > scores.get(name, -np.inf):
                 scores[name] = score
     return Base(scores, bound)
+
+
+def _end(scores: Sequence[float], limit: int, *, is_deepest: bool) -> float:
+    """What all that was not found scores at most."""
+    if len(scores) >= limit:
+        return scores[-1]
+    return -np.inf if is_deepest or 2 * len(scores) < limit else np.inf
 
 
 def _mixed(query: Query, found: Found) -> Sequence[float]:

@@ -9,6 +9,8 @@ from service.index.milvus.connection import Asked, Connection
 from service.index.query import Query
 
 _log = logging.getLogger(__name__)
+_AGAIN = 200
+"""So many comparisons after an alarm must reach the floor together: all that recall is of then."""
 
 
 class MilvusMonitor:
@@ -24,6 +26,7 @@ class MilvusMonitor:
         self._floor = floor
         self._monitor = RecallMonitor(floor)
         self._collection = ""
+        self._since = 0  # comparisons after the alarm
         self.refused: str | None = None
 
     @property
@@ -54,6 +57,11 @@ class MilvusMonitor:
         (found,) = self._connection.search_now(plain, vectors)
         (best,) = self._connection.search_now(plain._replace(exact=True), vectors)
         monitor.note(vectors[0], np.array(found.scores), np.array(best.scores))
-        if monitor.alarm is not None and self.refused is None:
+        self._since += bool(best.scores)
+        if self.refused is not None and monitor.alarm is None and self._since >= _AGAIN:
+            self.refused = None
+            _log.warning("Milvus collection %s finds enough again", collection)
+        elif self.refused is None and monitor.alarm is not None:
+            self._since = 0
             self.refused = f"all inverted lists are looked into: {monitor.alarm}"
             _log.error("Milvus collection %s: %s", collection, self.refused)

@@ -3,12 +3,14 @@
 Raw JSON comparisons of Milvus mix types (`1` matches `true`), so a value is a token that has its
 type, percent-encoded: `tags=s:fps`, `a.level=n:3`, `a.live=b:1`. Numbers are kept once more, as
 float64, for ranges. An expression lets through everyone that the filter does; others it may let
-through only where float64 can't hold a number. Whoever asks checks hits by the filter itself.
+through only where float64 can't hold a number, and that is next to a bound. Whoever asks checks
+hits by the filter itself.
 """
 
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 from urllib.parse import quote
@@ -53,8 +55,7 @@ def expression(wanted: Filter, *, established_only: bool = False) -> str:
         parts += _holding(condition)
     for condition in wanted.must_not:
         held = _holding(condition)
-        # Nobody's condition keeps nobody out, and one that can't be told exactly likewise.
-        if held and NOBODY not in held and _is_told(condition):
+        if held and NOBODY not in held:  # nobody's condition keeps nobody out
             parts.append(_negated(condition, held))
     return " and ".join(f"({part})" for part in parts)
 
@@ -82,8 +83,10 @@ def _holding(condition: Condition) -> list[str]:
         parts.append(f"array_contains_all({TOKENS}, {_listed(name, condition.all)})")
     if condition.is_bounded and condition.field in FIELDS:
         parts.append(NOBODY)
-    elif condition.is_bounded and _is_told(condition):
-        parts.append(f'({_range(condition)}) or array_contains({TOKENS}, "{_inexact(name)}")')
+    elif condition.is_bounded:
+        inexact = f'array_contains({TOKENS}, "{_inexact(name)}")'
+        wide = f"({_range(condition, '=', of_inexact=True)}) or {_absent(condition)}"
+        parts.append(f"({_range(condition, '=')}) or ({inexact} and ({wide}))")
     return parts
 
 
@@ -93,9 +96,10 @@ def _negated(condition: Condition, held: Sequence[str]) -> str:
         return " or ".join(f"not ({part})" for part in held)
     inexact = f'array_contains({TOKENS}, "{_inexact(_name(condition.field))}")'
     fails = [f"not ({part})" for part in held[:-1]]
+    within = f"not ({_range(condition, '')})"
+    of_inexact = f"{inexact} and not ({_range(condition, '', of_inexact=True)})"
     # From 2.6.19 on the range of a number that is not there is unknown, and so is its negation.
-    absent = f"not (exists {_number(condition)})"
-    return " or ".join([*fails, absent, f"not ({_range(condition)})", inexact])
+    return " or ".join([*fails, _absent(condition), within, f"({of_inexact})"])
 
 
 def _with_ids(condition: Condition) -> list[str]:
@@ -117,16 +121,27 @@ def _number(condition: Condition) -> str:
     return f'{NUMBERS}["{_quoted(condition.field.removeprefix("attributes."))}"]'
 
 
-def _range(condition: Condition) -> str:
-    key = _number(condition)
+def _absent(condition: Condition) -> str:
+    return f"not (exists {_number(condition)})"
+
+
+def _range(condition: Condition, edge: str, *, of_inexact: bool = False) -> str:
+    """What numbers are within bounds, all of them rounded to float64, which keeps their order.
+
+    Args:
+        condition: has the bounds.
+        edge: "=" to let through what rounds to the same as a bound, "" not to: with the one all
+            that are within are let through, with the other none that is not.
+        of_inexact: whether the numbers were rounded; otherwise only some of the bounds may be.
+    """
+    key, parts = _number(condition), list[str]()
     bounds = {">": condition.gt, ">=": condition.gte, "<": condition.lt, "<=": condition.lte}
-    return " and ".join(f"{key} {sign} {float(b)!r}" for sign, b in bounds.items() if b is not None)
-
-
-def _is_told(condition: Condition) -> bool:
-    """Whether float64 holds all bounds."""
-    bounds = (condition.gt, condition.gte, condition.lt, condition.lte)
-    return all(bound is None or _is_exact(bound) for bound in bounds)
+    for sign, bound in bounds.items():
+        if bound is not None:
+            nearest = float(max(-sys.float_info.max, min(bound, sys.float_info.max)))
+            is_rounded = of_inexact or nearest != bound
+            parts.append(f"{key} {sign[0] + edge if is_rounded else sign} {nearest!r}")
+    return " and ".join(parts)
 
 
 def _values(facets: Facets) -> Iterable[tuple[str, Scalar]]:

@@ -226,7 +226,7 @@ def test_a_store_that_goes_back_during_a_build_has_another_one_begun() -> None:
         record = await world.until(lambda record: record.collection != "")
         assert left
         assert record.collection not in left
-        assert record.retired == ()
+        assert {*record.retired} == left
         await world.projector.stop()
 
     asyncio.run(lose())

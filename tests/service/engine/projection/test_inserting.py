@@ -17,6 +17,21 @@ def test_one_refused_row_is_left_out_and_told() -> None:
     assert sorted(alone.memory.rows) == [1, 2, 3, 4, 6, 7, 9]
 
 
+def test_what_an_audit_could_not_insert_is_answered_from_memory_again() -> None:
+    async def ask() -> None:
+        alone = Alone()
+        await alone.serve(0)
+        rows = [alone.write(f"s{i}") for i in range(4)]
+        alone.memory.insert([each for each in rows if each.version != 2], ())
+        await alone.serve(4)
+        assert alone.index.overlay_rows == 0
+        await alone.serve(4, refused=frozenset({2}))
+        assert alone.index.overlay_rows == 1
+        assert await alone.found() == {"s0", "s1", "s2", "s3"}
+
+    asyncio.run(ask())
+
+
 def test_what_was_refused_is_answered_from_memory() -> None:
     async def ask() -> None:
         alone = Alone()

@@ -14,7 +14,7 @@ from service.engine.projection.projector import Projector
 from service.engine.projection.record import Building, OtherRecord, Projection, Projections
 from service.engine.projection.watch import CollectionWatch
 from service.engine.replica.snapshots import Model
-from service.errors import StoreUnavailable
+from service.errors import IndexUnavailable, StoreUnavailable
 from service.index.milvus.base import Bounds, MilvusBase
 from service.index.milvus.collection import Shape
 from service.store.documents import RevisionConflict
@@ -44,6 +44,23 @@ def test_what_an_earlier_build_left_is_dropped_first() -> None:
         world.projector.start()
         record = await world.until(lambda record: record.collection != "")
         assert world.milvus.names == {record.collection}
+        await world.projector.stop()
+
+    asyncio.run(build())
+
+
+def test_a_collection_that_is_not_made_in_time_is_dropped() -> None:
+    async def build() -> None:
+        world = World()
+
+        def time_out() -> None:
+            raise IndexUnavailable("Milvus: deadline exceeded")
+
+        world.milvus.created = time_out
+        world.projector.start()
+        record = await world.until(lambda record: record.building.name != "" and not record.owner)
+        assert record.building.number == 0
+        assert world.milvus.names == set()
         await world.projector.stop()
 
     asyncio.run(build())
@@ -163,6 +180,41 @@ def test_what_is_deleted_late_is_inserted_again(
         await world.projector.stop()
 
     asyncio.run(stand_still())
+
+
+@pytest.mark.slow
+def test_what_a_deletion_that_timed_out_deletes_late_is_inserted_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(projector, "_TEND_S", 0.01)
+    monkeypatch.setattr(projector, "_AGAIN_S", 0.01)
+
+    async def delete() -> None:
+        world = World(Pace(lease_s=0.2, margin_s=0.3, audit_s=3600))
+        for i in range(5):
+            world.write(f"s{i}")
+        world.milvus.names = {"c"}
+        world.milvus.insert([*world.newest.values()], ())
+        told = Projection(collection="c", number=7, epoch="history", sequence=3, settled=3)
+        await world.records.put(told, 0)
+        late, again = list[int](), list[int]()
+
+        def time_out(versions: Sequence[int]) -> None:
+            if not late:
+                late.extend(versions)
+                raise IndexUnavailable("Milvus: deadline exceeded")
+
+        world.milvus.deleting = time_out
+        world.milvus.inserting = lambda rows: again.extend(row.version for row in rows)
+        world.projector.start()
+        await happens(lambda: again == [4, 5])
+        for version in late:
+            del world.milvus.rows[version]
+        await happens(lambda: world.milvus.rows.keys() == {1, 2, 3, 4, 5})
+        assert (late, again) == ([4, 5], [4, 5, 4, 5])
+        await world.projector.stop()
+
+    asyncio.run(delete())
 
 
 def test_who_can_not_read_the_record_answers_no_more() -> None:

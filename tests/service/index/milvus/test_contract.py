@@ -1,5 +1,6 @@
 """The index protocol, asked of both indexes: Milvus answers as a scan of all rows does."""
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ from service.errors import IndexUnavailable, InvalidRequest, NotReady
 from service.index.base import Row
 from service.index.filters import Condition, Filter
 from service.index.milvus.base import Served
-from service.index.milvus.tokens import expression
+from service.index.milvus.tokens import IS_ESTABLISHED, expression
 from service.index.query import Query, ScoringSpec
 from tests.service.index.faiss.records import unit
 from tests.service.index.milvus.twins import DIM, Twins, facets, populate
@@ -264,6 +265,61 @@ def test_a_collection_that_misses_too_many(milvus: MilvusServer) -> None:
         assert state.served_recall is not None
         assert state.served_recall < 0.95
         twins.compare(nearest(rng, 50))
+    finally:
+        twins.close()
+
+
+def test_rows_that_are_written_again_are_never_missing_and_there_once(milvus: MilvusServer) -> None:
+    established = frozenset(f"s{i}" for i in range(0, 2000, 2))
+    twins = Twins(milvus.uri)
+    rng = np.random.default_rng(14)
+    try:
+        for i in range(2000):
+            twins.write(f"s{i}", unit(rng, DIM), {})
+        rows = [*twins.unwritten]
+        twins.project()
+        twins.settle()
+
+        async def write_again() -> None:
+            for start in range(0, 2000, 100):
+                some = rows[start : start + 100]
+                await inserted(twins.connection, twins.name, some, established, are_new=False)
+
+        async def ask() -> list[int]:
+            writing, found = asyncio.create_task(write_again()), list[int]()
+            while not writing.done():
+                answer = await twins.milvus.matches(nearest(rng, min_score=-1.1))
+                found.append(len(answer.ids))
+            await writing
+            return found
+
+        assert set(twins.run(ask())) == {2000}
+        assert twins.call(lambda c: c.count()) == 2000
+        assert twins.call(lambda c: c.count(IS_ESTABLISHED)) == 1000
+        twins.settle()
+        found = twins.call(lambda c: c.search(unit(rng, 1, DIM), 2000, exact=True))
+        assert len(found[0].ids) == 2000
+    finally:
+        twins.close()
+
+
+def test_ranges_beyond_what_float64_holds(milvus: MilvusServer) -> None:
+    twins = Twins(milvus.uri)
+    rng = np.random.default_rng(15)
+    try:
+        for i in range(3000):  # more than one search tells would be left out one by one
+            twins.write(f"s{i}", unit(rng, DIM), {"attributes": {"id": 2**60 + i, "huge": 10**400}})
+        twins.project()
+        twins.settle()
+        for bound in (2**60 + 2900, 2**60 + 2901, 2**60 - 1):
+            for sign in ("gt", "gte", "lt", "lte"):
+                bounds: Any = {sign: bound}
+                condition = Condition("id", **bounds)
+                twins.compare(nearest(rng, 5, filter=Filter([condition])))
+                twins.compare(nearest(rng, 5, filter=Filter(must_not=[condition])))
+        few = Filter([Condition("id", gt=2**60 + 2900)])
+        assert twins.call(lambda c: c.count(expression(few))) < 400
+        twins.compare(nearest(rng, 5, filter=Filter([Condition("huge", gt=2**60)])))
     finally:
         twins.close()
 

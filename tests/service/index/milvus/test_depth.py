@@ -136,6 +136,24 @@ def test_more_can_be_excluded_if_they_are_not_in_the_way(monkeypatch: pytest.Mon
 
 
 @pytest.mark.usefixtures("shallow")
+def test_no_more_is_left_out_for_a_filter_than_for_who_is_excluded(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answering, "MOST_EXCLUDED", 90)
+
+    async def ask() -> None:
+        alone = Alone()
+        rows = [alone.write("far", language="zh")]
+        rows += [alone.write(f"s{i}") for i in range(1, 200)]
+        alone.memory.insert(rows, ())  # whose filter lets everyone through
+        await alone.serve(200)
+        with pytest.raises(InvalidRequest, match="more than 90 streamers"):
+            await alone.found(2, filter=Filter([Condition("language", any=["zh"])]))
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("shallow")
 def test_the_deepest_that_can_be_told_is_told() -> None:
     async def ask() -> None:
         alone = Alone()

@@ -9,7 +9,7 @@ import pytest
 
 from service.errors import IndexUnavailable, InvalidRequest, NotReady
 from service.index.base import Change
-from service.index.milvus import merging
+from service.index.milvus import answering, merging
 from service.index.milvus.base import digest_of
 from service.index.milvus.directory import Directory, Newest
 from service.index.query import Query, ScoringSpec
@@ -64,6 +64,24 @@ def test_an_answer_that_lacks_someone_is_none() -> None:
         assert alone.base.is_audit_due
         alone.memory.insert(rows[:1], ())
         assert len(await alone.found(5, exact=True)) == 5
+
+    asyncio.run(ask())
+
+
+def test_rows_that_a_collection_has_twice_hide_no_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answering, "MOST_HITS", 40)
+
+    async def ask() -> None:
+        alone = Alone()
+        rows = [alone.write(f"s{i}") for i in range(40)]
+        for _ in range(2):
+            alone.memory.insert(rows, ())
+        await alone.serve(40)
+        assert len(await alone.found(35, exact=True)) == 35
+        first = np.eye(1, DIM, dtype=np.float32)[0]
+        everyone = Query(ScoringSpec.nearest(first), 1, min_score=-2)
+        assert len((await alone.index.matches(everyone)).ids) == 40
+        assert [asked.limit for asked in alone.memory.asked] == [67, 268, 42, 168]
 
     asyncio.run(ask())
 

@@ -3,6 +3,7 @@
 import ast
 import operator
 import re
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -98,21 +99,44 @@ OVER = Condition("x", gt=100, lte=300)
 @pytest.mark.parametrize(
     ("wanted", "expected"),
     [
-        (Filter([OVER]), [150, 300, HUGE]),
+        (Filter([OVER]), [150, 300]),
         (Filter(must_not=[OVER]), [50, 400, HUGE, None, "text", True]),
         (
             Filter(must_not=[Condition("x", any=[150], gt=100)]),
             [50, 300, 400, HUGE, None, "text", True],
         ),
-        (Filter([Condition("x", lt=100)], [OVER]), [50, HUGE]),
+        (Filter([Condition("x", lt=100)], [OVER]), [50]),
     ],
 )
 def test_who_lacks_a_number_has_it_in_no_range(
     absent: bool | None, wanted: Filter, expected: list[object]
 ) -> None:
+    assert let_through(wanted, [50, 150, 300, 400, HUGE, None, "text", True], absent) == expected
+
+
+def let_through(wanted: Filter, values: Sequence[Any], absent: bool | None) -> list[Any]:
     python = re.sub(r"exists (\S+?\])", r"exists(\1)", expression(wanted))
     parsed = ast.parse(python, mode="eval")
-    values = [50, 150, 300, 400, HUGE, None, "text", True]
     rows = [{"attributes": {} if value is None else {"x": value}} for value in values]
     found = [Evaluated(facets, absent).visit(parsed) for facets in rows]
-    assert [v for v, is_found in zip(values, found, strict=True) if is_found] == expected
+    return [v for v, is_found in zip(values, found, strict=True) if is_found]
+
+
+LARGE = [2**60 + i for i in range(-2048, 2049, 32)]
+NUMBERS = [-(10**400), *(-v for v in LARGE), 0, 1.5, 2**53, HUGE, *LARGE, 10**300 + 7, 10**400]
+
+
+@pytest.mark.parametrize("sign", ["gt", "gte", "lt", "lte"])
+@pytest.mark.parametrize("bound", [2**60, 2**60 + 1, 2**60 - 1, -(2**60) - 1, 2**53 + 1, 10**400])
+def test_ranges_of_numbers_that_float64_can_not_hold(sign: str, bound: int) -> None:
+    bounds: Any = {sign: bound}
+    condition = Condition("x", **bounds)
+    holds = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}[sign]
+    fulfil = {v for v in NUMBERS if holds(v, bound)}
+    rounded = float(min(bound, 2**1000))
+    near = {v for v in NUMBERS if abs(v) > sys.float_info.max or float(v) == rounded}
+    for absent in (None, False):
+        within = {*let_through(Filter([condition]), NUMBERS, absent)}
+        beyond = {*let_through(Filter(must_not=[condition]), NUMBERS, absent)}
+        assert fulfil <= within <= fulfil | near
+        assert {*NUMBERS} - fulfil <= beyond <= ({*NUMBERS} - fulfil) | near

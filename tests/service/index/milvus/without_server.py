@@ -3,6 +3,7 @@
 import asyncio
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
@@ -30,6 +31,7 @@ class Memory:
 
     Attributes:
         rows: what was inserted, by version.
+        copies: versions that were inserted though they were there: each counts among the nearest.
         established: versions whose rows tell it.
         names: of collections that were created and not dropped.
         keeps: names of collections that can't be dropped.
@@ -38,6 +40,8 @@ class Memory:
         loses: ids whose rows are not inserted, though it says so; each once.
         during: called in each search.
         inserting: called before each insertion.
+        deleting: called before each deletion.
+        created: called after each creation.
         asked: all searches.
         fails: whether all calls fail.
         answered_at: as of `Connection`.
@@ -48,6 +52,7 @@ class Memory:
 
     def __init__(self) -> None:
         self.rows: dict[int, Upsert] = {}
+        self.copies = Counter[int]()
         self.established: set[int] = set()
         self.names: set[str] = set()
         self.keeps: set[str] = set()
@@ -56,6 +61,8 @@ class Memory:
         self.loses: list[str] = []
         self.during: Callable[[], None] = lambda: None
         self.inserting: Callable[[Sequence[Upsert]], None] = lambda _: None
+        self.deleting: Callable[[Sequence[int]], None] = lambda _: None
+        self.created: Callable[[], None] = lambda: None
         self.asked: list[Asked] = []
         self.fails = False
         self.waits: asyncio.Event | None = None
@@ -65,7 +72,9 @@ class Memory:
             raise IndexUnavailable("Milvus does not answer")
         return ask(_Named(self, name))
 
-    def insert(self, rows: Sequence[Upsert], established: Collection[str]) -> None:
+    def insert(
+        self, rows: Sequence[Upsert], established: Collection[str], *, are_new: bool = True
+    ) -> None:
         self.inserting(rows)
         if any(each.streamer_id in self.refuses for each in rows):
             raise Refused("Milvus: it is too long")
@@ -73,6 +82,8 @@ class Memory:
             if each.streamer_id in self.loses:
                 self.loses.remove(each.streamer_id)
             else:
+                if are_new and each.version in self.rows:
+                    self.copies[each.version] += 1
                 self.rows[each.version] = each
         self.established |= {r.version for r in rows if r.streamer_id in established}
 
@@ -90,8 +101,9 @@ class Memory:
                 (-float(np.frombuffer(each.embedding, "<f4") @ vector), version, each.streamer_id)
                 for version, each in self.rows.items()
                 if version not in left_out
+                for _ in range(1 + self.copies[version])
             ]
-            best = sorted(scored)[: asked.limit]
+            best = sorted(set(sorted(scored)[: asked.limit]))
             found.append(
                 Found([v for _, v, _ in best], [n for *_, n in best], [-s for s, *_ in best])
             )
@@ -108,6 +120,7 @@ class _Named:
 
     def create(self) -> int:
         self._memory.names.add(self._name)
+        self._memory.created()
         return 7
 
     def drop(self) -> None:
@@ -123,6 +136,7 @@ class _Named:
         return None if number == 7 and self._name in self._memory.names else "it was dropped"
 
     def delete(self, versions: Sequence[int]) -> None:
+        self._memory.deleting(versions)
         for version in versions:
             self._memory.rows.pop(version, None)
 
