@@ -131,7 +131,7 @@ class AsyncAlerts:
             )
             for alert in page.alerts:
                 yield alert
-            if len(page.alerts) < page_size:
+            if not (page.alerts and page.has_more):
                 return
             cursor = page.next_cursor
 

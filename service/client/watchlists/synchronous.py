@@ -133,7 +133,7 @@ class Alerts:
             )
             for alert in page.alerts:
                 yield alert
-            if len(page.alerts) < page_size:
+            if not (page.alerts and page.has_more):
                 return
             cursor = page.next_cursor
 

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Response
 
+from service.engine.work.lanes import Lane, Lanes
 from service.errors import AlertNotFound, CursorExpired, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
     ALERT_PATTERN,
@@ -28,6 +29,7 @@ from service.http.problems import Checked
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 CurrentAlerts = Annotated[Alerts, Depends(service_named("alerts", Alerts))]
+CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 AlertIdPath = Annotated[
     str,
     Path(
@@ -52,10 +54,12 @@ def _out(shown: ShownAlert) -> AlertOut:
     operation_id="list_alerts",
     summary="List alerts, in pages",
     dependencies=[requires("cases")],
+    response_model=AlertPage,
     responses=responses(*STORE, CursorExpired),
 )
 async def list_alerts(
     alerts: CurrentAlerts,
+    lanes: CurrentLanes,
     charges: CurrentCharges,
     audit: CurrentAudit,
     state: Annotated[
@@ -70,16 +74,26 @@ async def list_alerts(
     ] = None,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most alerts on a page.")] = 100,
-) -> AlertPage:
-    """In the order in which they were raised: keep `next_cursor`, and ask again for newer ones."""
+) -> Response:
+    """In the order in which they were raised: keep `next_cursor`, and ask again for newer ones.
+
+    A page of large ones has fewer than `limit`; `has_more` tells whether to ask at once.
+    """
     charges.reach("cases", hits_units(limit))
     listing = f"alerts {mode} {state} {watchlist_id}"
     place = place_of(cursor, listing)
-    found, following = await alerts.page(mode, state, watchlist_id, place, limit)
+    found, following, has_more = await alerts.page(mode, state, watchlist_id, place, limit)
     audit.about((shown.alert.streamer_id for shown in found), len(found))
-    return AlertPage(
-        alerts=[_out(shown) for shown in found], next_cursor=cursor_of(following, listing)
-    )
+
+    def written() -> str:
+        return AlertPage(
+            alerts=[_out(shown) for shown in found],
+            next_cursor=cursor_of(following, listing),
+            has_more=has_more,
+        ).model_dump_json()
+
+    body = await lanes.run(written, Lane.HEAVY)
+    return Response(body, media_type="application/json")
 
 
 @router.get(
