@@ -10,7 +10,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
 from service.features.lists.removal import run_without, told_without
@@ -72,26 +72,38 @@ class Run:
     index_sequence: int
 
 
+def _given(model: BaseModel) -> dict[str, Any]:
+    """What was given of a part of a question, by the names of JSON."""
+    names = {name: field.alias or name for name, field in type(model).model_fields.items()}
+    return {names[name]: getattr(model, name) for name in names if name in model.model_fields_set}
+
+
+_IN_PARTS = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_given)
 Change = Callable[[bytes], bytes | None]
 """From the body of a document to the next one; None where it stays."""
 _LIST = TypeAdapter(SavedList)
 _KEPT = TypeAdapter(list[Run])
 
 
-def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
-    """Refuse a question that is too large to be kept.
+def kept_form(question: BaseModel, pointer: str = "") -> dict[str, Any]:
+    """A question as it is kept; for a thread.
+
+    What is too large is known once so much of it is written: all of it would keep others waiting.
 
     Raises:
-        InvalidRequest: it is.
+        InvalidRequest: it is too large to be kept.
     """
-    size = len(as_json(question))
-    if size > MOST_BYTES:
-        raise InvalidRequest.of(
-            f"{pointer}/exclude/ids",
-            f"the question has {size} bytes, and may have {MOST_BYTES} where it is kept, "
-            "in a saved list or for a job: record who was written to (POST /v1/outreach), or "
-            "exclude another saved list",
-        )
+    size = 0
+    for part in _IN_PARTS.iterencode(question):
+        size += len(part.encode())
+        if size > MOST_BYTES:
+            raise InvalidRequest.of(
+                f"{pointer}/exclude/ids",
+                f"the question has more than {MOST_BYTES} bytes, the most where it is kept, in a "
+                "saved list or for a job: record who was written to (POST /v1/outreach), or "
+                "exclude another saved list",
+            )
+    return question.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 class SavedLists:
