@@ -15,6 +15,7 @@ from pydantic import BaseModel, TypeAdapter
 from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
 from service.features.lists.removal import run_without, told_without
 from service.features.lists.schemas import KEPT_RUNS
+from service.http.schemas import has_more_bytes
 from service.store.base import ANY_STORED
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict, Unchanged
 
@@ -72,13 +73,6 @@ class Run:
     index_sequence: int
 
 
-def _given(model: BaseModel) -> dict[str, Any]:
-    """What was given of a part of a question, by the names of JSON."""
-    names = {name: field.alias or name for name, field in type(model).model_fields.items()}
-    return {names[name]: getattr(model, name) for name in names if name in model.model_fields_set}
-
-
-_IN_PARTS = json.JSONEncoder(ensure_ascii=False, check_circular=False, default=_given)
 Change = Callable[[bytes], bytes | None]
 """From the body of a document to the next one; None where it stays."""
 _LIST = TypeAdapter(SavedList)
@@ -88,21 +82,16 @@ _KEPT = TypeAdapter(list[Run])
 def kept_form(question: BaseModel, pointer: str = "") -> dict[str, Any]:
     """A question as it is kept; for a thread.
 
-    What is too large is known once so much of it is written: all of it would keep others waiting.
-
     Raises:
         InvalidRequest: it is too large to be kept.
     """
-    size = 0
-    for part in _IN_PARTS.iterencode(question):
-        size += len(part.encode())
-        if size > MOST_BYTES:
-            raise InvalidRequest.of(
-                f"{pointer}/exclude/ids",
-                f"the question has more than {MOST_BYTES} bytes, the most where it is kept, in a "
-                "saved list or for a job: record who was written to (POST /v1/outreach), or "
-                "exclude another saved list",
-            )
+    if has_more_bytes(question, MOST_BYTES, compact=False):
+        raise InvalidRequest.of(
+            f"{pointer}/exclude/ids",
+            f"the question has more than {MOST_BYTES} bytes, the most where it is kept, in a saved "
+            "list or for a job: record who was written to (POST /v1/outreach), or exclude another "
+            "saved list",
+        )
     return question.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
