@@ -22,7 +22,6 @@ from service.features.lists.answering import (
     ANSWERS,
     KEPT,
     CurrentAsker,
-    CurrentLanes,
     CurrentLists,
     FormatParameter,
     answer_kept,
@@ -54,7 +53,7 @@ from service.http.auth.audit import CurrentAudit, RequestAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, CurrentLimits
+from service.http.dependencies import CheckedRouter, CurrentLanes, CurrentLimits
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ETAG, ExpectedVersions

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Response
 
-from service.engine.work.lanes import Lane, Lanes
+from service.engine.work.lanes import Lane
 from service.errors import AlertNotFound, CursorExpired, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
     ALERT_PATTERN,
@@ -19,7 +19,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
@@ -29,7 +29,6 @@ from service.http.problems import Checked
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ANTI_FRAUD])
 CurrentAlerts = Annotated[Alerts, Depends(service_named("alerts", Alerts))]
-CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 AlertIdPath = Annotated[
     str,
     Path(
