@@ -103,7 +103,7 @@ class Alerts:
         cursor: str | None = None,
         deadline_s: float | None = None,
     ) -> AlertPage:
-        """A page in the order in which they were raised.
+        """A page in the order in which they were raised; of large ones fewer than `limit`.
 
         `next_cursor` of the answer, given as `cursor`, fetches those that come behind, now or
         later.
