@@ -82,7 +82,7 @@ class WatchlistParts:
         )
         self._evaluates = known.evaluate
         self.seeds = reader
-        self.alerts = Alerts(documents)
+        self.alerts = Alerts(documents, lanes)
         maxima = Maxima(known.max_lists, known.max_seeds)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
         self.sweeps = SweepJobs(

@@ -9,6 +9,7 @@ from fastapi.dependencies.models import Dependant
 from starlette.convertors import StringConvertor, register_url_convertor
 
 from model_export.contract.streamer import ID_PATTERN
+from service.engine.work.lanes import Lanes
 from service.errors import FieldError, InvalidRequest
 from service.http.documents import cut
 from service.http.schemas import SHOWN_ERRORS
@@ -31,6 +32,7 @@ def service_named(name: str, kind: type[Service]) -> Callable[[Request], Awaitab
     return find
 
 
+CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentLimits = Annotated[Limits, Depends(service_named("limits", Limits))]
 
 

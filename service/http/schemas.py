@@ -1,5 +1,7 @@
 """Bases and fields that several requests and responses share."""
 
+import json
+from itertools import accumulate
 from types import UnionType
 from typing import Annotated, Any, Self, Union, cast, get_args, get_origin
 from unicodedata import category
@@ -74,6 +76,24 @@ def _shows_something(text: str) -> str:
 
 ShowsSomething = AfterValidator(_shows_something)
 """Of a name or a title: it is empty, where it may be, or has a character that can be seen."""
+
+
+def has_more_bytes(model: BaseModel, most: int, *, compact: bool = True) -> bool:
+    """Whether what was given of a body has more bytes than that as JSON.
+
+    No more than that is written: all of a large body would keep others waiting.
+    """
+    separators = (",", ":") if compact else None
+    encoder = json.JSONEncoder(
+        ensure_ascii=False, check_circular=False, separators=separators, default=_given
+    )
+    sizes = accumulate(len(part.encode()) for part in encoder.iterencode(model))
+    return any(size > most for size in sizes)
+
+
+def _given(model: BaseModel) -> dict[str, Any]:
+    names = {name: field.alias or name for name, field in type(model).model_fields.items()}
+    return {names[name]: getattr(model, name) for name in names if name in model.model_fields_set}
 
 
 class Response(BaseModel):
@@ -205,8 +225,8 @@ class FilterIn(Request):
     )
 
     def domain(self) -> filters.Filter:
-        """The filter that the use-cases know."""
+        """The filter that the use-cases know; it shares the values, of which there may be many."""
         return filters.Filter(
-            [filters.Condition(**c.model_dump()) for c in self.must],
-            [filters.Condition(**c.model_dump()) for c in self.must_not],
+            [filters.Condition(**vars(c)) for c in self.must],
+            [filters.Condition(**vars(c)) for c in self.must_not],
         )

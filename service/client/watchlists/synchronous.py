@@ -103,7 +103,7 @@ class Alerts:
         cursor: str | None = None,
         deadline_s: float | None = None,
     ) -> AlertPage:
-        """A page in the order in which they were raised.
+        """A page in the order in which they were raised; of large ones fewer than `limit`.
 
         `next_cursor` of the answer, given as `cursor`, fetches those that come behind, now or
         later.
@@ -133,7 +133,7 @@ class Alerts:
             )
             for alert in page.alerts:
                 yield alert
-            if len(page.alerts) < page_size:
+            if not (page.alerts and page.has_more):
                 return
             cursor = page.next_cursor
 

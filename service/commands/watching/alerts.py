@@ -98,7 +98,7 @@ def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
         if is_through or dismissed or left:  # the service may be lost in the middle
             others = f"; {left} were decided by others meanwhile" if left else ""
             print(f"dismissed {len(dismissed)} of list {args.list}{others}", file=sys.stderr)
-    return AlertPage(alerts=dismissed, next_cursor=None)
+    return AlertPage(alerts=dismissed, next_cursor=None, has_more=False)
 
 
 def _row(alert: AlertOut) -> list[Cell]:

@@ -19,6 +19,7 @@ from typing import NamedTuple
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import CaseChanged, CaseNotFound, CursorExpired
 from service.features.cases.differences import Found
+from service.features.cases.pages import Pages
 from service.features.cases.records import (
     CASE,
     COPY,
@@ -38,9 +39,9 @@ from service.store.once import Requests
 CASES, RUNS, JOBS, REQUESTS = "cases", "case_runs", "case_jobs", "case_requests"
 MEMBERS_IN_A_PART = 50
 _LOOKED_AT_IN_A_PART = 2000
-_COPIES_AT_ONCE = 100
-_RUNS_AT_ONCE = 100
-_PARTS_AT_ONCE = 20
+_COPIES_AT_ONCE, _RUNS_AT_ONCE, _PARTS_AT_ONCE = 100, 100, 20
+_FEW, _MANY = 20, 200
+"""Are read at a time for a page: of what may be large, and of what is small."""
 _MOST_BYTES = 1 << 20
 """Of one change, about: the store does nothing else meanwhile."""
 _MEMBERS, _COPY, _LOOKED_AT = "m", "p:", "v"
@@ -80,6 +81,7 @@ class KeptCases:
         self.requests = Requests(documents, REQUESTS)
         self._documents = documents
         self._lanes = lanes
+        self._pages = Pages(documents, lanes)
 
     async def get(self, case_id: str) -> Kept:
         """A case.
@@ -94,9 +96,8 @@ class KeptCases:
 
     async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
         """Cases in order of their ids, and what continues them."""
-        found = await self._documents.page(CASES, after or None, limit)
-        following = found[-1].document_id if len(found) == limit else None
-        return [Kept(CASE.validate_json(each.body), each.revision) for each in found], following
+        found, following = await self._pages.documents(CASES, after, limit, _FEW, CASE)
+        return [Kept(case, each.revision) for each, case in found], following
 
     async def change(
         self,
@@ -178,9 +179,9 @@ class KeptCases:
         self, case_id: str, after: str, limit: int
     ) -> tuple[list[tuple[str, VerdictRecord]], str | None]:
         """Verdicts in order of the streamers' ids, and what continues them."""
-        found = await self._documents.page(of_case(case_id), after or None, limit)
-        following = found[-1].document_id if len(found) == limit else None
-        return [(each.document_id, VERDICT.validate_json(each.body)) for each in found], following
+        where = of_case(case_id)
+        found, following = await self._pages.documents(where, after, limit, _MANY, VERDICT)
+        return [(each.document_id, verdict) for each, verdict in found], following
 
     async def all_verdicts(self, case_id: str) -> dict[str, VerdictRecord]:
         """All verdicts of a case."""
@@ -191,10 +192,11 @@ class KeptCases:
             found.update(part)
         return found
 
-    async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
-        """Events of a case behind a number, oldest first."""
-        found = await self._documents.entries(of_case(case_id), after, limit)
-        return [(entry, EVENT.validate_json(entry.body)) for entry in found]
+    async def events(
+        self, case_id: str, after: int, limit: int
+    ) -> tuple[list[tuple[Entry, Event]], int | None]:
+        """Events of a case behind a number, oldest first, and the number that continues them."""
+        return await self._pages.entries(of_case(case_id), after, limit, _FEW, EVENT)
 
     async def numbered(self, case: Case) -> Case:
         """A case by its log, which lacks its last events in a copy that was made meanwhile."""

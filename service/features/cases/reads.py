@@ -1,9 +1,11 @@
 """`/v1/cases`: what is read of cases; `endpoints` changes them."""
 
+from collections.abc import Callable
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Query, Response
 from fastapi.responses import StreamingResponse
+from pydantic import BaseModel
 from pydantic_core import to_json
 
 from model_export.contract.streamer import ID_PATTERN
@@ -12,9 +14,11 @@ from service.features.cases.exports.exporting import MEDIA_TYPES, Exports, Forma
 from service.features.cases.schemas import (
     CASE_PATTERN,
     CaseDetailOut,
+    CaseEventOut,
     CaseEventPage,
     CaseOut,
     CasePage,
+    NamedVerdictOut,
     VerdictPage,
 )
 from service.features.cases.service import Cases
@@ -58,11 +62,18 @@ def tag(response: Response, revision: int) -> None:
     response.headers["ETag"] = f'"{revision}"'
 
 
+async def _written(cases: Cases, page: Callable[[], BaseModel]) -> Response:
+    """A page, made and written off the event loop."""
+    body = await cases.in_thread(lambda: page().model_dump_json())
+    return Response(body, media_type="application/json")
+
+
 @router.get(
     "/cases",
     operation_id="list_cases",
     summary="List cases, in pages",
     dependencies=[requires("cases")],
+    response_model=CasePage,
     responses=responses(*STORE),
 )
 async def list_cases(
@@ -70,14 +81,18 @@ async def list_cases(
     charges: CurrentCharges,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=200, description="Most cases on a page.")] = 100,
-) -> CasePage:
-    """In order of their ids, without their members."""
+) -> Response:
+    """In order of their ids, without their members; of large ones fewer than `limit`."""
     charges.reach("cases", hits_units(limit))
     found, following = await cases.page(place_of(cursor, "cases"), limit)
-    return CasePage(
-        cases=[CaseOut.model_validate(case_fields(kept)) for kept in found],
-        next_cursor=cursor_of(following, "cases"),
-    )
+
+    def page() -> CasePage:
+        return CasePage(
+            cases=[CaseOut.model_validate(case_fields(kept)) for kept in found],
+            next_cursor=cursor_of(following, "cases"),
+        )
+
+    return await _written(cases, page)
 
 
 @router.get(
@@ -122,6 +137,7 @@ async def get_case(
     operation_id="list_case_verdicts",
     summary="List what was decided in a case",
     dependencies=[requires("cases")],
+    response_model=VerdictPage,
     responses=responses(*STORE, CaseNotFound),
 )
 async def list_case_verdicts(
@@ -130,16 +146,22 @@ async def list_case_verdicts(
     case_id: CaseIdPath,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most verdicts.")] = 100,
-) -> VerdictPage:
-    """In order of the streamers' ids, also of those who are no members any more."""
+) -> Response:
+    """In order of the streamers' ids, also of those who are no members any more.
+
+    Of long notes a page has fewer than `limit`.
+    """
     charges.reach("cases", hits_units(limit))
     found, following = await cases.verdicts(case_id, place_of(cursor, f"v{case_id}"), limit)
-    return VerdictPage.model_validate(
-        {
-            "verdicts": [{**vars(each), "streamer_id": name} for name, each in found],
-            "next_cursor": cursor_of(following, f"v{case_id}"),
-        }
-    )
+
+    def page() -> VerdictPage:
+        shown = [{**vars(each), "streamer_id": name} for name, each in found]
+        return VerdictPage(
+            verdicts=[NamedVerdictOut.model_validate(one) for one in shown],
+            next_cursor=cursor_of(following, f"v{case_id}"),
+        )
+
+    return await _written(cases, page)
 
 
 @router.get(
@@ -147,6 +169,7 @@ async def list_case_verdicts(
     operation_id="list_case_events",
     summary="List the changes of a case",
     dependencies=[requires("cases")],
+    response_model=CaseEventPage,
     responses=responses(*STORE, CaseNotFound),
 )
 async def list_case_events(
@@ -155,18 +178,23 @@ async def list_case_events(
     case_id: CaseIdPath,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most events.")] = 100,
-) -> CaseEventPage:
-    """The oldest first: who changed what, when, what was and what is."""
+) -> Response:
+    """The oldest first: who changed what, when, what was and what is.
+
+    Of large changes a page has fewer than `limit`.
+    """
     charges.reach("cases", hits_units(limit))
     after = place_of(cursor, f"e{case_id}")
-    found = await cases.events(case_id, number_of(after), limit)
-    following = str(found[-1][0].number) if len(found) == limit else None
-    return CaseEventPage.model_validate(
-        {
-            "events": [entry_fields(entry, event) for entry, event in found],
-            "next_cursor": cursor_of(following, f"e{case_id}"),
-        }
-    )
+    found, following = await cases.events(case_id, number_of(after), limit)
+    place = None if following is None else str(following)
+
+    def page() -> CaseEventPage:
+        return CaseEventPage(
+            events=[CaseEventOut.model_validate(entry_fields(*each)) for each in found],
+            next_cursor=cursor_of(place, f"e{case_id}"),
+        )
+
+    return await _written(cases, page)
 
 
 @router.get(

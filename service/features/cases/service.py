@@ -234,7 +234,7 @@ class Cases:
         last = case.undoable
         if not last:
             raise NothingToUndo("the case has no change that can be taken back")
-        ((entry, done),) = await self.kept.events(case_id, last - 1, 1)
+        ((entry, done),), _ = await self.kept.events(case_id, last - 1, 1)
         case = replace(case, events=case.events + 1, undoable=done.previous)
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
@@ -248,8 +248,10 @@ class Cases:
         await self.kept.tidy(now.case)
         return now, (entry, done)
 
-    async def events(self, case_id: str, after: int, limit: int) -> list[tuple[Entry, Event]]:
-        """Events of a case behind a number.
+    async def events(
+        self, case_id: str, after: int, limit: int
+    ) -> tuple[list[tuple[Entry, Event]], int | None]:
+        """Events of a case behind a number, and the number that continues them.
 
         Raises:
             CaseNotFound: there is none.

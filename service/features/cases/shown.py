@@ -17,7 +17,7 @@ def case_fields(kept: Kept) -> dict[str, Any]:
     shown = None
     if run is not None:
         complete = run.incomplete_because is None
-        shown = {**asdict(run), "complete": complete}
+        shown = {**vars(run), "query": vars(run.query), "complete": complete}
         for name in ("sources", "barred", "digest", "job_id"):
             del shown[name]
     return {
@@ -82,9 +82,9 @@ def difference_fields(found: Differences) -> dict[str, Any]:
 
 def event_fields(number: int, at: float, event: Event) -> dict[str, Any]:
     """Fields of `CaseEventOut`."""
-    fields = asdict(event)
+    fields = {"number": number, "at": at, **vars(event)}
     del fields["previous"]
-    return {"number": number, "at": at, **fields}
+    return fields
 
 
 def entry_fields(entry: Entry, event: Event) -> dict[str, Any]:

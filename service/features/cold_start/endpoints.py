@@ -7,7 +7,6 @@ from typing import Annotated
 from fastapi import Depends, Request, Response
 
 from model_export.contract.streamer import StreamerContent, StreamerProfile
-from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.cold_start.answer import ColdStartAnswer, ColdStartQuestion
 from service.features.cold_start.batch import answer_lines, questions_of
@@ -26,7 +25,13 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import PROFILE_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, CurrentLimits, check_at_most, service_named
+from service.http.dependencies import (
+    CheckedRouter,
+    CurrentLanes,
+    CurrentLimits,
+    check_at_most,
+    service_named,
+)
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NDJSON, NdjsonResponse, documented_lines
@@ -35,7 +40,6 @@ from service.http.problems import Checked
 from service.settings import Limits
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[RECOMMENDER])
-CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentColdStart = Annotated[ColdStart, Depends(service_named("cold_start", ColdStart))]
 
 _UNSEEN = "a vector is personal data: the key lacks the scope embeddings:read"

@@ -8,6 +8,7 @@ from fastapi import Depends, Query, Response
 from fastapi.responses import StreamingResponse
 
 from service.engine.layouts.map import Circle, Polygon
+from service.engine.work.lanes import Lane
 from service.errors import (
     IdempotencyKeyReused,
     LayoutNotFound,
@@ -32,7 +33,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units, inputs_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
@@ -151,11 +152,16 @@ async def get_layout_points(
     operation_id="select_on_layout",
     summary="Get who is in a part of the map",
     dependencies=[requires("search")],
+    response_model=SelectedOut,
     responses=responses(*BODY, *STORE, NotReady, LayoutNotFound, StreamerNotFound),
 )
 async def select_on_layout(
-    layouts: CurrentLayouts, charges: CurrentCharges, audit: CurrentAudit, body: Checked[SelectIn]
-) -> SelectedOut:
+    layouts: CurrentLayouts,
+    lanes: CurrentLanes,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    body: Checked[SelectIn],
+) -> Response:
     """By a polygon, a circle, or a streamer. Copies lie on one point: a circle of radius 0 has all.
 
     Replicas place by the same streamers, so it does not matter which one answers.
@@ -171,7 +177,8 @@ async def select_on_layout(
         polygon = Polygon(body.polygon or ())
         found = await layouts.select(polygon, body.limit, body.layout_id)
     audit.about([row.streamer_id for row, _ in found.streamers], found.count)
-    return _selected_out(found)
+    made = await lanes.run(lambda: _selected_out(found).model_dump_json(), Lane.HEAVY)
+    return Response(made, media_type="application/json")
 
 
 def _layout_out(record: LayoutRecord) -> LayoutOut:

@@ -41,7 +41,6 @@ FormatParameter = Annotated[
     ),
 ]
 CurrentLists = Annotated[Lists, Depends(service_named("lists", Lists))]
-CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 _FORMATS: dict[str, Any] = {
     "headers": {
         INCOMPLETE: {

@@ -22,7 +22,6 @@ from service.features.lists.answering import (
     ANSWERS,
     KEPT,
     CurrentAsker,
-    CurrentLanes,
     CurrentLists,
     FormatParameter,
     answer_kept,
@@ -40,7 +39,7 @@ from service.features.lists.answers import (
     RunDetailOut,
     RunOut,
 )
-from service.features.lists.saved import SavedList, check_size
+from service.features.lists.saved import SavedList, kept_form
 from service.features.lists.schemas import (
     EXAMPLE_NAME,
     NAME_PATTERN,
@@ -49,11 +48,12 @@ from service.features.lists.schemas import (
     RunIn,
 )
 from service.features.lists.service import question_of, seeds_of
+from service.features.similar.exporting import check_seeds
 from service.http.auth.audit import CurrentAudit, RequestAudit
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, CurrentLimits
+from service.http.dependencies import CheckedRouter, CurrentLanes, CurrentLimits
 from service.http.documents import BODY, INDEX, MEDIA, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ETAG, ExpectedVersions
@@ -127,7 +127,8 @@ async def preview_list(
     is_job = prefers_async or is_long(limits, body)
     audit.about(seeds_of(body), is_export=is_job or form != "json")
     if is_job:
-        check_size(body.model_dump(mode="json", exclude_unset=True, by_alias=True))
+        check_seeds(limits, body)
+        await lanes.run(lambda: kept_form(body), Lane.HEAVY)
         await lists.check(body)
         return await answer_later(later, caller, asker, form, once, body)
     answer, built = await answer_now(lambda: lists.preview(body, asker), form, lanes, "list")
@@ -172,6 +173,8 @@ async def list_lists(
 )
 async def save_list(
     lists: CurrentLists,
+    lanes: CurrentLanes,
+    limits: CurrentLimits,
     caller: CurrentCaller,
     audit: CurrentAudit,
     list_name: ListNamePath,
@@ -180,8 +183,8 @@ async def save_list(
     response: Response,
 ) -> ListOut:
     """Its question in place of the one before; runs stay. Seeds are looked up when it is run."""
-    question = body.question.model_dump(mode="json", exclude_unset=True, by_alias=True)
-    check_size(question, "/question")
+    check_seeds(limits, body.question, "/question")
+    question = await lanes.run(lambda: kept_form(body.question, "/question"), Lane.HEAVY)
     if body.question.exclude.held_by == list_name:
         detail = "is this list itself, of which every second run would be the one before again"
         raise InvalidRequest.of("/question/exclude/list", f"{detail}: run it with new_only")

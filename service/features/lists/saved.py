@@ -10,11 +10,12 @@ from functools import partial
 from itertools import accumulate
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import BaseModel, TypeAdapter
 
 from service.errors import InvalidRequest, ListConflict, ListNotFound, TooManyRecords
 from service.features.lists.removal import run_without, told_without
 from service.features.lists.schemas import KEPT_RUNS
+from service.http.schemas import has_more_bytes
 from service.store.base import ANY_STORED
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict, Unchanged
 
@@ -78,20 +79,20 @@ _LIST = TypeAdapter(SavedList)
 _KEPT = TypeAdapter(list[Run])
 
 
-def check_size(question: Mapping[str, Any], pointer: str = "") -> None:
-    """Refuse a question that is too large to be kept.
+def kept_form(question: BaseModel, pointer: str = "") -> dict[str, Any]:
+    """A question as it is kept; for a thread.
 
     Raises:
-        InvalidRequest: it is.
+        InvalidRequest: it is too large to be kept.
     """
-    size = len(as_json(question))
-    if size > MOST_BYTES:
+    if has_more_bytes(question, MOST_BYTES, compact=False):
         raise InvalidRequest.of(
             f"{pointer}/exclude/ids",
-            f"the question has {size} bytes, and may have {MOST_BYTES} where it is kept, "
-            "in a saved list or for a job: record who was written to (POST /v1/outreach), or "
-            "exclude another saved list",
+            f"the question has more than {MOST_BYTES} bytes, the most where it is kept, in a saved "
+            "list or for a job: record who was written to (POST /v1/outreach), or exclude another "
+            "saved list",
         )
+    return question.model_dump(mode="json", exclude_unset=True, by_alias=True)
 
 
 class SavedLists:

@@ -1,6 +1,5 @@
 """`/v1/similar`: streamers similar to seeds, in one answer, in pages, or as an export."""
 
-import json
 import time
 from collections.abc import Awaitable, Generator
 from contextlib import contextmanager
@@ -60,7 +59,7 @@ from service.http.json_bodies import JsonRoute
 from service.http.ndjson import NdjsonResponse, documented_lines
 from service.http.openapi import OPERATIONS
 from service.http.problems import Checked
-from service.http.schemas import AfterSequence
+from service.http.schemas import AfterSequence, has_more_bytes
 from service.settings import Limits
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[OPERATIONS])
@@ -276,14 +275,14 @@ async def export_similar(
     answered at once all the same. Idempotency-Key counts for jobs alone.
     """
     query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
-    asked = body.model_dump_json(exclude_unset=True)
-    is_job = prefers_async and len(asked) <= _DEFERRED_BYTES
+    is_job = prefers_async and not has_more_bytes(body, _DEFERRED_BYTES)
     if is_job:
         caller.require("streamers:read")  # without it the key could not read what the job made
     charges.reach("search", ALL_UNITS + _seeds_units(body))
     audit.about(_seed_ids(query))
     if is_job:
-        job = await later.answer_later(KIND, json.loads(asked), caller.key, once, ["search"])
+        asked = body.model_dump(mode="json", exclude_unset=True)
+        job = await later.answer_later(KIND, asked, caller.key, once, ["search"])
         return deferred(job)
     parts = await similar.export(query)
     return NdjsonResponse(lines_of(similar, parts, lambda hits: audit.about(results=hits)))

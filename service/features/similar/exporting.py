@@ -35,17 +35,21 @@ def answering(
     return answer
 
 
-def query_of(limits: Limits, body: SeedsIn) -> SimilarQuery:
-    """The question of a body.
+def check_seeds(limits: Limits, body: SeedsIn, pointer: str = "") -> None:
+    """Refuse a question of too many seeds.
 
     Raises:
-        InvalidRequest: it has too many seeds.
+        InvalidRequest: it has too many.
     """
     for name, seeds in (("positive", body.positive), ("negative", body.negative)):
         if len(seeds) > limits.max_seeds:
-            raise InvalidRequest.of(
-                f"/{name}", f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
-            )
+            detail = f"may have at most {limits.max_seeds} seeds; it has {len(seeds)}"
+            raise InvalidRequest.of(f"{pointer}/{name}", detail)
+
+
+def query_of(limits: Limits, body: SeedsIn) -> SimilarQuery:
+    """The question of a body; raises as `check_seeds`."""
+    check_seeds(limits, body)
     return SimilarQuery(
         positive=[seed_of(seed) for seed in body.positive],
         negative=[seed_of(seed) for seed in body.negative],

@@ -8,7 +8,6 @@ from pydantic import ValidationError
 from starlette.requests import ClientDisconnect
 
 from model_export.contract.streamer import MOST_FIELDS
-from service.engine.work.lanes import Lanes
 from service.errors import (
     IdempotencyKeyInUse,
     IdempotencyKeyReused,
@@ -42,6 +41,7 @@ from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
     CheckedRouter,
+    CurrentLanes,
     CurrentLimits,
     StreamerIdPath,
     service_named,
@@ -59,7 +59,6 @@ from service.http.schemas import with_nulls
 from service.store.base import ANY_STORED, DoneBefore
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
-CurrentLanes = Annotated[Lanes, Depends(service_named("lanes", Lanes))]
 CurrentErasure = Annotated[Erasure, Depends(service_named("erasure", Erasure))]
 CurrentWrites = Annotated[WritePipeline, Depends(service_named("writes", WritePipeline))]
 

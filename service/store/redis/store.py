@@ -252,7 +252,9 @@ class RedisStore:
     ) -> list[tuple[int, str] | None]:
         """Versions and digests of profiles by id; see `StreamerStore.digests`."""
         asked = [("HMGET", self._record + i, "version", "digest") for i in ids]
-        rows = await self._client.ask_all(asked, confirmed=confirmed)
+        rows: list[Any] = []
+        for start in range(0, len(asked), 1000):  # all at once would keep the event loop
+            rows += await self._client.ask_all(asked[start : start + 1000], confirmed=confirmed)
         return [(int(version), digest.decode()) if version else None for version, digest in rows]
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:

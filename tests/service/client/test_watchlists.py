@@ -2,9 +2,12 @@
 
 import json
 
+import httpx
 import pytest
 
 from service.client import Client, Conflict, NotFound
+from service.client.models import AlertPage
+from tests.service.client.scripted import Script
 from tests.service.process import run, wait_until
 
 pytestmark = pytest.mark.slow
@@ -107,3 +110,23 @@ def test_alerts_of_a_deleted_list_are_dismissed_together(client: Client) -> None
     refused = run("alerts", "dismiss", "--list", "BAD", *url)
     assert refused.returncode != 0
     assert "dismissed" not in refused.stderr
+
+
+def test_a_short_page_of_alerts_is_not_the_last_one() -> None:
+    example = AlertPage.model_json_schema()["examples"][0]["alerts"][0]
+
+    def page(cursor: str, has_more: bool | None, *names: str) -> httpx.Response:
+        alerts = [
+            {**example, "seed_id": None, "alert_id": f"al-{i:024x}", "streamer_id": name}
+            for i, name in enumerate(names)
+        ]
+        fields = {"alerts": alerts, "next_cursor": cursor}
+        told = fields if has_more is None else {**fields, "has_more": has_more}
+        return httpx.Response(200, json=told)
+
+    script = Script(page("c1", True, "a", "b"), page("c2", True, "c"), page("c3", False, "d"))
+    found = [each.streamer_id for each in script.client().alerts.all(page_size=2)]
+    assert found == ["a", "b", "c", "d"]
+    assert [request.url.params.get("cursor") for request in script.seen] == [None, "c1", "c2"]
+    older = Script(page("c1", None, "a"), page("c1", None))  # a service that does not tell
+    assert [each.streamer_id for each in older.client().alerts.all()] == ["a"]

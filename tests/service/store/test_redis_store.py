@@ -194,6 +194,15 @@ async def test_a_scan_sees_all(store: RedisStore, chunk: int) -> None:
     assert [entries[f"s{i:03}"].version for i in range(50)] == list(range(1, 51))
 
 
+async def test_digests_of_many_come_in_their_order(store: RedisStore) -> None:
+    await store.write([upsert(f"s{i}") for i in range(50)])
+    ids = [f"s{i % 75}" for i in range(2500)]
+    found = await store.digests(ids, confirmed=True)
+    once = dict(zip(ids[:75], await store.digests(ids[:75]), strict=True))
+    assert found == [once[streamer_id] for streamer_id in ids]
+    assert sum(each is not None for each in once.values()) == 50
+
+
 async def test_reads_of_nothing(store: RedisStore) -> None:
     assert await store.get([]) == []
     assert await store.digests([]) == []

@@ -100,7 +100,9 @@ class Exports:
             run = kept.case.run
             verdicts = await self._kept.all_verdicts(case_id)
             events: list[tuple[Entry, Event]] = []
-            while part := await self._kept.events(case_id, len(events), _EVENTS_AT_ONCE):
+            after: int | None = 0
+            while after is not None:
+                part, after = await self._kept.events(case_id, after, _EVENTS_AT_ONCE)
                 events += part
             now = await self._kept.get(case_id)
             if now.revision == kept.revision:

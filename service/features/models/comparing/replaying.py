@@ -21,7 +21,7 @@ from service.features.jobs.runner import persist
 from service.features.models.comparing.decisions import Decision
 from service.features.models.comparing.open_models import Both, OpenModel, compared
 from service.features.models.comparing.sampling import HashSample
-from service.features.watchlists.alerts.service import Alerts, ShownAlert, State
+from service.features.watchlists.alerts.service import Alerts, AlertsPage, ShownAlert, State
 from service.features.watchlists.records import Mode
 from service.features.watchlists.watched import ready_lists
 from service.store.base import StreamerStore
@@ -143,10 +143,10 @@ class Replaying:
             for state in _DECIDED:
                 after: str | None = ""
                 while after is not None:
-                    page, following = await self._page(mode, state, after)
-                    for each in page:
+                    page = await self._page(mode, state, after)
+                    for each in page.alerts:
                         sample.add(each.alert_id, each)
-                    after = following if len(page) == _PAGE else None
+                    after = page.following if page.has_more else None
         by_list: defaultdict[str, list[ShownAlert]] = defaultdict(list)
         for each in sample.items():
             by_list[each.alert.watchlist_id].append(each)
@@ -157,9 +157,7 @@ class Replaying:
                 decisions += await self._of_list(both, list_id, part)
         return Replayed(sample.seen, decisions, len(sample.items()) - len(decisions))
 
-    async def _page(
-        self, mode: Mode, state: State, after: str
-    ) -> tuple[list[ShownAlert], str | None]:
+    async def _page(self, mode: Mode, state: State, after: str) -> AlertsPage:
         alerts = self._people.alerts
         return await persist(lambda: alerts.page(mode, state, None, after, _PAGE))
 

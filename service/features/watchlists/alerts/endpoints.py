@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Path, Query, Response
 
+from service.engine.work.lanes import Lane
 from service.errors import AlertNotFound, CursorExpired, StoreFull, VersionConflict
 from service.features.watchlists.alerts.schemas import (
     ALERT_PATTERN,
@@ -18,7 +19,7 @@ from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import BODY, STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.etag import ExpectedVersions
@@ -52,10 +53,12 @@ def _out(shown: ShownAlert) -> AlertOut:
     operation_id="list_alerts",
     summary="List alerts, in pages",
     dependencies=[requires("cases")],
+    response_model=AlertPage,
     responses=responses(*STORE, CursorExpired),
 )
 async def list_alerts(
     alerts: CurrentAlerts,
+    lanes: CurrentLanes,
     charges: CurrentCharges,
     audit: CurrentAudit,
     state: Annotated[
@@ -70,16 +73,26 @@ async def list_alerts(
     ] = None,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most alerts on a page.")] = 100,
-) -> AlertPage:
-    """In the order in which they were raised: keep `next_cursor`, and ask again for newer ones."""
+) -> Response:
+    """In the order in which they were raised: keep `next_cursor`, and ask again for newer ones.
+
+    A page of large ones has fewer than `limit`; `has_more` tells whether to ask at once.
+    """
     charges.reach("cases", hits_units(limit))
     listing = f"alerts {mode} {state} {watchlist_id}"
     place = place_of(cursor, listing)
-    found, following = await alerts.page(mode, state, watchlist_id, place, limit)
+    found, following, has_more = await alerts.page(mode, state, watchlist_id, place, limit)
     audit.about((shown.alert.streamer_id for shown in found), len(found))
-    return AlertPage(
-        alerts=[_out(shown) for shown in found], next_cursor=cursor_of(following, listing)
-    )
+
+    def written() -> str:
+        return AlertPage(
+            alerts=[_out(shown) for shown in found],
+            next_cursor=cursor_of(following, listing),
+            has_more=has_more,
+        ).model_dump_json()
+
+    body = await lanes.run(written, Lane.HEAVY)
+    return Response(body, media_type="application/json")
 
 
 @router.get(

@@ -114,7 +114,11 @@ class AlertPage(Response):
 
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [with_nulls({"alerts": [_EXAMPLE], "next_cursor": "YWxlcnRzfDAwMQ"})]
+            "examples": [
+                with_nulls(
+                    {"alerts": [_EXAMPLE], "next_cursor": "YWxlcnRzfDAwMQ", "has_more": False}
+                )
+            ]
         }
     )
 
@@ -126,3 +130,6 @@ class AlertPage(Response):
             "that were raised since come. null while there is none at all."
         ),
     ]
+    has_more: Annotated[
+        bool, Field(description="Whether more may come now; a page may be shorter than `limit`.")
+    ] = True

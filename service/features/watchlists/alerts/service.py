@@ -5,8 +5,9 @@ import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
+from service.engine.work.lanes import Lane, Lanes
 from service.errors import AlertNotFound, CursorExpired, InvalidRequest, VersionConflict
 from service.features.watchlists.alerts.book import (
     ALERTS,
@@ -22,6 +23,8 @@ from service.store.documents import Document, DocumentStore, Put, RevisionConfli
 
 State = Literal["open", "confirmed", "dismissed"]
 _MOST_DECISIONS = 20
+PAGE_BYTES = 1 << 20
+_AT_ONCE = 25
 _PLACE = re.compile(r"([0-9a-f]{12,14})(?:\.(al-[0-9a-f]{24})\.([0-9a-f]{1,14}))?")
 """Number of an alert, its id, and when it was raised; earlier releases gave the number alone."""
 
@@ -35,12 +38,28 @@ class ShownAlert:
     alert: Alert
 
 
+class AlertsPage(NamedTuple):
+    """A page of alerts.
+
+    Attributes:
+        alerts: in the order in which they were raised.
+        following: what continues them. There is always something where there was one alert: asked
+            again later, it gives those that were raised since.
+        has_more: whether there may be more by now.
+    """
+
+    alerts: list[ShownAlert]
+    following: str | None
+    has_more: bool
+
+
 class Alerts:
     """The use-cases behind `/v1/alerts`."""
 
-    def __init__(self, documents: DocumentStore) -> None:
-        """Show and change what `documents` holds."""
+    def __init__(self, documents: DocumentStore, lanes: Lanes) -> None:
+        """Show and change what `documents` holds; pages are read in `lanes`."""
         self._documents = documents
+        self._lanes = lanes
 
     async def get(self, alert_id: str) -> ShownAlert:
         """An alert.
@@ -55,11 +74,8 @@ class Alerts:
 
     async def page(
         self, mode: Mode, state: State | None, watchlist_id: str | None, after: str, limit: int
-    ) -> tuple[list[ShownAlert], str | None]:
-        """Alerts in the order in which they were raised, and what continues them.
-
-        There is always something to continue with where there was one alert: asked again later, it
-        gives those that were raised since.
+    ) -> AlertsPage:
+        """Alerts in the order in which they were raised; a page of large ones has fewer.
 
         Raises:
             InvalidRequest: this service gave no such place.
@@ -72,17 +88,32 @@ class Alerts:
         index = f"alerts:{mode}" if watchlist_id is None else f"alerts:of:{watchlist_id}:{mode}"
         name = index if state is None else f"{index}:{state}"
         entries = await self._documents.page(name, after.split(".")[0] or None, limit)
-        ids = [str(json.loads(entry.body)["alert_id"]) for entry in entries]
-        found = await self._documents.get(ALERTS, ids)
-        shown = [
-            ShownAlert(document.document_id, document.revision, Alert.load(document.body))
-            for document in found
-            if document is not None
-        ]
         if not entries:
-            return shown, after or None
-        last, alert = entries[-1].document_id, found[-1]
-        return shown, last if alert is None else f"{last}.{_mark_of(alert)}"
+            return AlertsPage([], after or None, False)
+        found = await self._fitting([str(json.loads(entry.body)["alert_id"]) for entry in entries])
+        shown = await self._lanes.run(
+            lambda: [
+                ShownAlert(document.document_id, document.revision, Alert.load(document.body))
+                for document in found
+                if document is not None
+            ],
+            Lane.HEAVY,
+        )
+        last, alert = entries[len(found) - 1].document_id, found[-1]
+        place = last if alert is None else f"{last}.{_mark_of(alert)}"
+        return AlertsPage(shown, place, len(found) == limit or len(found) < len(entries))
+
+    async def _fitting(self, ids: Sequence[str]) -> list[Document | None]:
+        """The first of these that fit on a page, at least one."""
+        found: list[Document | None] = []
+        size = 0
+        for start in range(0, len(ids), _AT_ONCE):
+            for one in await self._documents.get(ALERTS, ids[start : start + _AT_ONCE]):
+                size += 0 if one is None else len(one.body)
+                if found and size > PAGE_BYTES:
+                    return found
+                found.append(one)
+        return found
 
     async def _check(self, place: str, mode: Mode) -> None:
         found = _PLACE.fullmatch(place)

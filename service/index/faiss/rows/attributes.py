@@ -5,6 +5,7 @@ Roaring") combine in microseconds, so a filter is evaluated before the search, n
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, cast
 
 import numpy as np
@@ -18,6 +19,7 @@ from service.index.faiss.rows.value_counts import field_counts
 from service.index.faiss.snapshot.blobs import BlobReader, BlobWriter
 from service.index.filters import FIELDS, STREAMER_ID, Condition, Filter, Scalar, Unknown
 
+_NO_LOCK = nullcontext()
 _TRUE, _FALSE = object(), object()
 """What stands for the two, since True == 1 would share its bitmap."""
 Name = tuple[bool, str]
@@ -70,6 +72,15 @@ class _Column:
         found = found.union(*(h for h in held if isinstance(h, BitMap))) & among
         numbers = [v for v in values if isinstance(v, int | float)]
         return found | self.numbers.any_of(numbers, among) if numbers else found
+
+    def part_for(self, condition: Condition) -> "_Column":
+        """What a condition reads, numbers as `Numbers.shared`."""
+        twin = _Column()
+        for value in _keys((*(condition.any or ()), *(condition.all or ()))):
+            if (held := self.holders.get(value)) is not None:
+                twin.holders[value] = held if isinstance(held, int) else held.copy()
+        twin.numbers = self.numbers.shared()
+        return twin
 
     def copy(self) -> "_Column":
         """A copy that shares bitmaps, which gain and lose slots, until `part_with_bitmaps`."""
@@ -147,6 +158,8 @@ class Attributes:
 
     def holding(self, condition: Condition, among: BitMap, slots_of: SlotsOf) -> BitMap:
         """The slots `among` these that fulfil one condition."""
+        if not among:
+            return among
         if condition.field == STREAMER_ID:
             return _with_ids(condition, among, slots_of)
         column = self._columns.get(_name(condition.field))
@@ -158,24 +171,39 @@ class Attributes:
             among = column.any_of((value,), among)
         return column.numbers.within(condition, among) if condition.is_bounded else among
 
-    def unknown(self, wanted: Filter) -> Unknown:
-        """What of a filter no slot has."""
+    def part_for(self, condition: Condition) -> "Attributes | None":
+        """What one condition reads, where that takes long; None where `holding` is quick.
+
+        It may be asked while the original is changed. About slots that are written or left
+        meanwhile it says anything.
+        """
+        name = _name(condition.field)
+        column = self._columns.get(name)
+        if condition.field == STREAMER_ID or column is None or not column.numbers.are_compared:
+            return None
+        part = Attributes()
+        part._columns[name] = column.part_for(condition)
+        return part
+
+    def unknown(self, wanted: Filter, lock: AbstractContextManager[object] = _NO_LOCK) -> Unknown:
+        """What of a filter no slot has; others may have the lock between two conditions."""
         fields: dict[str, None] = {}
         values: dict[tuple[str, Scalar], None] = {}
         for condition in (*wanted.must, *wanted.must_not):
             field = condition.field
-            column, is_id = self._columns.get(_name(field)), field == STREAMER_ID
-            if column is None and not is_id:
-                fields[field] = None
-                continue
-            for value in (*(condition.any or ()), *(condition.all or ())):
-                if is_id or column is None:
-                    is_known = isinstance(value, str)
-                else:
-                    is_told = isinstance(value, str | bool) or field in FIELDS
-                    is_known = not is_told or _key(value) in column.holders
-                if not is_known:
-                    values[field, value] = None
+            with lock:
+                column, is_id = self._columns.get(_name(field)), field == STREAMER_ID
+                if column is None and not is_id:
+                    fields[field] = None
+                    continue
+                for value in (*(condition.any or ()), *(condition.all or ())):
+                    if is_id or column is None:
+                        is_known = isinstance(value, str)
+                    else:
+                        is_told = isinstance(value, str | bool) or field in FIELDS
+                        is_known = not is_told or _key(value) in column.holders
+                    if not is_known:
+                        values[field, value] = None
         return Unknown(tuple(fields), tuple(values))
 
     def known(self) -> list[str]:

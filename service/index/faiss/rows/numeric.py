@@ -16,6 +16,8 @@ _SPARSE = 32
 """Fewer than one slot in so many has a number: a dictionary takes less memory than an array."""
 _DENSE = 16
 """From one slot in so many on, it is faster to compare the numbers of all slots."""
+_QUICK = 2048
+"""So many numbers of a dictionary are compared in a moment."""
 _DISTINCT = 256
 """Up to so many different numbers (levels, ages, years) have a bitmap each."""
 
@@ -63,7 +65,7 @@ class Numbers:
     def any_of(self, values: Sequence[int | float], among: BitMap) -> BitMap:
         """The slots `among` these that have one of these numbers."""
         wanted = set(values)
-        found = BitMap(s for s, v in self._few.items() if v in wanted) & among
+        found = BitMap(s for s, v in self._few_of(among) if v in wanted)
         exact = [f for v in wanted if (f := _as_float(v)) is not None]
         if self._holders is not None:
             return found | self._held(exact, among)
@@ -77,7 +79,7 @@ class Numbers:
 
     def within(self, bounds: Condition, among: BitMap) -> BitMap:
         """The slots `among` these whose number is within the bounds."""
-        found = BitMap(s for s, v in self._few.items() if s in among and _holds(v, bounds))
+        found = BitMap(s for s, v in self._few_of(among) if _holds(v, bounds))
         if self._holders is not None:
             return found | self._held([v for v in self._holders if _holds(v, bounds)], among)
         if self._many is not None and among:
@@ -92,9 +94,25 @@ class Numbers:
         """
         return numbers_of(self._few, self._many, allowed)
 
+    def _few_of(self, among: BitMap) -> Iterable[tuple[int, int | float]]:
+        if len(among) < len(self._few):
+            return ((s, self._few[s]) for s in among if s in self._few)
+        return ((s, v) for s, v in self._few.items() if s in among)
+
     def _held(self, values: Iterable[float], among: BitMap) -> BitMap:
         holders = self._holders or {}
         return BitMap().union(*(holders[v] for v in values if v in holders)) & among
+
+    @property
+    def are_compared(self) -> bool:
+        """Whether many are compared, each with what is asked for: that takes long."""
+        return (self._many is not None and self._holders is None) or len(self._few) > _QUICK
+
+    def shared(self) -> "Numbers":
+        """To be compared while others are written; about those it says anything."""
+        twin = Numbers()
+        twin._few, twin._many, twin._count = self._few.copy(), self._many, self._count
+        return twin
 
     def copy(self) -> "Numbers":
         """A copy without bitmaps, which nobody changes."""

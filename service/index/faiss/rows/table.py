@@ -11,6 +11,7 @@ them are few objects.
 import contextlib
 import threading
 from collections.abc import Collection, Generator, Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from service.index.faiss.rows.columns import Columns, clear_bit
 from service.index.faiss.rows.coverage import Coverage
 from service.index.faiss.rows.reuse import SlotReuse
 from service.index.faiss.rows.view import Near, View
-from service.index.filters import ALL_KNOWN, Filter, Unknown
+from service.index.filters import Condition, Filter
 
 _IDS_AT_ONCE = 1024
 """So many are looked up before others may have the lock."""
@@ -188,14 +189,12 @@ class Rows:
                 else:
                     out = BitMap(self.slots_of(exclude))
                 allowed = now = self._everyone(established_only)
-                unknown = ALL_KNOWN
                 if almost is not None:
                     among, then = almost
                     new = self.attributes.allowed(wanted, now - then, self.slots_of)
                     allowed = (among & now) | new
-                    unknown = self.attributes.unknown(wanted)
-                view = self._view(allowed, out, unknown)
-            yield view
+                view = self._view(allowed, out)
+            yield replace(view, unknown=self.attributes.unknown(wanted, self.lock))
         finally:
             self._end(began)
 
@@ -219,21 +218,27 @@ class Rows:
         with self.lock:
             among = then = self._everyone(established_only).copy()
         for condition in wanted.must:
-            with self.lock:
-                among = self.attributes.holding(condition, among, self.slots_of)
+            among = self._holding(condition, among)
         for condition in wanted.must_not:
-            with self.lock:
-                among = among - self.attributes.holding(condition, among, self.slots_of)
+            among = among - self._holding(condition, among)
         return among, then
 
-    def _view(self, allowed: BitMap, out: BitMap, unknown: Unknown) -> View:
+    def _holding(self, condition: Condition, among: BitMap) -> BitMap:
+        """Those who fulfil it; of those who change meanwhile some may be missing, or too many."""
+        with self.lock:
+            part = self.attributes.part_for(condition)
+            if part is None:
+                return self.attributes.holding(condition, among, self.slots_of)
+        return part.holding(condition, among, self.slots_of)  # others have the lock
+
+    def _view(self, allowed: BitMap, out: BitMap) -> View:
         out = out & allowed
         used, bits = len(self.ids), None
         if allowed is self.live and len(out) <= _IDS_AT_ONCE:
             bits = self.columns.bits[: (used + 7) // 8].copy()
             for slot in out:
                 clear_bit(bits, slot)
-        return View(self.columns.embeddings[:used], self.ids, allowed - out, bits, unknown)
+        return View(self.columns.embeddings[:used], self.ids, allowed - out, bits)
 
     def let_through(self, ids: Sequence[str], wanted: Filter) -> list[bool]:
         """Whether a filter lets each of some streamers through, those without a vector too."""
@@ -299,7 +304,7 @@ class Rows:
     def building(self) -> Generator[View, None, None]:
         """Everyone, for a segment that `adopt` takes before the context ends; one at a time."""
         with self.lock:
-            view = self._view(self.live, BitMap(), ALL_KNOWN)
+            view = self._view(self.live, BitMap())
             self.coverage.begin_build(self.live)
             began = self.reuse.begin()
         try:

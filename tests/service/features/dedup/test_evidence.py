@@ -16,6 +16,7 @@ from service.engine.evidence.engine import Evidence
 from service.engine.evidence.whole_corpus import joined_in
 from service.engine.work.lanes import run_to_end
 from service.features.dedup.edges import compare_list
+from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut
 from tests.bundles import SPACE, SPACE_WIDTH
 from tests.service.conftest import put, wait_until_visible
 
@@ -58,7 +59,10 @@ def stored(client: TestClient) -> TestClient:
 def dedup(client: TestClient, **query: Any) -> dict[str, Any]:
     answer = client.post("/v1/dedup", json=query)
     assert answer.status_code == 200, answer.text
-    return answer.json()
+    found = answer.json()
+    documented = DedupFeedOut if query.get("mode") == "feed" else DedupClustersOut
+    assert documented.model_validate(found).model_dump(mode="json") == found
+    return found
 
 
 def test_a_disguised_copy_is_joined_with_its_original(stored: TestClient) -> None:

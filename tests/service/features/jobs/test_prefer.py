@@ -9,6 +9,8 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.features.similar.schemas import ExportIn
+from service.http.schemas import has_more_bytes
 from service.settings import Settings
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON, profiles
@@ -158,6 +160,22 @@ def test_what_the_question_asks_for_is_missing(client: TestClient) -> None:
     job = ended(client, path)
     assert (job["state"], job["error"]["code"]) == ("failed", "streamer_not_found")
     problem(client.get(path + "/result"), 409, "job_state_conflict")
+
+
+@pytest.mark.parametrize("sign", ["x", "界", "\x01", '"'])
+def test_a_question_is_as_long_as_its_json(sign: str) -> None:
+    asked = {
+        "positive": [{"profile": {"bio": sign * 50, "attributes": {"a": True}}, "weight": 2.5}],
+        "min_score": 0.5,
+        "filter": {"must": [{"field": "f", "any": [sign, 1, 2.25]}], "must_not": []},
+    }
+    body = ExportIn.model_validate(asked)
+    size = len(body.model_dump_json(exclude_unset=True).encode())
+    assert has_more_bytes(body, size - 1)
+    assert not has_more_bytes(body, size)
+    spaced = json.dumps(body.model_dump(exclude_unset=True), ensure_ascii=False).encode()
+    assert has_more_bytes(body, len(spaced) - 1, compact=False)
+    assert not has_more_bytes(body, len(spaced), compact=False)
 
 
 def test_a_long_question_is_answered_at_once(client: TestClient) -> None:

@@ -6,7 +6,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from service.features.lists.schemas import KEPT_RUNS
+from service.errors import InvalidRequest
+from service.features.lists.saved import MOST_BYTES, as_json, kept_form
+from service.features.lists.schemas import KEPT_RUNS, ListQuestionIn
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of
 from tests.service.features.transfers.waiting import ended, submitted
@@ -79,6 +81,47 @@ def test_lengths_are_told_in_what_they_count(client: TestClient) -> None:
         "/title": "must have at most 200 characters",
         "/question/positive": "must have at least 1 item, not 0",
     }
+
+
+def test_a_list_of_too_many_seeds_is_not_saved(client: TestClient) -> None:
+    """It could never be run."""
+    seeds = [{"streamer_id": f"cook-{i:02d}"} for i in range(101)]
+    for sign in ("positive", "negative"):
+        body = {"question": {**QUESTION, sign: seeds}}
+        wrong = problem(client.put("/v1/lists/spring", json=body), 422, "invalid_request")
+        assert wrong["errors"] == [
+            {
+                "pointer": f"/question/{sign}",
+                "detail": "may have at most 100 seeds; it has 101",
+            }
+        ]
+    assert client.get("/v1/lists/spring").status_code == 404
+
+
+@pytest.mark.parametrize("sign", ["x", "界", "\x01", "𠮷"])
+def test_a_question_is_kept_up_to_the_last_byte_that_fits(sign: str) -> None:
+    profile = {"bio": "noodles", "avatar": {"url": "https://e.test/a"}, "attributes": {"a": 1.5}}
+    asked: dict[str, Any] = {
+        "positive": [{"profile": profile, "weight": 2}, {"vector": [0.1, 1e-9, 3]}],
+        "exclude": {"ids": ["w1"], "list": "autumn", "outreach_since": 1862438400.5},
+        "filter": {"must": [{"field": "f", "any": [True, 1, 2.5, '"', sign]}]},
+        "diversify": {"method": "mmr", "lambda": 0.25},
+        "fields": [],
+    }
+
+    def kept() -> int:
+        return len(as_json(kept_form(ListQuestionIn.model_validate(asked))))
+
+    each = {"field": "g", "any": [sign * (240 // (len(as_json({"": sign})) - 8))] * 100}
+    while MOST_BYTES - kept() > 30_000:
+        asked["filter"].setdefault("must_not", []).append(each)
+    left = MOST_BYTES - kept()
+    asked["exclude"]["ids"] += ["a" * 46] * (left // 50 - 1)  # each takes four bytes more
+    asked["exclude"]["ids"].append("a" * (MOST_BYTES - kept() - 4))
+    assert kept() == MOST_BYTES
+    asked["exclude"]["ids"][0] += "a"
+    with pytest.raises(InvalidRequest, match=f"more than {MOST_BYTES} bytes"):
+        kept()
 
 
 def test_lists_come_in_pages(client: TestClient, cooks: list[str]) -> None:

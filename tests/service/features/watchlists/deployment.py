@@ -41,7 +41,7 @@ class Deployment:
         pipeline = cast(EncodingPipeline, SimpleNamespace(model_version=MODEL))
         self.reader = SeedReader(store, pipeline, evidence, lanes)
         self.matching = Matching(store, sides, lanes, MODEL)
-        self.alerts = Alerts(self.documents)
+        self.alerts = Alerts(self.documents, lanes)
         self.lists = Watchlists(self.documents, self.reader, self.alerts, Maxima(100, 1000))
 
     async def write(self, name: str, bio: str) -> int:
@@ -90,7 +90,7 @@ class Deployment:
         return await self.lists.create(wanted_of(positive, **fields), WRITER, None)
 
     async def raised(self, list_id: str) -> list[str]:
-        found, _ = await self.alerts.page("on", None, list_id, "", 1000)
+        found, *_ = await self.alerts.page("on", None, list_id, "", 1000)
         return [each.alert.streamer_id for each in found]
 
     async def reached(self, follower: AlertFollower, sequence: int) -> None:

@@ -111,16 +111,16 @@ async def test_a_cursor_of_alerts_that_the_store_lost_is_expired(deployment: Dep
             await documents.change([Put(SWEPT, made.watchlist_id, None)])
 
     async def after(place: str | None) -> list[str]:
-        found, _ = await alerts.page("on", None, None, place or "", 9)
+        found, *_ = await alerts.page("on", None, None, place or "", 9)
         return [each.alert.streamer_id for each in found]
 
     await raised("a")
-    _, first = await alerts.page("on", None, None, "", 9)
+    _, first, _ = await alerts.page("on", None, None, "", 9)
     assert first is not None
     collections = await documents.collections("alerts")
     kept = {c: await documents.page(c, None, 9) for c in collections}
     await raised("b")
-    _, second = await alerts.page("on", None, None, first, 9)
+    _, second, _ = await alerts.page("on", None, None, first, 9)
     assert second is not None
     assert await after(first) == ["b"]
     earlier = [place.split(".")[0] for place in (first, second)]  # as releases before gave them

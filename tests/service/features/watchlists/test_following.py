@@ -138,7 +138,7 @@ async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
 
     result = await deployment.sweeps().run(Progress(lambda c: told(c)))
     assert result["lists"] == 1
-    found, _ = await deployment.alerts.page("on", None, made.watchlist_id, "", 1000)
+    found, *_ = await deployment.alerts.page("on", None, made.watchlist_id, "", 1000)
     by_version = {version: set[str]() for version in (1, 2)}
     for each in found:
         by_version[each.alert.watchlist_version].add(each.alert.streamer_id)

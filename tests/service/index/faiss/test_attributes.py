@@ -1,6 +1,7 @@
 """Bitmaps of values: the same as asking each streamer."""
 
 import json
+import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -152,6 +153,7 @@ def test_any_history_is_filtered_as_each_streamer_by_itself(
     for each in wanted:
         expected = {slot for slot, facets in known.items() if lets_through(each, facets)}
         assert set(attributes.allowed(each, BitMap(known), slots_of)) == expected
+        assert attributes.unknown(each, threading.Lock()) == attributes.unknown(each)
     for slot, facets in known.items():
         attributes.discard(slot, facets)
     assert attributes.columns() == []  # nothing stays behind

@@ -152,7 +152,7 @@ function Inbox(props: {
       ) : (
         <Empty title={t("alert.none")} remedy={t("alert.none.remedy")} />
       )}
-      <NextPage next={alerts.length === MOST ? value.next_cursor : null} />
+      <NextPage next={value.has_more ? value.next_cursor : null} />
     </>
   );
 }
