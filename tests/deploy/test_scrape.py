@@ -35,11 +35,16 @@ OF_PROMETHEUS = {"instance", "job"}
 """Labels that the scrape adds."""
 ELSEWHERE = {
     "streamer_drift_alarm": {"modality", "measure"},
+    "streamer_drift_measured_seconds": set(),
+    "streamer_backup_timestamp_seconds": set(),
+    "kube_cronjob_created": {"namespace", "cronjob"},
+    "kube_cronjob_spec_suspend": {"namespace", "cronjob"},
+    "kube_cronjob_status_last_successful_time": {"namespace", "cronjob"},
     "streamer_milvus_up": {"cluster"},
     "streamer_milvus_overlay_rows": {"cluster"},
 }
-"""Written by `drift` for node_exporter, which a test of that command reads; and told of clusters of
-Milvus, where the index is there."""
+"""Written by `drift` and `backup` for node_exporter, which tests of these commands read; told of by
+kube-state-metrics; and told of clusters of Milvus, where the index is there."""
 RARE = {"streamer_index_served_recall"}
 """Without a value at first: fifty questions have to be compared, one a second."""
 
