@@ -54,7 +54,8 @@ async def fit(
     Args:
         folder: for files between the processes, which are left there.
         vectors: of at least `FEWEST` streamers.
-        start: where each begins (n, 2); None: at its principal components.
+        start: where each begins (n, 2); None, or with no extent in a direction, as copies of one
+            have none: at its principal components.
         tell: called with the share of the work that is done, now and then.
 
     Raises:
@@ -85,7 +86,7 @@ def write(folder: Path, vectors: NDArray[np.float32], start: NDArray[np.float32]
     with _of_files():
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         np.save(folder / _VECTORS, vectors)
-        if start is not None:
+        if start is not None and np.ptp(start, axis=0).all():  # the library divides by it
             np.save(folder / _START, start)
 
 

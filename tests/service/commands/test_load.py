@@ -110,7 +110,9 @@ def test_an_interrupted_load_goes_on_where_it_was(serve: Serve, tmp_path: Path) 
             start_new_session=True,
         )
     try:
-        wait_until(lambda: "load: " in output.read_text(), "a tenth is loaded", START_S)
+        wait_until(
+            lambda: "load: " in output.read_text(), "a tenth is loaded", START_S, every_s=0.02
+        )
         process.send_signal(signal.SIGINT)
         assert process.wait(START_S) == 130
     finally:
@@ -147,7 +149,9 @@ def test_load_waits_for_a_service_that_is_restarted(
                 start_new_session=True,
             )
         try:
-            wait_until(lambda: "load: " in output.read_text(), "a tenth is loaded", START_S)
+            wait_until(
+                lambda: "load: " in output.read_text(), "a tenth is loaded", START_S, every_s=0.02
+            )
             first.kill()
             with Service(bundle, tmp_path / "data", port=free_port, **UNGROUPED) as second:
                 second.wait_until_ready()

@@ -82,7 +82,7 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
             assert follower.index.count == 1500
             assert follower.sequence == 1500
             await store.write([upsert("s0", 99), Delete("s1"), upsert("new")])
-            await follower.wait_for(1503, 5000)
+            await follower.wait_for(1503, 60_000)
             rows = rows_of(follower.index, ["s0", "s1", "new"])
             assert rows[0] is not None
             assert rows[0].facets == {"seed": 99}
@@ -190,7 +190,7 @@ def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause
             with pytest.raises(NotYetVisible, match="applied sequence 0"):
                 await follower.wait_for(1, 50)  # no number of the lost history counts
             slow.may_scan.set()
-            await follower.wait_for(30, 5000)
+            await follower.wait_for(30, 60_000)
             assert (follower.sequence, follower.behind_because) == (30, None)
             await follower.stop()
             await slow.close()

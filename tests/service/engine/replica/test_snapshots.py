@@ -101,7 +101,7 @@ def test_it_begins_with_the_snapshot_and_goes_on_with_the_log(tmp_path: Path) ->
             assert rows_of(follower.index, ["s50", "s30"]) == [None, None]
             assert snapshots.state.sequence == 110
             await parts.store.write([upsert("newer"), Delete("new")])
-            await follower.wait_for(125, 5000)
+            await follower.wait_for(125, 60_000)
             await parts.check(follower)
 
     scenario(tmp_path, run)
@@ -219,7 +219,7 @@ def test_a_running_index_that_lost_its_place_is_built_from_the_store(tmp_path: P
             assert follower.source == "snapshot"
             await restore_another_history(parts)
             await until(lambda: follower.source == "store" and follower.index.count == 200)
-            await follower.wait_for(200, 5000)
+            await follower.wait_for(200, 60_000)
             await parts.check(follower)
             assert follower.complete is not None
             assert snapshots.is_due(*follower.complete, rebuilt=False)  # of another history
@@ -251,12 +251,12 @@ def test_maintenance_saves_now_and_then_and_when_it_stops(tmp_path: Path) -> Non
             maintenance = IndexMaintenance(follower, seldom)
             maintenance.start()
             await parts.store.write([upsert(f"s{i}", 300 + i) for i in range(4)])
-            await follower.wait_for(154, 5000)
+            await follower.wait_for(154, 60_000)
             await maintenance.stop()
             assert seldom.state.sequence == 150  # so few are read from the log
         async with parts.following(seldom) as follower:
             await parts.store.write([upsert(f"s{i}", 400 + i) for i in range(20)])
-            await follower.wait_for(174, 5000)
+            await follower.wait_for(174, 60_000)
             maintenance = IndexMaintenance(follower, seldom)
             maintenance.start()
             await maintenance.stop()

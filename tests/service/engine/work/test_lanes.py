@@ -54,7 +54,10 @@ async def waiting(lanes: Lanes, lane: Lane, items: int) -> None:
         await asyncio.sleep(0)
 
 
-def test_urgent_work_comes_first_and_one_thread_is_left_to_it() -> None:
+def test_urgent_work_comes_first_and_one_thread_is_left_to_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("service.engine.work.lanes._PATIENCE_S", 2 * WAIT_S)
     done: list[str] = []
 
     async def scenario(lanes: Lanes) -> None:
@@ -271,14 +274,14 @@ def test_a_deadline_ends_the_wait_and_takes_the_work_away() -> None:
         await hold.begun(2)
         late = asyncio.create_task(lanes.run(lambda: ran.append(1)))
         for task in (*begun, late):
-            with pytest.raises(Overloaded, match=r"calls: not done within 1 s"):
+            with pytest.raises(Overloaded, match=r"calls: not done within 4 s"):
                 await task
         assert lanes.waiting(Lane.INTERACTIVE) == 0
         assert lanes.counts[Lane.INTERACTIVE].refused == 3
         hold.end()
         await lanes.run(lambda: ran.append(2))  # it goes on
 
-    with_lanes(scenario, deadline_ms=1000)
+    with_lanes(scenario, deadline_ms=4000)
     assert ran == [2]
 
 
@@ -317,7 +320,13 @@ def test_stopping_gives_everyone_a_result() -> None:
         await hold.begun(2)
         tasks += [asyncio.create_task(lanes.run(lambda: None, lane)) for lane in Lane]
         await waiting(lanes, Lane.BULK, 1)
-        asyncio.get_running_loop().run_in_executor(None, hold.end)
+
+        def end() -> None:
+            while not lanes._is_stopping:
+                time.sleep(0.001)
+            hold.end()
+
+        asyncio.get_running_loop().run_in_executor(None, end)
         lanes.stop()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(r, Overloaded) for r in results)

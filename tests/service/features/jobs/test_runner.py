@@ -136,7 +136,7 @@ async def test_a_runner_that_stands_still_is_replaced_and_does_no_harm(
     await submitted(jobs)
     asleep.let(2)
     await when(jobs, lambda job: job.done == 2)
-    start(awake, jobs, lease_s=2)
+    start(awake, jobs_of(store))
     await until(lambda: awake.begun != [])
     asleep.let(1)
     await until(lambda: asleep.lost == 1)

@@ -224,7 +224,10 @@ def test_watching_goes_on_through_a_restart(serve: Serve, free_port: int) -> Non
     service = serve(port=free_port, STREAMER_JOBS__AT_ONCE="0")
     path = upload(service.client, MANY)
     watching = subprocess.Popen(
-        command("jobs", "watch", path.rpartition("/")[2], "--url", service.url),
+        command(
+            *("jobs", "watch", path.rpartition("/")[2], "--url", service.url),
+            *("--timeout", str(RUN_S)),
+        ),
         cwd=ROOT,
         env=environment(),
         stdout=subprocess.PIPE,

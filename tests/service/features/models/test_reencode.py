@@ -8,7 +8,7 @@ from redis import Redis
 
 from tests.bundles import DIM, SHORT_DIM, TOPICS, write_bundle
 from tests.service.conftest import Serve
-from tests.service.process import Service, error_line, is_free, run, wait_until
+from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -124,7 +124,8 @@ def test_re_encoding_that_is_killed_is_finished_later(
     data_dir = stored_by_the_first_model
     with Service(next_bundle, data_dir, "--reencode") as killed:
         begun = "encoded 200 streamers again"
-        wait_until(lambda: begun in killed.output, "it has begun", 60, every_s=0.02)
+        wait_until(lambda: begun in killed.output, "it has begun", START_S, every_s=0.02)
+        killed.stand_still()
         store = killed.store
         killed.kill()
         assert f"encoded {MANY} streamers again" not in killed.output

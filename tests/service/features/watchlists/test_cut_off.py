@@ -95,7 +95,7 @@ async def test_a_list_of_before_keeps_the_copies_of_who_was_deleted(
 ) -> None:
     await deployment.write("seed", NOODLES)
     wanted, once = wanted_of([Given("seed")]), Once("a" * 32, "b" * 32)
-    monkeypatch.setattr(service, "_CUT_S", 0.0)
+    monkeypatch.setattr(service, "_CUT_S", -86_400.0)
     await deployment.lists.create(wanted, WRITER, once)
     await remove(deployment.store, "seed")
     shown = await deployment.lists.create(wanted, WRITER, once)

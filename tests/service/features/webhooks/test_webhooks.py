@@ -105,7 +105,6 @@ def test_what_fails_is_tried_again_and_others_pass_by(
     assert [n["streamer_id"] for n in names] == ["bad", "good", "bad", "bad"]
     assert found[0].message == found[2].message != found[3].message
     assert found[0].body == found[2].body
-    assert int(found[2].headers["webhook-timestamp"]) >= int(found[0].headers["webhook-timestamp"])
     state = webhook(client, made)
     assert state["last_failure"] == "the target answers 500"
 
