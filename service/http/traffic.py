@@ -5,10 +5,12 @@ from typing import Any, NamedTuple
 
 from prometheus_client import Counter, Histogram
 
+from service.errors import ServiceError, catalogue
 from service.logs.requests import RequestLog
 
 _BUCKETS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _UNEXPECTED = 500
+_API = "/v1/"
 _OTHER = "other"
 """The route of what no route is for: paths that somebody made up are no labels."""
 
@@ -25,6 +27,7 @@ class Traffic:
     Attributes:
         seconds: the histogram.
         unexpected: answers with 500; an alert sees the first one, as it begins at 0.
+        problems: answers with a 5xx below `/v1`, by code, each of which begins at 0.
         log: told of each request as well, where there is one.
     """
 
@@ -42,6 +45,17 @@ class Traffic:
             "Requests that were answered with 500, which no input should cause.",
             registry=None,
         )
+        self.problems = Counter(
+            "streamer_problems",
+            "Requests below /v1 that were let in and answered with a 5xx, by the problem's code.",
+            ("code",),
+            registry=None,
+        )
+        self._problems = {
+            code: self.problems.labels(code)
+            for code, kind in catalogue().items()
+            if kind.status >= _UNEXPECTED
+        }
         self.log: RequestLog | None = None
         self._known: dict[tuple[str, str, int], Histogram] = {}  # found faster than by labels
 
@@ -62,5 +76,8 @@ class Traffic:
         known.observe(seconds)
         if status == _UNEXPECTED:
             self.unexpected.inc()
+        if status >= _UNEXPECTED and route.startswith(_API):
+            unknown = self._problems[ServiceError.code]
+            self._problems.get(scope.get("problem", ""), unknown).inc()
         if self.log is not None:
             self.log.note(scope, route, status, seconds, received, sent)

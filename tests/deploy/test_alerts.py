@@ -58,8 +58,8 @@ def test_every_alert_is_seen_to_fire() -> None:
 def test_the_alerts_name_the_job_of_the_scrape() -> None:
     config = yaml.safe_load((PROMETHEUS / "prometheus.yml").read_text(encoding="utf-8"))
     (job,) = config["scrape_configs"]
-    named = {name for alert in alerts() for name in re.findall(r'job="([^"]+)"', alert["expr"])}
-    shown = {name for _, t in targets() for name in re.findall(r'job="([^"]+)"', t["expr"])}
+    named = {name for alert in alerts() for name in re.findall(r'\bjob="([^"]+)"', alert["expr"])}
+    shown = {name for _, t in targets() for name in re.findall(r'\bjob="([^"]+)"', t["expr"])}
     assert named == shown == {job["job_name"]}
     (found,) = job["dns_sd_configs"]
     pods = yaml.safe_load(

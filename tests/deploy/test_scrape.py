@@ -35,11 +35,30 @@ OF_PROMETHEUS = {"instance", "job"}
 """Labels that the scrape adds."""
 ELSEWHERE = {
     "streamer_drift_alarm": {"modality", "measure"},
+    "streamer_drift_measured_seconds": set(),
+    "streamer_backup_timestamp_seconds": set(),
+    "kube_cronjob_created": {"namespace", "cronjob"},
+    "kube_cronjob_spec_suspend": {"namespace", "cronjob"},
+    "kube_cronjob_status_last_successful_time": {"namespace", "cronjob"},
+    "streamer_layout_served": set(),
     "streamer_milvus_up": {"cluster"},
     "streamer_milvus_overlay_rows": {"cluster"},
 }
-"""Written by `drift` for node_exporter, which a test of that command reads; and told of clusters of
-Milvus, where the index is there."""
+"""Written by `drift` and `backup` for node_exporter, which tests of these commands read; told of by
+kube-state-metrics; of a map, whose tests fit one; and of clusters of Milvus, where the index is
+there."""
+UNUSED = {
+    "streamer_backup_bytes",
+    "streamer_drift_change",
+    "streamer_drift_p_value",
+    "streamer_layout_age_seconds",
+    "streamer_layout_placed",
+    "streamer_layout_waiting",
+    "streamer_milvus_serves",
+    "streamer_milvus_settled_sequence",
+    "streamer_store_replicas",
+}
+"""Told where those are, or replicas of the store, and asked of by no alert."""
 RARE = {"streamer_index_served_recall"}
 """Without a value at first: fifty questions have to be compared, one a second."""
 
@@ -260,6 +279,16 @@ def test_labels_that_are_kept_are_those_of_the_metric(scraped: Scraped, place: s
     known = {**scraped.labels, **ELSEWHERE}
     read = [known.get(s.name or "", set()) for s in selectors(expression)]
     assert grouped <= set.union(*read) | OF_PROMETHEUS
+
+
+def test_the_pages_name_metrics_that_there_are_and_all_of_them(scraped: Scraped) -> None:
+    pages = {page: (ROOT / "docs" / page).read_text() for page in ("operations.md", "runbook.md")}
+    named = {page: set(re.findall(r"(?<!\{)\bstreamer_\w+", text)) for page, text in pages.items()}
+    known = scraped.names | ELSEWHERE.keys() | UNUSED
+    assert set.union(*named.values()) <= known
+    told = {name for name in scraped.labels if name.startswith("streamer_")}
+    parts = ("_bucket", "_count", "_sum", "_created")
+    assert {name for name in told if not name.endswith(parts)} - named["operations.md"] == set()
 
 
 def test_legends_name_labels_that_a_panel_has(scraped: Scraped) -> None:

@@ -23,10 +23,10 @@ class Lag:
         head: the last sequence number of the log that is known; None before a look.
     """
 
-    def __init__(self) -> None:
-        """Nothing is known yet."""
+    def __init__(self, complete_until_s: float | None = None) -> None:
+        """Nothing is known yet, but that everything is to be held to have been there until then."""
         self._looks: deque[tuple[float, Position]] = deque(maxlen=_KEPT)  # not reached yet
-        self._complete_until: float | None = None
+        self._complete_until = complete_until_s
         self._lock = threading.Lock()
         self.head: int | None = None
         self._looked: Position | None = None

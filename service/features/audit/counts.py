@@ -32,5 +32,10 @@ class AuditCounts(Collector):
         ):
             yield CounterMetricFamily(f"streamer_audit_{name}", about, count)
         yield GaugeMetricFamily(
+            "streamer_audit_up",
+            "1 while the audit log can be written.",
+            int(log.trouble() is None),
+        )
+        yield GaugeMetricFamily(
             "streamer_audit_waiting", "Entries that are not in the files yet.", log.waiting
         )

@@ -23,6 +23,12 @@ class DuplicateCounts(Collector):
             "1 in the process that keeps the groups of duplicates up to date.",
             int(follower.is_leading),
         )
+        if follower.lag_s is not None:  # told whoever leads, and while nobody does
+            yield GaugeMetricFamily(
+                "streamer_duplicates_lag_seconds",
+                "Since all that was written was evaluated, at most, by whichever process.",
+                follower.lag_s,
+            )
         if evaluation is None or evaluation.position is None:
             return
         for name, about, count in (

@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from service.engine.candidates.kept import KeptCorpus
+from service.engine.replica.trailing import TrailingLag
 from service.errors import NotYetVisible, StoreUnavailable, Unavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
@@ -72,17 +73,25 @@ class GroupsFollower:
         self._owner = secrets.token_hex(8)
         self._judged = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._lag = TrailingLag(store.position, self._evaluated_up_to)
         self._has_gap = False
         self._is_far_behind = False
         self.is_leading = False
         self.evaluation: Evaluation | None = None
 
+    @property
+    def lag_s(self) -> float | None:
+        """Seconds since all that was written was evaluated, by anyone; see `TrailingLag`."""
+        return self._lag.lag_s
+
     def start(self) -> None:
         """Begin, on the running event loop."""
+        self._lag.start()
         self._task = asyncio.create_task(self._run(), name="duplicates")
 
     async def stop(self) -> None:
         """End, and let another process go on."""
+        await self._lag.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -195,6 +204,10 @@ class GroupsFollower:
                     evaluation.seen(last.sequence)
                 self._is_far_behind = last.sequence - place.sequence > _FAR_BEHIND
                 self._press(self._is_far_behind)
+
+    async def _evaluated_up_to(self) -> Position | None:
+        known = self.evaluation
+        return (known and known.position) or await self._groups.position()
 
     async def _judge(self, evaluation: Evaluation) -> None:
         while True:

@@ -19,6 +19,13 @@ class LayoutCounts(Collector):
     def collect(self) -> Iterator[Metric]:
         """All metric families, read at this moment; none before the first layout."""
         record, served = self._follower.record, self._follower.served
+        problem = self._follower.problem
+        if record is not None or problem is not None:
+            yield GaugeMetricFamily(
+                "streamer_layout_served",
+                "1 while this replica serves the layout and keeps its map up to date.",
+                int(served is not None and problem is None),
+            )
         if record is None:
             return
         age_s = time.time() - record.created_at

@@ -211,6 +211,7 @@ def router_of(traffic: Traffic) -> APIRouter:
         for collector in (
             traffic.seconds,
             traffic.unexpected,
+            traffic.problems,
             _Service(operations, lanes, limits),
             *collectors,
             PROCESS_COLLECTOR,

@@ -32,7 +32,8 @@ class SpaceCounts(Collector):
                 ("behind", "1 while this replica does not serve the generation that it should."),
             )
         }
-        now = time.time()
+        now, unread = time.time(), self._follower.unread
+        is_stuck = self._follower.trouble is not None
         for space, record in list(self._follower.records.items()):
             served, active = self._active.get(space), record.active
             if served is not None:
@@ -43,11 +44,14 @@ class SpaceCounts(Collector):
             if active is not None:
                 families["with_neighbours"].add_metric([space], active.neighbours or 0)
             held = None if active is None else self._follower.holds(active.chunks_id)
-            is_behind = active is not None and (
+            is_other = active is not None and (
                 held is None or served is None or held.generation is not served.generation
             )
+            is_behind = is_other or is_stuck or space in unread
             families["behind"].add_metric([space], int(is_behind))
             families["generations"].add_metric([space], len(record.generations))
             refused = sum(not g.passed for g in record.generations)
             families["refused_generations"].add_metric([space], refused)
+        for space in unread - self._follower.records.keys():
+            families["behind"].add_metric([space], 1)
         yield from families.values()

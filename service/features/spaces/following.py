@@ -49,6 +49,8 @@ class SpaceFollower:
     Attributes:
         replica: names this process among those that share the store.
         problems: why a generation could not be loaded, by `chunks_id`.
+        unread: spaces whose record can't be read; what was served of them before stays served.
+        trouble: why changes can't be followed, beside a store that is silent; None while they can.
     """
 
     def __init__(
@@ -74,6 +76,8 @@ class SpaceFollower:
         """
         self.replica = secrets.token_hex(8)
         self.problems: dict[str, str] = {}
+        self.unread: frozenset[str] = frozenset()
+        self.trouble: str | None = None
         self._store = store
         self._active = active
         self._fit = fit
@@ -116,13 +120,16 @@ class SpaceFollower:
         async with self._refreshing:  # none may undo what a later one read
             mark = await self._store.mark()
             if mark != self._mark:
-                records: dict[str, SpaceRecord] = {}
+                records, unread = dict[str, SpaceRecord](), set[str]()
                 for space, text in (await self._store.all()).items():
                     try:
                         records[space] = SpaceRecord.of_json(text)
                     except ValueError as error:
                         _log.warning("the space %r can't be read: %s", space, error)
-                self._records, self._mark = records, mark
+                        unread.add(space)
+                        if space in self._records:
+                            records[space] = self._records[space]
+                self._records, self._mark, self.unread = records, mark, frozenset(unread)
             await self._follow_erasures()
             self._settle()
             self._has_looked = True
@@ -167,10 +174,14 @@ class SpaceFollower:
                 if time.monotonic() - noted >= _NOTE_S:
                     await self.note()
                     noted = time.monotonic()
+                self.trouble = None
             except ServiceError:
                 pass  # the store's health tells it; what is served stays served
             except Exception as error:  # noqa: BLE001 - soon it is asked again
-                _log.warning("spaces can't be followed, what is served stays: %s", error)
+                why = f"{type(error).__name__}: {error}"
+                if why != self.trouble:
+                    _log.warning("spaces can't be followed, what is served stays: %s", why)
+                self.trouble = why
             await asyncio.sleep(POLL_S)
 
     def _wanted(self) -> dict[str, tuple[str, GenerationRecord]]:

@@ -48,11 +48,16 @@ class WatchlistCounts(Collector):
         yield CounterMetricFamily(
             "streamer_watchlists_raised", "Alerts that this process raised.", self._book.raised
         )
+        if follower.lag_s is not None:  # told whoever leads, and while nobody does
+            yield GaugeMetricFamily(
+                "streamer_watchlists_lag_seconds",
+                "Since all that was written was matched, at most, by whichever process.",
+                follower.lag_s,
+            )
         if follower.place is None:
             return
         for name, about, value in (
             ("sequence", "Last write that is matched with watchlists.", follower.place.sequence),
-            ("lag_seconds", "Upper bound of the lag behind the store.", follower.lag_s),
             ("lists", "Watchlists that are matched.", matcher.lists),
             ("seeds", "Seeds of these.", matcher.seeds),
             ("sweeps_due", "Watchlists that are not swept yet.", follower.due),

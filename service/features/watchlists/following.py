@@ -11,12 +11,12 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 
-from service.engine.replica.lag import Lag
+from service.engine.replica.trailing import TrailingLag
 from service.engine.watchlists.matcher import ListSeeds
 from service.errors import JobNotFound, ServiceError, Unavailable
 from service.features.jobs.runner import persist
 from service.features.watchlists.alerts.book import AlertBook
-from service.features.watchlists.cursor import LogCursor, NotTheMatcher
+from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
 from service.features.watchlists.matching import Found, Matching
 from service.features.watchlists.watched import WatchedLists, due_lists
 from service.store.base import LogGap, Position, StreamerStore
@@ -100,7 +100,7 @@ class AlertFollower:
         self._place: Position | None = None
         self.cursor = cursor
         self.lists = lists
-        self._lag = Lag()
+        self._lag = TrailingLag(store.position, self._matched_up_to)
         self.due: int | None = None
         self.sweeps: Sweeps | None = None
 
@@ -116,8 +116,8 @@ class AlertFollower:
 
     @property
     def lag_s(self) -> float | None:
-        """Seconds since all that was written was matched, at most; None while that is not known."""
-        return self._place and self._lag.lag_s(self._place, time.monotonic())
+        """Seconds since all that was written was matched, by anyone; see `TrailingLag`."""
+        return self._lag.lag_s
 
     async def ready(self, list_ids: Sequence[str]) -> list[ListSeeds]:
         """Those of some lists that this process has in memory as they are now, if it matches.
@@ -133,10 +133,12 @@ class AlertFollower:
 
     def start(self) -> None:
         """Begin, on the running event loop."""
+        self._lag.start()
         self._task = asyncio.create_task(self._run(), name="watchlists")
 
     async def stop(self) -> None:
         """End, and let another process go on."""
+        await self._lag.stop()
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})
@@ -170,7 +172,6 @@ class AlertFollower:
         """Match until something fails."""
         matched = self.cursor.matched
         assert matched is not None
-        self._lag = Lag()  # what it knew of the store is from when it led last
         self._place = matched.position
         tasks = [
             asyncio.create_task(self._follow(), name="watchlists' log"),
@@ -229,15 +230,19 @@ class AlertFollower:
         self._place = place
 
     async def _beat(self) -> None:
-        """Write where the log is matched up to, and look where it ends, once a second.
+        """Write where the log is matched up to, once a second.
 
         What raised no alert is told of by that alone.
         """
         while True:
             await asyncio.sleep(_BEAT_S)
             await self.cursor.beat(self._place)
-            began = time.monotonic()
-            self._lag.saw(began, await self._store.position())
+
+    async def _matched_up_to(self) -> Position | None:
+        if self._place is not None:
+            return self._place
+        _, matched = await read_matched(self._documents)
+        return matched and matched.position
 
     async def _sweep(self) -> None:
         """Begin a sweep whenever lists are due.

@@ -1,5 +1,7 @@
 """The answer to a guarded request: what the guard adds to it, and what has to come before it."""
 
+import json
+
 from starlette.types import Message, Scope, Send
 
 from service.errors import AuditUnavailable
@@ -12,7 +14,8 @@ from service.http.headers.request_ids import header_of
 class GuardedAnswer:
     """Sends an answer with the id and the rate limits of its request, and counts its bytes.
 
-    What has to be in the audit log before the answer is written first.
+    What has to be in the audit log before the answer is written first. The scope gets the code of
+    the `problem` that the caller is told of with a 5xx.
 
     Attributes:
         audit: of the request, if it has one.
@@ -59,10 +62,21 @@ class GuardedAnswer:
                 headers += charges.headers()
             message["headers"] = headers
         else:
-            self.sent += len(message.get("body", b""))
+            body = message.get("body", b"")
+            if self.status >= 500 and not self.sent:
+                self._scope["problem"] = _code_in(body)
+            self.sent += len(body)
         await self._send(message)
 
     def finish(self) -> None:
         """Note what is not in the log yet."""
         if self.audit is not None:
             self.audit.finish(self.status)
+
+
+def _code_in(body: bytes) -> str | None:
+    """The code of a problem document; None of any other answer, as probes have."""
+    try:
+        return str(json.loads(body)["code"])
+    except (ValueError, TypeError, KeyError):
+        return None

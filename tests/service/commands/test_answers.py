@@ -8,10 +8,12 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from service.__main__ import COMMANDS, EXAMPLES, STATUSES, build_parser, main
 from service.commands import answers
@@ -71,7 +73,16 @@ def test_json_of_each_command(bundle: Path, serve: Serve, tmp_path: Path) -> Non
     assert verified["differences"] == 0
     assert {part["part"] for part in verified["parts"]} >= {"store", "served"}
     assert verified["parts"][0]["streamers"] == 4
-    copied = json_of("backup", *state, "--out", tmp_path / "copy")
+    metrics = tmp_path / "backup.prom"
+    before = time.time()
+    copied = json_of("backup", *state, "--out", tmp_path / "copy", "--metrics", metrics)
+    told = {
+        family.name: family.samples[0].value
+        for family in text_string_to_metric_families(metrics.read_text(encoding="utf-8"))
+    }
+    assert told["streamer_backup_bytes"] == copied["bytes"]
+    assert before <= told["streamer_backup_timestamp_seconds"] <= time.time()
+    assert list(tmp_path.glob("backup.prom*")) == [metrics]
     assert (copied["streamers"], copied["path"]) == (4, str(tmp_path / "copy"))
     assert json_of("erase", "e", *state)["streamer_id"] == "e"
     assert service.stop() == 0

@@ -11,6 +11,7 @@ import pytest
 
 from service.errors import AuditUnavailable, StartupError
 from service.features.audit.chain import ChainWriter, files_in
+from service.features.audit.counts import AuditCounts
 from service.features.audit.refusals import Refusals
 from service.features.audit.trail import AuditTrail
 from service.features.audit.verification import verify
@@ -41,6 +42,12 @@ def empty_the_disk(log: AuditTrail, kept: int) -> None:
     assert file is not None
     os.dup2(kept, file)
     os.close(kept)
+
+
+def told(log: AuditTrail) -> dict[str, float]:
+    """What `/metrics` tells of a log."""
+    families = AuditCounts(log).collect()
+    return {sample.name: sample.value for family in families for sample in family.samples}
 
 
 async def test_what_is_written_is_in_the_file_at_once(tmp_path: Path) -> None:
@@ -84,11 +91,13 @@ async def test_a_full_disk_refuses_and_what_waited_is_written_later(tmp_path: Pa
         with pytest.raises(AuditUnavailable):
             log.check()
         assert "No space left" in (log.trouble() or "")
+        assert told(log)["streamer_audit_up"] == 0
         log.note(entry(2))
         empty_the_disk(log, kept)
         await log.write([entry(3)])
         log.check()
         assert log.trouble() is None
+        assert told(log)["streamer_audit_up"] == 1
         requests = [e["request_id"] for e in written(tmp_path) if e["kind"] == "request"]
         assert requests == ["r-1", "r-2", "r-3"]
     assert verify(tmp_path / "audit", anchors.known).problems == []

@@ -89,7 +89,9 @@ def test_alike_windows_raise_no_alarm(
     assert (status, found["alarms"], found["before"], found["late"]) == (0, 0, 200, 200)
     assert {f["modality"] for f in found["findings"]} >= {"bio", "tags", "embedding"}
     families = text_string_to_metric_families((tmp_path / "drift.prom").read_text())
-    samples = [s for family in families for s in family.samples if s.name == "streamer_drift_alarm"]
+    told = [sample for family in families for sample in family.samples]
+    assert any(sample.name == "streamer_drift_measured_seconds" for sample in told)
+    samples = [sample for sample in told if sample.name == "streamer_drift_alarm"]
     assert samples
     assert all(set(s.labels) == {"modality", "measure"} and s.value == 0 for s in samples)
 

@@ -8,12 +8,16 @@ from typing import Any, cast
 import pytest
 
 from service.engine.candidates.kept import KeptCorpus
-from service.features.duplicates import rebuild
+from service.engine.replica import trailing
+from service.features.duplicates import following, rebuild
+from service.features.duplicates.counts import DuplicateCounts
+from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.jobs.runner import RunningJob
 from service.store.jobs import Job
 from service.store.redis.store import RedisStore
 from tests.service.features.duplicates.corpora import Corpora
+from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +69,38 @@ async def test_what_a_fail_over_lost_is_evaluated_again(corpora: Corpora) -> Non
     found = await corpora.partition()
     await corpora.rebuilt("anew")
     assert await corpora.partition() == found
+
+
+async def test_the_lag_grows_on_while_who_leads_fails_over_and_over(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(trailing, "_LOOK_S", 0.01)
+    monkeypatch.setattr(following, "_RETRY_S", 0.01)
+    tries = 0
+
+    def fails(_: int) -> Evaluation:
+        nonlocal tries
+        tries += 1
+        raise ValueError("a record that can't be read")
+
+    follower = GroupsFollower(
+        *(corpora.store, corpora.groups, fails),
+        *(KeptCorpus(), nothing, nothing, 60, corpora.comparer().rules, lambda _: None),
+    )
+    await corpora.write("one")
+    follower.start()
+    await until(lambda: tries >= 3)
+    before, told = follower.lag_s or 0.0, set[bool]()
+
+    def grew() -> bool:
+        names = {family.name for family in DuplicateCounts(follower).collect()}
+        told.add("streamer_duplicates_lag_seconds" in names)
+        return (follower.lag_s or 0.0) > before + 0.1
+
+    await until(grew)
+    assert told == {True}
+    await follower.stop()
+    assert follower.lag_s is None
 
 
 async def test_a_rebuild_that_lost_a_part_begins_anew(

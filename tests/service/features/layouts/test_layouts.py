@@ -96,6 +96,7 @@ def test_everyone_is_on_the_map_beside_those_alike(mapped: TestClient) -> None:
     assert state["served"] == state["current"]["layout_id"]
     assert state["current"]["fitted"] == EACH * len(TOPICS)
     assert state["current"]["residual"] is None
+    assert "\nstreamer_layout_served 1.0\n" in mapped.get("/metrics").text
     found = drawn(mapped)
     assert found.head["count"] == EACH * len(TOPICS)
     assert found.head["layout_id"] == state["served"]

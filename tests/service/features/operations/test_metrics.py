@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from pydantic import SecretStr
 
 from service.app import create_app
+from service.errors import catalogue
 from service.settings import Audit, Settings
 from tests.bundles import TOPICS
 from tests.service.conftest import put, wait_until_visible
@@ -99,6 +100,26 @@ def test_what_is_refused_at_the_gate_is_counted_too(bundle: Path, tmp_path: Path
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         assert client.get("/v1/streamers/a").status_code == 401
         assert answered(client, "GET", "other", 401) == 1
+
+
+def test_problems_are_counted_by_their_code(client: TestClient):
+    def problems() -> dict[str, float]:
+        found = scraped(client).items()
+        return {
+            dict(labels)["code"]: v for (n, labels), v in found if n == "streamer_problems_total"
+        }
+
+    put(client, "a", bio=TOPICS["music"])
+    before = problems()
+    assert before.keys() == {c for c, kind in catalogue().items() if kind.status >= 500}
+    later = {"positive": [{"streamer_id": "a"}], "after_sequence": 10**9}
+    for _ in range(2):
+        assert client.post("/v1/similar", json=later).json()["code"] == "not_yet_visible"
+    assert client.get("/v1/streamers/nobody/similar").status_code == 404
+    after = problems()
+    assert {c: after[c] - before[c] for c in after if after[c] != before[c]} == {
+        "not_yet_visible": 2
+    }
 
 
 def test_stages_of_work_are_timed(client: TestClient):

@@ -1,5 +1,6 @@
 """What a promotion waits for, what takes its place, and whom it tells of."""
 
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -9,6 +10,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.engine.spaces.active import ServedGeneration
+from service.features.spaces import following
 from service.features.spaces.graduation import Graduations
 from service.features.spaces.preparing import Preparation
 from service.features.spaces.service import Spaces
@@ -20,9 +22,11 @@ from tests.service.features.spaces.hand_overs import (
     HandOver,
     promote,
     send,
+    served,
     space_of,
 )
 from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
 
 
 def test_a_generation_is_held_until_all_had_their_time(
@@ -167,3 +171,66 @@ def test_a_promotion_gets_through_while_rows_are_erased(
     assert promote(client, "g1")["serving"] == "g1"
     assert compared == [1]
     assert told == [2, 1, 1, 1, 1]
+
+
+def behind(client: TestClient, space: str = "als") -> bool | None:
+    """Whether `/metrics` says that a space is behind; None where it does not tell."""
+    told = re.search(
+        rf'^streamer_space_behind{{space="{space}"}} (.+)$', client.get("/metrics").text, re.M
+    )
+    return None if told is None else float(told[1]) == 1
+
+
+@pytest.mark.slow
+def test_a_record_that_can_not_be_read_withdraws_nothing_and_is_told(
+    client: TestClient, handed: HandOver
+) -> None:
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    wait_until(lambda: behind(client) is False, "it serves")
+    asked = client.app_state["services"].spaces._store._client.ask  # type: ignore[index]
+
+    def store(space: str, record: bytes | None, mark: str) -> None:
+        assert client.portal is not None
+        change = ("HDEL", "ss:spaces", space)
+        client.portal.call(asked, *(change if record is None else ("HSET", *change[1:], record)))
+        client.portal.call(asked, "HSET", "ss:meta", "spaces_mark", mark)
+
+    assert client.portal is not None
+    before: bytes = client.portal.call(asked, "HGET", "ss:spaces", "als")
+    try:
+        store("als", b'{"of": "a later release"}', "damaged")
+        store("other", b"{", "damaged as well")
+        wait_until(lambda: behind(client) is True, "it is told")
+        wait_until(lambda: behind(client, "other") is True, "one that was never read is told too")
+        assert served(client, handed.ids[0])["generation"] == "g0"
+    finally:
+        store("other", None, "gone")
+        store("als", before, "mended")
+    wait_until(lambda: behind(client) is False, "it is read again")
+    assert behind(client, "other") is None
+
+
+@pytest.mark.slow
+def test_changes_that_can_not_be_followed_are_told_and_logged_once(
+    client: TestClient,
+    handed: HandOver,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    wait_until(lambda: behind(client) is False, "it serves")
+    looks = 0
+
+    async def fails(_: RedisSpaces) -> str:
+        nonlocal looks
+        looks += 1
+        raise LookupError("what nobody thought of")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(following, "POLL_S", 0.01)
+        patch.setattr(RedisSpaces, "mark", fails)
+        wait_until(lambda: looks > 3, "it is tried again")
+        assert behind(client) is True
+    told = [record for record in caplog.records if "can't be followed" in record.getMessage()]
+    assert len(told) == 1
+    wait_until(lambda: behind(client) is False, "it goes on")
