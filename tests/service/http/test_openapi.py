@@ -307,8 +307,7 @@ def test_examples_work_on_what_the_demo_leaves(bundle: Path, tmp_path: Path) -> 
         for name in ("create_webhook", "judge_pair", "rate_streamer"):
             ((media_type, body), *_) = bodies_of(OPERATIONS[name][2])
             check(name, execute(client, name, media_type, body))
-        watched = SCHEMAS["WatchlistIn"]["examples"][0]["positive"][1]["profile"]
-        put(client, "copy", **watched)
+        put(client, "copy", **SCHEMAS["WatchlistIn"]["examples"][0]["positive"][1]["profile"])
         for job in client.get("/v1/jobs").json()["jobs"]:
             ended(client, f"/v1/jobs/{job['job_id']}")
         for path, what in (("/v1/alerts", "alerts"), ("/v1/duplicates", "groups")):
