@@ -79,7 +79,8 @@ ShowsSomething = AfterValidator(_shows_something)
 class Response(BaseModel):
     """Base of responses."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # Where one does not fit, the log has no text of a streamer.
+    model_config = ConfigDict(from_attributes=True, hide_input_in_errors=True)
 
 
 class FieldProblem(BaseModel):

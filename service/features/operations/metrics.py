@@ -209,8 +209,7 @@ def router_of(traffic: Traffic) -> APIRouter:
         """Requests by route, stages of work, jobs, the audit log, index, store, memory and CPU."""
         registry = CollectorRegistry()
         for collector in (
-            traffic.seconds,
-            traffic.unexpected,
+            *traffic.collectors,
             _Service(operations, lanes, limits),
             *collectors,
             PROCESS_COLLECTOR,
