@@ -14,6 +14,7 @@ from service.engine.candidates.kept import KeptCorpus
 from service.errors import NotYetVisible, StoreUnavailable, Unavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
+from service.logs.repeats import Repeats
 from service.store.base import LogGap, Position, StreamerStore
 from service.store.duplicates import GroupStore, NotTheEvaluator, StepsLost
 
@@ -74,6 +75,7 @@ class GroupsFollower:
         self._task: asyncio.Task[None] | None = None
         self._has_gap = False
         self._is_far_behind = False
+        self._repeats = Repeats()
         self.is_leading = False
         self.evaluation: Evaluation | None = None
 
@@ -108,9 +110,11 @@ class GroupsFollower:
             except StepsLost as lost:
                 _log.warning("groups of duplicates are read anew: %s", lost)
             except Unavailable as error:
-                _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
-            except Exception:  # noqa: BLE001 - or they would silently stand still
-                _log.exception("groups of duplicates can't be kept up to date")
+                if self._repeats.is_new("groups", error.detail):
+                    _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
+            except Exception as error:  # noqa: BLE001 - or they would silently stand still
+                if self._repeats.is_new("groups", error):
+                    _log.exception("groups of duplicates can't be kept up to date")
             finally:
                 self._press(False)
                 self.is_leading = False
@@ -140,7 +144,8 @@ class GroupsFollower:
             except StoreUnavailable as error:
                 if not evaluation.is_whole:  # a judgement was being carried out at that moment
                     raise _Interrupted(error.detail) from error
-                _log.warning("the log can't be followed for duplicates: %s", error.detail)
+                if self._repeats.is_new("log", error.detail):
+                    _log.warning("the log can't be followed for duplicates: %s", error.detail)
                 await asyncio.sleep(_RETRY_S)
 
     async def _rebuild(self, evaluation: Evaluation) -> None:

@@ -31,7 +31,7 @@ HASTY = Patience(lock_s=0.2, watch_s=0.1, answer_s=0.3, stop_s=0.5)
 
 
 async def connect(embedded: EmbeddedStore) -> RedisStore:
-    return await RedisStore(embedded.url, limits=FAST, trouble=embedded.trouble).open()
+    return await RedisStore(embedded.url, limits=FAST, trouble=embedded.trouble_for_callers).open()
 
 
 def log_file(folder: Path) -> Path:
@@ -213,8 +213,10 @@ async def test_callers_are_told_while_it_restarts(tmp_path: Path) -> None:
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGKILL)
         await until(lambda: embedded.state == "restarting")
-        with pytest.raises(StoreUnavailable, match="the store is restarting"):
+        assert "the store is restarting: the store was ended by SIGKILL" in str(embedded.trouble())
+        with pytest.raises(StoreUnavailable) as caught:
             await put(store, "a")
+        assert caught.value.detail == "the store is restarting"  # without names of files
         await store.close()
 
 
@@ -223,7 +225,8 @@ async def test_a_silent_store_is_noticed(tmp_path: Path) -> None:
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGSTOP)
         await until(lambda: embedded.state == "silent")
-        assert embedded.trouble() == "the store is silent"
+        assert embedded.trouble_for_callers() == "the store is silent"
+        assert str(embedded.trouble()).startswith("the store is silent: the store does not answer")
         assert embedded.silence(0.9 * HASTY.answer_s) == "the store is silent"  # since it was asked
         os.kill(embedded.pid, signal.SIGCONT)
         await until(lambda: embedded.state == "ready")
