@@ -107,7 +107,7 @@ class GroupsFollower:
                 self._has_gap = True
             except NotTheEvaluator:
                 _log.info("groups of duplicates are evaluated by another process or a job")
-            except StepsLost as lost:
+            except (StepsLost, _Interrupted) as lost:
                 _log.warning("groups of duplicates are read anew: %s", lost)
             except Unavailable as error:
                 if self._repeats.is_new("groups", error.detail):

@@ -136,7 +136,7 @@ class EmbeddedStore:
         return f"{self._trouble}: {self.last_error}" if has_words else self._trouble
 
     def trouble_for_callers(self) -> str | None:
-        """The same without the store's last words, which name files."""
+        """What is wrong, without the store's last words, which name files."""
         return self._trouble
 
     @property

@@ -7,13 +7,16 @@ from typing import Any, cast
 
 import pytest
 
+from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
+from service.errors import StoreUnavailable
 from service.features.duplicates import rebuild
+from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.jobs.runner import RunningJob
 from service.store.jobs import Job
 from service.store.redis.store import RedisStore
-from tests.service.features.duplicates.corpora import Corpora
+from tests.service.features.duplicates.corpora import WIDTH, Corpora
 
 pytestmark = pytest.mark.anyio
 
@@ -65,6 +68,43 @@ async def test_what_a_fail_over_lost_is_evaluated_again(corpora: Corpora) -> Non
     found = await corpora.partition()
     await corpora.rebuilt("anew")
     assert await corpora.partition() == found
+
+
+async def test_an_evaluation_that_the_store_interrupts_is_no_error(
+    corpora: Corpora, caplog: pytest.LogCaptureFixture
+) -> None:
+    comparer = corpora.comparer()
+    causes: list[str] = []
+
+    class Interrupted(Evaluation):
+        async def evaluate(self, ids: Sequence[str], cause: str, position: Any = None) -> Any:
+            if cause.startswith("log "):
+                causes.append(cause)
+                if len(causes) == 1:
+                    raise StoreUnavailable("the store is gone")
+            return await super().evaluate(ids, cause, position)
+
+    def evaluation(token: int) -> Evaluation:
+        parts = (corpora.store, corpora.groups, corpora.judgements, comparer)
+        return Interrupted(*parts, Corpus(WIDTH, WIDTH), corpora.lanes, token)
+
+    async def followed(name: str) -> None:
+        await corpora.write(name)
+        last = await corpora.store.position()
+        while await corpora.groups.position() != last:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    follower = GroupsFollower(
+        *(corpora.store, corpora.groups, evaluation),
+        *(KeptCorpus(), nothing, nothing, 60, comparer.rules, lambda _: None),
+    )
+    follower.start()
+    async with asyncio.timeout(60):
+        await followed("s")
+        await followed("t")
+    await follower.stop()
+    assert len(causes) > 1
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
 async def test_a_rebuild_that_lost_a_part_begins_anew(
