@@ -52,6 +52,7 @@ from service.features.duplicates.judgements import Judgements
 from service.features.duplicates.rebuild import KIND as DUPLICATES
 from service.features.duplicates.service import Duplicates
 from service.features.jobs.counts import JobCounts
+from service.features.keys.counts import KeyCounts
 from service.features.keys.service import Keys
 from service.features.layouts.jobs import KIND as LAYOUT
 from service.features.lists import jobs as list_jobs
@@ -278,6 +279,7 @@ async def _opened_graph(
                 audit.trouble,
                 lambda: milvus and milvus.trouble(serving.follower),
                 lambda: milvus and milvus.warning(serving.follower),
+                key_ring.trouble,
             ),
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,
@@ -296,6 +298,7 @@ async def _opened_graph(
                 lanes.stages.seconds,
                 counts,
                 AuditCounts(audit),
+                KeyCounts(key_ring),
                 DuplicateCounts(duplicates.follower),
                 comparing.counts,
                 shared.live.counts,

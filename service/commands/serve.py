@@ -153,6 +153,7 @@ async def _serve(
     loop, task = asyncio.get_running_loop(), asyncio.current_task()
     assert task is not None
     lifecycle = Lifecycle(tracer)
+    lifecycle.traffic.collectors.append(log.records)
     limit = connection_limit(settings.server.max_connections)
     server = HttpServer(lifecycle, settings.server, limit, log_level)
 

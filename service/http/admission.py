@@ -140,7 +140,7 @@ class _Kind:
 
 
 def is_counted(scope: Scope) -> bool:
-    """Whether a request may be refused, which no probe is."""
+    """Whether a request may be refused, as no probe is, and no scrape."""
     return scope["path"] not in _FREE
 
 

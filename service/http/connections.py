@@ -7,9 +7,11 @@ middleware sees the request.
 import json
 import logging
 import resource
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Sized
 from typing import Any, cast
 
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -25,10 +27,11 @@ from service.errors import (
     StartupError,
     TooManyConnections,
 )
-from service.http.admission import PROBES, REFUSAL_HEADERS, REFUSED, is_counted, refusal_of
+from service.http.admission import REFUSAL_HEADERS, REFUSED, is_counted, refusal_of
 from service.http.documents import MEDIA_TYPE, problem_of, send_problem
 from service.http.headers.request_ids import REQUEST_ID, answer_as, ids_of, read_ids
 from service.http.lifecycle import Lifecycle
+from service.http.traffic import Traffic
 from service.settings import Server
 
 _log = logging.getLogger(__name__)
@@ -147,7 +150,8 @@ class HttpConnection(HttpToolsProtocol):
         self._wait()
         self._has_room = self._limits.make_room(len(self.connections), self)
         if not self._has_room:
-            self.app = cast(Any, at_capacity(cast(ASGIApp, self.app)))
+            traffic = self._limits.lifecycle.traffic
+            self.app = cast(Any, at_capacity(cast(ASGIApp, self.app), traffic))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection, and the requests that nobody waits for any more."""
@@ -335,13 +339,30 @@ def _encoded(headers: list[tuple[bytes, bytes]], document: dict[str, Any]) -> by
     return b"".join(b"%s: %s\r\n" % line for line in lines) + b"\r\n" + body
 
 
-def at_capacity(app: ASGIApp) -> Callable[[Scope, Receive, Send], Any]:
-    """An application that answers probes as `app` does, and refuses everything else."""
+class ConnectionCounts(Collector):
+    """Tells how many connections are open, and how many may be."""
+
+    def __init__(self, connections: Sized, limit: int) -> None:
+        """Tell of these."""
+        self._connections, self._limit = connections, limit
+
+    def collect(self) -> Iterator[Metric]:
+        """Both, read at this moment."""
+        for name, about, value in (
+            ("streamer_connections", "Open connections.", len(self._connections)),
+            ("streamer_connections_limit", "Connections that may be open.", self._limit),
+        ):
+            yield GaugeMetricFamily(name, about, value)
+
+
+def at_capacity(app: ASGIApp, traffic: Traffic) -> Callable[[Scope, Receive, Send], Any]:
+    """An application that answers probes and `/metrics` as `app` does, and refuses the rest."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["path"] in PROBES:
+        if not is_counted(scope):
             await app(scope, receive, send)
             return
+        traffic.note(scope, TooManyConnections.status, 0.0)
         await send_problem(
             answer_as(scope, ids_of(scope), send),
             TooManyConnections(

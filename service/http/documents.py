@@ -58,9 +58,12 @@ _RATE_LIMIT = {
 
 ANY = (MalformedRequest, InvalidRequest, ServiceError)
 """What any request may meet."""
-KEYLESS = (HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping)
-"""What any request but that of a probe may meet."""
-COMMON = (*ANY, *KEYLESS, Unauthorized, MissingScope, RateLimited, Overloaded)
+KEYLESS = (HostNotAllowed, OriginNotAllowed, Stopping)
+"""What a scrape may meet."""
+COMMON = (
+    *(*ANY, HostNotAllowed, OriginNotAllowed, TooManyConnections, Stopping),
+    *(Unauthorized, MissingScope, RateLimited, Overloaded),
+)
 """What any request below `/v1/` may meet."""
 BODY = (MalformedBody, BodyTooSlow, BodyTooLarge, UnsupportedMediaType)
 """What a request with a body may meet."""

@@ -1,12 +1,14 @@
 """Reading of JSON bodies, and exception handlers: every error becomes a problem document."""
 
 import json
+import logging
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 from fastapi import FastAPI, Request
-from fastapi.exceptions import RequestValidationError
+from fastapi.exceptions import RequestValidationError, ResponseValidationError
 from fastapi.responses import Response
 from fastapi.routing import iter_route_contexts
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
@@ -29,6 +31,7 @@ from service.http.documents import MEDIA_TYPE, cut, headers_of, problem_of
 from service.http.request_guard import BodyRefused
 from service.http.schemas import SHOWN_ERRORS
 
+_log = logging.getLogger(__name__)
 _OF_THE_FRAMEWORK = (
     MalformedBody,
     NoSuchPath,
@@ -179,6 +182,19 @@ async def _on_validation_error(_: Request, error: Exception) -> Response:
     return _respond(invalid_parts(error.errors()))
 
 
+async def _on_unfit_answer(_: Request, error: Exception) -> Response:
+    """A defect; what both errors say for themselves shows streamers' texts, which no log has."""
+    assert isinstance(error, ResponseValidationError | ValidationError)
+    found = [f"{'.'.join(map(str, one['loc']))}: {one['type']}" for one in error.errors()]
+    _log.error(
+        "unexpected error: an answer does not fit its schema (%d errors): %s\n%s",
+        len(found),
+        "; ".join(found[:SHOWN_ERRORS]),
+        "".join(traceback.format_tb(error.__traceback__)),
+    )
+    return _respond(ServiceError(ServiceError.example))
+
+
 async def _on_http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     if error.status_code != MethodNotAllowed.status:
@@ -201,4 +217,6 @@ def install(app: FastAPI) -> None:
     """Register the handlers."""
     app.add_exception_handler(ServiceError, _on_service_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(ResponseValidationError, _on_unfit_answer)
+    app.add_exception_handler(ValidationError, _on_unfit_answer)
     app.add_exception_handler(HTTPException, _on_http_error)

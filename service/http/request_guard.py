@@ -137,12 +137,7 @@ class RequestGuard:
         if not is_kept or scope["method"] not in _WITH_BODY:
             memory = _Memory(limit)  # of its own: the body is processed or dropped as it comes
         body = _Body(
-            receive,
-            limit,
-            self._body_timeout_s,
-            self._lifecycle,
-            memory,
-            min_bytes=min_bytes,
+            receive, limit, self._body_timeout_s, self._lifecycle, memory, min_bytes=min_bytes
         )
         try:
             self._admit(scope, headers, repeated, limit, answer)
@@ -152,6 +147,7 @@ class RequestGuard:
         except Exception as error:
             _log.error("unexpected error", exc_info=error)
             if answer.status:
+                self._traffic.unexpected.inc()  # its status does not show it
                 raise  # a begun answer is cut off
             await send_problem(answer.send, ServiceError(ServiceError.example))
         except asyncio.CancelledError:

@@ -99,7 +99,8 @@ def _given(model: BaseModel) -> dict[str, Any]:
 class Response(BaseModel):
     """Base of responses."""
 
-    model_config = ConfigDict(from_attributes=True)
+    # Where one does not fit, the log has no text of a streamer.
+    model_config = ConfigDict(from_attributes=True, hide_input_in_errors=True)
 
 
 class FieldProblem(BaseModel):

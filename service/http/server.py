@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import uvicorn
 
-from service.http.connections import Connections, HttpConnection
+from service.http.connections import ConnectionCounts, Connections, HttpConnection
 from service.http.lifecycle import Lifecycle
 from service.settings import Server
 
@@ -51,6 +51,8 @@ class HttpServer(uvicorn.Server):
                 headers=_HEADERS,
             )
         )
+        counts = ConnectionCounts(self.server_state.connections, connection_limit)
+        lifecycle.traffic.collectors.append(counts)
         self._serving: asyncio.Task[None] | None = None
 
     @contextlib.asynccontextmanager

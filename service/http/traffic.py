@@ -4,6 +4,7 @@ from collections.abc import MutableMapping
 from typing import Any, NamedTuple
 
 from prometheus_client import Counter, Histogram
+from prometheus_client.registry import Collector
 
 from service.errors import ServiceError, catalogue
 from service.logs.requests import RequestLog
@@ -26,8 +27,10 @@ class Traffic:
 
     Attributes:
         seconds: the histogram.
-        unexpected: answers with 500; an alert sees the first one, as it begins at 0.
+        unexpected: answers with 500, and those that a defect cut off; an alert sees the first one,
+            as it begins at 0.
         problems: answers with a 5xx below `/v1`, by code, each of which begins at 0.
+        collectors: tell `/metrics` of what the process has beside its services.
         log: told of each request as well, where there is one.
     """
 
@@ -42,7 +45,7 @@ class Traffic:
         )
         self.unexpected = Counter(
             "streamer_unexpected_errors",
-            "Requests that were answered with 500, which no input should cause.",
+            "Requests answered with 500, or cut off: no input should cause either.",
             registry=None,
         )
         self.problems = Counter(
@@ -56,6 +59,7 @@ class Traffic:
             for code, kind in catalogue().items()
             if kind.status >= _UNEXPECTED
         }
+        self.collectors: list[Collector] = [self.seconds, self.unexpected, self.problems]
         self.log: RequestLog | None = None
         self._known: dict[tuple[str, str, int], Histogram] = {}  # found faster than by labels
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, TextIO
 
+from prometheus_client import Counter
 from pydantic_core import to_json
 
 Format = Literal["text", "json"]
@@ -32,7 +33,28 @@ class JsonFormatter(logging.Formatter):
 
 
 class LogHandler(logging.StreamHandler[TextIO]):
-    """Writes log records to standard error, and lines that were made elsewhere."""
+    """Writes log records to standard error, and lines that were made elsewhere.
+
+    Attributes:
+        records: how many there were of warnings and of what is worse, from 0 on.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        """Write to a stream; None: to standard error."""
+        super().__init__(stream)
+        self.records = Counter(
+            "streamer_log_records",
+            "Records of the log by level: warning, or error and worse.",
+            ("level",),
+            registry=None,
+        )
+        self._warnings, self._errors = map(self.records.labels, ("warning", "error"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count a record, and write it."""
+        if record.levelno >= logging.WARNING:
+            (self._errors if record.levelno >= logging.ERROR else self._warnings).inc()
+        super().emit(record)
 
     def write(self, lines: str) -> None:
         """Write whole lines; no record comes between them."""

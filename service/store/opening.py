@@ -134,7 +134,7 @@ async def open_store(
             )
         await _keep_format(external, stack)
         await _keep_log(external, settings.store.log_entries)
-        watch = ServerWatch(address)
+        watch = ServerWatch(address, durability=external.durability)
         watch.start()
         stack.push_async_callback(watch.stop)
         return OpenedStore(external, "external", watch)
@@ -152,7 +152,7 @@ async def open_store(
     await asyncio.to_thread(_remove_unfinished, settings.data_dir / UNFINISHED_STORE)
     try:
         store = await ArchivedStore(
-            embedded.url, chunks_dir=chunks_dir, trouble=embedded.trouble
+            embedded.url, chunks_dir=chunks_dir, trouble=embedded.trouble_for_callers
         ).open()
     except StoreFull as error:
         raise StoreStartFailed(

@@ -17,6 +17,16 @@ class StoreHealth(Protocol):
         """How many replicas acknowledged the last write that was tried; None if none has to."""
         ...
 
+    @property
+    def restarts(self) -> int | None:
+        """How often this process started it again; None if that is not for this process."""
+        ...
+
+    @property
+    def is_durable(self) -> bool | None:
+        """Whether it keeps all that it acknowledges; None if it does not say."""
+        ...
+
     def silence(self, longer_than_s: float = ...) -> str | None:
         """Why it has answered nothing for longer, for people; None while it answers."""
         ...

@@ -151,7 +151,7 @@ class WitnessKeeper:
             pass  # it acknowledges nothing meanwhile
         except Exception as error:  # noqa: BLE001 - in a second it is tried again
             if not self._failed:
-                _log.warning("%s can't be written: %s", self._witness.path, error)
+                _log.error("%s can't be written: %s", self._witness.path, error)
             self._failed = True
 
 

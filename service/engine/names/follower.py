@@ -272,7 +272,7 @@ class Names:
                     _log.warning("deleted names are not removed yet: %s", error)
                 told = error.detail
             except sqlite3.Error as error:
-                _log.warning("deleted names are not removed before the next start: %s", error)
+                _log.error("deleted names are not removed before the next start: %s", error)
                 return
             await asyncio.sleep(_RETRY_S)
 

@@ -15,6 +15,7 @@ from service.engine.replica.trailing import TrailingLag
 from service.errors import NotYetVisible, StoreUnavailable, Unavailable
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.rebuild import NewEvaluation, held, rebuild
+from service.logs.repeats import Repeats
 from service.store.base import LogGap, Position, StreamerStore
 from service.store.duplicates import GroupStore, NotTheEvaluator, StepsLost
 
@@ -76,6 +77,7 @@ class GroupsFollower:
         self._lag = TrailingLag(store.position, self._evaluated_up_to)
         self._has_gap = False
         self._is_far_behind = False
+        self._repeats = Repeats()
         self.is_leading = False
         self.evaluation: Evaluation | None = None
 
@@ -114,12 +116,14 @@ class GroupsFollower:
                 self._has_gap = True
             except NotTheEvaluator:
                 _log.info("groups of duplicates are evaluated by another process or a job")
-            except StepsLost as lost:
+            except (StepsLost, _Interrupted) as lost:
                 _log.warning("groups of duplicates are read anew: %s", lost)
             except Unavailable as error:
-                _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
-            except Exception:  # noqa: BLE001 - or they would silently stand still
-                _log.exception("groups of duplicates can't be kept up to date")
+                if self._repeats.is_new("groups", error.detail):
+                    _log.warning("groups of duplicates can't be kept up to date: %s", error.detail)
+            except Exception as error:  # noqa: BLE001 - or they would silently stand still
+                if self._repeats.is_new("groups", error):
+                    _log.exception("groups of duplicates can't be kept up to date")
             finally:
                 self._press(False)
                 self.is_leading = False
@@ -149,7 +153,8 @@ class GroupsFollower:
             except StoreUnavailable as error:
                 if not evaluation.is_whole:  # a judgement was being carried out at that moment
                     raise _Interrupted(error.detail) from error
-                _log.warning("the log can't be followed for duplicates: %s", error.detail)
+                if self._repeats.is_new("log", error.detail):
+                    _log.warning("the log can't be followed for duplicates: %s", error.detail)
                 await asyncio.sleep(_RETRY_S)
 
     async def _rebuild(self, evaluation: Evaluation) -> None:

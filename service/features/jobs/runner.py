@@ -17,6 +17,7 @@ from typing import Any, Protocol, TypeVar
 from service.errors import InputChanged, Overloaded, ServiceError, StoreUnavailable, Unavailable
 from service.features.jobs.counts import JobCounts
 from service.http.documents import problem_of
+from service.logs.repeats import Repeats
 from service.scopes import Scope
 from service.store.jobs import ANYWHERE, Job, JobStep, JobStore, LeaseLost, Settled
 from service.telemetry.spans import Parent, Tracer, within
@@ -184,6 +185,7 @@ class JobRunner:
         self._at_once = at_once
         self._renew_s = lease_s / 3
         self._poll_s = poll_s
+        self._repeats = Repeats()
         self._counts = counts or JobCounts()
         self._counts.know(kinds)
         self._tracer = tracer
@@ -216,10 +218,12 @@ class JobRunner:
                 places = {*self._places, *self._places_now()}
                 job = await self._store.claim(places, self._kinds, self._alone)
             except ServiceError as error:
-                _log.warning("no job can be taken at the moment: %s", error.detail)
+                if self._repeats.is_new("taken", error.detail):
+                    _log.warning("no job can be taken at the moment: %s", error.detail)
                 job = None
-            except Exception:  # noqa: BLE001 - the next look may work
-                _log.exception("no job can be taken")
+            except Exception as error:  # noqa: BLE001 - the next look may work
+                if self._repeats.is_new("taken", error):
+                    _log.exception("no job can be taken")
                 job = None
             if job is not None and job.state == "failed":
                 _log.error("job %s (%s) is given up", job.job_id, job.kind)
@@ -324,8 +328,9 @@ class JobRunner:
                 self._counts.active = await self._store.active()
             except ServiceError:
                 self._counts.active = None
-            except Exception:  # noqa: BLE001 - the next one may work
-                _log.exception("jobs can't be counted")
+            except Exception as error:  # noqa: BLE001 - the next one may work
+                if self._repeats.is_new("counted", error):
+                    _log.exception("jobs can't be counted")
                 self._counts.active = None
             await asyncio.sleep(_COUNT_S)
 

@@ -14,6 +14,7 @@ from service.errors import ServiceError, Unauthorized
 from service.features.keys.key_text import PREFIX, digest_of, id_in
 from service.features.keys.tokens import Tokens
 from service.http.auth.callers import Caller
+from service.logs.repeats import Repeats
 from service.scopes import SCOPES, scopes_of
 from service.store.keys import READ_AT_ONCE, KeyRecord, KeyStore
 
@@ -59,6 +60,9 @@ class StoredKeyRing:
         self._known: dict[str, _Known] = {}
         self._had_keys = False
         self._used: dict[str, float] = {}  # since it was noted last
+        self._read_at = 0.0
+        self._failure: str | None = None
+        self._repeats = Repeats()
         self._refreshing = asyncio.Lock()
         self._background = Background("API keys")
 
@@ -73,6 +77,20 @@ class StoredKeyRing:
         return self._admin_digest is not None or (
             self._tokens is not None and self._tokens.grants_admin
         )
+
+    def read_at(self) -> dict[str, float]:
+        """When keys were read last, in seconds since 1970, by where they are."""
+        found = {"store": self._read_at}
+        return (
+            found if self._tokens is None else found | {"identity_provider": self._tokens.read_at}
+        )
+
+    def trouble(self) -> str | None:
+        """Which keys can't be read, for people; None while all can."""
+        tokens, of = self._tokens, "(the log has the reason): those that are revoked stay valid"
+        stored = self._failure and f"the API keys can't be read {of}"
+        provided = tokens and tokens.failure and f"the identity provider's keys can't be read {of}"
+        return "; ".join(filter(None, (stored, provided))) or None
 
     def caller_of(self, key: str) -> Caller:
         """Who has a key; see `KeyRing.caller_of`.
@@ -111,8 +129,9 @@ class StoredKeyRing:
             StoreUnavailable: the store does not answer; what was known stays known.
         """
         async with self._refreshing:  # none may undo what a later one read
-            mark = await self._store.mark()
+            mark, now = await self._store.mark(), self._now()
             if mark == self._mark:
+                self._read_at = now
                 return
             changes = await self._store.since(self._mark) if self._mark else None
             if changes is None:
@@ -124,7 +143,7 @@ class StoredKeyRing:
                 for key_id in changes.records:
                     self._known.pop(key_id, None)
                 self._known |= read
-            self._mark = mark
+            self._mark, self._read_at = mark, now
             self._had_keys = self._had_keys or mark != ""
 
     async def _read(self, stored: Mapping[str, bytes]) -> dict[str, _Known]:
@@ -179,13 +198,23 @@ class StoredKeyRing:
             await asyncio.sleep(POLL_S)
             try:
                 await self.refresh()
-                if time.monotonic() - noted >= NOTE_S:
-                    noted = time.monotonic()
-                    await self.note_used()
-            except ServiceError:
-                pass  # the store's health tells it; what is known holds
+                self._failure = None
             except Exception as error:  # noqa: BLE001 - soon it is asked again
-                _log.warning("the keys can't be read, what is known of them holds: %s", error)
+                failure = error.detail if isinstance(error, ServiceError) else repr(error)
+                if failure != self._failure:
+                    _log.warning("the keys can't be read, known ones hold: %s", failure)
+                self._failure = failure
+                continue
+            if time.monotonic() - noted < NOTE_S:
+                continue
+            noted = time.monotonic()
+            try:
+                await self.note_used()
+            except ServiceError:
+                pass  # the store's health tells it
+            except Exception as error:  # noqa: BLE001 - soon it is told again
+                if self._repeats.is_new("note", error):
+                    _log.warning("when keys were used can't be noted: %s", error)
 
 
 def _fits(record: KeyRecord, digest: str, now: float) -> bool:

@@ -43,7 +43,12 @@ class _Unreadable(Exception):
 
 
 class Tokens:
-    """Knows the callers of an identity provider by their tokens."""
+    """Knows the callers of an identity provider by their tokens.
+
+    Attributes:
+        read_at: when the provider's keys were read, in seconds since 1970.
+        failure: why they could not be read again, for the log; None if they could.
+    """
 
     def __init__(self, settings: Oidc, now: Callable[[], float] = time.time) -> None:
         """Know no key before `refresh`.
@@ -65,6 +70,8 @@ class Tokens:
         self._now = now
         self._keys: dict[str | None, Any] = {}
         self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
+        self.read_at = 0.0
+        self.failure: str | None = None
         self._wanted = asyncio.Event()
         self._background = Background("keys of the identity provider")
 
@@ -164,6 +171,7 @@ class Tokens:
             keys[None] = fit[0]  # a token need not name the only one
         self._keys = keys
         self._known.clear()  # of a key that is gone nothing holds
+        self.read_at = self._now()
 
     async def __aenter__(self) -> Self:
         """Read the keys, and read them again now and then.
@@ -193,10 +201,15 @@ class Tokens:
             self._wanted.clear()
             try:
                 await self.refresh()
-            except _Unreadable as error:
-                _log.warning("the keys of the identity provider can't be read: %s", error)
-            except Exception:  # noqa: BLE001 - the next reading may work
-                _log.exception("the keys of the identity provider can't be read")
+            except Exception as error:  # noqa: BLE001 - the next reading may work
+                failure, is_known = str(error) or repr(error), isinstance(error, _Unreadable)
+                if failure != self.failure:
+                    said = "the keys of the identity provider can't be read, known ones hold: %s"
+                    level = logging.WARNING if is_known else logging.ERROR
+                    _log.log(level, said, failure, exc_info=not is_known)
+                self.failure = failure
+            else:
+                self.failure = None
 
 
 def _name_of(subject: str) -> str:

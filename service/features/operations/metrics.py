@@ -62,6 +62,15 @@ class _Service(Collector):
             "Replicas that acknowledged the last write that was tried, where some have to.",
             operations.store_health.acknowledged_by,
         )
+        yield _gauge(
+            "streamer_store_durable",
+            "1 while the store keeps all that it acknowledges, by its configuration.",
+            operations.store_health.is_durable,
+        )
+        restarts = operations.store_health.restarts
+        yield CounterMetricFamily(
+            "streamer_store_restarts", "Ends of the embedded store, which was restarted.", restarts
+        )
         yield _gauge("streamer_store_sequence", "Last write in the store.", serving.follower.head)
         yield _gauge(
             "streamer_snapshot_timestamp_seconds",
@@ -209,9 +218,7 @@ def router_of(traffic: Traffic) -> APIRouter:
         """Requests by route, stages of work, jobs, the audit log, index, store, memory and CPU."""
         registry = CollectorRegistry()
         for collector in (
-            traffic.seconds,
-            traffic.unexpected,
-            traffic.problems,
+            *traffic.collectors,
             _Service(operations, lanes, limits),
             *collectors,
             PROCESS_COLLECTOR,

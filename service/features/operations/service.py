@@ -19,6 +19,7 @@ class Operations:
         audit_trouble: tells why the audit log can't be written, if so.
         index_trouble: tells why an index that is elsewhere can't be asked, if so.
         index_warning: tells which of its clusters can't be asked though another one can.
+        keys_trouble: tells which keys can't be read, if any.
     """
 
     serving: Serving
@@ -28,6 +29,7 @@ class Operations:
     audit_trouble: Callable[[], str | None] = lambda: None
     index_trouble: Callable[[], str | None] = lambda: None
     index_warning: Callable[[], str | None] = lambda: None
+    keys_trouble: Callable[[], str | None] = lambda: None
 
     def why_not_ready(self) -> str | None:
         """Why questions have no fresh answers, for people; None while they have.
@@ -40,8 +42,9 @@ class Operations:
     def why_degraded(self) -> str | None:
         """What is wrong at the moment, however short it has been; None when nothing is."""
         store = self.store_health.trouble() or self._wrong_for(0.0)
-        others = (store, self.index_trouble(), self.index_warning(), self.audit_trouble())
-        return self._starting() or "; ".join(filter(None, others)) or None
+        others = (self.index_trouble(), self.index_warning(), self.audit_trouble())
+        found = (store, *others, self.keys_trouble())
+        return self._starting() or "; ".join(filter(None, found)) or None
 
     def _starting(self) -> str | None:
         is_ready = self.serving.follower.is_ready

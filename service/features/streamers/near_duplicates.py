@@ -13,6 +13,7 @@ from service.engine.encoding.pipeline import EncodedProfile
 from service.errors import ServiceError
 from service.features.dedup.answers import Looked
 from service.features.streamers.outcomes import Acknowledged, FollowUp
+from service.logs.repeats import Repeats
 
 _log = logging.getLogger(__name__)
 LONGEST_S = 2.0
@@ -61,6 +62,7 @@ class WriteLooks:
         """Ask `near_duplicates`, if anybody; `keep_bytes` as of `WritePipeline`."""
         self._near_duplicates = near_duplicates
         self._keep_bytes = keep_bytes
+        self._repeats = Repeats()
 
     async def beside(
         self, items: Sequence[EncodedProfile], storing: Coroutine[Any, Any, list[Stored]]
@@ -106,8 +108,9 @@ class WriteLooks:
             return FollowUp(None, error.detail)
         except TimeoutError:
             return FollowUp(None, f"they were not found within {LONGEST_S:g} s")
-        except Exception:  # noqa: BLE001 - the write is on disk
-            _log.exception("near-duplicates of %r can't be found", record.streamer_id)
+        except Exception as error:  # noqa: BLE001 - the write is on disk
+            if self._repeats.is_new("near-duplicates", error):  # or each write had a traceback
+                _log.exception("near-duplicates of %r can't be found", record.streamer_id)
             return FollowUp(None, "they can't be found: the service's log has the cause")
         finally:
             # Without the bytes of a picture, another digest stands for it.

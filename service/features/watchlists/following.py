@@ -19,6 +19,7 @@ from service.features.watchlists.alerts.book import AlertBook
 from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
 from service.features.watchlists.matching import Found, Matching
 from service.features.watchlists.watched import WatchedLists, due_lists
+from service.logs.repeats import Repeats
 from service.store.base import LogGap, Position, StreamerStore
 from service.store.documents import DocumentStore, Entry, RevisionConflict
 from service.store.jobs import FINISHED, Job
@@ -96,6 +97,7 @@ class AlertFollower:
         self._book = book
         self._model_version = model_version
         self._changed = asyncio.Event()
+        self._repeats = Repeats()
         self._task: asyncio.Task[None] | None = None
         self._place: Position | None = None
         self.cursor = cursor
@@ -157,13 +159,15 @@ class AlertFollower:
                 self.cursor.lose(was_taken=True)
                 _log.info("watchlists are matched by another process")
             except Unavailable as error:
-                _log.warning("watchlists can't be matched at the moment: %s", error.detail)
+                if self._repeats.is_new("matched", error.detail):
+                    _log.warning("watchlists can't be matched at the moment: %s", error.detail)
             except asyncio.CancelledError:
                 with contextlib.suppress(Unavailable):
                     await self.cursor.release()
                 raise
-            except Exception:  # noqa: BLE001 - or they would silently stand still
-                _log.exception("watchlists can't be matched")
+            except Exception as error:  # noqa: BLE001 - or they would silently stand still
+                if self._repeats.is_new("matched", error):
+                    _log.exception("watchlists can't be matched")
             self.cursor.lose()
             self.due = self._place = None
             await asyncio.sleep(_RETRY_S)
@@ -266,7 +270,8 @@ class AlertFollower:
                         await self.sweeps.ensure()
             except ServiceError as error:
                 seen = None
-                _log.warning("watchlists can't be swept at the moment: %s", error.detail)
+                if self._repeats.is_new("swept", error.detail):
+                    _log.warning("watchlists can't be swept at the moment: %s", error.detail)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._changed.wait()

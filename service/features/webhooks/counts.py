@@ -33,5 +33,7 @@ class WebhookCounts(Collector):
             ("delivered", "Messages that arrived.", counts.delivered),
             ("failed", "Attempts that failed.", counts.failed),
             ("dead", "Messages given up after the last attempt.", counts.dead),
+            ("disabled", "Webhooks disabled, as their target answered 410.", counts.disabled),
+            ("missed", "Events that left the feed before a webhook had them.", counts.missed),
         ):
             yield CounterMetricFamily(f"streamer_webhooks_{name}", about, value)

@@ -15,6 +15,7 @@ from service.engine.work.background import Background
 from service.errors import Unavailable
 from service.features.webhooks.records import ENDPOINTS, MOST_ENDPOINTS
 from service.features.webhooks.worker import Gone, Means, Worker
+from service.logs.repeats import Repeats
 from service.store.documents import DELIVERING, Put, RevisionConflict
 
 _log = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ class Dispatcher:
         self._seen: tuple[int, float] = (0, 0.0)
         self._woken = asyncio.Event()
         self._background = Background("webhooks")
+        self._repeats = Repeats()
 
     def start(self) -> None:
         """Begin, on the running event loop."""
@@ -63,9 +65,11 @@ class Dispatcher:
             except RevisionConflict:
                 _log.info("webhooks are delivered by another process")
             except Unavailable as error:
-                _log.warning("webhooks can't be delivered: %s", error.detail)
-            except Exception:  # noqa: BLE001 - or they would silently stand still
-                _log.exception("webhooks can't be delivered")
+                if self._repeats.is_new("webhooks", error.detail):
+                    _log.warning("webhooks can't be delivered: %s", error.detail)
+            except Exception as error:  # noqa: BLE001 - or they would silently stand still
+                if self._repeats.is_new("webhooks", error):
+                    _log.exception("webhooks can't be delivered")
             await asyncio.sleep(_RETRY_S)
 
     async def _claim(self) -> int | None:
@@ -134,18 +138,21 @@ class Dispatcher:
             else:
                 worker = Worker(self.means, name)
                 self.workers[name] = worker
-                self._tasks[name] = asyncio.create_task(_work(worker, name), name=f"webhook {name}")
+                self._tasks[name] = asyncio.create_task(
+                    self._work(worker, name), name=f"webhook {name}"
+                )
 
-
-async def _work(worker: Worker, name: str) -> None:
-    """Run a worker to its end; another one begins anew with the next look."""
-    try:
-        await worker.run()
-    except Gone:
-        return
-    except RevisionConflict as error:
-        _log.info("the webhook %s was changed by others: %s", name, error)
-    except Unavailable as error:
-        _log.warning("the webhook %s can't be delivered: %s", name, error.detail)
-    except Exception:  # noqa: BLE001 - one endpoint must not stop the others
-        _log.exception("the webhook %s can't be delivered", name)
+    async def _work(self, worker: Worker, name: str) -> None:
+        """Run a worker to its end; another one begins anew with the next look."""
+        try:
+            await worker.run()
+        except Gone:
+            return
+        except RevisionConflict as error:
+            _log.info("the webhook %s was changed by others: %s", name, error)
+        except Unavailable as error:
+            if self._repeats.is_new(name, error.detail):
+                _log.warning("the webhook %s can't be delivered: %s", name, error.detail)
+        except Exception as error:  # noqa: BLE001 - one endpoint must not stop the others
+            if self._repeats.is_new(name, error):
+                _log.exception("the webhook %s can't be delivered", name)

@@ -10,6 +10,7 @@ reads anew; a message may then be sent twice, with the same id.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -37,6 +38,7 @@ from service.features.webhooks.signing import headers_of
 from service.store.documents import Document, DocumentStore, Put
 from service.store.events import EventStore, FeedGap, FeedPlace, NewEvent, StoredEvent
 
+_log = logging.getLogger(__name__)
 _AT_ONCE = 4
 _PAGE = 200
 _SKIPPED = 1000
@@ -54,11 +56,15 @@ class Delivered:
         delivered: messages that arrived.
         failed: attempts that did not.
         dead: messages that were given up.
+        disabled: endpoints that want no more messages, by a 410.
+        missed: events that left the feed before they were messages.
     """
 
     delivered: int = 0
     failed: int = 0
     dead: int = 0
+    disabled: int = 0
+    missed: int = 0
 
 
 @dataclass
@@ -228,6 +234,8 @@ class Worker:
         }
         cause = f"{place.epoch} {sorted(place.numbers.items())} {following.epoch}"
         await self._change([], [told("webhook.missed", self._id, cause, data)])
+        _log.warning("the webhook %s has missed events: %s", self._id, gap)
+        self._means.counts.missed += sum(gap.missed.values())
 
     # To the endpoint
 
@@ -323,6 +331,8 @@ class Worker:
                     item.revision = revision
             if put.collection == ENDPOINTS:
                 self._changed.set()
+                _log.warning("the webhook %s is disabled: its target answered 410", self._id)
+                self._means.counts.disabled += 1
         for item in again:
             self._schedule.later(item)
         for item in finished:

@@ -57,7 +57,10 @@ class EmbeddedStore:
     Attributes:
         last_error: why it last failed, for people; None when it never did.
         restarts: how often it was started again.
+        is_durable: it always is, by the options that it is started with.
     """
+
+    is_durable = True
 
     def __init__(
         self,
@@ -128,7 +131,12 @@ class EmbeddedStore:
         self._trouble = reason
 
     def trouble(self) -> str | None:
-        """What is wrong at the moment, for people; None when the store is ready."""
+        """What is wrong at the moment, for operators; None when the store is ready."""
+        has_words = self._state in ("restarting", "silent")
+        return f"{self._trouble}: {self.last_error}" if has_words else self._trouble
+
+    def trouble_for_callers(self) -> str | None:
+        """What is wrong, without the store's last words, which name files."""
         return self._trouble
 
     @property

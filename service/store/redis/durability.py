@@ -34,6 +34,11 @@ async def find_durability(client: RedisClient) -> str:
     return ALWAYS
 
 
+def is_durable(found: str) -> bool | None:
+    """Whether nothing may be lost, by what was told; None if the server did not show it."""
+    return None if found.startswith("unknown") else found == ALWAYS
+
+
 async def _setting(client: RedisClient, name: str) -> str:
     return str((await client.ask("CONFIG GET", name))[name])
 

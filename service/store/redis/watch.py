@@ -1,14 +1,20 @@
 """Watches a server of one's own: whether it answers, and whether it takes writes."""
 
 import asyncio
+import itertools
+import logging
 import time
 
 from service.errors import NotReplicated, StoreFull, StoreUnavailable
 from service.store.redis.client import CommandRefused, Limits, RedisClient
 from service.store.redis.connecting.address import StoreAddress
+from service.store.redis.durability import ALWAYS, find_durability, is_durable
 from service.store.trouble import Trouble
 
+_log = logging.getLogger(__name__)
 _EVERY_S = 1.0
+_DURABILITY_LOOKS = 60
+"""After so many looks the configuration is read again, which others may have changed."""
 _ANSWER_S = 2.0
 
 
@@ -20,7 +26,12 @@ class ServerWatch:
     """
 
     def __init__(
-        self, address: StoreAddress | str, *, prefix: str = "ss:", answer_s: float = _ANSWER_S
+        self,
+        address: StoreAddress | str,
+        *,
+        prefix: str = "ss:",
+        answer_s: float = _ANSWER_S,
+        durability: str = ALWAYS,
     ) -> None:
         """Ask nothing before `start`.
 
@@ -28,6 +39,7 @@ class ServerWatch:
             address: of the servers.
             prefix: how every key begins.
             answer_s: a server that takes longer for an answer is silent, since it was asked.
+            durability: what was found before; see `find_durability`.
         """
         # A connection of its own: those for requests may all be in use.
         place = StoreAddress(address) if isinstance(address, str) else address
@@ -37,6 +49,7 @@ class ServerWatch:
         self._ids = f"{prefix}ids"
         self._silence = Trouble()
         self._refusal: str | None = None
+        self._durability = durability
         self._task: asyncio.Task[None] | None = None
 
     def trouble(self) -> str | None:
@@ -52,6 +65,16 @@ class ServerWatch:
         """How many replicas acknowledged the last of these writes; None if none has to."""
         return self._client.acknowledged_by
 
+    @property
+    def restarts(self) -> int | None:
+        """None: others start it."""
+        return None
+
+    @property
+    def is_durable(self) -> bool | None:
+        """Whether it keeps all that it acknowledges, as it was found last."""
+        return is_durable(self._durability)
+
     def start(self) -> None:
         """Begin, on the running event loop."""
         self._task = asyncio.create_task(self._run(), name="watch of the store")
@@ -64,9 +87,23 @@ class ServerWatch:
         await self._client.close()
 
     async def _run(self) -> None:
-        while True:
+        for looks in itertools.count(1):
             await self.look()
+            if looks % _DURABILITY_LOOKS == 0:
+                await self._look_at_durability()
             await asyncio.sleep(_EVERY_S)
+
+    async def _look_at_durability(self) -> None:
+        try:
+            found = await find_durability(self._client)
+        except Exception as error:  # noqa: BLE001 - in a minute it is asked again
+            _log.debug("the store's configuration can't be read: %s", error)
+            return
+        if found != self._durability and found == ALWAYS:
+            _log.info("the store keeps what it acknowledges again")
+        elif found != self._durability:
+            _log.warning("writes may be lost: %s", found)
+        self._durability = found
 
     async def look(self) -> None:
         """Ask once, and note what comes of it."""

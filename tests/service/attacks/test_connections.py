@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import psutil
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.service.attacks.raw import connect
 from tests.service.process import START_S, Service, run, wait_until
@@ -269,6 +270,16 @@ def test_where_all_are_in_use_probes_are_answered(bundle: Path, tmp_path: Path) 
             assert refused.headers["retry-after"] == "1"
             assert refused.headers["connection"] == "close"
             assert refused.headers["x-request-id"] == refused.json()["request_id"]
+        scraped = httpx.get(f"{service.url}/metrics", trust_env=False, timeout=START_S)
+        assert scraped.status_code == 200
+        found = {
+            (sample.name, sample.labels.get("route"), sample.labels.get("status")): sample.value
+            for family in text_string_to_metric_families(scraped.text)
+            for sample in family.samples
+        }
+        assert found["streamer_request_seconds_count", "other", "503"] >= 20
+        assert found["streamer_connections", None, None] >= 5  # with the one that scrapes
+        assert found["streamer_connections_limit", None, None] == 4
         busy[0].close()
         wait_until(
             lambda: (

@@ -3,18 +3,21 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import pytest
 from fastapi.routing import APIRoute
 from fastapi.testclient import TestClient
+from pydantic import Field
 
 from service.app import create_app
 from service.http.dependencies import check_parameters
 from service.http.lifecycle import Lifecycle
+from service.http.ndjson import NdjsonResponse
+from service.http.schemas import Response
 from service.settings import Settings
 from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import problem
@@ -140,6 +143,52 @@ def test_an_unexpected_error_is_answered_and_counted(
         assert "\nstreamer_unexpected_errors_total 1.0" in metrics
     (record,) = [r for r in caplog.records if r.exc_info]
     assert record.getMessage() == "unexpected error"
+
+
+def test_an_answer_that_breaks_off_is_counted_too(bundle: Path, tmp_path: Path) -> None:
+    app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
+
+    async def lines() -> AsyncIterator[bytes]:
+        yield b"{}\n"
+        raise ZeroDivisionError
+
+    @app.get("/broken")
+    def broken() -> NdjsonResponse:  # pyright: ignore[reportUnusedFunction]
+        return NdjsonResponse(lines())
+
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
+        assert client.get("/broken").status_code == 200
+        metrics = client.get("/metrics").text
+    assert 'route="/broken",status="200"' in metrics
+    assert "\nstreamer_unexpected_errors_total 1.0" in metrics
+
+
+class _Answer(Response):
+    bio: Annotated[str, Field(max_length=3)]
+
+
+@pytest.mark.parametrize("is_made", [False, True])
+def test_of_an_answer_that_does_not_fit_the_log_has_no_text(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, is_made: bool
+) -> None:
+    app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
+
+    @app.get("/unfit", response_model=_Answer)
+    def unfit() -> Any:  # pyright: ignore[reportUnusedFunction]
+        said = {"bio": "about a person"}
+        return _Answer.model_validate(said) if is_made else said
+
+    with TestClient(app, base_url="http://localhost") as client:
+        problem(client.get("/unfit"), 500, "internal")
+        assert "\nstreamer_unexpected_errors_total 1.0" in client.get("/metrics").text
+    assert "about a person" not in caplog.text
+    (record,) = [r for r in caplog.records if r.levelname == "ERROR"]
+    place = "bio" if is_made else "response.bio"
+    assert (
+        f"unexpected error: an answer does not fit its schema (1 errors): {place}: string_too_long"
+        in (record.getMessage())
+    )
+    assert (f"in {unfit.__name__}" in record.getMessage()) == is_made
 
 
 @pytest.mark.slow

@@ -41,6 +41,22 @@ def test_a_traceback_is_a_field() -> None:
     assert found["exception"].endswith("ZeroDivisionError: by the test")
 
 
+def test_warnings_and_errors_are_counted_from_0_on() -> None:
+    handler = LogHandler(io.StringIO())
+    logger = logging.Logger("service.some.part")
+    logger.addHandler(handler)
+
+    def counted() -> dict[str, float]:
+        (family,) = handler.records.collect()
+        found = [s for s in family.samples if s.name == "streamer_log_records_total"]
+        return {sample.labels["level"]: sample.value for sample in found}
+
+    assert counted() == {"warning": 0, "error": 0}
+    for level in ("debug", "info", "warning", "error", "error", "critical"):
+        getattr(logger, level)("said")
+    assert counted() == {"warning": 1, "error": 3}
+
+
 def test_lines_made_elsewhere_are_written_as_they_are() -> None:
     stream = io.StringIO()
     LogHandler(stream).write("one\ntwo\n")

@@ -1,10 +1,12 @@
 """The store is gone, silent, or has no room while the service runs: it says so, and recovers."""
 
 import os
+import re
 import resource
 import signal
 import subprocess
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -100,11 +102,16 @@ def test_the_store_is_gone_for_a_while(serve: Serve) -> None:
         later = client.get("/v1/streamers/a/similar", params={"after_sequence": str(sequence + 1)})
         check_problem(later, 503, "not_yet_visible")
         # The probes tell apart what is broken.
-        assert "the store is restarting" in degraded(service)
+        # The store's own words are those of the last attempt to start it.
+        words = re.compile("the store is restarting: .* is damaged")
+        wait_until(lambda: words.search(degraded(service)) is not None, "the damage is named")
         wait_until(lambda: client.get("/readyz").status_code == 503, "it lasts: it is unready")
         assert "the store is restarting" in client.get("/readyz").json()["reason"]
         assert client.get("/livez").status_code == 200
         assert client.get("/startupz").status_code == 200
+        # Who asks the store once a second says so once.
+        lines = [line for line in service.output.splitlines() if " service.features." in line]
+        assert max(Counter(line.split(" ", 2)[2] for line in lines).values()) <= 2, lines
     wait_until(service.is_ready, "it recovers by itself")
     assert set(service.streamers()) >= {"a", "b", "c", "d"}
     service.client.delete("/v1/streamers/d").raise_for_status()
@@ -256,3 +263,7 @@ def test_a_store_that_is_killed_comes_back_at_once(serve: Serve) -> None:
         os.kill(store.pid, signal.SIGKILL)
         wait_until(lambda: service.is_ready() and service.store.pid != store.pid, "it is back")  # noqa: B023
     check_consistent(service, {f"s{i}" for i in range(5)})
+    metrics = service.client.get("/metrics").text
+    assert "\nstreamer_store_restarts_total 5.0\n" in metrics
+    assert "\nstreamer_store_durable 1.0\n" in metrics
+    assert re.search(r'\nstreamer_log_records_total\{level="error"\} [1-9]', metrics)

@@ -7,8 +7,10 @@ from typing import Any, cast
 
 import pytest
 
+from service.engine.candidates.corpus import Corpus
 from service.engine.candidates.kept import KeptCorpus
 from service.engine.replica import trailing
+from service.errors import StoreUnavailable
 from service.features.duplicates import following, rebuild
 from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.evaluation import Evaluation
@@ -16,7 +18,7 @@ from service.features.duplicates.following import GroupsFollower
 from service.features.jobs.runner import RunningJob
 from service.store.jobs import Job
 from service.store.redis.store import RedisStore
-from tests.service.features.duplicates.corpora import Corpora
+from tests.service.features.duplicates.corpora import WIDTH, Corpora
 from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
@@ -101,6 +103,43 @@ async def test_the_lag_grows_on_while_who_leads_fails_over_and_over(
     assert told == {True}
     await follower.stop()
     assert follower.lag_s is None
+
+
+async def test_an_evaluation_that_the_store_interrupts_is_no_error(
+    corpora: Corpora, caplog: pytest.LogCaptureFixture
+) -> None:
+    comparer = corpora.comparer()
+    causes: list[str] = []
+
+    class Interrupted(Evaluation):
+        async def evaluate(self, ids: Sequence[str], cause: str, position: Any = None) -> Any:
+            if cause.startswith("log "):
+                causes.append(cause)
+                if len(causes) == 1:
+                    raise StoreUnavailable("the store is gone")
+            return await super().evaluate(ids, cause, position)
+
+    def evaluation(token: int) -> Evaluation:
+        parts = (corpora.store, corpora.groups, corpora.judgements, comparer)
+        return Interrupted(*parts, Corpus(WIDTH, WIDTH), corpora.lanes, token)
+
+    async def followed(name: str) -> None:
+        await corpora.write(name)
+        last = await corpora.store.position()
+        while await corpora.groups.position() != last:  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+    follower = GroupsFollower(
+        *(corpora.store, corpora.groups, evaluation),
+        *(KeptCorpus(), nothing, nothing, 60, comparer.rules, lambda _: None),
+    )
+    follower.start()
+    async with asyncio.timeout(60):
+        await followed("s")
+        await followed("t")
+    await follower.stop()
+    assert len(causes) > 1
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
 
 
 async def test_a_rebuild_that_lost_a_part_begins_anew(

@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 
 from service.errors import InvalidRequest, KeyNotFound, StoreUnavailable, Unauthorized
+from service.features.keys import ring as ring_module
+from service.features.keys.counts import KeyCounts
 from service.features.keys.key_text import new_key
 from service.features.keys.ring import ADMIN, POLL_S, StoredKeyRing
 from service.features.keys.service import Keys
 from service.scopes import ROLES, SCOPES
 from service.store.keys import READ_AT_ONCE
 from tests.service.features.keys.memory_keys import MemoryKeys
+from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
 
@@ -188,6 +191,32 @@ async def test_without_a_store_what_is_known_holds(
     store.is_down = False
     await ring.note_used()
     assert store.used == {issued.record.key_id: 1_000_000.0}
+
+
+async def test_keys_that_can_not_be_read_are_told_once(
+    store: MemoryKeys,
+    ring: StoredKeyRing,
+    clock: Clock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(ring_module, "POLL_S", 0.001)
+    async with ring:
+        read_at = clock()
+        store.is_down = True
+        clock.seconds += 90
+        asked = store.asked
+        await until(lambda: store.asked > asked + 5)
+        assert "the API keys can't be read" in str(ring.trouble())
+        assert ring.read_at() == {"store": read_at}
+        store.is_down = False
+        await until(lambda: ring.trouble() is None)
+        (family,) = KeyCounts(ring).collect()
+        (sample,) = family.samples
+        assert (sample.labels, sample.value) == ({"source": "store"}, clock())
+    assert [r.getMessage() for r in caplog.records] == [
+        "the keys can't be read, known ones hold: the store is gone"
+    ]
 
 
 async def test_a_change_is_stored_though_this_process_can_not_read_it_back(

@@ -28,6 +28,8 @@ from service.settings import Oidc, Settings
 from tests.service.features.keys.conftest import bearer
 from tests.service.features.keys.memory_keys import MemoryKeys
 from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
+from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
 ISSUER, AUDIENCE = "https://login.example.org/", "similar-streamer"
@@ -60,7 +62,10 @@ def published(**keys: Any) -> str:
 
 
 def publish(path: Path, text: str) -> None:
-    path.write_text(text)
+    """In one step: whoever reads meanwhile finds what was there, or all of the text."""
+    whole = path.with_suffix(".new")
+    whole.write_text(text)
+    whole.replace(path)
 
 
 def token(
@@ -234,6 +239,35 @@ async def test_keys_are_read_again_whatever_the_last_reading_met(
         await seen.wait()
 
 
+async def test_keys_that_can_not_be_read_again_are_told_once(
+    jwks: Path, clock: Clock, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_MOST_EVERY_S", 0.001)
+    monkeypatch.setattr(module, "_REFRESH_S", 0.001)
+
+    class Counted(Tokens):
+        readings = 0
+
+        async def refresh(self) -> None:
+            self.readings += 1
+            await super().refresh()
+
+    async with Counted(settings(jwks), clock) as tokens:
+        ring = StoredKeyRing(MemoryKeys(), None, clock, tokens)
+        publish(jwks, "{}")
+        await until(lambda: tokens.failure is not None)
+        clock.seconds += 900
+        readings = tokens.readings
+        await until(lambda: tokens.readings > readings + 3)
+        assert "the identity provider's keys can't be read" in str(ring.trouble())
+        assert ring.read_at()["identity_provider"] == NOW
+        (record,) = caplog.records
+        assert "known ones hold" in record.getMessage()
+        publish(jwks, published(a=PRIVATE))
+        await until(lambda: ring.trouble() is None)
+        assert ring.read_at()["identity_provider"] == NOW + 900
+
+
 async def test_symmetric_keys_of_a_document_are_not_taken(jwks: Path) -> None:
     publish(jwks, json.dumps({"keys": [{"kty": "oct", "k": _coded("s" * 32), "kid": "a"}]}))
     with pytest.raises(StartupError, match="has no key for RS256, ES256"):
@@ -309,7 +343,11 @@ def test_wrong_settings(jwks: Path, wrong: dict[str, Any]) -> None:
 
 
 @pytest.mark.slow
-def test_a_service_with_tokens(bundle: Path, jwks: Path, tmp_path: Path) -> None:
+def test_a_service_with_tokens(
+    bundle: Path, jwks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_MOST_EVERY_S", 0.01)
+    monkeypatch.setattr(module, "_REFRESH_S", 0.01)
     known = {"bundle": bundle, "data_dir": tmp_path / "data"}
     app = create_app(Settings.model_validate({**known, "oidc": settings(jwks).model_dump()}))
     with TestClient(app, base_url="http://localhost") as client:
@@ -319,3 +357,13 @@ def test_a_service_with_tokens(bundle: Path, jwks: Path, tmp_path: Path) -> None
         problem(client.get("/v1/keys", headers=good), 403, "missing_scope")
         expired = bearer(token(exp=NOW - 1e8, iat=None))
         assert "expired" in client.get("/v1/streamers", headers=expired).json()["detail"]
+        metrics = client.get("/metrics").text
+        for source in ("store", "identity_provider"):
+            assert f'\nstreamer_keys_read_timestamp_seconds{{source="{source}"}} 1.' in metrics
+        publish(jwks, "{}")
+
+        def degraded() -> str:
+            return str(client.get("/readyz").json()["degraded_because"])
+
+        wait_until(lambda: "identity provider's keys" in degraded(), "it is told")
+        assert client.get("/v1/streamers", headers=good).status_code == 200

@@ -169,6 +169,18 @@ def test_what_follows_the_commit_may_fail(
     asyncio.run(scenario())
 
 
+def test_of_many_writes_with_one_cause_the_first_has_a_traceback(
+    bundle: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def scenario() -> None:
+        async with parts(bundle, tmp_path, lambda *_: raising(ZeroDivisionError())) as (_, writes):
+            for _ in range(3):
+                await writes.follow_up(await writes.put(COOKING, None))
+
+    asyncio.run(scenario())
+    assert len([record for record in caplog.records if record.exc_info]) == 1
+
+
 def test_the_answer_is_no_error_then(
     bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

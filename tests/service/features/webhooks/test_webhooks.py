@@ -1,6 +1,7 @@
 """Webhooks as those who manage and receive them see them: a real service, a real receiver."""
 
 import json
+import re
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -109,12 +110,24 @@ def test_what_fails_is_tried_again_and_others_pass_by(
     assert state["last_failure"] == "the target answers 500"
 
 
-def test_410_disables_and_is_told(client: TestClient, receiver: Receiver) -> None:
+def _disabled(client: TestClient) -> float:
+    (line,) = re.findall(
+        r"^streamer_webhooks_disabled_total (.*)$", client.get("/metrics").text, re.MULTILINE
+    )
+    return float(line)
+
+
+def test_410_disables_and_is_told(
+    client: TestClient, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     receiver.answer = lambda received, handler: 410
+    before = _disabled(client)
     made = create(client, receiver.url())
     put(client, "s", bio="guitar")
-    wait_until(lambda: not webhook(client, made)["enabled"], "it is disabled")
+    wait_until(lambda: _disabled(client) == before + 1, "it is disabled")
+    assert f"the webhook {made['webhook_id']} is disabled: its target answered 410" in caplog.text
     state = webhook(client, made)
+    assert not state["enabled"]
     assert "410" in state["disabled_because"]
     assert (state["due"], len(receiver.requests)) == (1, 1)
     (event,) = told(client, "webhook.disabled", made)

@@ -1,0 +1,28 @@
+"""Reasons that come again and again, as those of an outage do once a second: one line is enough."""
+
+import time
+from collections.abc import Callable
+
+_OVER_S = 60.0
+"""What has not come for so long was over, and is news when it comes again."""
+
+
+class Repeats:
+    """Tells which reasons are worth a line of the log."""
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Nothing was said yet."""
+        self._now_s = now_s
+        self._last: dict[str, tuple[str, float]] = {}
+
+    def is_new(self, what: str, reason: object) -> bool:
+        """Whether something has another reason than the last time, or was over since.
+
+        Args:
+            what: goes wrong; each has a last reason of its own.
+            reason: a text, or an exception.
+        """
+        said, now = repr(reason), self._now_s()
+        before, at = self._last.get(what, ("", now))
+        self._last[what] = said, now
+        return said != before or now - at > _OVER_S

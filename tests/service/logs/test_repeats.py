@@ -1,0 +1,25 @@
+"""What goes wrong again and again is said once, until the reason changes or it was over."""
+
+from service.logs.repeats import Repeats
+
+
+def test_a_reason_is_news_once_until_it_changes_or_was_over() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    assert repeats.is_new("jobs", "the store is gone")
+    for _ in range(300):  # of an outage that lasts, however long
+        now += 1
+        assert not repeats.is_new("jobs", "the store is gone")
+    assert repeats.is_new("webhooks", "the store is gone")
+    assert repeats.is_new("jobs", "the store is silent")
+    assert repeats.is_new("jobs", "the store is gone")
+    now += 61
+    assert repeats.is_new("jobs", "the store is gone")
+
+
+def test_exceptions_are_compared_by_what_they_say() -> None:
+    repeats = Repeats()
+    assert repeats.is_new("index", ValueError("a"))
+    assert not repeats.is_new("index", ValueError("a"))
+    assert repeats.is_new("index", ValueError("b"))
+    assert repeats.is_new("index", KeyError("b"))
