@@ -85,10 +85,10 @@ class NamesFile:
         try:
             self._writer = self._new_writer()
         except sqlite3.DatabaseError as error:
+            self.close()
             if isinstance(error, sqlite3.OperationalError):  # such as a full disk
                 raise
             _log.warning("%s is made anew: %s", path, error)
-            self.close()
             self.remove()
             self._is_closed = False
             self._writer = self._new_writer()

@@ -160,6 +160,7 @@ def test_the_id_comes_first_and_once(tmp_path: Path) -> None:
     assert [h.streamer_id for h in find(file, "luna", Place(), 1)] == ["luna"]
     first = find(file, "luna", Place(), 1)[0]
     assert [h.streamer_id for h in find(file, "luna", first.place)] == ["x"]
+    file.close()
 
 
 @pytest.mark.parametrize(
@@ -181,6 +182,7 @@ def test_names_of_any_script_are_found_folded(tmp_path: Path, name: str, asked: 
     if len(plain(asked)) < 2:
         asked += "rock"
     assert [hit.streamer_id for hit in find(file, asked)] == ["one"]
+    file.close()
 
 
 def test_expressions_can_t_be_broken_out_of(tmp_path: Path) -> None:
@@ -200,6 +202,7 @@ def test_expressions_can_t_be_broken_out_of(tmp_path: Path) -> None:
         if question_of(text) is not None:
             find(file, text)
     assert [hit.streamer_id for hit in find(file, 'a"b or')] == ["one"]
+    file.close()
 
 
 def test_it_is_there_again_after_a_restart_and_knows_its_place(tmp_path: Path) -> None:
@@ -226,6 +229,7 @@ def test_what_is_no_such_file_is_made_anew(tmp_path: Path, content: bytes) -> No
     assert file.progress() is None
     apply(file, {"one": Shown("luna", [], "")})
     assert len(find(file, "luna")) == 1
+    file.close()
 
 
 def test_a_change_that_is_not_carried_out_to_its_end_changes_nothing(tmp_path: Path) -> None:
@@ -237,6 +241,7 @@ def test_a_change_that_is_not_carried_out_to_its_end_changes_nothing(tmp_path: P
     assert len(find(file, "luna")) == 1
     apply(file, {"one": None})
     assert find(file, "luna") == []
+    file.close()
 
 
 def test_nothing_of_a_purged_name_is_left_in_the_files(tmp_path: Path) -> None:
