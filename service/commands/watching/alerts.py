@@ -118,7 +118,8 @@ def _row(alert: AlertOut) -> list[Cell]:
 def _list(page: AlertPage) -> None:
     print_rows(_COLUMNS, [_row(alert) for alert in page.alerts])
     if page.next_cursor is not None:
-        print(f"newer ones: --cursor {page.next_cursor}", file=sys.stderr)
+        what = "more" if page.has_more else "newer ones"
+        print(f"{what}: --cursor {page.next_cursor}", file=sys.stderr)
 
 
 def _show(alert: AlertOut) -> None:

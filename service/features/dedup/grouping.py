@@ -7,7 +7,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.engine.evidence.media_copies import SameMedia
-from service.index.query import EQUAL
 
 _BLOCK_ROWS = 128
 """Compared with all others at a time, some 10 ms of a core for 10,000 rows."""
@@ -91,11 +90,10 @@ def components(
 ) -> Generator[None, None, Components]:
     """Connected components of rows (N, C) of unit length, joined by cosines >= `threshold`.
 
-    Exact; a threshold above `EQUAL` stands for that one. A generator that pauses after each block
-    of rows and returns them in the end; N = 10,000 needs 5 MB at a time, however many pairs there
-    are.
+    Exact. A generator that pauses after each block of rows and returns them in the end; N = 10,000
+    needs 5 MB at a time, however many pairs there are.
     """
-    size, threshold = len(contents), min(threshold, EQUAL)
+    size = len(contents)
     best, partner = np.full(size, -1, np.float32), np.full(size, -1)
     found = Components(np.arange(size), best, partner)
     for start in range(0, size, _BLOCK_ROWS):

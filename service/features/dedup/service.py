@@ -25,6 +25,7 @@ from service.features.dedup.edges import Edges, compare_list
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
 from service.index.base import VectorIndex
+from service.index.query import EQUAL
 
 _PROFILES_PER_TURN = 64
 """So many are encoded before others get their turn: writes wait for the same encoder."""
@@ -200,7 +201,7 @@ class Dedup:
     def _limit(self, threshold: float | None, min_precision: float | None) -> float:
         if min_precision is not None:
             return self._precision.threshold(min_precision, self._precision.curves()).min_score
-        return self.threshold if threshold is None else threshold
+        return min(self.threshold if threshold is None else threshold, EQUAL)
 
     async def _compare(
         self,

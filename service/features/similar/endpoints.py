@@ -156,7 +156,8 @@ async def similar_to_one(
     streamer_id: StreamerIdPath,
     k: Annotated[int, Query(ge=1, description="Most hits.")] = 10,
     min_score: Annotated[
-        float | None, Query(ge=-1, le=1, description="Only hits with this score or more.")
+        float | None,
+        Query(ge=-1, le=1, description="Only hits with this score or more; see POST /v1/similar."),
     ] = None,
     min_precision: Annotated[
         float | None, Query(gt=0, le=1, description="Instead of min_score; see POST /v1/similar.")

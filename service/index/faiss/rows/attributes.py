@@ -181,6 +181,9 @@ class Attributes:
         column = self._columns.get(name)
         if condition.field == STREAMER_ID or column is None or not column.numbers.are_compared:
             return None
+        values = (*(condition.any or ()), *(condition.all or ()))
+        if not (condition.is_bounded or any(isinstance(v, int | float) for v in values)):
+            return None
         part = Attributes()
         part._columns[name] = column.part_for(condition)
         return part

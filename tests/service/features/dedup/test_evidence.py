@@ -17,6 +17,7 @@ from service.engine.evidence.whole_corpus import joined_in
 from service.engine.work.lanes import run_to_end
 from service.features.dedup.edges import compare_list
 from service.features.dedup.schemas import DedupClustersOut, DedupFeedOut
+from service.index.query import EQUAL
 from tests.bundles import SPACE, SPACE_WIDTH
 from tests.service.conftest import put, wait_until_visible
 
@@ -159,6 +160,7 @@ def test_sketches_are_compared_by_cosine_though_they_were_rounded(client: TestCl
     shown = [{"bio": f"{one} {other}", "tags": [one]} for one, other in pairwise(words)]
     profiles = [{"streamer_id": f"{i}{n}", **one} for n in "ab" for i, one in enumerate(shown)]
     answer = client.post("/v1/dedup", json={"profiles": profiles, "threshold": 1}).json()
+    assert answer["threshold"] == EQUAL  # which joined them
     members = [[m["streamer_id"] for m in c["members"]] for c in answer["clusters"]]
     assert members == [[f"{i}a", f"{i}b"] for i in range(len(shown))]
     for i, one in enumerate(shown):

@@ -12,6 +12,7 @@ from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import run_to_end
 from service.features.dedup.feed import spread
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
+from service.index.query import EQUAL
 
 
 def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() -> None:
@@ -35,10 +36,10 @@ def test_components_are_those_of_all_pairs_over_the_threshold_across_blocks() ->
     assert found.best[7] == -1
 
 
-def test_equal_rows_are_joined_by_a_threshold_of_one() -> None:
+def test_equal_rows_are_joined_by_the_highest_threshold() -> None:
     """Whatever their products are rounded to."""
     vectors = unit_rows(np.random.default_rng(0).standard_normal((200, 256)).astype(np.float32))
-    found = run_to_end(components(np.concatenate([vectors, vectors]), 1.0))
+    found = run_to_end(components(np.concatenate([vectors, vectors]), EQUAL))
     np.testing.assert_array_equal(found.labels(), [*range(200), *range(200)])
 
 
