@@ -193,13 +193,14 @@ class _Progress:
             print(f"{job.kind}: {said[0]}, {done}{of}", file=sys.stderr, flush=True)
 
     def _draw(self, job: JobOut, done: int, total: int | None) -> None:
+        what = f"{job.kind} {_now(job)}"
         if self._bar is None:
             from tqdm import tqdm
 
             unit = "line" if job.kind == "import" else "streamer"
-            self._bar = tqdm(total=total, initial=done, unit=unit, leave=False)
+            self._bar = tqdm(total=total, initial=done, unit=unit, desc=what, leave=False)
         self._bar.total = total
-        self._bar.set_description(f"{job.kind} {_now(job)}", refresh=False)
+        self._bar.set_description(what, refresh=False)
         self._bar.update(done - self._bar.n)
 
     def close(self) -> None:

@@ -125,6 +125,9 @@ def test_a_replica_that_stood_still_is_not_ready_before_it_caught_up(
         with suspended(two):
             last = fill(one, f"r{i}-", 1000)
             time.sleep(1.6)
+        ready(
+            two
+        )  # a look that was under way is answered meanwhile, and is no silence of the store
         seen = Counter[int]()
         deadline = time.monotonic() + WAIT_S
         while seen[200] < 20:

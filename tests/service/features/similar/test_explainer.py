@@ -28,6 +28,7 @@ from service.settings import Work
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.store import RedisStore
 from tests.bundles import TOPICS
+from tests.service.store.records import until
 
 WORDS = [word for words in TOPICS.values() for word in words.split()]
 
@@ -43,7 +44,13 @@ class Watched(Featurizer):
 
 
 class Counted:
-    """The real encoder; remembers what each call encoded, and how many ran at once."""
+    """The real encoder; remembers what each call encoded, and how many ran at once.
+
+    Attributes:
+        together: calls wait until so many of them have run at once.
+    """
+
+    together = 1
 
     def __init__(self, bundle: Bundle) -> None:
         self._encoder = OnnxEncoder(bundle)
@@ -58,7 +65,7 @@ class Counted:
         self.calls.append(features)
         self._running += 1
         self.most_running = max(self.most_running, self._running)
-        await asyncio.sleep(0.01)
+        await until(lambda: self.most_running >= self.together)
         self._running -= 1
         return self._encoder.encode(features)
 
@@ -212,6 +219,7 @@ def test_few_answers_are_explained_at_once_and_what_is_too_much_is_refused(
     async def check() -> None:
         async with running(bundle, tmp_path) as parts:
             seed, hit = await parts.put("seed", **shown(0)), await parts.put("hit", **shown(1))
+            parts.encoder.together = 2
             found = await asyncio.gather(
                 *(parts.explainer.reasons([(seed, hit)]) for _ in range(8)), return_exceptions=True
             )
