@@ -1,6 +1,8 @@
 """`python -m service backup`: copy everything that is stored to a folder; `restore` reads it."""
 
 import argparse
+import errno
+import os
 import sys
 import time
 from dataclasses import asdict
@@ -44,7 +46,7 @@ async def _back_up(args: argparse.Namespace, out: Path) -> int:
     begun, at = time.monotonic(), time.time()
     if args.metrics is not None:
         with using("--metrics", args.metrics, _OF_METRICS):  # before the work, not after
-            args.metrics.absolute().parent.stat()
+            _check_writable(args.metrics)
     async with opened_store(args.data_dir) as store:
         remedy = "choose a new folder where files can be written"
         with using("--out", out, remedy), Progress("backup", "streamers") as progress:
@@ -68,6 +70,15 @@ async def _back_up(args: argparse.Namespace, out: Path) -> int:
 
 def _size(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def _check_writable(path: Path) -> None:
+    folder = path.absolute().parent
+    folder.stat()
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _write_metrics(path: Path, at: float, size: int) -> None:

@@ -20,7 +20,7 @@ class LayoutCounts(Collector):
         """All metric families, read at this moment; none before the first layout."""
         record, served = self._follower.record, self._follower.served
         problem = self._follower.problem
-        if record is not None or problem is not None:
+        if record is not None or not self._follower.has_looked:
             yield GaugeMetricFamily(
                 "streamer_layout_served",
                 "1 while this replica serves the layout and keeps its map up to date.",

@@ -28,6 +28,7 @@ class LayoutFollower:
         record: the layout that is to be served; None before the first one.
         served: the map; of a layout that was replaced until the new one has everyone.
         problem: why it may lack writes, or is missing; None when all is well.
+        has_looked: whether it is known if there is a layout.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class LayoutFollower:
         self.record: LayoutRecord | None = None
         self.served: LayoutMap | None = None
         self.problem: str | None = "the layout is not read yet"
+        self.has_looked = False
         self._layouts = layouts
         self._follower = follower
         self._model_version = model_version
@@ -100,6 +102,7 @@ class LayoutFollower:
     async def _look(self) -> str | None:
         """Do what is to be done; what else is wrong."""
         self.record = record = await self._layouts.current()
+        self.has_looked = True
         if record is None:
             self.served = None
             return None

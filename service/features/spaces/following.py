@@ -330,14 +330,18 @@ class SpaceFollower:
         """Show no more who was erased; a generation of which too much was missed is read anew."""
         for space, record in self._records.items():
             for one in record.generations:
-                known = self._erased.get(one.chunks_id, one.erased)
-                if one.chunks_id not in self._held or known >= one.erased:
+                known, last = self._erased.get(one.chunks_id, one.erased), one.erased
+                # Of a record that can't be read, the notes alone tell who was erased since.
+                is_told = space not in self.unread
+                if one.chunks_id not in self._held or (is_told and known >= last):
                     continue
                 notes = await self._store.erased(one.chunks_id)
+                if not is_told:
+                    last = max(notes, default=known)
                 held = self._held.get(one.chunks_id)
                 if held is None:
                     continue  # it went meanwhile
-                missed = [notes.get(number) for number in range(known + 1, one.erased + 1)]
+                missed = [notes.get(number) for number in range(known + 1, last + 1)]
                 found = [note for note in missed if note is not None]
                 if len(found) < len(missed):
                     del self._held[one.chunks_id]  # it serves until it is read anew
@@ -347,7 +351,7 @@ class SpaceFollower:
                     streamers=[note.row_id for note in found if note.kind == "streamer"],
                 )
                 self._held[one.chunks_id] = changed
-                self._erased[one.chunks_id] = one.erased
+                self._erased[one.chunks_id] = max(known, last)
                 served = self._active.get(space)
                 if served is not None and served.generation is held.generation:
                     self._active.switch(changed)

@@ -159,14 +159,17 @@ def test_a_path_that_the_system_refuses_is_one_line(
     assert f"{path}/store can't be used (File name too long): check the path" in line
 
 
-def test_a_backup_whose_metrics_have_no_folder_is_not_begun(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "why"), [("nowhere/backup.prom", "No such file or directory"), (".", "Is a directory")]
+)
+def test_a_backup_whose_metrics_can_not_be_written_is_not_begun(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, why: str
 ) -> None:
-    out, metrics = tmp_path / "copy", tmp_path / "nowhere" / "backup.prom"
+    out, metrics = tmp_path / "copy", tmp_path / name
     given = ["--data-dir", tmp_path / "data", "--out", out, "--metrics", metrics]
     assert main(["backup", *map(str, given)]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert f"--metrics {metrics} can't be used (No such file or directory): choose" in line
+    assert f"--metrics {metrics} can't be used ({why}): choose" in line
     assert list(tmp_path.iterdir()) == []
 
 

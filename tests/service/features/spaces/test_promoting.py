@@ -1,5 +1,6 @@
 """What a promotion waits for, what takes its place, and whom it tells of."""
 
+import json
 import re
 import time
 from collections.abc import Mapping
@@ -187,7 +188,8 @@ def test_a_record_that_can_not_be_read_withdraws_nothing_and_is_told(
 ) -> None:
     send(client, "g0", handed.npz(), promote="true").raise_for_status()
     wait_until(lambda: behind(client) is False, "it serves")
-    asked = client.app_state["services"].spaces._store._client.ask  # type: ignore[index]
+    spaces = client.app_state["services"].spaces  # type: ignore[index]
+    asked, notes = spaces._store._client.ask, spaces._store._erased
 
     def store(space: str, record: bytes | None, mark: str) -> None:
         assert client.portal is not None
@@ -203,7 +205,12 @@ def test_a_record_that_can_not_be_read_withdraws_nothing_and_is_told(
         wait_until(lambda: behind(client) is True, "it is told")
         wait_until(lambda: behind(client, "other") is True, "one that was never read is told too")
         assert served(client, handed.ids[0])["generation"] == "g0"
+        # A process of that release erases a user.
+        note = json.dumps([json.loads(before)["generations"][0]["chunks_id"], 1, "观众-7", "user"])
+        client.portal.call(asked, "ZADD", notes, 1, note)
+        wait_until(lambda: spaces.active.get("als").erased_users == {"观众-7"}, "it is hidden here")
     finally:
+        client.portal.call(asked, "DEL", notes)
         store("other", None, "gone")
         store("als", before, "mended")
     wait_until(lambda: behind(client) is False, "it is read again")
