@@ -132,7 +132,8 @@ class Names:
         while True:
             try:
                 if self.file is None:
-                    self.file = await asyncio.to_thread(self._open)
+                    await self._open_file()
+                    assert self.file is not None
                     if await asyncio.to_thread(self.file.is_purge_due):
                         self._begin(self._purge(self.file), "names' purge")
                 await self._follow(self.file, await self._complete(self.file))
@@ -155,6 +156,15 @@ class Names:
         task = asyncio.create_task(work, name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _open_file(self) -> None:
+        """Have the file open, for `stop` to close even if that comes while a thread is at it."""
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+        try:
+            self.file = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            self.file = await opening
+            raise
 
     def _open(self) -> NamesFile:
         """The file that no other process has; call it in a thread.

@@ -344,3 +344,35 @@ def test_the_event_loop_goes_on_while_a_broken_file_is_replaced(
             assert names.file is not file
 
     asyncio.run(scenario())
+
+
+def test_a_file_that_is_being_opened_when_it_ends_is_closed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[NamesFile] = []
+    is_opening, may_open = threading.Event(), threading.Event()
+
+    def slow(path: Path) -> NamesFile:
+        is_opening.set()
+        assert may_open.wait(60)
+        opened.append(NamesFile(path))
+        return opened[-1]
+
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            monkeypatch.setattr(follower, "NamesFile", slow)
+            async with made.names() as names:
+                await asyncio.to_thread(is_opening.wait, 60)
+                ends = asyncio.create_task(names.stop())
+                await asyncio.sleep(0)  # it has cancelled what it waits for
+                may_open.set()
+                await ends
+            (file,) = opened
+            with pytest.raises(sqlite3.ProgrammingError, match="is closed"):
+                file.progress()
+            monkeypatch.undo()
+            async with made.names() as again:  # its lock is free
+                await again.wait_for(0, WAIT_MS)
+                assert sorted(path.name for path in made.folder.glob("*.lock")) == ["0.lock"]
+
+    asyncio.run(scenario())
