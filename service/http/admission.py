@@ -29,8 +29,6 @@ _FEWEST, _MOST = 16, 128
 """Bounds of the requests of one kind in flight."""
 _FEWEST_OVERLOADED = 4
 """Bound while many are refused anyway: as many are answered, and each waits for fewer others."""
-_READS_OVERLOADED_S = 0.0015
-"""Likewise the delay of reads. Work that is done in batches took longer at its slowest by it."""
 _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 """Share of the requests, smoothed over so many ticks with requests."""
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
@@ -102,9 +100,8 @@ class _Kind:
     become visible, for a host or for its turn at heavy work, and keeps nobody from a quick answer.
     """
 
-    def __init__(self, most: int = _MOST, overloaded_s: float = _TARGET_S) -> None:
+    def __init__(self, most: int = _MOST) -> None:
         self.limit = float(most)
-        self._overloaded_s = overloaded_s
         self.newest, self.older = _Generation(), _Generation()
         self.peak = 0
         self._entered = self._refused = 0  # since the last tick
@@ -123,15 +120,15 @@ class _Kind:
         self.newest.running += 1
         return self.newest
 
-    def adapt(self, delay_s: float) -> None:
-        """Once a tick, by the smoothed delay: fewer may be in flight, or a few more."""
+    def adapt(self, is_late: bool) -> None:
+        """Once a tick: fewer may be in flight, or a few more."""
         if came := self._entered + self._refused:
             self._refused_share += (self._refused / came - self._refused_share) / _REFUSED_TICKS
             self._entered = self._refused = 0
-        target_s, fewest, grow = _TARGET_S, _FEWEST, _GROW
+        fewest, grow = _FEWEST, _GROW
         if self._refused_share > _MANY_REFUSED:
-            target_s, fewest, grow = self._overloaded_s, _FEWEST_OVERLOADED, _GROW_OVERLOADED
-        if delay_s > target_s:
+            fewest, grow = _FEWEST_OVERLOADED, _GROW_OVERLOADED
+        if is_late:
             self.limit = max(fewest, min(self.limit, self.peak) * _SHRINK)
         else:
             self.limit = min(_MOST, self.limit + grow)
@@ -156,7 +153,7 @@ class Limiter:
 
     def __init__(self) -> None:
         """Start no clock yet: it runs while requests come."""
-        self._reads, self._work = _Kind(overloaded_s=_READS_OVERLOADED_S), _Kind()
+        self._reads, self._work = _Kind(), _Kind()
         self._heavy, self._bulk = _Kind(_HEAVY_MOST), _Kind(_BULK_MOST)  # which do not adapt
         self._clock: asyncio.TimerHandle | None = None
         self._due = 0.0
@@ -200,8 +197,8 @@ class Limiter:
         for_threads, for_work = (
             (0.0, 0.0) if self.lanes is None else self.lanes.interactive_wait_s()
         )
-        self._reads.adapt(self._read_delay.add(max(late_s, for_threads)))
-        self._work.adapt(self._work_delay.add(max(late_s, for_work)))
+        self._reads.adapt(self._read_delay.add(max(late_s, for_threads)) > _TARGET_S)
+        self._work.adapt(self._work_delay.add(max(late_s, for_work)) > _TARGET_S)
         self._ticks += 1
         self._idle += 1
         if self._ticks % _GENERATION_TICKS == 0:

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import Message, Receive, Scope, Send
 
 from service.http import admission
-from service.http.admission import Admission, Limiter, _Kind
+from service.http.admission import Admission, Limiter
 from service.http.traffic import Traffic
 
 READ, WORK = ("GET", "/v1/streamers/s/similar"), ("POST", "/v1/similar")
@@ -240,20 +240,3 @@ def test_who_waits_for_an_answer_is_known_to_long_work() -> None:
             assert not service.limiter.is_asked()
 
     scenario(run)
-
-
-def test_reads_wait_for_fewer_others_while_many_are_refused() -> None:
-    reads, work = _Kind(overloaded_s=admission._READS_OVERLOADED_S), _Kind()
-    between_s = (admission._READS_OVERLOADED_S + admission._TARGET_S) / 2
-    for kind in (reads, work):
-        for _ in range(100):
-            kind.adapt(between_s)
-        assert kind.limit == admission._MOST  # nobody is refused: that is no overload
-        for _ in range(100):
-            for _ in range(2 * admission._MOST):
-                kind.enter()
-            kind.adapt(between_s)
-            kind.age()
-            kind.age()  # who ran before does not count
-    assert reads.limit < admission._FEWEST
-    assert work.limit == admission._MOST
