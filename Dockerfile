@@ -44,7 +44,7 @@ USER streamer
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=5s --timeout=3s --start-period=60s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['STREAMER_PORT'] + '/livez', timeout=2)"]
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['STREAMER_PORT'] + '/livez', timeout=2)"]
 CMD ["python", "-m", "service", "serve"]
 
 FROM runtime AS gpu

@@ -145,9 +145,13 @@ class RequestGuard:
         except (RequestError, RateLimited, AuditUnavailable) as error:
             await send_problem(answer.send, error)  # the application answers its own
         except Exception as error:
+            if answer.status and isinstance(known := error.__cause__, ServiceError):
+                _log.warning("an answer was cut off: %s", known.detail)
+                raise
             _log.error("unexpected error", exc_info=error)
             if answer.status:
-                self._traffic.unexpected.inc()  # its status does not show it
+                if answer.status != ServiceError.status:
+                    self._traffic.unexpected.inc()  # its status does not show it
                 raise  # a begun answer is cut off
             await send_problem(answer.send, ServiceError(ServiceError.example))
         except asyncio.CancelledError:

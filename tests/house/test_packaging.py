@@ -260,12 +260,14 @@ def test_the_store_acknowledges_only_what_is_on_disk() -> None:
     assert options == {
         "--appendonly": "yes",
         "--appendfsync": "always",
+        "--save": "",  # dumps beside it would take memory again, and outlive an erasure
         "--maxmemory": "${STORE_MAXMEMORY:-2gb}",  # without it there is nothing to refuse
         "--maxmemory-policy": "noeviction",
         "--hash-max-listpack-entries": "32",
         "--hash-max-listpack-value": "8192",
     }
     assert services()["store"]["volumes"] == ["store:/data"]
+    assert services()["store"]["stop_grace_period"] == "60s"
 
 
 @pytest.mark.parametrize(("name", "target"), [("service", "cpu"), ("service-gpu", "gpu")])
@@ -278,6 +280,7 @@ def test_a_service_has_its_target_its_key_and_its_store(name: str, target: str) 
     assert service["environment"]["STREAMER_API_KEY"].startswith("${STREAMER_API_KEY:?")
     assert service["environment"]["REDIS_URL"].startswith("redis://store:")
     assert service["depends_on"] == {"store": {"condition": "service_healthy"}}
+    assert service["stop_grace_period"] == "60s"  # as a pod has
     assert "healthcheck" in services()["store"]
 
 

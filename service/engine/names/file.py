@@ -91,7 +91,11 @@ class NamesFile:
             _log.warning("%s is made anew: %s", path, error)
             self.remove()
             self._is_closed = False
-            self._writer = self._new_writer()
+            try:
+                self._writer = self._new_writer()
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Close all connections, after what threads are at; to whoever comes later it is closed.

@@ -163,7 +163,8 @@ class Names:
         try:
             self.file = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            self.file = await opening
+            with contextlib.suppress(Exception):  # there is nothing to close
+                self.file = await opening
             raise
 
     def _open(self) -> NamesFile:

@@ -125,7 +125,8 @@ class SpaceFollower:
                     try:
                         records[space] = SpaceRecord.of_json(text)
                     except ValueError as error:
-                        _log.warning("the space %r can't be read: %s", space, error)
+                        if space not in self.unread:
+                            _log.warning("the space %r can't be read: %s", space, error)
                         unread.add(space)
                         if space in self._records:
                             records[space] = self._records[space]
@@ -342,6 +343,8 @@ class SpaceFollower:
                 if held is None:
                     continue  # it went meanwhile
                 missed = [notes.get(number) for number in range(known + 1, last + 1)]
+                if not missed:
+                    continue
                 found = [note for note in missed if note is not None]
                 if len(found) < len(missed):
                     del self._held[one.chunks_id]  # it serves until it is read anew

@@ -235,7 +235,7 @@ class Worker:
         cause = f"{place.epoch} {sorted(place.numbers.items())} {following.epoch}"
         await self._change([], [told("webhook.missed", self._id, cause, data)])
         _log.warning("the webhook %s has missed events: %s", self._id, gap)
-        self._means.counts.missed += sum(gap.missed.values())
+        self._means.counts.missed += sum(gap.missed.values()) or 1  # of another feed: not known
 
     # To the endpoint
 

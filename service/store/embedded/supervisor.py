@@ -132,11 +132,11 @@ class EmbeddedStore:
 
     def trouble(self) -> str | None:
         """What is wrong at the moment, for operators; None when the store is ready."""
-        has_words = self._state in ("restarting", "silent")
-        return f"{self._trouble}: {self.last_error}" if has_words else self._trouble
+        has_reason = self._state in ("restarting", "silent") and self.last_error is not None
+        return f"{self._trouble} (the log has the reason)" if has_reason else self._trouble
 
     def trouble_for_callers(self) -> str | None:
-        """What is wrong, without the store's last words, which name files."""
+        """What is wrong, for those who have no log to look into."""
         return self._trouble
 
     @property

@@ -99,6 +99,8 @@ class ServerWatch:
         except Exception as error:  # noqa: BLE001 - in a minute it is asked again
             _log.debug("the store's configuration can't be read: %s", error)
             return
+        if is_durable(found) is None:
+            return  # it may not be read any more: nothing is known of a change
         if found != self._durability and found == ALWAYS:
             _log.info("the store keeps what it acknowledges again")
         elif found != self._durability:

@@ -14,6 +14,7 @@ from fastapi.testclient import TestClient
 from pydantic import Field
 
 from service.app import create_app
+from service.errors import StoreUnavailable
 from service.http.dependencies import check_parameters
 from service.http.lifecycle import Lifecycle
 from service.http.ndjson import NdjsonResponse
@@ -145,12 +146,17 @@ def test_an_unexpected_error_is_answered_and_counted(
     assert record.getMessage() == "unexpected error"
 
 
-def test_an_answer_that_breaks_off_is_counted_too(bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "defects"), [(ZeroDivisionError(), "1.0"), (StoreUnavailable("it is gone"), "0.0")]
+)
+def test_an_answer_that_breaks_off_is_counted_unless_the_reason_is_known(
+    bundle: Path, tmp_path: Path, error: Exception, defects: str
+) -> None:
     app = create_app(Settings(bundle=bundle, data_dir=tmp_path / "data"))
 
     async def lines() -> AsyncIterator[bytes]:
         yield b"{}\n"
-        raise ZeroDivisionError
+        raise error
 
     @app.get("/broken")
     def broken() -> NdjsonResponse:  # pyright: ignore[reportUnusedFunction]
@@ -160,7 +166,7 @@ def test_an_answer_that_breaks_off_is_counted_too(bundle: Path, tmp_path: Path) 
         assert client.get("/broken").status_code == 200
         metrics = client.get("/metrics").text
     assert 'route="/broken",status="200"' in metrics
-    assert "\nstreamer_unexpected_errors_total 1.0" in metrics
+    assert f"\nstreamer_unexpected_errors_total {defects}" in metrics
 
 
 class _Answer(Response):

@@ -17,6 +17,17 @@ def test_a_reason_is_news_once_until_it_changes_or_was_over() -> None:
     assert repeats.is_new("jobs", "the store is gone")
 
 
+def test_what_lasts_is_said_again_before_an_alert_by_the_log_ends() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    said: list[float] = []
+    for second in range(1300):
+        now = float(second)
+        if repeats.is_new("jobs", "a defect"):
+            said.append(now)
+    assert said == [0, 600, 1200]
+
+
 def test_exceptions_are_compared_by_what_they_say() -> None:
     repeats = Repeats()
     assert repeats.is_new("index", ValueError("a"))

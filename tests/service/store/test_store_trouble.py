@@ -102,9 +102,11 @@ def test_the_store_is_gone_for_a_while(serve: Serve) -> None:
         later = client.get("/v1/streamers/a/similar", params={"after_sequence": str(sequence + 1)})
         check_problem(later, 503, "not_yet_visible")
         # The probes tell apart what is broken.
-        # The store's own words are those of the last attempt to start it.
-        words = re.compile("the store is restarting: .* is damaged")
-        wait_until(lambda: words.search(degraded(service)) is not None, "the damage is named")
+        # The log has the store's own words, of the last attempt to start it, which name files.
+        words = re.compile("the log in .* is damaged")
+        wait_until(lambda: words.search(service.output) is not None, "the damage is named")
+        wait_until(lambda: "(the log has the reason)" in degraded(service), "it leads to them")
+        assert str(service.data_dir) not in degraded(service)
         wait_until(lambda: client.get("/readyz").status_code == 503, "it lasts: it is unready")
         assert "the store is restarting" in client.get("/readyz").json()["reason"]
         assert client.get("/livez").status_code == 200

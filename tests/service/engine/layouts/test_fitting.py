@@ -82,7 +82,7 @@ def test_copies_have_a_layout(tmp_path: Path) -> None:
 
 def test_places_that_have_no_extent_are_no_start(tmp_path: Path) -> None:
     vectors = vectors_of(12)
-    start = np.repeat(np.float32([[1, 2]]), 12, axis=0)
+    start = np.repeat(np.array([[1, 2]], np.float32), 12, axis=0)
     for name, given in (("point", start), ("line", start + np.arange(12)[:, None] * [1, 0])):
         places = fitted(tmp_path / name, vectors, given.astype(np.float32))
         np.testing.assert_array_equal(places, fitted(tmp_path / f"{name} not", vectors))

@@ -346,8 +346,9 @@ def test_the_event_loop_goes_on_while_a_broken_file_is_replaced(
     asyncio.run(scenario())
 
 
+@pytest.mark.parametrize("fails", [False, True])
 def test_a_file_that_is_being_opened_when_it_ends_is_closed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, fails: bool
 ) -> None:
     opened: list[NamesFile] = []
     is_opening, may_open = threading.Event(), threading.Event()
@@ -355,6 +356,8 @@ def test_a_file_that_is_being_opened_when_it_ends_is_closed(
     def slow(path: Path) -> NamesFile:
         is_opening.set()
         assert may_open.wait(60)
+        if fails:
+            raise sqlite3.OperationalError("database or disk is full")
         opened.append(NamesFile(path))
         return opened[-1]
 
@@ -366,10 +369,11 @@ def test_a_file_that_is_being_opened_when_it_ends_is_closed(
                 ends = asyncio.create_task(names.stop())
                 await asyncio.sleep(0)  # it has cancelled what it waits for
                 may_open.set()
-                await ends
-            (file,) = opened
-            with pytest.raises(sqlite3.ProgrammingError, match="is closed"):
-                file.progress()
+                await asyncio.wait_for(ends, 60)
+            for file in opened:
+                with pytest.raises(sqlite3.ProgrammingError, match="is closed"):
+                    file.progress()
+            assert len(opened) == (not fails)
             monkeypatch.undo()
             async with made.names() as again:  # its lock is free
                 await again.wait_for(0, WAIT_MS)

@@ -228,14 +228,16 @@ def test_changes_that_can_not_be_followed_are_told_and_logged_once(
     wait_until(lambda: behind(client) is False, "it serves")
     looks = 0
 
-    async def fails(_: RedisSpaces) -> str:
+    async def fails() -> str:
         nonlocal looks
         looks += 1
         raise LookupError("what nobody thought of")
 
     with monkeypatch.context() as patch:
         patch.setattr(following, "POLL_S", 0.01)
-        patch.setattr(RedisSpaces, "mark", fails)
+        # Of this service alone: another one in the process would log it as well.
+        store = client.app_state["services"].spaces._store  # type: ignore[index]
+        patch.setattr(store, "mark", fails)
         wait_until(lambda: looks > 3, "it is tried again")
         assert behind(client) is True
     told = [record for record in caplog.records if "can't be followed" in record.getMessage()]
