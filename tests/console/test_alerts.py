@@ -41,7 +41,13 @@ def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> N
     open_at(page, service, "#/alerts?watch=amber-0")
     page.get_by_label("Name").fill("<u>amber</u>")
     page.get_by_label("Mode").select_option("shadow")
-    page.get_by_role("button", name="Watch", exact=True).click()
+    watch, seeds = page.get_by_role("button", name="Watch", exact=True), page.locator("textarea")
+    enabled = watch.evaluate("(one) => getComputedStyle(one).backgroundColor")
+    seeds.fill("")
+    expect(watch).to_be_disabled()
+    expect(watch).not_to_have_css("background-color", enabled)
+    seeds.fill("amber-0")
+    watch.click()
     lists = page.get_by_role("navigation", name="Watchlists")
     expect(lists).to_contain_text("<u>amber</u>")
     for name in ("amber-1", "amber-2"):
@@ -63,8 +69,10 @@ def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> N
     page.keyboard.press("k")
     page.keyboard.press("y")
     expect(page.locator(".alert")).to_have_count(1)
+    expect(page.locator(".alert [data-alert]")).to_be_focused()
     page.keyboard.press("n")
     expect(page.get_by_text("No alerts here")).to_be_visible()
+    expect(page.get_by_role("button", name="Look again")).to_be_focused()
     assert len(alerts(service, "confirmed")) == len(alerts(service, "dismissed")) == 1
     page.get_by_role("link", name="Dismissed").click()
     page.get_by_role("button", name="Open again").click()
@@ -113,18 +121,31 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
     page.unroute(f"**{path}")
     alert.get_by_role("button", name="Try again").click()
     expect(alert).to_have_count(0)
+    page.get_by_role("button", name="Turn on").click()
+    expect(editor.get_by_label("Mode")).to_have_value("on")
+    expect(editor.get_by_label("Name")).to_have_value("new name")
+    expect(chips).to_have_count(3)
+    expect(alert).to_have_count(0)
     page.get_by_role("button", name="Save and match again").click()
     expect(page.get_by_text("Saved: new name")).to_be_visible()
     found = service.client.get(path).json()
     assert (found["name"], found["min_probability"]) == ("new name", 0.97)
+    assert found["mode"] == "on"
     assert [one["streamer_id"] for one in found["positive"]] == ["arabic-1", "marks-1", "flags-1"]
     assert [one["streamer_id"] for one in found["negative"]] == ["music-01"]
     page.provoked.append("412")  # pyright: ignore[reportAttributeAccessIssue]
-    tag = {"If-Match": f'"{found["revision"]}"'}
-    service.client.put(path, json=body, headers=tag).raise_for_status()  # somebody else
+    editor.get_by_label("Name").fill("typed")
+    anyhow = {"If-Match": "*"}
+    service.client.put(path, json=body, headers=anyhow).raise_for_status()  # somebody else
+    page.get_by_role("button", name="Look again").click()
+    expect(alert).to_contain_text("changed elsewhere meanwhile")
+    expect(editor.get_by_label("Least probability")).to_have_value("0.95")
+    expect(editor.get_by_label("Name")).to_have_value("typed")
+    service.client.put(path, json=body, headers=anyhow).raise_for_status()
     page.get_by_role("button", name="Save and match again").click()
-    expect(alert).to_be_visible()
-    alert.get_by_role("button", name="Try again").click()
+    expect(alert).to_contain_text("Somebody changed it meanwhile")
+    alert.get_by_role("button", name="Show what is saved now").click()
+    expect(alert).to_have_count(0)
     expect(editor.get_by_label("Name")).to_have_value("<i>old</i>")
     editor.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()

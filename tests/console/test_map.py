@@ -231,9 +231,21 @@ def test_the_list_and_the_keys_do_without_a_mouse(map_page: Page, service: Servi
     expect(chosen.get_by_text(f"{count} streamers")).to_be_visible()
     page.keyboard.press("/")
     page.keyboard.type("cooking-01")
-    page.keyboard.press("Enter")
+    held, select = list[Route](), "**/v1/layouts/current:select"
+    page.route(select, lambda route: held.append(route))
+    with page.expect_request(select):
+        page.keyboard.press("Enter")
     around = page.get_by_role("region", name="Around cooking-01")
+    expect(around).to_have_attribute("aria-busy", "true")
+    told = around.get_by_role("status")
+    expect(told).to_have_text("Loading …")
+    expect(around.get_by_role("listitem")).to_have_count(0)  # others were listed before
+    expect(around.get_by_role("link")).to_have_count(0)
+    held.pop().continue_()
+    page.unroute(select)
     expect(around.get_by_text("cooking-01", exact=True)).to_be_visible()
+    expect(told).to_contain_text("streamer")
+    expect(around).to_have_attribute("aria-busy", "false")
     assert "at=cooking-01" in page.url
 
     served: str = service.client.get("/v1/layouts").json()["served"]
@@ -243,11 +255,11 @@ def test_the_list_and_the_keys_do_without_a_mouse(map_page: Page, service: Servi
         body = route.fetch().body().replace(served.encode(), other.encode())
         route.fulfill(body=body, content_type="application/json")
 
-    page.route("**/v1/layouts/current:select", rename)
+    page.route(select, rename)
     colours = page.get_by_role("combobox", name="Colour by")
     points = "**/v1/layouts/current/points*"
     page.route(points, rename)  # another layout comes with the colours
-    with page.expect_request("**/v1/layouts/current:select"):
+    with page.expect_request(select):
         colours.select_option("category")
     expect(around.get_by_text("cooking-01", exact=True)).to_be_visible()
     expect(page.get_by_role("alert")).to_have_count(0)

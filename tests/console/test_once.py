@@ -104,6 +104,17 @@ def test_nothing_else_is_done_while_a_key_is_rotated(
     expect(button).to_be_enabled()
     expect(button).to_be_focused()
     assert is_taken(service, key)
+    ends: list[Route] = []
+    page.route(f"**/v1/keys/{key_id}", lambda route: ends.append(route))
+    row.get_by_role("button", name="Revoke").click()
+    sure = page.get_by_role("dialog").get_by_role("button", name="Revoke")
+    sure.click()
+    expect(sure).to_be_disabled()
+    expect(sure).to_be_focused()
+    page.keyboard.press("Enter")
+    let_go(page, ends)
+    expect(row).to_have_count(0)
+    assert len(ends) == 1
 
 
 def test_enter_that_is_held_down_rotates_once(
@@ -194,7 +205,7 @@ def test_the_second_click_is_not_for_the_button_that_comes_next(
     retries = sent(page, f"{job_id}:retry")
     open_at(page, service, "#/running?tab=jobs")
     button = page.locator("tbody tr", has_text=job_id).get_by_role("button")
-    expect(button).to_have_text("Run again")
+    expect(button).to_have_accessible_name(f"Run again {job_id}")
     button.dblclick()
     expect(button).to_be_disabled()
     let_go(page, waiting)

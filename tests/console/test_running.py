@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
 from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 
 def test_the_state_of_the_service(signed_in: Page, service: Service) -> None:
@@ -69,9 +69,39 @@ def test_the_index_is_rebuilt_by_a_job(signed_in: Page, service: Service) -> Non
 
 
 def test_a_job_is_followed_to_its_end(signed_in: Page, service: Service) -> None:
-    service.client.post("/v1/jobs/exports", json={}).raise_for_status()
-    open_at(signed_in, service, "#/running?tab=jobs")
-    expect(signed_in.locator(".job").first).to_have_text("succeeded")
+    page, jobs = signed_in, "**/v1/jobs?*"
+    page.provoked.append("ERR_")  # pyright: ignore[reportAttributeAccessIssue]
+    page.clock.install()
+    job_id = service.client.post("/v1/jobs/exports", json={}).raise_for_status().json()["job_id"]
+
+    def go_on(route: Route) -> None:
+        body = route.fetch().body().replace(b'"succeeded"', b'"running"')
+        route.fulfill(body=body, content_type="application/json")
+
+    page.route(jobs, go_on)
+    open_at(page, service, "#/running?tab=jobs")
+    cancel = page.get_by_role("button", name=f"Cancel {job_id}")
+    cancel.focus()
+    page.unroute(jobs)
+    page.route(jobs, lambda route: route.abort())
+    page.clock.fast_forward(2_000)
+    alert = page.get_by_role("alert")
+    expect(alert).to_contain_text("The service does not answer")
+    expect(cancel).to_be_focused()
+    page.unroute(jobs)
+    alert.get_by_role("button", name="Try again").click()
+    expect(alert).to_have_count(0)
+    wait_until(
+        lambda: service.client.get(f"/v1/jobs/{job_id}").json()["state"] == "succeeded",
+        "the job is over",
+    )
+    page.clock.fast_forward(2_000)
+    expect(page.locator("tbody tr", has_text=job_id).locator(".job")).to_have_text("succeeded")
+    none = '{"jobs": [], "next_cursor": null}'
+    page.route(jobs, lambda route: route.fulfill(body=none, content_type="application/json"))
+    page.evaluate("location.hash = '#/running?tab=jobs&cursor=last'")
+    expect(page.get_by_text("No jobs")).to_be_visible()
+    expect(page.get_by_role("link", name="From the beginning")).to_be_visible()
 
 
 def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Service) -> None:
@@ -81,7 +111,12 @@ def test_a_key_is_made_used_and_revoked_while_it_is_open(page: Page, service: Se
     page.get_by_label("Role").select_option("operations")
     page.get_by_role("button", name="New key").click()
     made = page.locator(".secret").inner_text()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_role("button", name="Copy").click()
+    expect(dialog.get_by_role("status")).to_have_text("Copied")
     page.get_by_role("button", name="Close").click()
+    rotate = page.locator("tbody tr", has_text=made.split("_")[1]).get_by_role("button").first
+    expect(rotate).to_have_accessible_name(f"Rotate desk 7 {made.split('_')[1]}")
     page.get_by_role("button", name="Sign out").click()
     page.get_by_label("API key").fill(made)
     page.get_by_role("button", name="Sign in").click()
@@ -193,6 +228,8 @@ def test_what_was_asked_and_what_happened(signed_in: Page, service: Service) -> 
     expect(about).to_have_text(  # the newest first
         ["DELETE /v1/streamers/{streamer_id}", "PUT /v1/streamers/{streamer_id}"]
     )
+    zone = signed_in.evaluate("Intl.DateTimeFormat().resolvedOptions().timeZone")
+    expect(signed_in.get_by_role("columnheader", name="When")).to_contain_text(zone)
     signed_in.get_by_role("link", name="Events").click()
     expect(signed_in.get_by_role("heading", name="Events")).to_be_visible()
 

@@ -140,6 +140,9 @@ export const casesEn = {
   "watch.of.case.not": "not these",
   "watch.save": "Save and match again",
   "watch.saved": "Saved: {name}",
+  "watch.show.saved": "Show what is saved now",
+  "watch.meanwhile":
+    "Something that you edited was changed elsewhere meanwhile. What you typed is kept, and saving it overrules that.",
   "watch.delete": "Delete",
   "watch.delete.sure": "Delete the watchlist {name}?",
   "watch.delete.what": "Nobody is matched with it any more. Its alerts stay.",

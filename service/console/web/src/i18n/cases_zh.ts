@@ -138,6 +138,8 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "watch.of.case.not": "不用这些",
   "watch.save": "保存并重新比对",
   "watch.saved": "已保存：{name}",
+  "watch.show.saved": "显示已保存的内容",
+  "watch.meanwhile": "你编辑的内容其间也在别处被更改。你输入的已保留，保存会覆盖那次更改。",
   "watch.delete": "删除",
   "watch.delete.sure": "删除监控名单 {name}？",
   "watch.delete.what": "不再与任何人比对；已有的告警保留。",

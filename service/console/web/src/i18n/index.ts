@@ -74,6 +74,11 @@ export function number(value: number): string {
   return new Intl.NumberFormat(locale()).format(value);
 }
 
+/** The time zone of `time`, as that of the browser. */
+export function zone(): string {
+  return Intl.DateTimeFormat().resolvedOptions().timeZone;
+}
+
 /** Of seconds since 1970, or RFC 3339. */
 export function time(value: number | string): string {
   const date = new Date(typeof value === "number" ? value * 1000 : value);

@@ -35,7 +35,7 @@ function titleOf(failure: Failure): string {
   if (isLost(failure)) return t("problem.unreachable");
   if (failure.status === 0) return t("problem.page");
   if (failure.code === "cancelled") return t("problem.cancelled");
-  if (failure.code === "changed") return t("problem.changed");
+  if (failure.code === "changed" || failure.status === 412) return t("problem.changed");
   if (failure.status === 403) return t("problem.missing_scope");
   if (failure.status === 429) return t("problem.rate_limited");
   if (failure.status === 404) return t("problem.not_found");

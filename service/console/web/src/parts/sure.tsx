@@ -22,8 +22,9 @@ export function Sure(props: {
         <button
           type="button"
           class="danger"
-          disabled={props.isActing}
-          onClick={(event) => isFirst(event) && props.act()}
+          // One that is `disabled` loses the focus.
+          aria-disabled={props.isActing}
+          onClick={(event) => isFirst(event) && !props.isActing && props.act()}
           // Enter that is held down since the dialog was asked for.
           onKeyDown={(event) => event.repeat && event.key === "Enter" && event.preventDefault()}
         >

@@ -79,7 +79,12 @@ export function NewWatchlist(props: { changed: () => void }) {
           />
         </label>
         <Choices {...{ probability, setProbability, mode, setMode }} />
-        <button type="submit" class="primary" disabled={acting || !(seeds.length || of)}>
+        <button
+          type="submit"
+          class="primary"
+          aria-disabled={acting}
+          disabled={!(seeds.length || of)}
+        >
           {t("alert.create")}
         </button>
         {wrong && <Problem failure={wrong} />}

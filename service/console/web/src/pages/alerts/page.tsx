@@ -1,5 +1,5 @@
 /** The inbox: watchlists, and alerts that are confirmed or dismissed by keys. */
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { t } from "../../i18n";
@@ -85,6 +85,7 @@ function Inbox(props: {
   // By its id: others decide, and new ones come. Where it is gone, none is chosen.
   const [currentId, setCurrentId] = useState<string | null>(null);
   const { act, wrong, press } = useActing();
+  const looking = useRef<HTMLButtonElement>(null);
   const alerts = value?.alerts ?? [];
   const at = alerts.findIndex(({ alert_id }) => alert_id === currentId);
   const first = alerts[0]?.alert_id ?? null;
@@ -108,6 +109,11 @@ function Inbox(props: {
       } finally {
         props.decided();
         await renew();
+        // What had the focus is gone with its alert.
+        if (document.activeElement === document.body) {
+          const current = document.querySelector<HTMLElement>(".alert.current [data-alert]");
+          (current ?? looking.current)?.focus();
+        }
       }
     });
   const lookAgain = (): void => {
@@ -132,7 +138,7 @@ function Inbox(props: {
       {failure && <Problem failure={failure} again={again} />}
       {wrong && <Problem failure={wrong} />}
       <p class="actions">
-        <button type="button" onClick={lookAgain}>
+        <button ref={looking} type="button" onClick={lookAgain}>
           {t("alert.refresh")} <kbd>r</kbd>
         </button>
       </p>

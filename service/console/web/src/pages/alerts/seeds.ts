@@ -15,6 +15,46 @@ export function seedsOf(seeds: Schemas["SeedOut"][]): Seed[] {
   return [...others, ...[...cases].map((case_id) => ({ case_id }))] as Seed[];
 }
 
+/** What is edited of a watchlist. */
+export interface Fields {
+  name: string;
+  probability: string;
+  mode: Mode;
+  positive: Seed[];
+  negative: Seed[];
+}
+
+export function fieldsOf(list: Watchlist): Fields {
+  return {
+    name: list.name,
+    probability: String(list.min_probability),
+    mode: list.mode,
+    positive: seedsOf(list.positive),
+    negative: seedsOf(list.negative),
+  };
+}
+
+/**
+ * Fields after the list was saved elsewhere: what was edited stays, all else is as it is saved now.
+ * `isOverruling`: some that was edited was changed there too, to something else.
+ */
+export function meanwhile(
+  edited: Fields,
+  before: Fields,
+  now: Fields,
+): { fields: Fields; isOverruling: boolean } {
+  const isSame = (one: unknown, other: unknown): boolean =>
+    JSON.stringify(one) === JSON.stringify(other);
+  const names = Object.keys(now) as (keyof Fields)[];
+  const kept = names.filter((name) => !isSame(edited[name], before[name]));
+  return {
+    fields: { ...now, ...Object.fromEntries(kept.map((name) => [name, edited[name]])) },
+    isOverruling: kept.some(
+      (name) => !isSame(before[name], now[name]) && !isSame(edited[name], now[name]),
+    ),
+  };
+}
+
 export function bodyOf(list: {
   name: string;
   mode: Mode;

@@ -1,5 +1,5 @@
 /** One watchlist: whom it looks for, how sure it must be, in which mode; changed and deleted. */
-import { useLayoutEffect, useState } from "preact/hooks";
+import { useLayoutEffect, useRef, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { streamer } from "../../api/profiles";
@@ -13,7 +13,7 @@ import { changed, go, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
 import { Choices } from "./choices";
-import { bodyOf, seedsOf, type Mode, type Seed, type Watchlist } from "./seeds";
+import { bodyOf, fieldsOf, meanwhile, type Fields, type Seed, type Watchlist } from "./seeds";
 
 export function OneWatchlist(props: { id: string; round: number; changed: () => void }) {
   const params = { path: { watchlist_id: props.id } };
@@ -30,28 +30,41 @@ export function OneWatchlist(props: { id: string; round: number; changed: () => 
 }
 
 function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => void }) {
-  const [name, setName] = useState("");
-  const [probability, setProbability] = useState("");
-  const [mode, setMode] = useState<Mode>("on");
-  const [positive, setPositive] = useState<Seed[]>([]);
-  const [negative, setNegative] = useState<Seed[]>([]);
+  const [fields, setFields] = useState(() => fieldsOf(list));
+  const { name, probability, mode, positive, negative } = fields;
+  const set = (some: Partial<Fields>): void => setFields((all) => ({ ...all, ...some }));
+  const saved = useRef(fields);
+  const [isOverruling, setOverruling] = useState(false);
   const [sure, setSure] = useState(false);
   useLayoutEffect(() => {
-    setName(list.name);
-    setProbability(String(list.min_probability));
-    setMode(list.mode);
-    setPositive(seedsOf(list.positive));
-    setNegative(seedsOf(list.negative));
+    const { fields: next, isOverruling: also } = meanwhile(fields, saved.current, fieldsOf(list));
+    saved.current = fieldsOf(list);
+    setFields(next);
+    if (also) setOverruling(true);
   }, [list.revision]);
   const { act, wrong, forget, acting } = useActing();
+  const showSaved = (): void => {
+    saved.current = fieldsOf(list); // nothing is edited, so that what comes is taken
+    setFields(saved.current);
+    setOverruling(false);
+    forget();
+    refresh();
+  };
+  const showing = (
+    <button type="button" onClick={showSaved}>
+      {t("watch.show.saved")}
+    </button>
+  );
   const params = {
     path: { watchlist_id: list.watchlist_id },
     header: { "if-match": `"${list.revision}"` },
   };
   const save = (): Promise<void> =>
     act(async () => {
-      const body = bodyOf({ name, mode, positive, negative, probability: Number(probability) });
+      const body = bodyOf({ ...fields, probability: Number(probability) });
       await ask(api.PUT("/v1/watchlists/{watchlist_id}", { params, body }));
+      saved.current = fields;
+      setOverruling(false);
       say(t("watch.saved", { name }));
       refresh();
     });
@@ -88,17 +101,33 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
             required
             maxLength={200}
             value={name}
-            onInput={(event) => setName(event.currentTarget.value)}
+            onInput={(event) => set({ name: event.currentTarget.value })}
           />
         </label>
-        <Seeds name="positive" label={t("watch.positive")} seeds={positive} set={setPositive} />
-        <Seeds name="negative" label={t("watch.negative")} seeds={negative} set={setNegative} />
-        <Choices {...{ probability, setProbability, mode, setMode }} />
+        <Seeds
+          name="positive"
+          label={t("watch.positive")}
+          seeds={positive}
+          set={(seeds) => set({ positive: seeds })}
+        />
+        <Seeds
+          name="negative"
+          label={t("watch.negative")}
+          seeds={negative}
+          set={(seeds) => set({ negative: seeds })}
+        />
+        <Choices
+          probability={probability}
+          setProbability={(text) => set({ probability: text })}
+          mode={mode}
+          setMode={(chosen) => set({ mode: chosen })}
+        />
         <p class="actions">
           <button
             type="submit"
             class="primary"
-            disabled={acting || !positive.length}
+            aria-disabled={acting}
+            disabled={!positive.length}
             onClick={(event) => isFirst(event) || event.preventDefault()}
           >
             {t("watch.save")}
@@ -107,15 +136,12 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
             {t("watch.delete")}
           </button>
         </p>
-        {wrong && !sure && (
-          <Problem
-            failure={wrong}
-            again={() => {
-              forget();
-              refresh();
-            }}
-          />
+        {isOverruling && !wrong && (
+          <p class="notice" role="alert">
+            {t("watch.meanwhile")} {showing}
+          </p>
         )}
+        {wrong && !sure && <Problem failure={wrong}>{wrong.status === 412 && showing}</Problem>}
       </form>
       {sure && (
         <Sure

@@ -16,23 +16,32 @@ const MOST_SHOWN = 100;
 /** Of a list, unless another number is given. */
 const ROWS = "200";
 
+/** It stays while its answer is awaited, so that what comes is read out. */
 export function Chosen(props: {
-  found: Selected;
+  found: Selected | null;
   title: string;
   look: (at: Place) => void;
   close: () => void;
 }) {
   const { found } = props;
-  const ids = found.streamers.map((one) => one.streamer_id);
   return (
-    <section class="map-chosen" aria-labelledby="chosen-title">
+    <section class="map-chosen" aria-labelledby="chosen-title" aria-busy={!found}>
       <div class="panel-head">
         <h2 id="chosen-title">{props.title}</h2>
         <button type="button" class="plain" onClick={props.close}>
           {t("app.close")}
         </button>
       </div>
-      <p>{t("map.found", { n: number(found.count) })}</p>
+      <p role="status">{found ? t("map.found", { n: number(found.count) }) : t("app.loading")}</p>
+      {found && <Listed found={found} look={props.look} />}
+    </section>
+  );
+}
+
+function Listed({ found, look }: { found: Selected; look: (at: Place) => void }) {
+  const ids = found.streamers.map((one) => one.streamer_id);
+  return (
+    <>
       {found.count > ids.length && (
         <p class="notice">{t("map.found.first", { n: number(ids.length) })}</p>
       )}
@@ -53,7 +62,7 @@ export function Chosen(props: {
               type="button"
               class="plain"
               aria-label={t("map.show", { id: one.streamer_id })}
-              onClick={() => props.look(one)}
+              onClick={() => look(one)}
             >
               ◎
             </button>
@@ -63,7 +72,7 @@ export function Chosen(props: {
       {ids.length > MOST_SHOWN && (
         <p class="quiet">{t("map.more", { n: ids.length - MOST_SHOWN })}</p>
       )}
-    </section>
+    </>
   );
 }
 

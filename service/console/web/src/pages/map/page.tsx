@@ -87,7 +87,7 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
   const asked = line && (line.layoutId ?? layoutId) === layoutId ? line.corners : null;
   const shown = view ?? fitting(size);
   const known = useFields();
-  const selected = useSelected(at, asked, layoutId);
+  const { question, ...selected } = useSelected(at, asked, layoutId);
 
   const answered = selected.failure ? null : selected.value;
   const { again: selectAgain } = selected;
@@ -99,7 +99,8 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
   const isOther =
     answered !== null && layoutId !== null && !isOld && answered.layout_id !== layoutId;
   const isGone = isOther || selected.failure?.code === "layout_not_found";
-  const found = isGone || isOld ? null : answered;
+  const found = isGone || isOld || answered?.question !== question ? null : answered;
+  const isAwaited = question !== null && !selected.failure && !isGone && (!isOld || !!layoutId);
   useEffect(() => {
     if (!found || asked || selected.waiting) return;
     setView((before) => ({
@@ -170,7 +171,7 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
           <span class="quiet">{t("map.waiting", { n: number(cloud.waiting) })}</span>
         )}
       </div>
-      <div class={found ? "map-both" : ""}>
+      <div class={isAwaited ? "map-both" : ""}>
         <MapCanvas
           cloud={cloud}
           view={shown}
@@ -196,7 +197,7 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
             </button>
           </p>
         )}
-        {found && (
+        {isAwaited && (
           <Chosen
             found={found}
             title={asked ? t("map.chosen") : t("map.around", { id: at ?? "" })}
@@ -212,8 +213,8 @@ function Shown({ drawAnew }: { drawAnew: () => void }) {
   );
 }
 
-/** Who was chosen, and the layout that was drawn when that was asked; null: none yet. */
-type SelectedThen = Selected & { drawn: string | null };
+/** Who was chosen, what was asked, and the layout that was drawn then; null: none yet. */
+type SelectedThen = Selected & { drawn: string | null; question: string | null };
 
 /** Who is in a part of the map as it is drawn, or around a streamer. */
 function useSelected(at: string | null, corners: Place[] | null, layoutId: string | null) {
@@ -224,10 +225,12 @@ function useSelected(at: string | null, corners: Place[] | null, layoutId: strin
         ...(layoutId !== null && { layout_id: layoutId }),
       }
     : at && { streamer_id: at, radius: AROUND, limit: 100 };
-  return useAsked<SelectedThen>(body ? JSON.stringify(body) : null, async (signal) => {
+  const question = body ? JSON.stringify(body) : null;
+  const selected = useAsked<SelectedThen>(question, async (signal) => {
     const asked = api.POST("/v1/layouts/current:select", { body: body as never, signal });
-    return { ...(await ask(asked)), drawn: layoutId };
+    return { ...(await ask(asked)), drawn: layoutId, question };
   });
+  return { ...selected, question };
 }
 
 /** Fields of which colours can be made, as far as this key may see them. */

@@ -1,7 +1,7 @@
 /** The audit log, the newest first: who asked or changed what, by key, streamer and time; as a page and as a file. */
 import { useAsked } from "../../api/asked";
 import { api, ask, askForFile, type Schemas } from "../../api/client";
-import { t, time } from "../../i18n";
+import { t, time, zone } from "../../i18n";
 import { download } from "../../parts/download";
 import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
@@ -52,7 +52,9 @@ function Entries({ page }: { page: Page }) {
         <caption class="unseen">{t("run.audit")}</caption>
         <thead>
           <tr>
-            <th scope="col">{t("run.when")}</th>
+            <th scope="col">
+              {t("run.when")} <span class="quiet">({zone()})</span>
+            </th>
             <th scope="col" class="wide">
               {t("run.who")}
             </th>

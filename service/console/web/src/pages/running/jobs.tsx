@@ -26,28 +26,28 @@ export function Jobs() {
       await work();
       await renew();
     });
-  if (failure) return <Problem failure={failure} again={again} />;
-  if (!value) return <Loading />;
-  if (!value.jobs.length) {
-    return <Empty title={t("run.nothing")} remedy={t("run.nothing.remedy")} />;
-  }
+  if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
+      {failure && <Problem failure={failure} again={again} />}
       {wrong && <Problem failure={wrong} />}
-      <Table
-        name={t("run.jobs")}
-        columns={[
-          t("run.kind"),
-          t("run.state"),
-          t("run.progress"),
-          t("run.created"),
-          [t("run.job"), "wide"],
-        ]}
-      >
-        {value.jobs.map((job) => (
-          <Row key={job.job_id} job={job} press={press} change={change} />
-        ))}
-      </Table>
+      {!value.jobs.length && <Empty title={t("run.nothing")} remedy={t("run.nothing.remedy")} />}
+      {value.jobs.length > 0 && (
+        <Table
+          name={t("run.jobs")}
+          columns={[
+            t("run.kind"),
+            t("run.state"),
+            t("run.progress"),
+            t("run.created"),
+            [t("run.job"), "wide"],
+          ]}
+        >
+          {value.jobs.map((job) => (
+            <Row key={job.job_id} job={job} press={press} change={change} />
+          ))}
+        </Table>
+      )}
       <NextPage next={value.next_cursor} />
     </>
   );
@@ -77,9 +77,17 @@ function Row(props: {
       <td>{time(job.created_at)}</td>
       <td class="id quiet wide">{job.job_id}</td>
       <td>
-        {isGoingOn(job) && !job.cancelling && <button {...press(cancel)}>{t("run.cancel")}</button>}
+        {isGoingOn(job) && !job.cancelling && (
+          <button {...press(cancel)}>
+            {t("run.cancel")}
+            <span class="unseen"> {job.job_id}</span>
+          </button>
+        )}
         {(job.state === "failed" || job.state === "cancelled") && (
-          <button {...press(retry)}>{t("run.retry")}</button>
+          <button {...press(retry)}>
+            {t("run.retry")}
+            <span class="unseen"> {job.job_id}</span>
+          </button>
         )}
       </td>
     </tr>

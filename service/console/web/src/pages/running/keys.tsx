@@ -70,7 +70,10 @@ export function KeysTable() {
               <td>{key.last_used_at ? time(key.last_used_at) : t("run.key.notYet")}</td>
               <td>{key.expires_at ? time(key.expires_at) : t("run.key.never")}</td>
               <td class="actions">
-                <button {...press(() => rotate(key))}>{t("run.key.rotate")}</button>
+                <button {...press(() => rotate(key))}>
+                  {t("run.key.rotate")}
+                  <span class="unseen"> {`${key.name} ${key.key_id}`}</span>
+                </button>
                 <button
                   type="button"
                   class="danger"
@@ -81,6 +84,7 @@ export function KeysTable() {
                   }}
                 >
                   {t("run.key.revoke")}
+                  <span class="unseen"> {`${key.name} ${key.key_id}`}</span>
                 </button>
               </td>
             </tr>

@@ -142,7 +142,7 @@ function NewWebhook({ made }: { made: (issued: Issued) => void }) {
           onInput={(event) => setDescription(event.currentTarget.value)}
         />
       </label>
-      <button type="submit" disabled={acting}>
+      <button type="submit" aria-disabled={acting}>
         {t("hook.create")}
       </button>
       {wrong && <Problem failure={wrong} />}
