@@ -25,10 +25,12 @@ interface Props {
 
 export function Rows({ rows, question, isCompared }: Props) {
   const [shown, setShown] = useState(AT_ONCE);
-  const [current, setCurrent] = useState(-1);
+  // By its id: a newer run moves rows, and a rating is of whom was chosen.
+  const [currentId, setCurrentId] = useState<string | null>(null);
   const here = rows.slice(0, shown);
   const ids = here.map((row) => row.streamer_id);
   const rating = useRating(ratedOf(question), ids);
+  const current = currentId === null ? -1 : ids.indexOf(currentId);
   const move = (step: number): void => {
     const row = Math.min(Math.max(current + step, 0), here.length - 1);
     document.querySelector<HTMLElement>(`[data-row="${row}"]`)?.focus();
@@ -45,7 +47,7 @@ export function Rows({ rows, question, isCompared }: Props) {
         isCompared={isCompared}
         rating={rating}
         current={current}
-        setCurrent={setCurrent}
+        setCurrent={setCurrentId}
       />
       {shown < rows.length && (
         <p class="actions">
@@ -63,7 +65,7 @@ function Table(props: {
   isCompared: boolean;
   rating: RatingOf;
   current: number;
-  setCurrent: (row: number) => void;
+  setCurrent: (id: string) => void;
 }) {
   const { rows, isCompared, rating } = props;
   const hasFollowers = haveFollowers(rows);
@@ -99,7 +101,7 @@ function Table(props: {
                 class="name"
                 href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}
                 data-row={place}
-                onFocus={() => props.setCurrent(place)}
+                onFocus={() => props.setCurrent(row.streamer_id)}
               >
                 <Words value={textOf(row, "name") || row.streamer_id} />
               </a>{" "}
