@@ -1,12 +1,12 @@
 /** What becomes of the list, or of those selected: a file, a saved list, a case, a watchlist. */
 import { useState } from "preact/hooks";
-import { api, ask } from "../../api/client";
+import { api, ask, type Schemas } from "../../api/client";
 import { t } from "../../i18n";
 import { CopyButton } from "../../parts/copy_button";
 import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
 import { Problem } from "../../parts/states";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 import { go, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
@@ -151,12 +151,24 @@ export function SaveList(props: {
   );
 }
 
+export function beginCase(
+  title: string,
+  seeds: string[],
+  key: string,
+): Promise<Schemas["CaseOut"]> {
+  const header = { "idempotency-key": key };
+  return ask(api.POST("/v1/cases", { params: { header }, body: { title, seeds, exclude: [] } }));
+}
+
 export function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
   const [title, setTitle] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const begin = (): Promise<void> =>
     act(async () => {
-      const made = await ask(api.POST("/v1/cases", { body: { title, seeds, exclude: [] } }));
+      const made = await once(JSON.stringify([title, seeds]), (key) =>
+        beginCase(title, seeds, key),
+      );
       go("cases", new URLSearchParams({ case: made.case_id }));
     });
   return (

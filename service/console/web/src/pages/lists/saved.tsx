@@ -1,7 +1,7 @@
 /** One saved list: its runs, the rows of the present one, and what is done with them. */
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, askForFile, Failure, type Schemas } from "../../api/client";
+import { api, ask, askForFile, Failure, reach, type Schemas } from "../../api/client";
 import { number, t, time } from "../../i18n";
 import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
@@ -9,14 +9,14 @@ import { JobProgress } from "../../parts/job_progress";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { Words } from "../../parts/words";
-import { useActing } from "../../state/acting";
-import { useFollowing, whyFailed } from "../../state/following";
+import { useActing, useOnce } from "../../state/acting";
+import { FINAL, useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
 import { go } from "../../state/location";
 import { say } from "../../state/saying";
 import { holders } from "../../state/session";
 import { asWritten, warningsOf } from "../find/question";
-import { keep, lastOf, type Answer, type Format } from "./last";
+import { keep, lastOf, type Answer } from "./last";
 import { Rows } from "./rows";
 
 export function SavedList({ name }: { name: string }) {
@@ -31,27 +31,46 @@ export function SavedList({ name }: { name: string }) {
   const [sure, setSure] = useState(false);
   const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, acting, press } = useActing();
-  const job = useFollowing(later?.jobId ?? null, (end) => {
-    const { jobId, format } = later!;
+  const taking = useActing();
+  const once = useOnce();
+  const stop = (why: Failure): void => {
     keep(holder, value!, { later: null });
-    const why = whyFailed(end);
-    if (why) setFailed(why);
-    else void act(() => take(jobId, format));
-  });
-  /** What a job made: rows to look at, or a file. */
-  const take = async (jobId: string, format: Format): Promise<void> => {
-    const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
-    const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
-    if (format === "json")
-      keep(holder, value!, { answer: JSON.parse(await file.text()) as Answer });
-    else download(`${name}.${format}`, file);
-    say(t("list.later.done"));
-    again();
+    setFailed(why);
   };
+  const job = useFollowing(later?.jobId ?? null, (end) => {
+    const why = whyFailed(end);
+    if (why) return stop(why);
+    again(); // its run is there, whether its rows can be had or not
+    void take();
+  });
+  /** What a job made: rows to look at, or a file; until it came, it can be asked for again. */
+  const take = (): Promise<void> =>
+    taking.act(async () => {
+      const { jobId, format } = later!;
+      const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
+      try {
+        const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
+        if (format === "json") {
+          keep(holder, value!, { answer: JSON.parse(await reach(file.text())) as Answer });
+        } else download(`${name}.${format}`, file);
+        keep(holder, value!, { later: null });
+        say(t("list.later.done"));
+      } catch (error) {
+        const failure = Failure.of(error);
+        if (!FINAL.includes(failure.status)) throw failure;
+        stop(failure);
+      }
+    });
   const run = (): Promise<void> =>
     act(async () => {
       setFailed(null);
-      const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
+      const found = await once(String(value!.revision), (key) => {
+        // Rows that come at once are those of the request's id; a job is that of the key.
+        const headers = { "X-Request-Id": key.replaceAll('"', "") };
+        const header = { "idempotency-key": key };
+        const asked = { params: { ...params, header }, headers };
+        return ask(api.POST("/v1/lists/{list_name}:run", asked));
+      });
       if ("rows" in found) {
         keep(holder, value!, { answer: found });
         await renew();
@@ -74,7 +93,7 @@ export function SavedList({ name }: { name: string }) {
         const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked), (why) =>
           say(t("list.file.less", { why })),
         );
-        download(`${name}-run-${shown}.${format}`, file);
+        download(`${name}-run-${shown}${isNewOnly ? "-new" : ""}.${format}`, file);
         return;
       }
       const query = { format };
@@ -132,7 +151,8 @@ export function SavedList({ name }: { name: string }) {
       {failure && <Problem failure={failure} again={again} />}
       {wrong && !sure && <Problem failure={wrong} />}
       {failed && <Problem failure={failed} />}
-      {later && (
+      {taking.wrong && <Problem failure={taking.wrong} again={() => void take()} />}
+      {later && !taking.wrong && (
         <p role="status">
           {t("list.later")} {job && <JobProgress job={job} />}
         </p>
@@ -231,9 +251,14 @@ function Runs({ runs }: { runs: Schemas["RunOut"][] }) {
 function Outreach({ ids, close }: { ids: string[]; close: () => void }) {
   const [note, setNote] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const record = (): Promise<void> =>
     act(async () => {
-      await ask(api.POST("/v1/outreach", { body: { ids, note } }));
+      const body = { ids, note };
+      await once(JSON.stringify(body), (key) => {
+        const header = { "idempotency-key": key };
+        return ask(api.POST("/v1/outreach", { params: { header }, body }));
+      });
       say(t("list.outreach.done", { n: ids.length }));
       close();
     });
