@@ -71,6 +71,15 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
         (line,) = content.decode("utf-8-sig").splitlines()[1:]
         assert line.split(",")[1] == shown
     assert len(service.client.get(f"/v1/lists/{NAME}").json()["runs"]) == 3
+    page.reload()
+    page.get_by_role("rowheader", name="2", exact=True).get_by_role("link").click()
+    expect(rows(page)).to_have_count(20)
+    expect(page.get_by_text("1 new since run 1")).to_be_visible()
+    expect(page.get_by_text("Files have run 2, as it is shown here")).to_be_visible()
+    assert page.url.endswith("run=2")
+    page.get_by_label("new ones only").check()
+    page.get_by_role("rowheader", name="1", exact=True).get_by_role("link").click()
+    expect(rows(page)).to_have_count(20)  # nothing to compare with
     assert violations(page) == []
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()

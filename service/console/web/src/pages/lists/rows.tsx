@@ -19,7 +19,8 @@ function textOf(row: Row, field: string): string {
 
 interface Props {
   rows: Row[];
-  question: Schemas["ListQuestionIn"];
+  /** That ratings are for; null: it is not known any more. */
+  question: Schemas["ListQuestionIn"] | null;
   isCompared: boolean;
 }
 
@@ -29,7 +30,7 @@ export function Rows({ rows, question, isCompared }: Props) {
   const [currentId, setCurrentId] = useState<string | null>(null);
   const here = rows.slice(0, shown);
   const ids = here.map((row) => row.streamer_id);
-  const rating = useRating(ratedOf(question), ids);
+  const rating = useRating(question && ratedOf(question), ids);
   const current = currentId === null ? -1 : ids.indexOf(currentId);
   const move = (step: number): void => {
     const row = Math.min(Math.max(current + step, 0), here.length - 1);
@@ -38,10 +39,14 @@ export function Rows({ rows, question, isCompared }: Props) {
   useKeys({ j: () => move(1), k: () => move(-1) });
   return (
     <>
-      <p class="actions">
-        <RatingSwitch rating={rating} />
-      </p>
-      <RatingNotice rating={rating} current={ids[current]} />
+      {question && (
+        <>
+          <p class="actions">
+            <RatingSwitch rating={rating} />
+          </p>
+          <RatingNotice rating={rating} current={ids[current]} />
+        </>
+      )}
       <Table
         rows={here}
         isCompared={isCompared}
@@ -108,7 +113,7 @@ function Table(props: {
               <span class="id quiet">{row.streamer_id}</span>{" "}
               {isCompared && row.is_new && <strong>{t("list.row.new")}</strong>}
             </th>
-            <td class="number">{row.score.toFixed(3)}</td>
+            <td class="number">{row.score?.toFixed(3) ?? "–"}</td>
             <td class="number">{row.precision === null ? "–" : percent(row.precision)}</td>
             {isRated(rating) && (
               <td>

@@ -12,11 +12,11 @@ import { Words } from "../../parts/words";
 import { useActing, useOnce } from "../../state/acting";
 import { FINAL, useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
-import { go } from "../../state/location";
+import { changed, go, hrefOf, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { holders } from "../../state/session";
 import { asWritten, warningsOf } from "../find/question";
-import { keep, lastOf, type Answer } from "./last";
+import { keep, lastOf, openRun, type Answer } from "./last";
 import { Rows } from "./rows";
 
 export function SavedList({ name }: { name: string }) {
@@ -24,9 +24,15 @@ export function SavedList({ name }: { name: string }) {
   const { value, failure, again, renew } = useAsked(name, (signal) =>
     ask(api.GET("/v1/lists/{list_name}", { params, signal })),
   );
-  const { answer, later } = lastOf(value);
+  const { answer: last, later } = lastOf(value);
+  const run = Number(place.value.params.get("run")) || null;
+  const opened = useAsked(run === null ? null : `${name} ${run}`, (signal) =>
+    openRun(name, run!, signal),
+  );
+  const answer = run === null ? last : opened.value;
   const holder = holders.value;
-  const [isNewOnly, setNewOnly] = useState(false);
+  const [isNewWanted, setNewOnly] = useState(false);
+  const isNewOnly = isNewWanted && answer !== null && answer.provenance.previous_run !== null;
   const [writing, setWriting] = useState(false);
   const [sure, setSure] = useState(false);
   const [failed, setFailed] = useState<Failure | null>(null);
@@ -61,9 +67,10 @@ export function SavedList({ name }: { name: string }) {
         stop(failure);
       }
     });
-  const run = (): Promise<void> =>
+  const runIt = (): Promise<void> =>
     act(async () => {
       setFailed(null);
+      if (run !== null) go("lists", changed({ run: null }));
       const found = await once(String(value!.revision), (key) => {
         // Rows that come at once are those of the request's id; a job is that of the key.
         const headers = { "X-Request-Id": key.replaceAll('"', "") };
@@ -113,7 +120,7 @@ export function SavedList({ name }: { name: string }) {
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
       go("lists");
     });
-  useKeys({ r: () => void (value && later === null && run()) });
+  useKeys({ r: () => void (value && later === null && runIt()) });
 
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
@@ -127,7 +134,7 @@ export function SavedList({ name }: { name: string }) {
         {t("list.asks", { n: number(value.question.k ?? 200) })}
       </p>
       <div class="toolbar">
-        <button {...press(run)} class="primary" disabled={later !== null}>
+        <button {...press(runIt)} class="primary" disabled={later !== null}>
           {t("list.run")} <kbd>r</kbd>
         </button>
         <button {...press(() => save("xlsx"))} disabled={later !== null || isBare}>
@@ -149,6 +156,8 @@ export function SavedList({ name }: { name: string }) {
         {!isBare && (shown === null ? t("list.file.preview") : t("list.file.run", { run: shown }))}
       </p>
       {failure && <Problem failure={failure} again={again} />}
+      {opened.failure && <Problem failure={opened.failure} again={opened.again} />}
+      {opened.waiting && <Loading />}
       {wrong && !sure && <Problem failure={wrong} />}
       {failed && <Problem failure={failed} />}
       {taking.wrong && <Problem failure={taking.wrong} again={() => void take()} />}
@@ -189,7 +198,7 @@ export function SavedList({ name }: { name: string }) {
           )}
           <Rows
             rows={rows}
-            question={value.question}
+            question={answer.provenance.asked_at < value.updated_at ? null : value.question}
             isCompared={answer.provenance.previous_run !== null}
           />
         </>
@@ -235,7 +244,9 @@ function Runs({ runs }: { runs: Schemas["RunOut"][] }) {
       <tbody>
         {runs.map((run) => (
           <tr key={run.run}>
-            <th scope="row">{run.run}</th>
+            <th scope="row">
+              <a href={hrefOf("lists", changed({ run: String(run.run) }))}>{run.run}</a>
+            </th>
             <td>{time(run.at)}</td>
             <td class="wide words">{run.key_name}</td>
             <td class="number">{number(run.rows)}</td>
