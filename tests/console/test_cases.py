@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.features.cases.exports.archive import verify
-from tests.console.conftest import open_at
+from tests.console.conftest import lose_the_answer, open_at
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
 from tests.service.process import Service, wait_until
@@ -23,6 +23,9 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     page.get_by_role("checkbox", name="Select copy-0").check()
     page.get_by_role("button", name="Start a case").click()
     page.get_by_label("What it is about").fill("<i>noodles</i>")
+    lose_the_answer(page, "**/v1/cases")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.get_by_text("No members yet")).to_be_visible()
     page.get_by_role("button", name="Expand").click()
@@ -30,6 +33,8 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     expect(members).to_have_count(3)
     expect(page.get_by_role("img", name="Graph of 3 members")).to_be_visible()
     case_id = page.url.partition("case=")[2]
+    titles = [one["title"] for one in service.client.get("/v1/cases").json()["cases"]]
+    assert titles.count("<i>noodles</i>") == 1
     first = members.first.locator(".name")
     page.keyboard.press("j")
     page.keyboard.press("k")

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from zipfile import ZipFile
 
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.console.conftest import KEY, open_at
 from tests.service.process import Service
@@ -94,9 +94,24 @@ def test_by_keyboard_alone(signed_in: Page, service: Service) -> None:
     excluded = panel.locator(".id").inner_text()
     page.keyboard.press("e")
     expect(page.get_by_text("1 excluded").first).to_be_visible()
-    expect(page.locator(".results .id", has_text=re.compile(f"^{excluded}$"))).to_have_count(0)
+    names, ids = page.locator(".results .name"), page.locator(".results .id")
+    expect(ids.filter(has_text=re.compile(f"^{excluded}$"))).to_have_count(0)
+    expect(names.first).to_be_focused()  # the next one took its place
     page.keyboard.press("z")
-    expect(page.locator(".results .id", has_text=re.compile(f"^{excluded}$"))).to_have_count(1)
+    expect(ids.filter(has_text=re.compile(f"^{excluded}$"))).to_have_count(1)
+    expect(names.first).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(panel.locator(".id")).to_have_text(excluded)
+    left, follows = ids.nth(2).inner_text(), ids.nth(3).inner_text()
+    names.nth(2).focus()
+    page.keyboard.press("e")  # whom the focus is on, not whom the panel shows
+    expect(ids.nth(2)).to_have_text(follows)
+    expect(names.nth(2)).to_be_focused()
+    expect(panel.locator(".id")).to_have_text(excluded)
+    assert f"exclude={left}" in page.url
+    rows(page).nth(4).get_by_role("checkbox").focus()
+    page.keyboard.press("k")
+    expect(names.nth(3)).to_be_focused()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("to the search box")
     page.keyboard.press("Escape")
@@ -124,6 +139,15 @@ def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
     open_at(page, service, "")
     seeds.fill("night kitchen")  # a name, not two ids
     expect(found.get_by_role("option")).to_have_count(3)
+    expect(page.get_by_text("3 streamers found")).to_be_attached()
+    page.keyboard.press("Escape")
+    expect(found).to_have_count(0)
+    seeds.focus()
+    page.keyboard.press("ArrowDown")
+    expect(found.get_by_role("option")).to_have_count(3)
+    page.keyboard.press("Tab")
+    expect(found).to_have_count(0)
+    seeds.focus()
     page.keyboard.press("Enter")
     expect(page.locator(".chip")).to_have_text([f"{first['streamers'][0]['streamer_id']}×"])
     seeds.fill("cooking-01 cooking-02")
@@ -190,6 +214,27 @@ def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path
     with ZipFile(downloading.value.path()) as book:
         texts = book.read("xl/sharedStrings.xml").decode()
     assert all(name in texts for name in names)
+
+
+def test_who_is_left_out_of_a_long_selection_is_told(signed_in: Page, service: Service) -> None:
+    page = signed_in
+
+    def more(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        (row,) = told["rows"]
+        told["rows"] = [{**row, "streamer_id": f"one-{place}"} for place in range(101)]
+        route.fulfill(response=answer, json=told)
+
+    page.route("**/v1/lists:preview", more)
+    open_at(page, service, "#/find?like=cooking-01&k=1")
+    page.get_by_label("Select all").check()
+    page.get_by_role("button", name="Start a case").click()
+    notice = page.get_by_role("dialog").locator(".notice")
+    expect(notice).to_contain_text("the first 100 of the 101")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Watch for more").click()
+    expect(page.locator("textarea")).to_have_value(re.compile(r"one-100$"))
 
 
 def test_followers_are_in_the_table_and_in_its_files(signed_in: Page, service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from playwright.sync_api import Page, Route, expect
 
-from tests.console.conftest import KEY, open_at
+from tests.console.conftest import KEY, lose_the_answer, open_at
 from tests.console.test_find import rows
 from tests.console.test_looks import violations
 from tests.service.process import Service
@@ -25,7 +25,10 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
         page.get_by_role("button", name="Download CSV").click()
     assert downloading.value.suggested_filename == f"{NAME}.csv"
     assert service.client.get(f"/v1/lists/{NAME}").json()["runs"] == []
+    lose_the_answer(page, f"**/v1/lists/{NAME}:run")
     page.keyboard.press("r")
+    expect(page.get_by_role("alert")).to_be_visible()
+    page.keyboard.press("r")  # the run that was lost, not one more
     expect(rows(page)).to_have_count(20)
     expect(page.get_by_text("Files have run 1, as it is shown here")).to_be_visible()
     expect(rows(page).first).to_contain_text("Shared tags: cooking")
@@ -41,7 +44,10 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     page.get_by_role("button", name="Record outreach").click()
     page.get_by_label("Note").fill("first mail")
     assert violations(page) == []
+    lose_the_answer(page, "**/v1/outreach")
     page.keyboard.press("Enter")
+    expect(page.get_by_role("dialog").get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="Record", exact=True).click()
     expect(page.get_by_text("Recorded: 20 were written to")).to_be_visible()
     recorded = service.client.get("/v1/outreach").json()["outreach"]
     assert [(one["ids"], one["note"]) for one in recorded] == [(held, "first mail")]
@@ -57,7 +63,7 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
     for form in ("XLSX", "CSV"):
         with page.expect_download() as downloading:
             page.get_by_role("button", name=f"Download {form}").click()
-        assert downloading.value.suggested_filename == f"{NAME}-run-2.{form.lower()}"
+        assert downloading.value.suggested_filename == f"{NAME}-run-2-new.{form.lower()}"
         content = downloading.value.path().read_bytes()
         if form == "XLSX":
             assert content.startswith(b"PK")
@@ -65,6 +71,15 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
         (line,) = content.decode("utf-8-sig").splitlines()[1:]
         assert line.split(",")[1] == shown
     assert len(service.client.get(f"/v1/lists/{NAME}").json()["runs"]) == 3
+    page.reload()
+    page.get_by_role("rowheader", name="2", exact=True).get_by_role("link").click()
+    expect(rows(page)).to_have_count(20)
+    expect(page.get_by_text("1 new since run 1")).to_be_visible()
+    expect(page.get_by_text("Files have run 2, as it is shown here")).to_be_visible()
+    assert page.url.endswith("run=2")
+    page.get_by_label("new ones only").check()
+    page.get_by_role("rowheader", name="1", exact=True).get_by_role("link").click()
+    expect(rows(page)).to_have_count(20)  # nothing to compare with
     assert violations(page) == []
     page.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
@@ -119,7 +134,13 @@ def test_a_list_above_a_thousand_is_made_by_a_job(signed_in: Page, service: Serv
     page.get_by_label("How many, up to 10,000").fill("1500")
     page.keyboard.press("Enter")
     expect(page.get_by_text("up to 1,500 streamers")).to_be_visible()
+    lose_the_answer(page, "**/v1/lists/everybody:run")
     page.keyboard.press("r")
+    expect(page.get_by_role("alert")).to_be_visible()
+    lose_the_answer(page, "**/v1/jobs/*/result")
+    page.keyboard.press("r")
+    expect(page.get_by_role("rowheader", name="1", exact=True)).to_be_visible()  # it is kept
+    page.get_by_role("alert").get_by_role("button", name="Try again").click()
     expect(page.get_by_text("The list is made", exact=True)).to_be_visible()
     (run,) = service.client.get("/v1/lists/everybody").json()["runs"]
     expect(rows(page)).to_have_count(run["rows"])

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import KEY, open_at
 from tests.console.test_cases import case_of
@@ -88,6 +88,19 @@ def test_rows_members_and_pairs_are_rated(signed_in: Page, service: Service) -> 
     page.keyboard.press("1")
     expect(page.locator("select.rating").first).to_have_value("1")
     wait_for(service, **{first: 1})
+
+    def without_the_first(route: Route) -> None:
+        answer = route.fetch()
+        told = answer.json()
+        route.fulfill(response=answer, json=told | {"rows": told["rows"][1:]})
+
+    second = page.locator(".results .id").nth(1).inner_text()
+    page.keyboard.press("j")
+    page.route(f"**{path}:run", without_the_first)
+    page.keyboard.press("r")
+    expect(page.locator("select.rating")).to_have_count(4)
+    page.keyboard.press("3")  # still of whom the focus is on, who is the first now
+    wait_for(service, **{first: 1, second: 3})
     service.client.delete(path).raise_for_status()
 
     group_of_copies(service)
@@ -100,7 +113,7 @@ def test_rows_members_and_pairs_are_rated(signed_in: Page, service: Service) -> 
         page.keyboard.press(key)
     member = page.locator(".members .id").nth(1).inner_text()
     expect(page.get_by_label(f"How well {member} fits")).to_have_value("2")
-    wait_for(service, **{first: 1, member: 2})
+    wait_for(service, **{first: 1, second: 3, member: 2})
     assert violations(page) == []
 
     open_at(page, service, "#/duplicates?of=copy-0&rating=on")
@@ -110,7 +123,9 @@ def test_rows_members_and_pairs_are_rated(signed_in: Page, service: Service) -> 
     page.keyboard.press("3")
     expect(rated).to_have_value("3")
     assert violations(page) == []
-    pair = next(one for one in ratings(service) if one["rating"] == 3)
+    pair = next(
+        one for one in ratings(service) if one["rating"] == 3 and one["streamer_id"] != second
+    )
     expect(question_of).to_contain_text(pair["streamer_id"])
     expect(question_of).to_contain_text(pair["question"]["positive"][0])
     many = ",".join(f"{topic}-{i:02}" for topic in ("music", "gaming") for i in range(11))

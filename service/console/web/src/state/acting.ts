@@ -1,5 +1,5 @@
 import { useRef, useState } from "preact/hooks";
-import { Failure } from "../api/client";
+import { Failure, idempotencyKey } from "../api/client";
 
 export interface Acting {
   /** Does one thing at a time; what fails is in `wrong`. */
@@ -56,4 +56,23 @@ export function useActing(): Acting {
     },
   });
   return { act, wrong, forget: () => setWrong(null), acting, press };
+}
+
+/**
+ * Sends what makes something new under a name. While it is open whether that was done, `what`
+ * keeps its name: the service answers with what it did then.
+ */
+export function useOnce(): <T>(what: string, send: (name: string) => Promise<T>) => Promise<T> {
+  const last = useRef<{ what: string; name: string } | null>(null);
+  return async (what, send) => {
+    if (last.current?.what !== what) last.current = { what, name: idempotencyKey() };
+    try {
+      const done = await send(last.current.name);
+      last.current = null;
+      return done;
+    } catch (error) {
+      if (Failure.of(error).didNothing) last.current = null;
+      throw error;
+    }
+  };
 }

@@ -5,7 +5,7 @@ import { signIns } from "./session";
 export type Job = Schemas["JobOut"];
 const EVERY_MS = 1000;
 /** After these nothing more is to be learnt of the job. */
-const FINAL = [400, 403, 404];
+export const FINAL: readonly number[] = [400, 403, 404];
 
 export function isGoingOn(job: Job): boolean {
   return job.state === "queued" || job.state === "running";

@@ -39,6 +39,7 @@ export const mapEn = {
   "map.similar": "Find similar ones",
   "map.save": "Save a list of similar ones",
   "map.save.title": "A list of streamers like the {n} nearest to the middle",
+  "map.similar.first": "Similar ones are those of the first {n} of these {all}.",
   "map.exclude": "Find without these",
   "map.no.webgl": "This browser can't draw the map: it has no WebGL2. The list works without it.",
 } as const;

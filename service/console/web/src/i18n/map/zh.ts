@@ -39,6 +39,7 @@ export const mapZh: Record<keyof typeof mapEn, string> = {
   "map.similar": "查找相似的",
   "map.save": "保存相似主播名单",
   "map.save.title": "与最靠近中心的 {n} 位相似的主播名单",
+  "map.similar.first": "相似主播按这 {all} 位中的前 {n} 位查找。",
   "map.exclude": "查找时排除这些",
   "map.no.webgl": "此浏览器没有 WebGL2，无法绘制地图。列表仍可使用。",
 };

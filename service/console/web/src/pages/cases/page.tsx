@@ -6,9 +6,10 @@ import { number, t, time } from "../../i18n";
 import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 import { changed, go, hrefOf, place } from "../../state/location";
 import { idsIn } from "../find/question";
+import { beginCase } from "../find/shelf";
 import { Board } from "./board";
 
 export default function CasesPage() {
@@ -61,10 +62,13 @@ function NewCase() {
   const [title, setTitle] = useState("");
   const [text, setText] = useState(place.value.params.get("seeds") ?? "");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const seeds = idsIn(text);
   const begin = (): Promise<void> =>
     act(async () => {
-      const made = await ask(api.POST("/v1/cases", { body: { title, seeds, exclude: [] } }));
+      const made = await once(JSON.stringify([title, seeds]), (key) =>
+        beginCase(title, seeds, key),
+      );
       go("cases", new URLSearchParams({ case: made.case_id }));
     });
   return (

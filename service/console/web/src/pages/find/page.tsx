@@ -1,5 +1,5 @@
 /** Find: streamers similar to seeds. The URL has the whole question. */
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import type { Failure } from "../../api/client";
 import { number, t } from "../../i18n";
@@ -30,35 +30,57 @@ import { Threshold } from "./threshold";
 export function FindPage() {
   const question = questionOf(place.value.params);
   const opened = place.value.params.get("open");
-  const [current, setCurrent] = useState(-1);
+  // By its id: rows change their places, and a key is for who has the focus, or had it last.
+  const [currentId, setCurrentId] = useState<string | null>(null);
   const [selected, setSelected] = useState<ReadonlySet<string>>(new Set());
   const asked = question.like.length ? JSON.stringify(bodyOf(question, null)) : null;
   const { value: found, failure, waiting, again } = useAsked(asked, (s) => find(question, s));
   const hits = found?.rows ?? [];
   const ids = hits.map((hit) => hit.streamer_id);
   const rating = useRating(ratedOf(bodyOf(question, null)), ids);
+  const current = currentId === null ? -1 : ids.indexOf(currentId);
+  const target = currentId === opened ? opened : ids[current];
+  /** The current one gets the focus once the answer is there: a row that leaves takes it along. */
+  const isLookedAt = useRef(false);
 
-  useEffect(() => setCurrent(-1), [asked]);
+  useEffect(() => {
+    if (opened) setCurrentId(opened);
+  }, [opened]);
+  useEffect(() => {
+    if (isLookedAt.current && document.activeElement === document.body) focusRow(current);
+    isLookedAt.current = false;
+  }, [found]);
+  const lookNextAt = (id: string | null): void => {
+    isLookedAt.current = true;
+    setCurrentId(id);
+  };
   const open = (id: string | null): void => go("find", changed({ open: id }), true);
-  const exclude = (ids: string[]): void => {
-    go("find", changed({ exclude: [...question.exclude, ...ids].join(","), open: null }));
+  const exclude = (gone: string[]): void => {
+    const excluded = [...question.exclude, ...gone];
+    const from = ids.findIndex((id) => gone.includes(id));
+    const inTurn = [...ids.slice(Math.max(from, 0)), ...ids.slice(0, Math.max(from, 0)).reverse()];
+    lookNextAt(inTurn.find((id) => !excluded.includes(id)) ?? null);
+    const left = opened !== null && gone.includes(opened) ? null : opened;
+    go("find", changed({ exclude: excluded.join(","), open: left }));
     setSelected(new Set());
-    say(t("find.excluded", { n: ids.length }));
+    say(t("find.excluded", { n: gone.length }));
   };
   const undo = (): void => {
-    if (question.exclude.length) change({ exclude: question.exclude.slice(0, -1) });
+    const back = question.exclude.at(-1);
+    if (back === undefined) return;
+    lookNextAt(back);
+    change({ exclude: question.exclude.slice(0, -1) });
   };
   const move = (step: number): void => {
     const row = Math.min(Math.max(current + step, 0), hits.length - 1);
-    setCurrent(row);
+    setCurrentId(ids[row] ?? null);
     focusRow(row);
   };
   useKeys({
     j: () => move(1),
     k: () => move(-1),
     e: () => {
-      const id = opened ?? hits[current]?.streamer_id;
-      if (id) exclude([id]);
+      if (target) exclude([target]);
     },
     z: undo,
   });
@@ -90,11 +112,12 @@ export function FindPage() {
               </p>
             )}
             <Warnings found={found} />
-            <RatingNotice rating={rating} current={opened ?? ids[current]} />
+            <RatingNotice rating={rating} current={target ?? undefined} />
             {hits.length ? (
               <Results
                 hits={hits}
-                current={current}
+                current={currentId}
+                setCurrent={setCurrentId}
                 opened={opened}
                 selected={selected}
                 rating={rating}
@@ -103,10 +126,7 @@ export function FindPage() {
                   for (const id of ids) on ? next.add(id) : next.delete(id);
                   setSelected(next);
                 }}
-                open={(id, row) => {
-                  setCurrent(row);
-                  open(id === opened ? null : id);
-                }}
+                open={(id) => open(id === opened ? null : id)}
               />
             ) : (
               <Empty title={t("find.nobody")} remedy={t("find.nobody.remedy")} />
@@ -119,6 +139,7 @@ export function FindPage() {
           id={opened}
           hit={hits.find((hit) => hit.streamer_id === opened)}
           question={question}
+          setCurrent={setCurrentId}
           exclude={(id) => exclude([id])}
           close={() => {
             open(null);

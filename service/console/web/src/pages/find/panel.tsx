@@ -12,6 +12,7 @@ export function Panel(props: {
   id: string;
   hit: Hit | undefined;
   question: Question;
+  setCurrent: (id: string) => void;
   exclude: (id: string) => void;
   close: () => void;
 }) {
@@ -25,6 +26,7 @@ export function Panel(props: {
     <aside
       class="panel"
       aria-labelledby="panel-title"
+      onFocusIn={() => props.setCurrent(id)}
       onKeyDown={(event) => event.key === "Escape" && close()}
     >
       <div class="panel-head">

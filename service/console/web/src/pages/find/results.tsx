@@ -11,12 +11,13 @@ const HALF = 0.5;
 
 interface Props {
   hits: Hit[];
-  current: number;
+  current: string | null;
+  setCurrent: (id: string) => void;
   opened: string | null;
   selected: ReadonlySet<string>;
   rating: RatingOf;
   select: (ids: string[], on: boolean) => void;
-  open: (id: string, row: number) => void;
+  open: (id: string) => void;
 }
 
 /** The first hit from which on fewer than half are right, or nothing is known; -1: none. */
@@ -98,9 +99,9 @@ function Row(props: { hit: Hit; row: number; list: Props; hasFollowers: boolean 
   const { hit, row, list } = props;
   const id = hit.streamer_id;
   const { name, category, language } = textsOf(hit);
-  const classes = [row === list.current && "current", id === list.opened && "opened"];
+  const classes = [id === list.current && "current", id === list.opened && "opened"];
   return (
-    <tr class={classes.filter(Boolean).join(" ")}>
+    <tr class={classes.filter(Boolean).join(" ")} onFocusIn={() => list.setCurrent(id)}>
       <td class="check">
         <input
           type="checkbox"
@@ -116,7 +117,7 @@ function Row(props: { hit: Hit; row: number; list: Props; hasFollowers: boolean 
           class="name"
           data-row={row}
           aria-expanded={id === list.opened}
-          onClick={() => list.open(id, row)}
+          onClick={() => list.open(id)}
         >
           <Words value={name || id} />
         </button>

@@ -70,6 +70,7 @@ export function Seeds(props: {
             setText(event.currentTarget.value);
             found.forget();
           }}
+          onBlur={found.shut}
           onKeyDown={(event) => {
             if (event.isComposing) return;
             found.onArrow(event);
@@ -79,6 +80,7 @@ export function Seeds(props: {
             } else if (event.key === "Backspace" && !text && ids.length) {
               set(ids.slice(0, -1));
             } else if (event.key === "Escape") {
+              found.forget();
               event.currentTarget.blur();
             }
           }}

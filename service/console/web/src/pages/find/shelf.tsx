@@ -1,16 +1,17 @@
 /** What becomes of the list, or of those selected: a file, a saved list, a case, a watchlist. */
 import { useState } from "preact/hooks";
-import { api, ask } from "../../api/client";
-import { t } from "../../i18n";
+import { api, ask, type Schemas } from "../../api/client";
+import { number, t } from "../../i18n";
 import { CopyButton } from "../../parts/copy_button";
 import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
 import { Problem } from "../../parts/states";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 import { go, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
+/** Of a question and of a case; a watchlist takes as many as a page has. */
 export const MOST_SEEDS = 100;
 /** Of a list; a job makes those that are longer than what this page shows. */
 const MOST_ROWS = 10_000;
@@ -31,7 +32,6 @@ export function Shelf(props: {
       say(t("find.file"));
     });
   const isEmpty = !found.rows.length;
-  const seeds = chosen.slice(0, MOST_SEEDS);
   return (
     <>
       {chosen.length > 0 && (
@@ -43,7 +43,7 @@ export function Shelf(props: {
           <button type="button" onClick={() => setAsking("case")}>
             {t("find.case")}
           </button>
-          <a class="button" href={hrefOf("alerts", new URLSearchParams({ watch: seeds.join() }))}>
+          <a class="button" href={hrefOf("alerts", new URLSearchParams({ watch: chosen.join() }))}>
             {t("find.watch")}
           </a>
         </>
@@ -77,7 +77,7 @@ export function Shelf(props: {
           close={() => setAsking(null)}
         />
       )}
-      {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
+      {asking === "case" && <BeginCase chosen={chosen} close={() => setAsking(null)} />}
     </>
   );
 }
@@ -151,12 +151,26 @@ export function SaveList(props: {
   );
 }
 
-export function BeginCase({ seeds, close }: { seeds: string[]; close: () => void }) {
+export function beginCase(
+  title: string,
+  seeds: string[],
+  key: string,
+): Promise<Schemas["CaseOut"]> {
+  const header = { "idempotency-key": key };
+  return ask(api.POST("/v1/cases", { params: { header }, body: { title, seeds, exclude: [] } }));
+}
+
+/** Of those who were chosen, or the first of them. */
+export function BeginCase({ chosen, close }: { chosen: string[]; close: () => void }) {
+  const seeds = chosen.slice(0, MOST_SEEDS);
   const [title, setTitle] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const begin = (): Promise<void> =>
     act(async () => {
-      const made = await ask(api.POST("/v1/cases", { body: { title, seeds, exclude: [] } }));
+      const made = await once(JSON.stringify([title, seeds]), (key) =>
+        beginCase(title, seeds, key),
+      );
       go("cases", new URLSearchParams({ case: made.case_id }));
     });
   return (
@@ -168,6 +182,11 @@ export function BeginCase({ seeds, close }: { seeds: string[]; close: () => void
           void begin();
         }}
       >
+        {seeds.length < chosen.length && (
+          <p class="notice">
+            {t("find.case.first", { n: number(seeds.length), all: number(chosen.length) })}
+          </p>
+        )}
         <label>
           {t("find.case.for")}{" "}
           <input

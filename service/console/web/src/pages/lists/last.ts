@@ -1,6 +1,7 @@
-/** The last run of a list that this tab made: it is there again when its page is. */
+/** The last run of a list that this tab made, which is there again when its page is; and kept runs. */
 import { signal } from "@preact/signals";
-import type { Schemas } from "../../api/client";
+import { api, askForFile, reach, type Schemas } from "../../api/client";
+import { withDigits } from "../../api/digits";
 import { holders } from "../../state/session";
 
 export type Answer = Schemas["ListAnswerOut"];
@@ -15,6 +16,21 @@ interface Later {
 interface Last {
   answer: Answer | null;
   later: Later | null;
+}
+
+/** A kept run as it was told: its rows, and all else in the last line. */
+export async function openRun(
+  list_name: string,
+  run: number,
+  signal: AbortSignal,
+): Promise<Answer> {
+  const params = { path: { list_name, run }, query: { format: "ndjson" } } as const;
+  const asked = { params, signal, parseAs: "blob" } as const;
+  const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked));
+  const lines = (await reach(file.text())).trim().split("\n");
+  const told: unknown[] = lines.map((line) => JSON.parse(withDigits(line)));
+  const rows = told.slice(0, -1) as Answer["rows"];
+  return { ...(told.at(-1) as Omit<Answer, "rows">), rows };
 }
 
 type List = Pick<Schemas["ListDetailOut"], "name" | "created_at" | "revision">;

@@ -37,7 +37,7 @@ function Names({ chosen }: { chosen: string | null }) {
         {value.lists.map((list) => (
           <li key={list.name}>
             <a
-              href={hrefOf("lists", changed({ list: list.name }))}
+              href={hrefOf("lists", changed({ list: list.name, run: null }))}
               aria-current={list.name === chosen ? "true" : undefined}
             >
               <Words value={list.title || list.name} />

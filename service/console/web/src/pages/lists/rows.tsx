@@ -19,16 +19,19 @@ function textOf(row: Row, field: string): string {
 
 interface Props {
   rows: Row[];
-  question: Schemas["ListQuestionIn"];
+  /** That ratings are for; null: it is not known any more. */
+  question: Schemas["ListQuestionIn"] | null;
   isCompared: boolean;
 }
 
 export function Rows({ rows, question, isCompared }: Props) {
   const [shown, setShown] = useState(AT_ONCE);
-  const [current, setCurrent] = useState(-1);
+  // By its id: a newer run moves rows, and a rating is of whom was chosen.
+  const [currentId, setCurrentId] = useState<string | null>(null);
   const here = rows.slice(0, shown);
   const ids = here.map((row) => row.streamer_id);
-  const rating = useRating(ratedOf(question), ids);
+  const rating = useRating(question && ratedOf(question), ids);
+  const current = currentId === null ? -1 : ids.indexOf(currentId);
   const move = (step: number): void => {
     const row = Math.min(Math.max(current + step, 0), here.length - 1);
     document.querySelector<HTMLElement>(`[data-row="${row}"]`)?.focus();
@@ -36,16 +39,20 @@ export function Rows({ rows, question, isCompared }: Props) {
   useKeys({ j: () => move(1), k: () => move(-1) });
   return (
     <>
-      <p class="actions">
-        <RatingSwitch rating={rating} />
-      </p>
-      <RatingNotice rating={rating} current={ids[current]} />
+      {question && (
+        <>
+          <p class="actions">
+            <RatingSwitch rating={rating} />
+          </p>
+          <RatingNotice rating={rating} current={ids[current]} />
+        </>
+      )}
       <Table
         rows={here}
         isCompared={isCompared}
         rating={rating}
         current={current}
-        setCurrent={setCurrent}
+        setCurrent={setCurrentId}
       />
       {shown < rows.length && (
         <p class="actions">
@@ -63,7 +70,7 @@ function Table(props: {
   isCompared: boolean;
   rating: RatingOf;
   current: number;
-  setCurrent: (row: number) => void;
+  setCurrent: (id: string) => void;
 }) {
   const { rows, isCompared, rating } = props;
   const hasFollowers = haveFollowers(rows);
@@ -99,14 +106,14 @@ function Table(props: {
                 class="name"
                 href={hrefOf("find", new URLSearchParams({ like: row.streamer_id }))}
                 data-row={place}
-                onFocus={() => props.setCurrent(place)}
+                onFocus={() => props.setCurrent(row.streamer_id)}
               >
                 <Words value={textOf(row, "name") || row.streamer_id} />
               </a>{" "}
               <span class="id quiet">{row.streamer_id}</span>{" "}
               {isCompared && row.is_new && <strong>{t("list.row.new")}</strong>}
             </th>
-            <td class="number">{row.score.toFixed(3)}</td>
+            <td class="number">{row.score?.toFixed(3) ?? "–"}</td>
             <td class="number">{row.precision === null ? "–" : percent(row.precision)}</td>
             {isRated(rating) && (
               <td>

@@ -1,7 +1,7 @@
 /** One saved list: its runs, the rows of the present one, and what is done with them. */
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
-import { api, ask, askForFile, Failure, type Schemas } from "../../api/client";
+import { api, ask, askForFile, Failure, reach, type Schemas } from "../../api/client";
 import { number, t, time } from "../../i18n";
 import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
@@ -9,14 +9,14 @@ import { JobProgress } from "../../parts/job_progress";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { Words } from "../../parts/words";
-import { useActing } from "../../state/acting";
-import { useFollowing, whyFailed } from "../../state/following";
+import { useActing, useOnce } from "../../state/acting";
+import { FINAL, useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
-import { go } from "../../state/location";
+import { changed, go, hrefOf, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { holders } from "../../state/session";
 import { asWritten, warningsOf } from "../find/question";
-import { keep, lastOf, type Answer, type Format } from "./last";
+import { keep, lastOf, openRun, type Answer } from "./last";
 import { Rows } from "./rows";
 
 export function SavedList({ name }: { name: string }) {
@@ -24,34 +24,60 @@ export function SavedList({ name }: { name: string }) {
   const { value, failure, again, renew } = useAsked(name, (signal) =>
     ask(api.GET("/v1/lists/{list_name}", { params, signal })),
   );
-  const { answer, later } = lastOf(value);
+  const { answer: last, later } = lastOf(value);
+  const run = Number(place.value.params.get("run")) || null;
+  const opened = useAsked(run === null ? null : `${name} ${run}`, (signal) =>
+    openRun(name, run!, signal),
+  );
+  const answer = run === null ? last : opened.value;
   const holder = holders.value;
-  const [isNewOnly, setNewOnly] = useState(false);
+  const [isNewWanted, setNewOnly] = useState(false);
+  const isNewOnly = isNewWanted && answer !== null && answer.provenance.previous_run !== null;
   const [writing, setWriting] = useState(false);
   const [sure, setSure] = useState(false);
   const [failed, setFailed] = useState<Failure | null>(null);
   const { act, wrong, acting, press } = useActing();
-  const job = useFollowing(later?.jobId ?? null, (end) => {
-    const { jobId, format } = later!;
+  const taking = useActing();
+  const once = useOnce();
+  const stop = (why: Failure): void => {
     keep(holder, value!, { later: null });
-    const why = whyFailed(end);
-    if (why) setFailed(why);
-    else void act(() => take(jobId, format));
-  });
-  /** What a job made: rows to look at, or a file. */
-  const take = async (jobId: string, format: Format): Promise<void> => {
-    const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
-    const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
-    if (format === "json")
-      keep(holder, value!, { answer: JSON.parse(await file.text()) as Answer });
-    else download(`${name}.${format}`, file);
-    say(t("list.later.done"));
-    again();
+    setFailed(why);
   };
-  const run = (): Promise<void> =>
+  const job = useFollowing(later?.jobId ?? null, (end) => {
+    const why = whyFailed(end);
+    if (why) return stop(why);
+    again(); // its run is there, whether its rows can be had or not
+    void take();
+  });
+  /** What a job made: rows to look at, or a file; until it came, it can be asked for again. */
+  const take = (): Promise<void> =>
+    taking.act(async () => {
+      const { jobId, format } = later!;
+      const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
+      try {
+        const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
+        if (format === "json") {
+          keep(holder, value!, { answer: JSON.parse(await reach(file.text())) as Answer });
+        } else download(`${name}.${format}`, file);
+        keep(holder, value!, { later: null });
+        say(t("list.later.done"));
+      } catch (error) {
+        const failure = Failure.of(error);
+        if (!FINAL.includes(failure.status)) throw failure;
+        stop(failure);
+      }
+    });
+  const runIt = (): Promise<void> =>
     act(async () => {
       setFailed(null);
-      const found = await ask(api.POST("/v1/lists/{list_name}:run", { params }));
+      if (run !== null) go("lists", changed({ run: null }));
+      const found = await once(String(value!.revision), (key) => {
+        // Rows that come at once are those of the request's id; a job is that of the key.
+        const headers = { "X-Request-Id": key.replaceAll('"', "") };
+        const header = { "idempotency-key": key };
+        const asked = { params: { ...params, header }, headers };
+        return ask(api.POST("/v1/lists/{list_name}:run", asked));
+      });
       if ("rows" in found) {
         keep(holder, value!, { answer: found });
         await renew();
@@ -74,7 +100,7 @@ export function SavedList({ name }: { name: string }) {
         const file = await askForFile(api.GET("/v1/lists/{list_name}/runs/{run}", asked), (why) =>
           say(t("list.file.less", { why })),
         );
-        download(`${name}-run-${shown}.${format}`, file);
+        download(`${name}-run-${shown}${isNewOnly ? "-new" : ""}.${format}`, file);
         return;
       }
       const query = { format };
@@ -94,7 +120,7 @@ export function SavedList({ name }: { name: string }) {
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
       go("lists");
     });
-  useKeys({ r: () => void (value && later === null && run()) });
+  useKeys({ r: () => void (value && later === null && runIt()) });
 
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
@@ -108,7 +134,7 @@ export function SavedList({ name }: { name: string }) {
         {t("list.asks", { n: number(value.question.k ?? 200) })}
       </p>
       <div class="toolbar">
-        <button {...press(run)} class="primary" disabled={later !== null}>
+        <button {...press(runIt)} class="primary" disabled={later !== null}>
           {t("list.run")} <kbd>r</kbd>
         </button>
         <button {...press(() => save("xlsx"))} disabled={later !== null || isBare}>
@@ -130,9 +156,12 @@ export function SavedList({ name }: { name: string }) {
         {!isBare && (shown === null ? t("list.file.preview") : t("list.file.run", { run: shown }))}
       </p>
       {failure && <Problem failure={failure} again={again} />}
+      {opened.failure && <Problem failure={opened.failure} again={opened.again} />}
+      {opened.waiting && <Loading />}
       {wrong && !sure && <Problem failure={wrong} />}
       {failed && <Problem failure={failed} />}
-      {later && (
+      {taking.wrong && <Problem failure={taking.wrong} again={() => void take()} />}
+      {later && !taking.wrong && (
         <p role="status">
           {t("list.later")} {job && <JobProgress job={job} />}
         </p>
@@ -169,7 +198,7 @@ export function SavedList({ name }: { name: string }) {
           )}
           <Rows
             rows={rows}
-            question={value.question}
+            question={answer.provenance.asked_at < value.updated_at ? null : value.question}
             isCompared={answer.provenance.previous_run !== null}
           />
         </>
@@ -215,7 +244,9 @@ function Runs({ runs }: { runs: Schemas["RunOut"][] }) {
       <tbody>
         {runs.map((run) => (
           <tr key={run.run}>
-            <th scope="row">{run.run}</th>
+            <th scope="row">
+              <a href={hrefOf("lists", changed({ run: String(run.run) }))}>{run.run}</a>
+            </th>
             <td>{time(run.at)}</td>
             <td class="wide words">{run.key_name}</td>
             <td class="number">{number(run.rows)}</td>
@@ -231,9 +262,14 @@ function Runs({ runs }: { runs: Schemas["RunOut"][] }) {
 function Outreach({ ids, close }: { ids: string[]; close: () => void }) {
   const [note, setNote] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const record = (): Promise<void> =>
     act(async () => {
-      await ask(api.POST("/v1/outreach", { body: { ids, note } }));
+      const body = { ids, note };
+      await once(JSON.stringify(body), (key) => {
+        const header = { "idempotency-key": key };
+        return ask(api.POST("/v1/outreach", { params: { header }, body }));
+      });
       say(t("list.outreach.done", { n: ids.length }));
       close();
     });

@@ -113,12 +113,17 @@ function Actions({ found, ids }: { found: Selected; ids: string[] }) {
       <button type="button" onClick={() => setAsking("case")}>
         {t("find.case")}
       </button>
-      <a class="button" href={link("alerts", "watch", seeds)}>
+      <a class="button" href={link("alerts", "watch", ids)}>
         {t("find.watch")}
       </a>
       <button type="button" onClick={() => download("map.csv", csvOf(found))}>
         {t("find.download")}
       </button>
+      {seeds.length < ids.length && (
+        <p class="notice">
+          {t("map.similar.first", { n: number(seeds.length), all: number(ids.length) })}
+        </p>
+      )}
       {asking === "list" && (
         <SaveList
           heading={t("map.save.title", { n: seeds.length })}
@@ -128,7 +133,7 @@ function Actions({ found, ids }: { found: Selected; ids: string[] }) {
           close={() => setAsking(null)}
         />
       )}
-      {asking === "case" && <BeginCase seeds={seeds} close={() => setAsking(null)} />}
+      {asking === "case" && <BeginCase chosen={ids} close={() => setAsking(null)} />}
     </div>
   );
 }
