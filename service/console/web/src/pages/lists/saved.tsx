@@ -52,7 +52,8 @@ export function SavedList({ name }: { name: string }) {
   /** What a job made: rows to look at, or a file; until it came, it can be asked for again. */
   const take = (): Promise<void> =>
     taking.act(async () => {
-      const { jobId, format } = later!;
+      if (!later) return; // the list was saved anew meanwhile
+      const { jobId, format } = later;
       const asked = { params: { path: { job_id: jobId } }, parseAs: "blob" } as const;
       try {
         const file = await askForFile(api.GET("/v1/jobs/{job_id}/result", asked));
@@ -67,9 +68,12 @@ export function SavedList({ name }: { name: string }) {
         stop(failure);
       }
     });
+  // One whose result can't be had, as when another replica has it, keeps nobody from the next.
+  const isUnderWay = later !== null && !taking.wrong;
   const runIt = (): Promise<void> =>
     act(async () => {
       setFailed(null);
+      taking.forget();
       if (run !== null) go("lists", changed({ run: null }));
       const found = await once(String(value!.revision), (key) => {
         // Rows that come at once are those of the request's id; a job is that of the key.
@@ -93,6 +97,7 @@ export function SavedList({ name }: { name: string }) {
   const save = (format: "csv" | "xlsx"): Promise<void> =>
     act(async () => {
       setFailed(null);
+      taking.forget();
       if (shown !== null) {
         const path = { list_name: name, run: shown };
         const query = { format, new_only: isNewOnly };
@@ -120,7 +125,7 @@ export function SavedList({ name }: { name: string }) {
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
       go("lists");
     });
-  useKeys({ r: () => void (value && later === null && runIt()) });
+  useKeys({ r: () => void (value && !isUnderWay && runIt()) });
 
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   const rows = answer?.rows.filter((row) => !isNewOnly || row.is_new) ?? [];
@@ -134,13 +139,13 @@ export function SavedList({ name }: { name: string }) {
         {t("list.asks", { n: number(value.question.k ?? 200) })}
       </p>
       <div class="toolbar">
-        <button {...press(runIt)} class="primary" disabled={later !== null}>
+        <button {...press(runIt)} class="primary" disabled={isUnderWay}>
           {t("list.run")} <kbd>r</kbd>
         </button>
-        <button {...press(() => save("xlsx"))} disabled={later !== null || isBare}>
+        <button {...press(() => save("xlsx"))} disabled={isUnderWay || isBare}>
           {t("list.xlsx")}
         </button>
-        <button {...press(() => save("csv"))} disabled={later !== null || isBare}>
+        <button {...press(() => save("csv"))} disabled={isUnderWay || isBare}>
           {t("find.download")}
         </button>
         <button type="button" disabled={!rows.length} onClick={() => setWriting(true)}>
