@@ -132,7 +132,7 @@ class EmbeddedStore:
 
     def trouble(self) -> str | None:
         """What is wrong at the moment, for operators; None when the store is ready."""
-        has_reason = self._state in ("restarting", "silent") and self.last_error is not None
+        has_reason = self._state == "restarting" and self.last_error is not None
         return f"{self._trouble} (the log has the reason)" if has_reason else self._trouble
 
     def trouble_for_callers(self) -> str | None:

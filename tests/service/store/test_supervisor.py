@@ -212,7 +212,7 @@ async def test_callers_are_told_while_it_restarts(tmp_path: Path) -> None:
         store = await connect(embedded)
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGKILL)
-        await until(lambda: "restarting: the store was ended by" in str(embedded.trouble()))
+        await until(lambda: "restarting (the log has the reason)" in str(embedded.trouble()))
         with pytest.raises(StoreUnavailable, match=r"^the store is restarting$"):  # and no files
             await put(store, "a")
         await store.close()
@@ -223,7 +223,7 @@ async def test_a_silent_store_is_noticed(tmp_path: Path) -> None:
         assert embedded.pid is not None
         os.kill(embedded.pid, signal.SIGSTOP)
         await until(lambda: embedded.state == "silent")
-        assert "the store is silent: the store does not answer as" in str(embedded.trouble())
+        assert embedded.trouble() == "the store is silent"
         assert embedded.silence(0.9 * HASTY.answer_s) == "the store is silent"  # since it was asked
         os.kill(embedded.pid, signal.SIGCONT)
         await until(lambda: embedded.state == "ready")
