@@ -25,6 +25,8 @@ class Repeats:
             reason: a text, or an exception.
         """
         said, now = repr(reason), self._now_s()
+        if what not in self._last:  # what was over is news, known or not
+            self._last = {k: last for k, last in self._last.items() if now - last[1] <= _OVER_S}
         before, at, told_at = self._last.get(what, ("", now, now))
         is_new = said != before or now - at > _OVER_S or now - told_at >= _AGAIN_S
         self._last[what] = said, now, now if is_new else told_at

@@ -28,6 +28,15 @@ def test_what_lasts_is_said_again_before_an_alert_by_the_log_ends() -> None:
     assert said == [0, 600, 1200]
 
 
+def test_what_was_over_is_kept_no_longer() -> None:
+    now = 0.0
+    repeats = Repeats(lambda: now)
+    for number in range(1000):  # webhooks that are made, fail and are deleted
+        now += 1
+        assert repeats.is_new(f"webhook {number}", "it is down")
+    assert len(repeats._last) < 100
+
+
 def test_exceptions_are_compared_by_what_they_say() -> None:
     repeats = Repeats()
     assert repeats.is_new("index", ValueError("a"))

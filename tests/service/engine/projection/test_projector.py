@@ -22,6 +22,16 @@ from tests.service.engine.projection.world import World, happens
 from tests.service.index.milvus.without_server import DIM, Memory
 
 
+async def has_more_than_is_told(world: World) -> None:
+    """A collection with five rows, of which the record tells of three."""
+    for i in range(5):
+        world.write(f"s{i}")
+    world.milvus.names = {"c"}
+    world.milvus.insert([*world.newest.values()], ())
+    told = Projection(collection="c", number=7, epoch="history", sequence=3, settled=3)
+    await world.records.put(told, 0)
+
+
 def test_who_can_not_reach_milvus_lets_others_write() -> None:
     async def fail() -> None:
         world = World()
@@ -146,12 +156,7 @@ def test_what_is_deleted_late_is_inserted_again(
     async def stand_still() -> None:
         # The one that takes over audits once, and not again for an hour.
         world = World(Pace(lease_s=0.2, margin_s=0.1, audit_s=3600))
-        for i in range(5):
-            world.write(f"s{i}")
-        world.milvus.names = {"c"}
-        world.milvus.insert([*world.newest.values()], ())
-        told = Projection(collection="c", number=7, epoch="history", sequence=3, settled=3)
-        await world.records.put(told, 0)
+        await has_more_than_is_told(world)
         connection: Any = Late(world.milvus)
         base = MilvusBase(connection, Shape("m", DIM, 16, 4), Bounds(1000))
         store: Any = world.store
@@ -190,13 +195,8 @@ def test_what_a_deletion_that_timed_out_deletes_late_is_inserted_again(
     monkeypatch.setattr(projector, "_AGAIN_S", 0.01)
 
     async def delete() -> None:
-        world = World(Pace(lease_s=0.2, margin_s=0.3, audit_s=3600))
-        for i in range(5):
-            world.write(f"s{i}")
-        world.milvus.names = {"c"}
-        world.milvus.insert([*world.newest.values()], ())
-        told = Projection(collection="c", number=7, epoch="history", sequence=3, settled=3)
-        await world.records.put(told, 0)
+        world = World(Pace(lease_s=0.2, margin_s=1.0, audit_s=3600))
+        await has_more_than_is_told(world)
         late, again = list[int](), list[int]()
 
         def time_out(versions: Sequence[int]) -> None:
