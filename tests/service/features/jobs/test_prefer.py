@@ -221,7 +221,20 @@ def test_forms_of_the_preference(client: TestClient, prefer: str) -> None:
 
 @pytest.mark.parametrize(
     "prefer",
-    ["", "return=minimal", "wait=5", 'x="respond-async"', "respond-async=1", "respond-asynchron"],
+    [
+        "",
+        "return=minimal",
+        "wait=5",
+        'x="respond-async"',
+        "respond-async=1",
+        "respond-asynchron",
+        # Malformed: read in one go, where trying each way to split them would take days.
+        "a" * 60_000 + '"',
+        " " * 60_000 + '"',
+        '"' * 60_001,
+        '"\\"' * 20_000,
+    ],
+    ids=lambda prefer: prefer[:20],
 )
 def test_other_preferences_are_ignored(client: TestClient, prefer: str) -> None:
     answer = client.post(EXPORT, json=QUESTION, headers={"Prefer": prefer})
