@@ -10,9 +10,7 @@ APPLIED = "Preference-Applied"
 RESPOND_ASYNC = "respond-async"
 _TOKEN = "[!#$%&'*+.^_`|~0-9A-Za-z-]"
 # Each part ends where its letters do, so that what is malformed costs no more than to read it.
-_PREFERENCE = re.compile(
-    rf'\s*(?!\s)({_TOKEN}*)(?!{_TOKEN})((?:"(?:[^"\\]|\\.)*"|[^",])*)(?:,|$)'
-)
+_PREFERENCE = re.compile(rf'\s*(?!\s)({_TOKEN}*)(?!{_TOKEN})((?:"(?:[^"\\]|\\.)*"|[^",])*)(?:,|$)')
 
 
 async def prefers_async(
