@@ -1,9 +1,11 @@
-"""What tests take of the machine on which they run: time, ports, and open files."""
+"""What tests take of the machine on which they run: time, ports, and files."""
 
 import atexit
 import random
+import resource
 import socket
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 HANGS_S = 600
@@ -43,3 +45,14 @@ def opened_in(folder: Path) -> list[str]:
         with suppress(FileNotFoundError):  # what others had is closed meanwhile
             found.append(str(opened.readlink()))
     return sorted(name for name in found if name.startswith(f"{folder}/"))
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Longer files can't be written, as with a quota (Python ignores the signal that comes)."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import logging
 import secrets
 from collections.abc import AsyncGenerator, Callable
 from functools import partial
@@ -81,7 +80,6 @@ from service.store.opening import check_data, open_store
 from service.store.redis.models.store import RedisModels
 from service.telemetry.spans import Tracer
 
-_log = logging.getLogger(__name__)
 _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
 """Explanations, and lists whose duplicates are looked for, that are made and that wait."""
 

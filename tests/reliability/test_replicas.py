@@ -25,10 +25,6 @@ pytestmark = pytest.mark.slow
 WORDS = " ".join(TOPICS.values())
 
 
-def others(services: list[Service], one: Service) -> list[Service]:
-    return [service for service in services if service is not one]
-
-
 def fill(service: Service, prefix: str, number: int) -> int:
     """Write many streamers; the last sequence number."""
     profiles = [

@@ -97,8 +97,6 @@ class Fit:
         predictor: None with nobody to learn from.
         shrinkage: of own vectors that were learned from little.
         graph: the vote of the established; None with nobody to vote.
-        rotation_residual: share of the vectors that a rotation of the bundle's space leaves
-            unexplained; None where it was not compared.
         held_out: how many were held out.
         values: mean cosine on the held-out, by way.
     """
@@ -106,7 +104,6 @@ class Fit:
     predictor: Predictor | None
     shrinkage: Shrinkage
     graph: BehaviourGraph | None
-    rotation_residual: float | None = None
     held_out: int = 0
     values: Mapping[str, float] = field(default_factory=dict[str, float])
 
@@ -159,12 +156,10 @@ def fit(
     tick()
     weights = best_weights(near, known.vectors[train], targets)
     ways = {"ridge": ridge.at(penalty)}
-    residual = None
     if head is not None and len(head.rows) >= LEAST_HELD_OUT:
         own = unit(known.vectors[head.rows])
         rotation = procrustes(unit(head.taught), own)
-        residual = rotation.residual
-        if residual <= MOST_RESIDUAL:
+        if rotation.residual <= MOST_RESIDUAL:
             ways["head"] = head.map.then(rotation.matrix)
     made = {name: way(known.embeddings[held]) for name, way in ways.items()}
     made["neighbours"] = weights.mean(near, known.vectors[train])
@@ -198,7 +193,7 @@ def fit(
         ways=[Way(name, way, shares[name]) for name, way in ways.items()],
         confidence=confidence,
     )
-    return Fit(predictor, shrinkage, graph, residual, len(held), values)
+    return Fit(predictor, shrinkage, graph, len(held), values)
 
 
 def audience_of(users: RowVectors) -> NDArray[np.float32] | None:

@@ -50,9 +50,10 @@ def determinantal(
 
     Each next one makes `relevance * (sum of scores) + (1 - relevance) * log det S` of all chosen so
     far the highest (Chen, Zhang and Zhou 2018, "Fast Greedy MAP Inference for Determinantal Point
-    Process to Improve Recommendation Diversity"), with `S` of `similarities`. By the determinant a
-    candidate is compared with all chosen ones together, not with the nearest alone: what several of
-    them cover between them adds nothing.
+    Process to Improve Recommendation Diversity"). `S` is half of 1 + cosine, less a share that is
+    each one's own: opposite vectors have nothing in common that way, where the determinant of
+    cosines would take them for the same. By the determinant a candidate is compared with all chosen
+    ones together, not with the nearest alone: what several of them cover between them adds nothing.
 
     That paper keeps a row of the Cholesky factor of `S` per candidate, which costs N k² in all. `S`
     is linear in features of D + 1 numbers; so the variance that the chosen ones leave (the same
@@ -89,24 +90,6 @@ def determinantal(
             np.maximum(remaining[some], OWN_SHARE, out=remaining[some])
             yield
     return chosen
-
-
-def similarities(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-    """What `determinantal` calls similar: half of 1 + cosine, less a share that is each one's own.
-
-    Opposite vectors have nothing in common that way, where the determinant of cosines would take
-    them for the same.
-
-    Args:
-        vectors: of unit length (N, D).
-
-    Returns:
-        Positive definite (N, N), with ones on the diagonal.
-    """
-    cosines = np.clip(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1, 1)
-    found = (1 - OWN_SHARE) * (1 + cosines) / 2
-    np.fill_diagonal(found, 1.0)
-    return found
 
 
 def _blocks(count: int) -> list[slice]:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.closed_loop import Protocol, ask, http_request, redis_request
 from tests.benchmarks.stored import name_of, prepared
+from tests.machine import free_port
 
 _START_S = 300
 NEIGHBOURS = 10
@@ -79,13 +79,6 @@ class _Process:
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(_START_S)
-
-
-def free_port() -> int:
-    """One that nobody listens on at the moment."""
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return int(s.getsockname()[1])
 
 
 def wait_for(answers: Callable[[], bool]) -> None:

@@ -19,10 +19,6 @@ def disguises(text: str) -> set[Disguise]:
     return {each.disguise for each in fold(text).undone}
 
 
-def compact(text: str) -> str:
-    return "".join(text.split())
-
-
 def bold(text: str) -> str:
     return "".join(chr(0x1D41A + ord(c) - 97) if "a" <= c <= "z" else c for c in text)
 

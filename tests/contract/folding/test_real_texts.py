@@ -13,7 +13,6 @@ from model_export.contract.folding import Disguise, find_contacts, fold, phoneti
 SHARED = Path(__file__).parents[4] / "shared"
 DATA = Path(os.environ.get("STREAMER_DATA") or SHARED / "data")
 LABELS = DATA.parent / "data-labels"
-NAMED = ("facebook", "lastfm", "movielens")
 pytestmark = pytest.mark.real_data
 
 

@@ -1,6 +1,6 @@
 """Edges between streamers: what evidence found, and what people judged."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -54,15 +54,6 @@ class Judgement:
     pair: Pair
     verdict: Verdict
     order: int
-
-
-def neighbours(pairs: Iterable[Pair]) -> Mapping[str, list[str]]:
-    """Who is paired with whom."""
-    found: dict[str, list[str]] = {}
-    for a, b in pairs:
-        found.setdefault(a, []).append(b)
-        found.setdefault(b, []).append(a)
-    return found
 
 
 def shared_out(

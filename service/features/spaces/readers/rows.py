@@ -3,7 +3,7 @@
 import contextlib
 import re
 from array import array
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -275,7 +275,3 @@ class HandOver:
         """Remove its files."""
         self.streamers.discard()
         self.users.discard()
-
-
-Read = Callable[[Path, HandOver], Generator[None, None, None]]
-"""Reads a file into a hand-over, in steps."""

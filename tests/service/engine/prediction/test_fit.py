@@ -86,11 +86,8 @@ def test_the_head_of_the_bundle_is_used_in_a_space_that_was_only_rotated(clear: 
     known, _ = turned(part)
     head = Head(everything, np.arange(few), part.vectors)
     with_head = fit(known, head)
-    assert with_head.rotation_residual == pytest.approx(0, abs=1e-4)
     assert "head" in with_head.values
     other = fit(known, replace(head, taught=np.random.default_rng(0).standard_normal((few, 12))))
-    assert other.rotation_residual is not None
-    assert other.rotation_residual > 0.5
     assert "head" not in other.values
 
 

@@ -1,10 +1,8 @@
 """Snapshots in their folder: when one is written, what is read ahead, and what a full disk does."""
 
 import fcntl
-import resource
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from service.engine.replica.snapshots import Schedule, Snapshots
 from service.files.checksummed import UNFINISHED, ChecksummedFolder
 from service.index.faiss.index import FaissIndex
 from service.store.base import Position
-from tests.machine import opened_in
+from tests.machine import files_of_at_most, opened_in
 from tests.service.engine.replica.test_follower import DIM, upsert
 from tests.service.engine.replica.test_snapshots import MODEL, SOON
 from tests.service.index.asked import put
@@ -186,17 +184,6 @@ def test_a_folder_that_can_not_be_made(tmp_path: Path) -> None:
     assert snapshots.restore(empty, Position("e", 1)) is None
     assert not snapshots.write(filled(), Position("e", 50))
     assert "Not a directory" in str(snapshots.state.failure)
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Longer files can't be written, as with a quota (Python ignores the signal that comes)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 10_000, 300_000])

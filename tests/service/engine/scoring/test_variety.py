@@ -9,8 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from service.engine.scoring.variety import determinantal, marginally_relevant, similarities
+from service.engine.scoring.variety import OWN_SHARE, determinantal, marginally_relevant
 from service.engine.work.lanes import run_to_end
+
+
+def similarities(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The positive definite matrix (N, N) that `determinantal` never makes as a whole."""
+    cosines = np.clip(vectors.astype(np.float64) @ vectors.T.astype(np.float64), -1, 1)
+    found = (1 - OWN_SHARE) * (1 + cosines) / 2
+    np.fill_diagonal(found, 1.0)
+    return found
 
 
 def units(n: int, width: int, seed: int) -> NDArray[np.float32]:

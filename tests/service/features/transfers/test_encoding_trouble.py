@@ -3,16 +3,16 @@
 import gc
 import json
 import os
-import resource
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.__main__ import main
+from tests.machine import files_of_at_most
 from tests.service.data_sets import NDJSON, json_line, profile
 from tests.service.features.transfers.waiting import ended, submitted
 
@@ -34,17 +34,6 @@ def encode(bundle: Path, tmp_path: Path) -> Encode:
             return main(["encode", *map(str, given)])
 
     return run
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """Longer files can't be written, as with a quota (Python ignores the signal that comes)."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def names(folder: Path) -> list[str]:
