@@ -24,6 +24,7 @@ from service.files.spool import Spool
 from service.http.auth.audit import AuditLog
 from service.http.documents import problem_of
 from service.index.faiss.rows.attributes import let_through
+from service.scopes import Scope
 from service.settings import Settings
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.store import RedisStore
@@ -94,5 +95,7 @@ async def open_jobs(
         places_now=more.places,
     )
     duties.add(runner.start, runner.stop)
-    jobs = Jobs(kept, known, runner.wake, {name: kind.scope for name, kind in kinds.items()})
+    scopes: dict[str, Scope] = {name: kind.scope for name, kind in kinds.items()}
+    hidden = [name for name, kind in kinds.items() if kind.hides_result]
+    jobs = Jobs(kept, known, runner.wake, scopes, hidden)
     return OpenedJobs(jobs, Transfers(jobs, spool, known, frozenset(with_files)), replica)

@@ -11,7 +11,7 @@ class ListNotFound(RequestError):
 
 
 class ListConflict(RequestError):
-    """The saved list has another revision than `If-Match` or `If-None-Match` expects."""
+    """The saved list has another revision than `If-Match`, `If-None-Match` or a job expects."""
 
     status, code, title = 412, "list_conflict", "The list has another revision"
     example = "list 'spring-campaign' is at revision 18; read it again and repeat the change"

@@ -243,6 +243,10 @@ class JobStore(Protocol):
         """
         ...
 
+    async def forget(self, job_id: str) -> None:
+        """Remove a finished job, leave another one."""
+        ...
+
     async def sweep(self) -> None:
         """Forget the ids of jobs that were kept for long enough."""
         ...

@@ -231,7 +231,7 @@ async def decide_case_member(
 async def delete_case(
     cases: CurrentCases, audit: CurrentAudit, case_id: CaseIdPath, expected: ExpectedVersions
 ) -> Response:
-    """Nothing of it stays, but for the audit log."""
+    """Nothing of it stays, but for the audit log; its jobs end and go too."""
     audit.about([case_id])
     await cases.delete(case_id, expected)
     return Response(status_code=204)

@@ -1,5 +1,6 @@
 """Expansions that take long, as jobs."""
 
+import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -8,6 +9,7 @@ from service.features.cases.running import Runs
 from service.features.cases.shown import case_fields, difference_fields
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
+from service.store.jobs import Job, Settled
 
 TOLD_S = 1.0
 """Progress is recorded that often."""
@@ -17,6 +19,7 @@ class CaseJobs(Kind):
     """The kind of job behind expansions that take more than a second."""
 
     scope: Scope = "cases"
+    hides_result = True
 
     def __init__(self) -> None:
         """Nothing can be done before `connect`: jobs are opened before what queues them."""
@@ -40,3 +43,9 @@ class CaseJobs(Kind):
 
         ran = await persist(lambda: runs.of_job(job_id, asked, place, told))
         return {**case_fields(ran.kept), "differences": difference_fields(ran.differences)}
+
+    async def tidy(self, job: Job, state: Settled) -> None:
+        """Forget it where its case was deleted meanwhile."""
+        assert self._runs is not None
+        runs, case_id = self._runs, str(json.loads(job.input)["case_id"])
+        await persist(lambda: runs.forget_deleted(case_id))

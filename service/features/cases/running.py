@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import CaseChanged, JobNotFound, NotReady, StoreFull
+from service.errors import CaseChanged, CaseNotFound, JobNotFound, NotReady, StoreFull
 from service.features.cases.differences import Found, differences
 from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
@@ -123,6 +123,17 @@ class Runs:
         except JobNotFound:
             return None
         return None if job.state in FINISHED else job_id
+
+    async def forget(self, case_id: str) -> None:
+        """End and forget all jobs of a case."""
+        await self._jobs.forget(KIND, lambda asked: asked["case_id"] == case_id)
+
+    async def forget_deleted(self, case_id: str) -> None:
+        """Forget all jobs of a case that is no more."""
+        try:
+            await self._kept.get(case_id)
+        except CaseNotFound:
+            await self.forget(case_id)
 
     async def of_job(
         self, job_id: str, asked: Mapping[str, Any], place: str, told: Told | None = None

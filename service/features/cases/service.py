@@ -271,7 +271,7 @@ class Cases:
         return await self.kept.page_of_verdicts(case_id, after, limit)
 
     async def delete(self, case_id: str, expected: Sequence[int]) -> None:
-        """Delete a case with its events.
+        """Delete a case with its events and jobs.
 
         Raises:
             CaseNotFound: there is none.
@@ -279,6 +279,7 @@ class Cases:
         """
         kept = await self._expected(case_id, expected)
         await self.kept.delete(kept.case, kept.revision)
+        await self._runs.forget(case_id)
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""

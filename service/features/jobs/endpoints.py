@@ -9,7 +9,7 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from service.errors import JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
 from service.features.jobs.schemas import JobOut, JobPage
 from service.features.jobs.service import RETRIED, Jobs
-from service.features.jobs.shown import job_out
+from service.features.jobs.shown import job_for
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import OrOneOf, requires
@@ -54,6 +54,7 @@ register_url_convertor("job", _JobId())
 )
 async def list_jobs(
     jobs: CurrentJobs,
+    caller: CurrentCaller,
     charges: CurrentCharges,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most jobs on a page.")] = 100,
@@ -63,7 +64,8 @@ async def list_jobs(
     charges.reach("streamers:read", hits_units(limit))
     found = await jobs.page(before, limit)
     following = found[-1].job_id if len(found) == limit else None
-    return JobPage(jobs=[job_out(job) for job in found], next_cursor=cursor_of(following, _LISTING))
+    shown = [job_for(caller, jobs, job) for job in found]
+    return JobPage(jobs=shown, next_cursor=cursor_of(following, _LISTING))
 
 
 @router.get(
@@ -81,7 +83,7 @@ async def get_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath) -
     """
     job = await jobs.get(job_id)
     caller.require(READ, jobs.scope_of(job.kind))
-    return job_out(job)
+    return job_for(caller, jobs, job)
 
 
 @router.post(
@@ -100,7 +102,7 @@ async def cancel_job(jobs: CurrentJobs, caller: CurrentCaller, job_id: JobIdPath
     `duplicates` for its rebuild, `admin` for that of the index.
     """
     _check(caller, jobs, await jobs.get(job_id))
-    return job_out(await jobs.cancel(job_id))
+    return job_for(caller, jobs, await jobs.cancel(job_id))
 
 
 @router.post(
@@ -128,7 +130,7 @@ async def retry_job(
     if job.state in RETRIED:  # or it would be made anew, again and again, for one unit
         for scope in sorted(scopes):
             charges.reach(scope, ALL_UNITS)
-    return job_out(await jobs.retry(job_id, caller.key))
+    return job_for(caller, jobs, await jobs.retry(job_id, caller.key))
 
 
 def _check(caller: Caller, jobs: Jobs, job: Job) -> None:

@@ -17,8 +17,8 @@ from service.errors import InvalidRequest, JobNotFound, NoSuchPath
 from service.features.jobs.endpoints import OWN, READ, CurrentJobs, JobIdPath
 from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
-from service.features.jobs.shown import job_out
-from service.http.auth.callers import CurrentCaller
+from service.features.jobs.shown import job_for
+from service.http.auth.callers import Caller, CurrentCaller
 from service.http.dependencies import CheckedRouter
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
@@ -31,6 +31,7 @@ from service.http.streams.server_sent import (
     event_stream,
     still_allowed,
 )
+from service.scopes import Scope
 from service.store.jobs import FINISHED, Job
 
 POLL_S = 0.5
@@ -44,7 +45,7 @@ def _event_of(job: JobOut, revision: int) -> bytes:
 _LAST_EVENT = _event_of(JobOut.model_validate(EXAMPLE), 3).decode()
 
 
-def _taking(jobs: Jobs, job: Job, seen: int) -> Take:
+def _taking(caller: Caller, jobs: Jobs, job: Job, seen: int) -> Take:
     """Gives a job's present state, unless that was seen, then each later one, up to its end."""
     states = [job]
 
@@ -57,7 +58,7 @@ def _taking(jobs: Jobs, job: Job, seen: int) -> Take:
         text = b""
         if now.revision > seen:
             seen = now.revision
-            text = _event_of(job_out(now), seen)
+            text = _event_of(job_for(caller, jobs, now), seen)
         return text, now.state in FINISHED
 
     return take
@@ -108,15 +109,16 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             seen = 0
         own = jobs.scope_of(job.kind)
         caller.require(READ, own)
+        needed: set[Scope] = {READ, own}  # each decides what is shown
         if job.state in FINISHED and job.revision <= seen:
             return Response(status_code=204)
         place = ExitStack()
         place.enter_context(watchers.waiting(caller, "ask for the job itself"))
         return event_stream(
             watchers.stream(
-                _taking(jobs, job, seen),
+                _taking(caller, jobs, job, seen),
                 partial(asyncio.sleep, POLL_S),
-                still_allowed(request, [READ if READ in caller.scopes else own]),
+                still_allowed(request, needed & caller.scopes),
             ),
             place,
         )

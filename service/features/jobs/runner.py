@@ -108,10 +108,12 @@ class Kind(Protocol):
     Attributes:
         is_alone: whether only one job of the kind runs at a time, over all replicas.
         scope: that a caller must have, beside that of the route, to cancel or retry one.
+        hides_result: whether only who has that scope is shown what one came to.
     """
 
     is_alone: bool = False
     scope: Scope = "streamers:write"
+    hides_result: bool = False
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Do it, from the checkpoint on; the result, for JSON.

@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from service.telemetry.spans import current_span
 
 RETRIED: tuple[State, ...] = ("failed", "cancelled")
 """States of a job that can be queued again."""
+_PAGE = 100
 
 
 def new_id() -> str:
@@ -32,6 +33,7 @@ class Jobs:
         settings: JobSettings,
         wake: Callable[[], None],
         scopes: Mapping[str, Scope],
+        hidden: Collection[str] = (),
     ) -> None:
         """Keep jobs.
 
@@ -40,8 +42,10 @@ class Jobs:
             settings: how many and how long.
             wake: tells this process's runner that one was queued.
             scopes: by kind, what a caller needs to cancel or retry a job.
+            hidden: kinds whose results are shown to who has that scope alone.
         """
         self._scopes = scopes
+        self._open = scopes.keys() - frozenset(hidden)
         self._store = store
         self._settings = settings
         self._wake = wake
@@ -101,6 +105,10 @@ class Jobs:
         """What a caller needs to cancel or retry a job of a kind."""
         return self._scopes.get(kind, "admin")
 
+    def is_open(self, kind: str) -> bool:
+        """Whether results of a kind are shown to everybody who may look at jobs."""
+        return kind in self._open
+
     async def get(self, job_id: str) -> Job:
         """A job.
 
@@ -151,6 +159,17 @@ class Jobs:
             raise self._too_many()
         self._wake()
         return job
+
+    async def forget(self, kind: str, is_meant: Callable[[Mapping[str, Any]], bool]) -> None:
+        """End the jobs of a kind that know such a thing, and remove those that are finished."""
+        before = ""
+        while found := await self._store.page(before, _PAGE):
+            before = found[-1].job_id
+            for job_id in [job.job_id for job in found if job.kind == kind]:
+                job = await self._store.get(job_id)
+                if job is not None and is_meant(json.loads(job.input)):
+                    await self._store.cancel(job_id)
+                    await self._store.forget(job_id)
 
     def _found(self, job_id: str, job: Job | None) -> Job:
         if job is None:

@@ -1,8 +1,11 @@
 """Jobs as they are answered."""
 
 import json
+from dataclasses import replace
 
 from service.features.jobs.schemas import JobOut, ProgressOut
+from service.features.jobs.service import Jobs
+from service.http.auth.callers import Caller
 from service.http.schemas import Problem
 from service.store.jobs import Job
 
@@ -24,6 +27,12 @@ def job_out(job: Job) -> JobOut:
         key_id=job.key_id or None,
         key_name=job.key_name or None,
     )
+
+
+def job_for(caller: Caller, jobs: Jobs, job: Job) -> JobOut:
+    """A job as a caller may see it, who may look at jobs; see `Kind.hides_result`."""
+    may_see = jobs.is_open(job.kind) or jobs.scope_of(job.kind) in caller.scopes
+    return job_out(job if may_see else replace(job, result=b""))
 
 
 def _progress(job: Job) -> ProgressOut:

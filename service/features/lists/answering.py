@@ -18,6 +18,7 @@ from service.features.lists.formats.tables import plain
 from service.features.lists.formats.writing import CSV, XLSX, written
 from service.features.lists.jobs import KIND, asked_by_job
 from service.features.lists.rows import BuiltList, Provenance
+from service.features.lists.saved import SavedList
 from service.features.lists.schemas import Format, ListQuestionIn, RunIn
 from service.features.lists.service import Asker, Lists
 from service.http.auth.callers import Caller, CurrentCaller
@@ -176,7 +177,7 @@ async def answer_later(
     form: Format,
     once: Once | None,
     question: ListQuestionIn,
-    name: str | None = None,
+    saved: SavedList | None = None,
     how: RunIn = RunIn(),  # noqa: B008 (immutable)
 ) -> Response:
     """A job in place of a list: of a question, or of the saved list that has it.
@@ -186,6 +187,6 @@ async def answer_later(
         TooManyJobs: too many are queued or kept.
     """
     caller.require("streamers:read")
-    asked = asked_by_job(by, form, question if name is None else None, name, how)
+    asked = asked_by_job(by, form, question, saved, how)
     scopes: list[Scope] = ["search"] if question.explain is None else ["search", "explain"]
     return deferred(await later.answer_later(KIND, asked, caller.key, once, scopes))

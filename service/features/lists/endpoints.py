@@ -317,7 +317,7 @@ async def run_list(
     audit.about(seeds_of(question))
     if prefers_async or is_long(limits, question):
         await lists.check(question)
-        return await answer_later(later, caller, asker, form, once, question, list_name, body)
+        return await answer_later(later, caller, asker, form, once, question, saved, body)
     answer, built = await answer_now(lambda: lists.run(saved, body, asker), form, lanes, list_name)
     audit.about(results=len(built.rows))
     return answer

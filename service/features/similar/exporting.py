@@ -23,11 +23,11 @@ def answering(
 ) -> Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]:
     """What jobs of exports write: lines of the answer to a question as JSON has it."""
 
-    async def answer(asked: Mapping[str, Any], told: Told) -> AsyncGenerator[bytes, None]:
+    async def answer(given: Mapping[str, Any], told: Told) -> AsyncGenerator[bytes, None]:
         def count(hits: int) -> None:
             told.streamers += hits
 
-        body = ExportIn.model_validate(asked)
+        body = ExportIn.model_validate(given["question"])
         query = replace(query_of(limits, body), k=EXPORTED_AT_ONCE)
         async for part in lines_of(similar, await similar.export(query), count):
             yield part

@@ -178,7 +178,8 @@ class Erasure:
             ),
             Persisting(
                 "jobs",
-                "id, in lines that an import refused and in questions, which may have a profile",
+                "id, in lines that an import refused, in what expansions of cases changed and in "
+                "questions, which may have a profile",
                 "they are removed, STREAMER_JOBS__KEEP_S after their end",
             ),
             Persisting(

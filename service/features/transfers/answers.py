@@ -14,7 +14,7 @@ from service.store.jobs import Job, Settled
 
 _PROGRESS_S = 0.5
 Answer = Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]
-"""Makes the lines of an answer, in parts, of the question as JSON has it."""
+"""Makes the lines of an answer, in parts, of the `question` that a job has, with its `scopes`."""
 
 
 class AnswerJobs(Kind):
@@ -45,7 +45,7 @@ class AnswerJobs(Kind):
         path = self._spool.result(job.job.job_id, job.job.token)
         file = await opened(partial(ResultFile, path))
         try:
-            async for part in self._answer(job.input["question"], told):
+            async for part in self._answer(job.input, told):
                 await asyncio.to_thread(self._spool.check_room, len(part))
                 await asyncio.to_thread(file.append, part)
                 lines += part.count(b"\n") if form != "xlsx" else 0

@@ -260,7 +260,10 @@ async def get_result(
         audit.about(results=streamers)  # whatever part: how many it holds is not known
     media_type, ending = _FORMATS[form]
     response = FileResponse if is_part else _WholeFile
-    return response(path, media_type=media_type, filename=f"streamers-{job_id}.{ending}")
+    name = f"streamers-{job_id}.{ending}"
+    # It has a date, by which a browser might keep it and show it to another key.
+    headers = {"Cache-Control": "no-store"}
+    return response(path, headers=headers, media_type=media_type, filename=name)
 
 
 class _WholeFile(FileResponse):

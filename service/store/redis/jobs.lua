@@ -18,6 +18,7 @@
 --       finish:  token, state, pairs of fields        returns 1, or 0 if lost
 --       cancel                                        returns 1
 --       retry:   pairs of fields                      returns 1, or 0 if there are too many
+--       forget                                        returns 1, or 0 if it is not finished
 -- A job whose field `restart` is 1 begins anew when it is retried. While a job runs, write.lua adds to
 -- its `created` and `updated`, and sets `checkpoint`, `done` and `sequence`.
 
@@ -149,11 +150,16 @@ if operation == 'submit' then
   return 1
 end
 
-local state = redis.call('HGET', JOB, 'state')
-if not state then
+local function forget()
+  redis.call('DEL', JOB)
   redis.call('ZREM', ACTIVE, id)
   redis.call('ZREM', FINISHED, id)
   redis.call('ZREM', IDS, id)
+end
+
+local state = redis.call('HGET', JOB, 'state')
+if not state then
+  forget()
   return 0
 end
 
@@ -219,6 +225,14 @@ if operation == 'retry' then
     redis.call('ZREM', FINISHED, id)
     redis.call('ZADD', ACTIVE, now, id)
   end
+  return 1
+end
+
+if operation == 'forget' then
+  if state == 'queued' or state == 'running' then
+    return 0
+  end
+  forget()
   return 1
 end
 

@@ -244,6 +244,10 @@ class RedisJobs:
         await self._change("retry", job_id, *_by(by), *asked)
         return await self.get(job_id)
 
+    async def forget(self, job_id: str) -> None:
+        """Remove a finished job, leave another one."""
+        await self._change("forget", job_id)
+
     async def sweep(self) -> None:
         """Forget the ids of jobs that were kept for long enough."""
         after = "-"

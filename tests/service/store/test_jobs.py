@@ -137,6 +137,18 @@ async def test_every_operation_in_every_state(jobs: RedisJobs, state: str, opera
     assert (after.revision > before.revision) == (after != before)
 
 
+@pytest.mark.parametrize("state", STATES)
+async def test_a_finished_job_is_forgotten_and_no_other(jobs: RedisJobs, state: str) -> None:
+    await brought_to(jobs, state)
+    before = await jobs.get("a")
+    await jobs.forget("a")
+    is_gone = state in FINISHED
+    assert await jobs.get("a") == (None if is_gone else before)
+    assert [job.job_id for job in await jobs.page("", 10)] == ([] if is_gone else ["a"])
+    await jobs.forget("a")  # once more changes nothing
+    assert await jobs.known(["a"]) == [not is_gone]
+
+
 async def test_a_signal_of_life_says_that_the_job_is_to_be_cancelled(jobs: RedisJobs) -> None:
     lease = await brought_to(jobs, "running")
     assert await jobs.hold(lease) is False

@@ -43,6 +43,7 @@ def test_everybody_is_exported_as_written(client: TestClient) -> None:
     answer = client.get(path + "/result")
     assert lines_of(answer) == [{"streamer_id": i, **p} for i, p in EVERYBODY.items()]
     assert path.removeprefix("/v1/jobs/") in answer.headers["content-disposition"]
+    assert answer.headers["cache-control"] == "no-store"
     part = client.get(path + "/result", headers={"Range": "bytes=0-9"})
     assert (part.status_code, part.content) == (206, answer.content[:10])
     length = len(answer.content)
