@@ -11,8 +11,8 @@ from typing import Any, TypeVar
 import httpx
 
 from service.client import calls
-from service.client.blocks import blocks
 from service.client.calls import Call
+from service.client.connections import blocks, http_of, headers_of
 from service.client.errors import (
     ClientError,
     OutcomeUnknown,
@@ -44,11 +44,14 @@ class Transport:
             api_key: of every request.
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `close` closes.
+
+        Raises:
+            ClientError: the key can't be sent, or the address or a proxy can't be used.
         """
         self.url = url
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._headers = headers_of(api_key)
         self._patience = patience
-        self._http = http or httpx.Client()
+        self._http = http or http_of(url)
         self._owns_http = http is None
         self._keyed: frozenset[str] | None = None
 
