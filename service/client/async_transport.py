@@ -150,7 +150,7 @@ class AsyncTransport:
             with connection_errors(self.url):
                 async for part in response.aiter_bytes():
                     body += part
-                    tries.check()
+                    tries.check(len(body))
         return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
     async def _begun(

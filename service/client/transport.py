@@ -152,7 +152,7 @@ class Transport:
             with connection_errors(self.url):
                 for part in response.iter_bytes():
                     body += part
-                    tries.check()
+                    tries.check(len(body))
         return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
     def _begun(

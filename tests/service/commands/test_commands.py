@@ -359,6 +359,7 @@ def test_a_service_that_is_slow_is_waited_for_as_long_as_is_said() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         said = error_line(run("similar", "s0", "--timeout", 1, "--url", url))
     assert "no answer within 1 s" in said
+    assert said.endswith("; --timeout S waits longer")
 
 
 @pytest.mark.parametrize("words", ["jobs list", "jobs watch " + "0" * 28, "events", "load {data}"])

@@ -68,6 +68,7 @@ def test_a_switch_is_waited_for_as_long_as_it_says(
         ("space put", "(3600 s)"),
         ("space promote", "(660 s)"),
         ("space list", "(30 s)"),
+        ("cases export", "(3600 s)"),
         ("models promote", "(90 s)"),
         ("models list", "(30 s)"),
     ],
