@@ -4,7 +4,6 @@ import contextlib
 import http.server
 import os
 import signal
-import threading
 from collections.abc import Generator
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from service.__main__ import main
 from service.commands.files import write_whole
 from service.commands.stopping import Interrupted, interruptible
 from tests.interfering import at_call
-from tests.service.commands.conftest import serving
+from tests.service.commands.conftest import end_main_thread, serving
 
 
 @pytest.fixture
@@ -66,9 +65,7 @@ class Ends(http.server.BaseHTTPRequestHandler):
     """Ends whoever asks, and gives no answer."""
 
     def do_POST(self) -> None:
-        ident = threading.main_thread().ident
-        assert ident is not None
-        signal.pthread_kill(ident, signal.SIGTERM)
+        end_main_thread()
 
     def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         pass
