@@ -1,6 +1,5 @@
 """Sends calls, and again where that helps. `generate.py` writes `transport.py` from this file."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -19,6 +18,7 @@ from service.client.errors import (
     refusal_of,
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
+from service.client.parallel import async_sleep
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
@@ -196,7 +196,7 @@ class AsyncTransport:
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
-        await asyncio.sleep(pause_s)
+        await async_sleep(pause_s)
 
     async def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
@@ -207,7 +207,7 @@ class AsyncTransport:
                 try:
                     self._keyed = await self._answer(calls.keyed_methods(), tries)
                 except ClientError as error:
-                    await asyncio.sleep(tries.pause_after(error))
+                    await async_sleep(tries.pause_after(error))
             except ClientError:
                 return False  # it does not say so, or not in time
         return call.method in self._keyed

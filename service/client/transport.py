@@ -2,7 +2,6 @@
 
 # fmt: off
 
-import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -21,6 +20,7 @@ from service.client.errors import (
     refusal_of,
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
+from service.client.parallel import sleep
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
@@ -198,7 +198,7 @@ class Transport:
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
-        time.sleep(pause_s)
+        sleep(pause_s)
 
     def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
@@ -209,7 +209,7 @@ class Transport:
                 try:
                     self._keyed = self._answer(calls.keyed_methods(), tries)
                 except ClientError as error:
-                    time.sleep(tries.pause_after(error))
+                    sleep(tries.pause_after(error))
             except ClientError:
                 return False  # it does not say so, or not in time
         return call.method in self._keyed
