@@ -19,7 +19,7 @@ from demo.lists import show_list
 from demo.profiles import read_column, read_profiles, telling
 from demo.questions import show_cold_start, show_dedup, show_similar
 from demo.serving import Service, require_free_port, serving
-from demo.steps import Steps, build, make_world, run
+from demo.steps import LEAST_STREAMERS, Steps, build, make_world, run
 
 # A demo should not take long, nor need a pretrained encoder: fewer steps and landmarks than the
 # recipe has.
@@ -85,6 +85,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="for fit")
     parser.add_argument("--once", action="store_true", help="end after the answers")
     args = parser.parse_args(arguments)
+    if args.streamers < LEAST_STREAMERS:
+        parser.error(f"--streamers must be at least {LEAST_STREAMERS}, not {args.streamers}")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends as Ctrl-C does
     try:
         demo(args)

@@ -12,13 +12,24 @@ Profile = dict[str, Any]
 
 
 def read_profiles(data: Path) -> dict[str, Profile]:
-    """The profiles by id, in the order of the file; a DemoError when it isn't there."""
+    """The profiles by id, in the order of the file.
+
+    Raises:
+        DemoError: it isn't there, or a line of it is no profile.
+    """
     file = data / "streamers.jsonl"
     if not file.is_file():
         raise DemoError(f"{file} is missing; DATA must be a data set folder with that file")
-    with file.open(encoding="utf-8-sig") as lines:
-        profiles = [json.loads(line) for line in lines if line.strip()]
-    return {profile["streamer_id"]: profile for profile in profiles}
+    profiles: dict[str, Profile] = {}
+    for number, line in enumerate(file.read_bytes().split(b"\n"), start=1):
+        if line.strip():
+            try:
+                profile = json.loads(line)
+                profiles[profile["streamer_id"]] = profile
+            except (ValueError, KeyError, TypeError) as error:
+                checked = f"`python -m training data validate {data}` tells what is wrong"
+                raise DemoError(f"{file}:{number} is no profile ({error!r}): {checked}") from error
+    return profiles
 
 
 def read_column(file: Path, key: str, value: str) -> dict[str, str]:

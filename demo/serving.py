@@ -20,6 +20,9 @@ from demo.errors import DemoError
 HOST = "127.0.0.1"
 READY_TIMEOUT_S = 60
 STOP_TIMEOUT_S = 30
+ASK_TIMEOUT_S = 30
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The service is on this machine, where no proxy asks it."""
 
 
 def require_free_port(port: int) -> None:
@@ -49,7 +52,7 @@ class Service:
         """The JSON answer to a request.
 
         Raises:
-            DemoError: the service refused; with what it said.
+            DemoError: the service refused, with what it said, or did not answer.
         """
         request = urllib.request.Request(
             self.url + path,
@@ -58,16 +61,18 @@ class Service:
             headers={"Content-Type": "application/json"},
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with _OPENER.open(request, timeout=ASK_TIMEOUT_S) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             said = error.read().decode(errors="replace")
             raise DemoError(f"{method} {path}: {error.code} {said}") from error
+        except OSError as error:
+            raise DemoError(f"{method} {path}: the service did not answer ({error})") from error
 
     def is_ready(self) -> bool:
         """Whether /readyz says yes."""
         try:
-            with urllib.request.urlopen(self.url + "/readyz", timeout=2) as answer:
+            with _OPENER.open(self.url + "/readyz", timeout=2) as answer:
                 return answer.status == 200
         except OSError:
             return False

@@ -13,6 +13,8 @@ from demo.errors import DemoError
 SEED = 7
 RINGS = 8
 """Streamers of the simulated world that are in planted rings."""
+LEAST_STREAMERS = 27
+"""No larger share than 0.3 of a world may be in rings."""
 RECIPE = "transfer-plus"
 LOADER = "training.inference.load:load_checkpoint"
 

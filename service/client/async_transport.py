@@ -1,6 +1,5 @@
 """Sends calls, and again where that helps. `generate.py` writes `transport.py` from this file."""
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
@@ -9,8 +8,8 @@ from typing import Any, TypeVar
 import httpx
 
 from service.client import calls
-from service.client.blocks import async_blocks
 from service.client.calls import Call
+from service.client.connections import async_blocks, async_http_of, headers_of
 from service.client.errors import (
     ClientError,
     OutcomeUnknown,
@@ -19,6 +18,7 @@ from service.client.errors import (
     refusal_of,
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
+from service.client.parallel import async_sleep
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
@@ -42,11 +42,14 @@ class AsyncTransport:
             api_key: of every request.
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `aclose` closes.
+
+        Raises:
+            ClientError: the key can't be sent, or the address or a proxy can't be used.
         """
         self.url = url
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._headers = headers_of(api_key)
         self._patience = patience
-        self._http = http or httpx.AsyncClient()
+        self._http = http or async_http_of(url)
         self._owns_http = http is None
         self._keyed: frozenset[str] | None = None
 
@@ -147,7 +150,7 @@ class AsyncTransport:
             with connection_errors(self.url):
                 async for part in response.aiter_bytes():
                     body += part
-                    tries.check()
+                    tries.check(len(body))
         return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
     async def _begun(
@@ -193,7 +196,7 @@ class AsyncTransport:
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
-        await asyncio.sleep(pause_s)
+        await async_sleep(pause_s)
 
     async def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
@@ -204,7 +207,7 @@ class AsyncTransport:
                 try:
                     self._keyed = await self._answer(calls.keyed_methods(), tries)
                 except ClientError as error:
-                    await asyncio.sleep(tries.pause_after(error))
+                    await async_sleep(tries.pause_after(error))
             except ClientError:
                 return False  # it does not say so, or not in time
         return call.method in self._keyed

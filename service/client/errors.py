@@ -245,8 +245,10 @@ def connection_errors(url: str) -> Generator[None, None, None]:
         raise Unreachable(f"{url} can't be reached ({reason})", is_in_doubt=False) from error
     except httpx.TimeoutException as error:
         raise Unreachable(f"{url} did not answer in time ({type(error).__name__})") from error
-    except (httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
         raise ClientError(f"{url} can't be asked like this: {error}") from error
+    except httpx.LocalProtocolError:  # whose text quotes headers, and so may quote the key
+        raise ClientError(f"{url} can't be asked like this: a header can't be sent") from None
     except (httpx.HTTPError, httpx.StreamError) as error:
         reason = str(error) or type(error).__name__
         raise Unreachable(f"{url} did not answer ({reason})") from error

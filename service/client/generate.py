@@ -49,7 +49,7 @@ _REPLACED = (
         r"\b(cases|duplicates|find|layouts|lifecycle|lists|spaces|watchlists|webhooks)\.asynchronous\b",
         r"\1.synchronous",
     ),
-    (r"\basync_blocks\b", "blocks"),
+    (r"\basync_(blocks|http_of|sleep)\b", r"\1"),
     (r"\basync_jobs\b", "jobs"),
     (r"\basync_transport\b", "transport"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),

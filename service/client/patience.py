@@ -74,14 +74,16 @@ class Attempts:
         self._failed = 0
         self._until = time.monotonic() + self._deadline_s
 
-    def check(self) -> None:
-        """Check the deadline.
+    def check(self, received: int = 0) -> None:
+        """Check the deadline, with so many bytes of the answer received.
 
         Raises:
             DeadlineExceeded: it has passed.
         """
         if time.monotonic() >= self._until:
-            raise DeadlineExceeded(f"no answer within {self._deadline_s:g} s")
+            after = f"{self._deadline_s:g} s"
+            coming = f"the answer was still coming after {after} ({received:,} bytes)"
+            raise DeadlineExceeded(coming if received else f"no answer within {after}")
 
     def timeout(self) -> httpx.Timeout:
         """The longest waits of the next try.

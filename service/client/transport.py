@@ -2,7 +2,6 @@
 
 # fmt: off
 
-import time
 from collections.abc import Generator
 from contextlib import closing
 from dataclasses import replace
@@ -11,8 +10,8 @@ from typing import Any, TypeVar
 import httpx
 
 from service.client import calls
-from service.client.blocks import blocks
 from service.client.calls import Call
+from service.client.connections import blocks, http_of, headers_of
 from service.client.errors import (
     ClientError,
     OutcomeUnknown,
@@ -21,6 +20,7 @@ from service.client.errors import (
     refusal_of,
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
+from service.client.parallel import sleep
 from service.client.patience import Attempts, Patience
 
 Answer = TypeVar("Answer")
@@ -44,11 +44,14 @@ class Transport:
             api_key: of every request.
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `close` closes.
+
+        Raises:
+            ClientError: the key can't be sent, or the address or a proxy can't be used.
         """
         self.url = url
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._headers = headers_of(api_key)
         self._patience = patience
-        self._http = http or httpx.Client()
+        self._http = http or http_of(url)
         self._owns_http = http is None
         self._keyed: frozenset[str] | None = None
 
@@ -149,7 +152,7 @@ class Transport:
             with connection_errors(self.url):
                 for part in response.iter_bytes():
                     body += part
-                    tries.check()
+                    tries.check(len(body))
         return call.answer(self.url, response.status_code, response.headers, bytes(body))
 
     def _begun(
@@ -195,7 +198,7 @@ class Transport:
             raise OutcomeUnknown(
                 f"it is not known whether {call.method} {call.path} was carried out: {error.detail}"
             ) from error
-        time.sleep(pause_s)
+        sleep(pause_s)
 
     def _is_keyed(self, call: Call[Any], tries: Attempts) -> bool:
         """Whether the service carries out a call once, however often it comes with its key."""
@@ -206,7 +209,7 @@ class Transport:
                 try:
                     self._keyed = self._answer(calls.keyed_methods(), tries)
                 except ClientError as error:
-                    time.sleep(tries.pause_after(error))
+                    sleep(tries.pause_after(error))
             except ClientError:
                 return False  # it does not say so, or not in time
         return call.method in self._keyed

@@ -86,7 +86,7 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
     """A table on a terminal; elsewhere tab-separated values with a header, of full precision."""
     if not sys.stdout.isatty():
         for row in (columns, *rows):
-            print("\t".join("" if cell is None else _plain(str(cell)) for cell in row))
+            print(line_of(row))
         return
     texts = [list(columns), *([_shown(cell) for cell in row] for row in rows)]
     widths = [max(map(_width, column)) for column in zip(*texts, strict=True)]
@@ -98,6 +98,11 @@ def print_rows(columns: Sequence[str], rows: Sequence[Sequence[Cell]]) -> None:
         cells = zip(text, widths, is_number, strict=True)
         line = "  ".join(_padded(t, w, number) for t, w, number in cells)
         print(line.rstrip())
+
+
+def line_of(row: Sequence[Cell]) -> str:
+    """A row as tab-separated values."""
+    return "\t".join("" if cell is None else _plain(str(cell)) for cell in row)
 
 
 def _width(text: str) -> int:

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import os
+import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -100,9 +101,9 @@ def api_key() -> str | None:
         UnusableKey: it can't be sent.
     """
     key = os.environ.get("STREAMER_API_KEY") or None
-    if key is not None and not (key.isascii() and key.isprintable()):
+    if key is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key):
         raise UnusableKey(
-            "STREAMER_API_KEY can't be sent: set it to the key alone, as you were given it; a key "
-            "has printable ASCII characters only"
+            "STREAMER_API_KEY can't be sent: set it to the key alone, without blanks or line "
+            "ends around it; a key has printable ASCII characters only"
         )
     return key

@@ -1,5 +1,6 @@
 """Files that options name: read as text, and written whole or not at all."""
 
+import argparse
 import contextlib
 import errno
 import os
@@ -7,9 +8,11 @@ import secrets
 import shutil
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
+from service.commands.answers import answer
 from service.commands.arguments import UnusablePath, using
 from service.commands.stopping import interruptible
 
@@ -28,12 +31,20 @@ def text_of(option: str, path: Path, remedy: str) -> str:
 
 
 def standard_input() -> str:
-    """The text of standard input, read like a file whatever the locale is.
+    """The text of standard input, read like a file whatever the locale is; for `-`, once.
 
     Raises:
-        UnusablePath: it is not UTF-8.
+        UnusablePath: it was read before, is closed, can't be read, or is not UTF-8.
     """
-    return _text(sys.stdin.buffer.read(), "standard input")
+    if sys.stdin is None:  # pyright: ignore[reportUnnecessaryComparison]
+        raise UnusablePath("- can't be read: standard input is closed, or another - has read it")
+    try:
+        content = sys.stdin.buffer.read()
+    except OSError as error:
+        told = f"- can't be read ({error.strerror}): give standard input a pipe or a file"
+        raise UnusablePath(told) from error
+    sys.stdin = None  # pyright: ignore[reportAttributeAccessIssue]
+    return _text(content, "standard input")
 
 
 def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str = _REMEDY) -> int:
@@ -82,6 +93,20 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
                     draft.unlink(missing_ok=True)
             raise
     return len(content)
+
+
+def tell_written(
+    args: argparse.Namespace, path: Path, fields: Mapping[str, Any], plainly: Callable[[], None]
+) -> None:
+    """Answer what was written to `path`: on standard error where that may be standard output.
+
+    Raises:
+        NotPrinted: the output does not take it.
+    """
+    with contextlib.ExitStack() as told:
+        if not path.is_file():
+            told.enter_context(contextlib.redirect_stdout(sys.stderr))
+        answer(args, fields, plainly)
 
 
 def _text(content: bytes, what: str) -> str:

@@ -10,7 +10,8 @@ from typing import Any, cast
 import httpx
 
 from service.client import Client
-from service.client.errors import UnexpectedAnswer
+from service.client.connections import headers_of, http_of
+from service.client.errors import ClientError, UnexpectedAnswer, Unreachable, connection_errors
 from service.client.models import JobOut
 from service.commands.answers import Cell, answer, print_rows, show
 from service.commands.arguments import (
@@ -29,7 +30,7 @@ _READ_S = 60
 
 
 class _Failed(Exception):
-    """The service is not there, or refuses; says why."""
+    """The service refuses; says why."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,8 +68,8 @@ def run(args: argparse.Namespace) -> int:
         return _watch(args)
     try:
         key = api_key()
-        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        with httpx.Client(base_url=args.url, headers=headers, timeout=_READ_S) as client:
+        given = {"base_url": args.url, "headers": headers_of(key), "timeout": _READ_S}
+        with http_of(args.url, **given) as client:
             if args.action == "list":
                 page = _ask(client, "GET", "/v1/jobs", params={"limit": args.limit})
                 answer(args, page, lambda: _show(page["jobs"]))
@@ -85,7 +86,11 @@ def run(args: argparse.Namespace) -> int:
             job = _ask(client, "GET", path)
             show(lambda: print(json.dumps(job, indent=2, ensure_ascii=False)))
             return 0
-    except (_Failed, UnusableKey) as error:
+    except Unreachable as error:
+        said = "start the service, or give its address by --url"
+        print(f"error: {in_one_line(error)}: {said}", file=sys.stderr)
+        return 1
+    except (_Failed, ClientError, UnusableKey) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -96,12 +101,11 @@ def _ask(client: httpx.Client, method: str, path: str, **options: Any) -> dict[s
     """The JSON that the service answers.
 
     Raises:
-        _Failed: it refuses, or can't be reached.
+        ClientError: it can't be reached.
+        _Failed: it refuses.
     """
-    try:
+    with connection_errors(str(client.base_url)):
         response = client.request(method, path, **options)
-    except httpx.TransportError as error:
-        raise _unreachable(client, error) from error
     if not response.is_success:
         raise _refused(client, response)
     try:
@@ -116,13 +120,6 @@ def _ask(client: httpx.Client, method: str, path: str, **options: Any) -> dict[s
 def _not_the_service(client: httpx.Client, response: httpx.Response) -> _Failed:
     said = UnexpectedAnswer(str(client.base_url), response.status_code, response.content)
     return _Failed(str(said))
-
-
-def _unreachable(client: httpx.Client, error: Exception) -> _Failed:
-    return _Failed(
-        f"{client.base_url} can't be reached ({str(error) or type(error).__name__}): start the "
-        "service, or give its address by --url"
-    )
 
 
 def _refused(client: httpx.Client, response: httpx.Response) -> _Failed:

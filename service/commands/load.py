@@ -6,15 +6,17 @@ so the same command again continues where it was cut off.
 
 import argparse
 import asyncio
-import signal
+import os
+import stat
 import sys
 import time
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
-from service.client import AsyncClient, ClientError, NotAllowed, Unavailable, Unreachable
+from service.client import AsyncClient, ClientError, NotAllowed, Unreachable
 from service.client.models import BulkLineOut
 from service.commands.answers import answer
 from service.commands.arguments import (
@@ -29,6 +31,7 @@ from service.commands.arguments import (
 )
 from service.commands.progress import Progress
 from service.commands.questions.asking import patience_through_restarts
+from service.commands.stopping import Interrupted, interruptible
 from service.errors import in_one_line
 
 _TIMEOUT_S = 120
@@ -39,7 +42,7 @@ _MAX_SHOWN = 20
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """What to load, and where to."""
     parser.add_argument(
-        "data", type=Path, metavar="DATA", help="a data set folder, or a .jsonl file"
+        "data", type=Path, metavar="DATA", help="a data set folder, a .jsonl file, or a pipe"
     )
     add_service(parser)
     parser.add_argument(
@@ -56,8 +59,10 @@ def run(args: argparse.Namespace) -> int:
     path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
     begin = time.monotonic()
     try:
-        with using("DATA", path, "give a data set folder with streamers.jsonl, or a .jsonl file"):
-            report = asyncio.run(_load(path, args, api_key()))
+        key, remedy = api_key(), "give a data set folder with streamers.jsonl, or a .jsonl file"
+        # The signals raise, as asyncio would not look at them while a pipe is waited for.
+        with using("DATA", path, remedy), interruptible(), path.open("rb") as file:
+            report = asyncio.run(_load(file, args, key))
     except Unreachable as error:
         said = "start the service, or give its address by --url"
         print(f"error: {in_one_line(error)}: {said}", file=sys.stderr)
@@ -68,9 +73,9 @@ def run(args: argparse.Namespace) -> int:
     except (ClientError, UnusableKey, UnusablePath) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    except asyncio.CancelledError:
+    except Interrupted as stop:
         print("stopped; run the same command again to continue", file=sys.stderr)
-        return 130
+        return stop.status
     took_s = time.monotonic() - begin
     _print_errors(path, report)
     fields = {"stored": report.stored, **asdict(report), "took_s": round(took_s, 3)}
@@ -105,23 +110,32 @@ class _Report:
         return self.created + self.updated + self.unchanged
 
 
-async def _load(path: Path, args: argparse.Namespace, key: str | None) -> _Report:
-    report, task = _Report(), asyncio.current_task()
-    assert task is not None
-    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-    with path.open("rb") as file:
-        total = sum(1 for _ in file)
+async def _load(file: BinaryIO, args: argparse.Namespace, key: str | None) -> _Report:
+    report, total = _Report(), _lines_of(file)
     patience = patience_through_restarts(args.timeout)
     async with AsyncClient(args.url, key, patience=patience) as client:
-        with suppress(Unavailable):  # it is starting
+        try:
             await client.health()  # tells a wrong address before any line is sent
-        with path.open("rb") as file, Progress("load", "lines") as progress:
+        except ClientError as error:
+            if not error.is_passing:
+                raise
+            print(f"waiting for the service: {in_one_line(error)}", file=sys.stderr, flush=True)
+        with Progress("load", "lines") as progress:
             tell = partial(progress.to, total=total)
             results = client.load(file, at_once=args.concurrency, progress=tell)
             async with aclosing(results):
                 async for result in results:
                     report.add(result)
     return report
+
+
+def _lines_of(file: BinaryIO) -> int:
+    """How many lines a file has that can be read again; 0 of a pipe."""
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        return 0
+    total = sum(1 for _ in file)
+    file.seek(0)
+    return total
 
 
 def _print_errors(path: Path, report: _Report) -> None:

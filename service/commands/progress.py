@@ -23,7 +23,7 @@ class Progress:
         self._bar: Any = None
 
     def to(self, done: int, total: int) -> None:
-        """So much is done of so much, which may change."""
+        """So much is done of so much, which may change; of 0 where that is not known."""
         if sys.stderr.isatty() and importlib.util.find_spec("tqdm") is not None:
             self._draw(done, total)
         elif total and _PARTS * done // total > _PARTS * self._done // total:
@@ -36,8 +36,8 @@ class Progress:
             from tqdm import tqdm
 
             unit = f" {self._units}"
-            self._bar = tqdm(total=total, unit=unit, desc=self._what, leave=False)
-        self._bar.total = total
+            self._bar = tqdm(total=total or None, unit=unit, desc=self._what, leave=False)
+        self._bar.total = total or None
         self._bar.update(done - self._bar.n)
 
     def __enter__(self) -> Self:

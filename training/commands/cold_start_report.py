@@ -8,7 +8,7 @@ import numpy as np
 from model_export.contract.pieces import pieces_of
 from training.api import embed
 from training.baselines.corpus import Corpus
-from training.commands.arguments import MOST_SEED, whole_number
+from training.commands.arguments import MOST_SEED, check_output, whole_number
 from training.data import load_dataset
 from training.data.passes import mapped
 from training.evaluation.setting import setting_of
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> None:
         UsageError: the data set has no interactions, or no test streamers.
         OutputError: the page can't be written.
     """
+    check_output("--out", args.out)
     dataset = load_dataset(args.data)
     if args.checkpoint is not None:
         check_held_out(args.checkpoint, Checkpoint.load(args.checkpoint), dataset, "test")
@@ -62,7 +63,7 @@ def run(args: argparse.Namespace) -> None:
         "Borrowed and ridge predict vectors that ALS learned, and rank users by inner product. "
         "Intervals are of 95 %, by a bootstrap over newcomers.",
     ]
-    write_atomically(args.out, page(f"Users of newcomers: {name}", about, found).encode())
-    for way in found:
+    for way in found:  # before it is written: what took long is not lost
         values = "  ".join(f"{metric} {way.values[metric, 'all'].mean:.3f}" for metric in METRICS)
         print(f"{way.name:24}{values}")  # noqa: T201 - it is what was asked for
+    write_atomically(args.out, page(f"Users of newcomers: {name}", about, found).encode())

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from training.baselines import BASELINES, corpus_of, find_baseline
-from training.commands.arguments import MOST_SEED, whole_number
+from training.commands.arguments import MOST_SEED, check_output, whole_number
 from training.config import BaselineConfig, override
 from training.data import Dataset, load_dataset
-from training.errors import OutputError, UsageError
+from training.errors import UsageError
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.evaluation.setting import SPLITS
@@ -101,11 +101,11 @@ def run(args: argparse.Namespace) -> None:
         if checkpoint.config["data_digest"] != dataset.digest:
             sys.stdout.write("note: the checkpoint was trained on another data set\n")
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
-    evaluation.save(args.out)
     if representation.settings:
         chosen = ", ".join(f"{name}={value:g}" for name, value in representation.settings.items())
         sys.stdout.write(f"chosen on val: {chosen}\n")
-    sys.stdout.write(_table(evaluation))
+    sys.stdout.write(_table(evaluation))  # before it is written: what took long is not lost
+    evaluation.save(args.out)
     if args.robustness or args.modalities:
         _measure_parts(args, dataset)
     if args.vectors is not None:
@@ -114,7 +114,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    """Check the options, and create the folders of the output files."""
+    """Check the options and that the output files can be written, whose folders are created."""
     if args.out.suffix != ".json":
         raise UsageError(f"--out {args.out}: needs a name that ends in .json")
     for option in ("robustness", "modalities"):
@@ -126,14 +126,21 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--vectors: needs --checkpoint")
     if args.vectors is not None and args.vectors.suffix != ".npz":
         raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
-    for option, file in (("--out", args.out), ("--vectors", args.vectors)):
-        try:
-            if file is not None:
-                file.parent.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise OutputError(
-                f"{option} {file} can't be written: {error.strerror}; choose another place"
-            ) from error
+    check_output("--out", args.out)
+    if args.robustness:
+        check_output("--out", _robustness_file(args))
+    if args.modalities:
+        check_output("--out", _modalities_file(args))
+    if args.vectors is not None:
+        check_output("--vectors", args.vectors)
+
+
+def _robustness_file(args: argparse.Namespace) -> Path:
+    return args.out.with_suffix(".robustness.json")
+
+
+def _modalities_file(args: argparse.Namespace) -> Path:
+    return args.out.with_suffix(".modalities.json")
 
 
 def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
@@ -141,10 +148,10 @@ def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
     source = load_checkpoint(args.checkpoint, args.tower_cache)
     if args.robustness:
         rows = robustness(dataset, source, args.split, tower_cache=args.tower_cache)
-        _show(args.out.with_suffix(".robustness.json"), rows, table(rows))
+        _show(_robustness_file(args), rows, table(rows))
     if args.modalities:
         alone, chance = each_alone(dataset, source, args.split, tower_cache=args.tower_cache)
-        _show(args.out.with_suffix(".modalities.json"), alone, alone_table(alone, chance))
+        _show(_modalities_file(args), alone, alone_table(alone, chance))
 
 
 def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Iterable[str]) -> None:

@@ -94,7 +94,9 @@ def preview(
 ) -> Call[Made[Answer]]:
     """`POST /v1/lists:preview`."""
     fields = {**_by_name(question)}
-    fields["after_sequence"] = max(int(fields.get("after_sequence", 0)), after_sequence)
+    given = fields.get("after_sequence", 0)
+    if isinstance(given, int):  # the service tells what is wrong with any other
+        fields["after_sequence"] = max(given, after_sequence)
     headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
     return Call(
         "POST",

@@ -17,10 +17,11 @@ from service.client.models import (
     RanOut,
     UndoneOut,
 )
-from service.commands.answers import Cell, answer, print_rows
+from service.commands.answers import Cell, print_rows
 from service.commands.arguments import whole_number
-from service.commands.files import write_whole
+from service.commands.files import tell_written, write_whole
 from service.commands.questions.asking import (
+    TIMEOUT_S,
     add_common,
     ask,
     tell_incomplete,
@@ -29,6 +30,7 @@ from service.commands.questions.asking import (
 )
 from service.commands.questions.moments import shown
 
+_EXPORT_S = 3600
 _KINDS = ("text", "contacts", "media", "tags", "titles", "embedding")
 
 
@@ -67,8 +69,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     export = add("export", "write the case to a file")
     export.add_argument("--format", choices=get_args(CaseFormat), default="zip", help="(zip)")
     export.add_argument("--out", type=Path, required=True, metavar="FILE", help="file to write")
-    for action in actions.choices.values():
-        add_common(action)
+    for name, action in actions.choices.items():
+        add_common(action, _EXPORT_S if name == "export" else TIMEOUT_S)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -116,7 +118,7 @@ def _decide(client: Client, args: argparse.Namespace) -> DecidedOut:
 def _export(client: Client, args: argparse.Namespace) -> None:
     count = write_whole("--out", args.out, lambda: client.cases.export(args.case_id, args.format))
     fields = {"file": str(args.out), "bytes": count}
-    answer(args, fields, lambda: print(f"{args.out}: {count} bytes"))
+    tell_written(args, args.out, fields, lambda: print(f"{args.out}: {count} bytes"))
 
 
 def _created(case: CaseOut) -> None:

@@ -9,9 +9,10 @@ from typing import Any, cast
 from service.client import Client, ClientError, Unreachable
 from service.client.duplicates.synchronous import Events
 from service.client.models import EventOut
-from service.commands.answers import Cell, answer, print_rows, show
+from service.commands.answers import Cell, answer, line_of, print_rows, show
 from service.commands.questions.asking import add_common, with_client
 from service.commands.questions.moments import shown
+from service.commands.stopping import interruptible
 from service.errors import in_one_line
 
 _COLUMNS = ["at", "kind", "about", "data"]
@@ -52,18 +53,25 @@ def _read(client: Client, args: argparse.Namespace) -> None:
 def _follow(client: Client, args: argparse.Namespace) -> None:
     feed = client.events(args.cursor, kinds=_kinds(args), page_size=_PAGE, poll_s=_POLL_S)
     if not args.json:
-        show(partial(print, "\t".join(_COLUMNS)))
+        show(partial(print, line_of(_COLUMNS)))
+    try:
+        with interruptible():
+            _show_all(feed, args)
+    finally:
+        _tell(feed)
+
+
+def _show_all(feed: Events, args: argparse.Namespace) -> None:
+    """Print events as they come; only an error or a signal ends it."""
     is_told = False
     while True:
         try:
             for event in feed:
                 is_told = False
-                cells = ("" if cell is None else str(cell) for cell in _row(event))
-                show(partial(print, event.model_dump_json() if args.json else "\t".join(cells)))
+                line = event.model_dump_json() if args.json else line_of(_row(event))
+                show(partial(print, line))
         except ClientError as error:
-            is_away = error.is_passing or isinstance(error, Unreachable)
-            if not is_away:
-                _tell(feed)
+            if not (error.is_passing or isinstance(error, Unreachable)):
                 raise
             if not is_told:
                 print(f"waiting for the service: {in_one_line(error)}", file=sys.stderr, flush=True)

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from service.client import Client, ClientError, NotAllowed, Patience
+from service.client import Client, ClientError, DeadlineExceeded, NotAllowed, Patience
 from service.commands.answers import answer
 from service.commands.arguments import add_service, add_timeout, api_key, not_allowed
 from service.errors import ServiceError, in_one_line
@@ -56,6 +56,10 @@ def with_client(args: argparse.Namespace, do: Callable[[Client], None]) -> int:
             do(client)
     except NotAllowed as error:
         print("error:", not_allowed(args.url, error.detail, error.status), file=sys.stderr)
+        return 1
+    except DeadlineExceeded as error:
+        more = "; --timeout S waits longer" if error.is_in_doubt else ""
+        print(f"error: {in_one_line(error)}{more}", file=sys.stderr)
         return 1
     except (ClientError, ServiceError) as error:  # of the latter: a key, a file
         print("error:", in_one_line(error), file=sys.stderr)

@@ -11,12 +11,13 @@ from service.client import Client, ClientError
 from service.client.lists.asynchronous import Form
 from service.client.lists.calls import ListFile
 from service.client.models import ListAnswerOut, ListDetailOut, ListOut, ListPage, RunDetailOut
-from service.commands.answers import Cell, answer, print_rows
+from service.commands.answers import Cell, NotPrinted, print_rows
 from service.commands.arguments import UnusablePath, whole_number
-from service.commands.files import text_of, write_whole
+from service.commands.files import tell_written, text_of, write_whole
 from service.commands.questions.asking import add_common, ask, tell_incomplete, with_client
 from service.commands.questions.moments import moment, shown
 from service.commands.questions.seeds import add_seeds, ids_of, json_object, question_of
+from service.commands.stopping import Interrupted, interruptible
 from service.errors import in_one_line
 
 Answer = TypeVar("Answer")
@@ -157,16 +158,7 @@ def _run(args: argparse.Namespace) -> int:
             "choose a file that can be written",
         )
     if args.action == "run":
-        how = {"new_only": args.new_only, "new_since": args.new_since}
-        return _made(
-            args,
-            lambda client: _ran(args, lambda: client.lists.run(args.name, **how)),
-            _rows,
-            lambda client, form: _ran(
-                args, lambda: client.lists.run_to_file(args.name, form, **how)
-            ),
-            f"choose a file that can be written; {_may_be_kept(args)}",
-        )
+        return _run_saved(args)
     if args.action == "list":
         return ask(args, lambda c: ListPage(lists=list(c.lists.all())), _list)
     if args.action == "delete":
@@ -185,6 +177,24 @@ def _run(args: argparse.Namespace) -> int:
         print("error: give the --run that --out and --new-only are of", file=sys.stderr)
         return 2
     return ask(args, lambda client: client.lists.get(args.name), _show)
+
+
+def _run_saved(args: argparse.Namespace) -> int:
+    how = {"new_only": args.new_only, "new_since": args.new_since}
+    try:
+        with interruptible():
+            return _made(
+                args,
+                lambda client: _ran(args, lambda: client.lists.run(args.name, **how)),
+                _rows,
+                lambda client, form: _ran(
+                    args, lambda: client.lists.run_to_file(args.name, form, **how)
+                ),
+                f"choose a file that can be written; {_may_be_kept(args)}",
+            )
+    except (Interrupted, NotPrinted):
+        print(_may_be_kept(args), file=sys.stderr)
+        raise
 
 
 def _question(args: argparse.Namespace) -> dict[str, Any]:
@@ -215,7 +225,10 @@ def _question(args: argparse.Namespace) -> dict[str, Any]:
     excluded["outreach_since"] = args.outreach_since
     told = {name: value for name, value in excluded.items() if value not in (None, [])}
     if told:
-        given["exclude"] = {**asked.get("exclude", {}), **told}
+        before = asked.get("exclude", {})
+        if not isinstance(before, dict):
+            raise UnusablePath(f"--question {args.question}: exclude is not a JSON object")
+        given["exclude"] = {**before, **told}
     for method in ("mmr", "dpp"):
         if (share := getattr(args, method)) is not None:
             given["diversify"] = {"method": method, "lambda": share}
@@ -252,7 +265,7 @@ def _made(
 
         count = write_whole("--out", args.out, made, remedy)
         fields = {"file": str(args.out), "bytes": count, "incomplete_because": because[0]}
-        answer(args, fields, show)
+        tell_written(args, args.out, fields, show)
 
     return with_client(args, write)
 

@@ -83,7 +83,7 @@ def ids_of(given: Sequence[str]) -> list[str]:
     """Ids as they are given; for `-`, the first word of each line of standard input.
 
     Raises:
-        UnusablePath: that is not UTF-8.
+        UnusablePath: that can't be read, or is not UTF-8.
     """
     found: list[str] = []
     for one in given:

@@ -7,8 +7,9 @@ import secrets
 from pathlib import Path
 
 from service.client import Client
-from service.commands.answers import answer, print_rows
+from service.commands.answers import print_rows
 from service.commands.arguments import using, whole_number
+from service.commands.files import tell_written
 from service.commands.questions.asking import add_common, with_client
 from service.commands.ratings.answering import STRATEGIES, System
 from service.commands.ratings.questions import LIKE, add_question, question_of
@@ -65,4 +66,4 @@ def _run(client: Client, args: argparse.Namespace) -> None:
         "question_id": question.question_id,
         "streamer_ids": [pick.streamer_id for pick in picks],
     }
-    answer(args, fields, lambda: print_rows(["rank", "streamer_id"], shown))
+    tell_written(args, args.out, fields, lambda: print_rows(["rank", "streamer_id"], shown))

@@ -15,6 +15,9 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
+from service.client import ClientError, Unreachable
+from service.client.connections import async_http_of, headers_of
+from service.client.errors import connection_errors
 from service.commands.answers import answer
 from service.commands.arguments import address, api_key, not_allowed, whole_number
 from service.commands.environment import variable
@@ -180,17 +183,17 @@ async def _check_snapshot(
 async def _check_served(
     url: str, key: str | None, stored: Stored, store: ArchivedStore, report: "Report"
 ) -> None:
-    headers = {} if key is None else {"Authorization": f"Bearer {key}"}
     findings = Findings()
     try:
-        async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60) as client:
-            rows = await _caught_up(client, stored.at.sequence)
-            held = await _served(client)
-    except httpx.HTTPError as error:
-        raise _NotChecked(
-            f"{url} can't be asked ({str(error) or type(error).__name__}): give the address of a "
-            "running service by --url"
-        ) from error
+        given = {"base_url": url, "headers": headers_of(key), "timeout": 60}
+        with connection_errors(url):
+            async with async_http_of(url, **given) as client:
+                rows = await _caught_up(client, stored.at.sequence)
+                held = await _served(client)
+    except Unreachable as error:
+        raise _NotChecked(f"{error}: give the address of a running service by --url") from error
+    except ClientError as error:
+        raise _NotChecked(str(error)) from error
     try:
         changed = await store.changed_since(stored.at.sequence)
     except LogGap as gap:

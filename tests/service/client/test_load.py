@@ -2,6 +2,7 @@
 
 import asyncio
 import io
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,8 @@ import pytest
 from service.client import Invalid, Patience, Unavailable, UnexpectedAnswer, Unreachable
 from service.client.lines import Chunk, LineSplitter, chunks_of
 from service.client.models import StreamerProfile
-from service.client.parallel import async_results, results
+from service.client.parallel import async_results, results, sleep
+from tests.machine import HANGS_S
 from tests.service.client.scripted import AT_ONCE, Script, lines, problem, refused, stored
 
 
@@ -141,6 +143,35 @@ def test_work_is_done_some_at_once_and_the_first_error_ends_it(at_once: int) -> 
         list(results(work, range(20), at_once))
     with pytest.raises(Unreachable):
         asyncio.run(all_of(20))
+
+
+def test_what_is_done_comes_before_the_error_that_ends_it() -> None:
+    async def work(item: int) -> int:
+        if item == 0:
+            raise Unreachable("gone")
+        return item
+
+    async def all_of() -> None:
+        async for result in async_results(work, range(9), 9):
+            found.append(result)
+
+    found: list[int] = []
+    with pytest.raises(Unreachable):
+        asyncio.run(all_of())
+    assert sorted(found) == [*range(1, 9)]
+
+
+def test_nobody_waits_for_the_pauses_of_work_that_is_not_wanted() -> None:
+    def work(item: int) -> int:
+        if item:
+            sleep(HANGS_S)
+        return item
+
+    working = results(work, range(4), 4)
+    assert next(working) == 0
+    begin = time.monotonic()
+    working.close()
+    assert time.monotonic() - begin < HANGS_S
 
 
 def test_the_asynchronous_client_loads_too() -> None:

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -20,6 +21,7 @@ from service.client import (
     Unavailable,
     UnexpectedAnswer,
     Unreachable,
+    patience,
 )
 from service.client.patience import Attempts
 from service.features.jobs.schemas import QUEUED
@@ -201,8 +203,7 @@ def test_pauses_grow_and_are_bounded() -> None:
 def test_a_call_whose_time_is_over() -> None:
     with pytest.raises(DeadlineExceeded, match="no answer within 0 s"):
         Script().client().get("a", deadline_s=0)
-    patience = Patience(deadline_s=7, attempt_s=2, connect_s=0.5)
-    timeout = Attempts(patience).timeout()
+    timeout = Attempts(Patience(deadline_s=7, attempt_s=2, connect_s=0.5)).timeout()
     assert (timeout.connect, timeout.read, timeout.write) == (0.5, 2, 2)
     left = Attempts(Patience(deadline_s=7), 3).timeout().read
     assert left is not None
@@ -211,6 +212,23 @@ def test_a_call_whose_time_is_over() -> None:
     with pytest.raises(DeadlineExceeded) as raised:
         tries.pause_after(Unreachable("gone", is_in_doubt=False))
     assert not raised.value.is_in_doubt
+
+
+def test_an_answer_that_takes_too_long_to_come_is_told_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seconds = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: seconds[0], sleep=time.sleep)
+    monkeypatch.setattr(patience, "time", clock)
+
+    def slowly() -> Iterator[bytes]:
+        seconds[0] += 40
+        yield b"{"
+
+    script = Script(httpx.Response(200, content=slowly()))
+    told = r"^the answer was still coming after 30 s \(1 bytes\)$"
+    with pytest.raises(DeadlineExceeded, match=told):
+        script.client().get("a")
 
 
 def test_what_is_no_service_is_named() -> None:

@@ -1,6 +1,7 @@
 """What is at the address that a command is given, where that is no service."""
 
 import http.server
+import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,13 @@ class OtherServer(http.server.BaseHTTPRequestHandler):
 
     def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
         pass
+
+
+def end_main_thread() -> None:
+    """Send SIGTERM to it, from a thread that serves it."""
+    ident = threading.main_thread().ident
+    assert ident is not None
+    signal.pthread_kill(ident, signal.SIGTERM)
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """`cases` and `verify-case`, as a person and as a script run them; and the client behind them."""
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -8,7 +9,15 @@ import pytest
 
 from service.client import Client, Conflict
 from service.client.models import JobOut, RanOut
-from tests.service.process import Service, error_line, run, wait_until
+from tests.service.process import (
+    ROOT,
+    Service,
+    command,
+    environment,
+    error_line,
+    run,
+    wait_until,
+)
 
 pytestmark = pytest.mark.slow
 GUITAR = "guitar vocal cover concert on the old roof"
@@ -63,6 +72,12 @@ def test_from_seeds_to_an_archive(service: Service, tmp_path: Path) -> None:
     file = tmp_path / "case.zip"
     done = run("cases", "export", case_id, "--out", file, "--json", "--url", service.url)
     assert json.loads(done.stdout) == {"file": str(file), "bytes": file.stat().st_size}
+    for option, told in (((), b"/dev/stdout: "), (("--json",), b'{\n  "file": "/dev/stdout"')):
+        words = ("cases", "export", case_id, "--out", "/dev/stdout", "--url", service.url, *option)
+        piped = subprocess.run(
+            command(*words), cwd=ROOT, env=environment(), capture_output=True, check=True
+        )
+        assert (piped.stdout, piped.stderr[: len(told)]) == (file.read_bytes(), told)
     done = run("verify-case", file, "--json")
     assert json.loads(done.stdout)["members"] == 3
     file.write_bytes(file.read_bytes().replace(b"gift scam", b"gift scan"))

@@ -359,3 +359,20 @@ def test_a_service_that_is_slow_is_waited_for_as_long_as_is_said() -> None:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         said = error_line(run("similar", "s0", "--timeout", 1, "--url", url))
     assert "no answer within 1 s" in said
+    assert said.endswith("; --timeout S waits longer")
+
+
+@pytest.mark.parametrize("words", ["jobs list", "jobs watch " + "0" * 28, "events", "load {data}"])
+def test_a_key_with_a_line_end_is_not_told(tmp_path: Path, words: str) -> None:
+    data = write_data(tmp_path / "set", profiles(1))
+    given = words.format(data=data).split()
+    said = error_line(run(*given, "--url", "http://127.0.0.1:1", STREAMER_API_KEY="sk_secret\n"))
+    assert said.startswith("error: STREAMER_API_KEY can't be sent")
+    assert "sk_secret" not in said
+
+
+@pytest.mark.parametrize("words", ["jobs list", "jobs watch " + "0" * 28, "events"])
+def test_a_proxy_that_can_not_be_used_is_named(words: str) -> None:
+    given = (*words.split(), "--url", "http://service.example.org")
+    said = error_line(run(*given, ALL_PROXY="socks5://127.0.0.1:1"))
+    assert "(ALL_PROXY) can't be used: set it to an http:// or https:// address" in said

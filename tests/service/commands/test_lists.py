@@ -102,7 +102,15 @@ def piped(given: bytes, *words: object) -> subprocess.CompletedProcess[str]:
     return subprocess.CompletedProcess(done.args, done.returncode, out, err)
 
 
-def test_ids_come_from_standard_input(service: Service) -> None:
+def shell(script: str, url: str) -> subprocess.CompletedProcess[str]:
+    """A script, whose $@ is a command without its arguments, and $0 the address."""
+    words = ["bash", "-c", script, url, *command()]
+    return subprocess.run(
+        words, cwd=ROOT, env=environment(), capture_output=True, text=True, check=False
+    )
+
+
+def test_ids_come_from_standard_input(service: Service, tmp_path: Path) -> None:
     given = b"\xef\xbb\xbfs0\tsomething\r\ns2\n\nnobody\n"
     done = piped(given, "dedup", "-", "--url", service.url)
     assert done.returncode == 0, done.stderr
@@ -117,6 +125,15 @@ def test_ids_come_from_standard_input(service: Service) -> None:
         said = error_line(piped(b"\xff\xfes\x000\x00\n\x00", *words, "--url", service.url))
         assert said.startswith("error: standard input is not UTF-8")
         assert said.endswith("save it as UTF-8")
+    for words, given in (
+        ("lists preview - --exclude -", "<<< s0"),
+        ("similar - -", "<<< s0"),
+        ("dedup -", "<&-"),
+        ("dedup -", f"0> {tmp_path}/file"),
+    ):
+        script = f'"$@" {words} --url $0 {given}'
+        said = error_line(shell(script, service.url))
+        assert said.startswith("error: - can't be read")
 
 
 def test_a_list_is_previewed_saved_run_and_written_to_files(
@@ -174,6 +191,16 @@ def test_a_list_is_previewed_saved_run_and_written_to_files(
     question.write_text(question.read_text(), encoding="utf-8-sig")
     assert len(ask(service, "lists", "preview", "--question", question)) == 2
     assert len(ask(service, "lists", "preview", "--question", question, "-k", 2)) == 3
+    for excluded in (None, ["s1"]):
+        wrong = {"positive": [{"streamer_id": "s0"}], "exclude": excluded}
+        question.write_text(json.dumps(wrong))
+        words = ("lists", "preview", "--question", question, "--url", service.url)
+        assert "exclude" in error_line(run(*words, "--exclude", "s2"))
+        assert "(422): /exclude" in error_line(run(*words))
+    for after in (None, "x"):
+        wrong = {"positive": [{"streamer_id": "s0"}], "after_sequence": after}
+        question.write_text(json.dumps(wrong))
+        assert "(422): /after_sequence" in error_line(run(*words))
     assert parsed_condition("streamer_id=77,s1") == {"field": "streamer_id", "any": ["77", "s1"]}
     assert parsed_condition(f"n>{2**53 + 1}")["gt"] == 2**53 + 1
     assert parsed_condition("n<=1.5e3")["lte"] == 1500
@@ -193,7 +220,11 @@ def test_a_run_that_may_be_kept_is_told(service: Service, tmp_path: Path) -> Non
             assert "`lists show lost`" in said
             assert "--new-since N" in said
     assert list(tmp_path.iterdir()) == []
-    assert [row[0] for row in ask(service, "lists", "show", "lost")[1:]] == ["3", "2", "1"]
+    full = shell('"$@" lists run lost --new-only --url $0 > /dev/full', service.url)
+    assert "standard output takes no more" in error_line(full)
+    assert "the run may be kept" in full.stderr
+    shown = [row[0] for row in ask(service, "lists", "show", "lost")[1:]]
+    assert shown == ["4", "3", "2", "1"]
     refused = error_line(run("lists", "run", "nothing", "--out", file, "--url", service.url))
     assert "may be kept" not in refused
 

@@ -1,8 +1,12 @@
 """`load`, as a person runs it."""
 
+import os
 import signal
 import subprocess
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -10,6 +14,7 @@ from tests.service.conftest import Serve
 from tests.service.data_sets import json_line, profile, profiles, write_data
 from tests.service.process import (
     ROOT,
+    RUN_S,
     START_S,
     UNGROUPED,
     Service,
@@ -22,6 +27,21 @@ from tests.service.process import (
 )
 
 pytestmark = pytest.mark.slow
+
+
+@contextmanager
+def begun_to_read(
+    pipe: Path, *words: object
+) -> Generator[tuple[subprocess.Popen[bytes], BinaryIO]]:
+    """A command that has opened a pipe, and the pipe to write to."""
+    with subprocess.Popen(
+        command(*words), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, start_new_session=True
+    ) as process:
+        try:
+            with pipe.open("wb") as lines:
+                yield process, lines
+        finally:
+            process.kill()
 
 
 def test_load_tells_how_far_it_is(serve: Serve, tmp_path: Path) -> None:
@@ -164,9 +184,60 @@ def test_load_waits_for_a_service_that_is_restarted(
 
 def test_load_without_a_service(tmp_path: Path, free_port: int) -> None:
     data = write_data(tmp_path / "set", profiles(3))
-    said = error_line(load(data, f"http://127.0.0.1:{free_port}"))
+    done = load(data, f"http://127.0.0.1:{free_port}", "--timeout", 1)
+    assert f"waiting for the service: http://127.0.0.1:{free_port} can't be reached" in done.stderr
+    said = error_line(done)
     assert f"http://127.0.0.1:{free_port} can't be reached" in said
     assert "start the service, or give its address by --url" in said
+
+
+def test_load_waits_for_a_service_that_is_not_there_yet(
+    bundle: Path, tmp_path: Path, free_port: int
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    words = ("load", pipe, "--url", f"http://127.0.0.1:{free_port}")
+    with begun_to_read(pipe, *words) as (process, lines):
+        assert process.stderr is not None
+        assert b"waiting for the service" in process.stderr.readline()
+        lines.write("".join(profiles(300)).encode())
+        lines.close()
+        with Service(bundle, tmp_path / "data", port=free_port, **UNGROUPED) as service:
+            service.wait_until_ready()
+            assert process.wait(START_S) == 0
+            assert len(service.streamers()) == 300
+
+
+@pytest.mark.parametrize("script", ['cat "$0" | "$@" /dev/stdin', '"$@" <(cat "$0")'])
+def test_load_of_a_pipe(serve: Serve, tmp_path: Path, script: str) -> None:
+    service = serve(**UNGROUPED)
+    data = write_data(tmp_path / "set", profiles(300)) / "streamers.jsonl"
+    done = subprocess.run(
+        ["bash", "-c", script, data, *command("load", "--url", service.url)],
+        cwd=ROOT,
+        env=environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=RUN_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("300 streamers stored in ")
+    assert len(service.streamers()) == 300
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_load_of_a_pipe_that_nothing_comes_from_is_ended(
+    serve: Serve, tmp_path: Path, number: signal.Signals
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with begun_to_read(pipe, "load", pipe, "--url", serve().url) as (process, _):
+        process.send_signal(number)
+        assert process.wait(START_S) == 128 + number
+        assert process.stderr is not None
+        assert process.stderr.read().decode().splitlines()[-1].startswith("stopped; run the same")
 
 
 def test_load_to_what_is_no_host(tmp_path: Path) -> None:

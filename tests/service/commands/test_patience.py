@@ -14,7 +14,7 @@ from service.commands.questions.asking import patience_through_restarts
 from service.features.events.schemas import EventPage
 from service.features.jobs.schemas import EXAMPLE, EXAMPLE_ID
 from service.features.ratings.schemas import RatingPage
-from tests.service.commands.conftest import serving
+from tests.service.commands.conftest import end_main_thread, serving
 
 
 class Away(http.server.BaseHTTPRequestHandler):
@@ -68,6 +68,7 @@ def test_a_switch_is_waited_for_as_long_as_it_says(
         ("space put", "(3600 s)"),
         ("space promote", "(660 s)"),
         ("space list", "(30 s)"),
+        ("cases export", "(3600 s)"),
         ("models promote", "(90 s)"),
         ("models list", "(30 s)"),
     ],
@@ -129,6 +130,38 @@ def test_a_follower_of_events_waits_for_a_service_that_is_away(
     assert waits.startswith(f"waiting for the service: {url} answers 502")
     assert cursor == f"go on with --cursor {page['next_cursor']}"
     assert failed == "error: gone (404): why"
+
+
+class Answered(Answers):
+    """The same, and then a signal in place of an answer."""
+
+    def do_GET(self) -> None:
+        if self.left:
+            super().do_GET()
+        else:
+            end_main_thread()
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_follower_of_events_that_is_ended_tells_where_to_go_on(
+    options: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "_POLL_S", 0.01)
+    page: dict[str, Any] = EventPage.model_json_schema()["examples"][0]
+    first = page["events"][0]
+    odd = first | {"data": first["data"] | {"note": "a\tb\n\x1b[2J"}}
+    monkeypatch.setattr(Answers, "left", [(200, json.dumps(page | {"events": [odd]}))])
+    with serving(Answered) as url:
+        assert main(["events", "--follow", *options, "--url", url]) == 143
+    out, err = capsys.readouterr()
+    assert err.splitlines() == [
+        f"go on with --cursor {page['next_cursor']}",
+        "stopped by SIGTERM",
+    ]
+    if options:
+        assert json.loads(out) == odd
+    else:
+        assert out.splitlines()[1].endswith("note=a b  [2J")
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Signals that end a command, at moments that another process could not choose."""
 
 import contextlib
+import http.server
 import os
 import signal
 from collections.abc import Generator
@@ -8,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from service.__main__ import main
 from service.commands.files import write_whole
 from service.commands.stopping import Interrupted, interruptible
 from tests.interfering import at_call
+from tests.service.commands.conftest import end_main_thread, serving
 
 
 @pytest.fixture
@@ -56,3 +59,27 @@ def test_a_file_that_is_not_in_its_place_yet_leaves_no_draft(tmp_path: Path) -> 
     with pytest.raises(Interrupted), at_call(os.replace, term):
         write_whole("--out", file, lambda: b"after")
     assert ([*tmp_path.iterdir()], file.read_bytes()) == ([file], b"before")
+
+
+class Ends(http.server.BaseHTTPRequestHandler):
+    """Ends whoever asks, and gives no answer."""
+
+    def do_POST(self) -> None:
+        end_main_thread()
+
+    def log_message(self, *_: object) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        pass
+
+
+@pytest.mark.parametrize("out", [None, "new.csv"])
+def test_of_a_run_that_is_ended_it_is_told_that_it_may_be_kept(
+    out: str | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = [] if out is None else ["--out", str(tmp_path / out)]
+    with serving(Ends) as url:
+        status = main(["lists", "run", "spring", "--new-only", *words, "--url", url])
+    assert status == 128 + signal.SIGTERM
+    kept, stopped = capsys.readouterr().err.splitlines()
+    assert kept.startswith("the run may be kept, and the next one is compared with it")
+    assert stopped == "stopped by SIGTERM"
+    assert [*tmp_path.iterdir()] == []

@@ -36,6 +36,8 @@ def test_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     data = ("--data", str(tmp_path / "none"))
     below = str(file / "below")
     long = "x" * 300
+    out = tmp_path / "new"
+    Path(f"{out}.modalities.json").mkdir()
     for words, said in (
         (["data", "validate", long], f"{long} can't be used: File name too long; check the path"),
         (["world", "--out", below], f"--out {below} can't be used: Not a directory; choose"),
@@ -43,6 +45,18 @@ def test_paths(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (
             ["evaluate", "--baseline", "bm25", "--out", f"{below}.json", *data],
             f"--out {below}.json can't be written: File exists; choose another place",
+        ),
+        (
+            ["evaluate", "--baseline", "bm25", "--out", "/proc/m.json", *data],
+            "--out /proc/m.json can't be written: No such file or directory; choose another place",
+        ),
+        (
+            ["evaluate", "--checkpoint", below, "--modalities", "--out", f"{out}.json", *data],
+            f"--out {out}.modalities.json can't be written: Is a directory; choose another place",
+        ),
+        (
+            ["cold-start-report", "--out", f"{out}.modalities.json", *data],
+            f"--out {out}.modalities.json can't be written: Is a directory; choose another place",
         ),
     ):
         assert main(words) == 1

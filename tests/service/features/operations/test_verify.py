@@ -40,7 +40,7 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
     assert "served" not in said
     status, said = verify(data, "--url", url)
     assert status == 1
-    assert f"{url} can't be asked" in said
+    assert f"{url} can't be reached" in said
 
 
 def tampered(service: Service, data: Path) -> None:
