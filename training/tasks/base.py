@@ -17,12 +17,15 @@ class Task(ABC):
     Attributes:
         encoder: encoder that the checkpoint keeps.
         settled_from: first step at which early stopping counts.
+        starts_well: whether the weights at the start may serve, so that an average of the trained
+            ones with them may be better than either.
         choices: what `validate` chose besides for the weights that it measured. A task without
             validation is given what another chose.
     """
 
     encoder: StreamerEncoder
     settled_from: int = 0
+    starts_well: bool = False
     choices: Mapping[str, float] = {}
 
     _module: nn.ModuleDict | None = None

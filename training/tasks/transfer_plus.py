@@ -75,6 +75,7 @@ class TransferPlus(TaughtTask):
             )
         self._contrast = Contrast(stage, config)
         self._kernel_contrast = Contrast(stage, config, temperature=config.kernel_temperature)
+        self.starts_well = self.left_out is not None  # at kernel ridge
         self._id_head: nn.Linear | None = None
         if self.encoder.id_head is not None and config.regression_weight > 0:
             self._id_head = nn.Linear(config.dim, self._vectors.shape[1])

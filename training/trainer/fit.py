@@ -5,7 +5,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -193,10 +193,7 @@ def _fit(request: Request, dataset: Dataset, begun: float) -> Checkpoint:
         chosen, stage = run()
         checkpoint = _checkpoint(request, dataset, run.recipe, chosen, stage)
         tracking.finish(checkpoint.metrics)
-    took = {
-        "fit_seconds": round(journal.seconds, 1),
-        "peak_rss_mb": round(peak_rss_mib(), 1),
-    }
+    took = {"fit_seconds": round(journal.seconds, 1), "peak_rss_mb": round(peak_rss_mib(), 1)}
     return replace(checkpoint, metrics=checkpoint.metrics | took)
 
 
@@ -301,14 +298,18 @@ class _Run:
     def _choose(self) -> tuple[Trained, Stage]:
         """Train on train with early stopping on val, then calibrate scores and votes on val."""
         stage, held_out = self._stage("train"), self._dataset.rows("val")
-        chosen = self._train(self._task(stage, held_out), "select", None)
-        chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
-        if stage.teacher is not None:
-            asking = held_out_task(stage, held_out)
-            edges = edges_of(stage.teacher)
+        asking, teacher = held_out_task(stage, held_out).seen, stage.teacher
+        edges = None if teacher is None else edges_of(teacher)
+
+        def vote() -> Vote:
+            if teacher is None or edges is None:
+                return Vote()
             content = Representation.symmetric(embeddings(stage))
-            vote = choose_vote(content, stage.teacher, edges, asking.seen, stage.seed)
-            chosen.vote = asdict(vote)
+            return choose_vote(content, teacher, edges, asking, stage.seed)
+
+        chosen = self._train(self._task(stage, held_out), "select", None, lambda: vote().value)
+        chosen.calibration = [each.model_dump() for each in calibrate_embeddings(stage)]
+        chosen.vote = asdict(vote())
         found = audience_vote(stage, held_out)
         chosen.audience_vote = {} if found is None else asdict(found)
         return chosen, stage
@@ -343,13 +344,21 @@ class _Run:
                     f"({', '.join(tower.spec.modalities)}); remove the setting"
                 )
 
-    def _train(self, task: Task, name: str, chosen: Trained | None) -> Trained:
+    def _train(
+        self,
+        task: Task,
+        name: str,
+        chosen: Trained | None,
+        cold_start: Callable[[], float] | None = None,
+    ) -> Trained:
         config = self._request.config
         steps = chosen.step if chosen else config.steps
         stream = sys.stderr if self._request.compute.is_first else io.StringIO()
         settings = Settings.of(config, name, self.recipe.metric, self._request.seed)
         with Progress(name, steps, stream) as progress:
-            return train(task, settings, self._journal, progress, chosen, self._tracking)
+            return train(
+                task, settings, self._journal, progress, chosen, self._tracking, cold_start
+            )
 
 
 def _id_space(stage: Stage) -> dict[str, Any] | None:

@@ -1,3 +1,4 @@
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -56,6 +57,7 @@ def run(
     folder: Path,
     chosen: Trained | None = None,
     config: RecipeConfig = CONFIG,
+    cold_start: Callable[[], float] | None = None,
 ) -> Trained:
     folder.mkdir(exist_ok=True)
     journal = Journal(folder, "run", save_every_s=0)
@@ -65,7 +67,7 @@ def run(
         Progress(stage, CONFIG.steps) as progress,
         open_tracking((), folder, (folder / STATE).exists(), {}) as tracking,
     ):
-        return train(task, settings, journal, progress, chosen, tracking)
+        return train(task, settings, journal, progress, chosen, tracking, cold_start)
 
 
 def test_a_head_is_trained_with_the_encoder(tmp_path: Path):
@@ -122,6 +124,40 @@ def test_the_rate_rises_in_the_warm_up_and_falls_by_a_cosine():
     assert rates[12] == pytest.approx(0)
     at_once = Settings.of(CONFIG, "select", "fit", 1)
     assert at_once.schedule(0) == 1
+
+
+class StartsWell(WithHead):
+    starts_well = True
+
+
+def moved(task: Task) -> float:
+    """How far the head is from its weights at the start, which are those of any such task."""
+    return float((task.module.state_dict()["head.weight"] - WithHead().head.weight.detach()).norm())
+
+
+@pytest.mark.parametrize("wanted", [1.0, 0.5, 0.25])
+def test_an_average_with_the_start_is_chosen_by_all_tasks(tmp_path: Path, wanted: float):
+    whole = WithHead()
+    run(whole, tmp_path / "whole")
+    task = StartsWell()
+
+    def cold_start() -> float:
+        return -1000 * abs(moved(task) / moved(whole) - wanted)
+
+    result = run(task, tmp_path / "averaged", cold_start=cold_start)
+    assert result.choices == {"trained_share": wanted}
+    assert moved(task) == pytest.approx(wanted * moved(whole), rel=1e-4)
+    again = StartsWell()
+    run(again, tmp_path / "again", Trained(result.step, choices=result.choices))
+    assert moved(again) == pytest.approx(moved(task), rel=1e-4)
+
+
+def test_without_a_measure_or_a_good_start_all_of_the_training_counts(tmp_path: Path):
+    task, other = StartsWell(), WithHead()
+    assert "trained_share" not in run(task, tmp_path / "unjudged").choices
+    result = run(other, tmp_path / "other", cold_start=lambda: -moved(other))
+    assert "trained_share" not in result.choices
+    assert moved(task) == pytest.approx(moved(other), rel=1e-4)
 
 
 class Worsening(WithHead):
