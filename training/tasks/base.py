@@ -1,7 +1,7 @@
 """Interface between the training loop and a recipe."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,12 +21,14 @@ class Task(ABC):
             ones with them may be better than either.
         choices: what `validate` chose besides for the weights that it measured. A task without
             validation is given what another chose.
+        ways: all that `validate` chose from, with their values.
     """
 
     encoder: StreamerEncoder
     settled_from: int = 0
     starts_well: bool = False
     choices: Mapping[str, float] = {}
+    ways: Sequence[tuple[Mapping[str, float], float]] = ()
 
     _module: nn.ModuleDict | None = None
 
@@ -61,7 +63,7 @@ class Task(ABC):
         """Metric on held-out streamers, higher is better; NaN without validation."""
 
     def finish(self) -> None:  # noqa: B027 - most tasks need nothing
-        """Called once with the chosen weights, for parameters that are solved for."""
+        """Solve for what follows from the weights and `choices`; called with each that may stay."""
 
 
 def step_generator(seed: int, step: int) -> np.random.Generator:

@@ -139,9 +139,12 @@ class TransferPlus(TaughtTask):
         for share in _KERNEL_SHARES:
             embeddings = normalize(branches @ branch_axes(new, share))
             values.append(task.ndcg(np.asarray(embeddings, np.float32)))
-        best = int(np.argmax(values))
-        self.choices = {"kernel_share": _KERNEL_SHARES[best]}
-        return values[best]
+        self.ways = [
+            ({"kernel_share": share}, value)
+            for share, value in zip(_KERNEL_SHARES, values, strict=True)
+        ]
+        self.choices, value = max(self.ways, key=lambda way: way[1])  # the first of equals
+        return value
 
     def finish(self) -> None:
         """Weigh the branches, then solve the ID head."""

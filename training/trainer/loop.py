@@ -17,9 +17,7 @@ from training.models.checkpoint import STATE, load_state, save_state
 from training.progress import Progress
 from training.tasks.base import Task
 from training.tracking import Entry, Event, Tracker, Tracking
-
-_TRAINED_SHARE = "trained_share"
-_TRAINED_SHARES = (0.75, 0.5, 0.25)
+from training.trainer.averaging import TRAINED_SHARE, average, choose_average
 
 
 @dataclass
@@ -218,12 +216,15 @@ def train(
             standing = {"stage": settings.stage, "step": step, "result": vars(result)}
             standing["chosen"] = chosen and vars(chosen)
             journal.save(partial(_state, task, optimiser, best), standing)
-    if chosen is not None:
-        result.step, result.choices, best = step, chosen.choices, _weights(task)
-    elif start is not None and cold_start is not None and result.step:
-        _choose_trained_share(task, result, start, best, cold_start)
-    share = result.choices.get(_TRAINED_SHARE, 1.0)
-    module.load_state_dict(best if start is None else _average(start, best, share))
+    if chosen is None:
+        module.load_state_dict(best)
+        if start is not None and cold_start is not None and not math.isnan(result.value):
+            result.value, result.choices = choose_average(task, start, best, cold_start)
+    else:
+        result.step, result.choices = step, chosen.choices
+    if start is not None and TRAINED_SHARE in result.choices:
+        trained = best if chosen is None else _weights(task)
+        module.load_state_dict(average(start, trained, result.choices[TRAINED_SHARE]))
     task.choices = result.choices
     task.finish()
     record.end(result)
@@ -315,43 +316,6 @@ def _weights(task: Task) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in task.module.state_dict().items()}
 
 
-def _choose_trained_share(
-    task: Task,
-    result: Trained,
-    start: Mapping[str, Tensor],
-    best: Mapping[str, Tensor],
-    cold_start: Callable[[], float],
-) -> None:
-    """Choose how much of the training counts, lowering its share while the mean of all tasks gains.
-
-    An average of the weights before and after fine-tuning often generalises better than either
-    (WiSE-FT, Wortsman et al. 2022).
-    """
-    highest = -math.inf
-    for share in (1.0, *_TRAINED_SHARES):
-        task.module.load_state_dict(_average(start, best, share))
-        value = task.validate()
-        task.finish()
-        cold = cold_start()
-        mean = value if math.isnan(cold) else (2 * value + cold) / 3  # `value` is of two tasks
-        if not mean > highest:
-            return
-        highest, result.value = mean, value
-        result.choices = {**task.choices, _TRAINED_SHARE: share}
-
-
-def _average(
-    start: Mapping[str, Tensor], trained: Mapping[str, Tensor], share: float
-) -> dict[str, Tensor]:
-    """Weights at a share of the way from the start to the trained ones."""
-    if share == 1:
-        return dict(trained)
-    return {
-        name: torch.lerp(start[name], value, share) if value.is_floating_point() else value
-        for name, value in trained.items()
-    }
-
-
 def _state(
     task: Task, optimiser: torch.optim.Optimizer, best: Mapping[str, Tensor]
 ) -> dict[str, Tensor]:
@@ -384,4 +348,5 @@ def _restore(
         key, _, parameter = name.partition(".")
         moments.setdefault(names.index(parameter), {})[key] = value
     optimiser.load_state_dict({**optimiser.state_dict(), "state": moments})
-    return groups["best"]
+    device = task.compute.device
+    return {name: value.to(device) for name, value in groups["best"].items()}

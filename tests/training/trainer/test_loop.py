@@ -130,9 +130,25 @@ class StartsWell(WithHead):
     starts_well = True
 
 
+class HasWays(StartsWell):
+    """Chooses between three ways, of which the last is far worse on validation."""
+
+    way = 0.0
+
+    def validate(self) -> float:
+        value = super().validate()
+        self.ways = [({"way": 1.0}, 1.0), ({"way": 2.0}, 0.98), ({"way": 3.0}, 0.5)]
+        self.choices = {"way": 1.0}
+        return 1.0 + 0 * value
+
+    def finish(self) -> None:
+        self.way = self.choices.get("way", 0.0)
+
+
 def moved(task: Task) -> float:
     """How far the head is from its weights at the start, which are those of any such task."""
-    return float((task.module.state_dict()["head.weight"] - WithHead().head.weight.detach()).norm())
+    start = WithHead().head.weight.detach()
+    return float((task.module.state_dict()["head.weight"] - start).norm())
 
 
 @pytest.mark.parametrize("wanted", [1.0, 0.5, 0.25])
@@ -152,12 +168,35 @@ def test_an_average_with_the_start_is_chosen_by_all_tasks(tmp_path: Path, wanted
     assert moved(again) == pytest.approx(moved(task), rel=1e-4)
 
 
+def test_the_cold_start_chooses_among_ways_that_are_nearly_the_best(tmp_path: Path):
+    task = HasWays()
+    result = run(task, tmp_path, cold_start=lambda: task.way)
+    assert (result.choices["way"], result.value, task.way) == (2.0, 0.98, 2.0)
+
+
 def test_without_a_measure_or_a_good_start_all_of_the_training_counts(tmp_path: Path):
     task, other = StartsWell(), WithHead()
     assert "trained_share" not in run(task, tmp_path / "unjudged").choices
     result = run(other, tmp_path / "other", cold_start=lambda: -moved(other))
     assert "trained_share" not in result.choices
     assert moved(task) == pytest.approx(moved(other), rel=1e-4)
+    unmeasured = StartsWell()
+    result = run(unmeasured, tmp_path / "unmeasured", cold_start=lambda: float("nan"))
+    assert result.choices == {"trained_share": 1.0}
+
+
+@pytest.mark.slow
+def test_killed_after_its_best_step_it_chooses_the_same_average(tmp_path: Path):
+    moves = []
+    for folder, killed_at in (("killed", 11), ("whole", None)):
+        if killed_at:
+            with pytest.raises(Killed):
+                run(StartsWell(killed_at), tmp_path / folder)
+        task = StartsWell()
+        result = run(task, tmp_path / folder, cold_start=lambda task=task: -1000 * moved(task))
+        assert result.choices == {"trained_share": 0.25}
+        moves.append(moved(task))
+    assert moves[0] == pytest.approx(moves[1], rel=1e-6)
 
 
 class Worsening(WithHead):
