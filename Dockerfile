@@ -17,7 +17,10 @@ COPY pyproject.toml hatch_build.py README.md LICENSE ./
 COPY model_export model_export
 COPY service service
 COPY training training
-RUN PIP_REQUIRE_HASHES=0 pip wheel --no-deps --no-build-isolation --wheel-dir /wheels .
+RUN PIP_REQUIRE_HASHES=0 pip wheel --no-deps --no-build-isolation --wheel-dir /wheels . \
+    && python -c "import glob, zipfile; wheel = zipfile.ZipFile(glob.glob('/wheels/*.whl')[0]); \
+built = 'service/console/built/'; why = built + 'missing.txt'; \
+built + 'index.html' in wheel.namelist() or exit('the wheel has no console: ' + wheel.read(why).decode())"
 
 FROM venv AS build-cpu
 COPY image/cpu.txt ./
