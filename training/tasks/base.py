@@ -1,7 +1,7 @@
 """Interface between the training loop and a recipe."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,12 @@ class Task(ABC):
             ones with them may be better than either.
         choices: what `validate` chose besides for the weights that it measured. A task without
             validation is given what another chose.
-        ways: all that `validate` chose from, with their values.
     """
 
     encoder: StreamerEncoder
     settled_from: int = 0
     starts_well: bool = False
     choices: Mapping[str, float] = {}
-    ways: Sequence[tuple[Mapping[str, float], float]] = ()
 
     _module: nn.ModuleDict | None = None
 

@@ -139,12 +139,9 @@ class TransferPlus(TaughtTask):
         for share in _KERNEL_SHARES:
             embeddings = normalize(branches @ branch_axes(new, share))
             values.append(task.ndcg(np.asarray(embeddings, np.float32)))
-        self.ways = [
-            ({"kernel_share": share}, value)
-            for share, value in zip(_KERNEL_SHARES, values, strict=True)
-        ]
-        self.choices, value = max(self.ways, key=lambda way: way[1])  # the first of equals
-        return value
+        best = int(np.argmax(values))
+        self.choices = {"kernel_share": _KERNEL_SHARES[best]}
+        return values[best]
 
     def finish(self) -> None:
         """Weigh the branches, then solve the ID head."""

@@ -130,21 +130,6 @@ class StartsWell(WithHead):
     starts_well = True
 
 
-class HasWays(StartsWell):
-    """Chooses between three ways, of which the last is far worse on validation."""
-
-    way = 0.0
-
-    def validate(self) -> float:
-        value = super().validate()
-        self.ways = [({"way": 1.0}, 1.0), ({"way": 2.0}, 0.98), ({"way": 3.0}, 0.5)]
-        self.choices = {"way": 1.0}
-        return 1.0 + 0 * value
-
-    def finish(self) -> None:
-        self.way = self.choices.get("way", 0.0)
-
-
 def moved(task: Task) -> float:
     """How far the head is from its weights at the start, which are those of any such task."""
     start = WithHead().head.weight.detach()
@@ -166,12 +151,6 @@ def test_an_average_with_the_start_is_chosen_by_all_tasks(tmp_path: Path, wanted
     again = StartsWell()
     run(again, tmp_path / "again", Trained(result.step, choices=result.choices))
     assert moved(again) == pytest.approx(moved(task), rel=1e-4)
-
-
-def test_the_cold_start_chooses_among_ways_that_are_nearly_the_best(tmp_path: Path):
-    task = HasWays()
-    result = run(task, tmp_path, cold_start=lambda: task.way)
-    assert (result.choices["way"], result.value, task.way) == (2.0, 0.98, 2.0)
 
 
 def test_without_a_measure_or_a_good_start_all_of_the_training_counts(tmp_path: Path):
