@@ -5,7 +5,7 @@ number, its token, which grows with each: whatever a runner writes is refused on
 the job, so a runner that stood still and wakes up again can do no harm.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -154,6 +154,10 @@ class JobStore(Protocol):
 
         Without their inputs and checkpoints, which may be large.
         """
+        ...
+
+    def asked(self, kind: str) -> AsyncIterator[Mapping[str, bytes]]:
+        """Inputs of all jobs of a kind, by id, in parts; those queued meanwhile come too."""
         ...
 
     async def known(self, job_ids: Sequence[str]) -> list[bool]:

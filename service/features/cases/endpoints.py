@@ -231,7 +231,10 @@ async def decide_case_member(
 async def delete_case(
     cases: CurrentCases, audit: CurrentAudit, case_id: CaseIdPath, expected: ExpectedVersions
 ) -> Response:
-    """Nothing of it stays, but for the audit log; its jobs end and go too."""
+    """Nothing of it stays, but for the audit log; its jobs end and go too.
+
+    Where the deletion was interrupted, its jobs go within ten minutes.
+    """
     audit.about([case_id])
     await cases.delete(case_id, expected)
     return Response(status_code=204)

@@ -1,6 +1,5 @@
 """Expansions that take long, as jobs."""
 
-import json
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +8,7 @@ from service.features.cases.running import Runs
 from service.features.cases.shown import case_fields, difference_fields
 from service.features.jobs.runner import Kind, RunningJob, persist
 from service.scopes import Scope
-from service.store.jobs import Job, Settled
+from service.store.jobs import Job, JobStore, Settled
 
 TOLD_S = 1.0
 """Progress is recorded that often."""
@@ -47,5 +46,10 @@ class CaseJobs(Kind):
     async def tidy(self, job: Job, state: Settled) -> None:
         """Forget it where its case was deleted meanwhile."""
         assert self._runs is not None
-        runs, case_id = self._runs, str(json.loads(job.input)["case_id"])
-        await persist(lambda: runs.forget_deleted(case_id))
+        runs = self._runs
+        await persist(lambda: runs.forget_deleted({job.job_id: job.input}))
+
+    async def sweep(self, store: JobStore) -> None:
+        """Forget those whose case was deleted, where that was interrupted or nobody tidied."""
+        assert self._runs is not None
+        await self._runs.sweep()

@@ -12,7 +12,7 @@ case_runs             names each run that is kept, from before it is written: wh
 import contextlib
 import json
 import secrets
-from collections.abc import AsyncGenerator, AsyncIterator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator, Mapping, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -32,6 +32,7 @@ from service.features.cases.records import (
     Member,
     Run,
     VerdictRecord,
+    read_members,
 )
 from service.store.documents import Append, DocumentStore, Entry, Put, RevisionConflict, Unchanged
 from service.store.once import Requests
@@ -93,6 +94,12 @@ class KeptCases:
         if found is None:
             raise CaseNotFound(f"there is no case {case_id!r}; GET /v1/cases lists those there are")
         return Kept(CASE.validate_json(found.body), found.revision)
+
+    async def gone(self, case_ids: Collection[str]) -> set[str]:
+        """Which of these cases are no more."""
+        names = list(case_ids)
+        found = await self._documents.get(CASES, names)
+        return {name for name, each in zip(names, found, strict=True) if each is None}
 
     async def page(self, after: str, limit: int) -> tuple[list[Kept], str | None]:
         """Cases in order of their ids, and what continues them."""
@@ -301,7 +308,7 @@ class KeptCases:
             bodies = [part.body for part in parts if part is not None]
             if len(bodies) < len(some):
                 raise CursorExpired("the case was expanded again meanwhile; read it anew")
-            found += await self._lanes.run_in_slices(_read_members(bodies), Lane.HEAVY)
+            found += await self._lanes.run_in_slices(read_members(bodies), Lane.HEAVY)
         return found[start - first : start - first + limit]
 
     async def found(self, case_id: str, run: Run) -> Found:
@@ -390,11 +397,3 @@ def changed(found: int) -> CaseChanged:
     if not found:
         return CaseChanged("the case was deleted meanwhile")
     return CaseChanged(f'the case is at "{found}"; read it again, and send its ETag in If-Match')
-
-
-def _read_members(bodies: Sequence[bytes]) -> Generator[None, None, list[Member]]:
-    found: list[Member] = []
-    for body in bodies:
-        found += MEMBERS.validate_json(body[len(b'{"members":') : -1])
-        yield
-    return found

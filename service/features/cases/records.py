@@ -1,6 +1,6 @@
 """What is stored of a case, as JSON."""
 
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -218,3 +218,12 @@ VERDICT = TypeAdapter(VerdictRecord)
 EVENT = TypeAdapter(Event)
 MEMBERS = TypeAdapter(list[Member])
 COPY = TypeAdapter(Copy)
+
+
+def read_members(bodies: Sequence[bytes]) -> Generator[None, None, list[Member]]:
+    """Members of a run from the bodies of their documents, a body at a time."""
+    found: list[Member] = []
+    for body in bodies:
+        found += MEMBERS.validate_json(body[len(b'{"members":') : -1])
+        yield
+    return found

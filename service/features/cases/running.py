@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, TypeVar
@@ -9,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import CaseChanged, CaseNotFound, JobNotFound, NotReady, StoreFull
+from service.errors import CaseChanged, JobNotFound, NotReady, StoreFull
 from service.features.cases.differences import Found, differences
 from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
@@ -124,16 +125,17 @@ class Runs:
             return None
         return None if job.state in FINISHED else job_id
 
-    async def forget(self, case_id: str) -> None:
-        """End and forget all jobs of a case."""
-        await self._jobs.forget(KIND, lambda asked: asked["case_id"] == case_id)
+    async def sweep(self) -> None:
+        """End and forget all jobs of cases that are no more."""
+        async for some in self._jobs.asked(KIND):
+            await self.forget_deleted(some)
 
-    async def forget_deleted(self, case_id: str) -> None:
-        """Forget all jobs of a case that is no more."""
-        try:
-            await self._kept.get(case_id)
-        except CaseNotFound:
-            await self.forget(case_id)
+    async def forget_deleted(self, asked: Mapping[str, bytes]) -> None:
+        """End and forget those of some jobs, given with their inputs, whose cases are no more."""
+        cases = {job_id: str(json.loads(each)["case_id"]) for job_id, each in asked.items()}
+        gone = await self._kept.gone({*cases.values()})
+        for job_id in [job_id for job_id, case_id in cases.items() if case_id in gone]:
+            await self._jobs.forget(job_id)
 
     async def of_job(
         self, job_id: str, asked: Mapping[str, Any], place: str, told: Told | None = None

@@ -279,7 +279,7 @@ class Cases:
         """
         kept = await self._expected(case_id, expected)
         await self.kept.delete(kept.case, kept.revision)
-        await self._runs.forget(case_id)
+        await self._runs.sweep()
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""

@@ -128,7 +128,7 @@ class Kind(Protocol):
         """Remove files that a finished job does not need any more."""
 
     async def sweep(self, store: JobStore) -> None:
-        """Remove files of jobs that are not kept any more."""
+        """Remove what jobs of the kind left behind, now and then."""
 
 
 async def persist(call: Callable[[], Awaitable[Result]]) -> Result:

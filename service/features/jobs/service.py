@@ -3,7 +3,7 @@
 import json
 import secrets
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +16,6 @@ from service.telemetry.spans import current_span
 
 RETRIED: tuple[State, ...] = ("failed", "cancelled")
 """States of a job that can be queued again."""
-_PAGE = 100
 
 
 def new_id() -> str:
@@ -160,16 +159,14 @@ class Jobs:
         self._wake()
         return job
 
-    async def forget(self, kind: str, is_meant: Callable[[Mapping[str, Any]], bool]) -> None:
-        """End the jobs of a kind that know such a thing, and remove those that are finished."""
-        before = ""
-        while found := await self._store.page(before, _PAGE):
-            before = found[-1].job_id
-            for job_id in [job.job_id for job in found if job.kind == kind]:
-                job = await self._store.get(job_id)
-                if job is not None and is_meant(json.loads(job.input)):
-                    await self._store.cancel(job_id)
-                    await self._store.forget(job_id)
+    def asked(self, kind: str) -> AsyncIterator[Mapping[str, bytes]]:
+        """Inputs of all jobs of a kind; see `JobStore.asked`."""
+        return self._store.asked(kind)
+
+    async def forget(self, job_id: str) -> None:
+        """Remove a job that has not begun or is finished; end one that runs."""
+        await self._store.cancel(job_id)
+        await self._store.forget(job_id)
 
     def _found(self, job_id: str, job: Job | None) -> Job:
         if job is None:

@@ -14,7 +14,7 @@ ss:job:<id>      hash: the fields of `Job`, and until when its lease lasts, and 
 import asyncio
 import secrets
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -25,7 +25,7 @@ from service.store.once import REMEMBERED_S
 from service.store.redis.client import Argument, RedisClient
 
 _SCRIPT = Path(__file__).with_name("jobs.lua").read_text(encoding="utf-8")
-_SWEPT_AT_ONCE = 500
+_READ_AT_ONCE = 500
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,14 @@ class RedisJobs:
             before = names[-1]
         return found
 
+    async def asked(self, kind: str) -> AsyncIterator[Mapping[str, bytes]]:
+        """Inputs of all jobs of a kind, by id, in parts; see `JobStore.asked`."""
+        async for ids in self._parts():
+            kinds = await self._client.ask_all([("HGET", self._job + i, "kind") for i in ids])
+            own = [i for i, each in zip(ids, kinds, strict=True) if each == kind.encode()]
+            found = await self._client.ask_all([("HGET", self._job + i, "input") for i in own])
+            yield {i: given for i, given in zip(own, found, strict=True) if given is not None}
+
     async def known(self, job_ids: Sequence[str]) -> list[bool]:
         """Which jobs are still there."""
         commands = [("EXISTS", self._job + job_id) for job_id in job_ids]
@@ -250,19 +258,25 @@ class RedisJobs:
 
     async def sweep(self) -> None:
         """Forget the ids of jobs that were kept for long enough."""
-        after = "-"
-        while True:
-            ids: list[bytes] = await self._client.ask(
-                "ZRANGEBYLEX", self._ids, after, "+", "LIMIT", 0, _SWEPT_AT_ONCE
-            )
-            if not ids:
-                return
-            there = await self.known([job_id.decode() for job_id in ids])
+        async for ids in self._parts():
+            there = await self.known(ids)
             gone = [job_id for job_id, is_there in zip(ids, there, strict=True) if not is_there]
             if gone:
                 await self._client.ask("ZREM", self._finished, *gone)
                 await self._client.ask("ZREM", self._ids, *gone)
-            after = f"({ids[-1].decode()}"
+
+    async def _parts(self) -> AsyncIterator[list[str]]:
+        """Ids of all jobs, the oldest first."""
+        after = "-"
+        while True:
+            found: list[bytes] = await self._client.ask(
+                "ZRANGEBYLEX", self._ids, after, "+", "LIMIT", 0, _READ_AT_ONCE
+            )
+            if not found:
+                return
+            ids = [job_id.decode() for job_id in found]
+            yield ids
+            after = f"({ids[-1]}"
 
     async def _jobs(self, job_ids: Sequence[str]) -> list[Job | None]:
         rows = await self._client.ask_all([("HGETALL", self._job + i) for i in job_ids])

@@ -293,6 +293,17 @@ async def test_jobs_are_listed_newest_first_in_pages(jobs: RedisJobs) -> None:
     assert await jobs.known(["job-1", "job-9"]) == [True, False]
 
 
+async def test_inputs_of_a_kind_come_in_parts(
+    jobs: RedisJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.store.redis.jobs._READ_AT_ONCE", 2)
+    for i in range(5):
+        kind = "export" if i == 1 else "import"
+        assert await jobs.submit(NewJob(f"job-{i}", kind, "here", b"%d" % i))
+    parts = [dict(part) async for part in jobs.asked("import")]
+    assert parts == [{"job-0": b"0"}, {"job-2": b"2", "job-3": b"3"}, {"job-4": b"4"}]
+
+
 # Steps: progress together with a write of streamers
 
 

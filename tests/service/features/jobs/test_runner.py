@@ -36,6 +36,7 @@ class Work(Kind):
         self.begun: list[int] = []
         self.at: list[int] = []
         self.tidied: list[str] = []
+        self.swept = asyncio.Event()
         self.lost = 0
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
@@ -56,6 +57,9 @@ class Work(Kind):
 
     async def tidy(self, job: Job, state: Settled) -> None:
         self.tidied.append(state)
+
+    async def sweep(self, store: JobStore) -> None:
+        self.swept.set()
 
     def let(self, steps: int) -> None:
         for _ in range(steps):
@@ -114,6 +118,13 @@ async def test_a_job_is_run(store: RedisStore, start: Start) -> None:
     assert (job.state, json.loads(job.result)) == ("succeeded", {"counted": 3})
     assert (job.done, job.total, job.attempts) == (3, 3, 1)
     await until(lambda: work.tidied == ["succeeded"])
+
+
+async def test_a_runner_sweeps_when_it_starts(store: RedisStore, start: Start) -> None:
+    work = Work()
+    start(work, jobs_of(store))
+    async with asyncio.timeout(60):
+        await work.swept.wait()
 
 
 async def test_two_runners_run_a_job_once(store: RedisStore, start: Start) -> None:
