@@ -14,7 +14,12 @@ import httpx
 from service.client.errors import ClientError, connection_errors
 
 _BLOCK = 1 << 20
-_PROXIES = ("all_proxy", "http_proxy", "https_proxy")
+_PROXIES = ("all_proxy", "http_proxy", "https_proxy", "no_proxy")
+
+
+def is_key(text: str) -> bool:
+    """Whether a header may have it as a key."""
+    return re.fullmatch(r"[!-~]([ -~]*[!-~])?", text) is not None
 
 
 def headers_of(api_key: str | None) -> dict[str, str]:
@@ -25,7 +30,7 @@ def headers_of(api_key: str | None) -> dict[str, str]:
     """
     if api_key is None:
         return {}
-    if not re.fullmatch(r"[!-~]([ -~]*[!-~])?", api_key):
+    if not is_key(api_key):
         raise ClientError(
             "the API key can't be sent: give the key alone, without blanks or line ends around it; "
             "a key has printable ASCII characters only"
@@ -70,10 +75,11 @@ def _proxy_errors() -> Generator[None, None, None]:
         yield
     except (ImportError, ValueError, httpx.InvalidURL) as error:
         names = ", ".join(sorted(name for name in os.environ if name.lower() in _PROXIES))
+        place = f"environment says of proxies ({names})" if names else "system says of proxies"
         needed = ", or install `httpx[socks]`" if isinstance(error, ImportError) else ""
         raise ClientError(
-            f"the proxy of the environment ({names}) can't be used: set it to an http:// or "
-            f"https:// address, or unset it{needed}"
+            f"what the {place} can't be used: set a proxy to an http:// or https:// address and "
+            f"NO_PROXY to hosts, or unset them{needed}"
         ) from error
 
 

@@ -245,7 +245,7 @@ def connection_errors(url: str) -> Generator[None, None, None]:
         raise Unreachable(f"{url} can't be reached ({reason})", is_in_doubt=False) from error
     except httpx.TimeoutException as error:
         raise Unreachable(f"{url} did not answer in time ({type(error).__name__})") from error
-    except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
+    except (httpx.UnsupportedProtocol, httpx.InvalidURL, UnicodeError) as error:  # of a host
         raise ClientError(f"{url} can't be asked like this: {error}") from error
     except httpx.LocalProtocolError:  # whose text quotes headers, and so may quote the key
         raise ClientError(f"{url} can't be asked like this: a header can't be sent") from None

@@ -3,7 +3,6 @@
 import argparse
 import contextlib
 import os
-import re
 from collections.abc import Callable, Generator
 from pathlib import Path
 
@@ -55,7 +54,7 @@ def whole_number(least: int, most: int = 2**31 - 1) -> Callable[[str], int]:
 
 def address(text: str) -> str:
     """Type of an option that takes the address of a service."""
-    with contextlib.suppress(InvalidURL):
+    with contextlib.suppress(InvalidURL, UnicodeError):
         url = URL(text)
         if url.scheme in ("http", "https") and url.host and (url.port or 0) < 1 << 16:
             return text
@@ -100,8 +99,10 @@ def api_key() -> str | None:
     Raises:
         UnusableKey: it can't be sent.
     """
+    from service.client.connections import is_key  # which commands without a service need not
+
     key = os.environ.get("STREAMER_API_KEY") or None
-    if key is not None and not re.fullmatch(r"[!-~]([ -~]*[!-~])?", key):
+    if key is not None and not is_key(key):
         raise UnusableKey(
             "STREAMER_API_KEY can't be sent: set it to the key alone, without blanks or line "
             "ends around it; a key has printable ASCII characters only"

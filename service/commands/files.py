@@ -51,7 +51,7 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
     """Write what `make` gives to a file, or leave that as it was; the number of bytes.
 
     That the file can be written is tried before `make` is called, which may do what is not done
-    twice. A pipe or a device is written to in its place.
+    twice. A pipe or a device is written to in its place, as is what standard output goes to.
 
     Args:
         option: that names the file.
@@ -66,10 +66,12 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
     if path.is_dir():
         with using(option, path, _REMEDY):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    if path.exists() and not path.is_file():
+    is_output = _is_output(path)
+    if is_output or (path.exists() and not path.is_file()):
         content = make()
-        with using(option, path, remedy):
-            return path.write_bytes(content)
+        place = os.dup(sys.stdout.fileno()) if is_output else path
+        with using(option, path, remedy), open(place, "wb") as file:
+            return file.write(content)
     target = path.resolve()  # of a link; what a pipe resolves to, as /dev/stdout may, is no path
     draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     is_written = False
@@ -98,15 +100,23 @@ def write_whole(option: str, path: Path, make: Callable[[], bytes], remedy: str 
 def tell_written(
     args: argparse.Namespace, path: Path, fields: Mapping[str, Any], plainly: Callable[[], None]
 ) -> None:
-    """Answer what was written to `path`: on standard error where that may be standard output.
+    """Answer what was written to `path`: on standard error where that is standard output.
 
     Raises:
         NotPrinted: the output does not take it.
     """
     with contextlib.ExitStack() as told:
-        if not path.is_file():
+        if _is_output(path):
             told.enter_context(contextlib.redirect_stdout(sys.stderr))
         answer(args, fields, plainly)
+
+
+def _is_output(path: Path) -> bool:
+    """Whether standard output goes to that file, pipe or device."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(sys.stdout.fileno()))
+    except (OSError, ValueError):
+        return False
 
 
 def _text(content: bytes, what: str) -> str:

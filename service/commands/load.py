@@ -113,12 +113,14 @@ class _Report:
 async def _load(file: BinaryIO, args: argparse.Namespace, key: str | None) -> _Report:
     report, total = _Report(), _lines_of(file)
     patience = patience_through_restarts(args.timeout)
+    is_missing = False
     async with AsyncClient(args.url, key, patience=patience) as client:
         try:
             await client.health()  # tells a wrong address before any line is sent
         except ClientError as error:
             if not error.is_passing:
                 raise
+            is_missing = True
             print(f"waiting for the service: {in_one_line(error)}", file=sys.stderr, flush=True)
         with Progress("load", "lines") as progress:
             tell = partial(progress.to, total=total)
@@ -126,6 +128,8 @@ async def _load(file: BinaryIO, args: argparse.Namespace, key: str | None) -> _R
             async with aclosing(results):
                 async for result in results:
                     report.add(result)
+        if is_missing and report == _Report():
+            await client.health()  # nothing was sent that would have told
     return report
 
 

@@ -53,6 +53,8 @@ def test_a_service_is_asked_without_a_proxy(monkeypatch: pytest.MonkeyPatch) -> 
     with socket.socket() as closed, subprocess.Popen([sys.executable, "-c", ""]) as process:
         closed.bind(("127.0.0.1", 0))
         nobody = f"http://127.0.0.1:{closed.getsockname()[1]}"
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
         monkeypatch.setenv("http_proxy", nobody)
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Ready) as server:
             threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure, print a table, and write the page.
+    """Measure, write the page, and print a table.
 
     Raises:
         CheckpointError: the checkpoint is not finished, or a tower is missing.
@@ -63,7 +63,9 @@ def run(args: argparse.Namespace) -> None:
         "Borrowed and ridge predict vectors that ALS learned, and rank users by inner product. "
         "Intervals are of 95 %, by a bootstrap over newcomers.",
     ]
-    for way in found:  # before it is written: what took long is not lost
-        values = "  ".join(f"{metric} {way.values[metric, 'all'].mean:.3f}" for metric in METRICS)
-        print(f"{way.name:24}{values}")  # noqa: T201 - it is what was asked for
-    write_atomically(args.out, page(f"Users of newcomers: {name}", about, found).encode())
+    try:
+        write_atomically(args.out, page(f"Users of newcomers: {name}", about, found).encode())
+    finally:  # what took long is not lost where the page can't be written
+        for way in found:
+            means = "  ".join(f"{each} {way.values[each, 'all'].mean:.3f}" for each in METRICS)
+            print(f"{way.name:24}{means}")  # noqa: T201 - it is what was asked for

@@ -15,7 +15,7 @@ from training.commands.arguments import MOST_SEED, check_output, whole_number
 from training.config import BaselineConfig, override
 from training.data import Dataset, load_dataset
 from training.errors import UsageError
-from training.evaluation.result import Evaluation
+from training.evaluation.result import Evaluation, per_query_path
 from training.evaluation.run import evaluate
 from training.evaluation.setting import SPLITS
 from training.evaluation.subject import Representation, shown
@@ -101,11 +101,12 @@ def run(args: argparse.Namespace) -> None:
         if checkpoint.config["data_digest"] != dataset.digest:
             sys.stdout.write("note: the checkpoint was trained on another data set\n")
     evaluation = evaluate(dataset, representation, split=args.split, subject=subject, seed=seed)
-    if representation.settings:
-        chosen = ", ".join(f"{name}={value:g}" for name, value in representation.settings.items())
-        sys.stdout.write(f"chosen on val: {chosen}\n")
-    sys.stdout.write(_table(evaluation))  # before it is written: what took long is not lost
-    evaluation.save(args.out)
+    chosen = ", ".join(f"{name}={value:g}" for name, value in representation.settings.items())
+    try:
+        evaluation.save(args.out)
+    finally:  # what took long is not lost where the file can't be written
+        sys.stdout.write(f"chosen on val: {chosen}\n" if chosen else "")
+        sys.stdout.write(_table(evaluation))
     if args.robustness or args.modalities:
         _measure_parts(args, dataset)
     if args.vectors is not None:
@@ -127,6 +128,7 @@ def _check(args: argparse.Namespace) -> None:
     if args.vectors is not None and args.vectors.suffix != ".npz":
         raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
     check_output("--out", args.out)
+    check_output("--out", per_query_path(args.out))
     if args.robustness:
         check_output("--out", _robustness_file(args))
     if args.modalities:
@@ -155,9 +157,11 @@ def _measure_parts(args: argparse.Namespace, dataset: Dataset) -> None:
 
 
 def _show(file: Path, rows: Sequence[Robustness] | Sequence[Alone], lines: Iterable[str]) -> None:
-    sys.stdout.write("\n" + "\n".join(lines) + "\n")
     content = json.dumps([dataclasses.asdict(row) for row in rows], indent=1) + "\n"
-    write_atomically(file, content.encode())
+    try:
+        write_atomically(file, content.encode())
+    finally:
+        sys.stdout.write("\n" + "\n".join(lines) + "\n")
 
 
 def _embeddings(dataset: Dataset, representation: Representation) -> bytes:

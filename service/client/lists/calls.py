@@ -95,8 +95,9 @@ def preview(
     """`POST /v1/lists:preview`."""
     fields = {**_by_name(question)}
     given = fields.get("after_sequence", 0)
-    if isinstance(given, int):  # the service tells what is wrong with any other
-        fields["after_sequence"] = max(given, after_sequence)
+    # The service tells what is wrong with any other.
+    if isinstance(given, int) or (isinstance(given, float) and given.is_integer()):
+        fields["after_sequence"] = max(int(given), after_sequence)
     headers = _JSON | {"Idempotency-Key": f'"{uuid.uuid4()}"'}
     return Call(
         "POST",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
-from service.client import Client, ClientError
+from service.client import Client, ClientError, DeadlineExceeded
 from service.client.lists.asynchronous import Form
 from service.client.lists.calls import ListFile
 from service.client.models import ListAnswerOut, ListDetailOut, ListOut, ListPage, RunDetailOut
@@ -192,8 +192,9 @@ def _run_saved(args: argparse.Namespace) -> int:
                 ),
                 f"choose a file that can be written; {_may_be_kept(args)}",
             )
-    except (Interrupted, NotPrinted):
-        print(_may_be_kept(args), file=sys.stderr)
+    except (Interrupted, NotPrinted) as stop:
+        if not isinstance(stop.__cause__, BrokenPipeError):  # whoever reads it has seen enough
+            print(_may_be_kept(args), file=sys.stderr)
         raise
 
 
@@ -281,7 +282,8 @@ def _ran(args: argparse.Namespace, run_: Callable[[], Answer]) -> Answer:
     except ClientError as error:
         if not error.is_in_doubt:
             raise
-        raise ClientError(f"{error}; {_may_be_kept(args)}") from error
+        kind = DeadlineExceeded if isinstance(error, DeadlineExceeded) else ClientError
+        raise kind(f"{error}; {_may_be_kept(args)}") from error
 
 
 def _may_be_kept(args: argparse.Namespace) -> str:

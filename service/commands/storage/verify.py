@@ -15,9 +15,9 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
-from service.client import ClientError, Unreachable
+from service.client import ClientError, NotAllowed, Unreachable
 from service.client.connections import async_http_of, headers_of
-from service.client.errors import connection_errors
+from service.client.errors import connection_errors, refusal_of
 from service.commands.answers import answer
 from service.commands.arguments import address, api_key, not_allowed, whole_number
 from service.commands.environment import variable
@@ -192,6 +192,8 @@ async def _check_served(
                 held = await _served(client)
     except Unreachable as error:
         raise _NotChecked(f"{error}: give the address of a running service by --url") from error
+    except NotAllowed as error:
+        raise _NotChecked(not_allowed(url, error.detail, error.status)) from error
     except ClientError as error:
         raise _NotChecked(str(error)) from error
     try:
@@ -232,13 +234,9 @@ async def _served(client: httpx.AsyncClient) -> dict[str, tuple[int, str]]:
     """Version and digest of everyone whom a service holds in its index."""
     held: dict[str, tuple[int, str]] = {}
     async with client.stream("GET", "/v1/index") as answer:
-        if answer.status_code in (401, 403):
-            try:
-                detail = str(json.loads(await answer.aread())["detail"])
-            except (ValueError, KeyError, TypeError):  # of a proxy
-                detail = f"answers {answer.status_code}"
-            raise _NotChecked(not_allowed(str(client.base_url), detail, answer.status_code))
-        answer.raise_for_status()
+        if not answer.is_success:
+            body = await answer.aread()
+            raise refusal_of(str(client.base_url), answer.status_code, answer.headers, body)
         async for line in answer.aiter_lines():
             if line:
                 row = json.loads(line)

@@ -10,6 +10,7 @@ import httpx
 import pytest
 
 from service.client import AsyncClient, Client, Conflict, Invalid, NotFound, Patience
+from service.client.lists.calls import preview, read_list
 from service.client.models import ListQuestionIn, SeedIn
 from tests.reliability.fault_proxy import FaultProxy
 from tests.service.client.scripted import WRITTEN, Script, problem
@@ -40,6 +41,15 @@ def test_a_record_whose_answer_was_lost_is_made_once(service: Service, client: C
         assert proxy.commits_cut == 2
     assert list(client.outreach.all()) == [made]
     client.outreach.delete(made.outreach_id)
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"), [(5, 9), (5.0, 9), (12.0, 12), (5.5, 5.5), ("x", "x"), (None, None)]
+)
+def test_a_preview_is_after_what_was_written(given: object, sent: object) -> None:
+    call = preview({**QUESTION, "after_sequence": given}, 9, "json", read_list)
+    assert isinstance(call.content, bytes)
+    assert json.loads(call.content)["after_sequence"] == sent
 
 
 def test_a_list_from_preview_to_the_next_run(client: Client, stored: list[str]) -> None:

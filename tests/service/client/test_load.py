@@ -2,7 +2,9 @@
 
 import asyncio
 import io
+import threading
 import time
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -159,6 +161,39 @@ def test_what_is_done_comes_before_the_error_that_ends_it() -> None:
     with pytest.raises(Unreachable):
         asyncio.run(all_of())
     assert sorted(found) == [*range(1, 9)]
+
+
+class Item:
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+
+def test_what_threads_have_done_comes_before_the_error_that_ends_it() -> None:
+    def work(item: Item) -> int:
+        number = item.number
+        del item  # so that it is gone once this is done, though a traceback has this frame
+        if number == 0:
+            raise Unreachable("gone")
+        return number
+
+    def items() -> Iterator[Item]:
+        for _ in range(10):
+            yield made()
+        for event in gone[:-1]:  # `results` still has the last
+            assert event.wait(HANGS_S)
+        yield made()
+
+    def made() -> Item:
+        item = Item(len(gone))
+        gone.append(threading.Event())
+        weakref.finalize(item, gone[-1].set)
+        return item
+
+    gone: list[threading.Event] = []
+    found: list[int] = []
+    with pytest.raises(Unreachable):
+        found.extend(results(work, items(), 11))
+    assert {*range(1, 9)} <= {*found}
 
 
 def test_nobody_waits_for_the_pauses_of_work_that_is_not_wanted() -> None:

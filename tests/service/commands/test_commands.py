@@ -133,6 +133,7 @@ def test_embed_ignores_a_byte_order_mark(bundle: Path, tmp_path: Path) -> None:
         ("load --url nonsense", "--url: must be the address of a service, such as http://127.0"),
         ("load --url 127.0.0.1:8000", "--url: must be the address of a service"),
         ("load --url http://127.0.0.1:99999", "--url: must be the address of a service"),
+        ("load --url http://xn--a", "--url: must be the address of a service"),
         ("verify --url ftp://localhost", "--url: must be the address of a service"),
         ("verify --reencode-sample -1", "--reencode-sample: must be a whole number from 0 to"),
         ("serve --port x", "--port: invalid int value: 'x'"),
@@ -354,10 +355,11 @@ def test_a_server_that_is_none_of_ours(other_server: str) -> None:
         assert said == f"error: {told}"
 
 
-def test_a_service_that_is_slow_is_waited_for_as_long_as_is_said() -> None:
+@pytest.mark.parametrize("words", ["similar s0", "lists run spring"])
+def test_a_service_that_is_slow_is_waited_for_as_long_as_is_said(words: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:  # whose answer never comes
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
-        said = error_line(run("similar", "s0", "--timeout", 1, "--url", url))
+        said = error_line(run(*words.split(), "--timeout", 1, "--url", url))
     assert "no answer within 1 s" in said
     assert said.endswith("; --timeout S waits longer")
 
@@ -374,5 +376,6 @@ def test_a_key_with_a_line_end_is_not_told(tmp_path: Path, words: str) -> None:
 @pytest.mark.parametrize("words", ["jobs list", "jobs watch " + "0" * 28, "events"])
 def test_a_proxy_that_can_not_be_used_is_named(words: str) -> None:
     given = (*words.split(), "--url", "http://service.example.org")
-    said = error_line(run(*given, ALL_PROXY="socks5://127.0.0.1:1"))
-    assert "(ALL_PROXY) can't be used: set it to an http:// or https:// address" in said
+    said = error_line(run(*given, ALL_PROXY="ftp://127.0.0.1:1"))
+    assert "ALL_PROXY" in said
+    assert "can't be used: set a proxy to an http:// or https:// address" in said

@@ -1,6 +1,8 @@
 """Files that options name: read as text, and written whole or not at all."""
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -8,6 +10,16 @@ import pytest
 
 from service.commands.arguments import UnusablePath
 from service.commands.files import text_of, write_whole
+from tests.service.process import ROOT
+
+WRITE_AND_TELL = """
+import argparse, sys
+from pathlib import Path
+from service.commands.files import tell_written, write_whole
+path = Path(sys.argv[1])
+write_whole("--out", path, lambda: b"content")
+tell_written(argparse.Namespace(json=False), path, {}, lambda: print("told"))
+"""
 
 
 def test_text_is_utf8_with_a_byte_order_mark_or_not(tmp_path: Path) -> None:
@@ -93,3 +105,28 @@ def test_the_end_of_a_pipe_is_written_to() -> None:
     finally:
         os.close(end)
         os.close(begin)
+
+
+@pytest.mark.parametrize(
+    ("path", "output", "error"),
+    [("/dev/stdout", "content", "told\n"), ("/dev/null", "told\n", "")],
+)
+def test_what_was_written_is_told_on_the_output_unless_that_has_it(
+    path: str, output: str, error: str
+) -> None:
+    words = [sys.executable, "-c", WRITE_AND_TELL, path]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == (output, error)
+
+
+@pytest.mark.parametrize("path", ["/dev/stdout", "{file}"])
+def test_a_file_that_standard_output_goes_to_is_written_through_it(
+    path: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "case.zip"
+    file.write_bytes(b"before ")
+    words = [sys.executable, "-c", WRITE_AND_TELL, path.format(file=file)]
+    with file.open("ab") as output:
+        done = subprocess.run(words, cwd=ROOT, stdout=output, stderr=subprocess.PIPE, check=True)
+    assert (file.read_bytes(), done.stderr) == (b"before content", b"told\n")
+    assert [*tmp_path.iterdir()] == [file]

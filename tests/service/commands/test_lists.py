@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -223,8 +224,16 @@ def test_a_run_that_may_be_kept_is_told(service: Service, tmp_path: Path) -> Non
     full = shell('"$@" lists run lost --new-only --url $0 > /dev/full', service.url)
     assert "standard output takes no more" in error_line(full)
     assert "the run may be kept" in full.stderr
+    end, begin = os.pipe()
+    os.close(end)
+    words = command("lists", "run", "lost", "--url", service.url)
+    with os.fdopen(begin, "wb") as unread:
+        seen = subprocess.run(
+            words, cwd=ROOT, env=environment(), stdout=unread, stderr=subprocess.PIPE, check=False
+        )
+    assert (seen.returncode, b"may be kept" in seen.stderr) == (0, False)
     shown = [row[0] for row in ask(service, "lists", "show", "lost")[1:]]
-    assert shown == ["4", "3", "2", "1"]
+    assert shown == ["5", "4", "3", "2", "1"]
     refused = error_line(run("lists", "run", "nothing", "--out", file, "--url", service.url))
     assert "may be kept" not in refused
 

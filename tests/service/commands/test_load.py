@@ -1,5 +1,6 @@
 """`load`, as a person runs it."""
 
+import errno
 import os
 import signal
 import subprocess
@@ -37,8 +38,21 @@ def begun_to_read(
     with subprocess.Popen(
         command(*words), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, start_new_session=True
     ) as process:
+        opened: list[int] = []
+
+        def is_opened() -> bool:
+            assert process.poll() is None
+            try:
+                opened.append(os.open(pipe, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # nobody reads it yet
+                    raise
+            return bool(opened)
+
         try:
-            with pipe.open("wb") as lines:
+            wait_until(is_opened, "the command reads the pipe", START_S)
+            os.set_blocking(opened[0], True)
+            with os.fdopen(opened[0], "wb") as lines:
                 yield process, lines
         finally:
             process.kill()
@@ -182,8 +196,9 @@ def test_load_waits_for_a_service_that_is_restarted(
             process.wait()
 
 
-def test_load_without_a_service(tmp_path: Path, free_port: int) -> None:
-    data = write_data(tmp_path / "set", profiles(3))
+@pytest.mark.parametrize("count", [0, 3])
+def test_load_without_a_service(tmp_path: Path, free_port: int, count: int) -> None:
+    data = write_data(tmp_path / "set", profiles(count))
     done = load(data, f"http://127.0.0.1:{free_port}", "--timeout", 1)
     assert f"waiting for the service: http://127.0.0.1:{free_port} can't be reached" in done.stderr
     said = error_line(done)

@@ -1,5 +1,7 @@
+import io
 import json
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -45,6 +47,18 @@ def test_a_baseline_is_measured_printed_and_written(
     assert f"tf-idf on {world_folder.name}, test split" in printed
     assert f"NDCG@20              {found.summary['seen']['NDCG@20']:8.4f}" in printed
     assert printed.endswith(f"saved {out}\n")
+
+
+@pytest.mark.parametrize("command", ["evaluate --baseline tf-idf", "cold-start-report"])
+def test_what_was_measured_is_kept_where_the_output_takes_no_more(
+    command: str, world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    out = tmp_path / "m.json"
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(full, write_through=True))
+        with pytest.raises(OSError, match="No space left"):
+            main([*command.split(), "--data", str(world_folder), "--out", str(out)])
+    assert out.exists()
 
 
 def test_a_checkpoint_is_measured(
@@ -171,6 +185,16 @@ def test_a_wrong_call_is_told_in_one_line(
     error = capsys.readouterr().err
     assert told in error
     assert error.count("\n") == 1
+
+
+def test_each_file_that_is_written_is_tried_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    taken = tmp_path / "m.per_query.npz"
+    taken.mkdir()
+    words = ("--data", tmp_path / "no", "--baseline", "svd", "--out", tmp_path / "m.json")
+    assert call(*words) == 1
+    assert f"{taken} can't be written: Is a directory" in capsys.readouterr().err
 
 
 def test_what_is_no_checkpoint_is_told(

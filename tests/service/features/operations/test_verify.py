@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.service.commands.conftest import OtherServer, serving
 from tests.service.conftest import Serve
 from tests.service.features.operations.stored import SAVED, fill, inside, readyz
 from tests.service.process import Service, run, wait_until
@@ -41,6 +42,25 @@ def test_verify_of_what_is_right(serve: Serve, tmp_path: Path) -> None:
     status, said = verify(data, "--url", url)
     assert status == 1
     assert f"{url} can't be reached" in said
+
+
+class Elsewhere(OtherServer):
+    """Says that it is up to date, and has no route of an index."""
+
+    def do_GET(self) -> None:
+        is_ready = self.path == "/readyz"
+        state = b'{"status": "ready", "index_sequence": 1000000, "index_rows": 0}'
+        self.send_response(200 if is_ready else 404)
+        self.end_headers()
+        self.wfile.write(state if is_ready else b"no such page")
+
+
+def test_a_service_that_answers_otherwise_is_told(serve: Serve, tmp_path: Path) -> None:
+    fill(serve())
+    with serving(Elsewhere) as url:
+        status, said = verify(tmp_path / "data", "--url", url)
+    assert status == 1
+    assert f"{url} answers 404: no such page; is this the address of the service?" in said
 
 
 def tampered(service: Service, data: Path) -> None:
