@@ -107,7 +107,7 @@ def test_chinese_is_chosen_and_kept(browser: Browser, signed_in: Page, service: 
     page = signed_in
     open_at(page, service)
     page.get_by_role("button", name="中文").click()
-    expect(page.get_by_text("要像谁？")).to_be_visible()
+    expect(page.get_by_text("想找像谁的主播？")).to_be_visible()
     assert page.evaluate("document.documentElement.lang") == "zh-CN"
     page.reload()
     expect(page.get_by_role("link", name="重复审核")).to_be_visible()

@@ -57,6 +57,16 @@ export function named(prefix: string, name: string): string {
   return Object.hasOwn(TEXTS.en, text) ? t(text as Text) : name.replaceAll("_", " ");
 }
 
+/** Words of this language beside each other. */
+export function listed(words: readonly string[]): string {
+  return words.join(language.value === "zh" ? "、" : ", ");
+}
+
+/** Between a name and what it names. */
+export function colon(): string {
+  return language.value === "zh" ? "：" : ": ";
+}
+
 function locale(): string {
   return language.value === "zh" ? "zh-CN" : "en-GB";
 }

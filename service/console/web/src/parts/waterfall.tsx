@@ -1,6 +1,6 @@
 /** The evidence of a comparison: what each channel adds, and what both sides say. */
 import type { Schemas } from "../api/client";
-import { named, percent, t } from "../i18n";
+import { listed, named, percent, t } from "../i18n";
 import type { Marks } from "./profile";
 import { Words } from "./words";
 
@@ -103,7 +103,7 @@ function signed(bits: number): string {
 
 /** Which disguises were undone to see that both say the same. */
 export function undone(disguises: readonly string[]): string {
-  const names = disguises.map((one) => named("disguise", one)).join(", ");
+  const names = listed(disguises.map((one) => named("disguise", one)));
   return t("compare.undone", { names });
 }
 

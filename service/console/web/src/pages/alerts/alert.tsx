@@ -1,7 +1,7 @@
 /** One alert: who matched whom, by which evidence, and what is made of it. */
 import type { Schemas } from "../../api/client";
 import { streamer } from "../../api/profiles";
-import { named, percent, t, time } from "../../i18n";
+import { listed, named, percent, t, time } from "../../i18n";
 import { Name } from "../../parts/profile";
 import { Words } from "../../parts/words";
 import type { Acting } from "../../state/acting";
@@ -37,9 +37,11 @@ export function Alert(props: {
       </p>
       <p class="quiet">
         <Words value={alert.watchlist_name} /> · {time(alert.at)} ·{" "}
-        {alert.evidence
-          .map(({ channel, weight }) => `${named("channel", channel)} ${weight.toFixed(1)}`)
-          .join(", ")}
+        {listed(
+          alert.evidence.map(
+            ({ channel, weight }) => `${named("channel", channel)} ${weight.toFixed(1)}`,
+          ),
+        )}
       </p>
       <p class="actions">
         {alert.state !== "confirmed" && (

@@ -2,7 +2,7 @@
 import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, type Schemas } from "../../api/client";
-import { number, t } from "../../i18n";
+import { colon, number, t } from "../../i18n";
 import { JobProgress } from "../../parts/job_progress";
 import { Awaiting, later } from "../../shell/later";
 import { NextPage } from "../../parts/next_page";
@@ -104,7 +104,7 @@ export function Board({ id }: { id: string }) {
       await ask(api.PUT("/v1/cases/{case_id}/members/{streamer_id}", { params: to, body }));
       isTaken = true;
       setCurrent(Math.min(at + 1, members.length - 1));
-      return `${streamer_id}: ${t(`case.${verdict}`)}`;
+      return streamer_id + colon() + t(`case.${verdict}`);
     });
     return isTaken;
   };
@@ -142,7 +142,8 @@ export function Board({ id }: { id: string }) {
         <Words value={value.title} />
       </h2>
       <p class="quiet">
-        {t("case.seeds")}: <Words value={value.seeds.join(", ")} />
+        {t("case.seeds") + colon()}
+        <Words value={value.seeds.join(", ")} />
       </p>
       <div class="toolbar judging">
         <button {...press(() => expand("expand"))} class="primary" disabled={jobId !== null}>

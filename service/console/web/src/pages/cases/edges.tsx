@@ -2,7 +2,7 @@
 import { useLayoutEffect, useRef } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
-import { named, percent, t } from "../../i18n";
+import { listed, named, percent, t } from "../../i18n";
 import { Loading, Problem } from "../../parts/states";
 import { Verdict, Waterfall } from "../../parts/waterfall";
 import type { Edge } from "./board";
@@ -27,7 +27,7 @@ export function Edges(props: { edges: Edge[]; chosen: Edge | null; choose: (edge
             </button>{" "}
             {percent(edge.probability)}{" "}
             <span class="quiet">
-              {edge.channels.map(({ channel }) => named("channel", channel)).join(", ")}
+              {listed(edge.channels.map(({ channel }) => named("channel", channel)))}
             </span>
           </li>
         ))}

@@ -1,6 +1,6 @@
 /** Why a streamer was found: in a line, and in full. */
 import type { Schemas } from "../../api/client";
-import { named, t } from "../../i18n";
+import { listed, named, t } from "../../i18n";
 import { undone } from "../../parts/waterfall";
 import { Words } from "../../parts/words";
 
@@ -31,7 +31,7 @@ function mostly(reasons: Reasons): string {
     .filter(([, share]) => share > 0)
     .slice(0, 2)
     .map(([name, share]) => `${named("modality", name)} ${share.toFixed(2)}`);
-  return parts.length ? t("why.mostly", { parts: parts.join(", ") }) : "";
+  return parts.length ? t("why.mostly", { parts: listed(parts) }) : "";
 }
 
 export function ReasonsLine({ reasons }: { reasons: Reasons | null | undefined }) {

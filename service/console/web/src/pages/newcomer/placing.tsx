@@ -3,7 +3,7 @@ import { useEffect, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, type Schemas } from "../../api/client";
 import { streamer } from "../../api/profiles";
-import { named, percent, t } from "../../i18n";
+import { colon, named, percent, t } from "../../i18n";
 import { Modalities, Name } from "../../parts/profile";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
@@ -173,7 +173,7 @@ function Prediction({ placed }: { placed: Placed }) {
           space: generation ? `${predicted.space}, ${generation}` : predicted.space,
         })}
       </strong>
-      : {named("new.source", predicted.source)} · {sure}{" "}
+      {colon() + named("new.source", predicted.source)} · {sure}{" "}
       <span class="quiet words">{predicted.method}</span>
     </p>
   );

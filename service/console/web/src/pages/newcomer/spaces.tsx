@@ -2,7 +2,7 @@
 import { useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask, Failure, idempotencyKey, type Schemas } from "../../api/client";
-import { named, number, t, time } from "../../i18n";
+import { colon, named, number, t, time } from "../../i18n";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { Table } from "../../parts/table";
@@ -172,7 +172,7 @@ function Checks({ generation }: { generation: Generation }) {
       {told.map((check) => (
         <li key={check.name}>
           <span class={check.passed === false ? "wrong" : "quiet"}>
-            {named("space.check", check.name)}:{" "}
+            {named("space.check", check.name) + colon()}
             {t(check.passed === false ? "space.failed" : "space.informs")}
           </span>{" "}
           <span class="words">{check.detail}</span>

@@ -1,6 +1,6 @@
 /** What the shapes of a graph mean, and what the mouse rests on. */
 import { contentOf, streamer } from "../../../api/profiles";
-import { named, number, percent, t } from "../../../i18n";
+import { listed, named, number, percent, t } from "../../../i18n";
 import { Words } from "../../../parts/words";
 import type { Member } from "../members";
 import type { Branches, Drawn } from "./branches";
@@ -50,7 +50,7 @@ export function Resting(props: {
   const found = line === null ? undefined : props.drawn.edges.get(line);
   if (!found) return null;
   const { edge, count } = found;
-  const channels = edge.channels.map(({ channel }) => named("channel", channel)).join(", ");
+  const channels = listed(edge.channels.map(({ channel }) => named("channel", channel)));
   return (
     <>
       <span class="id">{`${edge.a} – ${edge.b}`}</span> {percent(edge.probability)} {channels}

@@ -46,7 +46,7 @@ export function Calibrated({ title, scores }: { title: string; scores: Scores })
       {source}
       {scores.base_rate !== null && (
         <p class="quiet">
-          {t("model.base", { percent: `${(100 * scores.base_rate).toPrecision(2)} %` })}
+          {t("model.base", { percent: `${(100 * scores.base_rate).toPrecision(2)}%` })}
         </p>
       )}
     </div>

@@ -1,5 +1,5 @@
 /** What the training measured on streamers that the model did not learn from. */
-import { t } from "../../../i18n";
+import { colon, t } from "../../../i18n";
 import { BarPlot, type Bar } from "../../../parts/plot";
 import { Empty } from "../../../parts/states";
 
@@ -33,7 +33,7 @@ export function Quality({ metrics }: { metrics: Metrics }) {
       {plots.map(({ measure, split, bars }) => (
         <BarPlot
           key={`${measure} ${split}`}
-          title={`${measure}: ${t(`model.split.${split}`)}`}
+          title={measure + colon() + t(`model.split.${split}`)}
           of={t("run.model")}
           value={measure}
           bars={bars.sort((a, b) => b.value - a.value)}

@@ -1,7 +1,7 @@
 /** The report of a shadow: what live answers would change with a model. */
 import { useAsked } from "../../../api/asked";
 import { api, ask, type Schemas } from "../../../api/client";
-import { named, number, percent, t, time } from "../../../i18n";
+import { listed, named, number, percent, t, time } from "../../../i18n";
 import { Loading, Problem } from "../../../parts/states";
 import { hrefOf } from "../../../state/location";
 import { useRepeating } from "../../../state/repeating";
@@ -38,7 +38,7 @@ function Shown({ found }: { found: Found }) {
       t("models.compared"),
       t("models.of", { n: number(found.compared), all: number(found.sampled) }),
     ],
-    [t("models.dropped"), dropped.join(", ") || t("app.none")],
+    [t("models.dropped"), listed(dropped) || t("app.none")],
     [t("models.overlap", { k: found.k }), mean(found.overlap)],
     [t("models.first"), found.same_first === null ? "–" : percent(found.same_first)],
     [t("models.moved"), found.rank_change?.toFixed(2) ?? "–"],
