@@ -6,9 +6,10 @@ from collections.abc import Iterator, Set
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.console.conftest import KEY
+from tests.console.conftest import KEY, serving
 from tests.console.profiles import DOCUMENT
 from tests.service.process import Service, wait_until
 
@@ -60,6 +61,12 @@ def part_of_document(names: Set[str]) -> dict[str, Any]:
 def linked(operation: dict[str, Any]) -> set[str]:
     """Operations that take an id of what this one answers."""
     return {*operation["responses"].get("200", {}).get("links", {})}
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Has one of its own, since what the examples write stays."""
+    yield from serving(tmp_path_factory.mktemp("swagger"))
 
 
 def part_of_docs(page: Page, service: Service, names: Set[str]) -> Page:
