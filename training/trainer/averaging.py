@@ -40,7 +40,7 @@ def choose_average(
         task.finish()
         cold = cold_start()
         mean = value if math.isnan(cold) else (2 * value + cold) / 3  # `value`: seen and unseen
-        if mean <= highest:
+        if not mean > highest:
             break
         highest, chosen = mean, (value, {**task.choices, TRAINED_SHARE: share})
     return chosen

@@ -218,7 +218,8 @@ def train(
             journal.save(partial(_state, task, optimiser, best), standing)
     if chosen is None:
         module.load_state_dict(best)
-        if start is not None and cold_start is not None and result.step:
+        is_measured = result.step > 0 and not math.isnan(result.value)
+        if start is not None and cold_start is not None and is_measured:
             result.value, result.choices = choose_average(task, start, best, cold_start)
     else:
         result.step, result.choices = step, chosen.choices

@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
@@ -130,6 +131,11 @@ class StartsWell(WithHead):
     starts_well = True
 
 
+class Blind(StartsWell):
+    def validate(self) -> float:
+        return math.nan
+
+
 def moved(task: Task) -> float:
     """How far the head is from its weights at the start, which are those of any such task."""
     start = WithHead().head.weight.detach()
@@ -159,9 +165,9 @@ def test_without_a_measure_or_a_good_start_all_of_the_training_counts(tmp_path: 
     result = run(other, tmp_path / "other", cold_start=lambda: -moved(other))
     assert "trained_share" not in result.choices
     assert moved(task) == pytest.approx(moved(other), rel=1e-4)
-    unmeasured = StartsWell()
-    result = run(unmeasured, tmp_path / "unmeasured", cold_start=lambda: float("nan"))
+    result = run(StartsWell(), tmp_path / "unmeasured", cold_start=lambda: math.nan)
     assert result.choices == {"trained_share": 1.0}
+    assert "trained_share" not in run(Blind(), tmp_path / "blind", cold_start=lambda: 1.0).choices
 
 
 @pytest.mark.slow
