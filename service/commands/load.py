@@ -10,7 +10,7 @@ import os
 import stat
 import sys
 import time
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -60,9 +60,15 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     try:
         key, remedy = api_key(), "give a data set folder with streamers.jsonl, or a .jsonl file"
-        # The signals raise, as asyncio would not look at them while a pipe is waited for.
-        with using("DATA", path, remedy), interruptible(), path.open("rb") as file:
-            report = asyncio.run(_load(file, args, key))
+        # The signals raise, as asyncio would not look at them while a pipe is waited for; also
+        # before the loading begins, hence `closing`.
+        with (
+            using("DATA", path, remedy),
+            interruptible(),
+            path.open("rb") as file,
+            closing(_load(file, args, key)) as loading,
+        ):
+            report = asyncio.run(loading)
     except Unreachable as error:
         said = "start the service, or give its address by --url"
         print(f"error: {in_one_line(error)}: {said}", file=sys.stderr)

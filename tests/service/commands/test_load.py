@@ -252,7 +252,7 @@ def test_load_of_a_pipe_that_nothing_comes_from_is_ended(
         process.send_signal(number)
         assert process.wait(START_S) == 128 + number
         assert process.stderr is not None
-        assert process.stderr.read().decode().splitlines()[-1].startswith("stopped; run the same")
+        assert "\nstopped; run the same" in "\n" + process.stderr.read().decode()
 
 
 def test_load_to_what_is_no_host(tmp_path: Path) -> None:
