@@ -60,13 +60,16 @@ def run(args: argparse.Namespace) -> int:
     begin = time.monotonic()
     try:
         key, remedy = api_key(), "give a data set folder with streamers.jsonl, or a .jsonl file"
+        with using("DATA", path, remedy):
+            path.stat()
+        is_missing = asyncio.run(_is_missing(args, key))
         # The signals raise, as asyncio would not look at them while a pipe is waited for; also
         # before the loading begins, hence `closing`.
         with (
             using("DATA", path, remedy),
             interruptible(),
             path.open("rb") as file,
-            closing(_load(file, args, key)) as loading,
+            closing(_load(file, args, key, is_missing)) as loading,
         ):
             report = asyncio.run(loading)
     except Unreachable as error:
@@ -116,18 +119,31 @@ class _Report:
         return self.created + self.updated + self.unchanged
 
 
-async def _load(file: BinaryIO, args: argparse.Namespace, key: str | None) -> _Report:
-    report, total = _Report(), _lines_of(file)
-    patience = patience_through_restarts(args.timeout)
-    is_missing = False
-    async with AsyncClient(args.url, key, patience=patience) as client:
+async def _is_missing(args: argparse.Namespace, key: str | None) -> bool:
+    """Whether the service has to be waited for; a wrong address is told before a line is read.
+
+    It also imports what requests need, of which a signal that raises would make an error.
+    """
+    async with _client(args, key) as client:
         try:
-            await client.health()  # tells a wrong address before any line is sent
+            await client.health()
         except ClientError as error:
             if not error.is_passing:
                 raise
-            is_missing = True
             print(f"waiting for the service: {in_one_line(error)}", file=sys.stderr, flush=True)
+            return True
+    return False
+
+
+def _client(args: argparse.Namespace, key: str | None) -> AsyncClient:
+    return AsyncClient(args.url, key, patience=patience_through_restarts(args.timeout))
+
+
+async def _load(
+    file: BinaryIO, args: argparse.Namespace, key: str | None, is_missing: bool
+) -> _Report:
+    report, total = _Report(), _lines_of(file)
+    async with _client(args, key) as client:
         with Progress("load", "lines") as progress:
             tell = partial(progress.to, total=total)
             results = client.load(file, at_once=args.concurrency, progress=tell)
