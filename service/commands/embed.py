@@ -21,7 +21,7 @@ from model_export.contract.variants import VARIANTS
 from service.commands.answers import answer
 from service.commands.arguments import using, whole_number
 from service.commands.progress import Progress
-from service.commands.stopping import interruptible
+from service.commands.stopping import interruptible, undisturbed
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.errors import ServiceError, in_one_line
@@ -142,11 +142,13 @@ def _new_file(out: Path) -> Generator[Path, None, None]:
         UnusablePath: it can't be written there.
     """
     remedy = "choose a file in a folder where files can be written"
-    with using("--out", out, remedy), interruptible():
+    with using("--out", out, remedy), interruptible(), contextlib.ExitStack() as drafts:
         if out.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-            whole = Path(folder, "vectors.npz")
-            yield whole
-            whole.replace(out)
+        with undisturbed():  # a signal between its making and its keeping would leave it there
+            draft = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
+            folder = drafts.enter_context(draft)
+        whole = Path(folder, "vectors.npz")
+        yield whole
+        whole.replace(out)
