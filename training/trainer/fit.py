@@ -298,11 +298,12 @@ class _Run:
     def _choose(self) -> tuple[Trained, Stage]:
         """Train on train with early stopping on val, then calibrate scores and votes on val."""
         stage, held_out = self._stage("train"), self._dataset.rows("val")
-        asking, teacher = held_out_task(stage, held_out).seen, stage.teacher
+        teacher = stage.teacher
         edges = None if teacher is None else edges_of(teacher)
+        asking = None if teacher is None else held_out_task(stage, held_out).seen
 
         def vote() -> Vote:
-            if teacher is None or edges is None:
+            if teacher is None or edges is None or asking is None:
                 return Vote()
             content = Representation.symmetric(embeddings(stage))
             return choose_vote(content, teacher, edges, asking, stage.seed)
