@@ -12,6 +12,7 @@ import logging
 import os
 import secrets
 from pathlib import Path
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from service.errors import DataLost, StoreUnavailable
 from service.files.checksummed import sync_folder
@@ -20,6 +21,7 @@ from service.store.base import Position, StreamerStore
 _log = logging.getLogger(__name__)
 _NAME = "acknowledged"
 _EVERY_S = 1.0
+_ACCOUNT = ("username", "password")
 _ANOTHER = "another store was set in the place of the one before"
 
 
@@ -33,20 +35,25 @@ class Witness:
     def __init__(self, data_dir: Path, url: str | None = None) -> None:
         """Of the embedded store in `data_dir`, or of the external one at `url`."""
         self._is_external = url is not None
-        suffix = "" if url is None else f"-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
-        self.path = data_dir / f"{_NAME}{suffix}"
+        self.path = data_dir / _NAME
+        self._before: Path | None = None  # its name in release 0.1.0, which had the password in it
+        if url is not None:
+            self.path = data_dir / f"{_NAME}-{_short(_without_account(url))}"
+            before = data_dir / f"{_NAME}-{_short(url)}"
+            self._before = before if before != self.path else None
 
     def read(self) -> Position | None:
         """What was written last; None where nothing readable is."""
+        path = self.path if self._before is None or self.path.exists() else self._before
         try:
-            body, _, digest = self.path.read_bytes().partition(b"\n")
+            body, _, digest = path.read_bytes().partition(b"\n")
         except FileNotFoundError:
             return None
         except OSError as error:
-            _log.warning("%s can't be read: %s", self.path, error.strerror)
+            _log.warning("%s can't be read: %s", path, error.strerror)
             return None
         if digest != _digest(body):
-            _log.warning("%s is damaged and is ignored", self.path)
+            _log.warning("%s is damaged and is ignored", path)
             return None
         found = json.loads(body)
         return Position(found["epoch"], found["sequence"], found["mark"])
@@ -69,10 +76,14 @@ class Witness:
             sync_folder(self.path.parent)
         finally:
             new.unlink(missing_ok=True)
+        if self._before is not None:
+            self._before.unlink(missing_ok=True)
 
     def remove(self) -> None:
         """Forget it, before the store is replaced on purpose."""
         self.path.unlink(missing_ok=True)
+        if self._before is not None:
+            self._before.unlink(missing_ok=True)
 
     def check(self, head: Position, snapshot: Position | None) -> None:
         """Compare what a store holds with what it acknowledged.
@@ -153,6 +164,18 @@ class WitnessKeeper:
             if not self._failed:
                 _log.error("%s can't be written: %s", self._witness.path, error)
             self._failed = True
+
+
+def _without_account(url: str) -> str:
+    """The URL by which a store stays the same one, whoever logs in and by which password."""
+    parts = urlsplit(url)
+    query = [pair for pair in parse_qsl(parts.query, True) if pair[0] not in _ACCOUNT]
+    host = parts.netloc.rpartition("@")[2]
+    return urlunsplit(parts._replace(netloc=host, query=urlencode(query)))
+
+
+def _short(url: str) -> str:
+    return hashlib.sha256(url.encode()).hexdigest()[:12]
 
 
 def _digest(body: bytes) -> bytes:

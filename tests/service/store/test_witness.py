@@ -1,5 +1,6 @@
 """What a store acknowledged is known, whatever happens to it."""
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,55 @@ def test_a_store_that_an_older_release_restored_is_told_apart(tmp_path: Path) ->
     with pytest.raises(DataLost) as raised:
         witness.check(Position("before", 5, "k"), None)
     assert "older release" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("redis://:old@store:6379/0", "redis://:new%2F1@store:6379/0"),
+        ("rediss://:old@streamers/0", "rediss://service:new@streamers/0"),
+        ("redis://store:6379/0", "redis://:first@store:6379/0"),
+        ("redis://store?db=1&password=old", "redis://store?db=1&username=a&password=new"),
+        ("unix://:old@/run/store.sock?db=1", "unix://:new@/run/store.sock?db=1"),
+    ],
+)
+def test_another_password_leads_to_the_same_store(before: str, after: str, tmp_path: Path) -> None:
+    Witness(tmp_path, before).write(Position("e", 7, "m"))
+    with pytest.raises(DataLost):
+        Witness(tmp_path, after).check(Position("e", 5, "k"), None)
+    Witness(tmp_path, after).remove()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_stores_at_other_places_are_others(tmp_path: Path) -> None:
+    places = ("redis://:p@a/0", "redis://:p@b/0", "redis://:p@a/1", "redis://:p@a?db=2")
+    assert len({Witness(tmp_path, url).path for url in places}) == 4
+
+
+def named_as_before(url: str) -> str:
+    return f"acknowledged-{hashlib.sha256(url.encode()).hexdigest()[:12]}"
+
+
+def test_what_an_older_release_remembered_holds_and_is_taken_over(tmp_path: Path) -> None:
+    url = "redis://:p@store/0"
+    older, witness = tmp_path / named_as_before(url), Witness(tmp_path, url)
+    witness.write(Position("e", 7, "m"))
+    witness.path.rename(older)
+    with pytest.raises(DataLost):
+        witness.check(Position("", 0), None)
+    assert witness.read() == Position("e", 7, "m")
+    witness.write(Position("e", 9, "n"))  # whose name tells nobody whether a password is right
+    assert list(tmp_path.iterdir()) == [witness.path]
+    witness.path.rename(older)
+    witness.remove()
+    assert witness.read() is None
+
+
+def test_a_store_without_a_password_keeps_the_name_of_its_file(tmp_path: Path) -> None:
+    url = "redis://store:6379/0"
+    assert Witness(tmp_path, url).path.name == named_as_before(url)
+    Witness(tmp_path, url).write(Position("e", 7, "m"))
+    assert Witness(tmp_path, url).read() == Position("e", 7, "m")
 
 
 @pytest.mark.anyio
