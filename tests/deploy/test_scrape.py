@@ -40,6 +40,8 @@ ELSEWHERE = {
     "kube_cronjob_created": {"namespace", "cronjob"},
     "kube_cronjob_spec_suspend": {"namespace", "cronjob"},
     "kube_cronjob_status_last_successful_time": {"namespace", "cronjob"},
+    "kube_statefulset_replicas": {"namespace", "statefulset"},
+    "kube_statefulset_status_replicas_ready": {"namespace", "statefulset"},
     "streamer_layout_served": set(),
     "streamer_milvus_up": {"cluster"},
     "streamer_milvus_overlay_rows": {"cluster"},
