@@ -159,7 +159,7 @@ def test_milvus_is_set_as_the_documentation_says() -> None:
         of_kind("StatefulSet")["milvus"]["spec"]["template"]["spec"]["containers"][0]["image"],
         COMPOSE["services"]["milvus"]["image"],
     }
-    assert images == {"milvusdb/milvus:v2.3.5"}
+    assert {image.partition("@")[0] for image in images} == {"milvusdb/milvus:v2.3.5"}
 
 
 CLIENT = """\
@@ -289,9 +289,34 @@ def test_the_store_has_memory_for_the_streamers_that_it_is_for() -> None:
     (most,) = [e["value"] for e in container["env"] if e["name"] == "STORE_MAXMEMORY"]
     limit = container["resources"]["limits"]["memory"]
     assert (most[-2:], limit[-2:]) == ("gb", "Gi")  # both are 2^30 bytes
-    assert 2 * int(most[:-2]) <= int(limit[:-2])
+    script = (SCALE / "valkey.sh").read_text(encoding="utf-8")
+    (waiting,) = re.findall(r"client-output-buffer-limit replica (\d+)mb 0 0", script)
+    (backlog,) = re.findall(r"repl-backlog-size (\d+)mb", script)
+    assert int(backlog) < int(waiting)  # a lower limit would be ignored
+    assert 2 * int(most[:-2]) * 1024 + int(waiting) <= int(limit[:-2]) * 1024
     record, entry, log = 5_239 + 76, 1_340, 20_000  # bytes, as measured in docs/scale.md
-    assert int(most[:-2]) << 30 > 100_000 * record + log * entry + 3_600_000
+    data = 100_000 * record + log * entry + 3_600_000
+    assert int(most[:-2]) << 30 > data + (int(backlog) << 20)
+
+
+def test_compose_sets_what_the_manifests_set() -> None:
+    servers = [s for name, s in COMPOSE["services"].items() if name.startswith("valkey-")]
+    assert len(servers) == 3
+    (container,) = of_kind("StatefulSet")["valkey"]["spec"]["template"]["spec"]["containers"]
+    (most,) = [e["value"] for e in container["env"] if e["name"] == "STORE_MAXMEMORY"]
+    for server in servers:
+        assert server["environment"]["STORE_MAXMEMORY"] == f"${{STORE_MAXMEMORY:-{most}}}"
+    for name, service in COMPOSE["services"].items():
+        found = of_kind("StatefulSet").get(name.rpartition("-")[0] or name)
+        asked = found and found["spec"]["template"]["spec"].get("terminationGracePeriodSeconds")
+        if asked:
+            assert service["stop_grace_period"] == f"{asked}s"
+
+
+def test_a_name_that_nobody_resolves_stops_no_server_for_long() -> None:
+    for name in ("valkey", "sentinel"):
+        options = of_kind("StatefulSet")[name]["spec"]["template"]["spec"]["dnsConfig"]["options"]
+        assert options == [{"name": "timeout", "value": "1"}, {"name": "attempts", "value": "1"}]
 
 
 def test_a_bundle_is_given_to_compose_by_its_whole_path() -> None:
