@@ -177,11 +177,16 @@ lock: install ## Lock the newest packages of the images in image/, with hashes, 
 	done
 	@echo "image/build.txt" && $(LOCK) --group build -o image/build.txt
 
-image-lock: ## Pin the digests of the base images (needs docker and its registry)
+image-lock: ## Pin the digests of the images that others make (needs docker and its registry)
 	@pin() { \
-	  digest=$$(docker buildx imagetools inspect "$$1" --format '{{json .Manifest.Digest}}' | grep -oE 'sha256:[0-9a-f]{64}') && \
-	  sed -i -E "s#$$1(@sha256:[0-9a-f]+)?#$$1@$$digest#" "$$2" && echo "$$2: $$1@$$digest"; \
-	}; pin python:3.11-slim Dockerfile && pin valkey/valkey:9.1 docker-compose.yml
+	  image=$$1 && shift && \
+	  digest=$$(docker buildx imagetools inspect "$$image" --format '{{json .Manifest.Digest}}' | grep -oE 'sha256:[0-9a-f]{64}') && \
+	  sed -i.unpinned -E "s#$$image(@sha256:[0-9a-f]+)?#$$image@$$digest#" "$$@" && \
+	  for file in "$$@"; do rm "$$file.unpinned" && echo "$$file: $$image@$$digest"; done; \
+	}; scale=deploy/kubernetes/scale; \
+	pin python:3.11-slim Dockerfile && \
+	pin valkey/valkey:9.1 docker-compose.yml deploy/compose.scale.yaml $$scale/valkey.yaml $$scale/sentinel.yaml && \
+	pin milvusdb/milvus:v2.3.5 deploy/compose.scale.yaml $$scale/milvus.yaml
 
 # Stores of people are not in build, but for those that earlier releases put there.
 clean: ## Remove build (with the demo's store and model), dist, caches and the environments

@@ -30,7 +30,15 @@ EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 GROUPS = PYPROJECT["dependency-groups"]
 WHEEL = PYPROJECT["tool"]["hatch"]["build"]["targets"]["wheel"]
 TWINS = ({"faiss-cpu", "onnxruntime"}, {"faiss-gpu-cuvs", "onnxruntime-gpu"})
-PINNED = {"Dockerfile": "python:3.11-slim", "docker-compose.yml": "valkey/valkey:9.1"}
+_SCALE = "deploy/kubernetes/scale"
+PINNED = {
+    "Dockerfile": {"python:3.11-slim"},
+    "docker-compose.yml": {"valkey/valkey:9.1"},
+    "deploy/compose.scale.yaml": {"valkey/valkey:9.1", "milvusdb/milvus:v2.3.5"},
+    f"{_SCALE}/valkey.yaml": {"valkey/valkey:9.1"},
+    f"{_SCALE}/sentinel.yaml": {"valkey/valkey:9.1"},
+    f"{_SCALE}/milvus.yaml": {"milvusdb/milvus:v2.3.5"},
+}
 # Set by Python, pip, the image's shell or NVIDIA's container runtime; not ours to define.
 FOREIGN_ENVIRONMENT = {
     "NVIDIA_DRIVER_CAPABILITIES",
@@ -90,7 +98,8 @@ printf '"sha256:%s"' "$(echo "$4 $ROUND" | sha256sum | cut -c 1-64)"
 
 def test_base_images_are_pinned_by_one_command(tmp_path: Path) -> None:
     for name in ("Makefile", *PINNED):
-        shutil.copy(ROOT / name, tmp_path)
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
     docker = tmp_path / "docker"
     docker.write_text(DOCKER, encoding="utf-8")
     docker.chmod(0o755)
@@ -98,11 +107,22 @@ def test_base_images_are_pinned_by_one_command(tmp_path: Path) -> None:
     for number in ("1", "2"):  # the second replaces what the first pinned
         environment = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "ROUND": number}
         subprocess.run(["make", "image-lock"], cwd=tmp_path, env=environment, check=True)
-        for name, image in PINNED.items():
+        for name, images in PINNED.items():
             text = (tmp_path / name).read_text(encoding="utf-8")
-            (digest,) = re.findall(rf"{image}(@sha256:[0-9a-f]{{64}})?\n", text)
-            seen.add(digest)
-    assert len(seen - {""}) == 4
+            for image in images:
+                (digest,) = set(re.findall(rf"{image}(@sha256:[0-9a-f]{{64}})?\s", text))
+                seen.add(digest)
+    assert len(seen - {""}) == 2 * len(set[str]().union(*PINNED.values()))
+    others = [p.name for p in tmp_path.rglob("*") if p.suffix == ".unpinned"]
+    assert not others
+
+
+def test_every_image_that_others_make_is_pinned() -> None:
+    files = [ROOT / "docker-compose.yml", *sorted((ROOT / "deploy").rglob("*.yaml"))]
+    for file in files:
+        found = re.findall(r"\bimage: (\S+)", file.read_text(encoding="utf-8"))
+        images = {image.partition("@")[0] for image in found} - {"similar-streamer:latest"}
+        assert images == PINNED.get(str(file.relative_to(ROOT)), set()), file
 
 
 def test_every_copied_path_exists_and_reaches_the_builder() -> None:
