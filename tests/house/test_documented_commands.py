@@ -234,8 +234,10 @@ def check(words: list[str], python: Sequence[str]) -> None:
         assert compose(words[3])["services"]
     elif words[:3] == ["docker", "build", "--target"]:
         assert f" AS {words[3]}\n" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
-    elif program == "kubectl":
-        check_kubectl(rest)
+    elif "kubectl" in words[:2]:  # until COMMAND
+        check_kubectl(words[words.index("kubectl") + 1 :])
+    elif program == "amtool":
+        assert rest[:2] in (["silence", "add"], ["silence", "expire"]), words
     elif program == "export":
         wanted = {f"{word.split('=')[0]}:?" for word in rest}
         assert any(all(name in str(compose(f)) for name in wanted) for f in COMPOSE), words
@@ -277,6 +279,12 @@ def check_kubectl(words: list[str]) -> None:
         return
     if words[:2] == ["scale", "statefulset"]:
         assert words[2] in named("StatefulSet"), words
+        return
+    if words[:2] == ["rollout", "status"]:
+        assert words[2].removeprefix("statefulset/") in named("StatefulSet"), words
+        return
+    if words[:2] == ["get", "job"]:
+        assert words[3:5] == ["-o", "jsonpath={.status.conditions[*].type}"], words
         return
     if words[0] == "wait":
         assert words[1].startswith("--for="), words
