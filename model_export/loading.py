@@ -5,6 +5,9 @@ import importlib
 from collections.abc import Callable
 from typing import Any, cast
 
+_MOVED = {"training.models.encoder:load_checkpoint": "training.inference.load:load_checkpoint"}
+"""Loaders that release 0.1.0 had under another name, and where they are."""
+
 
 def told(error: Exception, options: str) -> str:
     """An error in one line; of a path that the system refuses, with the options to check."""
@@ -25,7 +28,8 @@ def resolved(text: str) -> Callable[..., Any]:
     try:
         found = getattr(importlib.import_module(module_name), function_name)
     except (ImportError, AttributeError) as error:
-        raise argparse.ArgumentTypeError(f"can't load {text!r}: {error}") from error
+        moved = f" (since 0.1.0 it is {_MOVED[text]})" if text in _MOVED else ""
+        raise argparse.ArgumentTypeError(f"can't load {text!r}: {error}{moved}") from error
     if not callable(found):
         raise argparse.ArgumentTypeError(f"{text!r} is not a function")
     return cast(Callable[..., Any], found)

@@ -53,7 +53,8 @@ class ExportSource:
         established: streamers that the teacher knows.
         evidence: parameters of evidence; None if not estimated.
         towers: towers whose vectors the encoder reads; the vocabulary has a space for each.
-        folding_version: of the release that trained it, see `contract.folding`.
+        folding_version: of the release that exports, whichever one trained it; see
+            `contract.folding`.
         dims: ascending widths below D whose prefixes of an embedding, scaled to unit length, are
             embeddings as well.
     """

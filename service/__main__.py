@@ -298,7 +298,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     gc.disable()  # what is imported is no garbage, and looking for some takes a fifth of the time
     try:
-        args = build_parser(_program(), given[:1]).parse_args(given)
+        parser = build_parser(_program(), given[:1])
+        if any(each.partition("=")[0] == "--api-key" for each in given):  # as of 0.1.0
+            parser.error(
+                "--api-key is no option any more, since everyone on the machine could read it: set "
+                "STREAMER_API_KEY"
+            )
+        args = parser.parse_args(given)
     finally:
         gc.enable()
     try:

@@ -32,6 +32,7 @@ from service.engine.evidence.shared_content import SharedContent
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.replica.follower import Follower
 from service.engine.replica.maintenance import IndexMaintenance
+from service.engine.replica.snapshots import newest_place
 from service.engine.scoring.precision import Precision
 from service.engine.serving import Serving
 from service.engine.spaces.active import ActiveSpaces
@@ -78,6 +79,7 @@ from service.settings.reading import refuse_open
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.opening import check_data, open_store
 from service.store.redis.models.store import RedisModels
+from service.store.witness import WitnessKeeper
 from service.telemetry.spans import Tracer
 
 _HEAVY_AT_ONCE, _HEAVY_WAITING = 2, 16
@@ -111,11 +113,15 @@ async def open_services(
     host = ModelHost(settings, lanes, _opened_graph)
     async with contextlib.AsyncExitStack() as stack:
         stack.push_async_callback(host.stop)
-        loaded = await host.open_first()  # meanwhile the store reads its log
+        await host.open_first()  # meanwhile the store reads its log
         tell("the store is being opened")
         opened = await open_store(settings, embedded, stack, tell)
         opened.store.client.stages = lanes.stages
-        await check_data(opened.store, loaded.snapshots.newest_place(), settings, stack)
+        witness = await check_data(opened.store, newest_place(settings.snapshots_folder), settings)
+        if witness is not None:
+            keeper = WitnessKeeper(opened.store, witness)
+            keeper.start()
+            stack.push_async_callback(keeper.stop)
         models = ModelFollower(
             RedisModels(opened.store.client),
             Registry(opened.store.documents),

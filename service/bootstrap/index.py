@@ -85,7 +85,7 @@ def snapshots_of(settings: Settings, manifest: Manifest) -> Snapshots:
     """The saved indexes of this replica."""
     known, every = settings.index, settings.index.snapshot_s
     return Snapshots(
-        settings.data_dir / "index",
+        settings.snapshots_folder,
         Model(
             manifest.model_version,
             manifest.dim,

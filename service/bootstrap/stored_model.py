@@ -2,12 +2,11 @@
 
 from collections.abc import Callable
 
-from service.errors import ModelMismatch
-from service.features.models.reencode import is_incomplete, reencode_all
+from service.features.models.reencode import reencode_all
 from service.features.streamers.write_pipeline import WritePipeline
 from service.settings import Settings
 from service.store.base import StreamerStore
-from service.store.redis.backup import RESTORING
+from service.store.opening import check_model
 
 
 async def settle_model(
@@ -22,28 +21,11 @@ async def settle_model(
     Raises:
         ModelMismatch: they do not, and re-encoding was not asked for.
     """
-    stored = await store.model_version()
-    if stored == model_version:
-        return
-    if stored == RESTORING:
-        raise ModelMismatch(
-            "a restore of the store was interrupted: run `python -m service restore` again"
-        )
-    if stored is not None and await store.count() > 0:
-        if not settings.reencode:
-            if is_incomplete(stored):
-                raise ModelMismatch(
-                    f"the store was not re-encoded to the end ({stored}): start with --reencode to "
-                    f"encode the rest for {model_version}"
-                )
-            raise ModelMismatch(
-                f"the store holds vectors of model {stored}, the bundle is "
-                f"{model_version}: start with that model's bundle, or with --reencode to "
-                "encode all stored profiles again"
-            )
+    if await check_model(store, model_version, reencode=settings.reencode):
         what = f"stored profiles are being encoded again, for model {model_version}"
         tell(what)
         await reencode_all(
             store, writes, model_version, tell=lambda done, all_: tell(f"{what}: {done} of {all_}")
         )
-    await store.set_model_version(model_version)
+    if await store.model_version() != model_version:
+        await store.set_model_version(model_version)

@@ -74,15 +74,21 @@ def _from_environment(name: str) -> Path | None:
 
 def run(args: argparse.Namespace) -> int:
     """Print all checks; 1 when one fails."""
+    settings = _settings(args)
+    bundle, model_version = _bundle(args.bundle)
+    if settings.status == "fail":
+        store = Check("store", "warn", "not looked at before the settings can be used")
+    else:
+        store = _store(args, model_version)
     checks = [
         _python(),
         *_packages(),
         _runtime("onnxruntime", "faiss", "cpu or gpu"),
         _twins(),
         _driver(),
-        _settings(args),
-        _store(),
-        _bundle(args.bundle),
+        settings,
+        store,
+        bundle,
         _towers(args.bundle),
         _data_dir(args.data_dir),
         _port(args.host, args.port),
@@ -105,10 +111,11 @@ def _summary(failed: bool, bundle: Path | None) -> str:
     return "ready to serve" if bundle else "ready to serve, except for a bundle: give --bundle"
 
 
-def _checked(name: str, look: Callable[[], str]) -> Check:
+def _checked(name: str, look: Callable[[], str | Check]) -> Check:
     """A check that fails with the message of whatever `look` raises."""
     try:
-        return Check(name, "ok", look())
+        found = look()
+        return found if isinstance(found, Check) else Check(name, "ok", found)
     except Exception as error:  # noqa: BLE001 - any failure is what is to be reported here
         return Check(name, "fail", f"{error} ({type(error).__name__})")
 
@@ -151,20 +158,21 @@ def _traces() -> str:
 
 def _settings(args: argparse.Namespace) -> Check:
     """Whether `serve` would take all settings; a missing bundle is told by its own check."""
-    ignored: list[str] = []
 
-    def look() -> str:
+    def look() -> Check:
         from service.settings.reading import read_settings, refuse_open, without_effect
 
-        ignored.extend(without_effect(os.environ))
-        given = {"data_dir": args.data_dir, "host": args.host, "port": args.port}
-        refuse_open(read_settings({**given, "bundle": args.bundle or Path("none")}))
-        return "all can be used"
+        refuse_open(read_settings(_given(args)))
+        ignored = "; ".join(without_effect(os.environ))
+        return Check("settings", "warn" if ignored else "ok", ignored or "all can be used")
 
-    found = _checked("settings", look)
-    if found.status == "ok" and ignored:
-        return Check("settings", "warn", "; ".join(ignored))
-    return found
+    return _checked("settings", look)
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """The settings that are arguments."""
+    given = {"data_dir": args.data_dir, "host": args.host, "port": args.port}
+    return {**given, "bundle": args.bundle or Path("none")}
 
 
 def _twins() -> Check:
@@ -194,43 +202,24 @@ def _driver() -> Check:
     return Check("driver", "ok", found)
 
 
-def _store() -> Check:
-    if variable("REDIS_URL") or variable("STREAMER_REDIS_URL"):
-        return _external_store()
+def _store(args: argparse.Namespace, model_version: str | None) -> Check:
+    """Whether `serve` would start on what is stored, with the bundle's model if that is known."""
 
-    def look() -> str:
-        from service.commands.stores import external_address
-        from service.store.embedded.binary import find_binary
+    def look() -> Check:
+        from service.commands.storage.starting import look_at_store
+        from service.settings.reading import read_settings
 
-        external_address()
-        return f"embedded: {find_binary()}"
+        found = asyncio.run(look_at_store(read_settings(_given(args)), model_version))
+        return Check("store", "warn" if found.is_risky else "ok", found.detail)
 
     return _checked("store", look)
 
 
-def _external_store() -> Check:
-    async def durability() -> str:
-        from service.commands.stores import external_address
-        from service.store.redis.store import RedisStore
-
-        address = external_address()
-        assert address is not None
-        store = await RedisStore(address).open()
-        try:
-            await store.position(confirmed=True)
-        finally:
-            await store.close()
-        return store.durability
-
-    found = _checked("store", lambda: asyncio.run(durability()))
-    if found.status == "ok" and found.detail != "always":
-        return Check("store", "warn", f"REDIS_URL: writes may be lost: {found.detail}")
-    return Check("store", found.status, f"REDIS_URL: {found.detail}")
-
-
-def _bundle(path: Path | None) -> Check:
+def _bundle(path: Path | None) -> tuple[Check, str | None]:
+    """Whether the bundle can be served, and its model version if so."""
     if path is None:
-        return Check("bundle", "warn", "none given; use --bundle or STREAMER_BUNDLE")
+        return Check("bundle", "warn", "none given; use --bundle or STREAMER_BUNDLE"), None
+    versions: list[str] = []
 
     def look() -> str:
         from model_export.contract.bundle import Bundle
@@ -241,9 +230,10 @@ def _bundle(path: Path | None) -> Check:
         manifest = bundle.manifest.at(int(dim) if dim else None)
         encoder = OnnxEncoder(bundle, device=_device(), dim=manifest.dim)
         bundle.established()
+        versions.append(manifest.model_version)
         return f"{manifest.model_version}, {manifest.dim} dimensions, {encoder.device}"
 
-    return _checked("bundle", look)
+    return _checked("bundle", look), next(iter(versions), None)
 
 
 def _towers(path: Path | None) -> Check:

@@ -345,6 +345,11 @@ class Settings(BaseSettings):
         return self.data_dir / "store"
 
     @property
+    def snapshots_folder(self) -> Path:
+        """Of saved indexes."""
+        return self.data_dir / "index"
+
+    @property
     def spool_folder(self) -> Path:
         """Of uploads and results of jobs."""
         return self.jobs.spool_dir or self.data_dir / "jobs"

@@ -14,6 +14,7 @@ from redis.exceptions import AuthenticationError, AuthorizationError, MovedError
 
 from service.errors import (
     DataLost,
+    ModelMismatch,
     NewerStore,
     StoreFull,
     StoreStartFailed,
@@ -22,7 +23,7 @@ from service.errors import (
 )
 from service.settings import Settings
 from service.settings.store import Store as StoreSettings
-from service.store.base import Position
+from service.store.base import INCOMPLETE, Position, StreamerStore
 from service.store.embedded.append_only_log import has_log
 from service.store.embedded.folder import UNFINISHED_STORE
 from service.store.embedded.supervisor import EmbeddedStore
@@ -32,7 +33,7 @@ from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.durability import ALWAYS
 from service.store.redis.watch import ServerWatch
 from service.store.trouble import StoreHealth
-from service.store.witness import Witness, WitnessKeeper
+from service.store.witness import Witness
 
 _log = logging.getLogger(__name__)
 _AGAIN_S = 1.0
@@ -138,15 +139,10 @@ async def open_store(
         watch.start()
         stack.push_async_callback(watch.stop)
         return OpenedStore(external, "external", watch)
-    folder = settings.store_folder
-    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
-        raise StoreStartFailed(
-            f"a restore into {settings.data_dir} was interrupted: run `python -m service restore` "
-            "again"
-        )
-    if not has_log(folder) and not settings.accept_data_loss:
-        Witness(settings.data_dir).check(Position("", 0), None)  # before an empty one is created
-    embedded = embedded or EmbeddedStore(folder, accept_data_loss=settings.accept_data_loss)
+    check_folder(settings)
+    embedded = embedded or EmbeddedStore(
+        settings.store_folder, accept_data_loss=settings.accept_data_loss
+    )
     await embedded.start()
     stack.push_async_callback(embedded.stop)
     await asyncio.to_thread(_remove_unfinished, settings.data_dir / UNFINISHED_STORE)
@@ -165,6 +161,23 @@ async def open_store(
     if settings.accept_data_loss:
         await store.mend()
     return OpenedStore(store, "embedded", embedded)
+
+
+def check_folder(settings: Settings) -> None:
+    """Refuse a data folder whose embedded store is gone, before an empty one is created.
+
+    Raises:
+        StoreStartFailed: a restore was interrupted.
+        DataLost: there was a store, and the settings don't accept that.
+    """
+    folder = settings.store_folder
+    if not folder.exists() and (settings.data_dir / UNFINISHED_STORE).exists():
+        raise StoreStartFailed(
+            f"a restore into {settings.data_dir} was interrupted: run `python -m service restore` "
+            "again"
+        )
+    if not has_log(folder) and not settings.accept_data_loss:
+        Witness(settings.data_dir).check(Position("", 0), None)
 
 
 def _remove_unfinished(store: Path) -> None:
@@ -278,9 +291,9 @@ async def _keep_log(store: ArchivedStore, entries: int | None) -> None:
 
 
 async def check_data(
-    store: ArchivedStore, snapshot: Position | None, settings: Settings, stack: AsyncExitStack
-) -> None:
-    """Refuse a store that lacks what it acknowledged, and witness what it holds from now on.
+    store: ArchivedStore, snapshot: Position | None, settings: Settings
+) -> Witness | None:
+    """Refuse a store that lacks what it acknowledged.
 
     A server that may lose acknowledged writes by its configuration is not checked.
 
@@ -288,13 +301,15 @@ async def check_data(
         store: the store.
         snapshot: up to where the saved index is complete; None without one.
         settings: of the service.
-        stack: of what is closed at the end.
+
+    Returns:
+        The store's witness; None where the store is not checked.
 
     Raises:
         DataLost: the store lacks something, and the settings don't accept that.
     """
     if store.durability != ALWAYS or await store.model_version() == RESTORING:
-        return
+        return None
     url = settings.redis_url
     witness = Witness(settings.data_dir, None if url is None else url.get_secret_value())
     try:
@@ -305,6 +320,35 @@ async def check_data(
         if not settings.accept_data_loss:
             raise
         _log.warning("accepted: %s", error)
-    keeper = WitnessKeeper(store, witness)
-    keeper.start()
-    stack.push_async_callback(keeper.stop)
+    return witness
+
+
+async def check_model(store: StreamerStore, model_version: str, *, reencode: bool) -> bool:
+    """Refuse vectors of another model; whether stored profiles have to be encoded again.
+
+    Args:
+        store: the store.
+        model_version: of the bundle.
+        reencode: whether profiles may be encoded again.
+
+    Raises:
+        ModelMismatch: they would have to be, and may not; or a restore was interrupted.
+    """
+    stored = await store.model_version()
+    if stored == RESTORING:
+        raise ModelMismatch(
+            "a restore of the store was interrupted: run `python -m service restore` again"
+        )
+    if stored in (None, model_version) or await store.count() == 0:
+        return False
+    if reencode:
+        return True
+    if stored.startswith(INCOMPLETE):
+        raise ModelMismatch(
+            f"the store was not re-encoded to the end ({stored}): start with --reencode to "
+            f"encode the rest for {model_version}"
+        )
+    raise ModelMismatch(
+        f"the store holds vectors of model {stored}, the bundle is {model_version}: start with "
+        "that model's bundle, or with --reencode to encode all stored profiles again"
+    )

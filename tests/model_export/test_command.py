@@ -108,6 +108,11 @@ def test_a_place_that_is_taken_or_can_not_be(
     [
         ("nowhere.at_all:load", "can't load 'nowhere.at_all:load': No module named 'nowhere'"),
         ("tests.model_export.modules:lode", "can't load 'tests.model_export.modules:lode': module"),
+        (
+            "training.models.encoder:load_checkpoint",
+            "has no attribute 'load_checkpoint' (since 0.1.0 it is "
+            "training.inference.load:load_checkpoint)",
+        ),
         ("tests.model_export.modules", "is not of the form package.module:function"),
         ("tests.model_export.modules:", "is not of the form package.module:function"),
         (":load", "is not of the form package.module:function"),

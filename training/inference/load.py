@@ -8,7 +8,7 @@ from model_export.contract.evidence import EvidenceParameters
 from model_export.source import ExportSource
 from training.config import shared_config, shorter_widths
 from training.data import Dataset
-from training.errors import CheckpointError, LeakError
+from training.errors import LeakError
 from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
 from training.inference.representation import represent
@@ -32,11 +32,6 @@ def load_checkpoint(path: Path, tower_cache: Path | None = None) -> ExportSource
     """
     checkpoint = Checkpoint.load(path)
     stored = checkpoint.config
-    fusion = stored["config"].get("fusion", "sum")
-    if fusion != "sum":
-        raise CheckpointError(
-            f"{path} has fusion={fusion}, which was removed after 0.1.0; train it again"
-        )
     config = shared_config(stored["config"])
     space = stored["id_space"]
     calibration, evidence = stored.get("calibration"), stored.get("evidence")  # new: may be absent

@@ -94,7 +94,8 @@ class Checkpoint:
         """Read a finished checkpoint.
 
         Raises:
-            CheckpointError: the folder is not a checkpoint, is unfinished or damaged.
+            CheckpointError: the folder is not a checkpoint, is unfinished or damaged, or has a
+                removed `fusion`.
         """
         if not is_finished(folder):
             unfinished = (folder / STATE).exists()
@@ -106,6 +107,13 @@ class Checkpoint:
                 "train it again"
             )
         try:
+            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            # First: with one that was removed, the other files are not damaged but unknown.
+            fusion = config.get("config", {}).get("fusion", "sum")
+            if fusion != "sum":
+                raise CheckpointError(
+                    f"{folder} has fusion={fusion}, which was removed after 0.1.0; train it again"
+                )
             established = None
             if (folder / ESTABLISHED).exists():
                 content = (folder / ESTABLISHED).read_bytes()
@@ -113,7 +121,7 @@ class Checkpoint:
             return cls(
                 tensors=safetensors.torch.load((folder / MODEL).read_bytes()),
                 vocabulary=Vocabulary.load(folder / VOCABULARY),
-                config=json.loads((folder / CONFIG).read_text(encoding="utf-8")),
+                config=config,
                 metrics=json.loads((folder / METRICS).read_text(encoding="utf-8")),
                 established=established,
                 learned_from=(folder / LEARNED_FROM).read_text(encoding="utf-8").split(),

@@ -172,13 +172,6 @@ class Snapshots:
         index.load(source)
         return _Read(index, place, float(source.about["written_at"]))
 
-    def newest_place(self) -> Position | None:
-        """Up to where the newest snapshot is complete, of whichever model; None without one."""
-        for path in self._paths():
-            with contextlib.suppress(Broken, OSError):
-                return _place(ChecksummedFolder(path))
-        return None
-
     def discard(self, why: str) -> None:
         """Remove all snapshots, and the one that is being written once it is there."""
         self._discards += 1
@@ -264,9 +257,7 @@ class Snapshots:
             raise OSError(0, f"needs {wanted >> 20} MiB, only {free >> 20} MiB free")
 
     def _paths(self) -> list[Path]:
-        """The snapshots, newest first."""
-        names = [p for p in self._folder.glob("[0-9]" * _DIGITS) if p.is_dir()]
-        return sorted(names, reverse=True)
+        return _snapshots_in(self._folder)
 
     def _remove(self, path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
@@ -280,6 +271,19 @@ class Snapshots:
             yield try_lock(fd)
         finally:
             os.close(fd)
+
+
+def newest_place(folder: Path) -> Position | None:
+    """Up to where the newest snapshot in a folder is complete, of whichever model; None if none."""
+    for path in _snapshots_in(folder):
+        with contextlib.suppress(Broken, OSError):
+            return _place(ChecksummedFolder(path))
+    return None
+
+
+def _snapshots_in(folder: Path) -> list[Path]:
+    """The snapshots, newest first."""
+    return sorted((p for p in folder.glob("[0-9]" * _DIGITS) if p.is_dir()), reverse=True)
 
 
 def _place(source: ChecksummedFolder) -> Position:

@@ -21,11 +21,6 @@ _PAUSES_S = (1.0, 2.0, 5.0, 10.0, 20.0)
 """Before a part that can't be encoded or stored at the moment is tried again."""
 
 
-def is_incomplete(model_version: str) -> bool:
-    """Whether a store's model version says that re-encoding was begun and not finished."""
-    return model_version.startswith(INCOMPLETE)
-
-
 async def reencode_all(
     store: StreamerStore,
     writes: WritePipeline,

@@ -183,6 +183,21 @@ def test_wrong_arguments_are_told_in_a_line_and_by_the_status(
     assert line.startswith("error: ")
 
 
+@pytest.mark.parametrize("given", [["--api-key", "sk_secret"], ["--api-key=sk_secret"]])
+@pytest.mark.parametrize("words", [["load", "data"], ["verify"], ["jobs"], ["similar"]])
+def test_a_key_as_an_argument_is_not_told(
+    words: list[str], given: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It was an option in 0.1.0; argparse would quote it."""
+    with pytest.raises(SystemExit) as ended:
+        main([*words, *given])
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: --api-key is no option any more")
+    assert "set STREAMER_API_KEY" in line
+    assert "sk_secret" not in line
+
+
 def test_statuses_are_documented(capsys: pytest.CaptureFixture[str]) -> None:
     page = (ROOT / "docs" / "client.md").read_text(encoding="utf-8")
     _, _, table = page.partition("| exit status | meaning |\n| --- | --- |\n")

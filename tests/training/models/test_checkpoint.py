@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,6 +88,9 @@ def test_one_of_an_earlier_release_is_told(tmp_path: Path):
 def test_a_setting_that_was_removed_is_told(tmp_path: Path):
     alone = replace(checkpoint(), config={"config": {"fusion": "transformer"}})
     alone.save(tmp_path)
+    vocabulary_file = tmp_path / "vocabulary.json"  # with a field that 0.1.0 wrote beside it
+    stored = json.loads(vocabulary_file.read_text())
+    vocabulary_file.write_text(json.dumps({**stored, "pieces_apart": True}))
     with pytest.raises(CheckpointError, match=r"fusion=transformer, which was removed .* again"):
         load_checkpoint(tmp_path)
 
