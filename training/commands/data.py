@@ -4,7 +4,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from training.data.dataset import FILES, Reading, read_folder
+from training.data.dataset import Reading, read_folder
+from training.data.files import ignored_files
+from training.data.problems import MAX_PER_FIELD
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +29,12 @@ def _summary(folder: Path, reading: Reading) -> str:
     counts = ", ".join(f"{number:,} {name}" for name, number in reading.counts.items())
     lines = []
     if reading.problems:
+        total, listed = reading.problems.total, len(reading.problems)
         places = {(problem.file, problem.line) for problem in reading.problems}
-        lines.append(
-            f"{folder}: NOT OK: {len(reading.problems):,} problems in {len(places):,} places; "
-            f"read: {counts or 'nothing'}"
-        )
+        where = f"in {len(places):,} places"
+        if total > listed:
+            where = f"of which {listed:,} are listed, {MAX_PER_FIELD:,} of a field at most"
+        lines.append(f"{folder}: NOT OK: {total:,} problems {where}; read: {counts or 'nothing'}")
     else:
         lines.append(f"{folder}: all lines OK: {counts}")
     if reading.dataset is not None:
@@ -41,11 +44,6 @@ def _summary(folder: Path, reading: Reading) -> str:
         lines.append(f"split by {source}: {shares}")
         lines.append(f"digest {reading.dataset.digest}")
         lines += [f"note: {note}" for note in reading.dataset.notes]
-    ignored = sorted(p.name for p in folder.iterdir() if p.is_file() and not _is_read(p))
-    if ignored:
+    if ignored := ignored_files(folder):
         lines.append(f"ignored files: {', '.join(ignored)}")
     return "\n".join(lines)
-
-
-def _is_read(path: Path) -> bool:
-    return path.suffix in (FILES.get(path.stem), ".parquet") and path.stem in FILES

@@ -25,7 +25,9 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from model_export.contract.streamer import StreamerProfile
-from training.data.problems import Problem
+from training.data.files import find_files
+from training.data.notes import notes_of
+from training.data.problems import Problem, Problems
 from training.data.splits import dealt_split, hashed_split
 from training.data.streamers import IN_MEMORY, Streamers, read_streamers
 from training.data.tables import (
@@ -39,17 +41,6 @@ from training.data.tables import (
 )
 from training.data.vectors import IdEmbeddings, read_id_embeddings
 from training.errors import DataError
-
-FILES = {
-    "streamers": ".jsonl",
-    "splits": ".csv",
-    "interactions": ".csv",
-    "relations": ".csv",
-    "id_embeddings": ".npz",
-    "duplicates": ".csv",
-    "labels": ".csv",
-}
-"""Part of a data set -> file suffix; `.parquet` is allowed for each."""
 
 _SHOWN_PROBLEMS = 10
 
@@ -94,23 +85,8 @@ class Dataset:
 
     @property
     def notes(self) -> list[str]:
-        """What is read and not used, one line each."""
-        interactions = None if self.interactions is None else self.interactions.matrix
-        found = [
-            f"{name}: weights and repeated pairs count alike, since {meaning}; remove the lines "
-            "that should not count"
-            for name, matrix, meaning in (
-                ("interactions", interactions, "a user is in an audience or is not"),
-                ("relations", self.relations, "two streamers are related or are not"),
-            )
-            if matrix is not None and matrix.nnz and matrix.data.min() < matrix.data.max()
-        ]
-        if interactions is not None and self.relations is not None:
-            found.append(
-                "interactions: not used beside relations, which are taken for the audience; remove "
-                "the relations to learn from users"
-            )
-        return found
+        """What is read and not used, and what is likely a mistake, one line each."""
+        return notes_of(self)
 
     def rows(self, *splits: str) -> NDArray[np.int64]:
         """Rows of the streamers in any of these splits, ascending."""
@@ -141,7 +117,7 @@ class Dataset:
 class Reading:
     """Result of reading a folder: problems, and the data set if there are none."""
 
-    problems: list[Problem]
+    problems: Problems
     dataset: Dataset | None = None
     counts: dict[str, int] = field(default_factory=dict)
 
@@ -160,9 +136,9 @@ def load_dataset(folder: Path, in_memory: int = IN_MEMORY) -> Dataset:
     reading = read_folder(folder, in_memory)
     if reading.dataset is None:
         shown = [str(problem) for problem in reading.problems[:_SHOWN_PROBLEMS]]
-        hidden = len(reading.problems) - len(shown)
+        hidden = reading.problems.total - len(shown)
         if hidden:
-            shown.append(f"... and {hidden} more; `python -m training data validate` names all")
+            shown.append(f"... and {hidden} more; `python -m training data validate` lists them")
         raise DataError("\n  ".join([f"{folder} can't be used:", *shown]))
     return reading.dataset
 
@@ -176,7 +152,7 @@ def digest_of(folder: Path) -> str:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give a data set folder")
     problems: list[Problem] = []
-    files = _files(folder, problems)
+    files = find_files(folder, problems)
     if problems:
         raise DataError(f"{folder} can't be used: {problems[0]}")
     try:
@@ -186,7 +162,7 @@ def digest_of(folder: Path) -> str:
 
 
 def validate(folder: Path) -> list[Problem]:
-    """All problems of a data set folder, by file and line.
+    """Problems of a data set folder by file and line, of each field the first 1,000.
 
     Raises:
         DataError: the folder is missing.
@@ -195,15 +171,15 @@ def validate(folder: Path) -> list[Problem]:
 
 
 def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
-    """Read a folder with all its problems; arguments like `load_dataset`.
+    """Read a folder with its problems; arguments like `load_dataset`.
 
     Raises:
         DataError: the folder is missing.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; give a data set folder")
-    problems: list[Problem] = []
-    files = _files(folder, problems)
+    problems = Problems()
+    files = find_files(folder, problems)
     try:
         with _no_garbage_collection():
             return _read(folder, files, problems, in_memory)
@@ -211,7 +187,7 @@ def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
         raise DataError(f"{error.filename or folder} can't be read: {error.strerror}") from error
 
 
-def _read(folder: Path, files: dict[str, Path], problems: list[Problem], in_memory: int) -> Reading:
+def _read(folder: Path, files: dict[str, Path], problems: Problems, in_memory: int) -> Reading:
     if "streamers" not in files:
         return Reading(problems)
     streamers = read_streamers(files["streamers"], problems, in_memory)
@@ -269,21 +245,6 @@ def _no_garbage_collection() -> Iterator[None]:
     finally:
         if was_on:
             gc.enable()
-
-
-def _files(folder: Path, problems: list[Problem]) -> dict[str, Path]:
-    files: dict[str, Path] = {}
-    for part, ending in FILES.items():
-        there = [p for e in (ending, ".parquet") if (p := folder / f"{part}{e}").exists()]
-        if len(there) > 1:
-            reason = f"{there[1].name} is there as well; keep one of them"
-            problems.append(Problem(there[0].name, None, "", reason))
-        if there:
-            files[part] = there[0]
-    if "streamers" not in files:
-        reason = "is missing, and so is streamers.parquet; is this a data set folder?"
-        problems.append(Problem("streamers.jsonl", None, "", reason))
-    return files
 
 
 def _check_groups_whole(

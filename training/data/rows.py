@@ -3,6 +3,8 @@
 import codecs
 import csv
 import math
+import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -20,8 +22,22 @@ MAX_WEIGHT = 1e30
 
 _BATCH_ROWS = 1024
 """Rows per record batch of a Parquet file."""
+_CONVERTED_ROWS = 64
+"""Rows of it that are Python objects at a time: a row of media may have megabytes."""
 _BUFFER_BYTES = 1 << 20
 """Read buffer per Parquet column; by default whole row groups are read."""
+
+_NO_LINES = {
+    b"PAR1": "is a Parquet file: name it .parquet",
+    b"\x1f\x8b": "is compressed with gzip: unpack it (gunzip)",
+    b"\x28\xb5\x2f\xfd": "is compressed with Zstandard: unpack it (unzstd)",
+    codecs.BOM_UTF16_LE: "is UTF-16: save it as UTF-8",
+    codecs.BOM_UTF16_BE: "is UTF-16: save it as UTF-8",
+}
+"""First bytes of a file -> what it is, and what to do."""
+_UNREADABLE = (pa.ArrowException, ArithmeticError, LookupError, ValueError)
+"""Exceptions of a Parquet value that has no Python form."""
+_PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 
 ColumnType = Literal["text", "weight"]
 _INVALID = object()
@@ -30,7 +46,7 @@ _INVALID = object()
 def lines_of(
     path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, str]]:
-    """Numbered lines of a UTF-8 file, from 1, without line ends.
+    """Numbered lines of a UTF-8 file, from 1, without line ends; blank ones are skipped.
 
     Args:
         path: the file.
@@ -39,6 +55,12 @@ def lines_of(
     """
     with path.open("rb") as file:
         numbered = enumerate(file, 1)
+        begin = file.read(max(map(len, _NO_LINES)))
+        file.seek(0)
+        for magic, reason in _NO_LINES.items():
+            if begin.startswith(magic):
+                problems.append(Problem(path.name, None, "", reason))
+                return
         for number, raw in numbered if wanted is None else _wanted(numbered, wanted):
             raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
             try:
@@ -51,8 +73,6 @@ def lines_of(
                 continue
             if line.strip():
                 yield number, line
-            else:
-                problems.append(Problem(path.name, number, "", "is empty"))
 
 
 def _wanted(
@@ -65,7 +85,7 @@ def _wanted(
 def parquet_rows(
     path: Path, problems: list[Problem], wanted: NDArray[np.int64] | None = None
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Numbered rows of a Parquet file, from 1, read in record batches.
+    """Numbered rows of a Parquet file, from 1, read in record batches; maps are dicts.
 
     Args:
         path: the file.
@@ -75,20 +95,62 @@ def parquet_rows(
     number = 0
     try:
         with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
-            for number, batch in _batches(file, wanted):
-                names = batch.schema.names
-                for i in _places(wanted, number, batch.num_rows):
-                    try:
-                        row = {name: batch.column(j)[i].as_py() for j, name in enumerate(names)}
-                    except (pa.ArrowException, ValueError) as error:
-                        reason = f"can't be read: {error}"
-                        problems.append(Problem(path.name, number + i + 1, "", reason))
-                    else:
-                        yield number + i + 1, row
+            wrong = _wrong_columns(path.name, file.schema_arrow.names)
+            problems += wrong
+            for number, batch in () if wrong else _batches(file, wanted):
+                places = _places(wanted, number, batch.num_rows)
+                rows = batch if wanted is None else batch.take(pa.array(places, pa.int64()))
+                yield from _records(path.name, rows, [number + i + 1 for i in places], problems)
                 number += batch.num_rows
     except (pa.ArrowException, OSError) as error:
         where = number + 1 if number else None
         problems.append(Problem(path.name, where, "", f"is not readable as Parquet: {error}"))
+
+
+def _wrong_columns(file: str, names: Sequence[str]) -> list[Problem]:
+    """Problems of columns of one name, of which a row would show the last, and of an index."""
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
+    indexes = filter(_PANDAS_INDEX.fullmatch, names)
+    return [
+        *(Problem(file, None, name, "is there more than once; keep one") for name in repeated),
+        *(
+            Problem(file, None, name, "is the index of a pandas table; write it with index=False")
+            for name in indexes
+        ),
+    ]
+
+
+def _records(
+    file: str, batch: pa.RecordBatch, numbers: Sequence[int], problems: list[Problem]
+) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Numbered rows of a record batch (b,) with row numbers (b,); bad rows become problems."""
+    for start in range(0, batch.num_rows, _CONVERTED_ROWS):
+        part = batch.slice(start, _CONVERTED_ROWS)
+        here = numbers[start : start + _CONVERTED_ROWS]
+        try:
+            rows = part.to_pylist(maps_as_pydicts="strict")
+        except _UNREADABLE:  # of a row, and the others are good
+            for i, number in enumerate(here):
+                row = _record(file, number, part.slice(i, 1), problems)
+                if row is not None:
+                    yield number, row
+        else:
+            yield from zip(here, rows, strict=True)
+
+
+def _record(
+    file: str, number: int, row: pa.RecordBatch, problems: list[Problem]
+) -> dict[str, Any] | None:
+    """Values of a record batch of one row, or None and a problem of its first bad column."""
+    values: dict[str, Any] = {}
+    for name, column in zip(row.schema.names, row.columns, strict=True):
+        try:
+            values[name] = column[0].as_py(maps_as_pydicts="strict")
+        except _UNREADABLE as error:
+            reason = error.args[0] if error.args else error  # which a KeyError quotes
+            problems.append(Problem(file, number, name, f"can't be read: {reason}"))
+            return None
+    return values
 
 
 def _batches(
@@ -155,7 +217,7 @@ def _csv_table(
 ) -> Iterator[tuple[int, list[str]]]:
     wanted = ",".join(columns)
     order: list[int] | None = None
-    width = len(columns)
+    width, before = len(columns), len(problems)
     for number, line in lines_of(path, problems):
         try:
             cells = _cells(line)
@@ -173,7 +235,7 @@ def _csv_table(
             problems.append(Problem(path.name, number, "", reason))
         else:
             yield number, [cells[i] for i in order]
-    if order is None:
+    if order is None and len(problems) == before:
         problems.append(Problem(path.name, None, "", f"is empty, the header must be: {wanted}"))
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from model_export.contract.streamer import Media, StreamerProfile
 from training.data.passes import Passes
@@ -26,11 +27,11 @@ IN_MEMORY = 30_000
 class StreamerFile(Passes[StreamerProfile]):
     """Lazy profiles of a valid file, read again at every pass."""
 
-    def __init__(self, path: Path, count: int) -> None:
-        self._path, self._count = path, count
+    def __init__(self, path: Path, lines: NDArray[np.int64]) -> None:
+        self._path, self._lines = path, lines
 
     def __len__(self) -> int:
-        return self._count
+        return len(self._lines)
 
     def pick(self, places: NDArray[np.int64]) -> Iterator[StreamerProfile]:
         """Implements `Passes`.
@@ -42,7 +43,7 @@ class StreamerFile(Passes[StreamerProfile]):
         found = 0
         changed = DataError(f"{self._path} was changed while it was in use; start again")
         try:
-            for _, content in _contents(self._path, problems, places + 1):
+            for _, content in _contents(self._path, problems, self._lines[places]):
                 yield _profile(content)
                 found += 1
         except (ValidationError, OSError) as error:
@@ -101,7 +102,8 @@ def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMO
             kept.append(profile)
     if not found.ids and not problems:
         problems.append(Problem(path.name, None, "", "has no streamers"))
-    found.profiles = StreamerFile(path, len(found.ids)) if kept is None else kept
+    lines = np.asarray(found.lines, np.int64)
+    found.profiles = StreamerFile(path, lines) if kept is None else kept
     return found
 
 
@@ -129,16 +131,32 @@ def _profile(content: str | dict[str, Any]) -> StreamerProfile:
     """Raises ValidationError."""
     if isinstance(content, str):
         return StreamerProfile.model_validate_json(content)
-    return StreamerProfile.model_validate(_present(content))
+    attributes = _attributes(content.get("attributes"))
+    return StreamerProfile.model_validate(_present(content | {"attributes": attributes}))
+
+
+def _attributes(value: Any) -> Any:
+    """Attributes of a Parquet row as a dict; some engines write maps as lists of `key`, `value`.
+
+    Raises ValidationError for a repeated key. Any other list is kept, and is no valid profile.
+    """
+    if not isinstance(value, list) or not all(
+        isinstance(pair, dict) and pair.keys() == {"key", "value"} and isinstance(pair["key"], str)
+        for pair in value
+    ):
+        return value
+    pairs = {pair["key"]: pair["value"] for pair in value}
+    if len(pairs) < len(value):
+        reason = PydanticCustomError("repeated_key", "Keys must not repeat")
+        wrong = InitErrorDetails(type=reason, loc=("attributes",), input=value)
+        raise ValidationError.from_exception_data("StreamerProfile", [wrong])
+    return pairs
 
 
 def _present(value: Any) -> Any:
-    """Parquet value without null fields, and with maps as dicts."""
+    """Parquet value without null fields."""
     if isinstance(value, dict):
-        kept = {key: _present(part) for key, part in value.items() if part is not None}
-        if isinstance(kept.get("attributes"), list):  # a Parquet map comes as pairs
-            kept["attributes"] = dict(kept["attributes"])
-        return kept
+        return {key: _present(part) for key, part in value.items() if part is not None}
     if isinstance(value, list):
         return [_present(part) for part in value]
     return value

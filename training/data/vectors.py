@@ -3,7 +3,7 @@
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,8 +52,6 @@ def read_id_embeddings(
     before = len(problems)
     arrays = (_from_parquet if path.suffix == ".parquet" else _from_npz)(path, problems)
     if len(problems) == before:
-        _check_names(path.name, arrays, problems)
-    if len(problems) == before:
         for ids, vectors in _ARRAYS.items():
             if ids in arrays:
                 _check_rows(path.name, ids, arrays[ids], vectors, arrays[vectors], problems)
@@ -80,55 +78,80 @@ def read_id_embeddings(
 
 def _from_npz(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
     arrays: dict[str, NDArray[Any]] = {}
-    name = ""
+    name, before = "", len(problems)
     with path.open("rb") as file:
         try:
-            # Object arrays are refused, since loading them could run code.
             blob = np.load(file, allow_pickle=False)
             if not isinstance(blob, np.lib.npyio.NpzFile):
                 problems.append(Problem(path.name, None, "", "is a single array, not an .npz file"))
                 return {}
             with blob:
-                for name in blob.files:
+                _check_names(path.name, blob.files, problems)
+                for name in blob.files if not problems[before:] else ():
                     arrays[name] = blob[name]
         except _DAMAGED as error:
-            problems.append(Problem(path.name, None, name, f"can't be read: {error}"))
+            reason = f"can't be read: {error}"
+            if "allow_pickle" in reason:
+                reason = (
+                    "holds Python objects, which are not loaded, since they could run code; write "
+                    "ids.astype(str), vectors.astype(np.float32) and no others with np.savez"
+                )
+            problems.append(Problem(path.name, None, name, reason))
     return arrays
 
 
 def _from_parquet(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]]:
     names: dict[str, list[str]] = {"streamer_id": [], "user_id": []}
-    vectors: dict[str, list[list[float]]] = {"streamer_id": [], "user_id": []}
+    vectors: dict[str, list[NDArray[np.float64]]] = {"streamer_id": [], "user_id": []}
     for line, row in parquet_rows(path, problems):
+        if not {"vector"} < set(row) <= {*names, "vector"}:
+            reason = f"has the columns {', '.join(row)}; needs streamer_id or user_id, and vector"
+            problems.append(Problem(path.name, None, "", reason))
+            return {}
         owners = [name for name in names if row.get(name) is not None]
-        vector = row.get("vector")
-        if len(owners) != 1 or not set(row) <= {*names, "vector"} or not isinstance(vector, list):
-            reason = "needs streamer_id or user_id, and vector, and nothing else"
+        if len(owners) != 1:
+            reason = "needs streamer_id or user_id, and not both"
             problems.append(Problem(path.name, line, "", reason))
             continue
-        names[owners[0]].append(str(row[owners[0]]))
-        vectors[owners[0]].append(vector)
+        (owner,) = owners
+        vector = _numbers(row["vector"])
+        if vector is None:
+            reason = f"needs a list of numbers, is {row['vector']!r:.80}"
+            problems.append(Problem(path.name, line, "vector", reason))
+        elif vectors[owner] and len(vector) != len(vectors[owner][0]):
+            reason = f"has {len(vector)} numbers, those before have {len(vectors[owner][0])}"
+            problems.append(Problem(path.name, line, "vector", reason))
+        else:
+            names[owner].append(str(row[owner]))
+            vectors[owner].append(vector)
     arrays: dict[str, NDArray[Any]] = {}
     for owner, prefix in (("streamer_id", ""), ("user_id", "user_")):
         if owner == "user_id" and not names[owner]:
             continue
-        arrays[f"{prefix}ids"] = np.array(names[owner], np.str_)
-        try:
-            arrays[f"{prefix}vectors"] = np.array(vectors[owner], np.float64)
-        except (ValueError, TypeError) as error:
-            problems.append(Problem(path.name, None, "vector", f"are not of one width: {error}"))
+        # Not of a fixed width: one id of megabytes would make all others as wide.
+        arrays[f"{prefix}ids"] = np.array(names[owner], object)
+        arrays[f"{prefix}vectors"] = np.array(vectors[owner], np.float64)
     return arrays
 
 
-def _check_names(file: str, arrays: Mapping[str, NDArray[Any]], problems: list[Problem]) -> None:
+def _numbers(value: Any) -> NDArray[np.float64] | None:
+    """Vector (E,) of a list of numbers or nulls, which become NaN; None if it is none."""
+    if not isinstance(value, list):
+        return None
+    if not all(type(number) in (float, int, np.float16, type(None)) for number in value):
+        return None
+    return np.array(value, np.float64)
+
+
+def _check_names(file: str, names: Sequence[str], problems: list[Problem]) -> None:
     known = {*_ARRAYS, *_ARRAYS.values()}
-    for name in sorted(set(arrays) - known):
+    for name in sorted(set(names) - known):
         problems.append(
             Problem(file, None, name, f"is unknown; known are {', '.join(sorted(known))}")
         )
     users = {"user_ids", "user_vectors"}
-    wanted = {"ids", "vectors"} | (users if users & set(arrays) else set())
-    for name in sorted(wanted - set(arrays)):
+    wanted = {"ids", "vectors"} | (users if users & set(names) else set())
+    for name in sorted(wanted - set(names)):
         problems.append(Problem(file, None, name, "is missing"))
 
 
@@ -140,8 +163,9 @@ def _check_rows(
     vectors: NDArray[Any],
     problems: list[Problem],
 ) -> None:
-    if ids.ndim != 1 or ids.dtype.kind != "U":
-        reason = f"needs shape (M,) of text, is {ids.shape} of {ids.dtype}"
+    if ids.ndim != 1 or ids.dtype.kind not in "UO":  # objects are texts of a Parquet file
+        remedy = "" if ids.dtype.kind == "U" else f"; write {ids_name}.astype(str)"
+        reason = f"needs shape (M,) of text, is {ids.shape} of {ids.dtype}{remedy}"
         problems.append(Problem(file, None, ids_name, reason))
     if vectors.ndim != 2 or vectors.dtype.kind != "f" or vectors.shape[1] == 0:
         reason = f"needs shape (M, width) of floats, is {vectors.shape} of {vectors.dtype}"
@@ -150,14 +174,16 @@ def _check_rows(
         reason = f"has {len(vectors)} rows, {ids_name} has {len(ids)}"
         problems.append(Problem(file, None, vectors_name, reason))
     else:
-        with np.errstate(
-            over="ignore"
-        ):  # values beyond float32 become infinite and are reported below
-            finite = np.isfinite(vectors.astype(np.float32)).all(1)
-        for row in np.flatnonzero(~finite):
-            problems.append(Problem(file, int(row) + 1, vectors_name, "has NaN or infinity"))
-        for row in np.flatnonzero(finite & ~vectors.any(1)):
-            reason = "is all zeros; remove streamers without a vector"
+        with np.errstate(over="ignore", invalid="ignore"):  # infinities are reported below
+            narrow = vectors.astype(np.float32)
+            squares = np.einsum("ij,ij->i", narrow, narrow)
+        for row in np.flatnonzero(~(np.isfinite(squares) & (squares > 0))):
+            if not np.isfinite(narrow[row]).all():
+                reason = "has NaN or infinity"
+            elif not vectors[row].any():
+                reason = "is all zeros; remove streamers without a vector"
+            else:
+                reason = "is too long or too short for 32-bit numbers; scale all vectors alike"
             problems.append(Problem(file, int(row) + 1, vectors_name, reason))
         seen: dict[str, int] = {}
         for line, name in enumerate(ids.tolist(), 1):

@@ -5,7 +5,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from training.evaluation.metrics import b_cubed, best_threshold, f1, pairs_of_groups
+from training.evaluation.metrics import b_cubed, best_threshold, f1, pairs_in_groups, pairwise_f1
 from training.evaluation.setting import Measured, Setting
 from training.evaluation.subject import Matrix, Representation, paired_scores, scores, top, unit
 
@@ -26,7 +26,7 @@ def measure_duplicates(setting: Setting, representation: Representation) -> Meas
         return None
     rows = np.concatenate([setting.queries, setting.gallery])  # (R,), cold streamers first
     cold, groups, vectors = len(setting.queries), groups[rows], unit(content[rows])
-    true = len(pairs_of_groups(groups, range(cold)))
+    true = pairs_in_groups(groups[:cold])
     if not true:
         return None
     threshold = representation.duplicate_threshold
@@ -38,7 +38,7 @@ def measure_duplicates(setting: Setting, representation: Representation) -> Meas
     found = connected_components(graph, directed=False)[1].astype(np.int64)
     precision, recall = (values[:cold] for values in b_cubed(found, groups))
     summary = {
-        "pairwise F1": 2 * right / (len(one) + true),
+        "pairwise F1": pairwise_f1(right, len(one), true),
         "B3": f1(float(precision.mean()), float(recall.mean())),
         "B3 precision": float(precision.mean()),
         "B3 recall": float(recall.mean()),
@@ -54,7 +54,7 @@ def _best_on_gallery(vectors: Matrix, groups: NDArray[np.int64]) -> float:
     one, other = np.repeat(np.arange(len(near)), near.shape[1]), near.ravel()
     pairs = np.unique(np.sort(np.stack([one, other], 1)[one != other], axis=1), axis=0)
     cosines = paired_scores(vectors[pairs[:, 0]], vectors[pairs[:, 1]])
-    true = len(pairs_of_groups(groups, range(len(groups))))
+    true = pairs_in_groups(groups)
     return best_threshold(cosines, groups[pairs[:, 0]] == groups[pairs[:, 1]], true)
 
 

@@ -1,6 +1,6 @@
 """Metrics of rankings and of clusterings."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,19 +72,21 @@ def reciprocal_rank(first: NDArray[np.float32], second: NDArray[np.float32]) -> 
     return 1 / ranks
 
 
-def pairs_of_groups(groups: NDArray[np.int64], rows: Iterable[int]) -> set[tuple[int, int]]:
-    """All pairs (lower row, higher row) of rows in the same group."""
-    members: dict[int, list[int]] = {}
-    for row in sorted(rows):
-        members.setdefault(int(groups[row]), []).append(int(row))
-    return {(a, b) for m in members.values() for i, a in enumerate(m) for b in m[i + 1 :]}
+def pairs_in_groups(groups: NDArray[np.int64]) -> int:
+    """Number of pairs of rows that are in one group, of the group of each row (N,)."""
+    _, sizes = np.unique(groups, return_counts=True)
+    return int((sizes * (sizes - 1) // 2).sum())
 
 
-def pairwise_f1(found: set[tuple[int, int]], true: set[tuple[int, int]]) -> float:
-    """F1 of a set of pairs; 1 if both sets are empty."""
-    if not found and not true:
-        return 1.0
-    return 2 * len(found & true) / (len(found) + len(true))
+def pairwise_f1(right: int, found: int, true: int) -> float:
+    """F1 of found pairs; 1 if there are neither found nor true ones.
+
+    Args:
+        right: number of pairs that are found and true.
+        found: number of pairs that are found.
+        true: number of pairs that are true.
+    """
+    return 2 * right / (found + true) if found + true else 1.0
 
 
 def best_threshold(

@@ -12,7 +12,7 @@ from model_export.contract.features import Featurizer, collate
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
 from training.data.passes import subset
-from training.evaluation.metrics import best_threshold, pairs_of_groups, pairwise_f1
+from training.evaluation.metrics import best_threshold, pairs_in_groups, pairwise_f1
 from training.features.bags import known_pieces
 from training.models.encoder import StreamerEncoder
 from training.numeric.blocks import blocks
@@ -55,21 +55,20 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
     groups = stage.dataset.duplicates[rows]
     learned = np.isin(stage.dataset.split[rows], ("train", "val"))
     places = np.flatnonzero(learned)  # among the rows
-    true = pairs_of_groups(groups, places)
+    true = pairs_in_groups(groups[places])
     if not true:
         return _uncalibrated()
     content = content_sketches(stage, rows)
     embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
     pairs, cosines = _candidates(places, content, embedding)
-    is_true = np.array([(a, b) in true for a, b in pairs.tolist()], bool)
-    value = best_threshold(cosines, is_true, len(true))
+    value = best_threshold(cosines, groups[pairs[:, 0]] == groups[pairs[:, 1]], true)
     metrics = {
         "duplicate_f1_train_val": f1_at(value, places, groups, content),
         "duplicate_f1_all": f1_at(value, np.arange(len(rows)), groups, content),
         "duplicate_f1_test": f1_at(value, np.flatnonzero(~learned), groups, content),
     }
     source = (
-        f"best pairwise F1 ({metrics['duplicate_f1_train_val']:.3f}) on the {len(true)} known "
+        f"best pairwise F1 ({metrics['duplicate_f1_train_val']:.3f}) on the {true} known "
         "duplicate pairs of train + val"
     )
     return Threshold(value, source, metrics)
@@ -132,9 +131,11 @@ def f1_at(
     content: NDArray[np.float32],
 ) -> float:
     """Pairwise F1 of predicting all pairs with a content cosine of at least the threshold."""
-    found: set[tuple[int, int]] = set()
+    found = right = 0
     for part in blocks(len(rows), len(rows)):
         one, other = np.nonzero(content[rows[part]] @ content[rows].T >= threshold)
-        one = one + part.start
-        found.update((int(rows[a]), int(rows[b])) for a, b in zip(one, other, strict=True) if a < b)
-    return pairwise_f1(found, pairs_of_groups(groups, rows))
+        one, other = rows[one + part.start], rows[other]  # (P,), (P,), places of both ends
+        once = one < other
+        found += int(once.sum())
+        right += int((once & (groups[one] == groups[other])).sum())
+    return pairwise_f1(right, found, pairs_in_groups(groups[rows]))

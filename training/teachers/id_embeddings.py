@@ -118,7 +118,7 @@ def find_teacher(
     """Teacher of the known streamers: given ID-embeddings, or ALS on their audiences.
 
     Raises:
-        UsageError: the data set has neither.
+        UsageError: the data set has neither, or of fewer than two of them.
     """
     teacher = _clean_teacher(dataset, known, config, seed, threads)
     return swapped(teacher, config.teacher_noise, np.random.default_rng([seed, _NOISE]))
@@ -153,8 +153,16 @@ def learn_teacher(
     """Implicit ALS (Hu, Koren & Volinsky 2008) on audiences (N, U) of the known streamers.
 
     Deviation from the paper: audiences are binary, so all observations have equal confidence.
+
+    Raises:
+        UsageError: fewer than two of them have an audience.
     """
     rows = known[np.diff(audience.indptr)[known] > 0]
+    if len(rows) < 2:
+        raise UsageError(
+            "fewer than two training streamers have an audience, so there is no behaviour to learn "
+            "from; use --recipe masked-views"
+        )
     observed = audience[rows].T.tocsr()  # (users, streamers)
     observed = observed[np.diff(observed.indptr) > 0]
     with threadpool_limits(1, "blas"):

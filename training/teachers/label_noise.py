@@ -113,7 +113,8 @@ def _held_out(
             outside = rng.choice(outside, _FITTED, replace=False)
         model = Ridge(alpha=_PENALTY)
         model.fit(content[outside], vectors[outside], sample_weight=trust[outside] + 1e-3)
-        predicted[inside] = model.predict(content[inside])
+        # Of a width of 1, scikit-learn predicts (n,) and not (n, 1).
+        predicted[inside] = model.predict(content[inside]).reshape(len(inside), -1)
     return predicted
 
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from training.data.dataset import FILES
+from training.data.files import FILES
 from training.errors import OutputError
 from training.world.world import World
 

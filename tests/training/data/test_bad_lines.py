@@ -1,5 +1,6 @@
 """Every bad line is named by file and number, whatever is wrong with it."""
 
+import gzip
 import tempfile
 from pathlib import Path
 
@@ -46,7 +47,6 @@ BAD_LINES = {
     ),
     "slash in the id": ("streamers.jsonl", 1, b'{"streamer_id": "a/b"}', "streamer_id", "pattern"),
     "id twice": ("streamers.jsonl", 2, b'{"streamer_id": "a"}', "streamer_id", "on line 1"),
-    "empty line": ("streamers.jsonl", 3, b" ", "", "is empty"),
     "another width": (
         "streamers.jsonl",
         4,
@@ -83,6 +83,49 @@ def test_each_mistake_is_named(tmp_path: Path, case: tuple[str, int, bytes, str,
     assert len(problems) == 1
     assert reason in problems[0].reason
     with pytest.raises(DataError, match=f"{file}:{line}: "):
+        load_dataset(folder)
+
+
+@pytest.mark.parametrize("file", ["streamers.jsonl", "labels.csv"])
+def test_blank_lines_are_skipped_and_counted(tmp_path: Path, file: str) -> None:
+    folder = write_folder(tmp_path)
+    lines = (folder / file).read_text().splitlines()
+    (folder / file).write_text("\n".join(["", lines[0], " ", *lines[1:], "\t", "oops"]))
+    (problem,) = validate(folder)
+    assert problem.line == len(lines) + 4
+    (folder / file).write_text("\n".join(["", lines[0], " ", *lines[1:], "\t"]))
+    dataset = load_dataset(folder, in_memory=0)  # profiles are read again, by their lines
+    assert [profile.streamer_id for profile in dataset.profiles] == dataset.ids
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"PAR1...", "is a Parquet file: name it .parquet"),
+        (gzip.compress(b"{}"), "is compressed with gzip"),
+        (b"\x28\xb5\x2f\xfd...", "is compressed with Zstandard"),
+        ("a,b\n1,2\n".encode("utf-16"), "is UTF-16: save it as UTF-8"),
+        ("\ufeffa,b\n1,2\n".encode("utf-16-be"), "is UTF-16: save it as UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("file", ["streamers.jsonl", "labels.csv"])
+def test_what_is_no_text_is_one_problem(
+    tmp_path: Path, file: str, content: bytes, reason: str
+) -> None:
+    (write_folder(tmp_path) / file).write_bytes(content)
+    problem, *others = (p for p in validate(tmp_path) if p.file == file)
+    assert others == []
+    assert problem.line is None
+    assert reason in problem.reason
+
+
+def test_of_very_many_bad_lines_the_first_of_each_field_are_kept(tmp_path: Path) -> None:
+    folder = write_folder(tmp_path)
+    lines = [*(f"u,nobody{i},1\n" for i in range(3000)), "u,a,-1\n"]
+    (folder / "interactions.csv").write_text("user_id,streamer_id,weight\n" + "".join(lines))
+    problems = validate(folder)
+    assert [problem.line for problem in problems] == [*range(2, 1002), 3002]
+    with pytest.raises(DataError, match=r"and 2991 more"):
         load_dataset(folder)
 
 

@@ -1,4 +1,5 @@
 import io
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +70,15 @@ def with_row(row: int, value: float) -> np.ndarray:
         ({"ids": np.array([1, 2])}, "ids: needs shape (M,) of text, is (2,) of int64"),
         ({"ids": np.array(["a", "a"])}, "id_embeddings.npz:2: ids: 'a' is already in row 1"),
         ({"ids": np.array(["a", "q"])}, "id_embeddings.npz:2: ids: 'q' is not a streamer"),
-        ({"ids": np.array(["a", {}], object)}, "ids: can't be read: Object arrays"),
+        ({"ids": np.array(["a", {}], object)}, "ids: holds Python objects, which are not loaded"),
+        ({"ids": np.array([b"a", b"c"])}, "is (2,) of |S1; write ids.astype(str)"),
+        ({"interactions": np.array([{}, {}])}, "interactions: is unknown"),
+        (
+            {"vectors": VECTORS.astype(float) * [[1], [1e-60]]},
+            "id_embeddings.npz:2: vectors: is too long or too short for 32-bit numbers",
+        ),
+        ({"vectors": VECTORS * np.float32(1e30)}, "npz:2: vectors: is too long or too short"),
+        ({"vectors": VECTORS * np.float32(1e-30)}, "npz:2: vectors: is too long or too short"),
         ({"extra": IDS}, "extra: is unknown"),
         ({"user_ids": np.array(["u"])}, "user_vectors: is missing"),
         (
@@ -95,6 +104,54 @@ def test_a_damaged_file_is_named(tmp_path: Path, kept: int) -> None:
     (problem,) = validate(tmp_path)
     assert problem.file == "id_embeddings.npz"
     assert "can't be read" in problem.reason
+
+
+def test_a_pickle_is_refused_without_advice_to_load_it(tmp_path: Path) -> None:
+    (write_folder(tmp_path) / "id_embeddings.npz").write_bytes(b"\x80\x04N.")
+    (problem,) = validate(tmp_path)
+    assert "allow_pickle" not in problem.reason
+    assert "np.savez" in problem.reason
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        (
+            {"streamer_id": ["a", "c"], "vector": [[1.0, 2.0], [1.0]]},
+            "id_embeddings.parquet:2: vector: has 1 numbers, those before have 2",
+        ),
+        (
+            {"streamer_id": ["a"], "vector": [[datetime(2026, 1, 1)]]},
+            "id_embeddings.parquet:1: vector: needs a list of numbers, is [datetime.datetime(",
+        ),
+        ({"streamer_id": ["a"], "vector": [["1"]]}, "vector: needs a list of numbers, is ['1']"),
+        ({"streamer_id": ["a"], "vector": [[True]]}, "vector: needs a list of numbers, is [True]"),
+        ({"streamer_id": ["a"], "vector": [None]}, "vector: needs a list of numbers, is None"),
+        ({"streamer_id": [None], "vector": [[1.0]]}, "parquet:1: needs streamer_id or user_id"),
+        (
+            {"streamer_id": ["a", "c"], "vector": [[1.0], [1.0]], "at": [1, 2]},
+            "id_embeddings.parquet: has the columns streamer_id, vector, at; needs",
+        ),
+        ({"streamer_id": ["a", "c"]}, "id_embeddings.parquet: has the columns streamer_id; needs"),
+        ({"streamer_id": ["a"], "vector": [[1.0, None]]}, "vectors: has NaN or infinity"),
+    ],
+)
+def test_bad_parquet_vectors_are_named_once(
+    tmp_path: Path, columns: dict[str, list[Any]], expected: str
+) -> None:
+    pq.write_table(pa.table(columns), write_folder(tmp_path) / "id_embeddings.parquet")
+    (problem,) = validate(tmp_path)
+    assert expected in str(problem)
+
+
+def test_one_id_of_megabytes_makes_no_other_as_wide(tmp_path: Path) -> None:
+    """A NumPy array of 20,000 texts would have 80 GB for it."""
+    ids = ["x" * 1_000_000, *(f"s{i}" for i in range(20_000))]
+    table = pa.table({"streamer_id": ids, "vector": [[1.0]] * len(ids)})
+    pq.write_table(table, write_folder(tmp_path) / "id_embeddings.parquet")
+    first = validate(tmp_path)[0]
+    assert first.line == 1
+    assert len(first.reason) < 200
 
 
 def test_a_single_array_is_no_npz(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from model_export.contract.pieces import pieces_of
 from training.config import RecipeConfig
 from training.data import Dataset
-from training.evaluation.metrics import pairs_of_groups, pairwise_f1
+from training.evaluation.metrics import pairwise_f1
 from training.inference import duplicate_threshold as duplicates
 from training.inference.duplicate_threshold import (
     DEFAULT_THRESHOLD,
@@ -54,8 +54,9 @@ def test_equal_cosines_are_not_parted():
 def test_f1_counts_all_pairs_of_the_rows():
     content = np.array([[1, 0], [1, 0], [0, 1], [0, 1], [0.6, 0.8]], np.float32)
     groups = np.array([0, 0, 1, 1, 1])
-    expected = pairwise_f1({(0, 1), (2, 3)}, pairs_of_groups(groups, range(5)))
-    assert f1_at(0.9, np.arange(5), groups, content) == pytest.approx(expected)
+    expected = pairwise_f1(2, 2, 4)  # (0, 1), (2, 3) of these, (2, 4), (3, 4)
+    assert f1_at(0.9, np.arange(5), groups, content) == expected
+    assert f1_at(0.7, np.arange(5), groups, content) == 1
     assert f1_at(0.9, np.array([0, 1]), groups, content) == 1
 
 

@@ -104,6 +104,17 @@ def test_no_behaviour_at_all_says_what_to_do(world: Dataset):
         find_teacher(alone, world.rows("train"), CONFIG, seed=0, threads=1)
 
 
+@pytest.mark.parametrize("audience", [0, 1])
+def test_an_audience_of_too_few_says_what_to_do(world: Dataset, audience: int):
+    """Of no training streamer, as a file without a line gives, or of one."""
+    assert world.interactions is not None
+    known, matrix = world.rows("train"), world.interactions.matrix.tolil(copy=True)
+    matrix[known[audience:]] = 0
+    few = replace(world.interactions, matrix=sp.csr_matrix(matrix.tocsr()))
+    with pytest.raises(UsageError, match=r"fewer than two .* masked-views"):
+        find_teacher(replace(world, interactions=few), known, CONFIG, seed=0, threads=1)
+
+
 def numbered(n: int, audience: bool = True) -> Teacher:
     """Streamer i has the vector (i, i) and user i alone."""
     vectors = np.repeat(np.arange(n, dtype=np.float32)[:, None], 2, axis=1)

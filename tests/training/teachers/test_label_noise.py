@@ -29,6 +29,14 @@ def test_vectors_of_others_are_told():
     assert trust[is_wrong].mean() < 0.25
 
 
+def test_vectors_of_one_number_are_judged_too():
+    content, _ = related(5)
+    signs = np.sign(content[:, :1])
+    found = estimate_noise(content, signs, seed=0)
+    assert found.predicted.shape == signs.shape
+    assert found.trust.mean() > 0.8
+
+
 @pytest.mark.parametrize("rows", [30, 600])
 def test_content_that_says_nothing_is_no_judge(rows: int):
     content, _ = related(3, rows)
