@@ -24,12 +24,12 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.splits import SPLITS, hashed_split
 from model_export.contract.streamer import StreamerProfile
 from training.data.problems import Problem
-from training.data.splits import dealt_split, hashed_split
+from training.data.splits import dealt_split
 from training.data.streamers import IN_MEMORY, Streamers, read_streamers
 from training.data.tables import (
-    SPLITS,
     Interactions,
     read_duplicates,
     read_interactions,
