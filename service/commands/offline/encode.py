@@ -131,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     )
     answer(args, fields, lambda: print(said))
     if done.rejected and not done.rows:
-        print(f"error: no row of {args.source} could be encoded: {_FORMS}", file=sys.stderr)
+        print(f"error: no row of {args.source} could be encoded", file=sys.stderr)
         return 1
     return 0
 
