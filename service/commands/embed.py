@@ -2,12 +2,10 @@
 
 import argparse
 import codecs
-import contextlib
-import errno
+import io
 import os
 import sys
-import tempfile
-from collections.abc import Generator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +16,9 @@ from model_export.contract.errors import ContractError, UnreadableContent, first
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from model_export.contract.variants import VARIANTS
-from service.commands.answers import answer
 from service.commands.arguments import using, whole_number
+from service.commands.files import file_of_profiles, tell_written, write_whole
 from service.commands.progress import Progress
-from service.commands.stopping import interruptible, undisturbed
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.errors import ServiceError, in_one_line
@@ -57,37 +54,64 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Encode; 1 with the file and line of what can't be read."""
-    path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
-    ids: list[str] = []
-    parts: list[np.ndarray] = []
-    skipped = 0
+    made = _Vectors()
     try:
         bundle = Bundle(args.bundle, args.variant)
         manifest = bundle.manifest.at(args.dim)
         encoder = OnnxEncoder(bundle, threads=args.threads, dim=manifest.dim)
         towers = OnnxTowers(bundle, threads=args.threads)
-        with _new_file(args.out) as whole:  # first, since encoding may take hours
+        path = file_of_profiles("--data", args.data)
+
+        def content() -> bytes:
             for chunk in _chunks(path, bundle, towers):
-                usable = [(i, f) for i, f in chunk if f.usable]
-                skipped += len(chunk) - len(usable)
-                ids += [i for i, _ in usable]
-                parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
-            vectors = np.stack(parts) if parts else np.zeros((0, manifest.dim), np.float32)
-            np.savez(whole, ids=np.array(ids, dtype=np.str_), vectors=vectors)
+                made.add(chunk, encoder)
+            return made.content(manifest.dim)
+
+        with using("--out", args.out, "choose a file in a folder where files can be written"):
+            args.out.parent.mkdir(parents=True, exist_ok=True)
+        write_whole("--out", args.out, content)  # which tries it first, as encoding may take hours
     except (ContractError, ServiceError, OSError, ValueError) as error:
         print("error:", in_one_line(error), file=sys.stderr)
         return 1
-    count, dim = len(ids), int(vectors.shape[1])
+    count, dim, skipped = len(made.ids), manifest.dim, made.skipped
     fields = {"path": args.out, "vectors": count, "dim": dim, "without_content": skipped}
     said = f"{args.out}: {count} vectors of {dim}, {skipped} without usable content"
-    answer(args, fields, lambda: print(said))
+    tell_written(args, args.out, fields, lambda: print(said))
     return 0
+
+
+class _Vectors:
+    """Ids with their vectors, and how many streamers have none."""
+
+    def __init__(self) -> None:
+        self.ids: list[str] = []
+        self.skipped = 0
+        self._parts: list[np.ndarray] = []
+
+    def add(self, chunk: list[tuple[str, Features]], encoder: OnnxEncoder) -> None:
+        """Encode some more."""
+        usable = [(i, f) for i, f in chunk if f.usable]
+        self.skipped += len(chunk) - len(usable)
+        self.ids += [i for i, _ in usable]
+        self._parts += [e.embedding for e in encoder.encode([f for _, f in usable])]
+
+    def content(self, dim: int) -> bytes:
+        """Of an .npz file."""
+        parts, self._parts = self._parts, []
+        vectors = np.stack(parts) if parts else np.zeros((0, dim), np.float32)  # (N, D)
+        del parts
+        file = io.BytesIO()
+        np.savez(file, ids=np.array(self.ids, dtype=np.str_), vectors=vectors)
+        return file.getvalue()
 
 
 def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tuple[str, Features]]]:
     chunk: list[tuple[int, StreamerProfile]] = []
-    remedy = "give a data set folder with streamers.jsonl, or a .jsonl file"
-    with using("--data", path, remedy), Progress("embed", "lines") as progress:
+    lines: dict[str, int] = {}
+    with (
+        using("--data", path, "give a file that can be read"),
+        Progress("embed", "lines") as progress,
+    ):
         for number, line in _numbered(path, progress):
             if not line.strip():
                 continue
@@ -95,6 +119,10 @@ def _chunks(path: Path, bundle: Bundle, towers: OnnxTowers) -> Iterator[list[tup
                 profile = StreamerProfile.model_validate_json(line.removeprefix(codecs.BOM_UTF8))
             except ValidationError as error:
                 raise ValueError(f"{path}:{number}: {first_problem(error)}") from error
+            name = profile.streamer_id
+            if (first := lines.setdefault(name, number)) != number:
+                told = f"{name!r} is already on line {first}; keep one of them"
+                raise ValueError(f"{path}:{number}: {told}")
             chunk.append((number, profile))
             if len(chunk) == _CHUNK:
                 yield _featurised(path, chunk, bundle, towers)
@@ -132,23 +160,3 @@ def _featurised(
         except ContractError as error:
             raise ValueError(f"{path}:{number}: {error}") from error
     return found
-
-
-@contextlib.contextmanager
-def _new_file(out: Path) -> Generator[Path, None, None]:
-    """A path to write to; the file appears at `out` whole or not at all.
-
-    Raises:
-        UnusablePath: it can't be written there.
-    """
-    remedy = "choose a file in a folder where files can be written"
-    with using("--out", out, remedy), interruptible(), contextlib.ExitStack() as drafts:
-        if out.is_dir():
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with undisturbed():  # a signal between its making and its keeping would leave it there
-            draft = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
-            folder = drafts.enter_context(draft)
-        whole = Path(folder, "vectors.npz")
-        yield whole
-        whole.replace(out)

@@ -15,6 +15,7 @@ from typing import Any
 from service.commands.answers import answer
 from service.commands.arguments import UnusablePath, using
 from service.commands.stopping import interruptible
+from service.files.beginnings import BEGIN_BYTES, no_lines
 
 _REMEDY = "choose a file that can be written"
 
@@ -28,6 +29,25 @@ def text_of(option: str, path: Path, remedy: str) -> str:
     with using(option, path, remedy):
         content = path.read_bytes()
     return _text(content, f"{option} {path}")
+
+
+def file_of_profiles(option: str, data: Path) -> Path:
+    """The file with the profiles of a data set folder, or `data` itself.
+
+    Raises:
+        UnusablePath: it is not there, can't be read, or begins as no lines of JSON do.
+    """
+    path = data / "streamers.jsonl" if data.is_dir() else data
+    remedy, begin = "give a data set folder with streamers.jsonl, or a .jsonl file", b""
+    if data.is_dir() and not path.exists() and (data / "streamers.parquet").exists():
+        remedy = "streamers.parquet is read by `encode`, and by imports (POST /v1/jobs/imports)"
+    with using(option, path, remedy):
+        if stat.S_ISREG(path.stat().st_mode):  # what is read of a pipe is gone
+            with path.open("rb") as file:
+                begin = file.read(BEGIN_BYTES)
+    if wrong := no_lines(begin):
+        raise UnusablePath(f"{option} {path} {wrong}")
+    return path
 
 
 def standard_input() -> str:

@@ -29,6 +29,7 @@ from service.commands.arguments import (
     using,
     whole_number,
 )
+from service.commands.files import file_of_profiles
 from service.commands.progress import Progress
 from service.commands.questions.asking import patience_through_restarts
 from service.commands.stopping import Interrupted, interruptible
@@ -49,24 +50,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--concurrency",
         type=whole_number(1, most=1024),
         default=4,
-        help="requests under way at once",
+        help="requests under way at once (4); of several lines with one id, the last one stays for "
+        "sure with 1 alone",
     )
     add_timeout(parser, _TIMEOUT_S, "longest wait for a service that does not answer")
 
 
 def run(args: argparse.Namespace) -> int:
     """Load; 1 when a line was refused or the service could not be reached."""
-    path: Path = args.data / "streamers.jsonl" if args.data.is_dir() else args.data
+    path: Path = args.data
     begin = time.monotonic()
     try:
-        key, remedy = api_key(), "give a data set folder with streamers.jsonl, or a .jsonl file"
-        with using("DATA", path, remedy):
-            path.stat()
+        key, path = api_key(), file_of_profiles("DATA", path)
         is_missing = asyncio.run(_is_missing(args, key))
         # The signals raise, as asyncio would not look at them while a pipe is waited for; also
         # before the loading begins, hence `closing`.
         with (
-            using("DATA", path, remedy),
+            using("DATA", path, "give a file that can be read"),
             interruptible(),
             path.open("rb") as file,
             closing(_load(file, args, key, is_missing)) as loading,

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import sys
+from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
 from importlib import import_module
@@ -36,10 +37,12 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
     try:
         with open(0, "rb") as file, open(1, "wb") as lines:
             rows: Any = parquet.ParquetFile(file, page_checksum_verification=True)
+            check_names(rows.schema_arrow.names)
             metadata: Any = rows.metadata.metadata or {}
             about = metadata.get(ENCODED.encode())
             if about is not None:
                 lines.write(line_of({ENCODED: json.loads(about)}))
+            done = 0
             for group in range(rows.num_row_groups):
                 size = int(rows.metadata.row_group(group).total_byte_size)
                 if size > most_group_bytes:
@@ -48,8 +51,9 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
                         f"{most_group_bytes}: write it with smaller row groups"
                     )
                 for batch in rows.iter_batches(_ROWS, row_groups=[group], use_threads=False):
-                    for row in batch.to_pylist():
+                    for row in rows_of_batch(batch, done):
                         lines.write(line_of(row))
+                    done += int(batch.num_rows)
     except BrokenPipeError:  # nobody reads any more
         os._exit(0)
     except _Refused as error:
@@ -60,6 +64,40 @@ def _main(most_group_bytes: int, most_bytes: int) -> int:
         reason = " ".join(str(error).split())[:300]
         return _refuse(f"the file can't be read as Parquet: {reason}")
     return 0
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse columns of one name, of which a row would show the last.
+
+    Raises:
+        ValueError: two have one name.
+    """
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            raise ValueError(f"has two columns {name!r}: keep one of them")
+        seen.add(name)
+
+
+def rows_of_batch(batch: Any, before: int) -> list[dict[str, Any]]:
+    """Rows of a record batch, which comes after so many rows of its file.
+
+    Raises:
+        ValueError: Python has no form for a value, such as for the year 36,000,000; names its row,
+            from 1 on, and its column.
+    """
+    errors = (ArithmeticError, LookupError, ValueError, import_module("pyarrow").ArrowException)
+    try:
+        return batch.to_pylist()
+    except errors as error:
+        for i in range(batch.num_rows):
+            for name, column in zip(batch.schema.names, batch.columns, strict=True):
+                try:
+                    column[i].as_py()
+                except errors as cause:
+                    reason = f"row {before + i + 1}, column {name!r}: {cause}"
+                    raise ValueError(reason) from cause
+        raise ValueError(str(error)) from error
 
 
 def line_of(row: dict[str, Any]) -> bytes:

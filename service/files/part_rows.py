@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from service.errors import ServiceError
-from service.files.parquet_rows import line_of
+from service.files.beginnings import BEGIN_BYTES, PARQUET, no_lines
+from service.files.parquet import SUFFIX
+from service.files.parquet_rows import check_names, line_of, rows_of_batch
 
 _BLOCK_BYTES = 1 << 20
 _BATCH_ROWS = 64
@@ -73,13 +75,19 @@ class PartRows(Protocol):
 
 
 def part_rows(path: Path, part: Part) -> PartRows:
-    """Rows of a part of a file: of Parquet if its name ends so, else of NDJSON.
+    """Rows of a part of a file: of Parquet if its name ends so or its content begins so, or lines.
 
     Raises:
-        UnreadableInput: it is no Parquet file.
+        UnreadableInput: it is neither.
         OSError: it can't be read.
     """
-    return ParquetPart(path, part) if path.suffix == ".parquet" else LinesPart(path, part)
+    with path.open("rb") as file:
+        begin = file.read(BEGIN_BYTES)
+    if path.suffix.lower() == SUFFIX or begin.startswith(PARQUET):
+        return ParquetPart(path, part)
+    if wrong := no_lines(begin):
+        raise UnreadableInput(f"{path} {wrong}")
+    return LinesPart(path, part)
 
 
 class _Unchanged:
@@ -120,6 +128,7 @@ class ParquetPart:
         self._errors = (pyarrow.ArrowException, ValueError)
         try:
             self._file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
+            check_names(self._file.schema_arrow.names)
         except self._errors as error:
             raise self._unreadable(error) from error
         self._metadata: Any = self._file.metadata
@@ -146,6 +155,7 @@ class ParquetPart:
 
     def rows(self) -> Iterator[tuple[int, bytes]]:
         """Rows as lines of JSON, by their number."""
+        name = self._begin
         try:
             for group, before, skip, count in self._groups():
                 at = 0
@@ -155,13 +165,15 @@ class ParquetPart:
                 for batch in batches:
                     first, last = max(skip - at, 0), min(skip + count - at, batch.num_rows)
                     if first < last:
-                        for i, row in enumerate(batch.slice(first, last - first).to_pylist()):
-                            yield before + at + first + i + 1, line_of(row)
+                        name = before + at + first
+                        for row in rows_of_batch(batch.slice(first, last - first), name):
+                            name += 1
+                            yield name, line_of(row)
                     at += batch.num_rows
                     if at >= skip + count:
                         break
-        except self._errors as error:
-            raise self._unreadable(error) from error
+        except (*self._errors, OSError) as error:  # which a damaged page is
+            raise self._unreadable(error, f" after row {name}") from error
 
     def done(self, name: int) -> int:
         """Rows of the part before the row of this number."""
@@ -177,9 +189,9 @@ class ParquetPart:
                 yield group, at, first - at, last - first
             at += rows
 
-    def _unreadable(self, error: Exception) -> UnreadableInput:
+    def _unreadable(self, error: Exception, where: str = "") -> UnreadableInput:
         reason = " ".join(str(error).split())[:300]
-        return UnreadableInput(f"{self._path} can't be read as Parquet: {reason}")
+        return UnreadableInput(f"{self._path} can't be read as Parquet{where}: {reason}")
 
 
 class LinesPart:

@@ -24,14 +24,14 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.splits import SPLITS, hashed_split
 from model_export.contract.streamer import StreamerProfile
 from training.data.files import find_files
 from training.data.notes import notes_of
 from training.data.problems import Problem, Problems
-from training.data.splits import dealt_split, hashed_split
+from training.data.splits import dealt_split
 from training.data.streamers import IN_MEMORY, Streamers, read_streamers
 from training.data.tables import (
-    SPLITS,
     Interactions,
     read_duplicates,
     read_interactions,

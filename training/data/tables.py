@@ -9,11 +9,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.splits import SPLITS
 from training.data.problems import Problem
 from training.data.rows import ColumnType, table_rows
 from training.data.streamers import UNREADABLE, Streamers
-
-SPLITS = ("train", "val", "test")
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,7 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="source",
         type=Path,
         required=True,
-        help="profiles: rows of a .parquet file, or lines of JSON",
+        help="profiles: rows of a .parquet file, or lines of JSON; of several with one id the "
+        "first is taken, and the others are rejected",
     )
     parser.add_argument("--out", type=Path, required=True, help="the Parquet file to write")
     parser.add_argument(
@@ -90,7 +91,7 @@ def _part(text: str) -> Part:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Encode, unless that is done; 1 when the input can't be read or the output not written."""
+    """Encode, unless that is done; 1 where no row can be encoded, or a file not read or written."""
     begin = time.monotonic()
     rejects: Path = args.rejects or args.out.with_name(f"{args.out.name}.rejects.ndjson")
     try:
@@ -129,6 +130,9 @@ def run(args: argparse.Namespace) -> int:
         f"{done.without_content} without usable content, {done.rejected} rejected"
     )
     answer(args, fields, lambda: print(said))
+    if done.rejected and not done.rows:
+        print(f"error: no row of {args.source} could be encoded", file=sys.stderr)
+        return 1
     return 0
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from model_export.contract.errors import first_problem
 from service.client import Client, NotFound
 from service.client.models import RatingOut
 from service.commands.answers import Cell, answer, print_rows
@@ -136,13 +137,17 @@ def _ratings(client: Client, args: argparse.Namespace) -> list[RatingOut]:
     if args.ratings is None:
         return list(client.ratings.all(page_size=1000))
     text = text_of("--ratings", args.ratings, "give the output of `ratings export`")
-    try:
-        return [RatingOut.model_validate_json(line) for line in text.split("\n") if line.strip()]
-    except ValidationError as error:
-        first = error.errors()[0]
-        raise UnusableFile(
-            f"--ratings {args.ratings}: {first['msg']}: give the output of `ratings export`"
-        ) from error
+    found: list[RatingOut] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                found.append(RatingOut.model_validate_json(line))
+            except ValidationError as error:
+                raise UnusableFile(
+                    f"--ratings {args.ratings}:{number}: {first_problem(error)}: give the output "
+                    "of `ratings export`"
+                ) from error
+    return found
 
 
 def _rated(ratings: Sequence[RatingOut]) -> dict[str, Rated]:
@@ -166,20 +171,19 @@ def _rated(ratings: Sequence[RatingOut]) -> dict[str, Rated]:
 
 def _sessions(path: Path) -> list[Interleaved]:
     text = text_of("--interleaved", path, "give the file of `interleave --out`")
-    try:
-        found = [json.loads(line) for line in text.split("\n") if line.strip()]
-        return [
-            Interleaved(
-                one["question_id"],
-                (one["systems"][0], one["systems"][1]),
-                [Pick(name, team) for name, team in one["picks"]],
-            )
-            for one in found
-        ]
-    except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise UnusableFile(
-            f"--interleaved {path}: {error!r}: give the file of `interleave --out`"
-        ) from error
+    found: list[Interleaved] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            try:
+                one = json.loads(line)
+                systems = (one["systems"][0], one["systems"][1])
+                picks = [Pick(name, team) for name, team in one["picks"]]
+                found.append(Interleaved(one["question_id"], systems, picks))
+            except (ValueError, KeyError, TypeError, IndexError) as error:
+                raise UnusableFile(
+                    f"--interleaved {path}:{number}: {error!r}: give the file of `interleave --out`"
+                ) from error
+    return found
 
 
 def _show(evaluation: Evaluation) -> None:

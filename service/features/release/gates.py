@@ -173,7 +173,7 @@ def ranking(
             _not_run("calibration", limits.calibration_error, 0, why),
         ]
     usable = vectors.usable & data.known
-    rows = data.asked[usable[data.asked]]
+    rows = np.flatnonzero(usable[: data.queries])
     gallery = data.queries + np.flatnonzero(usable[data.queries :])  # as in the calibration
     curves = () if calibration is None else calibration.curves
     pairs = PairScores(curves[0].knots if curves else ())

@@ -1,31 +1,23 @@
 """Held-out streamers of a data set folder: their profiles, known copies, and who is relevant."""
 
-import codecs
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ValidationError
 
-from model_export.contract.errors import first_problem
 from model_export.contract.streamer import StreamerProfile
-from service.errors import ServiceError
-from service.files.tables import rows_of
+from service.features.release.folder import DataFolder, UnusableData
 
 MIN_SHARED = 2
 """Users, or related streamers, that two relevant streamers have in common, as in training."""
 _HELD_OUT = "test"
 _PLAIN = "plain"
 """What known copies without a disguise are called."""
-
-
-class UnusableData(ServiceError):
-    """The folder has nothing to test a model on."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +43,7 @@ class HeldOut:
 
     Attributes:
         profiles: N of them; the queries first.
-        queries: Q.
-        asked: places of those queries that no encoder learned from; others are copies of them.
+        queries: Q, which no encoder learned from.
         copies: pairs of streamers that are the same.
         look_alikes: pairs of places of streamers that are not, though they look it.
         known: bool (N,), of whom it is known who is relevant: they have an audience, or a label.
@@ -62,7 +53,6 @@ class HeldOut:
 
     profiles: Sequence[StreamerProfile]
     queries: int
-    asked: NDArray[np.int64]
     copies: Sequence[Copy]
     look_alikes: Sequence[tuple[int, int]]
     known: NDArray[np.bool_]
@@ -70,32 +60,41 @@ class HeldOut:
     groups: NDArray[np.int64]
 
 
-def held_out(folder: Path, most: int, seed: int) -> HeldOut:
+def held_out(
+    folder: Path, most: int, seed: int, learned_from: Collection[str] = frozenset()
+) -> HeldOut:
     """Read a folder, and draw at most `most` streamers from it, a fourth of them queries.
 
     Args:
         folder: a data set folder.
         most: streamers.
         seed: of the draw.
+        learned_from: ids of streamers that the model is known to have learned from.
 
     Raises:
-        UnusableData: a profile can't be read, or there are too few streamers held out.
+        UnusableData: the folder says what can't be, too few streamers are held out, or the model
+            has learned from one of them.
         UnreadableTable: a table can't be read.
         OSError: a file can't be read.
     """
-    splits = dict(_pairs(folder, "splits", "streamer_id", "split"))
-    marked = rows_of(folder, "duplicates", ("streamer_id", "group"), ("disguise",))
-    known = {row[0]: (row[1], row[2]) for row in marked or ()}
-    profiles = _profiles(folder / "streamers.jsonl")
+    data = DataFolder(folder)
+    profiles, known = data.profiles, data.copies()
+    splits = data.splits(known)
+    learned = [i for i in profiles if splits[i] == _HELD_OUT and i in learned_from]
+    if learned:
+        raise UnusableData(
+            f"{folder}: {learned[0]!r} is of the split {_HELD_OUT!r}, and the model has learned "
+            f"from it ({len(learned)} such): give the splits.csv that it was trained with"
+        )
     rng = np.random.default_rng(seed)
     everyone, order = list(profiles), rng.permutation(len(profiles))
     places: list[int] = order.tolist()
     drawn = [everyone[place] for place in places]
-    tested = [i for i in drawn if splits.get(i, _HELD_OUT) == _HELD_OUT]
+    tested = [i for i in drawn if splits[i] == _HELD_OUT]
     if len(tested) < 2:
         raise UnusableData(
-            f"{folder}: fewer than two streamers are of the split {_HELD_OUT!r} in splits.csv; "
-            "give streamers that the model has not learned from"
+            f"{folder}: fewer than two streamers are of the split {_HELD_OUT!r}; tell by "
+            "splits.csv whom the model has not learned from"
         )
     queries = _with_copies(tested, drawn, known, max(2, most // 4))
     chosen = set(queries)
@@ -106,35 +105,15 @@ def held_out(folder: Path, most: int, seed: int) -> HeldOut:
         [numbers.setdefault(known[i][0] if i in known else f"\0{i}", len(numbers)) for i in ids],
         np.int64,
     )
-    truth = _relevant(folder, ids, splits)
+    truth = _relevant(data, ids, splits)
     return HeldOut(
         [profiles[i] for i in ids],
         len(queries),
-        np.flatnonzero([splits.get(i, _HELD_OUT) == _HELD_OUT for i in queries]),
         _copies(ids, groups, known),
-        _look_alikes(folder, ids, groups),
+        _look_alikes(data, ids, groups),
         *(truth or (np.zeros(len(ids), np.bool_), None)),
         groups,
     )
-
-
-def _profiles(path: Path) -> dict[str, StreamerProfile]:
-    found: dict[str, StreamerProfile] = {}
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                try:
-                    profile = StreamerProfile.model_validate_json(
-                        line.removeprefix(codecs.BOM_UTF8)
-                    )
-                except ValidationError as error:
-                    raise UnusableData(f"{path}:{number}: {first_problem(error)}") from error
-                found[profile.streamer_id] = profile
-    return found
-
-
-def _pairs(folder: Path, name: str, *columns: str) -> list[tuple[str, str]]:
-    return [(row[0], row[1]) for row in rows_of(folder, name, columns) or ()]
 
 
 def _with_copies(
@@ -143,7 +122,7 @@ def _with_copies(
     known: Mapping[str, tuple[str, str]],
     most: int,
 ) -> list[str]:
-    """Queries: those that have copies first, and their copies, whatever split these are of."""
+    """Queries: those that have copies first, and their copies, which are of the same split."""
     members: defaultdict[str, list[str]] = defaultdict(list)
     for streamer_id in drawn:
         if streamer_id in known:
@@ -178,12 +157,12 @@ def _copies(
 
 
 def _look_alikes(
-    folder: Path, ids: Sequence[str], groups: NDArray[np.int64]
+    data: DataFolder, ids: Sequence[str], groups: NDArray[np.int64]
 ) -> list[tuple[int, int]]:
     """Pairs of one set of `look_alikes.csv`, but for copies of each other."""
     sets: defaultdict[str, list[int]] = defaultdict(list)
     place = {streamer_id: i for i, streamer_id in enumerate(ids)}
-    for streamer_id, found in _pairs(folder, "look_alikes", "streamer_id", "set"):
+    for streamer_id, found in data.look_alikes():
         if streamer_id in place:
             sets[found].append(place[streamer_id])
     return [
@@ -195,21 +174,18 @@ def _look_alikes(
 
 
 def _relevant(
-    folder: Path, ids: Sequence[str], splits: Mapping[str, str]
+    data: DataFolder, ids: Sequence[str], splits: Mapping[str, str]
 ) -> tuple[NDArray[np.bool_], Relevance] | None:
     """`known` and `relevant` of `HeldOut`: by related streamers, else by users, else by labels."""
-    related = _pairs(folder, "relations", "streamer_id", "related_id")
-    related += [(other, one) for one, other in related]
-    if related:
-        audience = _ByAudience(
-            ids, [(one, other) for one, other in related if splits.get(other) != _HELD_OUT]
-        )
+    for is_related, pairs in ((True, data.relations()), (False, data.interactions())):
+        if (first := next(pairs, None)) is None:
+            continue
+        found = chain([first], pairs)
+        if is_related:
+            found = (pair for pair in found if splits[pair[1]] != _HELD_OUT)
+        audience = _ByAudience(ids, found)
         return audience.known, audience
-    views = _pairs(folder, "interactions", "streamer_id", "user_id")
-    if views:
-        audience = _ByAudience(ids, views)
-        return audience.known, audience
-    labels = dict(_pairs(folder, "labels", "streamer_id", "label"))
+    labels = data.labels()
     if not labels:
         return None
     numbers = {"": 0}
@@ -231,7 +207,7 @@ class _ByLabel:
 class _ByAudience:
     """Relevant are those who share `MIN_SHARED` users, or related streamers."""
 
-    def __init__(self, ids: Sequence[str], pairs: Sequence[tuple[str, str]]) -> None:
+    def __init__(self, ids: Sequence[str], pairs: Iterable[tuple[str, str]]) -> None:
         place = {streamer_id: i for i, streamer_id in enumerate(ids)}
         self._audience: list[set[str]] = [set() for _ in ids]
         for streamer_id, user in pairs:

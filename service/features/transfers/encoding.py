@@ -1,6 +1,7 @@
 """Encoding of a part of a file of profiles, without a service, by what a service encodes with."""
 
 import json
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -9,7 +10,7 @@ from typing import Any, BinaryIO
 from service.engine.encoding.pipeline import EncodedProfile, EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.work.lanes import Lanes
-from service.errors import ServiceError
+from service.errors import InvalidRequest, ServiceError
 from service.features.streamers.lines import LineReader, short_problem
 from service.features.transfers.encoded import row_of
 from service.files.encoded import About, EncodedWriter, NotEncoded
@@ -19,6 +20,8 @@ from service.settings import Limits
 
 CHUNK_ROWS, CHUNK_BYTES = 64, 1 << 20
 """Rows that are encoded together; long ones fill a chunk earlier."""
+REMEMBERED = 1 << 18
+"""Ids of so many rows, the last ones, are known again: memory does not grow with the part."""
 _GIVEN_CHARS = 1 << 16
 """Of a rejected row, in the file of those."""
 _Chunk = list[tuple[int, bytes]]
@@ -43,7 +46,7 @@ class PartEncoder:
         """Encode a part to a file, which is there afterwards as a whole, or not at all.
 
         Args:
-            source: the rows.
+            source: the rows; of those with one id among `REMEMBERED`, the first counts.
             about: metadata of the file, before any row.
             out: the file; one that is there is replaced.
             rejects: file of the rows that can't be encoded, with the reasons. One that was written
@@ -63,8 +66,9 @@ class PartEncoder:
                 writer = EncodedWriter(draft, about)
             try:
                 rows = without = 0
+                ids = _Ids(source.unit)
                 for chunk in _chunks(source.rows()):
-                    for item in await self._encode(chunk, refused):
+                    for item in await self._encode(chunk, ids, refused):
                         row, size = row_of(item)
                         with writing(out):
                             writer.add(row, size)
@@ -82,7 +86,9 @@ class PartEncoder:
             refused.keep()
         return about
 
-    async def _encode(self, chunk: _Chunk, refused: "_Rejects") -> list[EncodedProfile]:
+    async def _encode(
+        self, chunk: _Chunk, ids: "_Ids", refused: "_Rejects"
+    ) -> list[EncodedProfile]:
         profiles, wrong = await self._reader.read(chunk)
         given = dict(chunk)
         found = await self._pipeline.encode_many([ToRead(p) for p in profiles.values()])
@@ -90,11 +96,31 @@ class PartEncoder:
         for (name, profile), item in zip(profiles.items(), found, strict=True):
             if isinstance(item, ServiceError):
                 refused.add(name, profile.streamer_id, item, given[name])
+            elif (repeated := ids.add(name, profile.streamer_id)) is not None:
+                refused.add(name, profile.streamer_id, repeated, given[name])
             else:
                 done.append(item)
         for name, error in wrong.items():
             refused.add(name, None, error, given[name])
         return done
+
+
+class _Ids:
+    """Where the ids of the last rows stand, of which the first row of each is taken."""
+
+    def __init__(self, unit: str) -> None:
+        self._unit = unit
+        self._names: OrderedDict[str, int] = OrderedDict()
+
+    def add(self, name: int, streamer_id: str) -> ServiceError | None:
+        """Note the id of a row; what is wrong if an earlier one has it."""
+        first = self._names.setdefault(streamer_id, name)
+        if first != name:
+            told = f"{streamer_id!r} is already at {self._unit} {first}; keep one of them"
+            return InvalidRequest.of("/streamer_id", told)
+        if len(self._names) > REMEMBERED:
+            self._names.popitem(last=False)
+        return None
 
 
 class _Rejects:

@@ -119,7 +119,7 @@ class Transfers(LongRequests):
             return Stamp.of(find(self._settings.import_dir, path).stat())
 
         stamp = await asyncio.to_thread(look)
-        parquet = path.endswith(SUFFIX)
+        parquet = path.lower().endswith(SUFFIX)
         if parquet and not is_readable():
             raise InvalidRequest.of("/path", MISSING)
         asked = {

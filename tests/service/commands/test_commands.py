@@ -108,7 +108,7 @@ def test_embed_without_data_or_room(bundle: Path, tmp_path: Path) -> None:
         (Path("/proc/v.npz"), "No such file or directory"),
     ):
         said = error_line(embed(bundle, data, out))
-        assert said.startswith(f"error: --out {out} can't be used ({why}): choose a file in a")
+        assert said.startswith(f"error: --out {out} can't be used ({why}): choose a file ")
     said = error_line(embed(tmp_path / "none", data, tmp_path / "v.npz"))
     assert "manifest.json can't be read: No such file or directory; is this a bundle?" in said
 

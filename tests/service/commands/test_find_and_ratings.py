@@ -144,9 +144,9 @@ def test_wrong_arguments_are_named(words: tuple[str, ...], said: str) -> None:
 @pytest.mark.parametrize("option", ["--ratings", "--interleaved"])
 def test_a_file_that_is_none_is_named(service: Service, tmp_path: Path, option: str) -> None:
     file = tmp_path / "file"
-    file.write_text('{"neither": 1}\n')
+    file.write_text('\n{"neither": 1}\n')
     said = error_line(run("evaluate-ratings", option, file, "--url", service.url))
-    assert str(file) in said
+    assert f"{option} {file}:2: " in said
     file.write_bytes("été".encode("latin-1"))
     said = error_line(run("evaluate-ratings", option, file, "--url", service.url))
     assert f"{option} {file} is not UTF-8" in said

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from model_export.contract.splits import hashed_split
 from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import Dataset
-from training.data.splits import hashed_split
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.inference.load import load_checkpoint

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from model_export.contract.splits import hashed_split
 from tests.training.data.folders import write_folder
 from training.data import DataError, digest_of, load_dataset, validate
-from training.data.splits import hashed_split
 
 
 def test_a_good_folder_is_read_completely(tmp_path: Path) -> None:

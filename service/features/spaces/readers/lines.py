@@ -4,6 +4,7 @@
 {"kind": "user", "id", "vector", "attributes"?}
 """
 
+import codecs
 from collections.abc import Generator, Sequence
 from pathlib import Path
 from typing import Annotated, Literal
@@ -86,7 +87,8 @@ def read_lines(path: Path, into: HandOver) -> Generator[None, None, None]:
             number += 1
             if len(text) > _LINE_BYTES:
                 raise InvalidRequest(f"line {number}: is longer than {_LINE_BYTES} bytes")
-            if text.isspace():
+            text = text.removeprefix(codecs.BOM_UTF8) if number == 1 else text
+            if not text.strip():
                 continue
             try:
                 line = _Line.model_validate_json(text)

@@ -177,13 +177,16 @@ def test_audiences_make_streamers_relevant(tmp_path: Path) -> None:
     lines = [json_line({"streamer_id": f"s{i}", "tags": ["music"]}) for i in range(4)]
     (tmp_path / "streamers.jsonl").write_text("".join(lines))
     shared = [["u", "s0"], ["v", "s0"], ["u", "s1"], ["v", "s1"], ["w", "s3"], ["v", "s3"]]
-    written(tmp_path, "interactions", ["user_id", "streamer_id"], [*shared, ["u", "s2"]])
+    pairs = [[*pair, "1"] for pair in (*shared, ("u", "s2"))]
+    zeros = [["v", "s2", "0"], ["w", "s2", "0"]]  # who is in no audience, as in training
+    written(tmp_path, "interactions", ["user_id", "streamer_id", "weight"], [*pairs, *zeros])
+    written(tmp_path, "splits", ["streamer_id", "split"], [[f"s{i}", "test"] for i in range(4)])
     found = held_out(tmp_path, 1000, seed=0)
     ids = [profile.streamer_id for profile in found.profiles]
     assert found.relevant is not None
     relevant = found.relevant.rows(np.arange(found.queries))
-    pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(relevant), strict=True)}
-    assert {pair for pair in pairs if pair[0] != pair[1]} == {("s0", "s1"), ("s1", "s0")}
+    found_pairs = {(ids[q], ids[n]) for q, n in zip(*np.nonzero(relevant), strict=True)}
+    assert {pair for pair in found_pairs if pair[0] != pair[1]} == {("s0", "s1"), ("s1", "s0")}
     known = {i for i, is_known in zip(ids, found.known.tolist(), strict=True) if is_known}
     assert known == {"s0", "s1", "s3"}
     assert MIN_SHARED == id_embeddings.MIN_SHARED
@@ -253,7 +256,7 @@ def test_memory_does_not_grow_with_the_pairs(monkeypatch: pytest.MonkeyPatch) ->
     units = rows / np.linalg.norm(rows, axis=1, keepdims=True)
     vectors = Vectors([], units, np.ones(8000, np.bool_))
     queries, zeros = np.arange(2000), np.zeros(8000, np.int64)
-    data = HeldOut([], 2000, queries, [], [], zeros == 0, Topics(rng.integers(0, 9, 8000)), zeros)
+    data = HeldOut([], 2000, [], [], zeros == 0, Topics(rng.integers(0, 9, 8000)), zeros)
     tracemalloc.start()
     try:
         near = gates.nearest(units[queries], vectors, queries)

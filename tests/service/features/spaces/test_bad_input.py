@@ -1,5 +1,6 @@
 """Hand-overs that are wrong: a clear error, and nothing is changed."""
 
+import codecs
 import json
 import socket
 from typing import Any
@@ -116,6 +117,11 @@ def test_users_without_streamers(serving: TestClient, handed: HandOver) -> None:
     assert "users are of use beside streamers alone" in detail
     assert problem(send(serving, "g1", nobody.npz()), 422, "invalid_request")
     assert problem(send(serving, "g1", b"", NDJSON), 422, "invalid_request")
+
+
+def test_lines_may_begin_with_a_byte_order_mark(serving: TestClient, handed: HandOver) -> None:
+    content = codecs.BOM_UTF8 + handed.lines()
+    assert send(serving, "g1", content, NDJSON).json()["state"] == "checked"
 
 
 def test_the_same_generation_twice(serving: TestClient, handed: HandOver) -> None:

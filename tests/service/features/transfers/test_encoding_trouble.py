@@ -1,6 +1,7 @@
 """`encode` without room, and where other files are in its way; encoded files that are damaged."""
 
 import gc
+import gzip
 import json
 import os
 import tempfile
@@ -8,10 +9,14 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from fastapi.testclient import TestClient
 
 from service.__main__ import main
+from service.features.transfers import encoding
+from service.files.part_rows import Part, UnreadableInput, part_rows
 from tests.machine import files_of_at_most
 from tests.service.data_sets import NDJSON, json_line, profile
 from tests.service.features.transfers.waiting import ended, submitted
@@ -131,6 +136,79 @@ def test_a_file_that_is_no_rejects_of_this_output_is_left_alone(
     for some, is_there in ((lines, True), ([BAD, *lines], True), (lines[:1], False)):
         assert encode(some, "--rejects", mine) == 0
         assert mine.exists() == is_there
+
+
+def test_of_rows_with_one_id_the_first_is_taken(
+    tmp_path: Path, encode: Encode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lines = [json_line(profile(i)) for i in (0, 1, 0)]
+    assert encode(lines) == 0
+    assert pq.read_table(tmp_path / "e.parquet")["streamer_id"].to_pylist() == ["s00000", "s00001"]
+    (row,) = (tmp_path / "e.parquet.rejects.ndjson").read_text("utf-8").splitlines()
+    at = len(lines[0]) + len(lines[1])
+    assert json.loads(row)["byte"] == at
+    assert "'s00000' is already at byte 0; keep one of them" in json.loads(row)["error"]["detail"]
+    monkeypatch.setattr(encoding, "REMEMBERED", 2)  # memory is bounded, so one far away is no more
+    assert encode([*lines[:2], json_line(profile(2)), lines[0]]) == 0
+    assert not (tmp_path / "e.parquet.rejects.ndjson").exists()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (gzip.compress(json_line(profile(0)).encode()), "is compressed with gzip: unpack it first"),
+        (b"\x28\xb5\x2f\xfd ", "is compressed with Zstandard: unpack it first"),
+        (json_line(profile(0)).encode("utf-16"), "is UTF-16: save it as UTF-8"),
+        (b"streamer_id,name\na,soup\n", "error: no row of "),
+        (f"[{json_line(profile(0))}]".encode(), "error: no row of "),
+    ],
+    ids=["gzip", "zstd", "utf16", "csv", "array"],
+)
+def test_an_input_of_another_form_is_an_error(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, said: str
+) -> None:
+    source, out = tmp_path / "in.jsonl", tmp_path / "e.parquet"
+    source.write_bytes(content)
+    given = ["encode", "--bundle", str(bundle), "--in", str(source), "--out", str(out)]
+    assert main(given) == 1
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["in.PARQUET", "in.jsonl"])
+def test_parquet_is_known_by_any_name(bundle: Path, tmp_path: Path, name: str) -> None:
+    pq.write_table(pa.table({"streamer_id": ["a"]}), tmp_path / name)
+    out = tmp_path / "e.parquet"
+    given = ["encode", "--bundle", bundle, "--in", tmp_path / name, "--out", out]
+    assert main([*map(str, given)]) == 0
+    assert pq.read_table(out)["streamer_id"].to_pylist() == ["a"]
+
+
+def test_parquet_that_cannot_be_read_is_named_with_its_row(tmp_path: Path) -> None:
+    file = tmp_path / "in.parquet"
+
+    def said(number: int = 1, count: int = 1) -> str:
+        with pytest.raises(UnreadableInput) as refused:
+            list(part_rows(file, Part(number, count)).rows())
+        return str(refused.value)
+
+    ids = pa.array(["a", "b"])
+    pq.write_table(pa.Table.from_arrays([ids, ids, ids], ["streamer_id", "bio", "bio"]), file)
+    assert said().endswith(
+        "in.parquet can't be read as Parquet: has two columns 'bio': keep one of them"
+    )
+    times = pa.array([0, 2**60], pa.timestamp("ms", "UTC"))
+    pq.write_table(pa.table({"streamer_id": ids, "at": times}), file)
+    assert "row 2, column 'at': " in said(2, 2)
+    far = pa.array([{"at": 0}, {"at": 2**60}], pa.struct([("at", times.type)]))
+    pq.write_table(pa.table({"streamer_id": ids, "video": far}), file)
+    assert "row 2, column 'video': " in said()
+
+    names = [f"s{i:06}" for i in range(4000)]
+    options = {"compression": "none", "use_dictionary": False, "write_page_checksum": True}
+    pq.write_table(pa.table({"streamer_id": names}), file, row_group_size=1000, **options)
+    damaged = file.read_bytes().replace(b"s001500", b"s001x00", 1)
+    file.write_bytes(damaged)
+    assert "in.parquet can't be read as Parquet after row 1000: " in said()
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import resource
 import sys
 from datetime import UTC, datetime
@@ -138,6 +139,19 @@ def test_values_that_json_has_no_form_for(tmp_path: Path) -> None:
         "b": "AP8=",
         "l": [{"y": 1}],
     }
+
+
+def test_columns_and_values_that_no_row_can_show_are_named(tmp_path: Path) -> None:
+    file, spool = tmp_path / "a.parquet", Spool(tmp_path, MIB)
+    ids, time = pa.array(["a"] * 20), pa.timestamp("ms")
+    for columns, said in (
+        ({"bio": ids}, "has two columns 'bio': keep one of them"),
+        ({"t": pa.array([0] * 19 + [2**60], time)}, "row 20, column 't': "),
+    ):
+        names = ["streamer_id", "bio", *columns]
+        pq.write_table(pa.Table.from_arrays([ids, ids, *columns.values()], names), file)
+        with file.open("rb") as opened, pytest.raises(InvalidRequest, match=re.escape(said)):
+            run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
 
 
 def test_without_the_library(
