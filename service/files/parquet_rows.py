@@ -80,20 +80,20 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def rows_of_batch(batch: Any, before: int) -> list[dict[str, Any]]:
-    """Rows of a record batch, which comes after so many rows of its file.
+    """Rows of a record batch, which comes after so many rows of its file; maps are objects.
 
     Raises:
-        ValueError: Python has no form for a value, such as for the year 36,000,000; names its row,
-            from 1 on, and its column.
+        ValueError: Python has no form for a value, such as for the year 36,000,000, or a map
+            repeats a key; names its row, from 1 on, and its column.
     """
     errors = (ArithmeticError, LookupError, ValueError, import_module("pyarrow").ArrowException)
     try:
-        return batch.to_pylist()
+        return batch.to_pylist(maps_as_pydicts="strict")
     except errors as error:
         for i in range(batch.num_rows):
             for name, column in zip(batch.schema.names, batch.columns, strict=True):
                 try:
-                    column[i].as_py()
+                    column[i].as_py(maps_as_pydicts="strict")
                 except errors as cause:
                     reason = f"row {before + i + 1}, column {name!r}: {cause}"
                     raise ValueError(reason) from cause

@@ -141,6 +141,22 @@ def test_values_that_json_has_no_form_for(tmp_path: Path) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("pairs", "told"),
+    [([("k", "v"), ("none", None)], {"k": "v"}), ([], {}), ([("k", "v"), ("k", "w")], None)],
+)
+def test_maps_are_objects_of_keys_that_come_once(
+    tmp_path: Path, pairs: list[tuple[str, str | None]], told: dict[str, str] | None
+) -> None:
+    file, spool = tmp_path / "a.parquet", Spool(tmp_path, MIB)
+    maps = pa.array([pairs], pa.map_(pa.string(), pa.string()))
+    pq.write_table(pa.table({"attributes": maps}), file)
+    repeated = pytest.raises(InvalidRequest, match=r"row 1, column 'attributes': .*'k'")
+    with file.open("rb") as opened, contextlib.nullcontext() if told is not None else repeated:
+        run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
+        assert json.loads((tmp_path / "lines").read_text()) == {"attributes": told}
+
+
 def test_columns_and_values_that_no_row_can_show_are_named(tmp_path: Path) -> None:
     file, spool = tmp_path / "a.parquet", Spool(tmp_path, MIB)
     ids, time = pa.array(["a"] * 20), pa.timestamp("ms")
