@@ -17,10 +17,11 @@ from training.config.self_supervised import (
     MaskedViewsConfig,
     MlmConfig,
     PtumConfig,
+    SelfSupervisedConfig,
     SimcseConfig,
 )
 from training.config.transfer import TransferConfig, TransferPlusConfig
-from training.config.values import as_dict, override, shared_config
+from training.config.values import as_dict, override, shared_config, with_choices
 
 __all__ = [
     "BaselineConfig",
@@ -34,6 +35,7 @@ __all__ = [
     "MlmConfig",
     "PtumConfig",
     "RecipeConfig",
+    "SelfSupervisedConfig",
     "SimcseConfig",
     "TeacherConfig",
     "TransferConfig",
@@ -43,4 +45,5 @@ __all__ = [
     "read_fit_file",
     "shared_config",
     "shorter_widths",
+    "with_choices",
 ]

@@ -89,6 +89,7 @@ BOUNDS = {
     "temperature": _POSITIVE,
     "token_dropout": _PART,
     "two_hop": _SHARE,
+    "vector_doublings": _COUNT_OR_OFF,
     "vector_weight": _WEIGHT,
     "warm_up": _PART,
     "weight_decay": _WEIGHT,

@@ -9,7 +9,19 @@ from training.errors import UsageError
 
 
 @dataclass(frozen=True)
-class MaskedViewsConfig(ContrastConfig):
+class SelfSupervisedConfig(RecipeConfig):
+    """Settings of every recipe that needs no behaviour.
+
+    Attributes:
+        vector_doublings: most times that `vector_weight` is doubled before training, which is done
+            while two views of a streamer of val then find each other better.
+    """
+
+    vector_doublings: int = 2
+
+
+@dataclass(frozen=True)
+class MaskedViewsConfig(ContrastConfig, SelfSupervisedConfig):
     """Contrast of two masked views of a streamer.
 
     Attributes:
@@ -22,7 +34,7 @@ class MaskedViewsConfig(ContrastConfig):
 
 
 @dataclass(frozen=True)
-class MlmConfig(RecipeConfig):
+class MlmConfig(SelfSupervisedConfig):
     """Masked-token prediction.
 
     Attributes:
@@ -40,7 +52,7 @@ class MlmConfig(RecipeConfig):
 
 
 @dataclass(frozen=True)
-class PtumConfig(RecipeConfig):
+class PtumConfig(SelfSupervisedConfig):
     """Masked and next behaviour prediction over videos and lives (PTUM, Wu 2020).
 
     Attributes:
@@ -55,7 +67,7 @@ class PtumConfig(RecipeConfig):
 
 
 @dataclass(frozen=True)
-class SimcseConfig(ContrastConfig):
+class SimcseConfig(ContrastConfig, SelfSupervisedConfig):
     """Contrast of dropout twins, or of related streamers (SimCSE, Gao 2021).
 
     Dropout is that of the paper: of hidden units, with the same input twice.

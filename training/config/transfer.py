@@ -26,6 +26,7 @@ class TransferConfig(MaskedViewsConfig, TeacherConfig):
 
     steps: int = 800
     pretrain_steps: int = 100
+    vector_doublings: int = 0
     neighbours: int = 20
     filter: Literal["none", "edit-distance", "similarity", "tags", "random"] = "similarity"
     filter_form: Literal["hard", "soft"] = "soft"

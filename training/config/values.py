@@ -9,6 +9,7 @@ from training.config.baseline import BaselineConfig
 from training.errors import UsageError
 
 Config = TypeVar("Config", bound=RecipeConfig | BaselineConfig)
+Recipe = TypeVar("Recipe", bound=RecipeConfig)
 
 
 def override(config: Config, assignments: Sequence[str]) -> Config:
@@ -48,6 +49,13 @@ def _parse(name: str, wanted: Any, text: str) -> bool | int | float | str:
 def as_dict(config: RecipeConfig | BaselineConfig) -> Mapping[str, Any]:
     """Resolved values, JSON-serialisable."""
     return dataclasses.asdict(config)
+
+
+def with_choices(config: Recipe, choices: Mapping[str, float]) -> Recipe:
+    """Configuration with the settings that a stage chose; other choices are left out."""
+    names = {field.name for field in dataclasses.fields(config)}
+    settled = {n: type(getattr(config, n))(v) for n, v in choices.items() if n in names}
+    return dataclasses.replace(config, **settled)
 
 
 def shared_config(values: Mapping[str, Any]) -> RecipeConfig:

@@ -3,10 +3,10 @@
     h = norm(norm(sum_t (1 + log count) idf E[t]) + vector_weight * sum_spaces W v)
     embedding = norm(P h + MLP(h))
 
-P is fixed and orthonormal, E is initialised by an SVD of TF-IDF, and the MLP's last layer starts
-small, so training starts at the geometry of the SVD. With a kernel branch v (see
-`training.models.kernel_layer`), this u is one of two branches, and a fixed A weighs both and turns
-them to their principal axes:
+E is initialised by an SVD of TF-IDF, W and P by principal axes of what they project; P stays fixed.
+The MLP's last layer starts small, so training starts at the geometry of the SVD and the vectors.
+With a kernel branch v (see `training.models.kernel_layer`), this u is one of two branches, and a
+fixed A weighs both and turns them to their principal axes:
 
     embedding = norm([u, v] A)
 
@@ -127,18 +127,28 @@ class StreamerEncoder(nn.Module):
             self.get_buffer(f"centre_{i}").copy_(torch.from_numpy(centre))
 
     @torch.no_grad()
-    def order_axes(self, embeddings: NDArray[np.float32]) -> None:
-        """Rotate the output to the principal axes of these embeddings (R, D).
+    def align_spaces(self, pooled: Sequence[NDArray[np.float32]]) -> None:
+        """Project each space to the principal axes of its vectors (R, W).
 
-        Cosines do not change. A shorter width, a prefix of the axes, then starts from principal
-        components instead of random directions.
+        A projection to random directions would lose more of a space wider than the token table.
         """
-        turn = self.place(principal_axes(embeddings))
-        last = self.mlp[-1]
-        assert isinstance(last, nn.Linear)
-        self.fixed_projection.copy_(self.fixed_projection @ turn)
-        last.weight.copy_(turn.T @ last.weight)
-        last.bias.copy_(last.bias @ turn)
+        centred = self._centred([self.place(vectors) for vectors in pooled])
+        for project, vectors in zip(self.spaces, centred, strict=True):
+            _set_axes(project, principal_axes(vectors.cpu().numpy()))
+
+    @torch.no_grad()
+    def align_output(self, fused: NDArray[np.float32]) -> None:
+        """Project sums (R, H), see `fused`, to their principal axes, the longest first.
+
+        A shorter width, a prefix of the axes, starts from principal components too.
+        """
+        _set_axes(self.fixed_projection, principal_axes(fused))
+
+    @torch.no_grad()
+    def scale_spaces(self, factor: float) -> None:
+        """Multiply the weight of all ready-made vectors beside the tokens."""
+        for project in self.spaces:
+            project.mul_(factor)
 
     def forward(
         self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
@@ -277,6 +287,13 @@ class StreamerEncoder(nn.Module):
             parts.append(self.vector_weight * (v @ project))
             h = h + parts[-1]
         return safe_normalise(h), parts
+
+
+def _set_axes(projection: Tensor, axes: NDArray[np.float32]) -> None:
+    """Fill a projection (W, H) with the first of the axes (W, W); zero where it is wider."""
+    leading = axes[:, : projection.shape[1]]
+    projection.zero_()
+    projection[:, : leading.shape[1]] = torch.from_numpy(leading)
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from model_export.contract.pieces import Piece
 from model_export.contract.vocabulary import Vocabulary
-from training.config import ContrastConfig, RecipeConfig, TeacherConfig, TransferPlusConfig
+from training.config import RecipeConfig, TeacherConfig, TransferPlusConfig
 from training.data import Dataset
 from training.data.passes import subset
 from training.errors import DataError
@@ -106,6 +106,9 @@ def prepare(
         [_mean_of_present(pooled) for pooled in start.pooled],
     )
     encoder.move_to(compute or Compute())
+    if kernel is None:  # beside a kernel branch nothing is gained
+        encoder.align_spaces(start.pooled)
+        align_output(encoder, bags, usable, known, seed)
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
         shown = usable[teacher.rows]
         content = all_rows(encoder, encoder.fused, bags, usable, teacher.rows[shown])
@@ -113,9 +116,6 @@ def prepare(
     left_out = None
     if teacher is not None and encoder.kernel is not None:
         bags, left_out = _with_kernel(encoder, bags, usable, teacher, seed)
-    if isinstance(config, ContrastConfig) and config.widths and kernel is None:
-        rows = sample(known[usable[known]], _START_ROWS, seed)
-        encoder.order_axes(all_rows(encoder, encoder.embed, bags, usable, rows))
     return Stage(
         dataset,
         pieces,
@@ -179,6 +179,18 @@ def _with_kernel(
     new = behaviour[teacher.rows]
     new[fitted] = left_out
     return replace(bags, behaviour=behaviour), new
+
+
+def align_output(
+    encoder: StreamerEncoder,
+    bags: Bags,
+    usable: NDArray[np.bool_],
+    known: NDArray[np.int64],
+    seed: int,
+) -> None:
+    """Let the encoder's output keep as much as it can of what the known streamers show."""
+    rows = sample(known[usable[known]], _START_ROWS, seed)
+    encoder.align_output(all_rows(encoder, encoder.fused, bags, usable, rows))
 
 
 def sample(rows: NDArray[np.int64], most: int, seed: int) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ from training.models.grad_cache import embed_in_chunks
 from training.numeric.blocks import blocks
 from training.numeric.nearest import nearest
 from training.preparation.stage import MOST_SEARCHED, Stage, all_rows, embeddings
-from training.tasks.atom_views import ViewSearch
+from training.tasks.atom_views import ViewSearch, weigh_vectors
 from training.tasks.base import Task, step_generator
 from training.tasks.contrast import Contrast
 
@@ -74,6 +74,9 @@ class Simcse(Task):
         alike = None if self._relation is None else self._relation.alike
         self._contrast = Contrast(stage, config, alike)
         self._search = self._find_search(held_out)
+        if self._relation is None:
+            assert isinstance(self._search, ViewSearch)
+            self.choices = weigh_vectors(stage, config, self._search)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss`."""

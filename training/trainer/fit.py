@@ -24,7 +24,7 @@ from training.baselines import AUTO, TowerChoice, choose_text_tower
 from training.calibration import Measured, calibrate_embeddings, calibration_of
 from training.calibration.evidence import evidence_of_stage
 from training.cold_start.vote import Vote, choose_vote, edges_of, graph_of, weighed
-from training.config import RecipeConfig, TeacherConfig, as_dict
+from training.config import RecipeConfig, TeacherConfig, as_dict, with_choices
 from training.data import Dataset
 from training.data.passes import mapped
 from training.errors import CheckpointError, UsageError
@@ -48,12 +48,7 @@ from training.progress import Progress
 from training.tasks.base import Task
 from training.tasks.recipes import Recipe, find_recipe, held_out_task
 from training.teachers.id_embeddings import find_teacher, handed_over
-from training.towers import (
-    Tower,
-    TowerReader,
-    cache_folder,
-    configured_towers,
-)
+from training.towers import Tower, TowerReader, cache_folder, configured_towers
 from training.tracking import Tracker, Tracking, open_tracking
 from training.trainer.held_out import held_out_metrics
 from training.trainer.init_from import Start
@@ -292,7 +287,7 @@ class _Run:
                 return chosen, stage
             del stage  # free the features before the next stage computes its own
         stage = self._stage("train", "val")
-        self._train(self._task(stage, None), "refit", chosen)
+        self._train(self._task(stage, None, chosen.choices), "refit", chosen)
         return chosen, stage
 
     def _choose(self) -> tuple[Trained, Stage]:
@@ -315,8 +310,10 @@ class _Run:
         chosen.audience_vote = {} if found is None else asdict(found)
         return chosen, stage
 
-    def _task(self, stage: Stage, held_out: NDArray[np.int64] | None) -> Task:
-        task = self.recipe.build(stage, self._request.config, held_out)
+    def _task(
+        self, stage: Stage, held_out: NDArray[np.int64] | None, choices: Mapping[str, float] = {}
+    ) -> Task:
+        task = self.recipe.build(stage, with_choices(self._request.config, choices), held_out)
         if self._request.start is not None:
             self._request.start.carry_over(task, stage)
         return task

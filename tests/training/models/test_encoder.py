@@ -8,6 +8,7 @@ import torch
 from model_export.contract.features import FeatureBatch, Featurizer, collate
 from model_export.contract.pieces import MODALITIES, Piece, pieces_of
 from model_export.contract.streamer import StreamerProfile
+from model_export.contract.vocabulary import Space
 from tests.training.profiles import cover, pieces, vocabulary
 from training.config import RecipeConfig
 from training.features.bags import Bags, corpus_bags, tf_idf
@@ -255,20 +256,43 @@ def test_without_a_teacher_there_is_no_id_embedding():
     assert len(run(made, batch_of(pieces()))) == 3
 
 
-def test_ordered_axes_carry_the_most_first_and_change_no_cosine():
-    torch.manual_seed(0)
+def aligned(encoder: StreamerEncoder, bags: Bags) -> np.ndarray:
+    """What the aligned output keeps of the sums, before the MLP."""
+    with torch.no_grad():
+        fused = encoder.fused(bags)
+        encoder.align_output(fused.numpy())
+        return (fused @ encoder.fixed_projection).numpy()
+
+
+def test_an_aligned_output_carries_the_most_first_and_as_much_as_so_few_axes_can():
     encoder = StreamerEncoder(WORDS, CONFIG, id_dim=5).eval()
     bags, _ = corpus_bags(pieces(), WORDS)
     encoder.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
+    singular = np.linalg.svd(encoder.fused(bags).detach().numpy(), compute_uv=False)
+    carried = (aligned(encoder, bags) ** 2).sum(0)  # (16,) of 24
+    np.testing.assert_allclose(carried, singular[:16] ** 2, atol=1e-4)
+
+
+@pytest.mark.parametrize("dim", [24, 40])
+def test_an_output_as_wide_as_the_table_keeps_every_cosine(dim: int):
+    encoder = StreamerEncoder(WORDS, replace(CONFIG, dim=dim), id_dim=None).eval()
+    bags, _ = corpus_bags(pieces(), WORDS)
+    encoder.start_from(start_of_table(bags, WORDS, 24, 0), [bags.pooled[0].mean(0)])
+    fused = encoder.fused(bags).detach().numpy()
+    after = aligned(encoder, bags)
+    np.testing.assert_allclose(after @ after.T, fused @ fused.T, atol=1e-5)
+
+
+def test_a_space_wider_than_the_table_keeps_the_axes_that_its_vectors_share():
+    rng = np.random.default_rng(0)
+    shared = np.linalg.qr(rng.normal(size=(60, 5)))[0].T  # (5, 60)
+    vectors = (rng.normal(size=(300, 5)) @ shared).astype(np.float32)
+    words = replace(WORDS, spaces=(Space("wide", 60),))
+    encoder = StreamerEncoder(words, replace(CONFIG, table_dim=8), None)
+    encoder.align_spaces([vectors])
+    shown = safe_normalise(torch.from_numpy(vectors))
     with torch.no_grad():
-        last = encoder.mlp[-1]
-        assert isinstance(last, torch.nn.Linear)
-        last.bias.normal_(std=0.1)
-        before = encoder.embed(bags).numpy()
-        encoder.order_axes(before)
-        after = encoder.embed(bags).numpy()
-    np.testing.assert_allclose(after @ after.T, before @ before.T, atol=1e-5)
-    carried = (after**2).sum(0)
-    assert (np.diff(carried) < 1e-5).all()
-    singular = np.linalg.svd(before, compute_uv=False)
-    np.testing.assert_allclose(carried[: len(singular)], singular**2, atol=1e-4)
+        kept = shown @ encoder.spaces[0]
+        assert float(kept.norm(dim=1).min()) > 0.999
+        encoder.scale_spaces(4)
+        torch.testing.assert_close(shown @ encoder.spaces[0], 4 * kept)

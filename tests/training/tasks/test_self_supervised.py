@@ -11,11 +11,20 @@ from numpy.typing import NDArray
 from model_export.contract.pieces import Piece, pieces_of
 from model_export.contract.streamer import Media, StreamerProfile
 from tests.training.small import SMALL, make_steps, stage_of
-from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig, override
+from training.config import (
+    MaskedViewsConfig,
+    MlmConfig,
+    PtumConfig,
+    RecipeConfig,
+    SimcseConfig,
+    override,
+    with_choices,
+)
 from training.data import Dataset
 from training.errors import DataError, UsageError
 from training.features.bags import Bags
 from training.preparation.stage import prepare
+from training.tasks.masked_views import MaskedViews
 from training.tasks.mlm import Masked, MaskedTokens
 from training.tasks.ptum import Ptum, others, time_order
 from training.tasks.simcse import Simcse
@@ -30,6 +39,49 @@ def shown_ids(bags: Bags, row: int) -> set[int]:
 def strip(world: Dataset, **parts: Any) -> Dataset:
     profiles = [profile.model_copy(update=parts) for profile in world.profiles]
     return replace(world, profiles=profiles)
+
+
+# how much vectors weigh
+
+
+def with_covers(world: Dataset, vectors: NDArray[np.float32]) -> Dataset:
+    """Everyone shows words of one of nine topics, and these covers (N, 2, W)."""
+    profiles = [
+        StreamerProfile.model_validate(
+            {
+                "streamer_id": name,
+                "tags": [f"topic{i % 9}word{k}" for k in range(2)],
+                "videos": [
+                    {"video_id": str(j), "title": f"topic{i % 9}word{2 + j}", "cover": cover}
+                    for j, cover in enumerate(
+                        {"vector": vector, "space": "covers"} for vector in shown.tolist()
+                    )
+                ],
+            }
+        )
+        for i, (name, shown) in enumerate(zip(world.ids, vectors, strict=True))
+    ]
+    return replace(world, profiles=profiles)
+
+
+@pytest.mark.parametrize(("is_told", "doublings"), [(True, 2), (False, 0)])
+def test_vectors_weigh_more_where_they_tell_streamers_apart(
+    world: Dataset, is_told: bool, doublings: int
+):
+    rng, config = RNG(0), MaskedViewsConfig(**SMALL)
+    own = rng.normal(size=(len(world.ids), 1, 24))
+    vectors = rng.normal(size=(len(world.ids), 2, 24)) * (0.1 if is_told else 1)
+    shown = with_covers(world, (vectors + own * is_told).astype(np.float32))
+    stage = stage_of(shown, config)
+    before = stage.encoder.spaces[0].detach().clone()
+    task = MaskedViews(stage, config, shown.rows("val"))
+    assert task.choices == {"vector_doublings": doublings}
+    torch.testing.assert_close(stage.encoder.spaces[0].detach(), before * 2**doublings)
+    again = stage_of(shown, config)
+    MaskedViews(again, with_choices(config, task.choices), None)  # as a refit does
+    state = stage.encoder.state_dict()
+    for name, weights in again.encoder.state_dict().items():
+        torch.testing.assert_close(weights, state[name])
 
 
 # mlm
