@@ -56,7 +56,9 @@ def address(text: str) -> str:
     """Type of an option that takes the address of a service."""
     with contextlib.suppress(InvalidURL, UnicodeError):
         url = URL(text)
-        if url.scheme in ("http", "https") and url.host and (url.port or 0) < 1 << 16:
+        # httpx escapes what no name has; an IPv6 address may have a zone.
+        is_host = url.host and ("%" not in url.host or ":" in url.host)
+        if url.scheme in ("http", "https") and is_host and (url.port or 0) < 1 << 16:
             return text
     raise argparse.ArgumentTypeError(
         f"must be the address of a service, such as http://127.0.0.1:8000, not {text[:_SHOWN]!r}"

@@ -179,7 +179,10 @@ def test_where_no_events_come_through_the_job_is_asked_for(
 
 
 @slow
-def test_a_service_that_is_gone_is_given_up(serve: Serve, free_port: int) -> None:
+def test_a_service_that_is_gone_is_given_up(
+    serve: Serve, free_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.jobs._SILENT_S", 1)  # shorter than a heartbeat takes
     service = serve(port=free_port, STREAMER_JOBS__AT_ONCE="0")
     patience = Patience(deadline_s=1, first_pause_s=0.01, longest_pause_s=0.1)
     with Client(service.url, patience=SHORT) as client:

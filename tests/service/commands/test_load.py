@@ -257,7 +257,9 @@ def test_load_of_a_pipe_that_nothing_comes_from_is_ended(
 
 def test_load_to_what_is_no_host(tmp_path: Path) -> None:
     data = write_data(tmp_path / "set", profiles(3))
-    assert "--url" in error_line(load(data, "http://["))
+    done = load(data, "http://[")
+    assert done.returncode == 2
+    assert "--url: must be the address of a service" in done.stderr
 
 
 def test_load_to_a_server_that_is_none_of_ours(tmp_path: Path, other_server: str) -> None:
