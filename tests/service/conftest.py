@@ -103,8 +103,10 @@ def running(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 @pytest.fixture
 def client(running: TestClient) -> Iterator[TestClient]:
-    """A service without streamers."""
+    """A service without streamers and lists."""
     yield running
+    for one in running.get("/v1/lists").json()["lists"]:
+        running.delete(f"/v1/lists/{quote(one['name'], safe='')}")
     while streamers := running.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]:
         assert running.portal is not None
         ids = [streamer["streamer_id"] for streamer in streamers]
