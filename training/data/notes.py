@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER, _PLACEHOLDER_SHARE = 100, 0.05
 """Above both, streamers of one group or of one vector have a value that stands for none."""
+_MOST_FOLDED = 1_000_000
+"""Most ids that are compared without case: among more, chance alone makes some."""
 
 
 def notes_of(dataset: "Dataset") -> list[str]:
@@ -91,6 +93,8 @@ def _of_placeholders(dataset: "Dataset") -> Iterator[str]:
 
 def _of_ids(what: str, ids: Sequence[str]) -> Iterator[str]:
     """A note on ids that differ by what a person may not see, and may be of one."""
+    if len(ids) > _MOST_FOLDED:
+        return
     folded = len({unicodedata.normalize("NFKC", name).strip().casefold() for name in ids})
     if folded < len(ids):
         yield (

@@ -5,6 +5,7 @@ import zipfile
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -134,11 +135,14 @@ def _from_parquet(path: Path, problems: list[Problem]) -> dict[str, NDArray[Any]
     return arrays
 
 
+_NUMBERS = (float, int, np.float16, Decimal, type(None))
+
+
 def _numbers(value: Any) -> NDArray[np.float64] | None:
     """Vector (E,) of a list of numbers or nulls, which become NaN; None if it is none."""
     if not isinstance(value, list):
         return None
-    if not all(type(number) in (float, int, np.float16, type(None)) for number in value):
+    if not all(type(number) in _NUMBERS for number in value):
         return None
     return np.array(value, np.float64)
 

@@ -128,13 +128,18 @@ class StreamerEncoder(nn.Module):
 
     @torch.no_grad()
     def align_spaces(self, pooled: Sequence[NDArray[np.float32]]) -> None:
-        """Project each space to the principal axes of its vectors (R, W).
+        """Project each space to the principal axes of its vectors (R, W), turned at random.
 
-        A projection to random directions would lose more of a space wider than the token table.
+        Random directions alone would lose more of a space wider than the token table; the turn
+        keeps the longest axes of a space apart from those of tokens and other spaces.
         """
-        centred = self._centred([self.place(vectors) for vectors in pooled])
-        for project, vectors in zip(self.spaces, centred, strict=True):
-            _set_axes(project, principal_axes(vectors.cpu().numpy()))
+        for i, vectors in enumerate(self._centred([self.place(each) for each in pooled])):
+            width = min(self.spaces[i].shape)
+            turn = _orthonormal(
+                np.random.default_rng([FIXED_SEED, i]), width, self.spaces[i].shape[1]
+            )
+            axes = principal_axes(vectors.cpu().numpy())[:, :width]
+            self.spaces[i].copy_(torch.from_numpy(axes @ turn))
 
     @torch.no_grad()
     def align_output(self, fused: NDArray[np.float32]) -> None:
@@ -142,7 +147,9 @@ class StreamerEncoder(nn.Module):
 
         A shorter width, a prefix of the axes, starts from principal components too.
         """
-        _set_axes(self.fixed_projection, principal_axes(fused))
+        leading = principal_axes(fused)[:, : self.fixed_projection.shape[1]]
+        self.fixed_projection.zero_()
+        self.fixed_projection[:, : leading.shape[1]] = self.place(leading)
 
     @torch.no_grad()
     def scale_spaces(self, factor: float) -> None:
@@ -287,13 +294,6 @@ class StreamerEncoder(nn.Module):
             parts.append(self.vector_weight * (v @ project))
             h = h + parts[-1]
         return safe_normalise(h), parts
-
-
-def _set_axes(projection: Tensor, axes: NDArray[np.float32]) -> None:
-    """Fill a projection (W, H) with the first of the axes (W, W); zero where it is wider."""
-    leading = axes[:, : projection.shape[1]]
-    projection.zero_()
-    projection[:, : leading.shape[1]] = torch.from_numpy(leading)
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int) -> NDArray[np.float32]:

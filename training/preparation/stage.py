@@ -37,6 +37,8 @@ _TABLE_NUMBERS = 2**24
 _DRAWN_LANDMARKS = 4096
 """Most landmarks of the kernel layer if not all streamers are: predictions of landmarks recall
 their own behaviour, those of others do not, and most newcomers are nearest to the latter."""
+_AXES_ROWS = 10_000
+"""Most streamers that principal axes are computed from."""
 _START_ROWS = 100_000
 """Most streamers that the initialisation of an encoder is computed from."""
 
@@ -107,7 +109,8 @@ def prepare(
     )
     encoder.move_to(compute or Compute())
     if kernel is None:  # beside a kernel branch nothing is gained
-        encoder.align_spaces(start.pooled)
+        some = sample(np.arange(len(start)), _AXES_ROWS, seed)
+        encoder.align_spaces([pooled[some] for pooled in start.pooled])
         align_output(encoder, bags, usable, known, seed)
     if teacher is not None and isinstance(config, TeacherConfig) and config.denoise:
         shown = usable[teacher.rows]
@@ -189,7 +192,7 @@ def align_output(
     seed: int,
 ) -> None:
     """Let the encoder's output keep as much as it can of what the known streamers show."""
-    rows = sample(known[usable[known]], _START_ROWS, seed)
+    rows = sample(known[usable[known]], _AXES_ROWS, seed)
     encoder.align_output(all_rows(encoder, encoder.fused, bags, usable, rows))
 
 

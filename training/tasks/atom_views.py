@@ -167,11 +167,15 @@ class ViewSearch:
 
 
 def weigh_vectors(
-    stage: Stage, config: SelfSupervisedConfig, search: ViewSearch
+    stage: Stage, config: SelfSupervisedConfig, search: ViewSearch, is_judged: bool
 ) -> dict[str, float]:
     """Double the weight of ready-made vectors while that lets held-out views find each other.
 
-    Without validation it is doubled as often as the configuration says.
+    Args:
+        stage: of the fit.
+        config: says how often at most.
+        search: for held-out views.
+        is_judged: whether there is validation; without, it is doubled as often as `config` says.
 
     Returns:
         The setting of a fit that makes as many without asking.
@@ -187,7 +191,7 @@ def weigh_vectors(
     best = search.mean_reciprocal_rank(stage.encoder)
     for doublings in range(config.vector_doublings):
         value = scale(2)
-        if value <= best:
+        if is_judged and not value > best:  # nor where nobody of val can be searched
             scale(0.5)
             return {"vector_doublings": doublings}
         best = value
@@ -208,7 +212,7 @@ class SelfSupervised(Task, Generic[Config]):
         self.encoder = stage.encoder
         self._stage, self._config = stage, config
         self._search = ViewSearch.of_atoms(stage, held_out)
-        self.choices = weigh_vectors(stage, config, self._search)
+        self.choices = weigh_vectors(stage, config, self._search, is_judged=held_out is not None)
 
     def validate(self) -> float:
         """Mean reciprocal rank of a held-out streamer's second view, searched by its first."""

@@ -60,6 +60,9 @@ class Task(ABC):
     def validate(self) -> float:
         """Metric on held-out streamers, higher is better; NaN without validation."""
 
+    def encoder_replaced(self) -> None:  # noqa: B027 - most tasks copy nothing of it
+        """Follow weights that the encoder was given after this task was built."""
+
     def finish(self) -> None:  # noqa: B027 - most tasks need nothing
         """Solve for what follows from the weights and `choices`; called with each that may stay."""
 

@@ -59,10 +59,14 @@ class MaskedTokens(SelfSupervised[MlmConfig]):
         self._cumulative = np.cumsum(drawn / drawn.sum())
         self._log_drawn = np.log(drawn / drawn.sum()).astype(np.float32)
         self._head = nn.Linear(config.dim, config.table_dim)
-        with torch.no_grad():  # initially the nearest tokens are those of the sum
-            self._head.weight.copy_(self.encoder.fixed_projection)
-            self._head.bias.zero_()
+        self.encoder_replaced()
         self.train_with(head=self._head)
+
+    @torch.no_grad()
+    def encoder_replaced(self) -> None:
+        """Start the head where the nearest tokens are those of the sum."""
+        self._head.weight.copy_(self.encoder.fixed_projection)
+        self._head.bias.zero_()
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`token_loss`, and the number of `masked` tokens."""

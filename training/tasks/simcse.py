@@ -71,12 +71,14 @@ class Simcse(Task):
         self._hard = None
         if self._relation is not None and config.hard_negatives:
             self._hard = self._hard_negatives(self._relation)
-        alike = None if self._relation is None else self._relation.alike
-        self._contrast = Contrast(stage, config, alike)
         self._search = self._find_search(held_out)
         if self._relation is None:
             assert isinstance(self._search, ViewSearch)
-            self.choices = weigh_vectors(stage, config, self._search)
+            self.choices = weigh_vectors(
+                stage, config, self._search, is_judged=held_out is not None
+            )
+        alike = None if self._relation is None else self._relation.alike
+        self._contrast = Contrast(stage, config, alike)
 
     def losses(self, step: int) -> dict[str, Tensor]:
         """`contrast_loss`."""

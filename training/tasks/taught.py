@@ -75,6 +75,10 @@ class TaughtTask(Task):
         task, rows = self._validation.among()
         return task.ndcg(embeddings(self._stage, rows))
 
+    def encoder_replaced(self) -> None:
+        """Solve for the ID head of the earlier weights."""
+        self.finish()
+
     def finish(self) -> None:
         """Solve the ID head by ridge regression weighted by trust, strength by leave-one-out.
 

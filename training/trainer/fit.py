@@ -313,6 +313,8 @@ class _Run:
     def _task(
         self, stage: Stage, held_out: NDArray[np.int64] | None, choices: Mapping[str, float] = {}
     ) -> Task:
+        if self._request.start is not None:
+            choices = {**choices, "vector_doublings": 0}  # that is in the earlier weights
         task = self.recipe.build(stage, with_choices(self._request.config, choices), held_out)
         if self._request.start is not None:
             self._request.start.carry_over(task, stage)

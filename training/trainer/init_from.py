@@ -28,7 +28,6 @@ from training.models.kernel_layer import KernelShape
 from training.preparation.leaks import check_learned
 from training.preparation.stage import Stage, all_rows, sample
 from training.tasks.base import Task
-from training.tasks.taught import TaughtTask
 
 _WIDTHS = ("dim", "table_dim", "hidden_dim")
 _OF_TODAY = ("idf", "centre_", "content.", "kernel.layer.", "axes", "id_head.", "id_scale")
@@ -134,8 +133,7 @@ class Start:
                     "checkpoint again with this release and these settings"
                 )
         stage.encoder.load_state_dict(carried, strict=False)
-        if isinstance(task, TaughtTask):
-            task.finish()
+        task.encoder_replaced()
 
     def _table(self, stage: Stage) -> NDArray[np.float32]:
         """Token table in the earlier space (1 + V, H)."""
