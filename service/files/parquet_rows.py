@@ -86,7 +86,8 @@ def rows_of_batch(batch: Any, before: int) -> list[dict[str, Any]]:
         ValueError: Python has no form for a value, such as for the year 36,000,000, or a map
             repeats a key; names its row, from 1 on, and its column.
     """
-    errors = (ArithmeticError, LookupError, ValueError, import_module("pyarrow").ArrowException)
+    of_arrow = import_module("pyarrow").ArrowException
+    errors = (ArithmeticError, LookupError, TypeError, ValueError, of_arrow)
     try:
         return batch.to_pylist(maps_as_pydicts="strict")
     except errors as error:
@@ -114,8 +115,8 @@ def _refuse(reason: str) -> int:
 def _without_nulls(value: Any) -> Any:
     """A value without the fields that a row does not have: in Parquet, every row has all."""
     if isinstance(value, dict):
-        fields = cast(dict[str, Any], value)
-        return {name: _without_nulls(v) for name, v in fields.items() if v is not None}
+        fields = cast(dict[Any, Any], value)
+        return {str(_text(k)): _without_nulls(v) for k, v in fields.items() if v is not None}
     if isinstance(value, list):
         return [_without_nulls(each) for each in cast(list[Any], value)]
     return value

@@ -48,16 +48,20 @@ def rows_of(
     return (_csv if path.suffix == ".csv" else _parquet)(path, columns, optional)
 
 
+def _is_blank(row: Sequence[str]) -> bool:
+    return len(row) <= 1 and not "".join(row).strip()
+
+
 def _csv(path: Path, columns: Sequence[str], optional: Sequence[str]) -> Iterator[Row]:
     line = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             reader = csv.reader(file)
-            header = next(reader, _NONE)
+            header = next((row for row in reader if not _is_blank(row)), _NONE)
             places = _places(path, header, columns, optional)
             for row in reader:
                 line = reader.line_num
-                if not row:
+                if _is_blank(row):
                     continue
                 where = f"{path}:{line}"
                 if len(row) != len(header):

@@ -35,7 +35,7 @@ _NO_LINES = {
     codecs.BOM_UTF16_BE: "is UTF-16: save it as UTF-8",
 }
 """First bytes of a file -> what it is, and what to do."""
-_UNREADABLE = (pa.ArrowException, ArithmeticError, LookupError, ValueError)
+_UNREADABLE = (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError)
 """Exceptions of a Parquet value that has no Python form."""
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
 

@@ -8,7 +8,13 @@ import contextlib
 from dataclasses import dataclass
 
 from service.engine.replica.snapshots import newest_place
-from service.errors import FolderInUse, InvalidRequest, ModelMismatch
+from service.errors import (
+    DataLost,
+    FolderInUse,
+    InvalidRequest,
+    ModelMismatch,
+    StoreUnavailable,
+)
 from service.features.models.bundles import BundleFolder
 from service.features.models.records import Registry
 from service.settings import Settings
@@ -50,7 +56,10 @@ async def look_at_store(settings: Settings, model_version: str | None) -> FoundS
     url = None if secret is None else secret.get_secret_value()
     address = address_of(url, settings.store)
     if address is not None:
-        durability, said = await _opened(address, settings, model_version)
+        try:
+            durability, said = await _opened(address, settings, model_version)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(f"REDIS_URL: {error}") from error
         if durability != ALWAYS:
             return FoundStore(f"REDIS_URL: writes may be lost: {durability}{said}", is_risky=True)
         return FoundStore(f"REDIS_URL: {durability}{said}")
@@ -80,7 +89,10 @@ async def _opened(
     async with contextlib.aclosing(store):
         await store.position(confirmed=True)
         evidence = None if settings.store.replicas else newest_place(settings.snapshots_folder)
-        await check_data(store, evidence, settings)
+        try:
+            await check_data(store, evidence, settings)
+        except DataLost:  # or a service wrote, and noted it, between the two looks
+            await check_data(store, evidence, settings)
         said = await _of_model(store, settings, model_version) if model_version else ""
         return store.durability, said
 

@@ -111,9 +111,13 @@ class DataFolder:
         }
 
     def look_alikes(self) -> Iterator[tuple[str, str]]:
-        """Ids and their sets; raises like `splits`."""
-        for row in self._rows("look_alikes", ("streamer_id", "set")) or ():
-            yield row.cells[0], row.cells[1]
+        """Ids of this folder and their sets; raises like `splits`.
+
+        Others are left out: training does not read the table, which may be that of a larger folder.
+        """
+        for row in rows_of(self._folder, "look_alikes", ("streamer_id", "set")) or ():
+            if row.cells[0] in self.profiles:
+                yield row.cells[0], row.cells[1]
 
     def relations(self) -> Iterator[tuple[str, str]]:
         """Related streamers, each pair in both directions; raises like `splits`."""

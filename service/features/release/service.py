@@ -37,6 +37,12 @@ class Release:
         return [gate for gate in self.gates if gate.status == "not_run"]
 
 
+def _established_ids(bundle: Bundle) -> frozenset[str]:
+    """Ids alone, so that the vectors beside them don't stay in memory."""
+    established = bundle.established()
+    return frozenset(() if established is None else established.ids)
+
+
 def check_release(
     bundle: Bundle,
     folder: Path,
@@ -71,9 +77,7 @@ def check_release(
         yield first
         if first.status == "failed" and first.measured is None:
             return  # numbers that are none can't be compared
-        established = bundle.established()
-        learned_from = frozenset(() if established is None else established.ids)
-        data = held_out(folder, most, seed, learned_from)
+        data = held_out(folder, most, seed, _established_ids(bundle))
         vectors = encoder.vectors(data.profiles)
         yield from gates.copies(data, Evidence(bundle), vectors, limits)
         yield from gates.absent_modalities(data, encoder, vectors, limits)

@@ -10,7 +10,7 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from service.errors import ServiceError
-from service.features.release.folder import MOST_WEIGHT
+from service.features.release.folder import MOST_WEIGHT, DataFolder
 from service.features.release.held_out import held_out
 from service.features.release.service import check_release
 from tests.service.data_sets import json_line
@@ -77,6 +77,20 @@ def test_what_training_refuses_is_refused(
         held_out(folder(tmp_path, **{"splits": split(), **tables}), 1000, 0)
     assert said in str(refused.value)
     assert MOST_WEIGHT == MAX_WEIGHT
+
+
+@pytest.mark.parametrize("blank", ["\n", " \n", "\r\n"])
+def test_blank_lines_of_a_table_are_none(tmp_path: Path, blank: str) -> None:
+    header, *lines = split().splitlines(keepends=True)
+    text = blank + header + blank + "".join(lines) + blank
+    assert len(asked(folder(tmp_path, splits=text))) == COUNT
+    load_dataset(tmp_path)  # nor in training
+
+
+def test_look_alikes_of_a_larger_folder_are_left_out(tmp_path: Path) -> None:
+    text = "streamer_id,set\nelsewhere,a\ns1,a\ns2,a\n"
+    found = DataFolder(folder(tmp_path, look_alikes=text))
+    assert list(found.look_alikes()) == [("s1", "a"), ("s2", "a")]
 
 
 def test_two_lines_of_one_id_are_named(tmp_path: Path) -> None:

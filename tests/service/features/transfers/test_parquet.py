@@ -6,7 +6,7 @@ import os
 import re
 import resource
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -155,6 +155,21 @@ def test_maps_are_objects_of_keys_that_come_once(
     with file.open("rb") as opened, contextlib.nullcontext() if told is not None else repeated:
         run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
         assert json.loads((tmp_path / "lines").read_text()) == {"attributes": told}
+
+
+def test_keys_of_a_map_that_are_no_text_are_told_as_text(tmp_path: Path) -> None:
+    file, spool = tmp_path / "a.parquet", Spool(tmp_path, MIB)
+    day = pa.array([[(date(2026, 1, 2), "v")]], pa.map_(pa.date32(), pa.string()))
+    pq.write_table(pa.table({"attributes": day}), file)
+    with file.open("rb") as opened:
+        run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
+    assert json.loads((tmp_path / "lines").read_text()) == {"attributes": {"2026-01-02": "v"}}
+    key = pa.array([{"a": 1}], pa.struct([("a", pa.int64())]))
+    maps = pa.MapArray.from_arrays(pa.array([0, 1], pa.int32()), key, pa.array(["v"]))
+    pq.write_table(pa.table({"attributes": maps}), file)
+    refused = pytest.raises(InvalidRequest, match="row 1, column 'attributes': unhashable")
+    with file.open("rb") as opened, refused:
+        run_to_end(parquet.write_lines(opened, tmp_path / "lines", spool))
 
 
 def test_columns_and_values_that_no_row_can_show_are_named(tmp_path: Path) -> None:
