@@ -65,9 +65,15 @@ async def opened(make: Callable[[], _File]) -> _File:
     try:
         return await asyncio.shield(opening)
     except asyncio.CancelledError:
+        opening.add_done_callback(_close)  # also if this task is cancelled again meanwhile
         with contextlib.suppress(Exception):
-            (await asyncio.shield(opening)).close()
+            await asyncio.shield(opening)
         raise
+
+
+def _close(opening: "asyncio.Future[_File]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class Spool:

@@ -10,7 +10,10 @@ from service.features.transfers.exports import ResultFile
 from service.files.spool import opened
 
 
-def test_who_is_cancelled_while_a_file_is_opened_leaves_none_open(tmp_path: Path) -> None:
+@pytest.mark.parametrize("times", [1, 2])
+def test_who_is_cancelled_while_a_file_is_opened_leaves_none_open(
+    tmp_path: Path, times: int
+) -> None:
     begun, may_end = threading.Event(), threading.Event()
     made: list[ResultFile] = []
 
@@ -23,7 +26,9 @@ def test_who_is_cancelled_while_a_file_is_opened_leaves_none_open(tmp_path: Path
     async def scenario() -> None:
         waiting = asyncio.create_task(opened(make))
         await asyncio.to_thread(begun.wait, 60)
-        waiting.cancel()
+        for _ in range(times):
+            waiting.cancel()
+            await asyncio.sleep(0)
         asyncio.get_running_loop().call_soon(may_end.set)
         with pytest.raises(asyncio.CancelledError):
             await waiting
