@@ -12,10 +12,10 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from model_export.contract.beginnings import BEGIN_BYTES, no_lines
 from service.commands.answers import answer
 from service.commands.arguments import UnusablePath, using
 from service.commands.stopping import interruptible
-from service.files.beginnings import BEGIN_BYTES, no_lines
 
 _REMEDY = "choose a file that can be written"
 
@@ -45,7 +45,11 @@ def file_of_profiles(option: str, data: Path) -> Path:
         if stat.S_ISREG(path.stat().st_mode):  # what is read of a pipe is gone
             with path.open("rb") as file:
                 begin = file.read(BEGIN_BYTES)
-    if wrong := no_lines(begin):
+    of_parquet = (
+        "is a Parquet file, which `encode` and imports (POST /v1/jobs/imports) read: give lines "
+        "of JSON"
+    )
+    if wrong := no_lines(begin, of_parquet):
         raise UnusablePath(f"{option} {path} {wrong}")
     return path
 

@@ -8,8 +8,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
+from model_export.contract.beginnings import BEGIN_BYTES, PARQUET, no_lines
 from service.errors import ServiceError
-from service.files.beginnings import BEGIN_BYTES, PARQUET, no_lines
 from service.files.parquet import SUFFIX
 from service.files.parquet_rows import check_names, line_of, rows_of_batch
 

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from model_export.contract.beginnings import BEGIN_BYTES, no_lines
 from training.data.problems import Problem
 
 MAX_WEIGHT = 1e30
@@ -27,14 +28,6 @@ _CONVERTED_ROWS = 64
 _BUFFER_BYTES = 1 << 20
 """Read buffer per Parquet column; by default whole row groups are read."""
 
-_NO_LINES = {
-    b"PAR1": "is a Parquet file: name it .parquet",
-    b"\x1f\x8b": "is compressed with gzip: unpack it (gunzip)",
-    b"\x28\xb5\x2f\xfd": "is compressed with Zstandard: unpack it (unzstd)",
-    codecs.BOM_UTF16_LE: "is UTF-16: save it as UTF-8",
-    codecs.BOM_UTF16_BE: "is UTF-16: save it as UTF-8",
-}
-"""First bytes of a file -> what it is, and what to do."""
 _UNREADABLE = (pa.ArrowException, ArithmeticError, LookupError, TypeError, ValueError)
 """Exceptions of a Parquet value that has no Python form."""
 _PANDAS_INDEX = re.compile(r"__index_level_\d+__")
@@ -55,12 +48,11 @@ def lines_of(
     """
     with path.open("rb") as file:
         numbered = enumerate(file, 1)
-        begin = file.read(max(map(len, _NO_LINES)))
+        begin = file.read(BEGIN_BYTES)
         file.seek(0)
-        for magic, reason in _NO_LINES.items():
-            if begin.startswith(magic):
-                problems.append(Problem(path.name, None, "", reason))
-                return
+        if reason := no_lines(begin, "is a Parquet file: name it .parquet"):
+            problems.append(Problem(path.name, None, "", reason))
+            return
         for number, raw in numbered if wanted is None else _wanted(numbered, wanted):
             raw = raw.removeprefix(codecs.BOM_UTF8) if number == 1 else raw
             try:
