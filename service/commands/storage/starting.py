@@ -26,6 +26,7 @@ from service.store.opening import address_of, check_data, check_folder, check_mo
 from service.store.redis.backup import ArchivedStore
 from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.durability import ALWAYS
+from service.store.redis.models.store import RedisModels
 
 
 @dataclass(frozen=True)
@@ -103,9 +104,10 @@ async def _of_model(store: ArchivedStore, settings: Settings, model_version: str
     Raises:
         ModelMismatch: it is another one, and nothing says that the service would start on it.
     """
-    active = await store.model_version()
-    try:
-        if await check_model(store, model_version, reencode=settings.reencode):
+    pointer = await RedisModels(store.client).pointer()
+    active, is_kept = pointer.active, pointer.target == model_version
+    try:  # to encode all again would undo a promotion over the model that is kept
+        if await check_model(store, model_version, reencode=settings.reencode and not is_kept):
             return f"; profiles of model {active} are encoded again by the start"
         return ""
     except ModelMismatch:

@@ -136,6 +136,17 @@ def test_a_model_that_was_promoted(bundle: Path, tmp_path: Path, server: Server)
             )
             with pytest.raises(ModelMismatch):
                 await look_at_store(not_known, "test-0")
+            again, not_again = (
+                one.model_copy(update={"reencode": True}) for one in (known, not_known)
+            )
+            for settings in (again, not_again):
+                found = await look_at_store(settings, "test-0")
+                assert found.detail.endswith("of model test-1 are encoded again by the start")
+            await store.client.ask("HSET", "ss:meta", "target_model", "test-0")  # which is kept
+            found = await look_at_store(again, "test-0")
+            assert found.detail.endswith("was promoted, it answers in place of test-0")
+            with pytest.raises(ModelMismatch):
+                await look_at_store(not_again, "test-0")
             await Registry(store.documents).update("test-1", sha256="of another bundle")
             with pytest.raises(ModelMismatch):
                 await look_at_store(known, "test-0")
