@@ -55,20 +55,28 @@ class FolderLock:
         Raises:
             FolderInUse: another service, or a store that it left behind, still owns the folder.
         """
-        fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         deadline = time.monotonic() + wait_s
-        try:
-            while not try_lock(fd):
-                if time.monotonic() >= deadline:
-                    raise FolderInUse(
-                        _in_use(self._path.parent, os.pread(fd, _OWNERS_BYTES, 0).decode())
-                    )
-                await asyncio.sleep(_POLL_S)
-        except BaseException:
-            os.close(fd)
-            raise
-        self._fd = fd
+        while self._fd is None:
+            fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                while not try_lock(fd):
+                    if time.monotonic() >= deadline:
+                        raise FolderInUse(
+                            _in_use(self._path.parent, os.pread(fd, _OWNERS_BYTES, 0).decode())
+                        )
+                    await asyncio.sleep(_POLL_S)
+                if self._is_there(fd):
+                    self._fd = fd
+            finally:
+                if self._fd is None:
+                    os.close(fd)
         self.sign(None)
+
+    def _is_there(self, fd: int) -> bool:
+        """Whether an open file is the lock's still; a restore moves the folder away with it."""
+        with contextlib.suppress(FileNotFoundError):
+            return os.path.samestat(os.fstat(fd), self._path.stat())
+        return False
 
     def sign(self, store_pid: int | None) -> None:
         """Write down who owns the folder, for whoever finds it locked."""
