@@ -8,6 +8,7 @@ import pytest
 
 from service.errors import FolderInUse
 from service.store.embedded.folder import FolderLock
+from tests.service.store.records import until
 
 pytestmark = pytest.mark.anyio
 
@@ -19,8 +20,7 @@ async def test_a_folder_moved_away_while_waiting_is_not_the_one_that_is_locked(t
     await before.acquire(0)
     waiter = FolderLock(folder)
     waiting = asyncio.create_task(waiter.acquire(30))
-    while waiter_opens(folder) < 2:
-        await asyncio.sleep(0.01)
+    await until(lambda: waiter_opens(folder) == 2)
     folder.rename(tmp_path / "store.before")
     folder.mkdir()
     before.release()
