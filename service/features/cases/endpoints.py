@@ -122,7 +122,10 @@ async def expand_case(
     What hundreds of streamers show, such as an agency's handle, makes no edge. An expansion that
     takes more than a second goes on as a job, whose result has the differences; so does one that
     was asked of a replica which does not keep the candidates of all streamers, and any with
-    `Prefer: respond-async`. With an Idempotency-Key, a request that is sent again gets its job.
+    `Prefer: respond-async`. A job takes in what is decided meanwhile, and fails with
+    `case_changed` where the case shows another run by then than when it was asked for. With an
+    Idempotency-Key, a request that is sent again gets its job, or the run that was made at once
+    for as long as the case shows it.
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])

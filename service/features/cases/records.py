@@ -61,6 +61,7 @@ class Run:
         index_sequence: the last write that it takes into account.
         digest: SHA-256 of members and edges; equal ones are the same.
         job_id: of the job that made it; "" of a run that was made at once.
+        request: that made it at once, where an `Idempotency-Key` named it.
     """
 
     run_id: str
@@ -77,6 +78,7 @@ class Run:
     index_sequence: int
     digest: str
     job_id: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from service.features.cases.records import (
     VerdictRecord,
 )
 from service.features.cases.running import Ran, Runs
-from service.store.base import StreamerStore
+from service.store.base import ANY_STORED, StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
 from service.store.once import Made, Once
@@ -164,6 +164,7 @@ class Cases:
         Raises:
             CaseNotFound: there is none.
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+            IdempotencyKeyReused: another request has the name of this one.
             Unavailable: the store does not answer, or too much work waits.
         """
         return await self._run(case_id, query, "expanded", expected, who, later, once)
@@ -182,7 +183,8 @@ class Cases:
         Raises:
             InvalidRequest: it was never expanded.
             NotReady: it was expanded with the candidates of all streamers, and none has them now.
-            CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
+            CaseNotFound, IfMatchNeeded, CaseChanged, IdempotencyKeyReused, Unavailable: as
+                `expand`.
         """
         return await self._run(case_id, None, "rerun", expected, who, later, once)
 
@@ -303,7 +305,7 @@ class Cases:
                 f'send If-Match: "{kept.revision}", the ETag of the case as you read it, so that '
                 "no change is lost"
             )
-        if kept.revision not in expected and expected != (-1,):
+        if kept.revision not in expected and expected != (ANY_STORED,):
             raise changed(kept.revision)
         return kept
 
@@ -317,10 +319,18 @@ class Cases:
         later: bool,
         once: Once | None,
     ) -> Ran | Job:
-        kept = await self._expected(case_id, expected)
-        if query is None and kept.case.run is None:
-            raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
-        return await self._runs.soon(kept, query, kind, who, later=later, once=once)
+        if (before := await self._runs.asked_before(case_id, once)) is not None:
+            return before
+        over_any = expected == (ANY_STORED,)
+        try:
+            kept = await self._expected(case_id, expected)
+            return await self._runs.soon(
+                kept, query, kind, who, later=later, once=once, over_any=over_any
+            )
+        except CaseChanged:  # the same request came twice at once
+            if (before := await self._runs.asked_before(case_id, once)) is None:
+                raise
+            return before
 
     @staticmethod
     def _without_run(case: Case, done: Event) -> Case:

@@ -18,7 +18,7 @@ def case_fields(kept: Kept) -> dict[str, Any]:
     if run is not None:
         complete = run.incomplete_because is None
         shown = {**vars(run), "query": vars(run.query), "complete": complete}
-        for name in ("sources", "barred", "digest", "job_id"):
+        for name in ("sources", "barred", "digest", "job_id", "request"):
             del shown[name]
     return {
         "case_id": case.case_id,
