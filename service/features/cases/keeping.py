@@ -25,6 +25,7 @@ from service.features.cases.records import (
     COPY,
     EVENT,
     MEMBERS,
+    MOST_EVENTS,
     VERDICT,
     Case,
     Copy,
@@ -135,7 +136,7 @@ class KeptCases:
             puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
         if run is not None:
             puts.append(run)
-        entry = Append(collection, EVENT.dump_json(event))
+        entry = Append(collection, EVENT.dump_json(event), MOST_EVENTS)
         try:
             revision, *_ = await self._documents.change(puts, [entry])
         except RevisionConflict as conflict:

@@ -17,6 +17,8 @@ Cause = Literal["profile_changed", "joined", "deleted", "model", "threshold", "v
 ALL_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
 HOPS, MIN_PROBABILITY, FAN_OUT, BUDGET = 3, 0.35, 32, 1000
 DECAY = 0.95
+MOST_EVENTS = 10_000
+"""Events of a case that are kept at least; older ones go."""
 
 
 class Actor(NamedTuple):

@@ -345,7 +345,7 @@ class CaseEventOut(Response):
 
 
 class CaseEventPage(Response):
-    """Events of a case, the oldest first; none is ever changed or removed."""
+    """Events of a case, the oldest first; none is ever changed, and the last 10,000 are kept."""
 
     model_config = _examples({"events": [EVENT], "next_cursor": None})
 

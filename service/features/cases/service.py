@@ -199,6 +199,8 @@ class Cases:
     ) -> tuple[Kept, VerdictRecord]:
         """Decide on somebody in a case; the next run respects it.
 
+        Where the same key decided the same, nothing is written.
+
         Raises:
             CaseNotFound: there is no such case.
             NotInCase: it is neither seed nor member, and was not decided on before.
@@ -211,6 +213,12 @@ class Cases:
                 f"streamer {streamer_id!r} is not in the case; expand it until it is, or begin one "
                 "with it"
             )
+        if before is not None and (before.verdict, before.note, before.key_id) == (
+            verdict,
+            note,
+            who.key_id,
+        ):
+            return kept, before
         record = VerdictRecord(verdict, note, *who, time.time())
         old = None if before is None else asdict(before)
         before_it = await self.kept.numbered(kept.case)
@@ -228,7 +236,7 @@ class Cases:
 
         Raises:
             CaseNotFound: there is none.
-            NothingToUndo: there is no such change, or the run before is no longer kept.
+            NothingToUndo: there is no such change, or it or the run before is no longer kept.
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
         """
         kept = await self._expected(case_id, expected)
@@ -237,6 +245,8 @@ class Cases:
         if not last:
             raise NothingToUndo("the case has no change that can be taken back")
         ((entry, done),), _ = await self.kept.events(case_id, last - 1, 1)
+        if entry.number != last:
+            raise NothingToUndo(f"event {last}, which would be taken back, is no longer kept")
         case = replace(case, events=case.events + 1, undoable=done.previous)
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
@@ -244,7 +254,7 @@ class Cases:
             old = done.old
             verdicts[done.streamer_id] = VERDICT.validate_python(old) if old else None
         else:
-            case = self._without_run(case, done)
+            case = self._without_run(case, done, last)
         event = Event("undone", *who, done.new, done.old, done.streamer_id, last, case.undoable)
         now = await self.kept.change(case, kept.revision, event, verdicts)
         await self.kept.tidy(now.case)
@@ -333,11 +343,15 @@ class Cases:
             return before
 
     @staticmethod
-    def _without_run(case: Case, done: Event) -> Case:
-        """The case as before a run."""
+    def _without_run(case: Case, done: Event, number: int) -> Case:
+        """The case as before a run, of which the event with this number tells."""
         if done.old is None:
             return replace(case, run=None, before=None)
         old = RUN.validate_python(done.old)
         if case.before is None or case.before.run_id != old.run_id:
-            raise NothingToUndo("the run before is no longer kept; expand the case again")
+            raise NothingToUndo(
+                f"the run before that of event {number} is no longer kept, so that neither "
+                "that event nor those before it can be taken back: expand by the query that `old` "
+                "of the event has, and decide anew (`unsure` changes nothing)"
+            )
         return replace(case, run=case.before, before=None)
