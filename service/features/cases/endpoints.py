@@ -34,6 +34,7 @@ from service.features.cases.shown import (
     case_fields,
     difference_fields,
     entry_fields,
+    verdict_fields,
 )
 from service.features.jobs.accepting import ACCEPTED, deferred
 from service.http.auth.audit import CurrentAudit
@@ -214,12 +215,17 @@ async def decide_case_member(
     response: Response,
     body: Checked[VerdictIn],
 ) -> DecidedOut:
-    """The next expansion respects it. It outlasts writes and deletes of the streamer."""
+    """The next expansion respects it. It outlasts writes and deletes of the streamer.
+
+    It is about the profile that the case shows: `profile_changed` tells that another one is stored
+    by now. The same verdict with the same note, by the same key, changes nothing.
+    """
     audit.about([streamer_id], action=f"decide {body.verdict}")
     who = _actor(caller)
-    kept, record = await cases.decide(case_id, streamer_id, body.verdict, body.note, expected, who)
+    note = body.note
+    kept, decided = await cases.decide(case_id, streamer_id, body.verdict, note, expected, who)
     tag(response, kept.revision)
-    fields = {**vars(record), "streamer_id": streamer_id, "revision": kept.revision}
+    fields = {**verdict_fields(decided), "streamer_id": streamer_id, "revision": kept.revision}
     return DecidedOut.model_validate(fields)
 
 

@@ -18,11 +18,14 @@ from service.features.cases.records import (
     RUN,
     Actor,
     Case,
+    Decided,
+    Difference,
     Differences,
     Event,
     EventKind,
     Query,
     Run,
+    VerdictRecord,
 )
 from service.features.jobs.service import Jobs
 from service.store.jobs import ANYWHERE, FINISHED, Job
@@ -136,7 +139,7 @@ class Runs:
         run = kept.case.run
         if run is not None and run.request.startswith(once.key):
             once.check(run.request)
-            return Ran(kept, await self._differences_shown(kept.case, run))
+            return await self._shown(kept, run)
         return await self._jobs.queued(once)
 
     async def under_way(self, case_id: str) -> str | None:
@@ -190,7 +193,7 @@ class Runs:
         kept = await self._kept.get(str(asked["case_id"]))
         run = kept.case.run
         if run is not None and run.job_id == job_id:
-            return Ran(kept, await self._differences_shown(kept.case, run))
+            return await self._shown(kept, run)
         _asked_of(kept.case, query)
         if "shown" in asked and asked["shown"] != (run and run.run_id):
             raise CaseChanged(
@@ -202,6 +205,10 @@ class Runs:
             _need_all(expanded)
         who = Actor(asked["key_id"], asked["key_name"])
         return await self._keep(kept, expanded, kind, who, job_id)
+
+    async def decided(self, verdicts: Mapping[str, VerdictRecord]) -> dict[str, Decided]:
+        """Verdicts, each with whether its profile is another one by now."""
+        return await self._expander.decided(verdicts)
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""
@@ -242,7 +249,7 @@ class Runs:
         told = await self._differences(case, expanded)
         same = case.run is not None and not _tells_more(expanded.run, case.run)
         if same and not told:
-            return Ran(kept, told)
+            return await self._ran(kept, told)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
         run = replace(run, job_id=job_id, request=request)
         copies = self._expander.copies(members)
@@ -262,7 +269,20 @@ class Runs:
             await self._kept.drop(case.case_id, run.run_id)
             raise
         await self._kept.tidy(now.case)
-        return Ran(now, told)
+        return await self._ran(now, told)
+
+    async def _ran(self, kept: Kept, told: Differences) -> Ran:
+        """What a run came to; of the cleared, whom no run looks at, also who changed since then."""
+        verdicts = await self._kept.all_verdicts(kept.case.case_id)
+        cleared = {name: each for name, each in verdicts.items() if each.verdict == "cleared"}
+        decided = await self._expander.decided(cleared)
+        others = [
+            Difference(name, "profile_changed", [name])
+            for name, each in decided.items()
+            if each.profile_changed
+        ]
+        changed = sorted([*told.changed, *others], key=lambda each: each.streamer_id)
+        return Ran(kept, replace(told, changed=changed) if others else told)
 
     async def _differences(self, case: Case, expanded: Expanded) -> Differences:
         run = expanded.run
@@ -274,15 +294,16 @@ class Runs:
         after = Found(run, members, expanded.looked_at)
         return await self._between(case, case.run, after, expanded.versions)
 
-    async def _differences_shown(self, case: Case, run: Run) -> Differences:
-        """What the run that a case shows changed; the causes are as the profiles are by now."""
+    async def _shown(self, kept: Kept, run: Run) -> Ran:
+        """The run that a case shows, with the causes of differences as the profiles are by now."""
+        case = kept.case
         if case.before is None:
-            return Differences()
+            return await self._ran(kept, Differences())
         after = await self._kept.found(case.case_id, run)
         versions: dict[str, int] = {}
         async for copies in self._kept.copies(case.case_id, run, [*after.members]):
             versions |= {name: copy.version for name, copy in copies.items()}
-        return await self._between(case, case.before, after, versions)
+        return await self._ran(kept, await self._between(case, case.before, after, versions))
 
     async def _between(
         self, case: Case, then: Run, after: Found, versions: Mapping[str, int]

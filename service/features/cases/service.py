@@ -22,6 +22,7 @@ from service.features.cases.records import (
     VERDICT,
     Actor,
     Case,
+    Decided,
     Event,
     EventKind,
     Member,
@@ -46,13 +47,15 @@ class Shown:
         kept: the case.
         members: the surest first.
         verdicts: of these members.
+        is_outdated: whether other verdicts hold than those of the run.
         next_place: of the member after them; None on the last page.
         job_id: of the expansion that is queued or running; None if there is none.
     """
 
     kept: Kept
     members: Sequence[Member] = ()
-    verdicts: Mapping[str, VerdictRecord] | None = None
+    verdicts: Mapping[str, Decided] | None = None
+    is_outdated: bool = False
     next_place: int | None = None
     job_id: str | None = None
 
@@ -143,11 +146,13 @@ class Cases:
         if run is None:
             return Shown(kept, (), {}, job_id=job_id)
         members = await self.kept.members(case_id, run, start, limit)
-        verdicts = await self.kept.verdicts(case_id, [each.streamer_id for each in members])
+        every = await self.kept.all_verdicts(case_id)
+        names = [each.streamer_id for each in members if each.streamer_id in every]
+        verdicts = await self._runs.decided({name: every[name] for name in names})
+        is_outdated = kept.case.bounds(every) != (run.sources, run.barred)
         following = start + len(members)
-        return Shown(
-            kept, members, verdicts, following if following < run.members else None, job_id
-        )
+        next_place = following if following < run.members else None
+        return Shown(kept, members, verdicts, is_outdated, next_place, job_id)
 
     async def expand(
         self,
@@ -196,10 +201,11 @@ class Cases:
         note: str,
         expected: Sequence[int],
         who: Actor,
-    ) -> tuple[Kept, VerdictRecord]:
+    ) -> tuple[Kept, Decided]:
         """Decide on somebody in a case; the next run respects it.
 
-        Where the same key decided the same, nothing is written.
+        It is about the profile that the case shows, or else the stored one. Where the same key
+        decided the same of it, nothing is written.
 
         Raises:
             CaseNotFound: there is no such case.
@@ -208,18 +214,17 @@ class Cases:
         """
         kept = await self._expected(case_id, expected)
         before = (await self.kept.verdicts(case_id, [streamer_id])).get(streamer_id)
-        if before is None and not await self.kept.is_member(kept.case, streamer_id):
+        seen = await self.kept.seen(kept.case, streamer_id)
+        if before is None and seen is None and streamer_id not in kept.case.seeds:
             raise NotInCase(
                 f"streamer {streamer_id!r} is not in the case; expand it until it is, or begin one "
                 "with it"
             )
-        if before is not None and (before.verdict, before.note, before.key_id) == (
-            verdict,
-            note,
-            who.key_id,
-        ):
-            return kept, before
-        record = VerdictRecord(verdict, note, *who, time.time())
+        (found,) = await self._store.digests([streamer_id])
+        now = None if found is None else found[1]
+        record = VerdictRecord(verdict, note, *who, time.time(), seen or now or "")
+        if before is not None and record == replace(before, key_name=who.key_name, at=record.at):
+            return kept, before.decided(now)
         old = None if before is None else asdict(before)
         before_it = await self.kept.numbered(kept.case)
         event = Event(
@@ -227,7 +232,8 @@ class Cases:
         )
         number = before_it.events + 1
         case = replace(before_it, events=number, undoable=number)
-        return await self.kept.change(case, kept.revision, event, {streamer_id: record}), record
+        after = await self.kept.change(case, kept.revision, event, {streamer_id: record})
+        return after, record.decided(now)
 
     async def undo(
         self, case_id: str, expected: Sequence[int], who: Actor
@@ -273,14 +279,15 @@ class Cases:
 
     async def verdicts(
         self, case_id: str, after: str, limit: int
-    ) -> tuple[list[tuple[str, VerdictRecord]], str | None]:
+    ) -> tuple[list[tuple[str, Decided]], str | None]:
         """What was decided in a case, of members and others.
 
         Raises:
             CaseNotFound: there is none.
         """
         await self.kept.get(case_id)
-        return await self.kept.page_of_verdicts(case_id, after, limit)
+        found, following = await self.kept.page_of_verdicts(case_id, after, limit)
+        return [*(await self._runs.decided(dict(found))).items()], following
 
     async def delete(self, case_id: str, expected: Sequence[int]) -> None:
         """Delete a case with its events and jobs.
