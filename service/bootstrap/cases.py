@@ -68,11 +68,11 @@ class CaseParts:
         self._lanes = lanes
         self._corpus = kept
         self.kept = KeptCases(documents, lanes)
-        self.exports = Exports(self.kept, lanes)
         self.jobs = CaseJobs()
         edges = EvidenceEdges(evidence, sides, kept, self._near, lanes)
         version = serving.manifest.model_version
         self._expander = Expander(store, edges, self._allowed, self._evaluated, lanes, version)
+        self.exports = Exports(self.kept, self._expander, lanes)
 
     def open(self, jobs: Jobs) -> Cases:
         """The feature, whose long expansions are queued in `jobs`."""

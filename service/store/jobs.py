@@ -145,6 +145,14 @@ class JobStore(Protocol):
         """
         ...
 
+    async def queued(self, once: Once) -> str | None:
+        """Id of the job that an earlier one of the same requests queued; it may be gone.
+
+        Raises:
+            IdempotencyKeyReused: another request has that name.
+        """
+        ...
+
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
         ...

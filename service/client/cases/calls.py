@@ -1,7 +1,8 @@
 """Requests of cases.
 
 Changes are not repeatable: once done, the case has another revision, and the same request is
-refused as if somebody else had changed it. The key of an expansion finds its job until that ends.
+refused as if somebody else had changed it. The key of an expansion finds its job, or its run for as
+long as the case shows that; behind a later one, it is refused too.
 """
 
 import uuid

@@ -1,4 +1,8 @@
-"""Requests of groups of duplicates, judgements and events."""
+"""Requests of groups of duplicates, judgements and events.
+
+Judgements are not repeatable: the newest one of a pair holds, and what somebody else judged after a
+lost answer would be older than what is sent again.
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -46,12 +50,20 @@ def duplicates_of(streamer_id: str, limit: int) -> Call[StreamerDuplicatesOut]:
 def judge(a: str, b: str, verdict: Verdict, note: str) -> Call[GivenOut]:
     """`PUT /v1/judgements`."""
     content = to_json({"a": a, "b": b, "verdict": verdict, "note": note})
-    return Call("PUT", "/v1/judgements", reader_of(GivenOut), content=content, headers=_JSON)
+    return Call(
+        "PUT",
+        "/v1/judgements",
+        reader_of(GivenOut),
+        content=content,
+        headers=_JSON,
+        is_repeatable=False,
+    )
 
 
 def take_back(a: str, b: str) -> Call[TakenBackOut]:
     """`DELETE /v1/judgements`."""
-    return Call("DELETE", "/v1/judgements", reader_of(TakenBackOut), params=params_of(a=a, b=b))
+    params, read = params_of(a=a, b=b), reader_of(TakenBackOut)
+    return Call("DELETE", "/v1/judgements", read, params=params, is_repeatable=False)
 
 
 def page_of_judgements(

@@ -109,12 +109,12 @@ def alert(alert_id: str) -> Call[AlertOut]:
 
 
 def decide(alert_id: str, state: State, note: str, if_revision: int | None) -> Call[AlertOut]:
-    """`PUT /v1/alerts/{alert_id}`."""
+    """`PUT /v1/alerts/{alert_id}`; sent again, it would undo what others decided meanwhile."""
     return Call(
         "PUT",
         _alert(alert_id),
         reader_of(AlertOut),
         content=to_json({"state": state, "note": note}),
         headers=_JSON | _precondition(if_revision),
-        is_repeatable=if_revision is None,
+        is_repeatable=False,
     )

@@ -10,6 +10,7 @@ from service.client.cases.calls import CaseFormat, CaseVerdict
 from service.client.models import (
     CaseDetailOut,
     CaseEventPage,
+    CaseMemberOut,
     CaseOut,
     CasePage,
     DecidedOut,
@@ -142,7 +143,7 @@ def _show(case: CaseDetailOut) -> None:
             m.probability,
             " ".join(m.path),
             " ".join(m.weakest_link or ()) or None,
-            None if m.verdict is None else m.verdict.verdict,
+            _verdict(m),
             None if m.state == "stored" else m.state,
         ]
         for m in case.members
@@ -153,7 +154,15 @@ def _show(case: CaseDetailOut) -> None:
         print(f"not expanded yet: cases expand {case.case_id}", file=sys.stderr)
     else:
         tell_incomplete(case.run.complete, case.run.incomplete_because)
+    if case.outdated:
+        print(f"other verdicts hold by now: cases rerun {case.case_id}", file=sys.stderr)
     tell_more(case.next_cursor)
+
+
+def _verdict(member: CaseMemberOut) -> str | None:
+    if member.verdict is None:
+        return None
+    return member.verdict.verdict + " (profile changed)" * bool(member.verdict.profile_changed)
 
 
 def _show_ran(ran: RanOut | JobOut) -> None:

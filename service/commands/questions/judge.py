@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge, and show the judgement; what it overrules is on standard error."""
+    """Judge, and show the judgement; what it replaces and overrules is on standard error."""
     if args.verdict == _TAKE_BACK:
         if args.note is not None:
             print("error: --note goes with a verdict; take-back has none", file=sys.stderr)
@@ -45,6 +45,9 @@ def _show(judgement: GivenOut | TakenBackOut) -> None:
 
 def _show_given(given: GivenOut) -> None:
     _show(given)
+    if given.before is not None:
+        was = given.before
+        print(f"replaces {was.verdict!r}, judged by {was.key_name!r}", file=sys.stderr)
     for pair in given.overrules:
         print(
             f"overrules the judgement of {pair.a} and {pair.b}, which contradicts it: take back "

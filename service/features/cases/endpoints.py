@@ -34,6 +34,7 @@ from service.features.cases.shown import (
     case_fields,
     difference_fields,
     entry_fields,
+    verdict_fields,
 )
 from service.features.jobs.accepting import ACCEPTED, deferred
 from service.http.auth.audit import CurrentAudit
@@ -122,7 +123,10 @@ async def expand_case(
     What hundreds of streamers show, such as an agency's handle, makes no edge. An expansion that
     takes more than a second goes on as a job, whose result has the differences; so does one that
     was asked of a replica which does not keep the candidates of all streamers, and any with
-    `Prefer: respond-async`. With an Idempotency-Key, a request that is sent again gets its job.
+    `Prefer: respond-async`. A job takes in what is decided meanwhile, and fails with
+    `case_changed` where the case shows another run by then than when it was asked for. With an
+    Idempotency-Key, a request that is sent again gets its job, or the run that was made at once
+    for as long as the case shows it.
     """
     charges.reach("cases", ALL_UNITS)
     audit.about([case_id])
@@ -211,12 +215,17 @@ async def decide_case_member(
     response: Response,
     body: Checked[VerdictIn],
 ) -> DecidedOut:
-    """The next expansion respects it. It outlasts writes and deletes of the streamer."""
+    """The next expansion respects it. It outlasts writes and deletes of the streamer.
+
+    It is about the profile that the case shows: `profile_changed` tells that another one is stored
+    by now. The same verdict with the same note, by the same key, changes nothing.
+    """
     audit.about([streamer_id], action=f"decide {body.verdict}")
     who = _actor(caller)
-    kept, record = await cases.decide(case_id, streamer_id, body.verdict, body.note, expected, who)
+    note = body.note
+    kept, decided = await cases.decide(case_id, streamer_id, body.verdict, note, expected, who)
     tag(response, kept.revision)
-    fields = {**vars(record), "streamer_id": streamer_id, "revision": kept.revision}
+    fields = {**verdict_fields(decided), "streamer_id": streamer_id, "revision": kept.revision}
     return DecidedOut.model_validate(fields)
 
 

@@ -39,12 +39,13 @@ CASE: dict[str, Any] = {
     "revision": 18,
     "run": RUN,
 }
-VERDICT: dict[str, Any] = {
+_DECIDED: dict[str, Any] = {
     "verdict": "confirmed",
     "note": "same voice",
     **KEY,
     "at": 1862438401.5,
 }
+VERDICT: dict[str, Any] = {**_DECIDED, "profile_changed": False}
 MEMBER: dict[str, Any] = {
     "streamer_id": "w0412",
     "state": "stored",
@@ -77,6 +78,6 @@ EVENT: dict[str, Any] = {
     **KEY,
     "streamer_id": "w0412",
     "old": None,
-    "new": VERDICT,
+    "new": {**_DECIDED, "digest": "9d3f0c1a77b2" * 5 + "5e7d"},
     "undoes": None,
 }

@@ -21,6 +21,7 @@ from service.features.cases.records import (
     MEMBERS,
     Case,
     Copy,
+    Decided,
     Member,
     Query,
     Run,
@@ -110,10 +111,7 @@ class Expander:
         Raises:
             Unavailable: the store does not answer, or too much work waits.
         """
-        confirmed = [n for n, each in verdicts.items() if each.verdict == "confirmed"]
-        cleared = {n for n, each in verdicts.items() if each.verdict == "cleared"}
-        barred = tuple(sorted({*case.exclude} | cleared))
-        sources = tuple(sorted({*case.seeds, *confirmed} - {*barred}))
+        sources, barred = case.bounds(verdicts)
         sequence = await self._evaluated()
         looking = self._edges.looking(query.kinds, lane)
         walk = Walk(sources, barred, query.rules, budget=query.budget, fan_out=query.fan_out)
@@ -182,6 +180,11 @@ class Expander:
     async def digests(self, names: Sequence[str]) -> dict[str, str]:
         """Digests of the profiles of those that are stored."""
         return {name: seen for name, (_, seen) in (await self._digests(names)).items()}
+
+    async def decided(self, verdicts: Mapping[str, VerdictRecord]) -> dict[str, Decided]:
+        """Verdicts, each with whether its profile is another one by now."""
+        now = await self.digests([name for name, each in verdicts.items() if each.digest])
+        return {name: each.decided(now.get(name)) for name, each in verdicts.items()}
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""

@@ -25,6 +25,7 @@ from service.features.cases.records import (
     COPY,
     EVENT,
     MEMBERS,
+    MOST_EVENTS,
     VERDICT,
     Case,
     Copy,
@@ -135,7 +136,7 @@ class KeptCases:
             puts.append(Put(collection, name, verdict and VERDICT.dump_json(verdict)))
         if run is not None:
             puts.append(run)
-        entry = Append(collection, EVENT.dump_json(event))
+        entry = Append(collection, EVENT.dump_json(event), MOST_EVENTS)
         try:
             revision, *_ = await self._documents.change(puts, [entry])
         except RevisionConflict as conflict:
@@ -341,15 +342,13 @@ class KeptCases:
                 each.document_id.removeprefix(_COPY): COPY.validate_json(each.body) for each in kept
             }
 
-    async def is_member(self, case: Case, streamer_id: str) -> bool:
-        """Whether a streamer is a seed or a member of the run that is shown."""
-        if streamer_id in case.seeds:
-            return True
+    async def seen(self, case: Case, streamer_id: str) -> str | None:
+        """Digest of the profile of a member of the run that is shown; None of others."""
         if case.run is None:
-            return False
+            return None
         collection = of_run(case.case_id, case.run.run_id)
         (found,) = await self._documents.get(collection, [f"{_COPY}{streamer_id}"])
-        return found is not None
+        return None if found is None else COPY.validate_json(found.body).digest
 
     async def erase(self, streamer_id: str) -> int:
         """Remove the copies of a streamer's profile from all cases; how many there were.

@@ -22,7 +22,7 @@ from service.features.cases.schemas import (
     VerdictPage,
 )
 from service.features.cases.service import Cases
-from service.features.cases.shown import case_fields, detail_fields, entry_fields
+from service.features.cases.shown import case_fields, detail_fields, entry_fields, verdict_fields
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
@@ -155,7 +155,7 @@ async def list_case_verdicts(
     found, following = await cases.verdicts(case_id, place_of(cursor, f"v{case_id}"), limit)
 
     def page() -> VerdictPage:
-        shown = [{**vars(each), "streamer_id": name} for name, each in found]
+        shown = [{**verdict_fields(each), "streamer_id": name} for name, each in found]
         return VerdictPage(
             verdicts=[NamedVerdictOut.model_validate(one) for one in shown],
             next_cursor=cursor_of(following, f"v{case_id}"),

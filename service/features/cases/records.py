@@ -1,6 +1,6 @@
 """What is stored of a case, as JSON."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -17,6 +17,8 @@ Cause = Literal["profile_changed", "joined", "deleted", "model", "threshold", "v
 ALL_KINDS: tuple[EdgeKind, ...] = get_args(EdgeKind)
 HOPS, MIN_PROBABILITY, FAN_OUT, BUDGET = 3, 0.35, 32, 1000
 DECAY = 0.95
+MOST_EVENTS = 10_000
+"""Events of a case that are kept at least; older ones go."""
 
 
 class Actor(NamedTuple):
@@ -61,6 +63,7 @@ class Run:
         index_sequence: the last write that it takes into account.
         digest: SHA-256 of members and edges; equal ones are the same.
         job_id: of the job that made it; "" of a run that was made at once.
+        request: that made it at once, where an `Idempotency-Key` named it.
     """
 
     run_id: str
@@ -77,6 +80,7 @@ class Run:
     index_sequence: int
     digest: str
     job_id: str = ""
+    request: str = ""
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,50 @@ class Case:
     undoable: int = 0
     request: str = ""
 
+    def bounds(
+        self, verdicts: Mapping[str, "VerdictRecord"]
+    ) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Sources and barred of an expansion by these verdicts."""
+        confirmed = [name for name, each in verdicts.items() if each.verdict == "confirmed"]
+        cleared = {name for name, each in verdicts.items() if each.verdict == "cleared"}
+        barred = {*self.exclude} | cleared
+        return tuple(sorted({*self.seeds, *confirmed} - barred)), tuple(sorted(barred))
+
 
 @dataclass(frozen=True)
 class VerdictRecord:
-    """What somebody decided of a streamer, in a case; it outlasts the streamer."""
+    """What somebody decided of a streamer, in a case; it outlasts the streamer.
+
+    Attributes:
+        verdict: that was given.
+        note: for people.
+        key_id, key_name: of the API key that decided.
+        at: seconds since 1970.
+        digest: of the profile that was decided on; "" where there was none, and of verdicts that
+            older releases made.
+    """
 
     verdict: Verdict
     note: str
     key_id: str
     key_name: str
     at: float
+    digest: str = ""
+
+    def decided(self, now: str | None) -> "Decided":
+        """The verdict beside the digest of the profile that is stored now; None = none is."""
+        is_other = None if not self.digest else now is not None and now != self.digest
+        return Decided(self, is_other)
+
+
+class Decided(NamedTuple):
+    """A verdict, and whether the profile is another one by now than was decided on.
+
+    `profile_changed` is None where it is not known which one was decided on.
+    """
+
+    record: VerdictRecord
+    profile_changed: bool | None
 
 
 @dataclass(frozen=True)

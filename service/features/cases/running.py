@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter
 
 from service.engine.work.lanes import Lane
-from service.errors import CaseChanged, JobNotFound, NotReady, StoreFull
+from service.errors import CaseChanged, InvalidRequest, JobNotFound, NotReady, StoreFull
 from service.features.cases.differences import Found, differences
 from service.features.cases.expanding import Expanded, Expander, Told
 from service.features.cases.keeping import Kept, KeptCases
@@ -18,11 +18,14 @@ from service.features.cases.records import (
     RUN,
     Actor,
     Case,
+    Decided,
+    Difference,
     Differences,
     Event,
     EventKind,
     Query,
     Run,
+    VerdictRecord,
 )
 from service.features.jobs.service import Jobs
 from service.store.jobs import ANYWHERE, FINISHED, Job
@@ -82,6 +85,7 @@ class Runs:
         *,
         later: bool,
         once: Once | None = None,
+        over_any: bool = False,
     ) -> Ran | Job:
         """Expand a case by a question, None = as before; as a job where that is needed.
 
@@ -92,12 +96,15 @@ class Runs:
             who: asks.
             later: a job is preferred in any case.
             once: names the request, which queues one job however often it is sent.
+            over_any: a job takes the place of whatever run the case shows by then, else of the
+                one that it shows now alone.
 
         Raises:
             CaseChanged: it was changed meanwhile.
-            NotReady: as `_expanded`.
+            InvalidRequest, NotReady: as `_expanded`.
             Unavailable: the store does not answer, or too much work waits.
         """
+        _asked_of(kept.case, query)
         corpus_is = await self._corpus_is()
         if corpus_is != "elsewhere" and not later:
             try:
@@ -106,13 +113,34 @@ class Runs:
             except TimeoutError:
                 pass
             else:
-                return await self._keep(kept, expanded, kind, who)
-        case_id = kept.case.case_id
+                request = "" if once is None else once.request
+                return await self._keep(kept, expanded, kind, who, "", request)
+        case_id, run = kept.case.case_id, kept.case.run
         asked = {"case_id": case_id, "query": query and asdict(query), **who._asdict()}
+        if not over_any:
+            asked["shown"] = None if run is None else run.run_id
         place = ANYWHERE if corpus_is == "nowhere" else WITH_CORPUS
         job = await self._jobs.start(KIND, asked, place=place, once=once, by=who)
         await self._kept.name_job(case_id, job.job_id)
         return job
+
+    async def asked_before(self, case_id: str, once: Once | None) -> Ran | Job | None:
+        """What a request came to that is sent again; None where that is not known any more.
+
+        It is known of a run for as long as the case shows it, of a job for as long as it is kept.
+
+        Raises:
+            CaseNotFound: there is no such case.
+            IdempotencyKeyReused: another request has the name of this one.
+        """
+        if once is None:
+            return None
+        kept = await self._kept.get(case_id)
+        run = kept.case.run
+        if run is not None and run.request.startswith(once.key):
+            once.check(run.request)
+            return await self._shown(kept, run)
+        return await self._jobs.queued(once)
 
     async def under_way(self, case_id: str) -> str | None:
         """Id of the job that expands a case now, or waits to; of several the one asked for last."""
@@ -142,11 +170,13 @@ class Runs:
     ) -> Ran:
         """What a job does at its place, where `told` hears of it; it takes the case as it is now.
 
-        A case that was changed meanwhile is expanded once more, as it is then. One that shows the
-        run of an earlier attempt at the job stays as it is: that was the job.
+        A case on which somebody decided meanwhile is expanded once more, as it is then. One that
+        shows the run of an earlier attempt at the job stays as it is: that was the job.
 
         Raises:
-            CaseChanged: it was changed again and again.
+            CaseChanged: it shows another run than the one that was to be replaced, or it was
+                changed again and again.
+            InvalidRequest: its only run was taken back meanwhile.
             NotReady: the place has the candidates of all streamers no more; or as `_expanded`.
         """
         for _ in range(_TRIES - 1):
@@ -161,13 +191,24 @@ class Runs:
         query = None if given is None else _QUERY.validate_python(given)
         kind: EventKind = "expanded" if query is not None else "rerun"
         kept = await self._kept.get(str(asked["case_id"]))
-        if kept.case.run is not None and kept.case.run.job_id == job_id:
-            return Ran(kept, await self._differences_shown(kept.case, kept.case.run))
+        run = kept.case.run
+        if run is not None and run.job_id == job_id:
+            return await self._shown(kept, run)
+        _asked_of(kept.case, query)
+        if "shown" in asked and asked["shown"] != (run and run.run_id):
+            raise CaseChanged(
+                "the case shows another run than when the job was asked for; read it again, and "
+                "expand it anew if that is still wanted"
+            )
         expanded = await self._expanded(kept, query, Lane.BULK, told)
         if place == WITH_CORPUS:
             _need_all(expanded)
         who = Actor(asked["key_id"], asked["key_name"])
         return await self._keep(kept, expanded, kind, who, job_id)
+
+    async def decided(self, verdicts: Mapping[str, VerdictRecord]) -> dict[str, Decided]:
+        """Verdicts, each with whether its profile is another one by now."""
+        return await self._expander.decided(verdicts)
 
     async def in_thread(self, call: Callable[[], Result]) -> Result:
         """What a call comes to, off the event loop."""
@@ -179,20 +220,25 @@ class Runs:
         """A run that is not kept yet.
 
         Raises:
+            InvalidRequest: the case is expanded as before, and was not.
             NotReady: the case is expanded as before, and was with the candidates of all.
         """
-        case = kept.case
+        case, asked = kept.case, _asked_of(kept.case, query)
         verdicts = await self._kept.all_verdicts(case.case_id)
-        if query is not None:
-            return await self._expander.expand(case, verdicts, query, lane, told)
-        assert case.run is not None
-        expanded = await self._expander.expand(case, verdicts, case.run.query, lane, told)
-        if case.run.incomplete_because is None:  # or it would tell of changes that are none
+        expanded = await self._expander.expand(case, verdicts, asked, lane, told)
+        # Or it would tell of changes that are none.
+        if query is None and case.run is not None and case.run.incomplete_because is None:
             _need_all(expanded)
         return expanded
 
     async def _keep(
-        self, kept: Kept, expanded: Expanded, kind: EventKind, who: Actor, job_id: str = ""
+        self,
+        kept: Kept,
+        expanded: Expanded,
+        kind: EventKind,
+        who: Actor,
+        job_id: str = "",
+        request: str = "",
     ) -> Ran:
         """Keep a run, and show it; one that found the same as that which is shown is dropped.
 
@@ -203,9 +249,9 @@ class Runs:
         told = await self._differences(case, expanded)
         same = case.run is not None and not _tells_more(expanded.run, case.run)
         if same and not told:
-            return Ran(kept, told)
+            return await self._ran(kept, told)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
-        run = replace(run, job_id=job_id)
+        run = replace(run, job_id=job_id, request=request)
         copies = self._expander.copies(members)
         claim = await self._kept.write_run(case.case_id, run, members, copies, seen)
         number = case.events + 1
@@ -223,7 +269,20 @@ class Runs:
             await self._kept.drop(case.case_id, run.run_id)
             raise
         await self._kept.tidy(now.case)
-        return Ran(now, told)
+        return await self._ran(now, told)
+
+    async def _ran(self, kept: Kept, told: Differences) -> Ran:
+        """What a run came to; of the cleared, whom no run looks at, also who changed since then."""
+        verdicts = await self._kept.all_verdicts(kept.case.case_id)
+        cleared = {name: each for name, each in verdicts.items() if each.verdict == "cleared"}
+        decided = await self._expander.decided(cleared)
+        others = [
+            Difference(name, "profile_changed", [name])
+            for name, each in decided.items()
+            if each.profile_changed
+        ]
+        changed = sorted([*told.changed, *others], key=lambda each: each.streamer_id)
+        return Ran(kept, replace(told, changed=changed) if others else told)
 
     async def _differences(self, case: Case, expanded: Expanded) -> Differences:
         run = expanded.run
@@ -235,15 +294,16 @@ class Runs:
         after = Found(run, members, expanded.looked_at)
         return await self._between(case, case.run, after, expanded.versions)
 
-    async def _differences_shown(self, case: Case, run: Run) -> Differences:
-        """What the run that a case shows changed; the causes are as the profiles are by now."""
+    async def _shown(self, kept: Kept, run: Run) -> Ran:
+        """The run that a case shows, with the causes of differences as the profiles are by now."""
+        case = kept.case
         if case.before is None:
-            return Differences()
+            return await self._ran(kept, Differences())
         after = await self._kept.found(case.case_id, run)
         versions: dict[str, int] = {}
         async for copies in self._kept.copies(case.case_id, run, [*after.members]):
             versions |= {name: copy.version for name, copy in copies.items()}
-        return await self._between(case, case.before, after, versions)
+        return await self._ran(kept, await self._between(case, case.before, after, versions))
 
     async def _between(
         self, case: Case, then: Run, after: Found, versions: Mapping[str, int]
@@ -258,6 +318,19 @@ class Runs:
             if name not in before.looked_at and version > then.index_sequence
         }
         return await self._expander.in_thread(lambda: differences(before, after, now, new))
+
+
+def _asked_of(case: Case, query: Query | None) -> Query:
+    """What a case is expanded by; None = as before.
+
+    Raises:
+        InvalidRequest: there is nothing before.
+    """
+    if query is not None:
+        return query
+    if case.run is None:
+        raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
+    return case.run.query
 
 
 def _need_all(expanded: Expanded) -> None:

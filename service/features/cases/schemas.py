@@ -130,6 +130,14 @@ class VerdictOut(Response):
     key_id: Annotated[str, Field(description="Of the API key that decided.")]
     key_name: str
     at: float
+    profile_changed: Annotated[
+        bool | None,
+        Field(
+            description="Whether another profile is stored by now than was decided on, such as "
+            "that of somebody who has the id since: look, and decide anew once the case is run "
+            "again. null: it is not known which one was decided on."
+        ),
+    ]
 
 
 class QueryOut(Response):
@@ -242,6 +250,7 @@ class CaseDetailOut(CaseOut):
     model_config = _examples(
         {
             **CASE,
+            "outdated": False,
             "members": [MEMBER],
             "edges": [EDGE],
             "returned": 1,
@@ -251,6 +260,13 @@ class CaseDetailOut(CaseOut):
         }
     )
 
+    outdated: Annotated[
+        bool,
+        Field(
+            description="Whether other verdicts hold than those by which it was expanded: members "
+            "may be reached through somebody who was cleared since. Expand it again."
+        ),
+    ]
     members: list[CaseMemberOut]
     edges: list[CaseEdgeOut]
     returned: Annotated[int, Field(description="Members on this page.")]
@@ -294,7 +310,11 @@ class RanOut(CaseOut):
 
 
 class DifferencesOut(Response):
-    """Who joined, who left, and of whom anything that is shown of a member changed."""
+    """Who joined, who left, and of whom anything that is shown of a member changed.
+
+    `changed` has the cleared, too, whose profile is another one than was decided on, each time
+    until they are decided on anew.
+    """
 
     joined: list[DifferenceOut]
     left: list[DifferenceOut]
@@ -345,7 +365,7 @@ class CaseEventOut(Response):
 
 
 class CaseEventPage(Response):
-    """Events of a case, the oldest first; none is ever changed or removed."""
+    """Events of a case, the oldest first; none is ever changed, and the last 10,000 are kept."""
 
     model_config = _examples({"events": [EVENT], "next_cursor": None})
 

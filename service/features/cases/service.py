@@ -22,6 +22,7 @@ from service.features.cases.records import (
     VERDICT,
     Actor,
     Case,
+    Decided,
     Event,
     EventKind,
     Member,
@@ -30,7 +31,7 @@ from service.features.cases.records import (
     VerdictRecord,
 )
 from service.features.cases.running import Ran, Runs
-from service.store.base import StreamerStore
+from service.store.base import ANY_STORED, StreamerStore
 from service.store.documents import Entry
 from service.store.jobs import Job
 from service.store.once import Made, Once
@@ -46,13 +47,15 @@ class Shown:
         kept: the case.
         members: the surest first.
         verdicts: of these members.
+        is_outdated: whether other verdicts hold than those of the run.
         next_place: of the member after them; None on the last page.
         job_id: of the expansion that is queued or running; None if there is none.
     """
 
     kept: Kept
     members: Sequence[Member] = ()
-    verdicts: Mapping[str, VerdictRecord] | None = None
+    verdicts: Mapping[str, Decided] | None = None
+    is_outdated: bool = False
     next_place: int | None = None
     job_id: str | None = None
 
@@ -143,11 +146,13 @@ class Cases:
         if run is None:
             return Shown(kept, (), {}, job_id=job_id)
         members = await self.kept.members(case_id, run, start, limit)
-        verdicts = await self.kept.verdicts(case_id, [each.streamer_id for each in members])
+        every = await self.kept.all_verdicts(case_id)
+        names = [each.streamer_id for each in members if each.streamer_id in every]
+        verdicts = await self._runs.decided({name: every[name] for name in names})
+        is_outdated = kept.case.bounds(every) != (run.sources, run.barred)
         following = start + len(members)
-        return Shown(
-            kept, members, verdicts, following if following < run.members else None, job_id
-        )
+        next_place = following if following < run.members else None
+        return Shown(kept, members, verdicts, is_outdated, next_place, job_id)
 
     async def expand(
         self,
@@ -164,6 +169,7 @@ class Cases:
         Raises:
             CaseNotFound: there is none.
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
+            IdempotencyKeyReused: another request has the name of this one.
             Unavailable: the store does not answer, or too much work waits.
         """
         return await self._run(case_id, query, "expanded", expected, who, later, once)
@@ -182,7 +188,8 @@ class Cases:
         Raises:
             InvalidRequest: it was never expanded.
             NotReady: it was expanded with the candidates of all streamers, and none has them now.
-            CaseNotFound, IfMatchNeeded, CaseChanged, Unavailable: as `expand`.
+            CaseNotFound, IfMatchNeeded, CaseChanged, IdempotencyKeyReused, Unavailable: as
+                `expand`.
         """
         return await self._run(case_id, None, "rerun", expected, who, later, once)
 
@@ -194,8 +201,11 @@ class Cases:
         note: str,
         expected: Sequence[int],
         who: Actor,
-    ) -> tuple[Kept, VerdictRecord]:
+    ) -> tuple[Kept, Decided]:
         """Decide on somebody in a case; the next run respects it.
+
+        It is about the profile that the case shows, or else the stored one. Where the same key
+        decided the same of it, nothing is written.
 
         Raises:
             CaseNotFound: there is no such case.
@@ -204,12 +214,17 @@ class Cases:
         """
         kept = await self._expected(case_id, expected)
         before = (await self.kept.verdicts(case_id, [streamer_id])).get(streamer_id)
-        if before is None and not await self.kept.is_member(kept.case, streamer_id):
+        seen = await self.kept.seen(kept.case, streamer_id)
+        if before is None and seen is None and streamer_id not in kept.case.seeds:
             raise NotInCase(
                 f"streamer {streamer_id!r} is not in the case; expand it until it is, or begin one "
                 "with it"
             )
-        record = VerdictRecord(verdict, note, *who, time.time())
+        (found,) = await self._store.digests([streamer_id])
+        now = None if found is None else found[1]
+        record = VerdictRecord(verdict, note, *who, time.time(), seen or now or "")
+        if before is not None and record == replace(before, key_name=who.key_name, at=record.at):
+            return kept, before.decided(now)
         old = None if before is None else asdict(before)
         before_it = await self.kept.numbered(kept.case)
         event = Event(
@@ -217,7 +232,8 @@ class Cases:
         )
         number = before_it.events + 1
         case = replace(before_it, events=number, undoable=number)
-        return await self.kept.change(case, kept.revision, event, {streamer_id: record}), record
+        after = await self.kept.change(case, kept.revision, event, {streamer_id: record})
+        return after, record.decided(now)
 
     async def undo(
         self, case_id: str, expected: Sequence[int], who: Actor
@@ -226,7 +242,7 @@ class Cases:
 
         Raises:
             CaseNotFound: there is none.
-            NothingToUndo: there is no such change, or the run before is no longer kept.
+            NothingToUndo: there is no such change, or it or the run before is no longer kept.
             IfMatchNeeded, CaseChanged: it is at another revision than the caller knows.
         """
         kept = await self._expected(case_id, expected)
@@ -235,6 +251,8 @@ class Cases:
         if not last:
             raise NothingToUndo("the case has no change that can be taken back")
         ((entry, done),), _ = await self.kept.events(case_id, last - 1, 1)
+        if entry.number != last:
+            raise NothingToUndo(f"event {last}, which would be taken back, is no longer kept")
         case = replace(case, events=case.events + 1, undoable=done.previous)
         verdicts: dict[str, VerdictRecord | None] = {}
         if done.kind == "verdict":
@@ -242,7 +260,7 @@ class Cases:
             old = done.old
             verdicts[done.streamer_id] = VERDICT.validate_python(old) if old else None
         else:
-            case = self._without_run(case, done)
+            case = self._without_run(case, done, last)
         event = Event("undone", *who, done.new, done.old, done.streamer_id, last, case.undoable)
         now = await self.kept.change(case, kept.revision, event, verdicts)
         await self.kept.tidy(now.case)
@@ -261,14 +279,15 @@ class Cases:
 
     async def verdicts(
         self, case_id: str, after: str, limit: int
-    ) -> tuple[list[tuple[str, VerdictRecord]], str | None]:
+    ) -> tuple[list[tuple[str, Decided]], str | None]:
         """What was decided in a case, of members and others.
 
         Raises:
             CaseNotFound: there is none.
         """
         await self.kept.get(case_id)
-        return await self.kept.page_of_verdicts(case_id, after, limit)
+        found, following = await self.kept.page_of_verdicts(case_id, after, limit)
+        return [*(await self._runs.decided(dict(found))).items()], following
 
     async def delete(self, case_id: str, expected: Sequence[int]) -> None:
         """Delete a case with its events and jobs.
@@ -303,7 +322,7 @@ class Cases:
                 f'send If-Match: "{kept.revision}", the ETag of the case as you read it, so that '
                 "no change is lost"
             )
-        if kept.revision not in expected and expected != (-1,):
+        if kept.revision not in expected and expected != (ANY_STORED,):
             raise changed(kept.revision)
         return kept
 
@@ -317,17 +336,29 @@ class Cases:
         later: bool,
         once: Once | None,
     ) -> Ran | Job:
-        kept = await self._expected(case_id, expected)
-        if query is None and kept.case.run is None:
-            raise InvalidRequest.of("", "the case was never expanded: POST …:expand first")
-        return await self._runs.soon(kept, query, kind, who, later=later, once=once)
+        if (before := await self._runs.asked_before(case_id, once)) is not None:
+            return before
+        over_any = expected == (ANY_STORED,)
+        try:
+            kept = await self._expected(case_id, expected)
+            return await self._runs.soon(
+                kept, query, kind, who, later=later, once=once, over_any=over_any
+            )
+        except CaseChanged:  # the same request came twice at once
+            if (before := await self._runs.asked_before(case_id, once)) is None:
+                raise
+            return before
 
     @staticmethod
-    def _without_run(case: Case, done: Event) -> Case:
-        """The case as before a run."""
+    def _without_run(case: Case, done: Event, number: int) -> Case:
+        """The case as before a run, of which the event with this number tells."""
         if done.old is None:
             return replace(case, run=None, before=None)
         old = RUN.validate_python(done.old)
         if case.before is None or case.before.run_id != old.run_id:
-            raise NothingToUndo("the run before is no longer kept; expand the case again")
+            raise NothingToUndo(
+                f"the run before that of event {number} is no longer kept, so that neither "
+                "that event nor those before it can be taken back: expand by the query that `old` "
+                "of the event has, and decide anew (`unsure` changes nothing)"
+            )
         return replace(case, run=case.before, before=None)

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from service.features.cases.keeping import Kept
-from service.features.cases.records import Difference, Differences, Event, Member, VerdictRecord
+from service.features.cases.records import Decided, Difference, Differences, Event, Member
 from service.features.cases.schemas import SHOWN_DIFFERENCES
 from service.features.cases.service import Shown
 from service.store.documents import Entry
@@ -18,7 +18,7 @@ def case_fields(kept: Kept) -> dict[str, Any]:
     if run is not None:
         complete = run.incomplete_because is None
         shown = {**vars(run), "query": vars(run.query), "complete": complete}
-        for name in ("sources", "barred", "digest", "job_id"):
+        for name in ("sources", "barred", "digest", "job_id", "request"):
             del shown[name]
     return {
         "case_id": case.case_id,
@@ -34,7 +34,14 @@ def case_fields(kept: Kept) -> dict[str, Any]:
     }
 
 
-def member_fields(member: Member, verdict: VerdictRecord | None) -> dict[str, Any]:
+def verdict_fields(verdict: Decided) -> dict[str, Any]:
+    """Fields of `VerdictOut`."""
+    fields = {**vars(verdict.record), "profile_changed": verdict.profile_changed}
+    del fields["digest"]
+    return fields
+
+
+def member_fields(member: Member, verdict: Decided | None) -> dict[str, Any]:
     """Fields of `CaseMemberOut`."""
     hangs = member.leaves_if
     return {
@@ -45,7 +52,7 @@ def member_fields(member: Member, verdict: VerdictRecord | None) -> dict[str, An
         "path": member.path,
         "weakest_link": member.weakest_link,
         "leaves_if": {"edges": hangs.links, "verdicts": hangs.sources, "members": hangs.members},
-        "verdict": None if verdict is None else vars(verdict),
+        "verdict": None if verdict is None else verdict_fields(verdict),
     }
 
 
@@ -55,6 +62,7 @@ def detail_fields(shown: Shown, cursor: str | None) -> dict[str, Any]:
     members = [member_fields(each, verdicts.get(each.streamer_id)) for each in shown.members]
     return {
         **case_fields(shown.kept),
+        "outdated": shown.is_outdated,
         "members": members,
         "edges": [asdict(edge) for member in shown.members for edge in member.edges],
         "returned": len(members),

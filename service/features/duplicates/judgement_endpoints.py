@@ -61,15 +61,19 @@ async def judge_pair(
     """One judgement a pair, in either order; who gave it and when comes from the key.
 
     It outlasts rebuilds, re-encodings and other models. Of judgements that contradict each other
-    (A is B, B is C, A is not C) the newest holds, and the answer names those that do not.
+    (A is B, B is C, A is not C) the newest holds, and the answer names those that do not, and what
+    was judged of the pair `before`.
     """
     audit.about([body.a, body.b], action=f"judge {body.verdict}")
     given = await judgements.give(
         body.a, body.b, body.verdict, body.note, caller.key_id, caller.name
     )
-    return GivenOut.model_validate(
-        {**vars(given.record), "overrules": [_pair(pair) for pair in given.overrules]}
-    )
+    fields = {
+        **vars(given.record),
+        "before": given.before and vars(given.before),
+        "overrules": [_pair(pair) for pair in given.overrules],
+    }
+    return GivenOut.model_validate(fields)
 
 
 @router.get(

@@ -241,8 +241,23 @@ class GivenOut(JudgementOut):
     """A judgement that was given."""
 
     model_config = ConfigDict(
-        json_schema_extra={"examples": [with_nulls({**_JUDGEMENT, "overrules": [_PAIR]})]}
+        json_schema_extra={
+            "examples": [
+                with_nulls(
+                    {
+                        **_JUDGEMENT,
+                        "before": {**_JUDGEMENT, "verdict": "unsure", "note": ""},
+                        "overrules": [_PAIR],
+                    }
+                )
+            ]
+        }
     )
+
+    before: Annotated[
+        JudgementOut | None,
+        Field(description="The judgement of the pair that this one replaces; null without one."),
+    ]
 
     overrules: Annotated[
         list[PairOut],

@@ -100,6 +100,15 @@ class Jobs:
         new = NewJob(job_id or new_id(), kind, place, _written(asked), total, once, by=by)
         return await self.submit(new)
 
+    async def queued(self, once: Once) -> Job | None:
+        """The job that an earlier one of the same requests queued; None if there is none now.
+
+        Raises:
+            IdempotencyKeyReused: another request has that name.
+        """
+        job_id = await self._store.queued(once)
+        return None if job_id is None else await self._store.get(job_id)
+
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""
         return self._scopes.get(kind, "admin")

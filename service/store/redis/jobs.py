@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from service.errors import IdempotencyKeyReused, StoreUnavailable
 from service.store.jobs import Job, Lease, LeaseLost, NewJob, Settled, State
-from service.store.once import REMEMBERED_S
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 
 _SCRIPT = Path(__file__).with_name("jobs.lua").read_text(encoding="utf-8")
@@ -129,10 +129,12 @@ class RedisJobs:
         done = await self._change("submit", job.job_id, *terms, *fields, once=key)
         if not isinstance(done, bytes):
             return job.job_id if done else None
-        before, of = done.decode().split(" ")
-        if of != fingerprint:
-            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-        return before
+        return _queued(done, fingerprint)
+
+    async def queued(self, once: Once) -> str | None:
+        """Id of the job that a request queued; see `JobStore.queued`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
+        return None if found is None else _queued(found, once.fingerprint)
 
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
@@ -290,6 +292,14 @@ class RedisJobs:
             for row in rows
         ]
         return [_to_job(i, row) if row else None for i, row in zip(job_ids, named, strict=True)]
+
+
+def _queued(told: bytes, fingerprint: str) -> str:
+    """The job that a request of this fingerprint queued, of "job id fingerprint"."""
+    job_id, of = told.decode().split(" ")
+    if of != fingerprint:
+        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+    return job_id
 
 
 def _by(key: tuple[str, str]) -> tuple[str, ...]:

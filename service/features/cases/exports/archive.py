@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from service.engine.expansion.paths import Link, Rules, settle
+from service.features.cases.records import MOST_EVENTS
 
 FORMAT = 1
 MANIFEST, CASE, MEMBERS, EDGES = "manifest.json", "case.json", "members.ndjson", "edges.ndjson"
@@ -156,7 +157,10 @@ def _follows(found: zipfile.ZipFile, known: Mapping[str, Mapping[str, Any]]) -> 
     members = list(_lines(found, MEMBERS))
     edges = list(_lines(found, EDGES))
     events = list(_lines(found, EVENTS))
-    if [event["number"] for event in events] != list(range(1, case["events"] + 1)):
+    numbers, last = [event["number"] for event in events], case["events"]
+    if numbers != list(range(last + 1 - len(events), last + 1)) or (
+        len(events) < min(last, MOST_EVENTS)
+    ):
         raise Damaged(f"{EVENTS} does not have each event of the case once")
     run = case["run"]
     if run is not None:

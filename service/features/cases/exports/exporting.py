@@ -10,12 +10,12 @@ from typing import IO, Literal, NamedTuple
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import CaseChanged
-from service.features.cases.expanding import unpacked
+from service.features.cases.expanding import Expander, unpacked
 from service.features.cases.exports import archive
 from service.features.cases.exports.archive import Archive, profile_name
 from service.features.cases.keeping import Kept, KeptCases
-from service.features.cases.records import RUN, Copy, Event, Member, VerdictRecord
-from service.features.cases.shown import case_fields, entry_fields, member_fields
+from service.features.cases.records import RUN, Copy, Decided, Event, Member
+from service.features.cases.shown import case_fields, entry_fields, member_fields, verdict_fields
 from service.files.cells import safe
 from service.http.ndjson import line_of
 from service.store.documents import Entry
@@ -28,8 +28,9 @@ MEDIA_TYPES: Mapping[Format, str] = {
 }
 COLUMNS = (
     "streamer_id", "state", "hop", "probability", "path", "weakest_link", "verdict", "note",
-    "decided_by", "decided_at",
+    "decided_by", "decided_at", "profile_changed",
 )  # fmt: skip
+_CELLS: Mapping[bool | None, str] = {None: "", False: "false", True: "true"}
 _BOM = b"\xef\xbb\xbf"
 _EVENTS_AT_ONCE = 200
 _TRIES = 3
@@ -43,7 +44,8 @@ class _Moment:
 
     kept: Kept
     members: Sequence[Member]
-    verdicts: Mapping[str, VerdictRecord]
+    verdicts: Mapping[str, Decided]
+    is_outdated: bool
     events: Sequence[tuple[Entry, Event]]
 
 
@@ -62,9 +64,10 @@ class Exported(NamedTuple):
 class Exports:
     """The use-case behind `GET /v1/cases/{case_id}/export`."""
 
-    def __init__(self, kept: KeptCases, lanes: Lanes) -> None:
-        """Read `kept`; files are written in `lanes`."""
+    def __init__(self, kept: KeptCases, expander: Expander, lanes: Lanes) -> None:
+        """Read `kept`; `expander` tells whose profile changed; files are written in `lanes`."""
         self._kept = kept
+        self._expander = expander
         self._lanes = lanes
 
     async def export(self, case_id: str, file_format: Format) -> Exported:
@@ -109,14 +112,19 @@ class Exports:
                 members = (
                     [] if run is None else await self._kept.members(case_id, run, 0, run.members)
                 )
-                return _Moment(kept, members, verdicts, events)
+                outdated = run is not None and kept.case.bounds(verdicts) != (
+                    run.sources,
+                    run.barred,
+                )
+                decided = await self._expander.decided(verdicts)
+                return _Moment(kept, members, decided, outdated, events)
         raise CaseChanged("the case changed each time while it was read; export it again")
 
     async def _write_archive(self, file: IO[bytes], moment: _Moment) -> None:
         made = Archive(file)
         case = moment.kept.case
         run = None if case.run is None else RUN.dump_python(case.run, mode="json")
-        about = {**case_fields(moment.kept), "run": run}
+        about = {**case_fields(moment.kept), "outdated": moment.is_outdated, "run": run}
 
         def write() -> Generator[None, None, None]:
             made.add(archive.CASE, line_of(about))
@@ -162,9 +170,10 @@ def _csv(moment: _Moment) -> Generator[bytes, None, None]:
     yield _BOM + _row(COLUMNS)
     for member in moment.members:
         verdict = moment.verdicts.get(member.streamer_id)
-        decided = ("", "", "", "")
+        decided = ("", "", "", "", "")
         if verdict is not None:
-            decided = verdict.verdict, verdict.note, verdict.key_name, f"{verdict.at:.3f}"
+            record, changed = verdict.record, _CELLS[verdict.profile_changed]
+            decided = record.verdict, record.note, record.key_name, f"{record.at:.3f}", changed
         yield _row(
             [
                 member.streamer_id,
@@ -216,4 +225,5 @@ def _lines(moment: _Moment) -> Generator[bytes, None, None]:
 
 def _verdicts(moment: _Moment) -> Generator[bytes, None, None]:
     for name, verdict in moment.verdicts.items():
-        yield line_of({"streamer_id": name, **vars(verdict)})
+        fields = {**verdict_fields(verdict), "digest": verdict.record.digest}
+        yield line_of({"streamer_id": name, **fields})

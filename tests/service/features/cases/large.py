@@ -96,7 +96,7 @@ async def large_cases(folder: Path, count: int, model: str = MODEL) -> AsyncGene
             expander = Expander(store, edges, everybody, evaluated, lanes, model)
             kept = KeptCases(store.documents, lanes)
             runs = Runs(kept, expander, cast(Any, None), here)
-            yield Large(Cases(store, kept, runs), Exports(kept, lanes), names)
+            yield Large(Cases(store, kept, runs), Exports(kept, expander, lanes), names)
         finally:
             await store.close()
             lanes.stop()

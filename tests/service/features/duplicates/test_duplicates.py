@@ -85,9 +85,10 @@ def test_copies_become_a_group_and_leave_it_when_they_change(client: TestClient)
 def test_judgements_join_and_part_and_the_newest_wins(client: TestClient) -> None:
     music, travel = ring(client, "music", 3), ring(client, "travel", 3)
     evaluated(client, put(client, "alone", name="Zhu", bio="ranked match"))
-    judge(client, music[0], travel[0], "same")
+    assert judge(client, music[0], travel[0], "same")["before"] is None
     until(lambda: (group_of(client, travel[2]) or {}).get("size") == 6)
-    assert judge(client, travel[0], music[0], "different")["overrules"] == []
+    parted = judge(client, travel[0], music[0], "different")
+    assert (parted["before"]["verdict"], parted["overrules"]) == ("same", [])
     until(lambda: (group_of(client, travel[2]) or {}).get("size") == 3)
 
     judge(client, "alone", music[1], "same")

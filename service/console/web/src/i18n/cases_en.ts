@@ -79,6 +79,8 @@ export const casesEn = {
   "case.confirmed": "Confirmed",
   "case.cleared": "Cleared",
   "case.unsure": "Unsure",
+  "case.verdict.changed": "the profile changed since",
+  "case.outdated": "Other verdicts hold than those of this expansion: run the case again.",
   "case.undone": "Taken back: {what}",
   "case.event.created": "begun",
   "case.event.expanded": "expanded",

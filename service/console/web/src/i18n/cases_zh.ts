@@ -79,6 +79,8 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "case.confirmed": "确认",
   "case.cleared": "排除",
   "case.unsure": "不确定",
+  "case.verdict.changed": "判定后资料已变更",
+  "case.outdated": "此次扩展之后判定有变：请重新运行。",
   "case.undone": "已撤回：{what}",
   "case.event.created": "立案",
   "case.event.expanded": "扩展",

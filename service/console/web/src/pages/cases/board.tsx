@@ -178,6 +178,7 @@ export function Board({ id }: { id: string }) {
       {value.run?.incomplete_because && (
         <p class="notice">{t("find.incomplete", { why: value.run.incomplete_because })}</p>
       )}
+      {value.outdated && <p class="notice">{t("case.outdated")}</p>}
       {differences && <DifferencesTable found={differences} close={() => setDifferences(null)} />}
       {members.length ? (
         <>

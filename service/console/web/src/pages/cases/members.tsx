@@ -75,6 +75,9 @@ export function Members(props: {
             </td>
             <td>
               {member.verdict ? t(`case.${member.verdict.verdict}`) : "–"}
+              {member.verdict?.profile_changed && (
+                <span class="quiet copies">{t("case.verdict.changed")}</span>
+              )}
               {member.verdict?.note && (
                 <span class="quiet copies" title={member.verdict.key_name}>
                   <Words value={member.verdict.note} />

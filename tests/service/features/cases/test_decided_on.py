@@ -1,0 +1,113 @@
+"""Verdicts hold for an id: who has another profile since is told, and what a case lacks by them."""
+
+import csv
+import io
+import json
+import zipfile
+from dataclasses import asdict
+from typing import Any
+
+from fastapi.testclient import TestClient
+
+from service.features.cases.records import VERDICT, VerdictRecord
+from tests.service.conftest import put
+from tests.service.features.cases.test_cases import (
+    act,
+    begin,
+    bio,
+    chain,
+    decide,
+    evaluated,
+    members,
+    shown,
+)
+
+
+def verdicts(client: TestClient, case: dict[str, Any]) -> dict[str, bool | None]:
+    path = f"/v1/cases/{case['case_id']}/verdicts"
+    listed = client.get(path).raise_for_status().json()["verdicts"]
+    return {each["streamer_id"]: each["profile_changed"] for each in listed}
+
+
+def exported(client: TestClient, case: dict[str, Any], file_format: str) -> bytes:
+    path, params = f"/v1/cases/{case['case_id']}/export", {"format": file_format}
+    return client.get(path, params=params).raise_for_status().content
+
+
+def sold(client: TestClient) -> None:
+    """Whoever has the id `bo` is somebody else."""
+    client.delete("/v1/streamers/bo", params={"erase": True}).raise_for_status()
+    evaluated(client, put(client, "bo", name="Nobody", bio=bio("dee", "lunaris4471")))
+
+
+def test_a_cleared_account_that_somebody_else_has_is_told_until_it_is_decided_on(
+    client: TestClient,
+) -> None:
+    chain(client)
+    case = decide(client, act(client, begin(client, "ana"), "expand"), "bo", "cleared")
+    case = act(client, case, "rerun")
+    assert (verdicts(client, case), case["differences"]["changed"]) == ({"bo": False}, [])
+    client.delete("/v1/streamers/bo", params={"erase": True}).raise_for_status()
+    assert verdicts(client, case) == {"bo": False}  # nobody has it
+
+    sold(client)
+    told = [{"streamer_id": "bo", "cause": "profile_changed", "because": ["bo"]}]
+    revision = case["revision"]
+    for _ in range(2):
+        ran = act(client, case, "rerun")
+        assert ran["differences"]["changed"] == told
+        assert (list(members(client, case)), ran["revision"]) == (["ana"], revision)
+    assert verdicts(client, case) == {"bo": True}
+    lines = zipfile.ZipFile(io.BytesIO(exported(client, case, "zip"))).read("verdicts.ndjson")
+    assert json.loads(lines)["profile_changed"] is True
+
+    case = decide(client, case, "bo", "cleared")  # the same, of another profile
+    assert (verdicts(client, case), case["revision"] > revision) == ({"bo": False}, True)
+    assert act(client, case, "rerun")["differences"]["changed"] == []
+
+
+def test_a_verdict_is_about_the_profile_that_the_case_shows(client: TestClient) -> None:
+    chain(client)
+    case = act(client, begin(client, "ana"), "expand")
+    sold(client)
+    path = f"/v1/cases/{case['case_id']}"
+    headers = {"If-Match": f'"{case["revision"]}"'}
+    answer = client.put(f"{path}/members/bo", json={"verdict": "confirmed"}, headers=headers)
+    assert answer.json()["profile_changed"] is True
+    assert members(client, case)["bo"]["verdict"]["profile_changed"] is True
+    assert "digest" not in members(client, case)["bo"]["verdict"]
+    rows = list(csv.DictReader(io.StringIO(exported(client, case, "csv").decode("utf-8-sig"))))
+    assert {row["streamer_id"]: row["profile_changed"] for row in rows if row["verdict"]} == {
+        "bo": "true"
+    }
+    case = act(client, shown(client, case), "rerun")
+    case = decide(client, case, "bo", "confirmed")
+    assert members(client, case)["bo"]["verdict"]["profile_changed"] is False
+
+
+def test_a_verdict_of_an_older_release_says_that_nothing_is_known(client: TestClient) -> None:
+    record = VerdictRecord("cleared", "", "k", "desk", 1.0, "d")
+    older = {name: value for name, value in asdict(record).items() if name != "digest"}
+    read = VERDICT.validate_python(older)
+    assert read.digest == ""
+    assert [read.decided(now).profile_changed for now in ("d", None)] == [None, None]
+    assert [record.decided(now).profile_changed for now in ("d", "e", None)] == [False, True, False]
+
+
+def test_a_case_says_that_other_verdicts_hold_than_when_it_was_expanded(
+    client: TestClient,
+) -> None:
+    chain(client)
+    case = begin(client, "ana")
+    assert shown(client, case)["outdated"] is False
+    case = act(client, case, "expand")
+    for verdict, outdated in (("unsure", False), ("cleared", True), ("confirmed", True)):
+        case = decide(client, case, "bo", verdict)
+        assert shown(client, case)["outdated"] is outdated
+    about = zipfile.ZipFile(io.BytesIO(exported(client, case, "zip"))).read("case.json")
+    assert json.loads(about)["outdated"] is True
+    assert shown(client, act(client, case, "rerun"))["outdated"] is False
+    for _ in range(3):
+        case = act(client, shown(client, case), "undo")
+    assert case["undone"]["new"]["verdict"] == "cleared"
+    assert shown(client, case)["outdated"] is False
