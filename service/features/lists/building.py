@@ -1,5 +1,6 @@
 """Makes lists: who is on them, in which order, and what is told of each."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -37,6 +38,7 @@ _AT_ONCE = 500
 _EXPLAINED_AT_ONCE = 200
 _GROUPS_AT_ONCE, _MOST_MEMBERS = 50, 200
 """Groups whose members are read together, and how many of each at a time."""
+_GROUPS_LOOK_S = 0.05
 _MOST_CANDIDATES = 50_000
 """That are looked at for a list; what still lacks rows then says so."""
 _MOST_COPIES = 20
@@ -100,9 +102,7 @@ class ListBuilder:
         """Make a list; raises as `ready`."""
         asked = await self.ready(body, excluded)
         work = Work(asked, body)
-        unseen = None
-        if body.without_copies and await self._groups.position() is None:
-            unseen = "no groups of duplicates have been evaluated, so copies may be on the list"
+        unseen = await self._ungrouped(asked) if body.without_copies else None
         chosen, found, short = await self._chosen(work, excluded)
         ids = [hit.streamer_id for hit in chosen.rows]
         await self._read(work, ids)
@@ -141,6 +141,25 @@ class ListBuilder:
             "coverage": asked.coverage,
         }
         return BuiltList(body, rows, held, new, summary)
+
+    async def _ungrouped(self, asked: Asked) -> str | None:
+        """Why copies may be on the list; None where all that the index has is in groups.
+
+        Groups follow writes by a moment, which is waited for.
+        """
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self._limits.visible_timeout_ms / 1000
+        while (position := await self._groups.position()) is not None:
+            is_of_now = asked.epoch in (None, position.epoch)
+            if is_of_now and position.sequence >= asked.sequence:
+                return None
+            if clock() >= ends:
+                if not is_of_now:
+                    break
+                at = f"up to sequence {position.sequence} of {asked.sequence}"
+                return f"groups of duplicates are evaluated {at}, so newer copies may be on the list"
+            await asyncio.sleep(_GROUPS_LOOK_S)
+        return "no groups of duplicates have been evaluated, so copies may be on the list"
 
     async def _chosen(
         self, work: Work, excluded: Set[str]
