@@ -157,7 +157,9 @@ class ListBuilder:
                 if not is_of_now:
                     break
                 at = f"up to sequence {position.sequence} of {asked.sequence}"
-                return f"groups of duplicates are evaluated {at}, so newer copies may be on the list"
+                return (
+                    f"groups of duplicates are evaluated {at}, so newer copies may be on the list"
+                )
             await asyncio.sleep(_GROUPS_LOOK_S)
         return "no groups of duplicates have been evaluated, so copies may be on the list"
 

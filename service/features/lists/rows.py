@@ -229,7 +229,10 @@ def unknown_fields(work: Work, ids: Sequence[str]) -> list[str]:
     """Names of fields that no row has: they may be misspelled."""
     body = work.body
     facets = [work.rows[one].facets for one in ids if one in work.rows]
-    asked = [("fields", name) for name in body.fields]
+    named = (
+        body.fields if "fields" in body.model_fields_set else []
+    )  # those of the default are right
+    asked = [("fields", name) for name in named]
     if work.bound is not None:
         asked.append(("diversify.by", work.bound[0]))
     if body.group_by is not None:

@@ -60,4 +60,6 @@ class AnswerJobs(Kind):
         counted["streamers"] = told.streamers
         if told.missing:
             counted["incomplete_because"] = "; ".join(told.missing)
+        if told.warnings:
+            counted["warnings"] = told.warnings
         return counted if form == "ndjson" else {**counted, "format": form}

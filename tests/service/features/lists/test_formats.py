@@ -7,6 +7,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.lists.answering import in_header
 from service.index.faiss.index import FaissIndex
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of, sheets_of
@@ -167,3 +168,36 @@ def test_what_a_list_lacks_is_told_beside_it_too(
     monkeypatch.setattr(FaissIndex, "deepest", lambda *_: 2)
     because = "2 candidates were looked at, and 2 of k fit"
     assert made() == (because, because)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
+def test_warnings_are_told_beside_it_too(client: TestClient, form: str) -> None:
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "s", tags=["cooking"], bio="soup"))
+    asked = {**QUESTION, "exclude": {"ids": ["misspelt"]}, "fields": ['标签"']}
+    warnings = [
+        "exclude.ids: 'misspelt' is not stored",
+        "fields: no streamer of the list has '标签\"'",
+    ]
+    params = {"format": form}
+    now = client.post("/v1/lists:preview", params=params, json=asked)
+    assert json.loads(now.headers["x-warnings"]) == warnings
+    later = {"Prefer": "respond-async"}
+    queued = client.post("/v1/lists:preview", params=params, json=asked, headers=later)
+    assert ended(client, submitted(queued))["result"]["warnings"] == warnings
+    usual = {"positive": QUESTION["positive"]}  # whose fields nobody of the list has either
+    plain = client.post("/v1/lists:preview", params=params, json=usual)
+    assert "x-warnings" not in plain.headers
+
+
+@pytest.mark.parametrize("sign", ["x", "播", "\U0001d518"])
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+def test_warnings_have_room_in_a_header(sign: str, count: int) -> None:
+    warnings = [f"{number}: {sign * 2000}" for number in range(count)]
+    header = in_header(warnings)
+    assert header.isascii()
+    assert len(header) <= 4000
+    *told, last = json.loads(header)
+    assert all(whole.startswith(one) for whole, one in zip(warnings, told, strict=False))
+    assert last == f"{count - len(told)} more" or warnings[len(told)].startswith(last)
+    assert in_header(["short"]) == '["short"]'
