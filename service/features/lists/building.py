@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from service.engine.evidence.shared_content import Shared
 from service.engine.work.lanes import Lanes
@@ -46,6 +46,13 @@ _SHOWN = 20
 Item = TypeVar("Item")
 
 
+class Excluded(NamedTuple):
+    """Whom a question leaves out beside the seeds, and what may be a mistake in that."""
+
+    ids: Set[str]
+    warnings: Sequence[str] = ()
+
+
 class ListBuilder:
     """Makes lists of one model. For one event loop."""
 
@@ -75,7 +82,7 @@ class ListBuilder:
         self._limits = limits
         self.model_version = model_version
 
-    async def ready(self, body: ListQuestionIn, excluded: Set[str]) -> Asked:
+    async def ready(self, body: ListQuestionIn, excluded: Excluded) -> Asked:
         """What a question comes to, so that what is wrong with it is known at once.
 
         Raises:
@@ -84,7 +91,7 @@ class ListBuilder:
             PrecisionNotPromised: the model's calibration can't promise it.
             NotYetVisible: `after_sequence` was not reached in time.
         """
-        query = replace(query_of(self._limits, body), k=body.k, exclude=excluded, exact=True)
+        query = replace(query_of(self._limits, body), k=body.k, exclude=excluded.ids, exact=True)
         if body.stop is not None:
             query = replace(
                 query, min_precision=body.stop.at_precision, cuts=not body.stop.mark_only
@@ -97,13 +104,14 @@ class ListBuilder:
             raise _of_stop(error) from error
 
     async def build(
-        self, body: ListQuestionIn, excluded: Set[str], before: Before | None = None
+        self, body: ListQuestionIn, excluded: Excluded, before: Before | None = None
     ) -> BuiltList:
         """Make a list; raises as `ready`."""
         asked = await self.ready(body, excluded)
         work = Work(asked, body)
         unseen = await self._ungrouped(asked) if body.without_copies else None
-        chosen, found, short = await self._chosen(work, excluded)
+        chosen, found, short = await self._chosen(work, excluded.ids)
+        has_limit = asked.query.min_score is not None
         ids = [hit.streamer_id for hit in chosen.rows]
         await self._read(work, ids)
         shared, reasons = await self._explained(work, ids)
@@ -121,12 +129,14 @@ class ListBuilder:
             rows, groups = grouped(rows)
         unknown = await self._not_stored(work, body.exclude.ids)
         unknown += await self._lanes.run(lambda: unknown_fields(work, ids))
-        because = "; ".join(why for why in (asked.behind, short, unseen) if why) or None
+        cut = _cut(body, chosen, found.reached) if has_limit else None
+        because = "; ".join(why for why in (asked.behind, short, cut, unseen) if why) or None
         summary: dict[str, Any] = {
             "groups": groups,
             "stop": stop_of(asked, body, rows),
+            "reached": found.reached if has_limit else None,
             "left_out": {
-                "excluded": len(excluded),
+                "excluded": len(excluded.ids),
                 "copies": chosen.copies,
                 "over_max_per_value": chosen.over_cap,
             },
@@ -136,6 +146,7 @@ class ListBuilder:
             "index_sequence": asked.sequence,
             "warnings": [
                 *warnings_of(found.unknown, asked.withheld),
+                *excluded.warnings,
                 *unknown,
             ],
             "coverage": asked.coverage,
@@ -291,6 +302,16 @@ class ListBuilder:
 
 def _are_any(ids: Sequence[str], seeds: Set[str], excluded: Set[str]) -> bool:
     return any(one in seeds or one in excluded for one in ids)
+
+
+def _cut(body: ListQuestionIn, chosen: Chosen, reached: int) -> str | None:
+    """That more reach the score that was asked for than are on it; None where none do."""
+    if len(chosen.rows) < body.k or reached <= len(chosen.rows) + chosen.copies + chosen.over_cap:
+        return None
+    limit = "min_score" if body.min_precision is None else "min_precision"
+    if body.stop is not None and not body.stop.mark_only:
+        limit = "stop"
+    return f"{reached} streamers reach {limit}, k is {body.k}"
 
 
 def _of_stop(error: RequestError) -> RequestError:

@@ -70,6 +70,38 @@ def test_a_list_of_an_index_that_tells_few_says_that_more_were_not_looked_at(
     assert (answer["complete"], answer["incomplete_because"]) == (False, because)
 
 
+@pytest.mark.parametrize(
+    ("limit", "name"),
+    [
+        ({"min_score": -1.0}, "min_score"),
+        ({"min_precision": 0.5}, "min_precision"),
+        ({"stop": {"at_precision": 0.5}}, "stop"),
+        ({"min_score": -1.0, "stop": {"at_precision": 0.5, "mark_only": True}}, "min_score"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"diversify": {"method": "mmr", "lambda": 0.5}}])
+def test_a_list_that_is_cut_at_k_says_how_many_reach_the_score(
+    client: TestClient, cooks: list[str], limit: dict[str, Any], name: str, more: dict[str, Any]
+) -> None:
+    whole = ask(client, "cook-00", k=11, **limit)
+    reached = len(whole["rows"])
+    assert reached > 1
+    assert (whole["complete"], whole["reached"]) == (True, reached)
+    cut = ask(client, "cook-00", k=1, **limit, **more)
+    assert (cut["complete"], cut["reached"]) == (False, reached)
+    assert cut["incomplete_because"] == f"{reached} streamers reach {name}, k is 1"
+    assert ask(client, "cook-00", k=2)["reached"] is None
+    assert ask(client, "cook-00", k=2)["complete"]
+
+
+def test_a_list_whose_others_were_passed_over_is_complete(
+    client: TestClient, cooks: list[str]
+) -> None:
+    bound = {"by": "category", "max_per_value": 1}
+    answer = ask(client, "cook-00", k=11, min_score=-1.0, diversify=bound)
+    assert (len(answer["rows"]), answer["reached"], answer["complete"]) == (2, 11, True)
+
+
 def test_who_was_written_to_is_left_out_from_that_time_on(
     client: TestClient, cooks: list[str]
 ) -> None:
