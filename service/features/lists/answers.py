@@ -81,7 +81,10 @@ class ListRowOut(Response):
         Field(description="Estimated share of right hits among all with at least this score."),
     ]
     fields: Annotated[
-        dict[str, Any], Field(description="Those that were asked for; null where it lacks one.")
+        dict[str, Any],
+        Field(
+            description="Those that were asked for; tags always as a list; null where it lacks one."
+        ),
     ]
     group: Annotated[str | None, Field(description="Its value of `group_by`.")]
     copies: Annotated[

@@ -145,6 +145,18 @@ def test_long_numbers_keep_their_digits(client: TestClient) -> None:
     assert line[2:4] == [str(room), rate]
 
 
+def test_a_list_of_one_value_is_one_in_json_and_a_cell_in_tables(client: TestClient) -> None:
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "s", tags=["cooking"], bio="soup"))
+    more = {"fields": ["tags"]}
+    (row,) = ask(client, "seed", **more)["rows"]
+    assert row["fields"] == {"tags": ["cooking"]}
+    (cells,) = csv.DictReader(io.StringIO(download(client, "csv", **more).decode("utf-8-sig")))
+    assert cells["tags"] == "cooking"
+    _, (_, _, cell, *_) = sheets_of(download(client, "xlsx", **more))["List"]
+    assert cell == "cooking"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
 def test_what_a_list_lacks_is_told_beside_it_too(

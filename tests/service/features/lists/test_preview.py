@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -143,6 +144,32 @@ def test_variety_has_one_polarity(client: TestClient, cooks: list[str], method: 
     various = with_lambda(0)
     assert various[0] == plain[0]
     assert various != plain
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+@pytest.mark.parametrize(
+    ("asked", "sign"),
+    [
+        ({"strategy": "average", "negative": [{"streamer_id": "cook-01"}]}, -1),
+        ({"strategy": "sum", "negative": [{"streamer_id": "cook-01"}]}, -1),
+        ({"strategy": "sum", "positive": [{"streamer_id": f"cook-0{i}"} for i in range(2)]}, 1),
+    ],
+)
+def test_lambda_means_the_same_with_seeds_that_are_added_or_taken_away(
+    client: TestClient, cooks: list[str], method: str, asked: dict[str, Any], sign: int
+) -> None:
+    """Of scores that are no cosines and less, so that variety weighed more."""
+    wanted, other = (
+        np.array(client.get(f"/v1/streamers/{name}/embedding").json()["embedding"])
+        for name in cooks[:2]
+    )
+    direction = (wanted + sign * other) / np.linalg.norm(wanted + sign * other)
+    for share in (0.5, 0.8, 0.95):
+        more = {"k": 8, "diversify": {"method": method, "lambda": share}}
+        found = ask(client, "cook-00", **more, **asked)
+        seeds = [{"vector": direction.tolist()}]
+        expected = ask(client, **more, positive=seeds, exclude={"ids": cooks[:2]})
+        assert ids_of(found) == ids_of(expected)
 
 
 def test_it_says_where_it_stops_being_similar(client: TestClient, cooks: list[str]) -> None:
