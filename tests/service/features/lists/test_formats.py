@@ -40,6 +40,11 @@ def hostile(client: TestClient) -> TestClient:
     return client
 
 
+def units_of(text: str) -> int:
+    """Of UTF-16, which Excel counts."""
+    return len(text.encode("utf-16-le")) // 2
+
+
 QUESTION = {"positive": [{"streamer_id": "seed"}], "explain": "short", "fields": ["name", "tags"]}
 
 
@@ -107,12 +112,35 @@ def test_a_workbook_has_no_vector(hostile: TestClient) -> None:
     assert seed["profile"]["avatar"] == {"vector": None, "space": "test-cover"}
 
 
-def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:
-    ids = [f"{i:0100d}" for i in range(1000)]
-    sheets = sheets_of(download(hostile, "xlsx", exclude={"ids": ids}))
+@pytest.mark.parametrize("sign", ["0", "播", "\U0001d518"])
+def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient, sign: str) -> None:
+    values = [f"{i:04d}{sign * 60}" for i in range(100)]
+    conditions = [{"field": f"f{i}", "any": values} for i in range(10)]
+    asked = {
+        "filter": {"must_not": conditions},
+        "exclude": {"ids": [f"{i:0100d}" for i in range(99)]},
+    }
+    sheets = sheets_of(download(hostile, "xlsx", **asked))
     parts = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
     assert len(parts) > 1
-    assert json.loads("".join(parts))["exclude"]["ids"] == ids
+    assert max(map(units_of, parts)) <= 32_767
+    assert asked.items() <= json.loads("".join(parts)).items()
+
+
+@pytest.mark.parametrize("sign", ["a", "播", "\U0001d518"])
+def test_a_cell_that_has_no_room_for_a_text_says_so(client: TestClient, sign: str) -> None:
+    tags = [f"{i:03d}{sign * 97}" for i in range(400)]
+    put(client, "seed", tags=[tags[0]], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "long", tags=tags, bio="soup"))
+    whole = "; ".join(tags)
+    _, (_, _, cell, *_) = sheets_of(download(client, "xlsx", fields=["tags"]))["List"]
+    assert 32_765 <= units_of(cell) <= 32_767
+    assert cell.endswith("…")
+    assert whole.startswith(cell[:-1])
+    _, (_, _, cell, *_) = csv.reader(
+        io.StringIO(download(client, "csv", fields=["tags"]).decode("utf-8-sig"))
+    )
+    assert cell == whole
 
 
 def test_lines_end_with_the_summary(hostile: TestClient) -> None:
