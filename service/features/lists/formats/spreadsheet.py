@@ -108,7 +108,7 @@ def _write_rows(
 
 
 def _beginning(text: str, most: int = _CELL_UNITS) -> str:
-    """As much of a text as has so many units of UTF-16, in whole characters."""
+    """The beginning of a text, of so many units of UTF-16 at most, in whole characters."""
     units = text.encode("utf-16-le", "surrogatepass")
     return text if len(units) <= 2 * most else units[: 2 * most].decode("utf-16-le", "ignore")
 
