@@ -72,6 +72,17 @@ class ScoringSpec:
         unwanted = _mean(self.seeds[weights < 0], -weights[weights < 0])
         return ((wanted - unwanted) / 2)[None, :].astype(np.float32)
 
+    @property
+    def highest(self) -> float:
+        """The score of a row in the direction that is asked for; 1 of cosines.
+
+        It is less where seeds that differ are added or taken away from each other, and a score over
+        it is the cosine with that direction.
+        """
+        probes = self.probes()
+        length = float(np.linalg.norm(probes[0])) if len(probes) == 1 else 1.0
+        return length if length > _NOTHING else 1.0
+
     def combine(self, products: NDArray[np.float32]) -> NDArray[np.float32]:
         """Scores (N,) from the inner products (P, N) of the probes with N rows."""
         if len(products) == 1:

@@ -177,6 +177,7 @@ class AsyncLists:
         file, job = await self._with_job(calls.as_file(call), ListFile, deadline_s)
         if job is not None and job.result is not None:
             file.incomplete_because = job.result.get("incomplete_because")
+            file.warnings = job.result.get("warnings", ())
         return file
 
     async def _with_job(

@@ -1,5 +1,6 @@
 """Requests of lists and of records of outreach."""
 
+import json
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ Answer = TypeVar("Answer")
 _JSON = {"Content-Type": "application/json"}
 _JOB = b'{"job_id"'
 _MADE = frozenset({200, 202})
-_INCOMPLETE = "X-Incomplete-Because"
+_INCOMPLETE, _WARNINGS = "X-Incomplete-Because", "X-Warnings"
 
 
 class ListFile(bytes):
@@ -34,9 +35,11 @@ class ListFile(bytes):
 
     Attributes:
         incomplete_because: what it lacks, which CSV does not say; None where it is complete.
+        warnings: what may be a mistake in the question, which CSV does not say either.
     """
 
     incomplete_because: str | None = None
+    warnings: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class Made(Generic[Answer]):
 
 @dataclass(frozen=True)
 class FileCall(Call[Made[ListFile]]):
-    """A request for a file, of which a header tells what it lacks."""
+    """A request for a file, of which headers tell what it lacks, and its warnings."""
 
     def answer(
         self, url: str, status: int, headers: Mapping[str, str], body: bytes
@@ -58,6 +61,8 @@ class FileCall(Call[Made[ListFile]]):
         made = super().answer(url, status, headers, body)
         if made.answer is not None:
             made.answer.incomplete_because = headers.get(_INCOMPLETE)
+            if warnings := headers.get(_WARNINGS):
+                made.answer.warnings = json.loads(warnings)
         return made
 
 

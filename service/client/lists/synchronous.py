@@ -179,6 +179,7 @@ class Lists:
         file, job = self._with_job(calls.as_file(call), ListFile, deadline_s)
         if job is not None and job.result is not None:
             file.incomplete_because = job.result.get("incomplete_because")
+            file.warnings = job.result.get("warnings", ())
         return file
 
     def _with_job(

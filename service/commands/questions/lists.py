@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -253,19 +253,25 @@ def _made(
     (form,) = (one for one in get_args(Form) if one == suffix)
 
     def write(client: Client) -> None:
-        because: list[str | None] = []
+        files: list[ListFile] = []
 
         def made() -> bytes:
-            file = download(client, form)
-            because.append(file.incomplete_because)
-            return file
+            files.append(download(client, form))
+            return files[0]
 
         def show() -> None:
             print(f"{args.out}: {count} bytes")
-            tell_incomplete(because[0] is None, because[0])
+            _warn(files[0].warnings)
+            tell_incomplete(because is None, because)
 
         count = write_whole("--out", args.out, made, remedy)
-        fields = {"file": str(args.out), "bytes": count, "incomplete_because": because[0]}
+        because = files[0].incomplete_because
+        fields = {
+            "file": str(args.out),
+            "bytes": count,
+            "incomplete_because": because,
+            "warnings": [*files[0].warnings],
+        }
         tell_written(args, args.out, fields, show)
 
     return with_client(args, write)
@@ -323,9 +329,13 @@ def _rows(found: ListAnswerOut) -> None:
         print(f"{told}the score for precision {found.stop.at_precision:g}", file=sys.stderr)
     if found.provenance.run is not None:
         print(f"run {found.provenance.run} of {found.provenance.list_name}", file=sys.stderr)
-    for warning in found.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+    _warn(found.warnings)
     tell_incomplete(found.complete, found.incomplete_because)
+
+
+def _warn(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _cell(value: Any) -> Cell:

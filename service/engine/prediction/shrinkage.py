@@ -1,5 +1,6 @@
 """How far an own vector is trusted, by how much it was learned from."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +22,8 @@ class Shrinkage:
     variance, so the own vector's share is i / (i + noise / rest).
 
     Attributes:
-        noise: variance of an own vector after one interaction; 0: the own vector alone counts.
+        noise: variance of an own vector after one interaction; 0: it was not learned, and the own
+            vector alone counts.
         rest: variance of what content does not show.
     """
 
@@ -51,6 +53,33 @@ class Shrinkage:
         direction = unit((mine * unit(own) + other * unit(predicted)).astype(np.float32))
         length = share * np.linalg.norm(own) + (1 - share) * np.linalg.norm(predicted)
         return (direction * length).astype(np.float32)
+
+    def expected_cosine(self, interactions: float, told: float) -> float | None:
+        """Expected cosine of a blend with the true vector; None where no noise was learned.
+
+        With unit vectors o and p, own and predicted, whose cosines with the truth are
+        c = 1 / sqrt(1 + noise / i) and `told`, and whose errors are independent (so that their
+        cosine is c told), the blend is a o + b p, a = share / c and b = (1 - share) sqrt(1 + rest):
+
+            (a c + b told) / sqrt(a² + b² + 2 a b c told)
+
+        That is `told` without interactions, and 1 in the limit of many. Where `told` is what `rest`
+        leaves of every prediction, 1 / sqrt(1 + rest), it is 1 / sqrt(1 + 1 / (i / noise + 1 /
+        rest)).
+
+        Args:
+            interactions: that the own vector was learned from.
+            told: expected cosine of the prediction with the true vector.
+        """
+        if self.noise <= 0:
+            return None
+        share = self.share(interactions)
+        if share == 0:
+            return told
+        own = 1 / math.sqrt(1 + self.noise / interactions)
+        mine, other = share / own, (1 - share) * math.sqrt(1 + self.rest)
+        length = math.sqrt(mine**2 + other**2 + 2 * mine * other * own * told)
+        return (mine * own + other * told) / length
 
 
 def learn_shrinkage(

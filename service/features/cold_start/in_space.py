@@ -37,6 +37,10 @@ _ROWS_A_TURN = 256
 """Streamers that are looked up in one turn of the event loop: a millisecond."""
 _UNKNOWN = Shown(None, 0.0, 0)
 _NO_USERS = "the generation has no users: hand their vectors over with those of streamers"
+_NO_NOISE = (
+    "the generation does not show how own vectors get nearer to the truth with interactions, so "
+    "nothing is known of one that was learned from few"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -205,8 +209,10 @@ class InSpace:
             shrinkage = fitted.fit.shrinkage
             vector = shrinkage.blend(own.vector, predicted.vector, own.interactions)
             share = shrinkage.share(own.interactions)
-            told = predicted.confidence
-            confidence = None if told is None else share + (1 - share) * told
+            confidence = None
+            if predicted.confidence is not None:
+                confidence = shrinkage.expected_cosine(own.interactions, predicted.confidence)
+                why = _NO_NOISE if confidence is None else None
             method = f"own {share:.2f} + {predictor.method}"
             return _Chosen(vector, "blended", method, confidence, why, None, none)
         if is_late:

@@ -1,6 +1,6 @@
 """Edges of a list: pairs that evidence joins, and what it says of pairs that are joined anyway."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,7 +39,11 @@ class Edges:
 
 
 def compare_list(
-    evidence: Evidence, sides: Sequence[Side], partners: Places, alike: Sequence[SameMedia]
+    evidence: Evidence,
+    sides: Sequence[Side],
+    partners: Places,
+    alike: Sequence[SameMedia],
+    masked: Collection[str] = (),
 ) -> Generator[None, None, Edges]:
     """Compare the pairs of a list that may be the same; pauses every few milliseconds.
 
@@ -48,6 +52,7 @@ def compare_list(
         sides: of N profiles.
         partners: of each place, the one that it is joined with by its content sketch, -1 for none.
         alike: pairs that share pictures and sounds.
+        masked: channels that are left out.
     """
     size = len(sides)
     one, other = yield from list_candidates(sides)
@@ -61,12 +66,15 @@ def compare_list(
     copies[np.searchsorted(codes, media)] = list(shared.values())
     is_told = np.isin(codes, np.concatenate([sketched, media]))
     yield
-    compared = yield from evidence.compare(sides, one, other, {"pictures": copies}, told=is_told)
+    compared = yield from evidence.compare(
+        sides, one, other, {"pictures": copies}, masked, told=is_told
+    )
     matches, joined = compared.matches, compared.matches.joined
     by_contact = np.flatnonzero(joined & (matches.verdicts == _SAME_CONTACT))
     yield
     if len(by_contact):
-        alone = evidence.matcher.match(compared.levels[by_contact], ["contacts"]).joined
+        others = ["contacts", *masked]
+        alone = evidence.matcher.match(compared.levels[by_contact], others).joined
         crowded = only_in_crowds(sides, one[by_contact], other[by_contact])
         joined[by_contact] &= alone | ~crowded
     counted = np.flatnonzero(joined | is_told)

@@ -55,7 +55,8 @@ class DedupIn(Request):
         Field(
             description="Also join streamers that share copies of two or more pictures or sounds; "
             "without a tower in the bundle neither bytes nor vectors count. "
-            "Default: only where neither threshold nor min_precision is given."
+            "Default: only where neither threshold nor min_precision is given. false there: nobody "
+            "is joined by pictures, sounds or their vectors, and no weight counts them."
         ),
     ] = None
     window: Annotated[

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.evidence import VERDICTS, Side
+from model_export.contract.evidence import MEDIA, VERDICTS, Side
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
@@ -133,7 +133,8 @@ class Dedup:
         Pairs are joined from `threshold` on, or from where the calibration promises
         `min_precision`: the share of pairs that are duplicates, among those that reach it. With
         `pictures`, and by default where neither of these is given, those are joined as well who
-        share `SHARED_COPIES` pictures or sounds. By default evidence joins pairs too.
+        share `SHARED_COPIES` pictures or sounds. By default evidence joins pairs too, without
+        pictures, sounds and their vectors where `pictures` is False.
 
         Raises:
             StreamerNotFound: no id is stored. Where some are, the answer names the others.
@@ -250,7 +251,13 @@ class Dedup:
             copies = join_pairs(found, matrix, alike)
             edges = None
             if len(sides) == len(names):
-                edges = yield from compare_list(self._evidence, sides, found.partner.copy(), alike)
+                edges = yield from compare_list(
+                    self._evidence,
+                    sides,
+                    found.partner.copy(),
+                    alike,
+                    () if with_pictures else MEDIA,
+                )
                 one, other = edges.one[edges.joined], edges.other[edges.joined]
                 found.join(one, other, np.einsum("pc,pc->p", matrix[one], matrix[other]))
             comparable = [one.content is not None for one in shown]

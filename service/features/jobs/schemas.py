@@ -74,7 +74,8 @@ class JobOut(Response):
         dict[str, Any] | None,
         Field(
             description="Of a job that succeeded; of a list that is not complete it says why, in "
-            "`incomplete_because`. null without the scope `cases` where the kind is `cases`."
+            "`incomplete_because`, and it has the list's `warnings`. null without the scope "
+            "`cases` where the kind is `cases`."
         ),
     ]
     error: Annotated[Problem | None, Field(description="Why it failed.")]

@@ -10,7 +10,9 @@ class Told:
     Attributes:
         streamers: how many it has.
         missing: what it lacks, where its lines have no place for that.
+        warnings: what whoever asked may have got wrong, likewise.
     """
 
     streamers: int = 0
     missing: list[str] = field(default_factory=list[str])
+    warnings: list[str] = field(default_factory=list[str])

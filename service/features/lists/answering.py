@@ -1,7 +1,8 @@
 """Answers of lists over HTTP: at once in the wanted format, or by a job."""
 
+import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Annotated, Any
 
 from fastapi import Depends, Query, Request, Response
@@ -31,6 +32,9 @@ from service.store.once import Once
 
 INCOMPLETE = "X-Incomplete-Because"
 """CSV has no place for it that every reader would pass over."""
+WARNINGS = "X-Warnings"
+_WARNINGS_CHARS, _WARNING_CHARS = 4000, 300
+"""Of that header, and of each one in it: some proxies take 8,000 bytes of all headers."""
 _EXACT_UNITS = 10
 """Of a rate limit, for looking at every streamer."""
 FormatParameter = Annotated[
@@ -47,7 +51,12 @@ _FORMATS: dict[str, Any] = {
         INCOMPLETE: {
             "description": "What the list lacks, in any format; missing where it is complete.",
             "schema": {"type": "string"},
-        }
+        },
+        WARNINGS: {
+            "description": "The warnings of the list, in any format: a JSON array of texts, in "
+            "ASCII, 4,000 characters at most; missing where there are none.",
+            "schema": {"type": "string"},
+        },
     },
     "content": {
         NDJSON: {
@@ -167,7 +176,18 @@ async def _as_response(
         headers["Content-Disposition"] = f'attachment; filename="{name}.{form}"'
     if (because := built.summary["incomplete_because"]) is not None:
         headers[INCOMPLETE] = plain(because).encode("ascii", "backslashreplace").decode()
+    if warnings := built.summary["warnings"]:
+        headers[WARNINGS] = in_header(warnings)
     return Response(made.content, media_type=made.media_type, headers=headers)
+
+
+def in_header(warnings: Sequence[str]) -> str:
+    """Warnings as JSON in ASCII: the first ones, and how many more there are."""
+    told, more = [warning[:_WARNING_CHARS] for warning in warnings], list[str]()
+    while len(text := json.dumps([*told, *more])) > _WARNINGS_CHARS:
+        told.pop()
+        more = [f"{len(warnings) - len(told)} more"]
+    return text
 
 
 async def answer_later(

@@ -36,6 +36,7 @@ _PROVENANCE: dict[str, Any] = {
 EXAMPLE_SUMMARY: dict[str, Any] = {
     "groups": [],
     "stop": {"at_precision": 0.3, "min_score": 0.7, "at_least": 0.31, "rows_within": 1},
+    "reached": None,
     "left_out": {"excluded": 2, "copies": 1, "over_max_per_value": 0},
     "complete": True,
     "incomplete_because": None,
@@ -80,7 +81,10 @@ class ListRowOut(Response):
         Field(description="Estimated share of right hits among all with at least this score."),
     ]
     fields: Annotated[
-        dict[str, Any], Field(description="Those that were asked for; null where it lacks one.")
+        dict[str, Any],
+        Field(
+            description="Those that were asked for; tags always as a list; null where it lacks one."
+        ),
     ]
     group: Annotated[str | None, Field(description="Its value of `group_by`.")]
     copies: Annotated[
@@ -137,6 +141,14 @@ class ListSummaryOut(Response):
 
     groups: Annotated[list[ListGroupOut], Field(description="With `group_by`, in order.")]
     stop: StopOut | None
+    reached: Annotated[
+        int | None,
+        Field(
+            description="How many streamers reach the score that ends the list (`min_score`, "
+            "`min_precision`, `stop` without `mark_only`), copies and those over `max_per_value` "
+            "included; null where none does."
+        ),
+    ] = None
     left_out: LeftOutOut
     complete: Complete
     incomplete_because: str | None

@@ -1,8 +1,9 @@
 """Makes lists: who is on them, in which order, and what is told of each."""
 
+import asyncio
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from service.engine.evidence.shared_content import Shared
 from service.engine.work.lanes import Lanes
@@ -37,11 +38,19 @@ _AT_ONCE = 500
 _EXPLAINED_AT_ONCE = 200
 _GROUPS_AT_ONCE, _MOST_MEMBERS = 50, 200
 """Groups whose members are read together, and how many of each at a time."""
+_GROUPS_LOOK_S = 0.05
 _MOST_CANDIDATES = 50_000
 """That are looked at for a list; what still lacks rows then says so."""
 _MOST_COPIES = 20
 _SHOWN = 20
 Item = TypeVar("Item")
+
+
+class Excluded(NamedTuple):
+    """Whom a question leaves out beside the seeds, and what may be a mistake in that."""
+
+    ids: Set[str]
+    warnings: Sequence[str] = ()
 
 
 class ListBuilder:
@@ -73,7 +82,7 @@ class ListBuilder:
         self._limits = limits
         self.model_version = model_version
 
-    async def ready(self, body: ListQuestionIn, excluded: Set[str]) -> Asked:
+    async def ready(self, body: ListQuestionIn, excluded: Excluded) -> Asked:
         """What a question comes to, so that what is wrong with it is known at once.
 
         Raises:
@@ -82,7 +91,7 @@ class ListBuilder:
             PrecisionNotPromised: the model's calibration can't promise it.
             NotYetVisible: `after_sequence` was not reached in time.
         """
-        query = replace(query_of(self._limits, body), k=body.k, exclude=excluded, exact=True)
+        query = replace(query_of(self._limits, body), k=body.k, exclude=excluded.ids, exact=True)
         if body.stop is not None:
             query = replace(
                 query, min_precision=body.stop.at_precision, cuts=not body.stop.mark_only
@@ -95,15 +104,14 @@ class ListBuilder:
             raise _of_stop(error) from error
 
     async def build(
-        self, body: ListQuestionIn, excluded: Set[str], before: Before | None = None
+        self, body: ListQuestionIn, excluded: Excluded, before: Before | None = None
     ) -> BuiltList:
         """Make a list; raises as `ready`."""
         asked = await self.ready(body, excluded)
         work = Work(asked, body)
-        unseen = None
-        if body.without_copies and await self._groups.position() is None:
-            unseen = "no groups of duplicates have been evaluated, so copies may be on the list"
-        chosen, found, short = await self._chosen(work, excluded)
+        unseen = await self._ungrouped(asked) if body.without_copies else None
+        chosen, found, short = await self._chosen(work, excluded.ids)
+        has_limit = asked.query.min_score is not None
         ids = [hit.streamer_id for hit in chosen.rows]
         await self._read(work, ids)
         shared, reasons = await self._explained(work, ids)
@@ -121,12 +129,14 @@ class ListBuilder:
             rows, groups = grouped(rows)
         unknown = await self._not_stored(work, body.exclude.ids)
         unknown += await self._lanes.run(lambda: unknown_fields(work, ids))
-        because = "; ".join(why for why in (asked.behind, short, unseen) if why) or None
+        cut = _cut(body, chosen, found.reached) if has_limit else None
+        because = "; ".join(why for why in (asked.behind, short, cut, unseen) if why) or None
         summary: dict[str, Any] = {
             "groups": groups,
             "stop": stop_of(asked, body, rows),
+            "reached": found.reached if has_limit else None,
             "left_out": {
-                "excluded": len(excluded),
+                "excluded": len(excluded.ids),
                 "copies": chosen.copies,
                 "over_max_per_value": chosen.over_cap,
             },
@@ -136,11 +146,33 @@ class ListBuilder:
             "index_sequence": asked.sequence,
             "warnings": [
                 *warnings_of(found.unknown, asked.withheld),
+                *excluded.warnings,
                 *unknown,
             ],
             "coverage": asked.coverage,
         }
         return BuiltList(body, rows, held, new, summary)
+
+    async def _ungrouped(self, asked: Asked) -> str | None:
+        """Why copies may be on the list; None where all that the index has is in groups.
+
+        Groups follow writes by a moment, which is waited for.
+        """
+        clock = asyncio.get_running_loop().time
+        ends = clock() + self._limits.visible_timeout_ms / 1000
+        while (position := await self._groups.position()) is not None:
+            is_of_now = asked.epoch in (None, position.epoch)
+            if is_of_now and position.sequence >= asked.sequence:
+                return None
+            if clock() >= ends:
+                if not is_of_now:
+                    break
+                at = f"up to sequence {position.sequence} of {asked.sequence}"
+                return (
+                    f"groups of duplicates are evaluated {at}, so newer copies may be on the list"
+                )
+            await asyncio.sleep(_GROUPS_LOOK_S)
+        return "no groups of duplicates have been evaluated, so copies may be on the list"
 
     async def _chosen(
         self, work: Work, excluded: Set[str]
@@ -270,6 +302,16 @@ class ListBuilder:
 
 def _are_any(ids: Sequence[str], seeds: Set[str], excluded: Set[str]) -> bool:
     return any(one in seeds or one in excluded for one in ids)
+
+
+def _cut(body: ListQuestionIn, chosen: Chosen, reached: int) -> str | None:
+    """That more reach the score that was asked for than are on it; None where none do."""
+    if len(chosen.rows) < body.k or reached <= len(chosen.rows) + chosen.copies + chosen.over_cap:
+        return None
+    limit = "min_score" if body.min_precision is None else "min_precision"
+    if body.stop is not None and not body.stop.mark_only:
+        limit = "stop"
+    return f"{reached} streamers reach {limit}, k is {body.k}"
 
 
 def _of_stop(error: RequestError) -> RequestError:

@@ -35,7 +35,7 @@ def asked_by_job(
 def answering(
     lists: Lists, lanes: Lanes
 ) -> Callable[[Mapping[str, Any], Told], AsyncIterator[bytes]]:
-    """What such jobs write; what a list lacks is told too, as CSV has no place for it."""
+    """What such jobs write; what a list lacks and its warnings are told too: CSV has no place."""
 
     async def answer(given: Mapping[str, Any], told: Told) -> AsyncGenerator[bytes, None]:
         asked: Mapping[str, Any] = given["question"]
@@ -54,6 +54,7 @@ def answering(
         told.streamers = len(built.rows)
         if (because := built.summary["incomplete_because"]) is not None:
             told.missing.append(because)
+        told.warnings += built.summary["warnings"]
         yield made.content
 
     return answer

@@ -10,7 +10,7 @@ from service.engine.evidence.shared_content import Shared
 from service.engine.scoring.precision import cosine_shown, precision_from
 from service.engine.scoring.variety import determinantal, marginally_relevant
 from service.features.lists.schemas import ListQuestionIn
-from service.features.lists.selecting import Chosen, Value, values_of
+from service.features.lists.selecting import Chosen, group_of, told, values_of
 from service.features.lists.wording import changed, in_words
 from service.features.similar.asking import Asked
 from service.features.similar.explain import Reasons, Side
@@ -123,6 +123,7 @@ def varied(work: Work, usable: Sequence[Hit]) -> Generator[None, None, list[int]
     vectors = np.stack([work.embedding(hit.streamer_id) for hit in usable])  # (N, D)
     yield
     scores = np.array([hit.score for hit in usable], np.float32)  # (N,)
+    scores /= work.asked.query.scoring.highest  # cosines, as those of the rows with each other
     share = 1.0 if work.relevance is None else work.relevance
     wanted = work.body.diversify
     is_process = wanted is not None and wanted.method == "dpp"
@@ -175,11 +176,11 @@ def rows_of(
             name,
             cosine_shown(hit.score),
             precision_from(hit.score, asked.curves) if asked.curves else None,
-            {field: _one(values_of(facets, field)) for field in body.fields},
+            {field: told(facets, field) for field in body.fields},
             beyond_stop=hit.score < least,
         )
-        if body.group_by is not None and (values := values_of(facets, body.group_by)):
-            row.group = ", ".join(map(str, values))
+        if body.group_by is not None:
+            row.group = group_of(facets, body.group_by)
         if name in copies:
             row.copies, others = copies[name]
             row.more_copies = others - len(row.copies)
@@ -194,20 +195,15 @@ def rows_of(
     return rows
 
 
-def _one(values: Sequence[Value]) -> object:
-    """A value by itself, several as a list, none as None."""
-    return values[0] if len(values) == 1 else list(values) or None
-
-
 def grouped(rows: Sequence[ListRow]) -> tuple[list[ListRow], list[Mapping[str, object]]]:
     """Rows by group, the group with the best row first, and the groups."""
     groups: dict[str | None, list[ListRow]] = {}
     for row in rows:
         groups.setdefault(row.group, []).append(row)
-    told: list[Mapping[str, object]] = [
+    counted: list[Mapping[str, object]] = [
         {"value": value, "rows": len(some)} for value, some in groups.items()
     ]
-    return [row for some in groups.values() for row in some], told
+    return [row for some in groups.values() for row in some], counted
 
 
 def stop_of(
@@ -229,7 +225,10 @@ def unknown_fields(work: Work, ids: Sequence[str]) -> list[str]:
     """Names of fields that no row has: they may be misspelled."""
     body = work.body
     facets = [work.rows[one].facets for one in ids if one in work.rows]
-    asked = [("fields", name) for name in body.fields]
+    named = (
+        body.fields if "fields" in body.model_fields_set else []
+    )  # those of the default are right
+    asked = [("fields", name) for name in named]
     if work.bound is not None:
         asked.append(("diversify.by", work.bound[0]))
     if body.group_by is not None:

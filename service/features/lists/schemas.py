@@ -91,7 +91,7 @@ class DiversifyIn(Request):
             le=1,
             allow_inf_nan=False,
             description="Of `method`. 1: relevance alone, the list as it is without; 0: variety "
-            "alone.",
+            "alone. Relevance is the score, with several seeds over the highest that there can be.",
         ),
     ] = None
 
@@ -147,7 +147,10 @@ class ListQuestionIn(SeedsIn):
     diversify: DiversifyIn | None = None
     group_by: Annotated[
         FieldName | None,
-        Field(description="Rows with the same value together, the best group first."),
+        Field(
+            description="Rows with the same value together, the best group first; by tags: with "
+            "the same ones in whatever order."
+        ),
     ] = None
     fields: Annotated[
         list[FieldName], Field(max_length=20, description="What is told of each streamer.")

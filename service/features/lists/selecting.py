@@ -1,11 +1,14 @@
 """Which candidates are rows: copies, and bounds of values."""
 
+import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, field
 
 from service.index.base import Hit
 
+_MANY = re.compile(r'^"|, ')
 Value = str | int | float | bool
 
 
@@ -26,6 +29,14 @@ class Chosen:
 
 def values_of(facets: Mapping[str, object], name: str) -> list[Value]:
     """The values of a field or attribute; [] where it lacks it."""
+    found = told(facets, name)
+    if found is None:
+        return []
+    return found if isinstance(found, list) else [found]
+
+
+def told(facets: Mapping[str, object], name: str) -> Value | list[Value] | None:
+    """A field or attribute as it is told: of one that holds several values always a list."""
     attributes = facets.get("attributes")
     if name.startswith("attributes."):
         name, found = name.removeprefix("attributes."), None
@@ -34,10 +45,22 @@ def values_of(facets: Mapping[str, object], name: str) -> list[Value]:
     if found is None and isinstance(attributes, Mapping):
         found = attributes.get(name)  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(found, str | int | float | bool):
-        return [found]
+        return found
     if isinstance(found, list | tuple):
-        return [one for one in found if isinstance(one, str | int | float | bool)]  # pyright: ignore[reportUnknownVariableType]
-    return []
+        return [one for one in found if isinstance(one, str | int | float | bool)] or None  # pyright: ignore[reportUnknownVariableType]
+    return None
+
+
+def group_of(facets: Mapping[str, object], name: str) -> str | None:
+    """The value of a field or attribute as a text; of several, whatever their order is, all.
+
+    Those of a list that could be taken for several are in quotation marks.
+    """
+    found = told(facets, name)
+    if not isinstance(found, list):
+        return None if found is None else str(found)
+    texts = sorted({str(one) for one in found})
+    return ", ".join(json.dumps(t, ensure_ascii=False) if _MANY.search(t) else t for t in texts)
 
 
 class Copies:

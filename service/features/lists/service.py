@@ -2,13 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence, Set
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
 from service.engine.work.lanes import Lanes
 from service.errors import FieldError, InvalidRequest, ListNotFound
-from service.features.lists.building import ListBuilder
+from service.features.lists.building import Excluded, ListBuilder
 from service.features.lists.formats.kept import bare, new_of, packed, unpacked
 from service.features.lists.rows import Before, BuiltList, Provenance
 from service.features.lists.saved import Run, SavedList, SavedLists
@@ -157,10 +157,11 @@ class Lists:
             found += [one for one, digest in zip(part, known, strict=True) if digest is not None]
         return found
 
-    async def _excluded(self, question: ListQuestionIn) -> Set[str]:
+    async def _excluded(self, question: ListQuestionIn) -> Excluded:
         """Everybody who is left out, beside the seeds: there may be millions."""
         wanted = question.exclude
         parts: list[Iterable[Sequence[str]]] = [[wanted.ids]]
+        warnings: list[str] = []
         if wanted.held_by is not None:
             try:
                 kept = await self.saved.get(wanted.held_by)
@@ -168,7 +169,12 @@ class Lists:
                 pointed = FieldError("/exclude/list", error.detail)
                 raise ListNotFound(error.detail, [pointed]) from error
             held = await self.saved.held(kept, None)
-            parts.append([] if held is None else [held[1]])
+            if held is None:
+                warnings.append(
+                    f"exclude.list: {kept.name!r} has no run yet, so it excludes nobody"
+                )
+            else:
+                parts.append([held[1]])
         if wanted.outreach_since is not None:
             parts.append(await self._outreach.written_to(wanted.outreach_since))
 
@@ -179,7 +185,7 @@ class Lists:
                 yield
             return found
 
-        return await self._lanes.run_in_slices(together())
+        return Excluded(await self._lanes.run_in_slices(together()), warnings)
 
 
 def question_of(saved: SavedList, how: RunIn) -> ListQuestionIn:

@@ -93,6 +93,7 @@ class Asked:
     Attributes:
         index: that answers it.
         sequence: of that index; what is searched is this or newer.
+        epoch: of the store's history that it is of; None while that is not known.
         behind: what is missing of it; None when nothing is.
         positive: the wanted seeds.
         query: for the index.
@@ -104,6 +105,7 @@ class Asked:
 
     index: VectorIndex
     sequence: int
+    epoch: str | None
     behind: str | None
     positive: Sequence[ResolvedSeed]
     query: Query
@@ -159,9 +161,11 @@ class Asking:
             raise InvalidRequest.of(
                 "/negative", "takes away all that positive shows: everybody would score 0"
             )
+        complete = self._follower.complete
         return Asked(
             index=self._follower.index,
             sequence=self._follower.sequence,  # what is searched is this or newer
+            epoch=None if complete is None else complete[1].epoch,
             behind=self._follower.behind_because,
             positive=positive,
             query=Query(

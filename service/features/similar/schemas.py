@@ -296,7 +296,10 @@ class SimilarOut(Response):
     index_sequence: Annotated[int, Field(description="Last write that the index has applied.")]
     reached: Annotated[
         int | None,
-        Field(description="How many streamers reach min_score or min_precision, if given."),
+        Field(
+            description="How many streamers reach min_score or min_precision, if given; with pages "
+            "at the moment of the question, whoever is deleted since included."
+        ),
     ] = None
     next_cursor: Annotated[
         str | None, Field(description="Fetches the next page; null on the last page.")
@@ -323,7 +326,13 @@ class ExportLineOut(Response):
 class ExportSummaryOut(Response):
     """The last line of an export."""
 
-    reached: Annotated[int, Field(description="How many streamers the export has.")]
+    reached: Annotated[
+        int,
+        Field(
+            description="How many streamers reach the score at the moment of the question. Who is "
+            "deleted while the export is written counts, and has no line."
+        ),
+    ]
     threshold: ThresholdOut | None
     complete: Complete
     incomplete_because: str | None

@@ -56,8 +56,10 @@ class AnswerJobs(Kind):
         finally:
             file.close()  # in no thread, which would not begin if the job is cancelled again
         await job.advance({}, lines, lines)
-        counted = {"lines": lines, "bytes": file.size, "sha256": file.sha256}
+        counted: dict[str, Any] = {"lines": lines, "bytes": file.size, "sha256": file.sha256}
         counted["streamers"] = told.streamers
         if told.missing:
             counted["incomplete_because"] = "; ".join(told.missing)
+        if told.warnings:
+            counted["warnings"] = told.warnings
         return counted if form == "ndjson" else {**counted, "format": form}

@@ -94,6 +94,10 @@ def test_what_a_job_makes_is_waited_for(
     short = client.lists.preview(QUESTION)
     assert client.lists.preview(long).rows == short.rows
     assert client.lists.download(long, "xlsx").startswith(b"PK")
+    for asked in (QUESTION, long):
+        file = client.lists.download({**asked, "exclude": {"ids": ["misspelt"]}}, "csv")
+        assert [*file.warnings] == ["exclude.ids: 'misspelt' is not stored"]
+        assert [*client.lists.download(asked, "csv").warnings] == []
     client.lists.save("long", long)
     client.lists.run_to_file("long", "ndjson")
     assert [run.rows for run in client.lists.get("long").runs] == [4]

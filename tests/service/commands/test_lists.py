@@ -252,3 +252,12 @@ def test_what_a_file_lacks_is_told(bundle: Path, tmp_path: Path) -> None:
         assert told["incomplete_because"] == why
         whole = ("lists", "preview", "s0", "--out", tmp_path / "l.csv", "--url", service.url)
         assert run(*whole).stderr == ""
+        wrong = (*whole, "--exclude", "misspelt", "--field", "昵称")
+        warnings = [
+            "exclude.ids: 'misspelt' is not stored",
+            "fields: no streamer of the list has '昵称'",
+        ]
+        for more in ((), ("-k", 1001)):
+            done = run(*wrong, *more)
+            assert done.stderr.splitlines() == [f"warning: {warning}" for warning in warnings]
+        assert json.loads(run(*wrong, "--json").stdout)["warnings"] == warnings

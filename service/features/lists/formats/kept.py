@@ -87,7 +87,8 @@ def unpacked(
             rows.append(ListRow(**given))
         yield
     question = ListQuestionIn.model_validate(told["question"])
-    whole = BuiltList(question, rows, rows, 0, told["summary"])
+    summary = {"reached": None, **told["summary"]}  # which an earlier release did not tell
+    whole = BuiltList(question, rows, rows, 0, summary)
     return _of_rows(whole, rows), told["previous_run"]
 
 
@@ -114,6 +115,7 @@ def bare(
     summary: dict[str, Any] = {
         "groups": [],
         "stop": None,
+        "reached": None,
         "left_out": None,
         "complete": False,
         "incomplete_because": HELD_ALONE,

@@ -1,7 +1,7 @@
 """A list as an Excel workbook: the rows, and on a second sheet where they come from."""
 
 import io
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -12,8 +12,8 @@ from service.features.lists.formats.tables import YES_NO, Column, cells_of, colu
 from service.features.lists.rows import BuiltList, Provenance
 from service.features.lists.schemas import Language
 
-_CELL_CHARS = 32_000
-"""Excel has 32,767."""
+_CELL_UNITS = 32_767
+"""Of UTF-16, that Excel has room for: it takes a file with more in a cell for a broken one."""
 _EXACT = 10**15
 """From here on Excel changes the last digits of whole numbers: they are texts."""
 _SHEETS: Mapping[Language, tuple[str, str]] = {
@@ -75,7 +75,7 @@ def workbook(built: BuiltList, by: Provenance) -> Generator[None, None, bytes]:
     for place, (name, value) in enumerate(_facts(built, by)):
         label = _NAMES_ZH.get(name, name) if language == "zh" else name
         told.write_string(place, 0, label, bold)
-        told.write_string(place, 1, plain(value), wrapped)
+        told.write_string(place, 1, _shortened(plain(value)), wrapped)
         yield
     book.set_properties({"comments": f"request {by.request_id}"})
     book.close()
@@ -99,12 +99,32 @@ def _write_rows(
             if isinstance(cell, bool):
                 sheet.write_boolean(line, place, cell)
             elif isinstance(cell, str):
-                sheet.write_string(line, place, cell[:_CELL_CHARS])
+                sheet.write_string(line, place, _shortened(cell))
             elif isinstance(cell, int) and abs(cell) >= _EXACT:
                 sheet.write_string(line, place, str(cell))
             elif cell is not None:
                 sheet.write_number(line, place, cell)
         yield
+
+
+def _beginning(text: str, most: int = _CELL_UNITS) -> str:
+    """The beginning of a text, of so many units of UTF-16 at most, in whole characters."""
+    units = text.encode("utf-16-le", "surrogatepass")
+    return text if len(units) <= 2 * most else units[: 2 * most].decode("utf-16-le", "ignore")
+
+
+def _shortened(text: str) -> str:
+    """A text that has room in a cell, with an ellipsis where that is not all of it."""
+    fits = _beginning(text)
+    return text if fits == text else _beginning(text, _CELL_UNITS - 1) + "…"
+
+
+def _in_parts(text: str) -> Iterator[str]:
+    """A text as parts that each have room in a cell."""
+    while text:
+        part = _beginning(text)
+        yield part
+        text = text[len(part) :]
 
 
 def _stop(built: BuiltList) -> str | None:
@@ -136,7 +156,6 @@ def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
         asked |= {name: _bare(asked[name]) for name in ("positive", "negative") if name in asked}
         question = to_json(asked).decode()
     at = datetime.fromtimestamp(by.asked_at, UTC).isoformat(timespec="seconds")
-    parts = [question[i : i + _CELL_CHARS] for i in range(0, len(question), _CELL_CHARS)]
     facts: list[tuple[str, Any]] = [
         ("asked_at", at),
         ("asked_by", by.key_name),
@@ -153,6 +172,6 @@ def _facts(built: BuiltList, by: Provenance) -> list[tuple[str, str]]:
         ("stop", _stop(built)),
         ("left_out", left_out and _LEFT_OUT[built.question.language].format(**left_out)),
         *(("warning", warning) for warning in told["warnings"]),
-        *(("question", part) for part in parts),
+        *(("question", part) for part in _in_parts(question)),
     ]
     return [(name, str(value)) for name, value in facts if value is not None]

@@ -49,3 +49,41 @@ def test_interactions_that_tell_nothing_shrink_nothing(interactions: np.ndarray)
     own = unit(rng.standard_normal((100, 8)))
     found = learn_shrinkage(own, np.roll(own, 1, 0), interactions.astype(np.float32))
     assert found == Shrinkage()
+
+
+@pytest.mark.parametrize(("noise", "rest"), [(5.8, 0.36), (2.0, 1.5), (20.0, 0.8)])
+@pytest.mark.parametrize("interactions", [1, 4, 10, 60])
+@pytest.mark.parametrize("spread", [1.0, 2.0])
+def test_the_expected_cosine_of_a_blend_is_the_one_that_it_reaches(
+    noise: float, rest: float, interactions: float, spread: float
+) -> None:
+    """Of predictions that miss what they miss on average, and of some that miss more."""
+    rng = np.random.default_rng(1)
+    count, width = 400, 256
+    true = unit(rng.standard_normal((count, width)))
+
+    def with_noise(variance: float) -> np.ndarray:
+        return unit(true + np.sqrt(variance / width) * rng.standard_normal((count, width)))
+
+    own, predicted = with_noise(noise / interactions), with_noise(spread * rest)
+    curve = Shrinkage(noise, rest)
+    told = 1 / np.sqrt(1 + spread * rest)
+    blended = np.stack(
+        [curve.blend(*both, interactions) for both in zip(own, predicted, strict=True)]
+    )
+    expected = curve.expected_cosine(interactions, told)
+    assert expected == pytest.approx(cosines(blended, true).mean(), abs=0.03)
+    if spread == 1:
+        variance = 1 / (interactions / noise + 1 / rest)
+        assert expected == pytest.approx(1 / np.sqrt(1 + variance))
+
+
+def test_the_expected_cosine_is_that_of_the_prediction_without_interactions_and_then_grows() -> (
+    None
+):
+    curve = Shrinkage(5.0, 0.5)
+    assert curve.expected_cosine(0, 0.8) == 0.8
+    assert curve.expected_cosine(1e-9, 0.8) == pytest.approx(0.8)
+    assert curve.expected_cosine(1e9, 0.8) == pytest.approx(1)
+    assert curve.expected_cosine(1e9, 0.0) == pytest.approx(1)
+    assert Shrinkage().expected_cosine(1, 0.8) is None

@@ -13,6 +13,9 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.engine.prediction import fitted
+from service.engine.prediction.confidence import Calibration, Confidence
+from service.engine.prediction.shrinkage import Shrinkage
+from service.engine.spaces.active import ActiveSpaces
 from service.settings import Settings
 from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put, wait_until_visible
@@ -131,6 +134,31 @@ def test_who_was_learned_from_little_gets_a_blend_or_is_predicted(
     assert unit(found["vector"]) @ unit(handed.vectors[3]) > 0.8
     enough = ask(client, streamer_id=handed.ids[3], min_interactions=1)["id_embedding"]
     assert enough["source"] == "own"
+
+
+@pytest.mark.parametrize(
+    ("noise", "confidence", "why"), [(8.0, 0.6695, None), (0.0, None, "the generation does not")]
+)
+def test_a_blend_is_as_sure_as_its_parts(
+    client: TestClient,
+    handed: HandOver,
+    monkeypatch: pytest.MonkeyPatch,
+    noise: float,
+    confidence: float | None,
+    why: str | None,
+) -> None:
+    """With 2 interactions of noise 8, and a prediction that is told to be right to 0.6."""
+    served = client.app_state["services"].spaces.active.get("als")  # type: ignore[index]
+    fit, none = served.fitted.fit, np.zeros(4)
+    told = Calibration(none, none, np.zeros(1), np.array([0.6]), none)
+    predictor = replace(fit.predictor, confidence=Confidence(told, 0.0, None))
+    fit = replace(fit, predictor=predictor, shrinkage=Shrinkage(noise, 0.6**-2 - 1))
+    served = replace(served, fitted=replace(served.fitted, fit=fit))
+    monkeypatch.setattr(ActiveSpaces, "get", lambda *_: served)
+    found = ask(client, streamer_id=handed.ids[3])["id_embedding"]
+    assert found["source"] == "blended"
+    assert found["confidence"] == (confidence and pytest.approx(confidence, abs=1e-3))
+    assert (found["confidence_withheld_because"] or "")[:23] == (why or "")
 
 
 def test_a_vector_of_little_is_no_sure_one(client: TestClient, handed: HandOver) -> None:
@@ -329,8 +357,6 @@ def test_the_space_may_be_left_out_where_it_is_clear_and_must_be_known(client: T
 def test_a_generation_that_is_not_loaded_yet_is_not_replaced_by_the_bundle(
     client: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.engine.spaces.active import ActiveSpaces
-
     monkeypatch.setattr(ActiveSpaces, "get", lambda *_: None)
     answer = client.post("/v1/cold-start", json={"space": "als", "profile": PROFILE})
     assert (answer.status_code, answer.json()["code"]) == (503, "not_ready")

@@ -106,6 +106,23 @@ def test_equal_covers_given_as_vectors_join(client: TestClient) -> None:
     assert {m["kind"] for m in cluster["members"]} == {"same_media"}
 
 
+def test_nobody_is_joined_by_pictures_where_they_are_not_to_count(client: TestClient) -> None:
+    covers = [{"video_id": f"v{i}", "cover": cover(i)} for i in range(3)]
+    profiles = [
+        {"streamer_id": "a", **STRANGERS[0], "videos": covers},
+        {"streamer_id": "b", **STRANGERS[1], "videos": covers},
+        {"streamer_id": "c", **ORIGINAL},
+        {"streamer_id": "d", **COPY},
+    ]
+
+    def clusters(**more: Any) -> list[list[str]]:
+        found = dedup(client, profiles=profiles, **more)["clusters"]
+        return [[m["streamer_id"] for m in cluster["members"]] for cluster in found]
+
+    assert clusters() == clusters(pictures=True) == [["a", "b"], ["c", "d"]]
+    assert clusters(pictures=False) == [["c", "d"]]
+
+
 def test_a_write_names_who_shows_the_same_in_disguise(client: TestClient) -> None:
     wait_until_visible(client, put(client, "a", **ORIGINAL))
     (near,) = client.put("/v1/streamers/b", json=COPY).json()["near_duplicates"]

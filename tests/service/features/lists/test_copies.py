@@ -1,9 +1,13 @@
 """Lists without copies: one of each group of duplicates, none of those of seeds and excluded."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 
 from service.features.lists import building
+from service.store.base import Position
 from service.store.redis.duplicates.groups import RedisGroups
 from tests.service.features.duplicates.test_duplicates import evaluated, put, ring
 from tests.service.features.lists.conftest import ask, ids_of
@@ -42,5 +46,47 @@ def test_a_list_says_that_copies_could_not_be_left_out(
     monkeypatch.setattr(RedisGroups, "position", nothing)
     answer = ask(client, "cook-00", without_copies=True)
     because = "no groups of duplicates have been evaluated, so copies may be on the list"
+    assert (answer["complete"], answer["incomplete_because"]) == (False, because)
+    assert ask(client, "cook-00")["complete"]
+
+
+def test_a_list_waits_for_groups_of_the_newest_writes(
+    client: TestClient, cooks: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    position, late = RedisGroups.position, [True, True]
+
+    async def late_twice(self: RedisGroups) -> Position | None:
+        found = await position(self)
+        is_late = bool(late and late.pop())
+        return replace(found, sequence=0) if found is not None and is_late else found
+
+    monkeypatch.setattr(RedisGroups, "position", late_twice)
+    assert ask(client, "cook-00", without_copies=True)["complete"]
+
+
+@pytest.mark.parametrize(
+    ("change", "because"),
+    [
+        ({"sequence": 1}, "groups of duplicates are evaluated up to sequence 1 of {now}, so newer"),
+        ({"epoch": "another"}, "no groups of duplicates have been evaluated, so"),
+    ],
+)
+def test_a_list_says_how_far_groups_are_evaluated(
+    client: TestClient,
+    cooks: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, Any],
+    because: str,
+) -> None:
+    position = RedisGroups.position
+
+    async def behind(self: RedisGroups) -> Position | None:
+        found = await position(self)
+        return None if found is None else replace(found, **change)
+
+    evaluated(client, ask(client, "cook-00")["index_sequence"])
+    monkeypatch.setattr(RedisGroups, "position", behind)
+    answer = ask(client, "cook-00", without_copies=True)
+    because = because.format(now=answer["index_sequence"]) + " copies may be on the list"
     assert (answer["complete"], answer["incomplete_because"]) == (False, because)
     assert ask(client, "cook-00")["complete"]

@@ -7,6 +7,7 @@ import json
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.lists.answering import in_header
 from service.index.faiss.index import FaissIndex
 from tests.service.conftest import put
 from tests.service.features.lists.conftest import ask, ids_of, sheets_of
@@ -37,6 +38,11 @@ def hostile(client: TestClient) -> TestClient:
     put(client, "seed", tags=["cooking"], bio="soup kitchen")
     ask(client, "seed", after_sequence=sequence)
     return client
+
+
+def units_of(text: str) -> int:
+    """Of UTF-16, which Excel counts."""
+    return len(text.encode("utf-16-le")) // 2
 
 
 QUESTION = {"positive": [{"streamer_id": "seed"}], "explain": "short", "fields": ["name", "tags"]}
@@ -106,12 +112,35 @@ def test_a_workbook_has_no_vector(hostile: TestClient) -> None:
     assert seed["profile"]["avatar"] == {"vector": None, "space": "test-cover"}
 
 
-def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient) -> None:
-    ids = [f"{i:0100d}" for i in range(1000)]
-    sheets = sheets_of(download(hostile, "xlsx", exclude={"ids": ids}))
+@pytest.mark.parametrize("sign", ["0", "播", "\U0001d518"])
+def test_a_long_question_is_whole_in_a_workbook(hostile: TestClient, sign: str) -> None:
+    values = [f"{i:04d}{sign * 60}" for i in range(100)]
+    conditions = [{"field": f"f{i}", "any": values} for i in range(10)]
+    asked = {
+        "filter": {"must_not": conditions},
+        "exclude": {"ids": [f"{i:0100d}" for i in range(99)]},
+    }
+    sheets = sheets_of(download(hostile, "xlsx", **asked))
     parts = [row[1] for row in sheets["Provenance"] if row[0] == "question"]
     assert len(parts) > 1
-    assert json.loads("".join(parts))["exclude"]["ids"] == ids
+    assert max(map(units_of, parts)) <= 32_767
+    assert asked.items() <= json.loads("".join(parts)).items()
+
+
+@pytest.mark.parametrize("sign", ["a", "播", "\U0001d518"])
+def test_a_cell_that_has_no_room_for_a_text_says_so(client: TestClient, sign: str) -> None:
+    tags = [f"{i:03d}{sign * 97}" for i in range(400)]
+    put(client, "seed", tags=[tags[0]], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "long", tags=tags, bio="soup"))
+    whole = "; ".join(tags)
+    _, (_, _, cell, *_) = sheets_of(download(client, "xlsx", fields=["tags"]))["List"]
+    assert 32_765 <= units_of(cell) <= 32_767
+    assert cell.endswith("…")
+    assert whole.startswith(cell[:-1])
+    _, (_, _, cell, *_) = csv.reader(
+        io.StringIO(download(client, "csv", fields=["tags"]).decode("utf-8-sig"))
+    )
+    assert cell == whole
 
 
 def test_lines_end_with_the_summary(hostile: TestClient) -> None:
@@ -144,6 +173,18 @@ def test_long_numbers_keep_their_digits(client: TestClient) -> None:
     assert line[2:4] == [str(room), rate]
 
 
+def test_a_list_of_one_value_is_one_in_json_and_a_cell_in_tables(client: TestClient) -> None:
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "s", tags=["cooking"], bio="soup"))
+    more = {"fields": ["tags"]}
+    (row,) = ask(client, "seed", **more)["rows"]
+    assert row["fields"] == {"tags": ["cooking"]}
+    (cells,) = csv.DictReader(io.StringIO(download(client, "csv", **more).decode("utf-8-sig")))
+    assert cells["tags"] == "cooking"
+    _, (_, _, cell, *_) = sheets_of(download(client, "xlsx", **more))["List"]
+    assert cell == "cooking"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
 def test_what_a_list_lacks_is_told_beside_it_too(
@@ -167,3 +208,36 @@ def test_what_a_list_lacks_is_told_beside_it_too(
     monkeypatch.setattr(FaissIndex, "deepest", lambda *_: 2)
     because = "2 candidates were looked at, and 2 of k fit"
     assert made() == (because, because)
+
+
+@pytest.mark.parametrize("form", ["csv", "xlsx", "ndjson", "json"])
+def test_warnings_are_told_beside_it_too(client: TestClient, form: str) -> None:
+    put(client, "seed", tags=["cooking"], bio="soup kitchen")
+    ask(client, "seed", after_sequence=put(client, "s", tags=["cooking"], bio="soup"))
+    asked = {**QUESTION, "exclude": {"ids": ["misspelt"]}, "fields": ['标签"']}
+    warnings = [
+        "exclude.ids: 'misspelt' is not stored",
+        "fields: no streamer of the list has '标签\"'",
+    ]
+    params = {"format": form}
+    now = client.post("/v1/lists:preview", params=params, json=asked)
+    assert json.loads(now.headers["x-warnings"]) == warnings
+    later = {"Prefer": "respond-async"}
+    queued = client.post("/v1/lists:preview", params=params, json=asked, headers=later)
+    assert ended(client, submitted(queued))["result"]["warnings"] == warnings
+    usual = {"positive": QUESTION["positive"]}  # whose fields nobody of the list has either
+    plain = client.post("/v1/lists:preview", params=params, json=usual)
+    assert "x-warnings" not in plain.headers
+
+
+@pytest.mark.parametrize("sign", ["x", "播", "\U0001d518"])
+@pytest.mark.parametrize("count", [1, 2, 5, 100])
+def test_warnings_have_room_in_a_header(sign: str, count: int) -> None:
+    warnings = [f"{number}: {sign * 2000}" for number in range(count)]
+    header = in_header(warnings)
+    assert header.isascii()
+    assert len(header) <= 4000
+    *told, last = json.loads(header)
+    assert all(whole.startswith(one) for whole, one in zip(warnings, told, strict=False))
+    assert last == f"{count - len(told)} more" or warnings[len(told)].startswith(last)
+    assert in_header(["short"]) == '["short"]'

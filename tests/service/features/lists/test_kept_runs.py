@@ -170,6 +170,7 @@ def test_a_run_of_which_only_ids_are_kept_has_empty_columns(
     *lines, last = read("ndjson", answer.content)
     assert [line["streamer_id"] for line in lines] == ids
     assert {line["score"] for line in lines} == {None}
+    assert last["reached"] is None
     assert last["incomplete_because"] == answer.headers["x-incomplete-because"] == kept.HELD_ALONE
     refused = client.get(f"{PATH}/runs/1", params={"format": "csv", "new_only": True})
     error = problem(refused, 422, "invalid_request")["errors"][0]

@@ -3,6 +3,7 @@
 import time
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
@@ -70,6 +71,38 @@ def test_a_list_of_an_index_that_tells_few_says_that_more_were_not_looked_at(
     assert (answer["complete"], answer["incomplete_because"]) == (False, because)
 
 
+@pytest.mark.parametrize(
+    ("limit", "name"),
+    [
+        ({"min_score": -1.0}, "min_score"),
+        ({"min_precision": 0.5}, "min_precision"),
+        ({"stop": {"at_precision": 0.5}}, "stop"),
+        ({"min_score": -1.0, "stop": {"at_precision": 0.5, "mark_only": True}}, "min_score"),
+    ],
+)
+@pytest.mark.parametrize("more", [{}, {"diversify": {"method": "mmr", "lambda": 0.5}}])
+def test_a_list_that_is_cut_at_k_says_how_many_reach_the_score(
+    client: TestClient, cooks: list[str], limit: dict[str, Any], name: str, more: dict[str, Any]
+) -> None:
+    whole = ask(client, "cook-00", k=11, **limit)
+    reached = len(whole["rows"])
+    assert reached > 1
+    assert (whole["complete"], whole["reached"]) == (True, reached)
+    cut = ask(client, "cook-00", k=1, **limit, **more)
+    assert (cut["complete"], cut["reached"]) == (False, reached)
+    assert cut["incomplete_because"] == f"{reached} streamers reach {name}, k is 1"
+    assert ask(client, "cook-00", k=2)["reached"] is None
+    assert ask(client, "cook-00", k=2)["complete"]
+
+
+def test_a_list_whose_others_were_passed_over_is_complete(
+    client: TestClient, cooks: list[str]
+) -> None:
+    bound = {"by": "category", "max_per_value": 1}
+    answer = ask(client, "cook-00", k=11, min_score=-1.0, diversify=bound)
+    assert (len(answer["rows"]), answer["reached"], answer["complete"]) == (2, 11, True)
+
+
 def test_who_was_written_to_is_left_out_from_that_time_on(
     client: TestClient, cooks: list[str]
 ) -> None:
@@ -111,6 +144,32 @@ def test_variety_has_one_polarity(client: TestClient, cooks: list[str], method: 
     various = with_lambda(0)
     assert various[0] == plain[0]
     assert various != plain
+
+
+@pytest.mark.parametrize("method", ["mmr", "dpp"])
+@pytest.mark.parametrize(
+    ("asked", "sign"),
+    [
+        ({"strategy": "average", "negative": [{"streamer_id": "cook-01"}]}, -1),
+        ({"strategy": "sum", "negative": [{"streamer_id": "cook-01"}]}, -1),
+        ({"strategy": "sum", "positive": [{"streamer_id": f"cook-0{i}"} for i in range(2)]}, 1),
+    ],
+)
+def test_lambda_means_the_same_with_seeds_that_are_added_or_taken_away(
+    client: TestClient, cooks: list[str], method: str, asked: dict[str, Any], sign: int
+) -> None:
+    """Of scores that are no cosines and less, so that variety weighed more."""
+    wanted, other = (
+        np.array(client.get(f"/v1/streamers/{name}/embedding").json()["embedding"])
+        for name in cooks[:2]
+    )
+    direction = (wanted + sign * other) / np.linalg.norm(wanted + sign * other)
+    for share in (0.5, 0.8, 0.95):
+        more = {"k": 8, "diversify": {"method": method, "lambda": share}}
+        found = ask(client, "cook-00", **more, **asked)
+        seeds = [{"vector": direction.tolist()}]
+        expected = ask(client, **more, positive=seeds, exclude={"ids": cooks[:2]})
+        assert ids_of(found) == ids_of(expected)
 
 
 def test_it_says_where_it_stops_being_similar(client: TestClient, cooks: list[str]) -> None:

@@ -198,9 +198,13 @@ def test_old_runs_make_room(client: TestClient, cooks: list[str]) -> None:
 def test_whoever_another_list_holds_can_be_left_out(client: TestClient, cooks: list[str]) -> None:
     save(client, "first", k=4)
     save(client, "second", exclude={"list": "first"})
-    everybody = ids_of(run(client, "second"))  # the first one never ran
+    without = run(client, "second")
+    never = "exclude.list: 'first' has no run yet, so it excludes nobody"
+    assert without["warnings"] == [never]
+    everybody = ids_of(without)
     held = ids_of(run(client, "first"))
-    assert ids_of(run(client, "second")) == everybody[4:]
+    with_it = run(client, "second")
+    assert (ids_of(with_it), with_it["warnings"]) == (everybody[4:], [])
     assert held == everybody[:4]
     body = {**QUESTION, "exclude": {"list": "nobodys"}}
     unknown = problem(client.post("/v1/lists:preview", json=body), 404, "list_not_found")

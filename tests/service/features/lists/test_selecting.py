@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.features.lists.selecting import Copies, choose, values_of
+from service.features.lists.selecting import Copies, choose, group_of, told, values_of
 from service.index.base import Hit
 
 HITS = [Hit(f"s{i}", 1 - i / 100) for i in range(12)]
@@ -51,3 +51,21 @@ def test_fields_and_attributes_are_found_by_name(name: str, found: list[object])
     attributes = {"followers": 3, "name": "x", "regions": ["eu", "us"], "nested": {"a": 1}}
     facets = {"name": "n", "tags": ["a", "b"], "modalities_used": 4, "attributes": attributes}
     assert values_of(facets, name) == found
+
+
+@pytest.mark.parametrize("tags", [["a"], ["a", "b"], ["b", "a", "b"]])
+def test_a_list_is_told_as_a_list_of_whatever_length(tags: list[str]) -> None:
+    assert told({"tags": tags}, "tags") == tags
+    assert told({"tags": []}, "tags") is None
+    assert told({"name": "a"}, "name") == "a"
+
+
+def test_rows_with_the_same_values_are_of_one_group_and_others_are_not() -> None:
+    def group(*tags: str) -> str | None:
+        return group_of({"tags": list(tags)}, "tags")
+
+    assert group("a", "b") == group("b", "a") == group("a", "b", "a") == "a, b"
+    assert group() is None
+    different = [("a", "b"), ("a, b",), ('"a, b"',), ("a", '"b'), ("a",), ('"a"', "b")]
+    assert len({group(*tags) for tags in different}) == len(different)
+    assert group_of({"category": "food, drinks"}, "category") == "food, drinks"
