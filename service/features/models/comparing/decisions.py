@@ -9,6 +9,7 @@ from service.features.models.comparing.records import (
     DecisionKind,
     Flip,
     Recalibrated,
+    Side,
 )
 
 _MOST_THRESHOLDS = 20
@@ -52,14 +53,27 @@ def agreement(
     kind: DecisionKind, decisions: Sequence[Decision], stored: int, missing: int
 ) -> Agreement:
     """How many of them the models answer as people did."""
-    before = [each.agrees_before for each in decisions]
-    after = [each.agrees_after for each in decisions]
-    pairs = list(zip(before, after, strict=True))
+    whole = _side(decisions)
     return Agreement(
         kind,
         stored,
         len(decisions),
         missing,
+        whole.agree_before,
+        whole.agree_after,
+        whole.lost,
+        whole.gained,
+        _side([each for each in decisions if each.is_match]),
+        _side([each for each in decisions if not each.is_match]),
+    )
+
+
+def _side(decisions: Sequence[Decision]) -> Side:
+    before = [each.agrees_before for each in decisions]
+    after = [each.agrees_after for each in decisions]
+    pairs = list(zip(before, after, strict=True))
+    return Side(
+        len(decisions),
         sum(before),
         sum(after),
         pairs.count((True, False)),
