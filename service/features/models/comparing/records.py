@@ -195,7 +195,7 @@ class Neighbours:
     """Neighbours of a sample of streamers under both models.
 
     Attributes:
-        sample: how many streamers.
+        sample: how many streamers, those that neither model finds a neighbour of left out.
         k: neighbours of each.
         overlap: share of them that both models find; the mean.
         low_overlap: a tenth of the sample has as much or less.

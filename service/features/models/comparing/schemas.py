@@ -301,7 +301,9 @@ class ChangedNeighboursOut(Response):
 class NeighboursOut(Response):
     """Neighbours of a sample of streamers under both models."""
 
-    sample: Annotated[int, Field(description="Streamers that have a vector by both models.")]
+    sample: Annotated[
+        int, Field(description="Streamers with a vector by both models, a neighbour by one.")
+    ]
     k: int
     overlap: Annotated[float, Field(description="Mean share of the k that both models find.")]
     low_overlap: Annotated[float, Field(description="A tenth of the sample has as much or less.")]
@@ -350,7 +352,8 @@ class ComparisonOut(Response):
     ]
     ratings: RatedQuestionsOut
     neighbours: Annotated[
-        NeighboursOut | None, Field(description="null where nobody has a vector by both models.")
+        NeighboursOut | None,
+        Field(description="null where nobody has a vector by both models and a neighbour by one."),
     ]
     flips: FlipCountsOut
 
