@@ -100,7 +100,7 @@ class Recalibrated:
         precision_before, recall_before: of the active model.
         precision_after, recall_after: of the next model, at its threshold.
         threshold_equal: lowest probability by which the next model is as precise as the active one;
-            None where no threshold is.
+            below its own threshold, by the lower bound of its precision; None where none is.
         recall_equal: of the next model at that probability.
     """
 

@@ -229,7 +229,8 @@ class RecalibratedOut(Response):
         float | None,
         Field(
             description="Lowest probability by which the next model is as precise as the active "
-            "one; null where none is."
+            "one. Below threshold_after, by the lower bound of its precision at 97.5 %; null where "
+            "none is."
         ),
     ]
     recall_equal: Annotated[float | None, Field(description="Of the next model at that one.")]

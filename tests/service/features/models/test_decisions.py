@@ -47,6 +47,38 @@ def precision(decisions: Sequence[Decision], at: float) -> float | None:
     return sum(found) / len(found) if found else None
 
 
+def least_precision(decisions: Sequence[Decision], at: float) -> float:
+    """Its lower bound."""
+    found = [each.is_match for each in decisions if each.after >= at]
+    share, count, z2 = sum(found) / len(found), len(found), 1.959964**2
+    spread = z2 * (share * (1 - share) / count + z2 / (4 * count**2))
+    return (share + z2 / (2 * count) - spread**0.5) / (1 + z2 / count)
+
+
+@pytest.mark.parametrize("count", [40, 200, 1000])
+def test_of_two_equal_models_the_threshold_of_equal_precision_stays(count: int) -> None:
+    for seed in range(50):
+        rng = random.Random(seed)
+        scores = [rng.random() for _ in range(count)]
+        (found,) = recalibrated("alerts", [decided(rng.random() < s, s, s) for s in scores], 10)
+        assert found.threshold_equal == min(each for each in scores if each >= 0.5)
+
+
+def test_a_lower_threshold_needs_a_bound_that_supports_it() -> None:
+    rng = random.Random(0)
+    scores = [rng.random() for _ in range(1000)]
+    truths = [rng.random() < score for score in scores]
+    better = [
+        1 - (1 - s) * 0.3 if is_true else s * 0.7 for s, is_true in zip(scores, truths, strict=True)
+    ]
+    drawn = [decided(*each) for each in zip(truths, scores, better, strict=True)]
+    (found,) = recalibrated("alerts", drawn, 10)
+    assert found.threshold_equal is not None
+    assert found.precision_before is not None
+    assert 0.3 < found.threshold_equal < 0.45
+    assert least_precision(drawn, found.threshold_equal) >= found.precision_before - 1e-6
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_the_threshold_of_equal_precision_is_the_lowest(seed: int) -> None:
     decisions = drawn(40, seed)
@@ -58,6 +90,7 @@ def test_the_threshold_of_equal_precision_is_the_lowest(seed: int) -> None:
         each.after
         for each in decisions
         if each.after > 0 and (precision(decisions, each.after) or 0) >= wanted - 1e-9
+        if each.after >= 0.5 or least_precision(decisions, each.after) >= wanted
     ]
     assert found.threshold_equal == (min(reach) if reach else None)
     if reach:
