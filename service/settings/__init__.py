@@ -139,8 +139,8 @@ class Index(Group):
     recall: Annotated[float, Field(ge=0.5, le=0.999)] = 0.99
     """Share of the 50 nearest of stored rows that an approximate index must find to serve."""
     floor: Annotated[float, Field(ge=0, le=0.999)] = 0.95
-    """Share of the nearest that it must find on live questions; below, searches are exact until
-    another index has proved itself on these questions as well."""
+    """Share of the nearest that it must find on live questions; where it finds less, by more than
+    chance explains, searches are exact until another index has proved itself on these as well."""
     device: Literal["cpu", "gpu"] | None = None
     """Where the index is searched; by default where profiles are encoded (`STREAMER_DEVICE`)."""
     gpu_temp_mib: Annotated[int, Field(ge=16)] = 256

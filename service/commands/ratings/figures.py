@@ -98,7 +98,7 @@ def compared(
         best = figures[0][1]
         said = f"ndcg@{k} is {best.mean:.3f} ({best.low:.3f} to {best.high:.3f})"
         return Evaluation(figures, len(useful), None if refused else said, refused, notes)
-    apart = interval([b - a for a, b in zip(*ndcgs, strict=True)])
+    apart = interval([b - a for a, b in zip(*ndcgs, strict=True)], -1.0)
     figures.append((f"difference of ndcg@{k}", apart))
     said = _winner(apart, systems[0], systems[1])
     return Evaluation(figures, len(useful), None if refused else said, refused, notes)
@@ -119,7 +119,7 @@ def interleaved(
     systems = sessions[0].systems if sessions else ("", "")
     alike = [one for one in sessions if one.systems == systems]
     credits_ = [credit(one.picks, ratings.get(one.question_id, {})) for one in alike]
-    apart = interval([one.difference for one in credits_])
+    apart = interval([one.difference for one in credits_], -1.0)
     covered = interval([one.coverage for one in credits_])
     figures = [
         (f"credit per streamer: {systems[1]} - {systems[0]}", apart),

@@ -17,6 +17,8 @@ BLOCK_ROWS = 512
 """Items whose neighbours are looked for at a time."""
 _RIDGE = 1.0
 _NEIGHBOURS = 10
+_TIED = 1e-5
+"""Cosines that differ by less are equal."""
 
 Labels = NDArray[np.bool_]
 Floats = NDArray[np.float64]
@@ -116,9 +118,9 @@ def neighbour_mixing(rows: Rows, labels: Labels, rng: np.random.Generator) -> Te
     Args:
         rows: (N, D), unit vectors.
         labels: (N,), both kinds among them.
-        rng: of the shufflings.
+        rng: of the shufflings, and of the choice among equal neighbours.
     """
-    near = nearest(rows.astype(np.float32, copy=False))  # (N, K)
+    near = nearest(rows.astype(np.float32, copy=False), rng)  # (N, K)
     labellings = Labellings(labels, rng)
     shares = np.empty(labellings.count)
     for which, many in labellings.blocks():
@@ -127,15 +129,22 @@ def neighbour_mixing(rows: Rows, labels: Labels, rng: np.random.Generator) -> Te
     return Tested(float(shares[0]), float((shares >= shares[0] - 1e-12).mean()), scores)
 
 
-def nearest(rows: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Those of the unit vectors (N, D) that are nearest to each (N, K), in any order."""
+def nearest(rows: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.int64]:
+    """Those of the unit vectors (N, D) that are nearest to each (N, K), in any order.
+
+    Of equal ones, such as those of a template, each row has its own at random: by their place they
+    would all be of one window, since the windows come one after the other.
+    """
     found = np.empty((len(rows), _NEIGHBOURS), np.int64)
+    order = rng.permutation(len(rows))
+    rows = rows[order]
     for start in range(0, len(rows), BLOCK_ROWS):
         cosines = rows[start : start + BLOCK_ROWS] @ rows.T  # (b, N)
+        cosines += np.float32(_TIED) * rng.random(cosines.shape, np.float32)
         places = np.arange(len(cosines))
         cosines[places, start + places] = -np.inf
-        order = np.argpartition(cosines, -_NEIGHBOURS, axis=1)
-        found[start : start + BLOCK_ROWS] = order[:, -_NEIGHBOURS:]
+        best = np.argpartition(cosines, -_NEIGHBOURS, axis=1)[:, -_NEIGHBOURS:]
+        found[order[start : start + BLOCK_ROWS]] = order[best]
     return found
 
 

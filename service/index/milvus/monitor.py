@@ -58,7 +58,9 @@ class MilvusMonitor:
         (best,) = self._connection.search_now(plain._replace(exact=True), vectors)
         monitor.note(vectors[0], np.array(found.scores), np.array(best.scores))
         self._since += bool(best.scores)
-        if self.refused is not None and monitor.alarm is None and self._since >= _AGAIN:
+        recall = monitor.recall
+        is_enough = recall is not None and recall >= self._floor
+        if self.refused is not None and is_enough and self._since >= _AGAIN:
             self.refused = None
             _log.warning("Milvus collection %s finds enough again", collection)
         elif self.refused is None and monitor.alarm is not None:

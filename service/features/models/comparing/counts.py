@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 
 from service.features.models.comparing.records import Status
 
-_STATUSES: tuple[Status, ...] = ("passed", "failed", "no_human_work")
+_STATUSES: tuple[Status, ...] = ("passed", "unclear", "failed", "no_human_work")
 
 
 class GateCounts(Collector):

@@ -1,5 +1,6 @@
 """Decisions of people under two models: agreement, flips, thresholds of equal precision."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,9 +10,11 @@ from service.features.models.comparing.records import (
     DecisionKind,
     Flip,
     Recalibrated,
+    Side,
 )
 
 _MOST_THRESHOLDS = 20
+_Z = 1.959964
 
 
 @dataclass(frozen=True)
@@ -52,14 +55,27 @@ def agreement(
     kind: DecisionKind, decisions: Sequence[Decision], stored: int, missing: int
 ) -> Agreement:
     """How many of them the models answer as people did."""
-    before = [each.agrees_before for each in decisions]
-    after = [each.agrees_after for each in decisions]
-    pairs = list(zip(before, after, strict=True))
+    whole = _side(decisions)
     return Agreement(
         kind,
         stored,
         len(decisions),
         missing,
+        whole.agree_before,
+        whole.agree_after,
+        whole.lost,
+        whole.gained,
+        _side([each for each in decisions if each.is_match]),
+        _side([each for each in decisions if not each.is_match]),
+    )
+
+
+def _side(decisions: Sequence[Decision]) -> Side:
+    before = [each.agrees_before for each in decisions]
+    after = [each.agrees_after for each in decisions]
+    pairs = list(zip(before, after, strict=True))
+    return Side(
+        len(decisions),
         sum(before),
         sum(after),
         pairs.count((True, False)),
@@ -108,7 +124,7 @@ def _of_one(
     right = [each.is_match for each in group]
     before, after = [each.before for each in group], [each.after for each in group]
     precision, recall = _quality(before, right, threshold_before)
-    equal = None if precision is None else _lowest(after, right, precision)
+    equal = None if precision is None else _lowest(after, right, precision, threshold_after)
     return Recalibrated(
         kind,
         len(group),
@@ -134,14 +150,28 @@ def _quality(
     )
 
 
-def _lowest(scores: Sequence[float], right: Sequence[bool], precision: float) -> float | None:
-    """The lowest of the scores, above 0, that is as precise as this."""
+def _lowest(
+    scores: Sequence[float], right: Sequence[bool], precision: float, threshold: float
+) -> float | None:
+    """The lowest of the scores, above 0, that is as precise as this.
+
+    Of many scores some are as precise by chance. Below the model's own threshold, where more would
+    match than now, the lower bound of the precision has to be as high.
+    """
     ordered = sorted(zip(scores, right, strict=True), reverse=True)
     best: float | None = None
     found = 0
     for count, (score, is_right) in enumerate(ordered, start=1):
         found += is_right
         is_last = count == len(ordered) or ordered[count][0] < score  # of equal scores
-        if score > 0 and is_last and round(found / count, 6) >= precision:
+        share = found / count if score >= threshold else _least_share(found, count)
+        if score > 0 and is_last and round(share, 6) >= precision:
             best = score
     return best
+
+
+def _least_share(found: int, count: int) -> float:
+    """Lower bound, at 97.5 %, of a share that was found (Wilson 1927)."""
+    share, spread = found / count, _Z * _Z / count
+    middle = share + spread / 2
+    return (middle - math.sqrt(spread * (share * (1 - share) + spread / 4))) / (1 + spread)

@@ -178,7 +178,10 @@ class ComparisonJobs(JobKind):
             for kind in _DECISIONS
             for each in found[kind]["thresholds"]
         ]
-        judged = outcomes(agreements, ratings, self._limits)
+        limits = self._limits
+        judged = await persist(
+            lambda: self._lanes.run(lambda: outcomes(agreements, ratings, limits), Lane.BULK)
+        )
         record = await persist(lambda: self._registry.get(target))
         flips: dict[Kind, int] = {kind: int(found[kind]["flips"]) for kind in KINDS}
         return Comparison(

@@ -6,10 +6,15 @@ from dataclasses import dataclass
 from service.features.models.comparing.records import (
     Agreement,
     Kind,
+    Mean,
     Outcome,
+    OutcomeStatus,
     RatedQuestions,
     Status,
 )
+from service.features.models.losses import loss_of
+
+_SEVERITY: Sequence[OutcomeStatus] = ("passed", "unclear", "failed")
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,8 @@ class GateLimits:
     Attributes:
         fewest: decisions of a kind below which nothing is said.
         fewest_questions: rated questions, likewise.
-        agreement_loss: largest share of the decisions that fewer agree with it.
+        agreement_loss: largest share of the confirmed decisions of a kind, and of the rejected
+            ones, that fewer agree with it.
         ndcg_loss: largest loss of NDCG.
         max_age_s: a comparison that is older has to be made again.
     """
@@ -41,25 +47,37 @@ def outcomes(
 
 def status_of(found: Sequence[Outcome]) -> Status:
     """What it makes of all of them."""
-    if any(each.status == "failed" for each in found):
+    statuses = {each.status for each in found}
+    if "failed" in statuses:
         return "failed"
-    if all(each.status == "none_stored" for each in found):
+    if statuses <= {"none_stored"}:
         return "no_human_work"
-    return "passed"
+    return "passed" if "passed" in statuses and "unclear" not in statuses else "unclear"
 
 
 def _of_decisions(found: Agreement, limits: GateLimits) -> Outcome:
+    """Lost matches and wrong ones apart: decisions on what a model found agree with it in one way.
+
+    The model that raised the alerts agrees with all that were confirmed and with none that was
+    dismissed. In the sum of both, one that finds nothing gains.
+    """
     kind, limit, count = found.kind, limits.agreement_loss, found.compared
     few = _too_few(kind, found.stored, count, limits.fewest, limit)
     if few is not None:
         return few
-    loss = (found.agree_before - found.agree_after) / count
-    said = (
-        f"the active model agrees with {found.agree_before} of {count} {kind}, the next one with "
-        f"{found.agree_after}: {found.lost} are lost, {found.gained} gained"
-    )
-    status = "failed" if loss > limit else "passed"
-    return Outcome(kind, status, round(loss, 6), limit, count, said)
+    measured: list[tuple[int, float, Mean]] = []
+    said: list[str] = []
+    for what, side in (("confirmed", found.confirmed), ("rejected", found.rejected)):
+        if side.decisions:
+            loss = loss_of(side)
+            status = _status(loss, limit)
+            measured.append((_SEVERITY.index(status), loss.mean, loss))
+            said.append(
+                f"of {side.decisions} {what} {kind} {side.lost} lost, {side.gained} gained: a loss "
+                f"of {_told(loss)}"
+            )
+    severity, _, loss = max(measured)
+    return _outcome(kind, _SEVERITY[severity], loss, limit, count, "; ".join(said))
 
 
 def _of_ratings(found: RatedQuestions, limits: GateLimits) -> Outcome:
@@ -67,13 +85,33 @@ def _of_ratings(found: RatedQuestions, limits: GateLimits) -> Outcome:
     few = _too_few("ratings", found.stored, count, limits.fewest_questions, limit)
     if few is not None or found.difference is None:
         return few or Outcome("ratings", "too_few", None, limit, count, "no question is answered")
-    loss, interval = -found.difference.mean, found.difference
+    gain = found.difference
     said = (
-        f"NDCG@{found.k} of rated streamers among others changes by {interval.mean:+.3f} "
-        f"({interval.low:+.3f} to {interval.high:+.3f}) over {count} questions"
+        f"NDCG@{found.k} of rated streamers among others changes by {_told(gain)} over {count} "
+        "questions"
     )
-    status = "failed" if loss > limit else "passed"
-    return Outcome("ratings", status, round(loss, 6), limit, count, said)
+    loss = Mean(-gain.mean, -gain.high, -gain.low)
+    return _outcome("ratings", _status(loss, limit), loss, limit, count, said)
+
+
+def _status(loss: Mean, limit: float) -> OutcomeStatus:
+    """What the interval of a loss allows to say."""
+    if loss.low > limit:
+        return "failed"
+    return "passed" if loss.high <= limit else "unclear"
+
+
+def _outcome(
+    kind: Kind, status: OutcomeStatus, loss: Mean, limit: float, count: int, said: str
+) -> Outcome:
+    if status == "unclear":
+        said += f"; whether that is more than {limit:g} {count} can't tell"
+    mean, low, high = (round(value, 6) for value in (loss.mean, loss.low, loss.high))
+    return Outcome(kind, status, mean, limit, count, said, low, high)
+
+
+def _told(found: Mean) -> str:
+    return f"{found.mean:+.3f} ({found.low:+.3f} to {found.high:+.3f})"
 
 
 def _too_few(kind: Kind, stored: int, count: int, fewest: int, limit: float) -> Outcome | None:

@@ -14,6 +14,7 @@ from service.features.models.comparing.open_models import Both, OpenModel
 from service.features.models.comparing.rated import give_way
 from service.features.models.comparing.records import Answering, ChangedNeighbours, Neighbours
 from service.features.models.comparing.sampling import HashSample
+from service.features.models.overlap import overlap_of
 from service.index.query import Query, ScoringSpec
 from service.store.base import StreamerStore
 
@@ -56,7 +57,7 @@ async def compare_neighbours(
         tell: hears how many are done.
 
     Returns:
-        None where nobody has a vector in both.
+        None where nobody has a vector in both and a neighbour in one.
     """
     asked = _Asked(), _Asked()
     ids: list[str] = []
@@ -78,28 +79,25 @@ async def compare_neighbours(
     return await persist(lambda: lanes.run(lambda: _told(ids, asked, counts), Lane.BULK))
 
 
-def _told(ids: Sequence[str], asked: tuple[_Asked, _Asked], stored: tuple[int, int]) -> Neighbours:
+def _told(
+    ids: Sequence[str], asked: tuple[_Asked, _Asked], stored: tuple[int, int]
+) -> Neighbours | None:
     """What both models answered about `ids`, with as many streamers `stored` in each."""
     before, after = asked
-    shared = [
-        len({*first} & {*second}) / max(len(first), len(second), 1)
-        for first, second in zip(before.answers, after.answers, strict=True)
-    ]
-    changed = sorted(zip(shared, ids, strict=True))[:_MOST_CHANGED]
-    moved = [
-        abs(first.index(name) - second.index(name))
-        for first, second in zip(before.answers, after.answers, strict=True)
-        for name in first
-        if name in second
-    ]
-    pairs = zip(before.answers, after.answers, strict=True)
+    overlaps = [overlap_of(*pair) for pair in zip(before.answers, after.answers, strict=True)]
+    known = [(each, name) for each, name in zip(overlaps, ids, strict=True) if each is not None]
+    if not known:
+        return None
+    shared = [each.share for each, _ in known]
+    changed = sorted((each.share, name) for each, name in known)[:_MOST_CHANGED]
+    moved = [places for each, _ in known for places in each.moved]
     return Neighbours(
-        len(ids),
+        len(known),
         K,
         round(float(np.mean(shared)), 6),
         round(float(np.quantile(shared, 0.1)), 6),
         round(float(np.mean(moved)), 6) if moved else 0.0,
-        round(sum(first[:1] == second[:1] for first, second in pairs) / len(ids), 6),
+        round(sum(each.is_same_first for each, _ in known) / len(known), 6),
         _answering(before, stored[0]),
         _answering(after, stored[1]),
         [ChangedNeighbours(name, round(overlap, 6)) for overlap, name in changed if overlap < 1],

@@ -91,9 +91,9 @@ async def replay_ratings(
         missing,
         K,
         len(drawn),
-        await lanes.run(lambda: _answers(before), Lane.BULK),
-        await lanes.run(lambda: _answers(after), Lane.BULK),
-        await lanes.run(lambda: _mean(changes), Lane.BULK),
+        _answers(before),
+        _answers(after),
+        _mean(changes, -1.0),
     ), flips
 
 
@@ -207,5 +207,5 @@ def _answers(scores: Sequence[_Score]) -> RatedAnswers:
     )
 
 
-def _mean(values: Sequence[float]) -> Mean:
-    return Mean(*(round(number, 6) for number in interval(values)))
+def _mean(values: Sequence[float], least: float = 0.0) -> Mean:
+    return Mean(*(round(number, 6) for number in interval(values, least)))

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 DecisionKind = Literal["judgements", "verdicts", "alerts"]
 Kind = Literal["judgements", "verdicts", "alerts", "ratings"]
 KINDS: Sequence[Kind] = ("judgements", "verdicts", "alerts", "ratings")
-OutcomeStatus = Literal["passed", "failed", "too_few", "none_stored"]
-Status = Literal["passed", "failed", "no_human_work"]
+OutcomeStatus = Literal["passed", "unclear", "failed", "too_few", "none_stored"]
+Status = Literal["passed", "unclear", "failed", "no_human_work"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,23 @@ class Flip:
 
 
 @dataclass(frozen=True)
+class Side:
+    """Decisions that people answered alike, under both models.
+
+    Attributes:
+        decisions: how many.
+        agree_before, agree_after: how many the active and the next model answer as people did.
+        lost, gained: how many only the active one does, and only the next one.
+    """
+
+    decisions: int = 0
+    agree_before: int = 0
+    agree_after: int = 0
+    lost: int = 0
+    gained: int = 0
+
+
+@dataclass(frozen=True)
 class Agreement:
     """Decisions of one kind under both models.
 
@@ -52,6 +69,8 @@ class Agreement:
             was.
         agree_before, agree_after: how many the active and the next model answer as people did.
         lost, gained: how many only the active one does, and only the next one.
+        confirmed: those that people called a match: `same`, `confirmed`.
+        rejected: the others: `different`, `cleared`, `dismissed`.
     """
 
     kind: DecisionKind
@@ -62,6 +81,9 @@ class Agreement:
     agree_after: int
     lost: int
     gained: int
+    # Reports that were kept before the gate told them apart have none.
+    confirmed: Side = Side()
+    rejected: Side = Side()
 
 
 @dataclass(frozen=True)
@@ -78,7 +100,7 @@ class Recalibrated:
         precision_before, recall_before: of the active model.
         precision_after, recall_after: of the next model, at its threshold.
         threshold_equal: lowest probability by which the next model is as precise as the active one;
-            None where no threshold is.
+            below its own threshold, by the lower bound of its precision; None where none is.
         recall_equal: of the next model at that probability.
     """
 
@@ -173,7 +195,7 @@ class Neighbours:
     """Neighbours of a sample of streamers under both models.
 
     Attributes:
-        sample: how many streamers.
+        sample: how many streamers, those that neither model finds a neighbour of left out.
         k: neighbours of each.
         overlap: share of them that both models find; the mean.
         low_overlap: a tenth of the sample has as much or less.
@@ -200,11 +222,14 @@ class Outcome:
 
     Attributes:
         kind: of them.
-        status: `too_few` and `none_stored` do not keep a model from being promoted.
-        measured: loss of agreement, or of NDCG; None where there are too few.
+        status: `failed` alone keeps a model from being promoted; `unclear` where the interval has
+            losses on both sides of the limit.
+        measured: loss of agreement among the confirmed or among the rejected ones, whichever
+            decides, or of NDCG; None where there are too few.
         limit: most that it may be.
         decisions: how many were replayed; of ratings, questions.
         reason: in words.
+        low, high: the 95 % interval of what was measured.
     """
 
     kind: Kind
@@ -213,6 +238,8 @@ class Outcome:
     limit: float
     decisions: int
     reason: str
+    low: float | None = None
+    high: float | None = None
 
 
 @dataclass(frozen=True)

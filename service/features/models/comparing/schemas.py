@@ -19,14 +19,28 @@ _RATED: dict[str, Any] = {
     "coverage": 0.93,
     "ndcg_among": {"mean": 0.88, "low": 0.85, "high": 0.91},
 }
+
+
+def _side(decisions: int, before: int, after: int, lost: int, gained: int) -> dict[str, int]:
+    return {
+        "decisions": decisions,
+        "agree_before": before,
+        "agree_after": after,
+        "lost": lost,
+        "gained": gained,
+    }
+
+
 _JUDGED: dict[str, Any] = {
     "kind": "judgements",
     "status": "passed",
-    "measured": -0.015,
+    "measured": -0.009091,
     "limit": 0.05,
     "decisions": 200,
-    "reason": "the active model agrees with 191 of 200 judgements, the next one with 194: 2 are "
-    "lost, 5 gained",
+    "reason": "of 90 confirmed judgements 1 lost, 3 gained: a loss of -0.022 (-0.086 to +0.036); "
+    "of 110 rejected judgements 1 lost, 2 gained: a loss of -0.009 (-0.057 to +0.036)",
+    "low": -0.057413,
+    "high": 0.036311,
 }
 COMPARISON: dict[str, Any] = {
     "model_version": _MODEL,
@@ -44,6 +58,8 @@ COMPARISON: dict[str, Any] = {
             "limit": 0.05,
             "decisions": 0,
             "reason": "no verdicts are stored",
+            "low": None,
+            "high": None,
         },
     ],
     "agreements": [
@@ -56,6 +72,8 @@ COMPARISON: dict[str, Any] = {
             "agree_after": 194,
             "lost": 2,
             "gained": 5,
+            "confirmed": _side(90, 85, 87, 1, 3),
+            "rejected": _side(110, 106, 107, 1, 2),
         }
     ],
     "thresholds": [
@@ -106,7 +124,7 @@ _FLIP: dict[str, Any] = {
     "threshold_after": 0.5,
     "is_lost": True,
 }
-GateState = Literal["passed", "failed", "no_human_work", "not_compared"]
+GateState = Literal["passed", "unclear", "failed", "no_human_work", "not_compared"]
 Kind = Literal["judgements", "verdicts", "alerts", "ratings"]
 DecisionKind = Literal["judgements", "verdicts", "alerts"]
 
@@ -117,9 +135,10 @@ class GateOut(Response):
     state: Annotated[
         GateState,
         Field(
-            description="passed, no_human_work: it may be promoted. failed: what people decided "
-            "stands against it. not_compared: it was not compared, or too long ago, while "
-            "decisions are stored."
+            description="passed, no_human_work: it may be promoted. unclear: it may too, with a "
+            "warning: there are too few decisions to tell whether it loses more than the limit. "
+            "failed: what people decided stands against it. not_compared: it was not compared, "
+            "or too long ago, while decisions are stored."
         ),
     ]
     reasons: list[str]
@@ -130,19 +149,37 @@ class OutcomeOut(Response):
 
     kind: Kind
     status: Annotated[
-        Literal["passed", "failed", "too_few", "none_stored"],
-        Field(description="failed alone keeps the model from being promoted."),
+        Literal["passed", "unclear", "failed", "too_few", "none_stored"],
+        Field(
+            description="failed alone keeps the model from being promoted. passed: the whole "
+            "interval is within the limit; failed: none of it is; unclear: a part of it."
+        ),
     ]
     measured: Annotated[
         float | None,
         Field(
-            description="Loss of the share that agrees; of ratings, of NDCG among streamers drawn "
-            "at random. Negative: a gain. null where it was not measured."
+            description="Loss of the share that agrees, among the confirmed decisions or among the "
+            "rejected ones, whichever decides; of ratings, of NDCG among streamers drawn at "
+            "random. Negative: a gain. null where it was not measured."
         ),
     ]
     limit: Annotated[float, Field(description="Most that it may be.")]
     decisions: Annotated[int, Field(description="Replayed; of ratings, questions.")]
     reason: str
+    low: Annotated[
+        float | None, Field(description="The 95 % interval of what was measured begins here.")
+    ]
+    high: Annotated[float | None, Field(description="And ends here.")]
+
+
+class SideOut(Response):
+    """Decisions that people answered alike, under both models."""
+
+    decisions: int
+    agree_before: Annotated[int, Field(description="The active model answers as people did.")]
+    agree_after: Annotated[int, Field(description="The next model does.")]
+    lost: Annotated[int, Field(description="Only the active model does.")]
+    gained: Annotated[int, Field(description="Only the next model does.")]
 
 
 class AgreementOut(Response):
@@ -162,6 +199,10 @@ class AgreementOut(Response):
     agree_after: Annotated[int, Field(description="The next model does.")]
     lost: Annotated[int, Field(description="Only the active model does.")]
     gained: Annotated[int, Field(description="Only the next model does.")]
+    confirmed: Annotated[
+        SideOut, Field(description="Those that people called a match: same, confirmed.")
+    ]
+    rejected: Annotated[SideOut, Field(description="The others: different, cleared, dismissed.")]
 
 
 class RecalibratedOut(Response):
@@ -188,7 +229,8 @@ class RecalibratedOut(Response):
         float | None,
         Field(
             description="Lowest probability by which the next model is as precise as the active "
-            "one; null where none is."
+            "one. Below threshold_after, by the lower bound of its precision at 97.5 %; null where "
+            "none is."
         ),
     ]
     recall_equal: Annotated[float | None, Field(description="Of the next model at that one.")]
@@ -260,7 +302,9 @@ class ChangedNeighboursOut(Response):
 class NeighboursOut(Response):
     """Neighbours of a sample of streamers under both models."""
 
-    sample: Annotated[int, Field(description="Streamers that have a vector by both models.")]
+    sample: Annotated[
+        int, Field(description="Streamers with a vector by both models, a neighbour by one.")
+    ]
     k: int
     overlap: Annotated[float, Field(description="Mean share of the k that both models find.")]
     low_overlap: Annotated[float, Field(description="A tenth of the sample has as much or less.")]
@@ -295,8 +339,11 @@ class ComparisonOut(Response):
     job_id: str
     at: Annotated[float, Field(description="Seconds since 1970, UTC.")]
     status: Annotated[
-        Literal["passed", "failed", "no_human_work"],
-        Field(description="no_human_work: nothing that people decided is stored."),
+        Literal["passed", "unclear", "failed", "no_human_work"],
+        Field(
+            description="unclear: no kind failed, and one is unclear, or none passed. "
+            "no_human_work: nothing that people decided is stored."
+        ),
     ]
     outcomes: list[OutcomeOut]
     agreements: list[AgreementOut]
@@ -306,7 +353,8 @@ class ComparisonOut(Response):
     ]
     ratings: RatedQuestionsOut
     neighbours: Annotated[
-        NeighboursOut | None, Field(description="null where nobody has a vector by both models.")
+        NeighboursOut | None,
+        Field(description="null where nobody has a vector by both models and a neighbour by one."),
     ]
     flips: FlipCountsOut
 

@@ -18,7 +18,7 @@ from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
 
-GateState = Literal["passed", "failed", "no_human_work", "not_compared"]
+GateState = Literal["passed", "unclear", "failed", "no_human_work", "not_compared"]
 _PAGE = 1000
 
 
@@ -38,7 +38,7 @@ class Verdict:
     @property
     def is_open(self) -> bool:
         """Whether the model may be promoted."""
-        return self.state in ("passed", "no_human_work")
+        return self.state in ("passed", "unclear", "no_human_work")
 
 
 class Comparing:
@@ -131,8 +131,8 @@ class Comparing:
         stale = "it was not compared" if found is None else self._stale(found, pointer, sha256)
         if found is not None and not stale and found.status != "no_human_work":
             bad = [each for each in found.outcomes if each.status == "failed"]
-            few = [each for each in found.outcomes if each.status == "too_few"]
-            return Verdict(found.status, [f"{e.kind}: {e.reason}" for e in bad or few])
+            open_ = [each for each in found.outcomes if each.status in ("unclear", "too_few")]
+            return Verdict(found.status, [f"{e.kind}: {e.reason}" for e in bad or open_])
         if not await self._has_human_work():
             reason = (
                 "no verdict, judgement, rating or decided alert is stored: nothing that people "

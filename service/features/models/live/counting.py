@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 
 from pydantic import TypeAdapter
 
+from service.features.models.overlap import overlap_of
+
 K = 10
 """Hits of a question that are compared."""
 _MOST_HUBS = 512
@@ -177,8 +179,8 @@ class ShadowCounts:
         sampled: questions that were drawn.
         compared: of these, those that both models answered.
         dropped: of these, those that were not asked, by the reason.
-        overlap: share of the hits that both have, by question.
-        same_first: questions with the same first hit.
+        overlap: share of the hits that both have, by question that one of them has hits for.
+        same_first: of these questions, those with the same first hit.
         moved: places by which a hit that both have differs, by hit.
         active, shadow: answers of both.
         changes: the questions with the least overlap.
@@ -219,18 +221,15 @@ class ShadowCounts:
             seeds: ids of the question; none where it has other seeds too.
         """
         self.compared += 1
-        self.same_first += active[:1] == shadow[:1]
-        most = max(len(active), len(shadow))
-        if not most:
+        found = overlap_of(active, shadow)
+        if found is None:
             return
-        places = {name: place for place, name in enumerate(shadow)}
-        shared = [(place, places[name]) for place, name in enumerate(active) if name in places]
-        overlap = len(shared) / most
-        self.overlap.add(overlap)
-        for one, other in shared:
-            self.moved.add(abs(one - other))
-        if seeds and overlap < 1:
-            self._keep([Change(list(seeds), round(overlap, 6), list(active), list(shadow))])
+        self.same_first += found.is_same_first
+        self.overlap.add(found.share)
+        for places in found.moved:
+            self.moved.add(places)
+        if seeds and found.share < 1:
+            self._keep([Change(list(seeds), round(found.share, 6), list(active), list(shadow))])
 
     def add(self, part: "ShadowCounts", replica: str, number: int, at: float) -> bool:
         """Add what a replica has counted; False where its part of this number is there already."""

@@ -140,10 +140,13 @@ class ShadowOut(Response):
     k: Annotated[int, Field(description="Hits of an answer that are compared.")]
     overlap: Annotated[
         MeanOut | None,
-        Field(description="Share of the hits that both have, by question; null below two."),
+        Field(
+            description="Share of the hits that both have, by question that a model has hits for; "
+            "null below two."
+        ),
     ]
     same_first: Annotated[
-        float | None, Field(description="Share of the questions with the same first hit.")
+        float | None, Field(description="Share of these questions with the same first hit.")
     ]
     rank_change: Annotated[
         float | None, Field(description="Mean difference of the ranks of hits that both have.")

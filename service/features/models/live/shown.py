@@ -14,7 +14,7 @@ _HUBS = 10
 
 def shadow_out(report: ShadowCounts) -> ShadowOut:
     """The report of a shadow."""
-    compared, moved = report.compared, report.moved.mean
+    found, moved = report.overlap.count, report.moved.mean
     return ShadowOut(
         model_version=report.model_version,
         compared_with=report.compared_with,
@@ -22,11 +22,11 @@ def shadow_out(report: ShadowCounts) -> ShadowOut:
         updated_at=report.updated_at,
         replicas=len(report.replicas),
         sampled=report.sampled,
-        compared=compared,
+        compared=report.compared,
         dropped=report.dropped,
         k=K,
         overlap=_mean_out(report.overlap),
-        same_first=round(report.same_first / compared, 6) if compared else None,
+        same_first=round(report.same_first / found, 6) if found else None,
         rank_change=None if moved is None else round(moved, 6),
         active=_side_out(report.active),
         shadow=_side_out(report.shadow),

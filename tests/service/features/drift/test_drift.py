@@ -175,6 +175,34 @@ def test_statistics_are_those_of_plain_loops() -> None:
     assert classifier_auc(rows, labels, rng).value > 0.8
 
 
+def with_copies(rng: np.random.Generator, count: int) -> np.ndarray:
+    """Unit vectors of which half are of five templates (N, D)."""
+    rows = rng.standard_normal((count, 32))
+    copied = np.flatnonzero(rng.random(count) < 0.5)
+    rows[copied] = rng.standard_normal((5, 32))[rng.integers(0, 5, len(copied))]
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("before", [150, 350])
+def test_copies_in_both_windows_are_no_drift_and_hide_none(
+    before: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(permutations, "PERMUTATIONS", 199)
+    labels = np.arange(500) >= before
+    chance, found = [], []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        rows = with_copies(rng, 500)
+        chance.append(neighbour_mixing(rows, labels, rng).p_value)
+        new = rng.standard_normal(32) + 0.3 * rng.standard_normal((60, 32))
+        rows[np.flatnonzero(labels)[:60]] = new / np.linalg.norm(new, axis=1, keepdims=True)
+        found.append(neighbour_mixing(rows, labels, rng).p_value)
+    assert 0.3 < np.mean(chance) < 0.7
+    assert np.mean(np.array(chance) <= 0.05) <= 0.2
+    assert np.mean(np.array(found) <= 0.05) >= 0.9
+
+
 def test_blocks_find_what_all_at_once_does(monkeypatch: pytest.MonkeyPatch) -> None:
     rng = np.random.default_rng(7)
     labels = rng.random(301) < 0.4
@@ -193,7 +221,7 @@ def test_blocks_find_what_all_at_once_does(monkeypatch: pytest.MonkeyPatch) -> N
                 (neighbour_mixing, units),
             )
         ]
-        return drawn, np.sort(nearest(units), axis=1), tested
+        return drawn, np.sort(nearest(units, np.random.default_rng(3)), axis=1), tested
 
     monkeypatch.setattr(permutations, "BLOCK_ROWS", 1000)
     drawn, near, tested = found()

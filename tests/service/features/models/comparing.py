@@ -1,5 +1,6 @@
 """A service with what people decided, and models to be compared with the one that serves."""
 
+import itertools
 import json
 import random
 from collections.abc import Iterator
@@ -88,8 +89,8 @@ def judge(client: TestClient) -> None:
 def rate(client: TestClient) -> None:
     """Streamers of the topic of the seed fit, others do not."""
     for topic in TOPICS:
-        question = {"positive": [f"{topic}-01"]}
-        for other in TOPICS:
+        for seed, other in itertools.product((1, 7), TOPICS):
+            question = {"positive": [f"{topic}-{seed:02}"]}
             for i in range(2, 7):
                 rating = 3 if other == topic else 0
                 body = {"question": question, "streamer_id": f"{other}-{i:02}"}

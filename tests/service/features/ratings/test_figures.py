@@ -5,13 +5,15 @@ import math
 import random
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
+from scipy.stats import t
 
 from service.client.models import RatingOut
 from service.commands.ratings import evaluate
 from service.commands.ratings.figures import Interleaved, Limits, compared, interleaved
 from service.features.ratings.interleaving import Pick, credit, team_draft
-from service.features.ratings.ndcg import interval, score
+from service.features.ratings.ndcg import interval, quantile, score
 
 LIMITS = Limits(0.8, 10)
 
@@ -44,15 +46,33 @@ def test_questions_without_anybody_who_fits_have_no_ndcg() -> None:
 def test_an_interval_covers_the_true_mean_as_often_as_it_says() -> None:
     drawn = random.Random(5)
     covered = 0
-    for number in range(200):
-        low, high = interval([drawn.random() for _ in range(40)], number)[1:]
+    for _ in range(200):
+        low, high = interval([drawn.random() for _ in range(40)])[1:]
         covered += low <= 0.5 <= high
     assert 0.88 <= covered / 200 <= 0.99
 
 
 def test_an_interval_of_nothing_is_unknown() -> None:
     assert all(math.isnan(value) for value in interval([]))
-    assert interval([0.5]) == (0.5, 0.5, 0.5)
+    assert interval([0.5]) == (0.5, 0, 1)
+    assert interval([0.5], -1) == (0.5, -1, 1)
+
+
+def test_an_interval_is_that_of_students_t() -> None:
+    for degrees in (*range(1, 30), 60, 1000):
+        assert quantile(degrees) == pytest.approx(t.ppf(0.975, degrees), abs=1e-3)
+    values = [0.1, 0.4, 0.5, 0.7]
+    half = t.ppf(0.975, 3) * np.std(values, ddof=1) / 2
+    assert interval(values) == pytest.approx((0.425, 0.425 - half, 0.425 + half), abs=1e-4)
+    assert interval([0.9, 1.0, 1.0]).high == 1
+
+
+def test_of_two_equal_systems_one_is_called_better_in_a_twentieth() -> None:
+    drawn = np.random.default_rng(0)
+    for questions in (5, 10, 20):
+        apart = [interval(drawn.normal(0, 0.15, questions).tolist(), -1) for _ in range(2000)]
+        named = sum(each.low > 0 or each.high < 0 for each in apart) / 2000
+        assert named == pytest.approx(0.05, abs=0.02)
 
 
 def test_a_team_draft_takes_each_once_in_fair_turns() -> None:

@@ -96,6 +96,43 @@ def test_the_next_base_proves_itself_on_these_questions_too(index: FaissIndex) -
     assert served >= 0.95
 
 
+def compare_until_alarm(recall: float, most: int, seed: int) -> int | None:
+    """Comparisons until an alarm, if any: most queries find all, a few find little."""
+    rng = np.random.default_rng(seed)
+    monitor, best = RecallMonitor(0.95), np.arange(10, 0, -1).astype(np.float32)
+    shares = rng.beta(4 * recall, 4 * (1 - recall), most)
+    for number, hits in enumerate(rng.binomial(10, shares).tolist(), start=1):
+        monitor.note(STRANGE[0], best[:hits], best)
+        if monitor.alarm is not None:
+            return number
+    return None
+
+
+@pytest.mark.slow
+def test_a_segment_above_the_floor_is_kept() -> None:
+    for recall in (0.955, 0.96, 0.98):
+        assert [compare_until_alarm(recall, 2000, seed) for seed in range(20)] == [None] * 20
+
+
+def test_one_below_the_floor_is_found_soon() -> None:
+    for recall, soon in ((0.9, 400), (0.8, 100), (0.5, 60)):
+        found = [compare_until_alarm(recall, soon, seed) for seed in range(20)]
+        assert all(number is not None for number in found), (recall, found)
+
+
+def test_one_that_became_bad_is_found_as_soon() -> None:
+    monitor, best = RecallMonitor(0.95), np.arange(10, 0, -1).astype(np.float32)
+    for _ in range(5000):
+        monitor.note(STRANGE[0], best, best)
+    for _ in range(100):
+        monitor.note(STRANGE[0], best[:7], best)
+    assert "below the floor of 0.95" in (monitor.alarm or "")
+    monitor.forget()
+    for _ in range(50):
+        monitor.note(STRANGE[0], best[:9], best)
+    assert (monitor.recall, monitor.alarm) == (0.9, None)  # fifty may be chance
+
+
 def test_one_question_is_kept_at_a_time() -> None:
     monitor, query = RecallMonitor(0.9), query_of(VECTORS[0], 3)
     assert monitor.take() is None

@@ -67,7 +67,7 @@ def test_its_report_is_what_both_models_answer(client: TestClient) -> None:
     assert found["overlap"]["mean"] == pytest.approx(statistics.mean(shared), abs=1e-6)
     half = 1.959964 * statistics.stdev(shared) / len(shared) ** 0.5
     assert found["overlap"]["low"] == pytest.approx(statistics.mean(shared) - half, abs=1e-5)
-    same = [a[:1] == b[:1] for a, b in zip(before, after, strict=True)]
+    same = [a[:1] == b[:1] for a, b in pairs]
     assert found["same_first"] == pytest.approx(statistics.mean(same), abs=1e-6)
     moved = [abs(a.index(name) - b.index(name)) for a, b in pairs for name in a if name in b]
     assert found["rank_change"] == pytest.approx(statistics.mean(moved), abs=1e-6)

@@ -5,6 +5,7 @@ export const modelsEn = {
     "A model that is ready can be asked what live callers ask (shadow), can answer a share of the callers (canary), and can take the place of the active one.",
   "models.gate": "Gate on what people decided",
   "models.gate.passed": "passed",
+  "models.gate.unclear": "too few decisions to tell",
   "models.gate.failed": "failed",
   "models.gate.no_human_work": "nothing is stored",
   "models.gate.not_compared": "not compared",

@@ -7,6 +7,7 @@ export const modelsZh: Record<keyof typeof modelsEn, string> = {
     "就绪的模型可以旁听线上查询（影子）、为一部分调用方作答（灰度），也可以取代当前模型。",
   "models.gate": "人工判定门禁",
   "models.gate.passed": "通过",
+  "models.gate.unclear": "判定太少，无法确定",
   "models.gate.failed": "未通过",
   "models.gate.no_human_work": "没有人工判定",
   "models.gate.not_compared": "尚未比较",
