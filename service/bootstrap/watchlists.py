@@ -82,8 +82,8 @@ class WatchlistParts:
         )
         self._evaluates = known.evaluate
         self.seeds = reader
-        self.alerts = Alerts(documents, lanes)
-        maxima = Maxima(known.max_lists, known.max_seeds)
+        self.alerts = Alerts(documents, lanes, known.max_open_alerts)
+        maxima = Maxima(known.max_lists, known.max_seeds, known.max_open_alerts)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
         self.sweeps = SweepJobs(
             store, documents, reader, matching, book, evidence, lanes, self._follower.ready

@@ -105,6 +105,7 @@ def _fields(shown: ShownList) -> dict[str, Any]:
         "alerts": AlertCounts.model_validate(dict(shown.alerts["on"])),
         "shadow_alerts": AlertCounts.model_validate(dict(shown.alerts["shadow"])),
         "beyond": shown.beyond,
+        "full": shown.is_full,
     }
 
 
@@ -150,7 +151,8 @@ async def create_watchlist(
 ) -> WatchlistOut:
     """All that is stored is matched with it (`sweep`), and every write from now on.
 
-    Who matches raises an alert, once for each content that it shows. Seeds themselves raise none.
+    Who matches raises an alert, once for each content that it shows, and has one open at a time.
+    Seeds themselves raise none.
     """
     charges.reach("cases", _units(body))
     audit.about(_ids(body))

@@ -35,6 +35,7 @@ _LISTED: dict[str, Any] = {
     "alerts": _COUNTS,
     "shadow_alerts": {"open": 0, "confirmed": 0, "dismissed": 0},
     "beyond": 0,
+    "full": False,
 }
 _SHOWN: dict[str, Any] = {
     **_LISTED,
@@ -174,10 +175,18 @@ class ListedWatchlistOut(Response):
     beyond: Annotated[
         int,
         Field(
-            description="Distinct matches that raised no alert, since the list had as many open "
-            "ones as STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows, about: it matches too many. From "
-            "1,000 on it is an estimate (standard error 3%). Ask for a higher min_probability, or "
-            "decide alerts and put the list again."
+            description="Streamers that match and raised no alert, since the list was full, about: "
+            "from 1,000 on it is an estimate (standard error 3%). Once alerts are decided, so that "
+            "a tenth of the list's room or room for all of these is free, the list is swept again "
+            "for them, which counts anew. Or ask for a higher min_probability."
+        ),
+    ]
+    full: Annotated[
+        bool,
+        Field(
+            description="Whether as many alerts are open, shadow ones included, as "
+            "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows: who else matches is counted in `beyond` "
+            "until some are decided."
         ),
     ]
 
