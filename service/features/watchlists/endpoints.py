@@ -125,6 +125,7 @@ def _answer(shown: ShownList, response: Response) -> WatchlistOut:
         "positive": [_seed(seed) for seed in (seeds.positive if seeds else ())],
         "negative": [_seed(seed) for seed in (seeds.negative if seeds else ())],
         "not_stored": list(seeds.left_out) if seeds else [],
+        "cleared": list(seeds.cleared) if seeds else [],
     }
     return WatchlistOut.model_validate(fields)
 
@@ -152,7 +153,7 @@ async def create_watchlist(
     """All that is stored is matched with it (`sweep`), and every write from now on.
 
     Who matches raises an alert, once for each content that it shows, and has one open at a time.
-    Seeds themselves raise none.
+    Seeds themselves raise none, as long as they are what they were or are nearest to that.
     """
     charges.reach("cases", _units(body))
     audit.about(_ids(body))

@@ -92,6 +92,7 @@ class Matching:
         for hit in hits:
             record = records[hit.written]
             content = content_of(StreamerProfile.model_validate_json(record.profile))
-            found.append(Found(hit, record.streamer_id, record.digest, content, record.version))
+            if not matcher.is_exempt(hit.list_id, record.streamer_id, content):
+                found.append(Found(hit, record.streamer_id, record.digest, content, record.version))
             yield
         return found

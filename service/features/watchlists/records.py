@@ -55,12 +55,15 @@ class Seeds:
         positive: to look for.
         negative: that cancel a match.
         left_out: confirmed members of cases that were not stored, and are no seeds.
+        cleared: content of streamers that people cleared in these cases, by id: they raise nothing
+            as long as they show that.
     """
 
     version: int
     positive: Sequence[StoredSeed]
     negative: Sequence[StoredSeed]
     left_out: Sequence[str] = ()
+    cleared: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def dump(self) -> bytes:
         """Write it as JSON."""

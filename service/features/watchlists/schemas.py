@@ -45,6 +45,7 @@ _SHOWN: dict[str, Any] = {
     ],
     "negative": [{"streamer_id": "w0000", "case_id": None, "profile": None}],
     "not_stored": [],
+    "cleared": [],
 }
 MinProbability = Annotated[
     float,
@@ -81,7 +82,12 @@ class WatchedSeedIn(Request):
     profile: StreamerContent | None = None
     case_id: Annotated[
         str | None,
-        Field(min_length=1, max_length=128, description="All confirmed members of a case."),
+        Field(
+            min_length=1,
+            max_length=128,
+            description="All confirmed members of a case; those that were cleared "
+            "in it raise no alert, unless they show other content.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -212,6 +218,14 @@ class WatchlistOut(ListedWatchlistOut):
             default_factory=list[str],
             description="Confirmed members of its cases that were not stored when the list was "
             "written: they are no seeds.",
+        ),
+    ]
+    cleared: Annotated[
+        list[str],
+        Field(
+            default_factory=list[str],
+            description="Streamers that were cleared in the cases of `positive` when the list was "
+            "written: they raise no alert with the content that they had then.",
         ),
     ]
 
