@@ -13,7 +13,7 @@ from service.features.watchlists.counts import WatchlistCounts
 from service.features.watchlists.cursor import LogCursor
 from service.features.watchlists.following import AlertFollower, Sweeps
 from service.features.watchlists.matching import Matching
-from service.features.watchlists.seeds import ConfirmedMembers, SeedReader
+from service.features.watchlists.seeds import CaseVerdicts, Judged, SeedReader
 from service.features.watchlists.service import Maxima, Watchlists
 from service.features.watchlists.sweeping import KIND, SweepJobs
 from service.features.watchlists.watched import WatchedLists
@@ -23,18 +23,22 @@ from service.store.redis.backup import ArchivedStore
 _LEASE_S = 6.0
 
 
-class CaseMembers(ConfirmedMembers):
-    """Confirmed members of stored cases."""
+class CaseMembers(CaseVerdicts):
+    """What people decided in stored cases."""
 
     def __init__(self, cases: KeptCases) -> None:
         """Read `cases`."""
         self._cases = cases
 
-    async def confirmed(self, case_id: str) -> list[str]:
-        """Ids of streamers; see `ConfirmedMembers.confirmed`."""
+    async def judged(self, case_id: str) -> Judged:
+        """Ids of streamers; see `CaseVerdicts.judged`."""
         await self._cases.get(case_id)
         verdicts = await self._cases.all_verdicts(case_id)
-        return sorted(name for name, each in verdicts.items() if each.verdict == "confirmed")
+        confirmed, cleared = (
+            sorted(name for name, each in verdicts.items() if each.verdict == verdict)
+            for verdict in ("confirmed", "cleared")
+        )
+        return Judged(confirmed, cleared)
 
 
 class WatchlistParts:
@@ -68,7 +72,7 @@ class WatchlistParts:
             lanes: where work is done.
             settings: of the service.
             replica: name of this one, which outlives its process.
-            cases: whose confirmed members may be seeds.
+            cases: whose confirmed members may be seeds, and whose cleared ones raise nothing.
         """
         documents, model_version = store.documents, serving.model_version
         known = settings.watchlists
@@ -82,8 +86,8 @@ class WatchlistParts:
         )
         self._evaluates = known.evaluate
         self.seeds = reader
-        self.alerts = Alerts(documents, lanes)
-        maxima = Maxima(known.max_lists, known.max_seeds)
+        self.alerts = Alerts(documents, lanes, known.max_open_alerts)
+        maxima = Maxima(known.max_lists, known.max_seeds, known.max_open_alerts)
         self.watchlists = Watchlists(documents, reader, self.alerts, maxima, self._follower.wake)
         self.sweeps = SweepJobs(
             store, documents, reader, matching, book, evidence, lanes, self._follower.ready

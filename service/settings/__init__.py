@@ -258,8 +258,8 @@ class Watchlists(Group):
     max_seeds: Annotated[int, Field(ge=1, le=10_000_000)] = 100_000
     """Most seeds of all watchlists together; beyond, 409."""
     max_open_alerts: Annotated[int, Field(ge=1, le=1_000_000)] = 1000
-    """Most open alerts of one watchlist. What it matches beyond is counted and raises none: a list
-    that matches everybody fills neither the store nor anybody's day."""
+    """Most open alerts of one watchlist. What it matches beyond is counted and raises none before
+    some are decided: a list that matches everybody fills neither the store nor anybody's day."""
 
 
 class Settings(BaseSettings):

@@ -24,8 +24,9 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import Side
 from model_export.contract.streamer import StreamerProfile
 from service.engine.evidence.engine import Evidence
+from service.engine.watchlists.content import content_of
 from service.engine.work.lanes import run_to_end
-from service.features.watchlists.alerts.book import alert_id_of
+from service.features.watchlists.alerts.keeping import alert_id_of
 from service.features.watchlists.records import LISTS, SEEDS, SEEDS_OF, WATCHLIST
 from service.store.base import Record
 from service.store.embedded.supervisor import EmbeddedStore
@@ -219,7 +220,7 @@ class Deployment:
                     cancels = _best(evidence, written, negative)
                     matches = evidence.matcher.probability(best) >= least
                     expected |= {
-                        alert_id_of(document.document_id, record.streamer_id, record.digest)
+                        alert_id_of(document.document_id, record.streamer_id, _content(record))
                         for record, is_match in zip(
                             records, matches & (best > cancels), strict=True
                         )
@@ -249,6 +250,10 @@ def play(
                     # The last ones come in the middle of it: their sweeps are killed as well.
                     deployment.add_lists(min(WATCHED, WATCHED - 10 + done))
             yield (done, *deployment.check())
+
+
+def _content(record: Record) -> str:
+    return content_of(StreamerProfile.model_validate_json(record.profile))
 
 
 def _best(evidence: Evidence, written: list[Side], seeds: list[Side]) -> "np.ndarray":  # type: ignore[type-arg]

@@ -1,6 +1,6 @@
 """Seeds of all watchlists, and what written streamers match of them."""
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -26,7 +26,8 @@ class ListSeeds:
         positive: sides of the seeds that it looks for.
         seed_ids: streamers that these are, "" of profiles.
         negative: sides of seeds that cancel a match.
-        ids: streamers that are seeds themselves, and match nothing.
+        exempt: streamers that raise nothing, each as long as it shows this content (`content_of`):
+            seeds as they were given.
         min_probability: that a streamer is the same as a seed.
     """
 
@@ -35,7 +36,7 @@ class ListSeeds:
     positive: Sequence[Side]
     seed_ids: Sequence[str]
     negative: Sequence[Side]
-    ids: Collection[str]
+    exempt: Mapping[str, str]
     min_probability: float
 
 
@@ -149,6 +150,11 @@ class Matcher:
         """Those of some lists that are known."""
         return [self._lists[list_id] for list_id in list_ids if list_id in self._lists]
 
+    def is_exempt(self, list_id: str, streamer_id: str, content: str) -> bool:
+        """Whether a streamer of this content raises nothing in a list that it matches."""
+        known = self._lists.get(list_id)
+        return known is not None and known.exempt.get(streamer_id) == content
+
     def changed(self, lists: Sequence[ListSeeds], gone: Collection[str] = ()) -> KnownLists:
         """What is known with lists in place of what was known of them, and without others.
 
@@ -181,7 +187,8 @@ class Matcher:
         """What streamers match; a generator that pauses every few milliseconds.
 
         A streamer matches a list if its probability with a positive seed is as high as the list
-        asks, and its weight with each negative seed is lower than that.
+        asks, and its weight with each negative seed is lower than that. One that is a positive seed
+        itself, as it was, matches only if another seed is nearer.
 
         Args:
             ids: of the streamers (W,).
@@ -213,19 +220,20 @@ class Matcher:
             for row in rows.tolist():
                 owner = int(segment.owner[row])
                 known = segment.lists.get(owner)
-                if known is not None and ids[place] not in known.ids:
+                if known is not None:
                     seed: int = row - int(segment.first[owner])
                     side, seed_id = known.positive[seed], known.seed_ids[seed]
                     pairs.append(_Pair(place, known, seed, side, seed_id))
         scored = yield from self._scored(written, pairs)
-        best: dict[tuple[int, str], tuple[_Pair, Hit]] = {}
+        best: dict[tuple[int, str], tuple[tuple[float, bool, int], _Pair, Hit]] = {}
         for pair, hit in zip(pairs, scored, strict=True):
             if hit.probability < pair.known.min_probability:
                 continue
+            order = -hit.weight, pair.seed_id != ids[pair.written], hit.seed
             before = best.get((hit.written, hit.list_id))
-            if before is None or (-hit.weight, hit.seed) < (-before[1].weight, before[1].seed):
-                best[hit.written, hit.list_id] = pair, hit
-        found = list(best.values())
+            if before is None or order < before[0]:
+                best[hit.written, hit.list_id] = order, pair, hit
+        found = [(pair, hit) for (_, is_other, _), pair, hit in best.values() if is_other]
         against = [
             _Pair(pair.written, pair.known, seed, side)
             for pair, _ in found

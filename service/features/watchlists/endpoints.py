@@ -105,6 +105,7 @@ def _fields(shown: ShownList) -> dict[str, Any]:
         "alerts": AlertCounts.model_validate(dict(shown.alerts["on"])),
         "shadow_alerts": AlertCounts.model_validate(dict(shown.alerts["shadow"])),
         "beyond": shown.beyond,
+        "full": shown.is_full,
     }
 
 
@@ -124,6 +125,7 @@ def _answer(shown: ShownList, response: Response) -> WatchlistOut:
         "positive": [_seed(seed) for seed in (seeds.positive if seeds else ())],
         "negative": [_seed(seed) for seed in (seeds.negative if seeds else ())],
         "not_stored": list(seeds.left_out) if seeds else [],
+        "cleared": list(seeds.cleared) if seeds else [],
     }
     return WatchlistOut.model_validate(fields)
 
@@ -150,7 +152,8 @@ async def create_watchlist(
 ) -> WatchlistOut:
     """All that is stored is matched with it (`sweep`), and every write from now on.
 
-    Who matches raises an alert, once for each content that it shows. Seeds themselves raise none.
+    Who matches raises an alert, once for each content that it shows, and has one open at a time.
+    Seeds themselves raise none, as long as they are what they were or are nearest to that.
     """
     charges.reach("cases", _units(body))
     audit.about(_ids(body))

@@ -28,6 +28,8 @@ class SeedCopies:
     async def erase(self, streamer_id: str) -> None:
         """Remove those of a streamer: as a seed its id stays, and matches nobody.
 
+        Where it was cleared, it is so no longer.
+
         Raises:
             Unavailable: the store can't do it at the moment.
         """
@@ -77,8 +79,10 @@ class SeedCopies:
 def _without(seeds: Seeds, streamer_id: str) -> Seeds | None:
     """The next version without what is kept of a streamer; None if nothing is."""
     both = (*seeds.positive, *seeds.negative)
-    if not any(s.streamer_id == streamer_id and s.profile is not None for s in both):
+    is_seed = any(s.streamer_id == streamer_id and s.profile is not None for s in both)
+    if not is_seed and streamer_id not in seeds.cleared:
         return None
+    cleared = {name: each for name, each in seeds.cleared.items() if name != streamer_id}
     positive, negative = (
         [
             replace(seed, profile=None, embedding="") if seed.streamer_id == streamer_id else seed
@@ -86,4 +90,5 @@ def _without(seeds: Seeds, streamer_id: str) -> Seeds | None:
         ]
         for sign in (seeds.positive, seeds.negative)
     )
-    return replace(seeds, version=seeds.version + 1, positive=positive, negative=negative)
+    version = seeds.version + 1
+    return replace(seeds, version=version, positive=positive, negative=negative, cleared=cleared)

@@ -4,7 +4,9 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 
 from model_export.contract.evidence import Side
+from model_export.contract.streamer import StreamerProfile
 from service.engine.evidence.stored_sides import StoredSides
+from service.engine.watchlists.content import content_of
 from service.engine.watchlists.matcher import Hit, Matcher
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import ModelChanged
@@ -22,12 +24,14 @@ class Found:
         hit: what it matches.
         streamer_id: who it is.
         digest: SHA-256 of its profile.
+        content: digest of what the evidence reads of that.
         sequence: of the write that was matched.
     """
 
     hit: Hit
     streamer_id: str
     digest: str
+    content: str
     sequence: int
 
 
@@ -87,5 +91,8 @@ class Matching:
         found: list[Found] = []
         for hit in hits:
             record = records[hit.written]
-            found.append(Found(hit, record.streamer_id, record.digest, record.version))
+            content = content_of(StreamerProfile.model_validate_json(record.profile))
+            if not matcher.is_exempt(hit.list_id, record.streamer_id, content):
+                found.append(Found(hit, record.streamer_id, record.digest, content, record.version))
+            yield
         return found

@@ -6,8 +6,8 @@ older version comes after a change is acknowledged.
 """
 
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal, Self
 
 from pydantic import TypeAdapter
@@ -23,6 +23,7 @@ BEYOND = "watchlists:beyond"
 SWEPT = "watchlists:swept"
 _MOST_NEWS = 100_000
 """Entries of the log of lists; who lacks older ones reads all lists."""
+_MOST_CONTENTS = 20
 Mode = Literal["shadow", "on"]
 
 
@@ -54,12 +55,15 @@ class Seeds:
         positive: to look for.
         negative: that cancel a match.
         left_out: confirmed members of cases that were not stored, and are no seeds.
+        cleared: content of streamers that people cleared in these cases, by id: they raise nothing
+            as long as they show that.
     """
 
     version: int
     positive: Sequence[StoredSeed]
     negative: Sequence[StoredSeed]
     left_out: Sequence[str] = ()
+    cleared: Mapping[str, str] = field(default_factory=dict[str, str])
 
     def dump(self) -> bytes:
         """Write it as JSON."""
@@ -93,6 +97,11 @@ class Watchlist:
     updated_at: float
     request: str = ""
 
+    @property
+    def seeds(self) -> int:
+        """How many seeds it has."""
+        return self.positive + self.negative
+
     def dump(self) -> bytes:
         """Write it as JSON."""
         return json.dumps(asdict(self), ensure_ascii=False).encode()
@@ -104,11 +113,13 @@ class Tally:
 
     Attributes:
         version: of the list.
-        beyond: distinct matches that raised no alert, since the list had too many open ones.
+        beyond: streamers that raised no alert, since the list had too many open ones.
+        again: how often it was to be swept anew, since there was room for these.
     """
 
     version: int
     beyond: int = 0
+    again: int = 0
 
     def dump(self) -> bytes:
         """Write it as JSON."""
@@ -124,12 +135,14 @@ class Swept:
         era: of the log, see `cursor`: after a gap in the log a sweep counts no more.
         at: seconds since 1970.
         streamers: how many there were.
+        again: of the list's tally when it began; see `Tally`.
     """
 
     version: int
     era: str
     at: float
     streamers: int
+    again: int = 0
 
     def dump(self) -> bytes:
         """Write it as JSON."""
@@ -170,6 +183,7 @@ class Alert:
         model_version: of the evidence.
         at: when it was raised, seconds since 1970.
         decisions: of people, the last ones.
+        content: digest of what the evidence read; "" of an earlier build.
     """
 
     number: int
@@ -190,6 +204,11 @@ class Alert:
     model_version: str
     at: float
     decisions: Sequence[Decision] = field(default_factory=list[Decision])
+    content: str = ""
+
+    def is_of(self, content: str, digest: str) -> bool:
+        """Whether it is of a profile of this content, or, without its own, of this digest."""
+        return self.content == content if self.content else self.digest == digest
 
     def dump(self) -> bytes:
         """Write it as JSON."""
@@ -201,12 +220,33 @@ class Alert:
         return _ALERT.validate_json(body)  # type: ignore[return-value]
 
 
+@dataclass(frozen=True)
+class Account:
+    """What a list raised of a streamer.
+
+    Attributes:
+        alerts: ids by the contents of which they told, the last ones; the newest comes last.
+    """
+
+    alerts: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def told(self, content: str, alert_id: str) -> Self:
+        """After an alert told of a content."""
+        others = [each for each in self.alerts.items() if each[0] != content]
+        return replace(self, alerts=dict([*others, (content, alert_id)][-_MOST_CONTENTS:]))
+
+    def dump(self) -> bytes:
+        """Write it as JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
 def news_of(list_id: str) -> Append:
     """The entry of the log that tells that a list was changed."""
     return Append(LISTS, json.dumps({"watchlist_id": list_id}).encode(), _MOST_NEWS)
 
 
 _ALERT = TypeAdapter(Alert)
+ACCOUNT = TypeAdapter(Account)
 WATCHLIST = TypeAdapter(Watchlist)
 SEEDS_OF = TypeAdapter(Seeds)
 TALLY = TypeAdapter(Tally)

@@ -35,6 +35,7 @@ _LISTED: dict[str, Any] = {
     "alerts": _COUNTS,
     "shadow_alerts": {"open": 0, "confirmed": 0, "dismissed": 0},
     "beyond": 0,
+    "full": False,
 }
 _SHOWN: dict[str, Any] = {
     **_LISTED,
@@ -44,6 +45,7 @@ _SHOWN: dict[str, Any] = {
     ],
     "negative": [{"streamer_id": "w0000", "case_id": None, "profile": None}],
     "not_stored": [],
+    "cleared": [],
 }
 MinProbability = Annotated[
     float,
@@ -80,7 +82,12 @@ class WatchedSeedIn(Request):
     profile: StreamerContent | None = None
     case_id: Annotated[
         str | None,
-        Field(min_length=1, max_length=128, description="All confirmed members of a case."),
+        Field(
+            min_length=1,
+            max_length=128,
+            description="All confirmed members of a case; those that were cleared "
+            "in it raise no alert, unless they show other content.",
+        ),
     ] = None
 
     @model_validator(mode="after")
@@ -174,10 +181,18 @@ class ListedWatchlistOut(Response):
     beyond: Annotated[
         int,
         Field(
-            description="Distinct matches that raised no alert, since the list had as many open "
-            "ones as STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows, about: it matches too many. From "
-            "1,000 on it is an estimate (standard error 3%). Ask for a higher min_probability, or "
-            "decide alerts and put the list again."
+            description="Streamers that match and raised no alert, since the list was full, about: "
+            "from 1,000 on it is an estimate (standard error 3%). Once alerts are decided, so that "
+            "a tenth of the list's room or room for all of these is free, the list is swept again "
+            "for them, which counts anew. Or ask for a higher min_probability."
+        ),
+    ]
+    full: Annotated[
+        bool,
+        Field(
+            description="Whether as many alerts are open, shadow ones included, as "
+            "STREAMER_WATCHLISTS__MAX_OPEN_ALERTS allows: who else matches is counted in `beyond` "
+            "until some are decided."
         ),
     ]
 
@@ -203,6 +218,14 @@ class WatchlistOut(ListedWatchlistOut):
             default_factory=list[str],
             description="Confirmed members of its cases that were not stored when the list was "
             "written: they are no seeds.",
+        ),
+    ]
+    cleared: Annotated[
+        list[str],
+        Field(
+            default_factory=list[str],
+            description="Streamers that were cleared in the cases of `positive` when the list was "
+            "written: they raise no alert with the content that they had then.",
         ),
     ]
 

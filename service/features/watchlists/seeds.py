@@ -2,9 +2,9 @@
 
 import base64
 import json
-from collections.abc import Generator, Sequence
+from collections.abc import AsyncIterator, Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,7 @@ from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.pipeline import EncodingPipeline
 from service.engine.encoding.profile_reader import ToRead
 from service.engine.evidence.engine import Evidence
+from service.engine.watchlists.content import content_of
 from service.engine.watchlists.matcher import ListSeeds
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
@@ -44,11 +45,18 @@ class Given:
     case_id: str | None = None
 
 
-class ConfirmedMembers(Protocol):
-    """Whom people confirmed as members of a case."""
+class Judged(NamedTuple):
+    """Streamers that people confirmed as members of a case, and that they cleared."""
 
-    async def confirmed(self, case_id: str) -> Sequence[str]:
-        """Ids of streamers.
+    confirmed: Sequence[str]
+    cleared: Sequence[str]
+
+
+class CaseVerdicts(Protocol):
+    """What people decided in cases."""
+
+    async def judged(self, case_id: str) -> Judged:
+        """Those of a case.
 
         Raises:
             RequestError: there is no such case.
@@ -74,9 +82,9 @@ class SeedReader:
         pipeline: EncodingPipeline,
         evidence: Evidence,
         lanes: Lanes,
-        cases: ConfirmedMembers | None = None,
+        cases: CaseVerdicts | None = None,
     ) -> None:
-        """Read streamers of `store` and members of `cases`, encode by `pipeline`, in `lanes`."""
+        """Read streamers of `store` and verdicts of `cases`, encode by `pipeline`, in `lanes`."""
         self._store = store
         self._pipeline = pipeline
         self._evidence = evidence
@@ -98,10 +106,14 @@ class SeedReader:
         wanted = [*_pointed("/positive", positive), *_pointed("/negative", negative)]
         named: list[_Named] = []
         left_out: dict[str, None] = {}
+        cleared: dict[str, None] = {}
         for pointer, seed in wanted:
-            some, gone = await self._named(pointer, seed)
+            judged = await self._judged(pointer, seed)
+            some, gone = await self._named(pointer, seed, judged)
             named += some
             left_out |= dict.fromkeys(gone)
+            if pointer.startswith("/positive"):
+                cleared |= dict.fromkeys(judged.cleared)
         named = _without_repeated(named)
         records = await self._records(named)
         profiles = await self._encoded([(p, s.profile) for p, s in wanted if s.profile is not None])
@@ -124,7 +136,9 @@ class SeedReader:
             raise InvalidRequest.of(
                 "/positive", "has no seed: no confirmed member of the case is stored"
             )
-        seeds = Seeds(version, by_sign["/positive"], by_sign["/negative"], [*left_out])
+        contents = await self._contents([name for name in cleared if name not in records])
+        signs = by_sign["/positive"], by_sign["/negative"]
+        seeds = Seeds(version, *signs, [*left_out], contents)
         size = await self._lanes.run(lambda: len(seeds.dump()))
         if size > MOST_BYTES:
             raise InvalidRequest(
@@ -143,9 +157,10 @@ class SeedReader:
         return await self._lanes.run(read)
 
     async def not_stored(self, seeds: Seeds) -> list[str]:
-        """Streamers whose profiles are among the seeds, and who are not stored."""
+        """Streamers of whom the seeds keep something, and who are not stored."""
         both = (*seeds.positive, *seeds.negative)
         ids = [s.streamer_id for s in both if s.streamer_id and s.profile is not None]
+        ids += seeds.cleared
         known = await self._store.digests(ids) if ids else []
         return [name for name, digest in zip(ids, known, strict=True) if digest is None]
 
@@ -153,10 +168,16 @@ class SeedReader:
         """Seeds of a stored list; those of another model are encoded again."""
         positive = await self._sides(seeds.positive)
         negative = await self._sides(seeds.negative)
-        ids = {s.streamer_id for s in (*seeds.positive, *seeds.negative) if s.streamer_id}
         seed_ids = [seed.streamer_id for seed in seeds.positive]
+        given = (
+            (seed.streamer_id, StreamerProfile.model_validate(seed.profile))
+            for seed in (*seeds.positive, *seeds.negative)
+            if seed.streamer_id and seed.profile is not None
+        )
+        exempt = await self._lanes.run_in_slices(_contents_of(given), Lane.BULK)
+        exempt |= seeds.cleared
         return ListSeeds(
-            list_id, seeds.version, positive, seed_ids, negative, ids, known.min_probability
+            list_id, seeds.version, positive, seed_ids, negative, exempt, known.min_probability
         )
 
     async def _sides(self, seeds: Sequence[StoredSeed]) -> list[Side]:
@@ -186,27 +207,49 @@ class SeedReader:
             return replace(seed, embedding="")
         return replace(seed, embedding=_text(item.encoded and item.encoded.embedding))
 
-    async def _named(self, pointer: str, seed: Given) -> tuple[list[_Named], list[str]]:
+    async def _judged(self, pointer: str, seed: Given) -> Judged:
+        """Verdicts of the case that a seed is; none of another one."""
+        if seed.case_id is None:
+            return Judged((), ())
+        if self._cases is None:
+            raise InvalidRequest.of(f"{pointer}/case_id", "this service has no cases: give ids")
+        return await self._cases.judged(seed.case_id)
+
+    async def _named(
+        self, pointer: str, seed: Given, judged: Judged
+    ) -> tuple[list[_Named], list[str]]:
         """Stored streamers that a seed names, and members of a case who are not stored."""
         if seed.streamer_id is not None:
             return [_Named(pointer, seed.streamer_id)], []
         if seed.case_id is None:
             return [], []
-        if self._cases is None:
-            raise InvalidRequest.of(f"{pointer}/case_id", "this service has no cases: give ids")
-        members = await self._cases.confirmed(seed.case_id)
+        members = judged.confirmed
         known = await self._store.digests(members) if members else []
         stored = [m for m, digest in zip(members, known, strict=True) if digest is not None]
         gone = [m for m, digest in zip(members, known, strict=True) if digest is None]
         return [_Named(pointer, member, seed.case_id) for member in stored], gone
 
-    async def _records(self, named: Sequence[_Named]) -> dict[str, Record]:
-        ids = [each.streamer_id for each in named]
-        found: dict[str, Record] = {}
+    async def _parts(self, ids: Sequence[str]) -> AsyncIterator[list[Record]]:
+        """Those of some streamers that are stored."""
         for start in range(0, len(ids), _READ_AT_ONCE):
             for part in await self._store.chunks(ids[start : start + _READ_AT_ONCE]):
-                records = await self._store.get(part)
-                found |= {record.streamer_id: record for record in records if record is not None}
+                yield [each for each in await self._store.get(part) if each is not None]
+
+    async def _contents(self, ids: Sequence[str]) -> dict[str, str]:
+        """Contents of those of some streamers that are stored."""
+        found: dict[str, str] = {}
+        async for records in self._parts(ids):
+            read = (
+                (each.streamer_id, StreamerProfile.model_validate_json(each.profile))
+                for each in records
+            )
+            found |= await self._lanes.run_in_slices(_contents_of(read), Lane.BULK)
+        return found
+
+    async def _records(self, named: Sequence[_Named]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        async for records in self._parts([each.streamer_id for each in named]):
+            found |= {record.streamer_id: record for record in records}
         missing = [
             FieldError(
                 f"{each.pointer}/streamer_id", f"streamer {each.streamer_id!r} is not stored"
@@ -258,6 +301,16 @@ class SeedReader:
                     pointer,
                     "shows nothing that can be compared: nobody would match it; leave it out",
                 )
+
+
+def _contents_of(
+    profiles: Iterable[tuple[str, StreamerProfile]],
+) -> Generator[None, None, dict[str, str]]:
+    found: dict[str, str] = {}
+    for streamer_id, profile in profiles:
+        found[streamer_id] = content_of(profile)
+        yield
+    return found
 
 
 def _pointed(sign: str, given: Sequence[Given]) -> list[tuple[str, Given]]:

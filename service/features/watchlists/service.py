@@ -21,7 +21,6 @@ from service.features.watchlists.records import (
     SEEDS,
     SEEDS_OF,
     SWEPT,
-    SWEPT_OF,
     TALLIES,
     TALLY,
     WATCHLIST,
@@ -33,6 +32,7 @@ from service.features.watchlists.records import (
     news_of,
 )
 from service.features.watchlists.seeds import Given, SeedReader
+from service.features.watchlists.watched import DueList, again_of, swept_as
 from service.store.base import ANY_STORED
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 from service.store.once import Once
@@ -88,7 +88,8 @@ class ShownList:
         revision: by which it is changed.
         known: what is stored.
         swept: the sweep that counts; None while one is due or under way.
-        beyond: distinct matches without an alert, since too many were open.
+        beyond: streamers without an alert, since too many were open.
+        is_full: whether as many are open as may be.
         alerts: how many there are, by mode and state.
         seeds: None in a listing.
     """
@@ -98,16 +99,18 @@ class ShownList:
     known: Watchlist
     swept: Swept | None
     beyond: int
+    is_full: bool
     alerts: Mapping[Mode, Mapping[State, int]]
     seeds: Seeds | None = None
 
 
 @dataclass(frozen=True)
 class Maxima:
-    """How much is kept: lists, and seeds of all lists together."""
+    """How much is kept: lists, seeds of all lists together, and open alerts of each."""
 
     lists: int
     seeds: int
+    open_alerts: int
 
 
 class Watchlists:
@@ -156,7 +159,7 @@ class Watchlists:
             made = replace(made, request=once.fingerprint)
         while True:
             try:
-                revision = await self._write(list_id, made, seeds, 0, _size(made))
+                revision = await self._write(list_id, made, seeds, 0, made.seeds)
             except RevisionConflict as conflict:
                 if conflict.document_id == list_id:
                     (before,) = await self._documents.get(LISTS, [list_id])
@@ -165,7 +168,7 @@ class Watchlists:
                 continue
             if await self._copies.erase_gone(list_id, seeds, self._reader):
                 return await self.get(list_id)
-            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+            return await self._one(list_id, revision, made, seeds=seeds)
 
     async def replace(
         self, list_id: str, wanted: Wanted, writer: Writer, expected: Sequence[int]
@@ -183,7 +186,7 @@ class Watchlists:
         made = _made(wanted, seeds, writer, before.created_at, time.time())
         made = replace(made, request=before.request)
         while True:
-            grown = _size(made) - _size(before)
+            grown = made.seeds - before.seeds
             try:
                 revision = await self._write(list_id, made, seeds, found.revision, grown)
             except RevisionConflict as conflict:
@@ -196,7 +199,7 @@ class Watchlists:
                 continue
             if await self._copies.erase_gone(list_id, seeds, self._reader):
                 return await self.get(list_id)
-            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+            return await self._one(list_id, revision, made, seeds=seeds)
 
     async def change(
         self, list_id: str, wanted: Changed, writer: Writer, expected: Sequence[int]
@@ -236,7 +239,7 @@ class Watchlists:
                 )
             except RevisionConflict:
                 continue
-            return ShownList(list_id, revision, made, None, 0, await self._counts(list_id), seeds)
+            return await self._one(list_id, revision, made, seeds=seeds)
 
     async def delete(self, list_id: str, expected: Sequence[int]) -> None:
         """Forget a list; its alerts stay.
@@ -247,7 +250,7 @@ class Watchlists:
         """
         while True:
             found = await self._expected(list_id, expected)
-            total = await self._total(-_size(WATCHLIST.validate_json(found.body)))
+            total = await self._total(-WATCHLIST.validate_json(found.body).seeds)
             puts = [
                 Put(LISTS, list_id, None, found.revision),
                 *(Put(each, list_id, None) for each in (SEEDS, TALLIES, BEYOND, SWEPT)),
@@ -354,25 +357,30 @@ class Watchlists:
     async def _shown(self, found: Sequence[Document]) -> list[ShownList]:
         ids = [document.document_id for document in found]
         _, matched = await read_matched(self._documents)
-        swept = await self._documents.get(SWEPT, ids)
         tallies = await self._documents.get(TALLIES, ids)
+        swept = await self._documents.get(SWEPT, ids)
         shown: list[ShownList] = []
-        for document, done, told in zip(found, swept, tallies, strict=True):
-            known = WATCHLIST.validate_json(document.body)
-            sweep = None if done is None else SWEPT_OF.validate_json(done.body)
-            era = None if matched is None else matched.era
-            if sweep is not None and (sweep.version, sweep.era) != (known.version, era):
-                sweep = None
+        for (list_id, revision, body), told, done in zip(found, tallies, swept, strict=True):
+            known = WATCHLIST.validate_json(body)
+            wanted = DueList(known.version, again_of(told))
+            sweep = None if matched is None else swept_as(done, wanted, matched.era)
             tally = None if told is None else TALLY.validate_json(told.body)
             beyond = tally.beyond if tally is not None and tally.version == known.version else 0
-            counts = await self._counts(document.document_id)
-            shown.append(
-                ShownList(document.document_id, document.revision, known, sweep, beyond, counts)
-            )
+            shown.append(await self._one(list_id, revision, known, sweep, beyond))
         return shown
 
-    async def _counts(self, list_id: str) -> Mapping[Mode, Mapping[State, int]]:
-        return await self._alerts.counts(list_id)
+    async def _one(
+        self,
+        list_id: str,
+        revision: int,
+        known: Watchlist,
+        swept: Swept | None = None,
+        beyond: int = 0,
+        seeds: Seeds | None = None,
+    ) -> ShownList:
+        counts = await self._alerts.counts(list_id)
+        is_full = sum(each["open"] for each in counts.values()) >= self._maxima.open_alerts
+        return ShownList(list_id, revision, known, swept, beyond, is_full, counts, seeds)
 
 
 def _made(
@@ -390,7 +398,3 @@ def _made(
         created_at,
         updated_at,
     )
-
-
-def _size(known: Watchlist) -> int:
-    return known.positive + known.negative

@@ -25,6 +25,7 @@ from service.features.watchlists.mending import mend
 from service.features.watchlists.records import SWEPT, Swept
 from service.features.watchlists.seeds import SeedReader
 from service.features.watchlists.watched import (
+    DueList,
     change_lists,
     changes_of_lists,
     due_lists,
@@ -49,12 +50,14 @@ class _Due:
         era: of the log, when it joined.
         begin: the streamer behind which it joined; "" = before the first one.
         is_past: whether the round began anew since.
+        again: how often it was to be swept anew, when it joined.
     """
 
     version: int
     era: str
     begin: str
     is_past: bool = False
+    again: int = 0
 
 
 @dataclass
@@ -69,10 +72,10 @@ class _Round:
         """Where a job that was interrupted goes on."""
         return _ROUND.validate_python(checkpoint.get("round", {}))  # type: ignore[return-value]
 
-    def join(self, versions: Mapping[str, int], era: str) -> None:
+    def join(self, lists: Mapping[str, DueList], era: str) -> None:
         """Sweep these, too."""
-        for list_id, version in versions.items():
-            self.lists[list_id] = _Due(version, era, self.after)
+        for list_id, due in lists.items():
+            self.lists[list_id] = _Due(due.version, era, self.after, again=due.again)
 
     def advance(self, names: Sequence[str]) -> list[str]:
         """Go on behind these streamers, or from the first one where there are none.
@@ -155,7 +158,7 @@ class SweepJobs(Kind):
             if changed is None or changed:
                 await self._drop(matcher, at, [*at.lists] if changed is None else changed)
                 era, due = await persist(lambda: due_lists(self._documents))
-                new = {name: version for name, version in due.items() if name not in at.lists}
+                new = {name: each for name, each in due.items() if name not in at.lists}
                 at.join(new, era)
                 await self._take_in(matcher, at, new)
 
@@ -189,7 +192,7 @@ class SweepJobs(Kind):
             return 0
         count, now = await persist(self._store.count), time.time()
         puts = [
-            Put(SWEPT, list_id, Swept(due.version, due.era, now, count).dump())
+            Put(SWEPT, list_id, Swept(due.version, due.era, now, count, due.again).dump())
             for list_id in done
             for due in [at.lists[list_id]]
         ]

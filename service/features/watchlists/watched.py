@@ -15,14 +15,24 @@ from service.features.watchlists.records import (
     SEEDS_OF,
     SWEPT,
     SWEPT_OF,
+    TALLIES,
+    TALLY,
     WATCHLIST,
+    Swept,
 )
 from service.features.watchlists.seeds import SeedReader
-from service.store.documents import DocumentStore, Entry
+from service.store.documents import Document, DocumentStore, Entry
 
 _NEWS_AT_ONCE = 1000
 _LISTS_AT_ONCE = 50
 _PAGE = 500
+
+
+class DueList(NamedTuple):
+    """The version of a list that is to be swept, and how often that was asked for before."""
+
+    version: int
+    again: int
 
 
 class Changes(NamedTuple):
@@ -141,21 +151,37 @@ async def ready_lists(
     return ready
 
 
-async def due_lists(documents: DocumentStore) -> tuple[str, Mapping[str, int]]:
-    """The era, and the versions of the lists that no sweep of the era has matched with all."""
+async def due_lists(documents: DocumentStore) -> tuple[str, Mapping[str, DueList]]:
+    """The era, and the lists that no sweep of the era has matched with all."""
     _, matched = await read_matched(documents)
     era = "" if matched is None else matched.era
-    due: dict[str, int] = {}
+    due: dict[str, DueList] = {}
     after: str | None = None
     while page := await documents.page(LISTS, after, _PAGE):
         after = page[-1].document_id
-        swept = await documents.get(SWEPT, [each.document_id for each in page])
-        for each, done in zip(page, swept, strict=True):
+        ids = [each.document_id for each in page]
+        # Tallies first: what is asked for after that is another one of the list.
+        tallies = await documents.get(TALLIES, ids)
+        swept = await documents.get(SWEPT, ids)
+        for each, tally, done in zip(page, tallies, swept, strict=True):
             version = WATCHLIST.validate_json(each.body).version
-            told = None if done is None else SWEPT_OF.validate_json(done.body)
-            if told is None or (told.version, told.era) != (version, era):
-                due[each.document_id] = version
+            wanted = DueList(version, again_of(tally))
+            if swept_as(done, wanted, era) is None:
+                due[each.document_id] = wanted
     return era, due
+
+
+def again_of(tally: Document | None) -> int:
+    """How often a list was to be swept anew, by its tally."""
+    return 0 if tally is None else TALLY.validate_json(tally.body).again
+
+
+def swept_as(done: Document | None, wanted: DueList, era: str) -> Swept | None:
+    """The last sweep of a list if it counts, else None."""
+    told = None if done is None else SWEPT_OF.validate_json(done.body)
+    if told is None or (told.version, told.again, told.era) != (*wanted, era):
+        return None
+    return told
 
 
 async def _ids(documents: DocumentStore) -> list[str]:

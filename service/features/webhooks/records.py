@@ -1,4 +1,4 @@
-"""What is stored of webhooks, as documents.
+"""What is stored of webhooks, as documents; and what a process did.
 
 webhooks                  an `Endpoint` by its id
 webhooks:state            its `State`; only the process that delivers changes it
@@ -8,6 +8,7 @@ webhooks:<id>:dead        those that are given up
 webhooks:leader           which process delivers
 """
 
+from dataclasses import dataclass
 from typing import Literal
 
 from pydantic import BaseModel
@@ -135,6 +136,25 @@ class Delivery(BaseModel):
     def document_id(self) -> str:
         """Of its document: in byte order the first comes first."""
         return f"{self.number:012x}"
+
+
+@dataclass
+class Delivered:
+    """What this process did since its start.
+
+    Attributes:
+        delivered: messages that arrived.
+        failed: attempts that did not.
+        dead: messages that were given up.
+        disabled: endpoints that want no more messages, by a 410.
+        missed: events that left the feed before they were messages.
+    """
+
+    delivered: int = 0
+    failed: int = 0
+    dead: int = 0
+    disabled: int = 0
+    missed: int = 0
 
 
 def deliveries(webhook_id: str, state: DeliveryState) -> str:

@@ -24,6 +24,7 @@ from service.features.webhooks.records import (
     MOST_DELIVERED,
     MOST_DUE,
     STATES,
+    Delivered,
     Delivery,
     Endpoint,
     State,
@@ -46,25 +47,6 @@ _SKIPPED = 1000
 _IDLE_S = 5.0
 _PAUSES_S = (1.0, 2.0, 5.0, 15.0, 60.0)
 """Before an endpoint is asked again that gives no answer, or wants to be asked less."""
-
-
-@dataclass
-class Delivered:
-    """What this process did since its start.
-
-    Attributes:
-        delivered: messages that arrived.
-        failed: attempts that did not.
-        dead: messages that were given up.
-        disabled: endpoints that want no more messages, by a 410.
-        missed: events that left the feed before they were messages.
-    """
-
-    delivered: int = 0
-    failed: int = 0
-    dead: int = 0
-    disabled: int = 0
-    missed: int = 0
 
 
 @dataclass
@@ -193,12 +175,21 @@ class Worker:
             except FeedGap as gap:
                 await self._tell_missed(place, gap)
                 continue
+            # Kinds that were added before one of these events must not be passed by.
+            if page.events and not await self._is_current():
+                await self._refresh()
+                continue
             self._is_behind = bool(page.events)
             chosen = [event for event in page.events if wanted.has(event.kind)]
             self._skipped += len(page.events) - len(chosen)
             self._state.place = place_of(page.after)
             if chosen or self._skipped >= _SKIPPED:
                 await self._enqueue(chosen)
+
+    async def _is_current(self) -> bool:
+        """Whether nobody has changed the endpoint since it was read."""
+        (found,) = await self._means.documents.get(ENDPOINTS, [self._id])
+        return found is not None and found.revision == self.revision
 
     def _place(self, wanted: Selection) -> FeedPlace:
         """Where to go on: never before what is sent begins; groups without events begin there."""

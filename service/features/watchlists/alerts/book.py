@@ -1,63 +1,75 @@
-"""Alerts in the store: each is raised once, with its event, however often its cause is found.
+"""Raises alerts: once of each content of a streamer, and one at a time, with its event.
 
-alerts                         by id, a hash of list, streamer and content
-alerts:<mode>[:<state>]        by number, in the order in which they were raised
-alerts:of:<list>:<mode>[:...]  likewise, of one list
-alerts:number                  the last number
+Content that a streamer shows later brings its open alert up to date; once that is decided, other
+content raises another.
 """
 
 import asyncio
-import hashlib
-import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 from service.features.watchlists.alerts.distinct import DISTINCT, Distinct
+from service.features.watchlists.alerts.keeping import (
+    ACCOUNTS,
+    ALERTS,
+    account_id_of,
+    alert_id_of,
+    delivered,
+    entries,
+    event_of,
+    last_alert,
+    no_entries,
+    open_alerts,
+    put_last,
+)
 from service.features.watchlists.matching import Found
 from service.features.watchlists.records import (
+    ACCOUNT,
     BEYOND,
     LISTS,
     TALLIES,
     TALLY,
     WATCHLIST,
+    Account,
     Alert,
-    Mode,
     Tally,
     Watchlist,
 )
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 from service.store.events import NewEvent
 
-ALERTS, NUMBER = "alerts", "alerts:number"
-MATCHED = "watchlist.matched"
-STATES = ("open", "confirmed", "dismissed")
-MODES: Sequence[Mode] = ("on", "shadow")
-_LAST = "last"
 _AT_ONCE = 100
-_DIGITS = 24
 
 
-def alert_id_of(list_id: str, streamer_id: str, digest: str) -> str:
-    """The id of the alert that a list raises of a streamer with this content."""
-    return f"al-{_hash(list_id, streamer_id, digest)}"
+@dataclass(frozen=True)
+class _Stored:
+    """An alert as it is stored."""
+
+    alert_id: str
+    revision: int
+    alert: Alert
 
 
-def indexes(list_id: str, mode: str, state: str) -> list[str]:
-    """Collections in which an alert is listed."""
-    both = (f"alerts:{mode}", f"alerts:of:{list_id}:{mode}")
-    return [name for one in both for name in (one, f"{one}:{state}")]
+@dataclass(frozen=True)
+class _Known:
+    """What is stored of a match before it is told.
 
+    Attributes:
+        account_id: where it is kept what its list raised of its streamer.
+        account: that.
+        revision: of the account; 0 = there is none.
+        same: the alert that told of its content.
+        open: the newest open alert of its streamer.
+        is_taken: whether its content gave another alert its id, which told of other content since.
+    """
 
-async def last_number(documents: DocumentStore) -> int:
-    """The number of the alert that was raised last; 0 = there was none."""
-    (last,) = await documents.get(NUMBER, [_LAST])
-    return _number(last)
-
-
-def key_of(number: int) -> str:
-    """The id of an alert's entry in its indexes."""
-    return f"{number:012x}"
+    account_id: str
+    account: Account
+    revision: int
+    same: _Stored | None
+    open: _Stored | None
+    is_taken: bool
 
 
 @dataclass
@@ -70,8 +82,8 @@ class _Changes:
         tallies: of the lists, by id.
         beyond: matches that these counted, by id; of those that may have no room for more alerts.
         told: lists whose tally is written.
-        counted: those of them that counted more.
-        puts: alerts and their entries in indexes.
+        counted: those of them that count others as beyond.
+        puts: alerts, their entries in indexes, and accounts.
         events: of those that are delivered.
         raised: how many alerts are new or delivered now.
     """
@@ -85,6 +97,18 @@ class _Changes:
     puts: list[Put] = field(default_factory=list[Put])
     events: list[NewEvent] = field(default_factory=list[NewEvent])
     raised: int = 0
+
+    def count(self, list_id: str, streamer_id: str, *, is_beyond: bool) -> None:
+        """Count a streamer among those beyond the open alerts of a list, or no longer."""
+        tally, before = self.tallies[list_id], self.beyond.get(list_id)
+        if before is None or before.version != tally.version:
+            before = Distinct(tally.version)
+        after = before.plus(streamer_id) if is_beyond else before.minus(streamer_id)
+        if after is not before:
+            self.beyond[list_id] = after
+            self.tallies[list_id] = replace(tally, beyond=after.count)
+            self.told.add(list_id)
+            self.counted.add(list_id)
 
 
 class AlertBook:
@@ -103,13 +127,13 @@ class AlertBook:
         self.raised = 0
 
     async def raise_alerts(self, found: Sequence[Found], step: Put | None = None) -> int:
-        """Raise an alert for each match, unless it was raised before.
+        """Raise an alert for each match, unless one told of it before.
 
         Matches of a list that was changed or deleted since are left out. Those of a list with too
-        many open alerts are counted in place of being raised, each once.
+        many open alerts are counted in place of being raised, each streamer once.
 
         Args:
-            found: matches.
+            found: matches, of each list one of a streamer.
             step: a change that is made in one step with the last of them.
 
         Returns:
@@ -150,30 +174,27 @@ class AlertBook:
         # Tallies first: a list that is changed after that changes its tally as well.
         tallies = await self._documents.get(TALLIES, list_ids)
         stored = await self._documents.get(LISTS, list_ids)
-        ids = [alert_id_of(each.hit.list_id, each.streamer_id, each.digest) for each in found]
-        before = await self._documents.get(ALERTS, ids)
-        (last,) = await self._documents.get(NUMBER, [_LAST])
-        rooms = {list_id: await self._room(list_id) for list_id in list_ids}
-        full = [list_id for list_id, room in rooms.items() if room < len(found)]
+        before = await self._known(found)
+        begun, last_revision = await last_alert(self._documents)
+        rooms = {
+            list_id: self._most_open - await open_alerts(self._documents, list_id)
+            for list_id in list_ids
+        }
+        read = {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None}
+        full = [i for i in list_ids if rooms[i] < len(found) or (i in read and read[i].beyond)]
         counted = await self._documents.get(BEYOND, full) if full else []
-        changes = _Changes(
-            _number(last),
-            rooms,
-            {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None},
-            {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None},
-        )
+        beyond = {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None}
+        changes = _Changes(begun, rooms, read, beyond)
         lists = {d.document_id: WATCHLIST.validate_json(d.body) for d in stored if d is not None}
-        begun = changes.number
-        for alert_id, each, known in zip(ids, found, before, strict=True):
+        for each, known in zip(found, before, strict=True):
             watched, tally = lists.get(each.hit.list_id), changes.tallies.get(each.hit.list_id)
             if watched is None or tally is None:
                 continue
             if watched.version == tally.version == each.hit.version:
-                self._take(changes, alert_id, each, watched, known)
+                self._take(changes, each, watched, known)
         puts = changes.puts
         if changes.number > begun:
-            body = json.dumps({"number": changes.number}).encode()
-            puts.append(Put(NUMBER, _LAST, body, 0 if last is None else last.revision))
+            puts.append(put_last(changes.number, last_revision))
         for document in tallies:
             if document is not None and document.document_id in changes.told:
                 body = changes.tallies[document.document_id].dump()
@@ -181,49 +202,73 @@ class AlertBook:
         puts += [Put(BEYOND, each, changes.beyond[each].dump()) for each in changes.counted]
         return changes, puts
 
-    def _take(
-        self,
-        changes: _Changes,
-        alert_id: str,
-        found: Found,
-        watched: Watchlist,
-        known: Document | None,
-    ) -> None:
+    async def _known(self, found: Sequence[Found]) -> list[_Known]:
+        """What is stored of each match."""
+        account_ids = [account_id_of(each.hit.list_id, each.streamer_id) for each in found]
+        documents = await self._documents.get(ACCOUNTS, account_ids)
+        accounts = [Account() if d is None else ACCOUNT.validate_json(d.body) for d in documents]
+        # Also by the content alone: a copy of the store that was made meanwhile may lack the
+        # account. Alerts of earlier builds have the digest of the profile in place of the content.
+        by_hash = [
+            [
+                alert_id_of(each.hit.list_id, each.streamer_id, shown)
+                for shown in (each.content, each.digest)
+            ]
+            for each in found
+        ]
+        wanted = {
+            alert_id: None
+            for account, ids in zip(accounts, by_hash, strict=True)
+            for alert_id in (*account.alerts.values(), *ids)
+        }
+        stored = {
+            d.document_id: _Stored(d.document_id, d.revision, Alert.load(d.body))
+            for d in await self._documents.get(ALERTS, [*wanted])
+            if d is not None
+        }
+        return [
+            _known(each, account_id, document, account, ids, stored)
+            for each, account_id, document, account, ids in zip(
+                found, account_ids, documents, accounts, by_hash, strict=True
+            )
+        ]
+
+    def _take(self, changes: _Changes, found: Found, watched: Watchlist, known: _Known) -> None:
         """Add what follows from one match."""
         list_id = found.hit.list_id
-        if known is not None:
-            alert = Alert.load(known.body)
-            if (alert.mode, alert.state, watched.mode) != ("shadow", "open", "on"):
-                return
-            key = key_of(alert.number)
-            changes.puts += [Put(name, key, None) for name in indexes(list_id, "shadow", "open")]
-            alert = replace(alert, number=changes.number + 1, mode="on")
+        before = known.same or known.open
+        if before is not None:
+            alert_id, revision, alert = before.alert_id, before.revision, before.alert
+            is_hidden = (alert.mode, alert.state, watched.mode) == ("shadow", "open", "on")
+            if known.same is not None:
+                if alert.content and not is_hidden:
+                    return
+                alert = replace(alert, content=found.content)
+            else:
+                shown = self._new(alert.number, found, watched)
+                alert = replace(shown, mode=alert.mode, at=alert.at, decisions=alert.decisions)
+            if is_hidden:
+                changes.puts += no_entries(alert)
+                alert = delivered(alert, changes.number + 1)
         elif changes.rooms[list_id] <= 0:
-            tally, before = changes.tallies[list_id], changes.beyond.get(list_id)
-            if before is None or before.version != tally.version:
-                before = Distinct(tally.version)
-            after = before.plus(alert_id)
-            if after is not before:
-                changes.beyond[list_id] = after
-                changes.tallies[list_id] = replace(tally, beyond=after.count)
-                changes.told.add(list_id)
-                changes.counted.add(list_id)
+            changes.count(list_id, found.streamer_id, is_beyond=True)
             return
         else:
             changes.rooms[list_id] -= 1
-            alert = self._new(changes.number + 1, found, watched)
-        changes.number += 1
-        changes.raised += 1
+            changes.count(list_id, found.streamer_id, is_beyond=False)
+            alert, revision = self._new(changes.number + 1, found, watched), 0
+            shown = f"{found.content} {alert.number}" if known.is_taken else found.content
+            alert_id = alert_id_of(list_id, found.streamer_id, shown)
         changes.told.add(list_id)
-        expected = 0 if known is None else known.revision
-        changes.puts.append(Put(ALERTS, alert_id, alert.dump(), expected))
-        entry = json.dumps({"alert_id": alert_id}).encode()
-        changes.puts += [
-            Put(name, key_of(alert.number), entry)
-            for name in indexes(list_id, alert.mode, alert.state)
-        ]
-        if alert.mode == "on":
-            changes.events.append(_event(alert_id, alert))
+        account = known.account.told(found.content, alert_id)
+        changes.puts.append(Put(ALERTS, alert_id, alert.dump(), revision))
+        changes.puts.append(Put(ACCOUNTS, known.account_id, account.dump(), known.revision))
+        if alert.number > changes.number:
+            changes.number = alert.number
+            changes.raised += 1
+            changes.puts += entries(alert_id, alert)
+            if alert.mode == "on":
+                changes.events.append(event_of(alert_id, alert))
 
     def _new(self, number: int, found: Found, watched: Watchlist) -> Alert:
         hit = found.hit
@@ -245,31 +290,35 @@ class AlertBook:
             evidence=[{**asdict(each), "weight": round(each.weight, 6)} for each in hit.evidence],
             model_version=self._model_version,
             at=time.time(),
+            content=found.content,
         )
 
-    async def _room(self, list_id: str) -> int:
-        counts = [await self._documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES]
-        return self._most_open - sum(counts)
 
-
-def _number(last: Document | None) -> int:
-    return 0 if last is None else int(json.loads(last.body)["number"])
-
-
-def _event(alert_id: str, alert: Alert) -> NewEvent:
-    data = {
-        "alert_id": alert_id,
-        "watchlist_id": alert.watchlist_id,
-        "watchlist_name": alert.watchlist_name,
-        "streamer_id": alert.streamer_id,
-        "seed_id": alert.seed_id or None,
-        "probability": alert.probability,
-        "verdict": alert.verdict,
-        "sequence": alert.sequence,
-    }
-    written = json.dumps(data, ensure_ascii=False).encode()
-    return NewEvent(f"evt-{_hash(MATCHED, alert_id)}", MATCHED, written)
-
-
-def _hash(*parts: str) -> str:
-    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:_DIGITS]
+def _known(
+    found: Found,
+    account_id: str,
+    document: Document | None,
+    account: Account,
+    by_hash: Sequence[str],
+    stored: Mapping[str, _Stored],
+) -> _Known:
+    told = account.alerts.get(found.content)
+    ids = [*([] if told is None else [told]), *by_hash]
+    all_same = (
+        stored[each]
+        for each in ids
+        if each in stored and stored[each].alert.is_of(found.content, found.digest)
+    )
+    all_open = (
+        stored[each]
+        for each in reversed([*account.alerts.values()])
+        if each in stored and stored[each].alert.state == "open"
+    )
+    return _Known(
+        account_id,
+        account,
+        0 if document is None else document.revision,
+        next(all_same, None),
+        next(all_open, None),
+        by_hash[0] in stored,
+    )

@@ -38,16 +38,27 @@ class Distinct:
 
     def plus(self, name: str) -> Self:
         """With one more; the same object where that changes nothing."""
-        found = int.from_bytes(hashlib.sha256(name.encode()).digest()[:_BYTES])
+        found = _hash(name)
         place = bisect_left(self.least, found)
         if place == MOST or self.least[place : place + 1] == [found]:
             return self
         least = [*self.least[:place], found, *self.least[place:]][:MOST]
         return type(self)(self.version, least)
 
+    def minus(self, name: str) -> Self:
+        """Without one that was counted, as long as the count is exact; else the same object."""
+        found = _hash(name)
+        if len(self.least) == MOST or found not in self.least:
+            return self
+        return type(self)(self.version, [each for each in self.least if each != found])
+
     def dump(self) -> bytes:
         """Write it as JSON."""
         return DISTINCT.dump_json(self)
+
+
+def _hash(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:_BYTES])
 
 
 DISTINCT = TypeAdapter(Distinct)

@@ -134,7 +134,11 @@ async def decide_alert(
     expected: ExpectedVersions,
     response: Response,
 ) -> AlertOut:
-    """Who decided, and when, comes from the key. A dismissed one never comes back by itself."""
+    """Who decided, and when, comes from the key. A decided alert stays so.
+
+    Other content of the streamer (texts, labels, pictures or sounds, not attributes) raises another
+    one. Opened again, a shadow alert of a list that is on by now is delivered.
+    """
     shown = await alerts.decide(
         alert_id, body.state, body.note, caller.key_id, caller.name, expected
     )

@@ -11,7 +11,10 @@ ALERT_PATTERN = "^al-[0-9a-f]{24}$"
 EXAMPLE_ALERT = "al-5e7d2c4a6b8f9e010f3c9a1b"
 State = Annotated[
     Literal["open", "confirmed", "dismissed"],
-    Field(description="open: nobody has decided yet. dismissed: it stays so, for this content."),
+    Field(
+        description="open: nobody has decided yet; content that the streamer shows later brings "
+        "the alert up to date. dismissed: it stays so, for this content."
+    ),
 ]
 _DECISION: dict[str, Any] = {
     "state": "confirmed",
@@ -81,7 +84,10 @@ class AlertOut(Response):
     model_config = ConfigDict(json_schema_extra={"examples": [with_nulls(_EXAMPLE)]})
 
     alert_id: Annotated[
-        str, Field(description="A hash of the list, the streamer and its content: raised once.")
+        str,
+        Field(
+            description="A hash of the list, the streamer and the content that it was raised of."
+        ),
     ]
     revision: Annotated[int, Field(description="Send it as If-Match.")]
     watchlist_id: str
@@ -90,7 +96,7 @@ class AlertOut(Response):
     mode: Literal["shadow", "on"]
     state: State
     streamer_id: str
-    digest: Annotated[str, Field(description="SHA-256 of the profile that matched.")]
+    digest: Annotated[str, Field(description="SHA-256 of the profile that matched last.")]
     sequence: Annotated[int, Field(description="Of the write that was matched.")]
     seed: Annotated[int, Field(description="Place of the best positive seed in the list.")]
     seed_id: Annotated[str | None, Field(description="Its streamer; null of a profile.")]

@@ -3,23 +3,42 @@
 import json
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple
 
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import AlertNotFound, CursorExpired, InvalidRequest, VersionConflict
-from service.features.watchlists.alerts.book import (
+from service.features.watchlists.alerts.keeping import (
     ALERTS,
     MODES,
     STATES,
-    indexes,
-    key_of,
-    last_number,
+    delivered,
+    entries,
+    event_of,
+    last_alert,
+    no_entries,
+    put_last,
 )
-from service.features.watchlists.records import Alert, Decision, Mode
+from service.features.watchlists.alerts.rooms import closing
+from service.features.watchlists.records import (
+    LISTS,
+    TALLIES,
+    TALLY,
+    WATCHLIST,
+    Alert,
+    Decision,
+    Mode,
+)
 from service.store.base import ANY_STORED
-from service.store.documents import Document, DocumentStore, Put, RevisionConflict
+from service.store.documents import (
+    Append,
+    Document,
+    DocumentStore,
+    Put,
+    RevisionConflict,
+    Unchanged,
+)
 
 State = Literal["open", "confirmed", "dismissed"]
 _MOST_DECISIONS = 20
@@ -56,10 +75,17 @@ class AlertsPage(NamedTuple):
 class Alerts:
     """The use-cases behind `/v1/alerts`."""
 
-    def __init__(self, documents: DocumentStore, lanes: Lanes) -> None:
-        """Show and change what `documents` holds; pages are read in `lanes`."""
+    def __init__(self, documents: DocumentStore, lanes: Lanes, most_open: int) -> None:
+        """Show and change what `documents` holds; pages are read in `lanes`.
+
+        Args:
+            documents: where all is kept.
+            lanes: where work is done.
+            most_open: open alerts that a list may have.
+        """
         self._documents = documents
         self._lanes = lanes
+        self._most_open = most_open
 
     async def get(self, alert_id: str) -> ShownAlert:
         """An alert.
@@ -121,7 +147,7 @@ class Alerts:
             raise InvalidRequest.of_cursor()
         number, alert_id, at = int(found[1], 16), found[2], found[3]
         if alert_id is None:
-            is_there = number <= await last_number(self._documents)
+            is_there = number <= (await last_alert(self._documents))[0]
         else:
             (known,) = await self._documents.get(ALERTS, [alert_id])
             alert = None if known is None else Alert.load(known.body)
@@ -145,6 +171,11 @@ class Alerts:
             for mode in MODES
         }
 
+    async def full(self, watchlist_ids: Collection[str]) -> int:
+        """How many of these lists have matches that raised no alert, since too many are open."""
+        found = await self._documents.get(TALLIES, [*watchlist_ids])
+        return sum(d is not None and TALLY.validate_json(d.body).beyond > 0 for d in found)
+
     async def decide(
         self,
         alert_id: str,
@@ -155,6 +186,9 @@ class Alerts:
         expected: Sequence[int] = (),
     ) -> ShownAlert:
         """Say what became of an alert; who and when is kept with it.
+
+        Where many were open, the list is swept again for those that had no room. One that was
+        raised in shadow and is opened again is delivered if its list is on.
 
         Args:
             alert_id: of the alert.
@@ -179,17 +213,33 @@ class Alerts:
             decision = Decision(state, note, key_id, key_name, time.time())
             decisions = [*before.decisions, decision][-_MOST_DECISIONS:]
             alert = replace(before, state=state, decisions=decisions)
-            key, entry = key_of(alert.number), json.dumps({"alert_id": alert_id}).encode()
-            left = indexes(alert.watchlist_id, alert.mode, before.state)
-            joined = indexes(alert.watchlist_id, alert.mode, state)
-            puts = [Put(ALERTS, alert_id, alert.dump(), shown.revision)]
-            puts += [Put(name, key, None) for name in left if name not in joined]
-            puts += [Put(name, key, entry) for name in joined if name not in left]
+            also: Sequence[Put | Unchanged] = ()
+            appends: Sequence[Append] = ()
+            if before.state == "open" != state:
+                also, appends = await closing(self._documents, before.watchlist_id, self._most_open)
+            if state == "open" and before.mode == "shadow":
+                also, alert = await self._as_its_list(alert)
+            events = [event_of(alert_id, alert)] if alert.mode != before.mode else []
+            listed = {(put.collection, put.document_id): put for put in entries(alert_id, alert)}
+            left = [p for p in no_entries(before) if (p.collection, p.document_id) not in listed]
+            put = Put(ALERTS, alert_id, alert.dump(), shown.revision)
+            puts = [put, *also, *left, *listed.values()]
             try:
-                revision, *_ = await self._documents.change(puts)
+                revision, *_ = await self._documents.change(puts, appends, events)
             except RevisionConflict:
                 continue  # somebody else was faster
             return ShownAlert(alert_id, revision, alert)
+
+    async def _as_its_list(self, alert: Alert) -> tuple[Sequence[Put | Unchanged], Alert]:
+        """An open shadow alert as it is now that its list may be on, and what that needs."""
+        (found,) = await self._documents.get(LISTS, [alert.watchlist_id])
+        if found is None:
+            return [], alert
+        as_read = Unchanged(LISTS, found.document_id, found.revision)
+        if WATCHLIST.validate_json(found.body).mode != "on":
+            return [as_read], alert
+        number, revision = await last_alert(self._documents)
+        return [as_read, put_last(number + 1, revision)], delivered(alert, number + 1)
 
 
 def _mark_of(alert: Document) -> str:

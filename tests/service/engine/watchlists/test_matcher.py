@@ -138,7 +138,7 @@ def _list(
     name: str, positive: list[Side], negative: list[Side], least: float, version: int = 1
 ) -> ListSeeds:
     ids = [f"{name}-{place}" for place in range(len(positive))]
-    return ListSeeds(name, version, positive, ids, negative, frozenset(ids), least)
+    return ListSeeds(name, version, positive, ids, negative, {}, least)
 
 
 @pytest.mark.slow

@@ -41,11 +41,12 @@ class Deployment:
         pipeline = cast(EncodingPipeline, SimpleNamespace(model_version=MODEL))
         self.reader = SeedReader(store, pipeline, evidence, lanes)
         self.matching = Matching(store, sides, lanes, MODEL)
-        self.alerts = Alerts(self.documents, lanes)
-        self.lists = Watchlists(self.documents, self.reader, self.alerts, Maxima(100, 1000))
+        self.alerts = Alerts(self.documents, lanes, 1000)
+        self.lists = Watchlists(self.documents, self.reader, self.alerts, Maxima(100, 1000, 1000))
 
-    async def write(self, name: str, bio: str) -> int:
-        profile = json.dumps({"streamer_id": name, "bio": bio}, ensure_ascii=False).encode()
+    async def write(self, name: str, bio: str, **fields: Any) -> int:
+        shown = {"streamer_id": name, "bio": bio, **fields}
+        profile = json.dumps(shown, ensure_ascii=False).encode()
         record = Record(
             streamer_id=name,
             version=0,

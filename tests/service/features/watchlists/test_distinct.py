@@ -11,6 +11,9 @@ def test_few_are_counted_exactly_and_once() -> None:
     for i in range(MOST - 1):
         assert counted.plus(f"al-{i}") is counted
     assert DISTINCT.validate_json(counted.dump()) == counted
+    assert counted.minus("al-0").count == MOST - 2
+    assert counted.minus("al-0").plus("al-0") == counted
+    assert counted.minus("somebody") is counted
 
 
 def test_many_are_estimated_in_bounded_memory() -> None:

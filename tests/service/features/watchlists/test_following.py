@@ -112,7 +112,7 @@ async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> N
     again.start()
     async with asyncio.timeout(60):
         await begun.wait()
-    assert (await due_lists(deployment.documents))[1] == {made.watchlist_id: 1}
+    assert (await due_lists(deployment.documents))[1] == {made.watchlist_id: (1, 0)}
     await deployment.sweeps().run(Progress())
     assert await deployment.raised(made.watchlist_id) == ["missed"]
     assert (await due_lists(deployment.documents))[1] == {}

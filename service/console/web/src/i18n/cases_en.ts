@@ -173,5 +173,5 @@ export const casesEn = {
   "alert.compare": "Evidence",
   "alert.refresh": "Look again",
   "alert.beyond":
-    "{n} {n|match|matches} raised no alert: the list matches too many. Raise its probability.",
+    "{n} {n|match|matches} raised no alert: the list is full. Decide alerts, or raise its probability.",
 } as const;

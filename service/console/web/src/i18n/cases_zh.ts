@@ -169,5 +169,5 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "alert.decided": "{id}：{state}",
   "alert.compare": "证据",
   "alert.refresh": "刷新",
-  "alert.beyond": "有 {n} 个匹配未发出告警：名单匹配过多，请提高最低概率。",
+  "alert.beyond": "有 {n} 个匹配未发出告警：名单已满，请先处理告警，或提高最低概率。",
 };
