@@ -55,7 +55,14 @@ async def audited(store: RedisStore, data_dir: Path) -> AsyncGenerator[Note, Non
 
         async def note(command: str, ids: Sequence[str]) -> None:
             who = f"command:{_user()}"
-            fields = {"kind": "command", "at": time.time(), "key_id": who, "command": command}
+            fields: dict[str, object] = {
+                "kind": "command",
+                "at": time.time(),
+                "key_id": who,
+                "command": command,
+            }
+            if command == "erase":  # by which a restore finds whom to erase again
+                fields["action"] = "erase"
             await trail.write([fields | {"ids": list(ids)}])
 
         yield note

@@ -16,6 +16,8 @@ tells what this one has elsewhere."""
 DELIVERING, MATCHING = "webhooks:leader", "watchlists:log"
 """Collections in which processes tell all the time that they are there, and how far; in no copy of
 the store either, where they would mean nothing."""
+WEBHOOKS = "webhooks"
+"""Targets of events: what a copy has of them is off in the store that it is restored into."""
 
 
 class Document(NamedTuple):

@@ -8,9 +8,11 @@ from functools import partial
 
 from model_export.contract.streamer import ID_PATTERN
 from service.bootstrap.erasure import erasure_of
+from service.bootstrap.find import NAMES
 from service.commands.answers import answer
 from service.commands.audited import audit_settings, audited
 from service.commands.stores import add_data_dir, finish, opened_store
+from service.engine.names.follower import remove_unused
 from service.engine.work.lanes import Lanes
 from service.errors import StreamerNotFound
 from service.features.spaces.erasing import erase_streamer
@@ -47,6 +49,7 @@ async def _run(args: argparse.Namespace) -> int:
         erasure = erasure_of(store, Lanes(Work()), delete, known, in_spaces)
         erased = await erasure.erase(args.streamer_id, None)
         await note("erase", [args.streamer_id])
+        await asyncio.to_thread(remove_unused, args.data_dir / NAMES)
     answer(args, asdict(erased), lambda: _tell(erased))
     return 0
 

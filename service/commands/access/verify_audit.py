@@ -18,7 +18,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--offline",
         action="store_true",
-        help="without the store's anchors: lines that were cut off the end are not noticed",
+        help="without the store's anchors: chains that were removed, and lines that were cut off "
+        "the end, are not noticed",
+    )
+    parser.add_argument(
+        "--elsewhere",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name of the audit folder of another replica, as its file place and its own "
+        "verify-audit tell it: its chains are not missing here; may be repeated",
     )
 
 
@@ -32,17 +41,17 @@ async def _run(args: argparse.Namespace) -> int:
     if not args.offline:
         async with opened_store(args.data_dir) as store:
             anchors = await store.anchors.all()
-    report = _verified(args.data_dir / FOLDER, anchors)
+    report = _verified(args.data_dir / FOLDER, anchors, args.elsewhere)
     answer(args, asdict(report), lambda: _tell(report))
     return 1 if report.problems else 0
 
 
-def _verified(folder: Path, anchors: dict[str, Anchor] | None) -> Report:
+def _verified(folder: Path, anchors: dict[str, Anchor] | None, elsewhere: list[str]) -> Report:
     if not folder.is_dir() and not anchors:
         raise StartupError(
             f"{folder} does not exist: give the data folder of the service by --data-dir"
         )
-    return verify(folder, anchors)
+    return verify(folder, anchors, elsewhere)
 
 
 def _tell(report: Report) -> None:
@@ -54,5 +63,7 @@ def _tell(report: Report) -> None:
         print(f"being written: {chain}")
     if report.elsewhere:
         print(f"{report.elsewhere} chains have their files in another folder: verify them there")
+    if report.place:
+        print(f"this folder is {report.place}")
     found = f"{len(report.problems)} problems" if report.problems else "nothing was changed"
     print(f"{report.chains} chains, {report.lines} lines: {found}")

@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     create.add_argument("--description", default="", help="for people")
     add("show", "one webhook")
     add("test", "send a ping; how that ended")
-    add("enable", "send again, as after it was disabled by a 410")
+    add("enable", "send again, as after it was disabled by a 410 or a restore")
     add("disable", "send nothing until it is enabled")
     rotate = add("rotate", "give it another secret, which is printed this once")
     rotate.add_argument(

@@ -16,6 +16,7 @@ from service.commands.stores import STORE, add_data_dir, chunks_dir, external_ad
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
 from service.store.base import Position
+from service.store.documents import WEBHOOKS
 from service.store.embedded.folder import UNFINISHED_STORE, FolderLock
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore, contents_of
@@ -47,11 +48,12 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
     with Progress("restore", "streamers") as progress:
         if address is None:
             with using("--data-dir", data_dir, "choose a folder where files can be written"):
-                place, before = await _into_folder(source, data_dir, progress)
+                place, webhooks, before = await _into_folder(source, data_dir, progress)
         else:
             store = await ArchivedStore(address, chunks_dir=chunks_dir()).open()
             async with contextlib.aclosing(store):
                 place = await store.restore(source, progress.to)
+                webhooks = await store.documents.count(WEBHOOKS)
             Witness(data_dir, address.url).remove()
 
     def show() -> None:
@@ -59,17 +61,25 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
             f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as "
             f"of sequence {place.sequence}"
         )
+        if webhooks:
+            print(
+                f"{webhooks} webhooks are disabled: enable those that are still wanted, and rotate "
+                "the secrets that were rotated since the backup"
+            )
         if before is not None:
             print(f"what was stored before is in {before}: remove it when all is well")
 
-    answer(args, {**asdict(copied), "sequence": place.sequence, "before": before}, show)
+    told = {"sequence": place.sequence, "webhooks": webhooks, "before": before}
+    answer(args, asdict(copied) | told, show)
     return 0
 
 
 async def _into_folder(
     source: ChecksummedFolder, data_dir: Path, progress: Progress
-) -> tuple[Position, Path | None]:
+) -> tuple[Position, int, Path | None]:
     """Restore into a new store and swap it in; the one before is kept under another name.
+
+    Gives also how many webhooks there are, and that other name.
 
     The new one is complete before the old one is touched. Whoever is killed between the two
     renames leaves no store but an unfinished one, and no service starts on that.
@@ -84,6 +94,7 @@ async def _into_folder(
                 ).open()
                 async with contextlib.aclosing(store):
                     place = await store.restore(source, progress.to)
+                    webhooks = await store.documents.count(WEBHOOKS)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
             raise
@@ -91,7 +102,7 @@ async def _into_folder(
             witness.remove()  # what it knows is of the store before
             before = _swap(new, target)
             witness.write(place)
-        return place, before
+        return place, webhooks, before
 
 
 def _swap(new: Path, target: Path) -> Path | None:

@@ -120,7 +120,11 @@ class Names:
             ) from None
 
     async def purge(self) -> None:
-        """Have the parts of deleted names removed from the file, in the background."""
+        """Have the parts of deleted names removed from the file, in the background.
+
+        Files that processes left behind are removed at once: nobody would take a name out of them.
+        """
+        await asyncio.to_thread(remove_unused, self._folder)
         file = self.file
         if file is not None:
             async with self._writing:
@@ -206,6 +210,8 @@ class Names:
             page = await self._store.page(after, _PAGE, _PAGE_BYTES)
             after, read = page.next_after, read + len(page.profiles)
             await self._write(file, page.profiles, (), Progress(place, after))
+        # Not earlier: processes that start together find what they left.
+        await asyncio.to_thread(remove_unused, self._folder)
         self._reading = None
         await self._move_to(place.sequence)
         return place

@@ -257,14 +257,20 @@ class AuditTrail:
             await self._anchors.put({gap.chain: gap.anchor for gap in gaps})
             await self._anchors.remove(self._housekeeping.left_behind(own, known, now))
             removed = await self._in_thread(self._housekeeping.old_files, own, now)
-            for file in removed:
-                self._put(file.fields)
-            if removed:
-                await self._flush()
+            if removed and await self._has_written([file.fields for file in removed]):
                 gone = await self._in_thread(self._housekeeping.remove, own, removed)
                 await self._anchors.remove(gone)
         except (OSError, ServiceError) as error:
             _log.warning("old files of the audit log are kept: %s", in_one_line(error))
+
+    async def _has_written(self, lines: Sequence[Mapping[str, Any]]) -> bool:
+        """Write lines now or not at all; whether they are in the file."""
+        self._waiting += lines
+        await self._flush()
+        if self._failure is None:
+            return True
+        self._waiting = [entry for entry in self._waiting if entry not in lines]
+        return False
 
     async def _in_thread(self, work: Callable[..., Any], *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work, *arguments)

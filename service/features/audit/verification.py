@@ -1,7 +1,7 @@
 """Verification of audit logs: every line against its hash, every chain against its anchors."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -28,6 +28,7 @@ class Report:
         gaps: where a process was killed, or entries could not be written.
         running: chains that are being written.
         elsewhere: anchors of other folders, which are not checked.
+        place: name of this folder; None if it has none.
     """
 
     chains: int = 0
@@ -36,6 +37,7 @@ class Report:
     gaps: list[str] = field(default_factory=list[str])
     running: list[str] = field(default_factory=list[str])
     elsewhere: int = 0
+    place: str | None = None
 
 
 @dataclass
@@ -67,32 +69,45 @@ class _Removed:
     last_hash: str
 
 
-def verify(folder: Path, anchors: Mapping[str, Anchor] | None) -> Report:
+def verify(
+    folder: Path, anchors: Mapping[str, Anchor] | None, elsewhere: Collection[str] = ()
+) -> Report:
     """Check all chains of a folder.
+
+    A folder that was removed looks like one of another replica, and only people can tell them
+    apart: whatever they do not name is a problem.
 
     Args:
         folder: of the files.
         anchors: those in the store, read before the files; None = they are not checked, and lines
             that were cut off the end of a chain are not noticed.
+        elsewhere: names of the folders that the store knows and that are not this one.
 
     Raises:
         OSError: a file can't be read.
     """
-    return _Verification(folder, anchors).report
+    return _Verification(folder, anchors, elsewhere).report
 
 
 class _Verification:
-    def __init__(self, folder: Path, anchors: Mapping[str, Anchor] | None) -> None:
-        self.report = Report()
+    def __init__(
+        self, folder: Path, anchors: Mapping[str, Anchor] | None, elsewhere: Collection[str]
+    ) -> None:
         self._removed: dict[str, _Removed] = {}
         self._gaps: dict[str, tuple[int, str]] = {}
         place = place_of(folder)
-        known = anchors or {}
-        own = {c: a for c, a in known.items() if place is None or a.place == place}
-        self.report.elsewhere = len(known) - len(own)
+        self.report = Report(place=place)
         files: dict[str, list[ChainFile]] = {}
         for file in files_in(folder):
             files.setdefault(file.chain, []).append(file)
+        known = anchors or {}
+        here = {anchor.place for chain, anchor in known.items() if chain in files}
+        here |= {place} if place else set()
+        if not here:  # nothing tells which folder it was
+            here = {anchor.place for anchor in known.values()} - set(elsewhere)
+        own = {chain: anchor for chain, anchor in known.items() if anchor.place in here}
+        self.report.elsewhere = len(known) - len(own)
+        self._places(here, known, elsewhere)
         self.report.chains = len(files)
         chains = {
             chain: self._chain(chain, parts, _points(own.get(chain)))
@@ -111,6 +126,24 @@ class _Verification:
 
     def _problem(self, text: str) -> None:
         self.report.problems.append(text)
+
+    def _places(
+        self, here: Collection[str], known: Mapping[str, Anchor], elsewhere: Collection[str]
+    ) -> None:
+        """That this folder has the name of its anchors, and that people know of all others."""
+        place = self.report.place
+        if place in elsewhere:  # a list that names this folder too would hide its removal
+            self._problem(f"this folder is {place} itself: do not name it by --elsewhere")
+        if before := sorted({a.place for a in known.values()} & set(here) - {place}):
+            now = f"names {place}" if place else "is missing"
+            self._problem(f"the file place {now}: the store has chains of {', '.join(before)}")
+        for other in sorted({a.place for a in known.values()} - set(here) - set(elsewhere)):
+            times = [anchor.at for anchor in known.values() if anchor.place == other]
+            self._problem(
+                f"folder {other} is not here, with {len(times)} chains until {_time(max(times))}: "
+                f"where another replica has it or had it, add --elsewhere {other}; otherwise it "
+                "was removed"
+            )
 
     def _chain(self, chain: str, files: Sequence[ChainFile], points: set[int]) -> _Chain:
         """Check the lines of a chain."""

@@ -120,6 +120,10 @@ class _Taking:
         self._cursor, self._more = found.cursor, None  # an answer that has begun is not refused
         return b"".join(_sse(_out(event), cursor) for event, cursor in found.events), False
 
+    def seen(self) -> str | None:
+        """The cursor behind all that was looked at, of whatever kind."""
+        return self._cursor
+
     async def pause(self) -> None:
         if self._cursor is not None:
             await self._events.wait(self._cursor, self._wanted, _PAUSE_S)
@@ -215,7 +219,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
             with ExitStack() as place:
                 place.enter_context(watchers.waiting(caller, "read the feed page by page"))
                 text, _ = await taking.take()
-                stream = watchers.stream(_after(text, taking), taking.pause, allowed)
+                stream = watchers.stream(_after(text, taking), taking.pause, allowed, taking.seen)
                 return event_stream(stream, place.pop_all())
         if wait_s == 0:
             found = await events.page(cursor, limit, wanted, more)

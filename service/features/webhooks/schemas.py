@@ -126,7 +126,8 @@ class RotateSecretIn(Request):
             ge=0,
             le=_MOST_GRACE_S,
             allow_inf_nan=False,
-            description="Seconds in which each message has a signature by either; 0: it ends now.",
+            description="Seconds in which each message has a signature by either; 0: it ends now, "
+            "and what is left of earlier ones too.",
         ),
     ] = 86_400
 

@@ -4,8 +4,11 @@ import asyncio
 import contextlib
 import logging
 import ssl
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC
+from email.utils import parsedate_to_datetime
 
 import httpcore
 import httpx
@@ -20,6 +23,7 @@ _log = logging.getLogger(__name__)
 _MOST_BYTES = 16 << 10
 """Of an answer's body, which says nothing: what is longer is left unread."""
 _BODY_S = 1.0
+_MOST_DATE = 40
 
 
 @dataclass(frozen=True)
@@ -132,9 +136,20 @@ def _attempt_of(answer: httpcore.Response) -> Attempt:
     if 200 <= status < 300:
         return Attempt(status, None)
     after = next((v for k, v in answer.headers if k.lower() == b"retry-after"), b"")
-    text = after.strip()
-    wait_s = float(text) if text.isdigit() and len(text) <= 6 else None
     kind = "redirects, which is not followed: give the final URL" if 300 <= status < 400 else ""
     return Attempt(
-        status, f"the target answers {status}" + (f": it {kind}" if kind else ""), wait_s
+        status, f"the target answers {status}" + (f": it {kind}" if kind else ""), _wait_s(after)
     )
+
+
+def _wait_s(text: bytes) -> float | None:
+    """Seconds that a `Retry-After` asks for, as a number or as a time; None if it is neither."""
+    text = text.strip()
+    if text.isdigit():
+        return float(text) if len(text) <= 6 else None
+    try:
+        at = parsedate_to_datetime(text[:_MOST_DATE].decode("latin-1"))
+    except ValueError:
+        return None
+    at = at if at.tzinfo else at.replace(tzinfo=UTC)
+    return max(0.0, at.timestamp() - time.time())

@@ -38,6 +38,8 @@ from service.store.documents import Document, Put, RevisionConflict
 from service.store.events import FeedPlace
 from service.store.once import Made, Once, Requests
 
+_MOST_IN_GRACE = 5
+"""Secrets that sign beside the newest one: each makes the header longer."""
 _OWN = "webhook"
 """Events of webhooks themselves: sent by webhooks, each failure would make another."""
 
@@ -181,6 +183,8 @@ class Webhooks:
     ) -> tuple[Shown, str]:
         """Give an endpoint another secret; the one before signs too for a while.
 
+        So do those before it whose time is not over, up to a bound; without a time all end.
+
         Raises:
             WebhookNotFound: there is none.
             IdempotencyKeyReused: another request has the name of this one.
@@ -192,8 +196,10 @@ class Webhooks:
             if once is not None and before.rotation.startswith(once.key):
                 once.check(before.rotation)
                 return before
-            kept = [Secret(text=before.secrets[0].text, until=now + grace_s)] if grace_s else []
-            secrets = [Secret(text=secret), *kept]
+            last, *earlier = before.secrets
+            kept = [Secret(text=last.text, until=now + grace_s)]
+            kept += [one for one in earlier if one.until is not None and one.until > now]
+            secrets = [Secret(text=secret), *kept[: _MOST_IN_GRACE if grace_s else 0]]
             return before.model_copy(update={"secrets": secrets, "rotation": rotation})
 
         shown = await self._changed(webhook_id, change)

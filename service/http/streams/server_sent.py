@@ -99,8 +99,12 @@ class Watchers:
         take: Take,
         pause: Callable[[], Awaitable[object]],
         check: Callable[[], object],
+        seen: Callable[[], str | None] = lambda: None,
     ) -> AsyncGenerator[bytes, None]:
         """Whatever `take` gives, again and again.
+
+        Comments while there is nothing have what `seen` gives for an id: a client that has looked
+        at everything, and was told nothing of it, goes on behind that.
 
         It ends with the last event, when the process stops, and once `check` raises a
         `ServiceError`, as when the key was revoked. `take` and `pause` may raise that something is
@@ -116,7 +120,7 @@ class Watchers:
                 return
             if time.monotonic() - spoke >= HEARTBEAT_S:
                 spoke = time.monotonic()
-                yield format_sse_event(comment="still here")
+                yield format_sse_event(comment="still here", id=seen())
             try:
                 await pause()
             except Unavailable:

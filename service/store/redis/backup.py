@@ -115,8 +115,9 @@ class ArchivedStore(RedisStore):
                     tell(min(len(ids), total), total)
             except LogGap as gap:
                 raise BackupFailed(
-                    f"the store was written faster than it could be copied ({gap}): try again "
-                    "when less is written"
+                    f"the store's log lost entries meanwhile ({gap}): a streamer was erased, or "
+                    "the store was written faster than it could be copied; try again, and when "
+                    "less is written"
                 ) from gap
             file.write(packed.flush())
             if len(ids) != about["streamers"]:

@@ -88,7 +88,7 @@ def test_json_of_each_command(bundle: Path, serve: Serve, tmp_path: Path) -> Non
     assert service.stop() == 0
     back = json_of("restore", tmp_path / "copy", *state)
     assert (back["streamers"], back["sequence"]) == (4, copied["sequence"])
-    assert Path(back["before"]).is_dir()
+    assert (Path(back["before"]).is_dir(), back["webhooks"]) == (True, 0)
     assert json_of("verify-audit", *state, "--offline")["problems"] == []
     assert not json_of("doctor", "--bundle", tmp_path / "none", *state, status=1)["ok"]
 

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from shutil import rmtree
 from typing import Any
 
 import pytest
@@ -109,11 +110,28 @@ def test_it_is_verified_while_services_run_on_a_store_of_ones_own(
         for number, folder in enumerate(folders):
             (entry,) = requests(folder)
             assert entry["ids"] == [f"s-{number}"]  # each has its own
-            told = verified(folder, REDIS_URL=server.url)
+            other = (folders[1 - number] / "audit" / "place").read_text().strip()
+            told = verified(folder, "--elsewhere", other, REDIS_URL=server.url)
             assert any(line.startswith("being written: ") for line in told)
             assert "1 chains have their files in another folder: verify them there" in told
+            told = verified(folder, status=1, REDIS_URL=server.url)
+            assert any(line.startswith(f"problem: folder {other} is not here") for line in told)
     finally:
         server.kill()
+
+
+@pytest.mark.slow
+def test_a_log_that_was_removed_whole_is_named(serve: Serve, tmp_path: Path) -> None:
+    folder = tmp_path / "data"
+    service = serve()
+    service.put("s-1", tags=["music"])
+    assert service.stop() == 0
+    assert not [line for line in verified(folder) if line.startswith("problem")]
+    before = (folder / "audit" / "place").read_text().strip()
+    rmtree(folder / "audit")
+    serve()
+    (problem,) = [line for line in verified(folder, status=1) if line.startswith("problem")]
+    assert problem.startswith(f"problem: folder {before} is not here")
 
 
 @pytest.mark.slow
@@ -135,6 +153,7 @@ def test_commands_are_in_it(serve: Serve, tmp_path: Path) -> None:
         ("keys create", [key_id]),
         ("keys revoke", [key_id]),
     ]
+    assert [e["command"] for e in commands if e.get("action") == "erase"] == ["erase"]
     assert all(re.fullmatch(r"command:\S+", e["key_id"]) for e in commands)
     assert key not in json.dumps(written(folder))
     assert service.stop() == 0

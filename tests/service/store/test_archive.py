@@ -5,6 +5,7 @@ import gzip
 import json
 import os
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -192,10 +193,26 @@ async def test_what_loses_its_log_meanwhile_is_no_copy(
 
     await store.write([upsert(f"s{i}") for i in range(10)])
     overrun = await Overrun(embedded.url, limits=FAST).open()
-    with pytest.raises(BackupFailed, match="written faster than it could be copied"):
+    with pytest.raises(BackupFailed, match="the store was written faster"):
         await overrun.back_up(tmp_path / "copy")
     await overrun.close()
     assert os.listdir(tmp_path) == []
+
+
+async def test_an_erasure_meanwhile_is_named(
+    embedded: EmbeddedStore, store: ArchivedStore, tmp_path: Path
+) -> None:
+    class Erasing(ArchivedStore):
+        async def list_ids(self, after: str, limit: int) -> list[str]:
+            found = await super().list_ids(after, limit)
+            await store.write([upsert("gone"), upsert("stays")])
+            assert await store.forget("gone", 100)
+            return found
+
+    await store.write([upsert("a")])
+    async with aclosing(await Erasing(embedded.url, limits=FAST).open()) as erasing:
+        with pytest.raises(BackupFailed, match=r"a streamer was erased.*try again"):
+            await erasing.back_up(tmp_path / "copy")
 
 
 async def test_only_an_empty_store_takes_it(

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from service.errors import StoreFull
+from service.features.webhooks.records import ENDPOINTS, Endpoint, Place, Secret, bytes_of
 from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.documents import Append, Document, Put, RevisionConflict, Unchanged
 from service.store.embedded.supervisor import EmbeddedStore
@@ -207,6 +208,37 @@ async def test_a_backup_holds_documents(
     )
     assert revision > last.revision
     assert [one.number for one in await other.documents.entries("cases:a", 0, 9)] == [1, 2, 3, 4]
+
+
+async def test_restored_webhooks_are_disabled(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    """Since the backup one may have been deleted, or its secret may have become known."""
+    enabled = Endpoint(
+        webhook_id="on",
+        url="https://a.example/主播",
+        kinds=["streamer.*"],
+        description="",
+        secrets=[Secret(text="whsec_a")],
+        enabled=True,
+        disabled_because=None,
+        begins=Place(epoch="e", numbers={}),
+        created_at=1.0,
+        created_by="key",
+    )
+    off = {"webhook_id": "off", "enabled": False, "disabled_because": "the target answered 410"}
+    disabled = enabled.model_copy(update=off)
+    puts = [Put(ENDPOINTS, each.webhook_id, bytes_of(each)) for each in (enabled, disabled)]
+    await archived.documents.change(puts)
+    await archived.back_up(tmp_path / "backup")
+    await other.restore(ChecksummedFolder(tmp_path / "backup"))
+    found = await other.documents.get(ENDPOINTS, ["on", "off"])
+    after, still = [Endpoint.model_validate_json(one.body) for one in found if one is not None]
+    assert after.disabled_because is not None
+    assert "restored from a backup" in after.disabled_because
+    assert after.model_copy(update={"enabled": True, "disabled_because": None}) == enabled
+    assert not after.enabled
+    assert still == disabled
 
 
 @pytest.mark.slow

@@ -7,13 +7,17 @@ from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any
 
 from service.files.checksummed import ChecksummedFile, FolderWriter
-from service.store.documents import DELIVERING, MATCHING, PROJECTIONS, Document
+from service.store.documents import DELIVERING, MATCHING, PROJECTIONS, WEBHOOKS, Document
 from service.store.redis.client import Argument, RedisClient
 from service.store.redis.codec import parts_of
 from service.store.redis.documents.store import DocumentKeys, document_of
 
 _CHUNK, _CHUNK_BYTES = 500, 8 << 20
 _TRIES = 5
+_DISABLED = (
+    "restored from a backup: it may have been deleted since, or given another secret; enable it "
+    "if it is still wanted"
+)
 
 
 class DocumentCopies:
@@ -125,6 +129,7 @@ class DocumentCopies:
             return [["DEL", *keys], ["HSET", self._keys.collections, collection, last]]
         body = str(found["body"]).encode("utf-8", "surrogateescape")
         if "document_id" in found:
+            body = _disabled(body) if collection == WEBHOOKS else body
             document_id, revision = str(found["document_id"]), int(found["revision"])
             return [
                 ["HSET", keys.documents, document_id, f"{revision} ".encode() + body],
@@ -137,6 +142,14 @@ class DocumentCopies:
 def _is_left_out(collection: str) -> bool:
     """Whether it tells what this store has elsewhere, which a copy must not drop, or who leads."""
     return collection.split(":")[0] == PROJECTIONS or collection in (DELIVERING, MATCHING)
+
+
+def _disabled(body: bytes) -> bytes:
+    """A webhook to which nothing is sent before somebody has looked at it."""
+    fields = json.loads(body)
+    if fields.get("enabled"):
+        fields |= {"enabled": False, "disabled_because": _DISABLED}
+    return json.dumps(fields).encode()
 
 
 def _line(record: dict[str, Any]) -> bytes:

@@ -1,10 +1,13 @@
 """Spaces in backups: their records, and a file of chunks for each generation."""
 
+import contextlib
 import json
+import secrets
 import struct
 from collections.abc import Iterator
+from dataclasses import replace
 
-from service.errors import StartupError
+from service.errors import StartupError, Unavailable
 from service.files.checksummed import Broken, ChecksummedFolder, FolderWriter
 from service.store.redis.spaces.store import RedisSpaces
 from service.store.spaces import GenerationRecord, SpaceChange, SpaceRecord
@@ -60,6 +63,10 @@ async def _copy(store: RedisSpaces, record: GenerationRecord, folder: FolderWrit
 async def restore_spaces(store: RedisSpaces, source: ChecksummedFolder) -> None:
     """Put the spaces of a backup in place of those of a store.
 
+    Chunks get new names: those of a shared folder may be of another store, from which rows were
+    erased since. What an interrupted restore wrote there goes with it or, after a kill, with a
+    later hand-over.
+
     Raises:
         Broken: they are not as they were written.
         StoreFull, StoreUnavailable: the store can't take them.
@@ -74,18 +81,36 @@ async def restore_spaces(store: RedisSpaces, source: ChecksummedFolder) -> None:
         records = {space: SpaceRecord.of_json(text.encode()) for space, text in texts.items()}
     except (ValueError, AttributeError, TypeError) as error:
         raise Broken(f"{source.path / SPACES} can't be read: {error!r}") from error
-    for space, record in records.items():
-        for number, generation in enumerate(record.generations):
-            count = 0
-            for name, chunk in _chunks(source, _file_of(generation)):
-                await store.put_chunk(generation.chunks_id, name, chunk)
-                count += 1
-            # The record grows by what is complete, and has all of it in the end.
-            part = SpaceRecord(space, record.generations[: number + 1])
-            is_last = number + 1 == len(record.generations)
-            after = (record if is_last else part).to_json()
-            keep = (generation.chunks_id, count)
-            await store.change(SpaceChange(space, await store.get(space), after, keep))
+    written: list[str] = []
+    try:
+        for record in records.values():
+            await _restore(store, source, record, written)
+    except BaseException:
+        for chunks_id in written:
+            with contextlib.suppress(Unavailable):  # a later hand-over removes them
+                await store.drop_chunks(chunks_id)
+        raise
+
+
+async def _restore(
+    store: RedisSpaces, source: ChecksummedFolder, record: SpaceRecord, written: list[str]
+) -> None:
+    """Write a space; the names of its chunks are added to `written` as they are drawn."""
+    generations: list[GenerationRecord] = []
+    for generation in record.generations:
+        chunks_id = secrets.token_hex(12)
+        written.append(chunks_id)
+        count = 0
+        for name, chunk in _chunks(source, _file_of(generation)):
+            await store.put_chunk(chunks_id, name, chunk)
+            count += 1
+        generations.append(replace(generation, chunks_id=chunks_id))
+        # The record grows by what is complete, and has all of it in the end.
+        is_last = len(generations) == len(record.generations)
+        part = replace(record, generations=generations) if is_last else None
+        after = (part or SpaceRecord(record.space, generations)).to_json()
+        change = SpaceChange(record.space, await store.get(record.space), after, (chunks_id, count))
+        await store.change(change)
 
 
 def _generations(records: dict[str, bytes]) -> Iterator[GenerationRecord]:

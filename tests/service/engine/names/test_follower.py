@@ -162,10 +162,9 @@ def test_processes_of_one_data_folder_have_files_of_their_own(tmp_path: Path) ->
                 assert await made.found(first, "luna", last) == ["one", "two"]
                 assert await made.found(second, "luna", last) == ["one", "two"]
             assert len(list(made.folder.glob("*.sqlite"))) == 2
-            async with made.names() as first:  # what nobody has open may be removed
+            async with made.names() as first:  # a start removes what nobody has open
                 assert await made.found(first, "luna", last) == ["one", "two"]
-                remove_unused(made.folder)
-                assert len(list(made.folder.glob("*.sqlite"))) == 1
+                assert [path.name for path in made.folder.glob("*.sqlite")] == ["0.sqlite"]
                 last = await write(made.store, [upsert("three", "luna")])
                 assert await made.found(first, "luna", last) == ["one", "three", "two"]
             remove_unused(made.folder)
@@ -174,10 +173,27 @@ def test_processes_of_one_data_folder_have_files_of_their_own(tmp_path: Path) ->
     asyncio.run(scenario())
 
 
-def test_a_purge_leaves_nothing_and_outlasts_a_restart(tmp_path: Path) -> None:
-    def left(folder: Path, piece: bytes) -> bool:
-        return any(piece in path.read_bytes() for path in folder.iterdir())
+def left(folder: Path, piece: bytes) -> bool:
+    return any(piece in path.read_bytes() for path in folder.iterdir())
 
+
+def test_a_purge_removes_files_that_a_process_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with parts(tmp_path) as made:
+            last = await write(made.store, [upsert("gone", "qxqxzz")])
+            async with made.names() as first:
+                assert await made.found(first, "qxqx", last) == ["gone"]
+                async with made.names() as second:
+                    assert await made.found(second, "qxqx", last) == ["gone"]
+                    await first.purge()  # it is that of a process that runs
+                    assert (made.folder / "1.sqlite").exists()
+                await first.purge()
+                assert not list(made.folder.glob("1.sqlite*"))
+
+    asyncio.run(scenario())
+
+
+def test_a_purge_leaves_nothing_and_outlasts_a_restart(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with parts(tmp_path) as made:
             last = await write(made.store, [upsert("s", "luna"), upsert("gone", "qxqxzz")])

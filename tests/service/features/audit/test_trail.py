@@ -272,6 +272,24 @@ async def test_old_files_are_removed_and_not_missed(
     assert verify(folder, anchors.known).problems
 
 
+async def test_a_file_is_not_removed_without_its_line(tmp_path: Path) -> None:
+    anchors = MemoryAnchors()
+    writer, anchor = chain_of(tmp_path / "audit", 5)
+    anchors.known[writer.chain] = anchor
+    async with trail(tmp_path, anchors) as log:
+        (file,) = [f for f in files_in(tmp_path / "audit") if f.chain == writer.chain]
+        os.utime(file.path, (1000.0, 1000.0))
+        kept = fill_the_disk(log)
+        await log._keep_house()
+        assert file.path.exists()
+        empty_the_disk(log, kept)
+        await log.write([entry()])
+        assert not [e for e in written(tmp_path) if e["kind"] == "removed"]
+        await log._keep_house()
+        assert not file.path.exists()
+        assert verify(tmp_path / "audit", anchors.known).problems == []
+
+
 @pytest.mark.parametrize("whose", ["its own", "the store's"])
 async def test_one_clock_that_is_far_ahead_removes_nothing(tmp_path: Path, whose: str) -> None:
     folder, anchors = tmp_path / "audit", MemoryAnchors()

@@ -1,6 +1,7 @@
 """What is done to a chain is named: whatever byte, line or file it is done to."""
 
 from pathlib import Path
+from shutil import rmtree
 from tempfile import TemporaryDirectory
 
 import pytest
@@ -127,11 +128,61 @@ def test_a_chain_that_was_written_anew_is_named(tmp_path: Path) -> None:
     assert file.path.is_file()
 
 
+_OTHER = {"20260101T000000Z-00000000": Anchor("another", ((9, "0" * 64),), 1.0, is_closed=True)}
+
+
 def test_chains_of_another_folder_are_not_missing_here(tmp_path: Path) -> None:
     writer, anchor = chain_of(tmp_path, 1)
-    elsewhere = Anchor("another place", ((9, "0" * 64),), 1.0, is_closed=True)
-    report = verify(tmp_path, {writer.chain: anchor, "20260101T000000Z-00000000": elsewhere})
-    assert (report.problems, report.elsewhere) == ([], 1)
+    report = verify(tmp_path, {writer.chain: anchor, **_OTHER}, ["another"])
+    assert (report.problems, report.elsewhere, report.place) == ([], 1, writer.place)
+
+
+def test_a_folder_that_nobody_accepts_is_named(tmp_path: Path) -> None:
+    writer, anchor = chain_of(tmp_path, 1)
+    (problem,) = verify(tmp_path, {writer.chain: anchor, **_OTHER}).problems
+    assert problem.startswith("folder another is not here, with 1 chains until 1970-01-01T00:00:01")
+    assert "--elsewhere another" in problem
+
+
+def test_a_folder_that_was_removed_and_begun_anew_is_named(tmp_path: Path) -> None:
+    before, anchor = chain_of(tmp_path / "audit", 5)
+    rmtree(tmp_path / "audit")
+    problems = verify(tmp_path / "audit", {before.chain: anchor}).problems
+    assert f"chain {before.chain}: all its files are missing; it had 7 lines" in problems
+    writer, newer = chain_of(tmp_path / "audit", 5)
+    known = {before.chain: anchor, writer.chain: newer}
+    (problem,) = verify(tmp_path / "audit", known).problems
+    assert problem.startswith(f"folder {before.place} is not here, with 1 chains")
+
+
+@pytest.mark.parametrize("name", ["fedcba9876543210\n", "another\n", "", None])
+def test_chains_that_were_removed_with_the_name_of_the_folder_are_named(
+    tmp_path: Path, name: str | None
+) -> None:
+    """What is still there tells by its own anchor which folder it was."""
+    before, anchor = chain_of(tmp_path, 5)
+    for file in files_in(tmp_path):
+        file.path.unlink()
+    running = ChainWriter(tmp_path, 1 << 20, 3600.0, sync=False)
+    running.open()
+    head = (running.head.number, running.head.digest)
+    known = {before.chain: anchor, **_OTHER}
+    known[running.chain] = Anchor(running.place, (head,), 1.0, is_closed=False)
+    place = tmp_path / "place"
+    place.unlink() if name is None else place.write_text(name)
+    report = verify(tmp_path, known, ["another"])
+    running.close()
+    assert f"chain {before.chain}: all its files are missing; it had 7 lines" in report.problems
+    now = f"names {name.strip()}" if name else "is missing"
+    told = f"the file place {now}: the store has chains of {running.place}"
+    assert any(problem.startswith(told) for problem in report.problems)
+    assert report.running == [running.chain]
+
+
+def test_a_folder_is_not_elsewhere_itself(tmp_path: Path) -> None:
+    writer, anchor = chain_of(tmp_path, 1)
+    (problem,) = verify(tmp_path, {writer.chain: anchor}, [writer.place]).problems
+    assert problem == f"this folder is {writer.place} itself: do not name it by --elsewhere"
 
 
 def test_a_store_without_the_anchor_is_named(tmp_path: Path) -> None:

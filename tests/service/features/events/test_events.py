@@ -1,10 +1,11 @@
 """The feed of events over HTTP: pages, lines, long polls, server-sent events, scopes."""
 
+import asyncio
 import json
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from service.app import create_app
 from service.features.events import service
 from service.features.events.kinds import SCOPES
 from service.http.ndjson import NDJSON
+from service.http.streams import server_sent
 from service.http.streams.server_sent import MOST_OF_A_KEY
 from service.settings import Settings
 from tests.service.conftest import Serve, put
@@ -255,6 +257,56 @@ def test_server_sent_events_go_on_behind_the_last_id(told: httpx.Client) -> None
     ((_, late),) = streamed(told, 1, **{"Last-Event-ID": events[-1][0]})
     writing.join()
     assert late["data"]["streamer_id"] == "late"
+
+
+def first_part(client: TestClient, query: str) -> bytes:
+    """The first bytes of a stream, after which its client leaves."""
+    sent: list[bytes] = []
+
+    async def ask() -> None:
+        enough = asyncio.Event()
+
+        async def receive() -> dict[str, Any]:
+            await enough.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: MutableMapping[str, Any]) -> None:
+            sent.append(message.get("body", b""))
+            if sent[-1]:
+                enough.set()
+
+        scope = {
+            "type": "http",
+            "http_version": "1.1",
+            "method": "GET",
+            "scheme": "http",
+            "path": "/v1/events",
+            "raw_path": b"/v1/events",
+            "query_string": query.encode(),
+            "headers": [(b"host", b"localhost"), (b"accept", b"text/event-stream")],
+            "client": ("127.0.0.1", 1),
+            "server": ("127.0.0.1", 2),
+            "state": dict(client.app_state),
+        }
+        await client.app(scope, receive, send)
+
+    assert client.portal is not None
+    client.portal.call(ask)
+    return b"".join(sent)
+
+
+def test_a_heartbeat_tells_how_far_was_looked(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client of one rare kind, cut off, goes on where it was; what it passed over may go."""
+    monkeypatch.setattr(server_sent, "HEARTBEAT_S", 0.0)
+    begins = end(client)
+    put(client, "s-1", bio="guitar")
+    passed = read(client, begins, kinds="streamer.deleted")
+    assert passed["events"] == []
+    assert passed["next_cursor"] != begins
+    heartbeat = first_part(client, f"cursor={begins}&kinds=streamer.deleted")
+    assert heartbeat.decode() == f": still here\nid: {passed['next_cursor']}\n\n"
 
 
 @pytest.mark.slow

@@ -1,6 +1,8 @@
 """Spaces in backups, and what `verify` says of them."""
 
 import asyncio
+from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,10 @@ import pytest
 from redis import Redis
 
 from service.engine.spaces.streamer_neighbours import unpacked_neighbours
+from service.files.checksummed import ChecksummedFolder
 from service.store.embedded.supervisor import EmbeddedStore
+from service.store.redis.backup import ArchivedStore
+from service.store.spaces import GenerationRecord, SpaceChange, SpaceRecord
 from tests.service.conftest import Serve
 from tests.service.features.spaces.hand_overs import (
     USERS,
@@ -36,6 +41,45 @@ def damage(data: Path) -> None:
                 known.hset(key, "u0.vectors", bytes(chunk))
 
     asyncio.run(turn())
+
+
+def test_a_restore_leaves_the_chunks_of_the_store_before_alone(tmp_path: Path) -> None:
+    """Rows may have been erased from them since the backup, and it may be interrupted."""
+    known = GenerationRecord("g", "a1", 1.0, True, False, [], 2, 1, 0, False, 1, 0, 4, "", "key")
+    record = SpaceRecord("als", [known], ["g"])
+    shared = tmp_path / "shared"
+
+    async def opened(url: str, prefix: str) -> ArchivedStore:
+        return await ArchivedStore(url, chunks_dir=shared, prefix=prefix).open()
+
+    async def scenario() -> None:
+        async with EmbeddedStore(tmp_path / "store") as embedded:
+            async with aclosing(await opened(embedded.url, "ss:")) as store:
+                await store.spaces.put_chunk("a1", "s0.ids", b"all of them")
+                await store.spaces.change(SpaceChange("als", b"", record.to_json(), ("a1", 1)))
+                await store.back_up(tmp_path / "copy")
+                await store.spaces.put_chunk("a1", "s0.ids", b"but one")
+            source = ChecksummedFolder(tmp_path / "copy")
+            async with aclosing(await opened(embedded.url, "after:")) as store:
+                await store.restore(source)
+                text = await store.spaces.get("als")
+                (generation,) = SpaceRecord.of_json(text).generations
+                assert replace(generation, chunks_id="a1") == known
+                found = await store.spaces.chunks(generation.chunks_id, ["s0.ids"])
+                assert found == [b"all of them"]
+            names = {generation.chunks_id, "a1"}
+            assert {path.name for path in shared.iterdir()} == names
+            assert (shared / "a1" / "s0.ids").read_bytes() == b"but one"
+            async with aclosing(await opened(embedded.url, "interrupted:")) as store:
+                store.spaces.change = interrupted
+                with pytest.raises(asyncio.CancelledError):
+                    await store.restore(source)
+            assert {path.name for path in shared.iterdir()} == names
+
+    async def interrupted(change: SpaceChange) -> bool:
+        raise asyncio.CancelledError
+
+    asyncio.run(scenario())
 
 
 def test_spaces_are_copied_put_back_and_verified(serve: Serve, tmp_path: Path) -> None:

@@ -364,6 +364,26 @@ async def test_secrets_that_end_sign_no_more(world: World, receiver: Receiver) -
     assert endpoint.keys(world.at + 61) == [endpoint.secrets[0].text]
 
 
+async def test_each_secret_keeps_its_grace(world: World, receiver: Receiver) -> None:
+    webhook_id = await world.create(receiver.url())
+
+    async def signing(after_s: float) -> list[str]:
+        (found,) = await world.documents.get(ENDPOINTS, [webhook_id])
+        assert found is not None
+        return Endpoint.model_validate_json(found.body).keys(world.at + after_s)
+
+    (first,) = await signing(0)
+    _, second = await world.webhooks.rotate(webhook_id, 60)
+    _, third = await world.webhooks.rotate(webhook_id, 30)
+    assert await signing(29) == [third, second, first]
+    assert await signing(31) == [third, first]
+    for _ in range(9):
+        await world.webhooks.rotate(webhook_id, 60)
+    assert len(await signing(0)) == 6
+    _, last = await world.webhooks.rotate(webhook_id, 0)
+    assert await signing(0) == [last]
+
+
 async def test_of_many_that_are_given_up_together_the_newest_are_kept(
     world: World, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
