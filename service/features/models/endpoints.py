@@ -24,7 +24,8 @@ from service.features.models.schemas import (
     RegisterIn,
     ReplicaOut,
 )
-from service.features.models.service import Models, ShownModel
+from service.features.models.service import Models
+from service.features.models.showing import ShownModel
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires

@@ -4,51 +4,25 @@ import asyncio
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
 
-from service.errors import JobNotFound, JobStateConflict, ModelNotFound, ModelStateConflict
+from service.errors import JobNotFound, JobStateConflict, ModelStateConflict
 from service.features.jobs.service import Jobs, new_id
 from service.features.models.backfill import KIND, missing_on
 from service.features.models.bundles import check_compatible
-from service.features.models.comparing.service import Comparing, Verdict
+from service.features.models.comparing.service import Comparing
 from service.features.models.following import ModelFollower
 from service.features.models.live.service import LiveService
-from service.features.models.records import Live, RegisteredModel, Registry, live_of
+from service.features.models.records import RegisteredModel, Registry
+from service.features.models.showing import ShownModel, ShownModels
 from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
 
-State = Literal["registered", "backfilling", "ready", "shadow", "canary", "active", "retired"]
 _LOOK_S = 0.05
 _SWITCH_S = 5.0
 """Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
-
-
-@dataclass(frozen=True)
-class ShownModel:
-    """A model, as everybody may know it.
-
-    Attributes:
-        model_version: of the model.
-        state: whether it serves, may, or is about to.
-        record: of its registration; None of a model that only the settings name.
-        job: its last backfill, while that is kept.
-        replicas: what each replica holds, by name.
-        gate: what it says of a model that is ready; None of others.
-        warnings: what a promotion should be warned of.
-        live: what it has to do with live questions; None if nothing.
-    """
-
-    model_version: str
-    state: State
-    record: RegisteredModel | None
-    job: Job | None
-    replicas: Mapping[str, Mapping[str, Any]]
-    gate: Verdict | None = None
-    warnings: Sequence[str] = ()
-    live: Live | None = None
 
 
 class Models:
@@ -77,27 +51,17 @@ class Models:
         self._store = store
         self._follower = follower
         self._jobs = jobs
+        self._shown = ShownModels(registry, store, follower, jobs, comparing)
         self.comparing = comparing
         self.live = live
 
     async def all(self) -> Sequence[ShownModel]:
-        """All that are registered, and the one that serves; in order of their registration."""
-        registered, pointer = await self._registry.all(), await self._store.pointer()
-        replicas = await self._follower.replicas()
-        names = sorted(registered, key=lambda name: registered[name].registered_at)
-        names += [n for n in (pointer.active, pointer.target) if n and n not in registered]
-        return [await self._shown(n, registered.get(n), pointer, replicas) for n in names]
+        """All models; see `ShownModels.all`."""
+        return await self._shown.all()
 
     async def get(self, model_version: str) -> ShownModel:
-        """A model.
-
-        Raises:
-            ModelNotFound: it is not registered, and does not serve.
-        """
-        record, pointer = await self._registry.get(model_version), await self._store.pointer()
-        if record is None and model_version not in (pointer.active, pointer.target):
-            raise await self._unknown(model_version)
-        return await self._shown(model_version, record, pointer, await self._follower.replicas())
+        """A model; see `ShownModels.get`."""
+        return await self._shown.get(model_version)
 
     async def register(self, folder: str, key_id: str) -> ShownModel:
         """Register the bundle of a folder; once more, where it was registered.
@@ -161,7 +125,7 @@ class Models:
             ModelNotEverywhere: a replica misses its bundle.
             TooManyJobs: too many are queued.
         """
-        record = await self._registered(model_version)
+        record = await self._shown.registered(model_version)
         pointer = await self._store.pointer()
         if pointer.active == model_version:
             raise ModelStateConflict(f"model {model_version!r} is active already")
@@ -174,7 +138,7 @@ class Models:
         if pointer.target == model_version:
             if pointer.state == "ready":
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
-            job = await self._job(record)
+            job = await self._shown.job_of(record)
             if job is not None and job.state in ("queued", "running"):
                 if job.is_cancelling:
                     raise ModelStateConflict(
@@ -210,7 +174,7 @@ class Models:
             ModelNotFound: it is not registered.
             ModelStateConflict: it is not being backfilled.
         """
-        job = await self._job(await self._registered(model_version))
+        job = await self._shown.job_of(await self._shown.registered(model_version))
         if job is None or job.state not in ("queued", "running"):
             raise ModelStateConflict(f"model {model_version!r} is not being backfilled")
         await self._jobs.cancel(job.job_id)
@@ -332,7 +296,7 @@ class Models:
 
     async def _note_retired(self, record: RegisteredModel) -> None:
         """Write down that a model is kept no more, unless another backfill of it began."""
-        job = await self._job(record)
+        job = await self._shown.job_of(record)
         if job is not None and job.state in ("queued", "running"):
             with contextlib.suppress(JobStateConflict, JobNotFound):  # it has ended meanwhile
                 await self._jobs.cancel(job.job_id)
@@ -352,44 +316,3 @@ class Models:
         if missing:
             why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
             raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
-
-    async def _registered(self, model_version: str) -> RegisteredModel:
-        record = await self._registry.get(model_version)
-        if record is None:
-            raise await self._unknown(model_version)
-        return record
-
-    async def _unknown(self, model_version: str) -> ModelNotFound:
-        known = ", ".join(sorted(await self._registry.all())) or "none"
-        return ModelNotFound(f"there is no model {model_version!r}; known: {known}")
-
-    async def _job(self, record: RegisteredModel) -> Job | None:
-        if not record.job_id:
-            return None
-        try:
-            return await self._jobs.get(record.job_id)
-        except JobNotFound:
-            return None
-
-    async def _shown(
-        self,
-        name: str,
-        record: RegisteredModel | None,
-        pointer: ModelPointer,
-        replicas: Mapping[str, Mapping[str, Any]],
-    ) -> ShownModel:
-        state: State = "registered"
-        if name == pointer.active:
-            state = "active"
-        elif name == pointer.target:
-            state = "ready" if pointer.state == "ready" else "backfilling"
-        elif record is not None and record.retired:
-            state = "retired"
-        job = None if record is None else await self._job(record)
-        gate = None
-        if state == "ready":
-            gate = await self.comparing.verdict(pointer, "" if record is None else record.sha256)
-        live = live_of(pointer, record)
-        if live is not None and (live.canary_share or live.shadow_sample):
-            state = "canary" if live.canary_share else "shadow"
-        return ShownModel(name, state, record, job, replicas, gate, live=live)
