@@ -149,6 +149,14 @@ class JobStore(Protocol):
         """A job; None if there is none, or no longer."""
         ...
 
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request with this name queued; None if none, or no longer.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        ...
+
     async def page(self, before: str, limit: int) -> list[Job]:
         """Up to `limit` jobs, the newest first, strictly before an id ("" = from the newest).
 

@@ -116,6 +116,14 @@ class Jobs:
         """
         return self._found(job_id, await self._store.get(job_id))
 
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request with this name queued; None if none, or no longer.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        return await self._store.queued_by(once)
+
     async def page(self, before: str, limit: int) -> Sequence[Job]:
         """Jobs, the newest first, before an id ("" = from the newest)."""
         return await self._store.page(before, limit)

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from service.errors import JobNotFound, JobStateConflict, ModelStateConflict
 from service.features.jobs.service import Jobs, new_id
@@ -70,9 +71,9 @@ class Models:
             InvalidRequest: there is none, or it can't take the place of the one that serves.
             ModelStateConflict: another one is being backfilled; the version was another bundle.
         """
-        pointer = await self._store.pointer()
         found = await asyncio.to_thread(self._follower.folder.find, folder)
         manifest, name = found.manifest, found.manifest.model_version
+        pointer = await self._store.pointer()  # after the bundle, which may take long to read
         if pointer.state in ("preparing", "backfilling"):
             raise ModelStateConflict(
                 f"model {pointer.target!r} is being backfilled: register {name!r} when that is done"
@@ -89,19 +90,27 @@ class Models:
             manifest.content_dim,
             time.time(),
             key_id,
+            # Only what the settings named is kept without a record: it serves, or did.
+            served=is_kept,
         )
 
         def registered(before: RegisteredModel | None) -> RegisteredModel:
             if before is None:
                 return record
-            if before.sha256 != found.sha256 and (is_kept or before.retired):
+            was_kept = before.retired or before.job_id != ""  # or is, since the pointer was read
+            if before.sha256 != found.sha256 and (is_kept or was_kept):
                 was = f"is {pointer.state or 'active'}" if is_kept else "was kept before"
                 raise ModelStateConflict(
                     f"model {name!r} {was} as another bundle, whose vectors a replica may have: "
                     "export the new one under another version"
                 )
-            kept = {"job_id": before.job_id, "served": before.served, "live": before.live}
-            return replace(record, **kept) if is_kept else record
+            return replace(
+                record,
+                job_id=before.job_id,
+                served=before.served,
+                live=before.live,
+                streamers_per_s=before.streamers_per_s,
+            )
 
         await self._registry.put(name, registered)
         await self._follower.refresh()
@@ -120,40 +129,33 @@ class Models:
 
         Raises:
             ModelNotFound: it is not registered.
-            ModelStateConflict: it serves or is ready, another model is kept beside that one, or its
-                job is under way at another pace.
+            ModelStateConflict: it serves or is ready, another model is kept beside that one, its
+                job is under way at another pace, or `once` names a job of an earlier backfill.
+            IdempotencyKeyReused: another request has the name of this one.
             ModelNotEverywhere: a replica misses its bundle.
             TooManyJobs: too many are queued.
         """
         record = await self._shown.registered(model_version)
         pointer = await self._store.pointer()
+        # Before the pointer is moved: the request would get that job, and nothing would follow.
+        known = await self._queued_before(record, pointer, once)
+        if known is not None and known.state == "succeeded":
+            return known
         if pointer.active == model_version:
             raise ModelStateConflict(f"model {model_version!r} is active already")
         if pointer.target not in (None, model_version):
             raise ModelStateConflict(
                 f"model {pointer.target!r} is kept beside the active one: retire it first"
             )
-        asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job = None
         if pointer.target == model_version:
             if pointer.state == "ready":
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
             job = await self._shown.job_of(record)
-            if job is not None and job.state in ("queued", "running"):
-                if job.is_cancelling:
-                    raise ModelStateConflict(
-                        f"the backfill of model {model_version!r} is being paused: ask again when "
-                        "it is"
-                    )
-                if streamers_per_s is not None and json.loads(job.input) != asked:
-                    raise ModelStateConflict(
-                        f"model {model_version!r} is being backfilled at another pace: pause it "
-                        "before you ask for streamers_per_s"
-                    )
-                return job
-            if job is not None and job.state in ("failed", "cancelled"):
-                changed = None if streamers_per_s is None else asked
-                return await self._jobs.retry(job.job_id, by, changed)
+            if job is not None and job.state != "succeeded":
+                return await self._gone_on(job, record, streamers_per_s, by)
+            if streamers_per_s is None:  # its job may have been paused for longer than it is kept
+                streamers_per_s = record.streamers_per_s
         else:
             await self._check_everywhere(record)
             if record.job_id:  # a retirement that did not come to its end
@@ -161,11 +163,10 @@ class Models:
             begun = ModelPointer(0, pointer.active, model_version, "preparing")
             if await self._store.move(pointer, begun) is None:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        job_id = await self._reserved(record, job)
-        job = await self._jobs.start(KIND, asked, once=once, job_id=job_id, by=by)
-        if job.job_id != job_id:  # of an earlier one of the same requests
-            await self._registry.update(model_version, job_id=job.job_id)
-        return job
+        job_id = await self._reserved(record, job, streamers_per_s)
+        return await self._jobs.start(
+            KIND, _asked(model_version, streamers_per_s), once=once, job_id=job_id, by=by
+        )
 
     async def pause(self, model_version: str) -> ShownModel:
         """Stop its backfill where it stands; writes go on being encoded for both models.
@@ -277,19 +278,71 @@ class Models:
                 return
             await asyncio.sleep(_LOOK_S)
 
-    async def _reserved(self, record: RegisteredModel, last: Job | None) -> str:
+    async def _queued_before(
+        self, record: RegisteredModel, pointer: ModelPointer, once: Once | None
+    ) -> Job | None:
+        """The job of a model's present backfill, if an earlier one of the same requests began it.
+
+        Raises:
+            IdempotencyKeyReused: another request has the name of this one.
+            ModelStateConflict: it is the job of a backfill whose model was retired.
+        """
+        job = None if once is None else await self._jobs.queued_by(once)
+        is_kept = record.model_version in (pointer.active, pointer.target)
+        if job is not None and not (is_kept and job.job_id == record.job_id):
+            raise ModelStateConflict(
+                f"this Idempotency-Key began an earlier backfill, job {job.job_id}, and model "
+                f"{record.model_version!r} was retired since: send another key"
+            )
+        return job
+
+    async def _gone_on(
+        self,
+        job: Job,
+        record: RegisteredModel,
+        streamers_per_s: float | None,
+        by: tuple[str, str],
+    ) -> Job:
+        """Let a backfill go on that was begun."""
+        name, asked = record.model_version, _asked(record.model_version, streamers_per_s)
+        if job.state in ("failed", "cancelled"):
+            if streamers_per_s is None:
+                return await self._jobs.retry(job.job_id, by)
+            await self._registry.update(name, streamers_per_s=streamers_per_s)
+            return await self._jobs.retry(job.job_id, by, asked)
+        if job.is_cancelling:
+            raise ModelStateConflict(
+                f"the backfill of model {name!r} is being paused: ask again when it is"
+            )
+        if streamers_per_s is not None and json.loads(job.input) != asked:
+            raise ModelStateConflict(
+                f"model {name!r} is being backfilled at another pace: pause it before you ask for "
+                "streamers_per_s"
+            )
+        return job
+
+    async def _reserved(
+        self, record: RegisteredModel, last: Job | None, streamers_per_s: float | None
+    ) -> str:
         """The id of the next backfill of a model: the same one for all that begin it at once.
 
         Args:
             record: of the model, as it was read before.
             last: its job, which has ended; None where it is not known.
+            streamers_per_s: its pace, which is noted.
         """
         ended = "" if last is None else record.job_id
 
         def reserve(now: RegisteredModel) -> RegisteredModel:
+            if now.sha256 != record.sha256:
+                raise ModelStateConflict(
+                    f"model {now.model_version!r} was registered as another bundle meanwhile: "
+                    "retire it, then backfill it again"
+                )
+            paced = replace(now, streamers_per_s=streamers_per_s)
             if now.job_id not in ("", ended):  # another one did, and may not have queued it yet
-                return now
-            return replace(now, job_id=new_id(), retired=False, served=False, live=None)
+                return paced if now.job_id == record.job_id else now  # its job is gone, or theirs
+            return replace(paced, job_id=new_id(), retired=False, served=False, live=None)
 
         reserved = await self._registry.change(record.model_version, reserve)
         return new_id() if reserved is None else reserved.job_id
@@ -316,3 +369,8 @@ class Models:
         if missing:
             why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
             raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
+
+
+def _asked(model_version: str, streamers_per_s: float | None) -> dict[str, Any]:
+    """What the job of a backfill needs to know."""
+    return {"model_version": model_version, "streamers_per_s": streamers_per_s}

@@ -21,7 +21,7 @@ from typing import Any, cast
 
 from service.errors import IdempotencyKeyReused, StoreUnavailable
 from service.store.jobs import Job, Lease, LeaseLost, NewJob, Settled, State
-from service.store.once import REMEMBERED_S
+from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 
 _SCRIPT = Path(__file__).with_name("jobs.lua").read_text(encoding="utf-8")
@@ -127,17 +127,19 @@ class RedisJobs:
         key, fingerprint = ("", "") if job.once is None else (job.once.key, job.once.fingerprint)
         terms = (fingerprint, REMEMBERED_S * 1000)
         done = await self._change("submit", job.job_id, *terms, *fields, once=key)
-        if not isinstance(done, bytes):
-            return job.job_id if done else None
-        before, of = done.decode().split(" ")
-        if of != fingerprint:
-            raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-        return before
+        if isinstance(done, bytes):
+            return _queued_before(done, fingerprint)
+        return job.job_id if done else None
 
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
         (found,) = await self._jobs([job_id])
         return found
+
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request queued; see `JobStore.queued_by`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
+        return None if found is None else await self.get(_queued_before(found, once.fingerprint))
 
     async def page(self, before: str, limit: int) -> list[Job]:
         """Jobs, the newest first; see `JobStore.page`."""
@@ -295,6 +297,14 @@ class RedisJobs:
 def _by(key: tuple[str, str]) -> tuple[str, ...]:
     """Fields of who asks; none where nobody does."""
     return ("key_id", key[0], "key_name", key[1]) if key[0] else ()
+
+
+def _queued_before(note: bytes, fingerprint: str) -> str:
+    """The id of the job that a request queued; raises IdempotencyKeyReused of another request."""
+    job_id, of = note.decode().split(" ")
+    if of != fingerprint:
+        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+    return job_id
 
 
 def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:
