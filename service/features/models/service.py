@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -21,6 +22,7 @@ from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
 
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.05
 _SWITCH_S = 5.0
 """Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
@@ -71,7 +73,7 @@ class Models:
             InvalidRequest: there is none, or it can't take the place of the one that serves.
             ModelStateConflict: another one is being backfilled; the version was another bundle.
         """
-        found = await asyncio.to_thread(self._follower.folder.find, folder)
+        found, files = await self._follower.find(folder)
         manifest, name = found.manifest, found.manifest.model_version
         pointer = await self._store.pointer()  # after the bundle, which may take long to read
         if pointer.state in ("preparing", "backfilling"):
@@ -113,7 +115,7 @@ class Models:
             )
 
         await self._registry.put(name, registered)
-        await self._follower.refresh()
+        self._follower.know(found, files)  # the others read it beside what they serve
         return await self.get(name)
 
     async def backfill(
@@ -201,22 +203,30 @@ class Models:
         record = await self._registry.get(model_version)
         sha256 = "" if record is None else record.sha256
         warnings = await self.comparing.check(pointer, sha256, is_forced=is_forced)
-        await self._swap(pointer)
+        warnings += await self._swap(pointer)
         return replace(await self.get(model_version), warnings=warnings)
 
-    async def roll_back(self, once: Once | None = None) -> ShownModel:
+    async def roll_back(self, once: Once | None = None, leaving: str | None = None) -> ShownModel:
         """Answer by the model that is kept beside the active one, as before the promotion.
 
-        `once` names the request: sent again, it would undo itself.
+        Args:
+            once: names the request: sent again, it would undo itself.
+            leaving: the model that is active, as the caller believes: somebody else's roll-back
+                would be undone otherwise. None: whichever is.
 
         Raises:
             IdempotencyKeyReused: another request has the name of this one.
-            ModelStateConflict: none is kept.
+            ModelStateConflict: none is kept, or another one than `leaving` is active.
             ModelNotEverywhere: a replica has not its index.
         """
         pointer = await self._store.pointer()
         if once is not None and await self._store.was_done(once):  # looked at after the pointer
             return await self.get(str((await self._store.pointer()).active))
+        if leaving not in (None, pointer.active):
+            raise ModelStateConflict(
+                f"model {pointer.active!r} is active, not {leaving!r}: nothing was changed; look "
+                "at GET /v1/models, and promote the model that you want"
+            )
         if pointer.target is None or pointer.state != "ready":
             raise ModelStateConflict("no model is kept beside the active one to roll back to")
         record = await self._registry.get(pointer.target)
@@ -225,8 +235,9 @@ class Models:
                 f"model {pointer.target!r} has not served yet: there is nothing to roll back to; "
                 f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
-        await self._swap(pointer, once)
-        return await self.get(str((await self._store.pointer()).active))
+        warnings = await self._swap(pointer, once)
+        shown = await self.get(str((await self._store.pointer()).active))
+        return replace(shown, warnings=warnings)
 
     async def retire(self, model_version: str) -> ShownModel:
         """Keep a model no longer beside the active one: writes are encoded for one model again.
@@ -251,10 +262,11 @@ class Models:
             raise ModelStateConflict(f"model {model_version!r} is not kept")
         if record is not None:
             await self._note_retired(record)
-        await self._follower.refresh()
+        await self._follower.follow()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
-    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> None:
+    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> list[str]:
+        """Let active and target change places; warns of replicas that do not follow in time."""
         active, target = str(pointer.active), str(pointer.target)
         replicas = await self._follower.replicas()
         missing = [name for name, held in replicas.items() if target not in held["indexed"]]
@@ -270,13 +282,19 @@ class Models:
             if not came_twice and (now.active, now.target) != (target, active):
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
             target = str(now.active)
-        await self._follower.refresh()
+        await self._follower.follow()
         deadline = time.monotonic() + _SWITCH_S
-        while time.monotonic() < deadline:
+        while True:
             replicas = await self._follower.replicas()
-            if all(held["serves"] == target for held in replicas.values()):
-                return
+            late = sorted(name for name, held in replicas.items() if held["serves"] != target)
+            if not late:
+                return []
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(_LOOK_S)
+        said = f"{', '.join(late)} did not answer by {target!r} yet after {_SWITCH_S:g} s"
+        _log.warning("%s", said)
+        return [said]
 
     async def _queued_before(
         self, record: RegisteredModel, pointer: ModelPointer, once: Once | None

@@ -69,9 +69,28 @@ def test_a_first_model_that_is_registered_late_can_be_gone_back_to(client: TestC
     assert (answer.status_code, answer.json()["model_version"]) == (200, FIRST)
 
 
-@pytest.mark.parametrize("folder", ["next", "again"])
+def test_two_operators_who_go_back_from_one_model_do_not_cancel_each_other(
+    client: TestClient,
+) -> None:
+    backfilled(client)
+    client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+    wait_until(lambda: everywhere(client, "is_indexed", FIRST), "the other one is kept")
+    left = {"from": NEXT}
+    key = {"Idempotency-Key": '"back"'}
+    first = client.post("/v1/models:rollback", params=left, headers=key)
+    assert (first.status_code, first.json()["model_version"]) == (200, FIRST)
+    assert first.json()["warnings"] == []
+    assert f"{FIRST!r} is active, not {NEXT!r}" in refused(
+        client, "/v1/models:rollback", params=left
+    )
+    again = client.post("/v1/models:rollback", params=left, headers=key)
+    assert (again.status_code, again.json()["model_version"]) == (200, FIRST)
+    assert client.post("/v1/models:rollback").json()["model_version"] == NEXT
+
+
+@pytest.mark.parametrize("which", ["next", "again"])
 def test_a_registration_in_flight_forgets_no_backfill(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch, folder: str
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, which: str
 ) -> None:
     register(client, "next")
     put, begun = Registry.put, list[str]()
@@ -85,8 +104,8 @@ def test_a_registration_in_flight_forgets_no_backfill(
 
     with monkeypatch.context() as patched:
         patched.setattr(Registry, "put", beaten)
-        answer = client.post("/v1/models", json={"folder": folder})
-    assert answer.status_code == (201 if folder == "next" else 409), answer.text
+        answer = client.post("/v1/models", json={"folder": which})
+    assert answer.status_code == (201 if which == "next" else 409), answer.text
     record = call(client, models_of(client)._registry.get, NEXT)
     assert (record.job_id, record.folder) == (begun[0], "next")
     assert record.streamers_per_s == SLOW["streamers_per_s"]
