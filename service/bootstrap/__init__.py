@@ -288,7 +288,10 @@ async def _opened_graph(
             rebuilds=rebuild.IndexRebuilds(long.jobs, long.replica),
             jobs=long.jobs,
             transfers=long.transfers,
-            keys=Keys(store.keys, key_ring.refresh, has_other_admins=key_ring.has_standing_admins),
+            keys=Keys(
+                *(store.keys, key_ring.refresh, key_ring.now),
+                has_other_admins=key_ring.has_standing_admins,
+            ),
             key_ring=key_ring,
             rate_limits=rate_limits,
             audit=audit,

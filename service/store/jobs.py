@@ -145,16 +145,16 @@ class JobStore(Protocol):
         """
         ...
 
-    async def queued(self, once: Once) -> str | None:
-        """Id of the job that an earlier one of the same requests queued; it may be gone.
-
-        Raises:
-            IdempotencyKeyReused: another request has that name.
-        """
-        ...
-
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
+        ...
+
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request with this name queued; None if none, or no longer.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
         ...
 
     async def page(self, before: str, limit: int) -> list[Job]:

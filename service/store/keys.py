@@ -58,6 +58,18 @@ class KeyRecord:
 _RECORD = TypeAdapter(KeyRecord)
 
 
+class Look(NamedTuple):
+    """What tells whether keys have changed, or expired.
+
+    Attributes:
+        mark: another text after each change; empty as long as there has never been a key.
+        at: the store's time, in seconds since 1970, which is that of all who share it.
+    """
+
+    mark: str
+    at: float
+
+
 class KeyChanges(NamedTuple):
     """What has changed since a mark.
 
@@ -73,8 +85,8 @@ class KeyChanges(NamedTuple):
 class KeyStore(Protocol):
     """Where keys are kept. All methods raise StoreUnavailable when it does not answer."""
 
-    async def mark(self) -> str:
-        """Another text after each change; empty as long as there has never been a key."""
+    async def look(self) -> Look:
+        """Whether keys have changed, and the time."""
         ...
 
     async def all(self) -> dict[str, bytes]:

@@ -152,6 +152,7 @@ class ModelHost(ModelsHere):
             StartupError: that can't be.
         """
         self._shared = shared
+        await shared.models.appear()  # before the pointer is read: nobody moves it unseen
         await asyncio.to_thread(self._folders.sweep)
         (first,) = self._models
         pointer = await shared.kept_models.pointer()
@@ -164,7 +165,6 @@ class ModelHost(ModelsHere):
         model.services = shared.switch.current = await model.graph.enter_async_context(graph)
         self.serves = name
         await shared.models.refresh()
-        await shared.models.refresh_live()
         model.duties.begin()
         shared.models.start()
         shared.live.start()

@@ -135,9 +135,17 @@ class AsyncModels:
         """
         return await self._transport.call(calls.promote(model, force=force), deadline_s)
 
-    async def roll_back(self, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
-        """Answer by the model that was active before."""
-        return await self._transport.call(calls.roll_back(), deadline_s)
+    async def roll_back(
+        self, *, leaving: str | None = None, deadline_s: float = calls.SWITCH_S
+    ) -> ModelVersionOut:
+        """Answer by the model that was active before.
+
+        Args:
+            leaving: the model that is to be left; refused where another one is active, as after
+                somebody else's roll-back, which this one would undo.
+            deadline_s: of this call.
+        """
+        return await self._transport.call(calls.roll_back(leaving), deadline_s)
 
     async def retire(self, model: str, *, deadline_s: float = calls.SWITCH_S) -> ModelVersionOut:
         """Keep a model no longer beside the active one."""

@@ -95,10 +95,11 @@ def act(name: str, action: str) -> Call[ModelVersionOut]:
     return Call("POST", path, reader_of(ModelVersionOut), is_repeatable=action == "pause")
 
 
-def roll_back() -> Call[ModelVersionOut]:
+def roll_back(leaving: str | None) -> Call[ModelVersionOut]:
     """`POST /v1/models:rollback`: sent again with its key, it does not undo itself."""
-    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
-    return Call("POST", f"{_MODELS}:rollback", reader_of(ModelVersionOut), headers=headers)
+    headers, params = {"Idempotency-Key": f'"{uuid.uuid4()}"'}, params_of(**{"from": leaving})
+    path, reader = f"{_MODELS}:rollback", reader_of(ModelVersionOut)
+    return Call("POST", path, reader, headers=headers, params=params)
 
 
 def _at(name: str) -> str:

@@ -10,6 +10,7 @@ from service.client.models import JobOut, ModelVersionOut, ModelVersionsOut
 from service.commands.answers import Cell, print_rows
 from service.commands.lifecycle import comparing, live
 from service.commands.questions.asking import TIMEOUT_S, add_common, ask
+from service.errors import ServiceError
 
 _COLUMNS = [
     "model",
@@ -60,7 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="although what people decided stands against it, or was not replayed",
     )
-    add("rollback", "answer by the model that was active before")
+    rollback = add("rollback", "answer by the model that was active before")
+    rollback.add_argument(
+        "--from",
+        dest="leaving",
+        metavar="MODEL",
+        help="the model to leave, refused where another one is active, as after somebody else's "
+        "rollback, which this one would undo; without it you are asked, if you are at a terminal",
+    )
     add("retire", "keep a model no longer beside the active one", "MODEL")
     for name, action in actions.choices.items():
         add_common(action, SWITCH_S if name in _SWITCHES else TIMEOUT_S)
@@ -98,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
         return comparing.flips(args)
     if args.action == "shadow" and args.sample is None:
         return live.report(args)
-    show = _show_promoted if args.action == "promote" else _show_one
+    show = _show_promoted if args.action in ("promote", "rollback") else _show_one
     return ask(args, lambda client: _switch(client, args), show)
 
 
@@ -113,8 +121,25 @@ def _switch(client: Client, args: argparse.Namespace) -> ModelVersionOut:
     if args.action == "promote":
         return models.promote(args.model, force=args.force, deadline_s=longest_s)
     if args.action == "rollback":
-        return models.roll_back(deadline_s=longest_s)
+        leaving = args.leaving or _confirmed(client)
+        return models.roll_back(leaving=leaving, deadline_s=longest_s)
     return models.retire(args.model, deadline_s=longest_s)
+
+
+def _confirmed(client: Client) -> str | None:
+    """The model that somebody at a terminal agrees to leave; None where nobody is there."""
+    if not sys.stdin.isatty():
+        return None
+    models = client.models.all()
+    active = next((m.model_version for m in models if m.state == "active"), None)
+    kept = next((m.model_version for m in models if m.state in ("ready", "shadow", "canary")), None)
+    if kept is None:
+        return active  # the service says why it can't be
+    print(f"{active} answers. Answer by {kept} from now on? [y/N] ", end="", file=sys.stderr)
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+        raise ServiceError("nothing was changed")
+    return active
 
 
 def _show(models: Sequence[ModelVersionOut]) -> None:

@@ -140,7 +140,7 @@ class Runs:
         if run is not None and run.request.startswith(once.key):
             once.check(run.request)
             return await self._shown(kept, run)
-        return await self._jobs.queued(once)
+        return await self._jobs.queued_by(once)
 
     async def under_way(self, case_id: str) -> str | None:
         """Id of the job that expands a case now, or waits to; of several the one asked for last."""

@@ -318,7 +318,12 @@ class JobRunner:
                 error = ServiceError(_UNEXPECTED)
             outcome = problem_of(error)
         written = json.dumps(outcome, ensure_ascii=False).encode()
-        await persist(lambda: self._store.finish(job.lease, state, written, restart=restart))
+        try:
+            await persist(lambda: self._store.finish(job.lease, state, written, restart=restart))
+        except LeaseLost:
+            now = await persist(lambda: self._store.get(job.job_id))
+            if now is None or (now.lease, now.state) != (job.lease, state):
+                raise  # else it was finished, and the answer was lost
         _log.info("job %s (%s): %s", job.job_id, job.kind, state)
         await self._kinds[job.kind].tidy(job, state)
         return state

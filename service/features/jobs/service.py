@@ -100,15 +100,6 @@ class Jobs:
         new = NewJob(job_id or new_id(), kind, place, _written(asked), total, once, by=by)
         return await self.submit(new)
 
-    async def queued(self, once: Once) -> Job | None:
-        """The job that an earlier one of the same requests queued; None if there is none now.
-
-        Raises:
-            IdempotencyKeyReused: another request has that name.
-        """
-        job_id = await self._store.queued(once)
-        return None if job_id is None else await self._store.get(job_id)
-
     def scope_of(self, kind: str) -> Scope:
         """What a caller needs to cancel or retry a job of a kind."""
         return self._scopes.get(kind, "admin")
@@ -124,6 +115,14 @@ class Jobs:
             JobNotFound: there is none, or no longer.
         """
         return self._found(job_id, await self._store.get(job_id))
+
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request with this name queued; None if none, or no longer.
+
+        Raises:
+            IdempotencyKeyReused: it was another request.
+        """
+        return await self._store.queued_by(once)
 
     async def page(self, before: str, limit: int) -> Sequence[Job]:
         """Jobs, the newest first, before an id ("" = from the newest)."""

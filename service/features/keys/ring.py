@@ -49,13 +49,14 @@ class StoredKeyRing:
         Args:
             store: of the keys.
             admin_key: the key of the settings, which has all scopes; None without one.
-            now: the time, in seconds since 1970.
+            now: this machine's time, in seconds since 1970.
             tokens: of an identity provider, if there is one.
         """
         self._tokens = tokens
         self._store = store
         self._admin_digest = None if admin_key is None else digest_of(admin_key)
         self._now = now
+        self._ahead = 0.0  # of this machine's clock, the store's
         self._mark: str = ""
         self._known: dict[str, _Known] = {}
         self._had_keys = False
@@ -65,6 +66,10 @@ class StoredKeyRing:
         self._repeats = Repeats()
         self._refreshing = asyncio.Lock()
         self._background = Background("API keys")
+
+    def now(self) -> float:
+        """The store's time, by which keys expire on every replica, whatever its own clock says."""
+        return self._now() + self._ahead
 
     @property
     def is_open(self) -> bool:
@@ -110,7 +115,7 @@ class StoredKeyRing:
                 if key.startswith(PREFIX)
                 else "the key is not known here; ask an admin for one"
             )
-        known, now = self._known.get(key_id), self._now()
+        known, now = self._known.get(key_id), self.now()
         if known is None or not _fits(known.record, digest, now):
             raise Unauthorized(
                 f"the key {key_id} is not known here, was rotated or revoked; ask an admin for "
@@ -129,7 +134,8 @@ class StoredKeyRing:
             StoreUnavailable: the store does not answer; what was known stays known.
         """
         async with self._refreshing:  # none may undo what a later one read
-            mark, now = await self._store.mark(), self._now()
+            asked, (mark, at), now = self._now(), await self._store.look(), self._now()
+            self._ahead = at - (asked + now) / 2
             if mark == self._mark:
                 self._read_at = now
                 return

@@ -103,7 +103,7 @@ class Keys:
         Args:
             store: of the keys.
             refresh: called after each change, so that this process knows it at once.
-            now: the time, in seconds since 1970.
+            now: the store's time, in seconds since 1970.
             has_other_admins: whether somebody may change keys without a key of the store.
         """
         self._store = store
@@ -202,7 +202,7 @@ class Keys:
         if isinstance(changes.expires_at, float):
             self._check_expiry(changes.expires_at, self._now())
         while True:
-            mark = await self._store.mark()
+            mark, _ = await self._store.look()
             stored = await self._store.get(key_id)
             if not stored:
                 _not_found(key_id)

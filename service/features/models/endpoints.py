@@ -24,7 +24,8 @@ from service.features.models.schemas import (
     RegisterIn,
     ReplicaOut,
 )
-from service.features.models.service import Models, ShownModel
+from service.features.models.service import Models
+from service.features.models.showing import ShownModel
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.route_scopes import requires
@@ -224,14 +225,25 @@ async def promote_model(
     ),
 )
 async def roll_back_model(
-    models: CurrentModels, audit: CurrentAudit, once: OnceByKey
+    models: CurrentModels,
+    audit: CurrentAudit,
+    once: OnceByKey,
+    leaving: Annotated[
+        str | None,
+        Query(
+            alias="from",
+            max_length=140,
+            description="The model that is to be left: refused where another one is active, as "
+            "after somebody else's roll-back. By default whichever is.",
+        ),
+    ] = None,
 ) -> ModelVersionOut:
     """Its answers are the same as before, with what was written meanwhile.
 
-    Sent again it undoes itself, but with the same Idempotency-Key.
+    Sent again it undoes itself, but with the same Idempotency-Key or with `from`.
     """
     audit.about(action="roll back model")
-    return model_out(await models.roll_back(once))
+    return model_out(await models.roll_back(once, leaving))
 
 
 @router.post(

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Protocol
@@ -123,24 +124,29 @@ class ModelFollower:
         self._store = store
         self._here = here
         self._checked: dict[str, _Checked] = {}
-        self._refreshing = asyncio.Lock()
-        self._background = Background("models")
+        self._following = asyncio.Lock()
+        self._loading = asyncio.Lock()
+        self._looking: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._presence = Presence(store, replica)
-        self._presence_background = Background("models-presence")
-        self._live_background = Background("models-live")
+        names = ("presence", "pointer", "encoders", "bundles")
+        self._backgrounds = {name: Background(f"models-{name}") for name in names}
+
+    async def appear(self) -> None:
+        """Be a replica that others wait for, from now on."""
+        await self._tell()
+        self._backgrounds["presence"].start(_again(self._tell, _TELL_S))
 
     def start(self) -> None:
-        """Look now and then, and tell all the time: to load a model may take long."""
-        self._background.start(_again(self.refresh, POLL_S))
-        self._presence_background.start(_again(self._tell, _TELL_S))
-        self._live_background.start(_again(self.refresh_live, POLL_S))
+        """Look now and then: at the pointer, whatever is loaded and read beside that."""
+        self._backgrounds["pointer"].start(_again(self.follow, POLL_S))
+        self._backgrounds["encoders"].start(_again(self._load, POLL_S))
+        self._backgrounds["bundles"].start(_again(self._look, POLL_S))
 
     async def stop(self) -> None:
         """Follow no more; no other replica waits for this one then."""
         await self._presence.leave()
-        await self._background.stop()
-        await self._presence_background.stop()
-        await self._live_background.stop()
+        for background in self._backgrounds.values():
+            await background.stop()
 
     def encoder(self, model_version: str) -> EncodingPipeline | None:
         """Encodes for a model, if it is loaded here."""
@@ -168,8 +174,7 @@ class ModelFollower:
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        if self.held != self._presence.told:  # what is shown here is what others are told
-            await self._tell()
+        await self._tell_changes()  # what is shown here is what others are told
         return {**await self._store.replicas(), self.replica: self.held}
 
     @property
@@ -186,46 +191,64 @@ class ModelFollower:
         }
 
     async def refresh(self) -> None:
-        """Look what the store says, load what it wants, and tell what is held.
+        """Follow the pointer, and load what it names and is not loaded yet.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        async with self._refreshing:
-            self.pointer = await self._store.pointer()
-            registered = await self.registry.all()
-            await self._check(registered)
-            await self._load()
-            await self._here.settle(self.pointer)
-        if self.held != self._presence.told:
-            await self._tell()
+        await self.follow()
+        await self._load()
 
-    async def refresh_live(self) -> None:
-        """Look what live questions the target gets; a bundle that is read keeps nobody waiting.
+    async def follow(self) -> None:
+        """Answer as the store says, by models that are loaded; no bundle is waited for.
 
         Raises:
             StoreUnavailable: the store does not answer.
         """
-        pointer = await self._store.pointer()
-        registered = await self.registry.get(pointer.target) if pointer.target else None
-        self.live = live_of(pointer, registered)
-        if self.held != self._presence.told:
-            await self._tell()
+        async with self._following:
+            self.pointer = pointer = await self._store.pointer()
+            target = await self.registry.get(pointer.target) if pointer.target else None
+            self.live = live_of(pointer, target)
+            await self._here.settle(pointer)
+        await self._tell_changes()
+
+    async def find(self, folder: str) -> tuple[FoundBundle, Files | None]:
+        """Verify a bundle of this replica, and tell its files, as `know` takes them.
+
+        Raises:
+            InvalidRequest: there is none, or it can't be served.
+        """
+        files = await asyncio.to_thread(self.folder.files, folder)
+        return await asyncio.to_thread(self.folder.find, folder), files
+
+    def know(self, bundle: FoundBundle, files: Files | None) -> None:
+        """Take note of a bundle that is registered now: it need not be read again."""
+        name = bundle.manifest.model_version
+        self._checked[name] = _Checked(bundle.sha256, bundle, files=files)
 
     async def _tell(self) -> None:
         with contextlib.suppress(StoreFull):  # told later; questions need no room
             await self._presence.tell(lambda: self.held)
 
-    async def _check(self, registered: Mapping[str, RegisteredModel]) -> None:
+    async def _tell_changes(self) -> None:
+        if self.held != self._presence.told:
+            await self._tell()
+
+    async def _look(self) -> None:
         """Find out which bundles are here, once for each registration."""
-        for name in self._checked.keys() - registered.keys():
-            del self._checked[name]
-        for name, model in registered.items():
+        for model in (await self.registry.all()).values():
+            await self._check(model)
+            await self._tell_changes()
+
+    async def _check(self, model: RegisteredModel) -> _Checked:
+        name = model.model_version
+        async with self._looking[name]:
             known = self._checked.get(name)
             if known is None or known.sha256 != model.sha256:
-                self._checked[name] = await self._found(model)
+                known = self._checked[name] = await self._found(model)
             elif time.monotonic() >= known.again_at:
-                self._checked[name] = await self._found(model, known)
+                known = self._checked[name] = await self._found(model, known)
+            return known
 
     async def _found(self, model: RegisteredModel, before: _Checked | None = None) -> _Checked:
         """What is found now; files that are as `before` are not read again."""
@@ -247,20 +270,36 @@ class ModelFollower:
 
     async def _load(self) -> None:
         """Have encoders of the models that writes are encoded for."""
-        for name in (self.pointer.active, self.pointer.target):
-            checked = None if name is None else self._checked.get(name)
-            if checked is None or checked.bundle is None or name in self._here.encoders:
-                continue
-            if checked.problem:  # it could not be loaded a moment ago
-                continue
-            try:
-                await self._here.open(checked.bundle)
-                _log.info("model %s is loaded", name)
-            except Exception as error:  # noqa: BLE001 - the replica serves on without it
-                _log.warning("model %s can't be loaded", name, exc_info=error)
-                problem = f"it can't be loaded: {error}"
-                again_at = time.monotonic() + _AGAIN_S
-                self._checked[str(name)] = replace(checked, problem=problem, again_at=again_at)
+        while missing := self._missing():
+            async with self._loading:
+                loaded = [name for name in missing if await self._is_opened(name)]
+            if not loaded:
+                break
+            await self.follow()
+        await self._tell_changes()
+
+    def _missing(self) -> list[str]:
+        names = (self.pointer.active, self.pointer.target)
+        return [name for name in names if name and name not in self._here.encoders]
+
+    async def _is_opened(self, name: str) -> bool:
+        """Whether a model is loaded, which it is now if that is possible."""
+        if name in self._here.encoders:  # by who was waited for
+            return True
+        model = await self.registry.get(name)
+        checked = None if model is None else await self._check(model)
+        if checked is None or checked.bundle is None or checked.problem:
+            return False
+        try:
+            await self._here.open(checked.bundle)
+        except Exception as error:  # noqa: BLE001 - the replica serves on without it
+            _log.warning("model %s can't be loaded", name, exc_info=error)
+            problem = f"it can't be loaded: {error}"
+            again_at = time.monotonic() + _AGAIN_S
+            self._checked[name] = replace(checked, problem=problem, again_at=again_at)
+            return False
+        _log.info("model %s is loaded", name)
+        return True
 
 
 async def _again(call: Callable[[], Awaitable[None]], every_s: float) -> None:

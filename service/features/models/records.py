@@ -50,6 +50,8 @@ class RegisteredModel:
         served: whether it has been the active model since it was kept.
         retired: whether it served or was about to, and is not kept any more.
         live: what it last had to do with live questions; see `live_of`.
+        streamers_per_s: pace of its last backfill, whose job may not be kept any more; None: it had
+            no limit.
     """
 
     model_version: str
@@ -65,6 +67,7 @@ class RegisteredModel:
     served: bool = False
     retired: bool = False
     live: Live | None = None
+    streamers_per_s: float | None = None
 
 
 _MODEL = TypeAdapter(RegisteredModel)

@@ -94,7 +94,11 @@ class ModelVersionOut(Response):
         Field(description="Of a model that is ready: whether what people decided lets it through."),
     ]
     warnings: Annotated[
-        list[str], Field(description="Of a promotion: what the gate could not check.")
+        list[str],
+        Field(
+            description="Of a promotion: what the gate could not check. Of that and of a "
+            "roll-back: replicas that did not follow within 5 seconds."
+        ),
     ]
     canary_share: Annotated[float, Field(description="Of the callers; 0 without a canary.")]
     shadow_sample: Annotated[float, Field(description="Of the questions; 0 without a shadow.")]

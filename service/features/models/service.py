@@ -3,52 +3,29 @@
 import asyncio
 import contextlib
 import json
+import logging
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
 
-from service.errors import JobNotFound, JobStateConflict, ModelNotFound, ModelStateConflict
+from service.errors import JobNotFound, JobStateConflict, ModelStateConflict
 from service.features.jobs.service import Jobs, new_id
 from service.features.models.backfill import KIND, missing_on
 from service.features.models.bundles import check_compatible
-from service.features.models.comparing.service import Comparing, Verdict
+from service.features.models.comparing.service import Comparing
 from service.features.models.following import ModelFollower
 from service.features.models.live.service import LiveService
-from service.features.models.records import Live, RegisteredModel, Registry, live_of
+from service.features.models.records import RegisteredModel, Registry
+from service.features.models.showing import ShownModel, ShownModels
 from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
 
-State = Literal["registered", "backfilling", "ready", "shadow", "canary", "active", "retired"]
+_log = logging.getLogger(__name__)
 _LOOK_S = 0.05
 _SWITCH_S = 5.0
 """Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
-
-
-@dataclass(frozen=True)
-class ShownModel:
-    """A model, as everybody may know it.
-
-    Attributes:
-        model_version: of the model.
-        state: whether it serves, may, or is about to.
-        record: of its registration; None of a model that only the settings name.
-        job: its last backfill, while that is kept.
-        replicas: what each replica holds, by name.
-        gate: what it says of a model that is ready; None of others.
-        warnings: what a promotion should be warned of.
-        live: what it has to do with live questions; None if nothing.
-    """
-
-    model_version: str
-    state: State
-    record: RegisteredModel | None
-    job: Job | None
-    replicas: Mapping[str, Mapping[str, Any]]
-    gate: Verdict | None = None
-    warnings: Sequence[str] = ()
-    live: Live | None = None
 
 
 class Models:
@@ -77,27 +54,17 @@ class Models:
         self._store = store
         self._follower = follower
         self._jobs = jobs
+        self._shown = ShownModels(registry, store, follower, jobs, comparing)
         self.comparing = comparing
         self.live = live
 
     async def all(self) -> Sequence[ShownModel]:
-        """All that are registered, and the one that serves; in order of their registration."""
-        registered, pointer = await self._registry.all(), await self._store.pointer()
-        replicas = await self._follower.replicas()
-        names = sorted(registered, key=lambda name: registered[name].registered_at)
-        names += [n for n in (pointer.active, pointer.target) if n and n not in registered]
-        return [await self._shown(n, registered.get(n), pointer, replicas) for n in names]
+        """All models; see `ShownModels.all`."""
+        return await self._shown.all()
 
     async def get(self, model_version: str) -> ShownModel:
-        """A model.
-
-        Raises:
-            ModelNotFound: it is not registered, and does not serve.
-        """
-        record, pointer = await self._registry.get(model_version), await self._store.pointer()
-        if record is None and model_version not in (pointer.active, pointer.target):
-            raise await self._unknown(model_version)
-        return await self._shown(model_version, record, pointer, await self._follower.replicas())
+        """A model; see `ShownModels.get`."""
+        return await self._shown.get(model_version)
 
     async def register(self, folder: str, key_id: str) -> ShownModel:
         """Register the bundle of a folder; once more, where it was registered.
@@ -106,9 +73,9 @@ class Models:
             InvalidRequest: there is none, or it can't take the place of the one that serves.
             ModelStateConflict: another one is being backfilled; the version was another bundle.
         """
-        pointer = await self._store.pointer()
-        found = await asyncio.to_thread(self._follower.folder.find, folder)
+        found, files = await self._follower.find(folder)
         manifest, name = found.manifest, found.manifest.model_version
+        pointer = await self._store.pointer()  # after the bundle, which may take long to read
         if pointer.state in ("preparing", "backfilling"):
             raise ModelStateConflict(
                 f"model {pointer.target!r} is being backfilled: register {name!r} when that is done"
@@ -125,22 +92,30 @@ class Models:
             manifest.content_dim,
             time.time(),
             key_id,
+            # Only what the settings named is kept without a record: it serves, or did.
+            served=is_kept,
         )
 
         def registered(before: RegisteredModel | None) -> RegisteredModel:
             if before is None:
                 return record
-            if before.sha256 != found.sha256 and (is_kept or before.retired):
+            was_kept = before.retired or before.job_id != ""  # or is, since the pointer was read
+            if before.sha256 != found.sha256 and (is_kept or was_kept):
                 was = f"is {pointer.state or 'active'}" if is_kept else "was kept before"
                 raise ModelStateConflict(
                     f"model {name!r} {was} as another bundle, whose vectors a replica may have: "
                     "export the new one under another version"
                 )
-            kept = {"job_id": before.job_id, "served": before.served, "live": before.live}
-            return replace(record, **kept) if is_kept else record
+            return replace(
+                record,
+                job_id=before.job_id,
+                served=before.served,
+                live=before.live,
+                streamers_per_s=before.streamers_per_s,
+            )
 
         await self._registry.put(name, registered)
-        await self._follower.refresh()
+        self._follower.know(found, files)  # the others read it beside what they serve
         return await self.get(name)
 
     async def backfill(
@@ -156,40 +131,33 @@ class Models:
 
         Raises:
             ModelNotFound: it is not registered.
-            ModelStateConflict: it serves or is ready, another model is kept beside that one, or its
-                job is under way at another pace.
+            ModelStateConflict: it serves or is ready, another model is kept beside that one, its
+                job is under way at another pace, or `once` names a job of an earlier backfill.
+            IdempotencyKeyReused: another request has the name of this one.
             ModelNotEverywhere: a replica misses its bundle.
             TooManyJobs: too many are queued.
         """
-        record = await self._registered(model_version)
+        record = await self._shown.registered(model_version)
         pointer = await self._store.pointer()
+        # Before the pointer is moved: the request would get that job, and nothing would follow.
+        known = await self._queued_before(record, pointer, once)
+        if known is not None and known.state == "succeeded":
+            return known
         if pointer.active == model_version:
             raise ModelStateConflict(f"model {model_version!r} is active already")
         if pointer.target not in (None, model_version):
             raise ModelStateConflict(
                 f"model {pointer.target!r} is kept beside the active one: retire it first"
             )
-        asked = {"model_version": model_version, "streamers_per_s": streamers_per_s}
         job = None
         if pointer.target == model_version:
             if pointer.state == "ready":
                 raise ModelStateConflict(f"model {model_version!r} is ready: promote or retire it")
-            job = await self._job(record)
-            if job is not None and job.state in ("queued", "running"):
-                if job.is_cancelling:
-                    raise ModelStateConflict(
-                        f"the backfill of model {model_version!r} is being paused: ask again when "
-                        "it is"
-                    )
-                if streamers_per_s is not None and json.loads(job.input) != asked:
-                    raise ModelStateConflict(
-                        f"model {model_version!r} is being backfilled at another pace: pause it "
-                        "before you ask for streamers_per_s"
-                    )
-                return job
-            if job is not None and job.state in ("failed", "cancelled"):
-                changed = None if streamers_per_s is None else asked
-                return await self._jobs.retry(job.job_id, by, changed)
+            job = await self._shown.job_of(record)
+            if job is not None and job.state != "succeeded":
+                return await self._gone_on(job, record, streamers_per_s, by)
+            if streamers_per_s is None:  # its job may have been paused for longer than it is kept
+                streamers_per_s = record.streamers_per_s
         else:
             await self._check_everywhere(record)
             if record.job_id:  # a retirement that did not come to its end
@@ -197,11 +165,10 @@ class Models:
             begun = ModelPointer(0, pointer.active, model_version, "preparing")
             if await self._store.move(pointer, begun) is None:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
-        job_id = await self._reserved(record, job)
-        job = await self._jobs.start(KIND, asked, once=once, job_id=job_id, by=by)
-        if job.job_id != job_id:  # of an earlier one of the same requests
-            await self._registry.update(model_version, job_id=job.job_id)
-        return job
+        job_id = await self._reserved(record, job, streamers_per_s)
+        return await self._jobs.start(
+            KIND, _asked(model_version, streamers_per_s), once=once, job_id=job_id, by=by
+        )
 
     async def pause(self, model_version: str) -> ShownModel:
         """Stop its backfill where it stands; writes go on being encoded for both models.
@@ -210,7 +177,7 @@ class Models:
             ModelNotFound: it is not registered.
             ModelStateConflict: it is not being backfilled.
         """
-        job = await self._job(await self._registered(model_version))
+        job = await self._shown.job_of(await self._shown.registered(model_version))
         if job is None or job.state not in ("queued", "running"):
             raise ModelStateConflict(f"model {model_version!r} is not being backfilled")
         await self._jobs.cancel(job.job_id)
@@ -236,22 +203,30 @@ class Models:
         record = await self._registry.get(model_version)
         sha256 = "" if record is None else record.sha256
         warnings = await self.comparing.check(pointer, sha256, is_forced=is_forced)
-        await self._swap(pointer)
+        warnings += await self._swap(pointer)
         return replace(await self.get(model_version), warnings=warnings)
 
-    async def roll_back(self, once: Once | None = None) -> ShownModel:
+    async def roll_back(self, once: Once | None = None, leaving: str | None = None) -> ShownModel:
         """Answer by the model that is kept beside the active one, as before the promotion.
 
-        `once` names the request: sent again, it would undo itself.
+        Args:
+            once: names the request: sent again, it would undo itself.
+            leaving: the model that is active, as the caller believes: somebody else's roll-back
+                would be undone otherwise. None: whichever is.
 
         Raises:
             IdempotencyKeyReused: another request has the name of this one.
-            ModelStateConflict: none is kept.
+            ModelStateConflict: none is kept, or another one than `leaving` is active.
             ModelNotEverywhere: a replica has not its index.
         """
         pointer = await self._store.pointer()
         if once is not None and await self._store.was_done(once):  # looked at after the pointer
             return await self.get(str((await self._store.pointer()).active))
+        if leaving not in (None, pointer.active):
+            raise ModelStateConflict(
+                f"model {pointer.active!r} is active, not {leaving!r}: nothing was changed; look "
+                "at GET /v1/models, and promote the model that you want"
+            )
         if pointer.target is None or pointer.state != "ready":
             raise ModelStateConflict("no model is kept beside the active one to roll back to")
         record = await self._registry.get(pointer.target)
@@ -260,8 +235,9 @@ class Models:
                 f"model {pointer.target!r} has not served yet: there is nothing to roll back to; "
                 f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
-        await self._swap(pointer, once)
-        return await self.get(str((await self._store.pointer()).active))
+        warnings = await self._swap(pointer, once)
+        shown = await self.get(str((await self._store.pointer()).active))
+        return replace(shown, warnings=warnings)
 
     async def retire(self, model_version: str) -> ShownModel:
         """Keep a model no longer beside the active one: writes are encoded for one model again.
@@ -286,10 +262,11 @@ class Models:
             raise ModelStateConflict(f"model {model_version!r} is not kept")
         if record is not None:
             await self._note_retired(record)
-        await self._follower.refresh()
+        await self._follower.follow()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
-    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> None:
+    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> list[str]:
+        """Let active and target change places; warns of replicas that do not follow in time."""
         active, target = str(pointer.active), str(pointer.target)
         replicas = await self._follower.replicas()
         missing = [name for name, held in replicas.items() if target not in held["indexed"]]
@@ -305,34 +282,92 @@ class Models:
             if not came_twice and (now.active, now.target) != (target, active):
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
             target = str(now.active)
-        await self._follower.refresh()
+        await self._follower.follow()
         deadline = time.monotonic() + _SWITCH_S
-        while time.monotonic() < deadline:
+        while True:
             replicas = await self._follower.replicas()
-            if all(held["serves"] == target for held in replicas.values()):
-                return
+            late = sorted(name for name, held in replicas.items() if held["serves"] != target)
+            if not late:
+                return []
+            if time.monotonic() > deadline:
+                break
             await asyncio.sleep(_LOOK_S)
+        said = f"{', '.join(late)} did not answer by {target!r} yet after {_SWITCH_S:g} s"
+        _log.warning("%s", said)
+        return [said]
 
-    async def _reserved(self, record: RegisteredModel, last: Job | None) -> str:
+    async def _queued_before(
+        self, record: RegisteredModel, pointer: ModelPointer, once: Once | None
+    ) -> Job | None:
+        """The job of a model's present backfill, if an earlier one of the same requests began it.
+
+        Raises:
+            IdempotencyKeyReused: another request has the name of this one.
+            ModelStateConflict: it is the job of a backfill whose model was retired.
+        """
+        job = None if once is None else await self._jobs.queued_by(once)
+        is_kept = record.model_version in (pointer.active, pointer.target)
+        if job is not None and not (is_kept and job.job_id == record.job_id):
+            raise ModelStateConflict(
+                f"this Idempotency-Key began an earlier backfill, job {job.job_id}, and model "
+                f"{record.model_version!r} was retired since: send another key"
+            )
+        return job
+
+    async def _gone_on(
+        self,
+        job: Job,
+        record: RegisteredModel,
+        streamers_per_s: float | None,
+        by: tuple[str, str],
+    ) -> Job:
+        """Let a backfill go on that was begun."""
+        name, asked = record.model_version, _asked(record.model_version, streamers_per_s)
+        if job.state in ("failed", "cancelled"):
+            if streamers_per_s is None:
+                return await self._jobs.retry(job.job_id, by)
+            await self._registry.update(name, streamers_per_s=streamers_per_s)
+            return await self._jobs.retry(job.job_id, by, asked)
+        if job.is_cancelling:
+            raise ModelStateConflict(
+                f"the backfill of model {name!r} is being paused: ask again when it is"
+            )
+        if streamers_per_s is not None and json.loads(job.input) != asked:
+            raise ModelStateConflict(
+                f"model {name!r} is being backfilled at another pace: pause it before you ask for "
+                "streamers_per_s"
+            )
+        return job
+
+    async def _reserved(
+        self, record: RegisteredModel, last: Job | None, streamers_per_s: float | None
+    ) -> str:
         """The id of the next backfill of a model: the same one for all that begin it at once.
 
         Args:
             record: of the model, as it was read before.
             last: its job, which has ended; None where it is not known.
+            streamers_per_s: its pace, which is noted.
         """
         ended = "" if last is None else record.job_id
 
         def reserve(now: RegisteredModel) -> RegisteredModel:
+            if now.sha256 != record.sha256:
+                raise ModelStateConflict(
+                    f"model {now.model_version!r} was registered as another bundle meanwhile: "
+                    "retire it, then backfill it again"
+                )
+            paced = replace(now, streamers_per_s=streamers_per_s)
             if now.job_id not in ("", ended):  # another one did, and may not have queued it yet
-                return now
-            return replace(now, job_id=new_id(), retired=False, served=False, live=None)
+                return paced if now.job_id == record.job_id else now  # its job is gone, or theirs
+            return replace(paced, job_id=new_id(), retired=False, served=False, live=None)
 
         reserved = await self._registry.change(record.model_version, reserve)
         return new_id() if reserved is None else reserved.job_id
 
     async def _note_retired(self, record: RegisteredModel) -> None:
         """Write down that a model is kept no more, unless another backfill of it began."""
-        job = await self._job(record)
+        job = await self._shown.job_of(record)
         if job is not None and job.state in ("queued", "running"):
             with contextlib.suppress(JobStateConflict, JobNotFound):  # it has ended meanwhile
                 await self._jobs.cancel(job.job_id)
@@ -353,43 +388,7 @@ class Models:
             why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
             raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
 
-    async def _registered(self, model_version: str) -> RegisteredModel:
-        record = await self._registry.get(model_version)
-        if record is None:
-            raise await self._unknown(model_version)
-        return record
 
-    async def _unknown(self, model_version: str) -> ModelNotFound:
-        known = ", ".join(sorted(await self._registry.all())) or "none"
-        return ModelNotFound(f"there is no model {model_version!r}; known: {known}")
-
-    async def _job(self, record: RegisteredModel) -> Job | None:
-        if not record.job_id:
-            return None
-        try:
-            return await self._jobs.get(record.job_id)
-        except JobNotFound:
-            return None
-
-    async def _shown(
-        self,
-        name: str,
-        record: RegisteredModel | None,
-        pointer: ModelPointer,
-        replicas: Mapping[str, Mapping[str, Any]],
-    ) -> ShownModel:
-        state: State = "registered"
-        if name == pointer.active:
-            state = "active"
-        elif name == pointer.target:
-            state = "ready" if pointer.state == "ready" else "backfilling"
-        elif record is not None and record.retired:
-            state = "retired"
-        job = None if record is None else await self._job(record)
-        gate = None
-        if state == "ready":
-            gate = await self.comparing.verdict(pointer, "" if record is None else record.sha256)
-        live = live_of(pointer, record)
-        if live is not None and (live.canary_share or live.shadow_sample):
-            state = "canary" if live.canary_share else "shadow"
-        return ShownModel(name, state, record, job, replicas, gate, live=live)
+def _asked(model_version: str, streamers_per_s: float | None) -> dict[str, Any]:
+    """What the job of a backfill needs to know."""
+    return {"model_version": model_version, "streamers_per_s": streamers_per_s}

@@ -126,7 +126,7 @@ class ArchivedStore(RedisStore):
                     "`python -m service verify` names those that are wrong"
                 )
             about["written_at"] = time.time()
-            if await self.keys.mark():
+            if (await self.keys.look()).mark:
                 folder.write(KEYS, packed_texts(await self.keys.all()))
             if judgements := await self.judgements.all():
                 folder.write(JUDGEMENTS, packed_texts(judgements))

@@ -127,19 +127,19 @@ class RedisJobs:
         key, fingerprint = ("", "") if job.once is None else (job.once.key, job.once.fingerprint)
         terms = (fingerprint, REMEMBERED_S * 1000)
         done = await self._change("submit", job.job_id, *terms, *fields, once=key)
-        if not isinstance(done, bytes):
-            return job.job_id if done else None
-        return _queued(done, fingerprint)
-
-    async def queued(self, once: Once) -> str | None:
-        """Id of the job that a request queued; see `JobStore.queued`."""
-        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
-        return None if found is None else _queued(found, once.fingerprint)
+        if isinstance(done, bytes):
+            return _queued_before(done, fingerprint)
+        return job.job_id if done else None
 
     async def get(self, job_id: str) -> Job | None:
         """A job; None if there is none, or no longer."""
         (found,) = await self._jobs([job_id])
         return found
+
+    async def queued_by(self, once: Once) -> Job | None:
+        """The job that an earlier request queued; see `JobStore.queued_by`."""
+        found: bytes | None = await self._client.ask("GET", self._once + once.key, confirmed=True)
+        return None if found is None else await self.get(_queued_before(found, once.fingerprint))
 
     async def page(self, before: str, limit: int) -> list[Job]:
         """Jobs, the newest first; see `JobStore.page`."""
@@ -294,17 +294,17 @@ class RedisJobs:
         return [_to_job(i, row) if row else None for i, row in zip(job_ids, named, strict=True)]
 
 
-def _queued(told: bytes, fingerprint: str) -> str:
-    """The job that a request of this fingerprint queued, of "job id fingerprint"."""
-    job_id, of = told.decode().split(" ")
-    if of != fingerprint:
-        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
-    return job_id
-
-
 def _by(key: tuple[str, str]) -> tuple[str, ...]:
     """Fields of who asks; none where nobody does."""
     return ("key_id", key[0], "key_name", key[1]) if key[0] else ()
+
+
+def _queued_before(note: bytes, fingerprint: str) -> str:
+    """The id of the job that a request queued; raises IdempotencyKeyReused of another request."""
+    job_id, of = note.decode().split(" ")
+    if of != fingerprint:
+        raise IdempotencyKeyReused(IdempotencyKeyReused.example)
+    return job_id
 
 
 def _to_job(job_id: str, row: Mapping[Any, bytes]) -> Job:

@@ -10,7 +10,7 @@ ss:meta          hash: keys_mark, drawn at random at each change of a key
 import secrets
 from collections.abc import Mapping, Sequence
 
-from service.store.keys import KeyChanges
+from service.store.keys import KeyChanges, Look
 from service.store.once import REMEMBERED_S, Once
 from service.store.redis.client import Argument, RedisClient
 
@@ -102,10 +102,11 @@ class RedisKeys:
         # Missing replicas must not have it wait in the place of a revocation.
         self._note_used = client.script(_NOTE_USED, reads=True)
 
-    async def mark(self) -> str:
-        """Another text after each change; empty as long as there has never been a key."""
-        mark: bytes | None = await self._client.ask("HGET", self._meta, "keys_mark")
-        return (mark or b"").decode()
+    async def look(self) -> Look:
+        """Whether keys have changed, and the server's time."""
+        mark: bytes | None
+        mark, time = await self._client.ask_all([("HGET", self._meta, "keys_mark"), ("TIME",)])
+        return Look((mark or b"").decode(), int(time[0]) + int(time[1]) / 1e6)
 
     async def all(self) -> dict[str, bytes]:
         """Every record as it is stored, by key id."""

@@ -185,7 +185,7 @@ async def test_a_job_that_needs_no_place_runs_anywhere(jobs: RedisJobs) -> None:
 
 async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> None:
     once, other = Once("key", "fingerprint"), Once("key", "of another request")
-    assert await jobs.queued(once) is None
+    assert await jobs.queued_by(once) is None
     ids = await asyncio.gather(
         *(jobs.submit(replace(new(f"job-{i}"), once=once)) for i in range(10))
     )
@@ -194,11 +194,12 @@ async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> N
     with pytest.raises(IdempotencyKeyReused):
         await jobs.submit(replace(new("other"), once=other))
     with pytest.raises(IdempotencyKeyReused):
-        await jobs.queued(other)
+        await jobs.queued_by(other)
     assert 0 < await admin.pttl("ss:jobs:once:key") <= REMEMBERED_S * 1000
     await jobs.finish(await claimed(jobs), "failed", b"{}")
     assert await jobs.submit(replace(new("later"), once=once)) == ids[0]
-    assert await jobs.queued(once) == ids[0]
+    found = await jobs.queued_by(once)
+    assert found is not None and found.job_id == ids[0]
 
 
 async def test_a_request_whose_job_is_not_kept_any_more_queues_another(

@@ -124,7 +124,7 @@ class LiveService:
             return replace(record, live=change(live_of(pointer, record) or first))
 
         await self._registry.change(model_version, changed)
-        await self._follower.refresh_live()
+        await self._follower.follow()
         if self._follower.live is None:
             raise ModelStateConflict("the model was changed by others meanwhile: look again")
         deadline = time.monotonic() + _SWITCH_S

@@ -323,6 +323,7 @@ async def test_lost_answers_of_the_store_are_got_over(
     assert (job.state, job.done) == ("succeeded", 3)
     assert jobs.lost >= {"submit", "claim", "advance", "finish"}
     assert work.at in ([1, 2, 3], [2, 3])  # the first answer was lost, and the step was made
+    await until(lambda: work.tidied == ["succeeded"])  # by the runner that finished it
 
 
 async def test_a_call_is_made_again_for_as_long_as_others_have_priority(

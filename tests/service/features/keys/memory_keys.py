@@ -1,9 +1,10 @@
 """Keys in memory, of the same shape as those in a store."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 
 from service.errors import StoreUnavailable
-from service.store.keys import KeyChanges
+from service.store.keys import KeyChanges, Look
 from service.store.once import Once
 
 
@@ -15,9 +16,11 @@ class MemoryKeys:
         used: when keys were used last.
         asked: how many questions and changes there were.
         is_down: whether it answers nothing.
+        now: its time, in seconds since 1970.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.now = now
         self.records: dict[str, bytes] = {}
         self.used: dict[str, float] = {}
         self.requests: dict[str, tuple[str, str]] = {}
@@ -31,9 +34,9 @@ class MemoryKeys:
         if self.is_down:
             raise StoreUnavailable("the store is gone")
 
-    async def mark(self) -> str:
+    async def look(self) -> Look:
         self._ask()
-        return str(self.changes or "")
+        return Look(str(self.changes or ""), self.now())
 
     async def all(self) -> dict[str, bytes]:
         self._ask()
@@ -76,8 +79,8 @@ class MemoryKeys:
 
     async def note_used(self, times: Mapping[str, float]) -> None:
         self._ask()
-        for key_id, time in times.items():
-            self.used[key_id] = max(time, self.used.get(key_id, 0.0))
+        for key_id, at in times.items():
+            self.used[key_id] = max(at, self.used.get(key_id, 0.0))
 
     async def last_used(self, key_ids: Sequence[str]) -> list[float | None]:
         self._ask()

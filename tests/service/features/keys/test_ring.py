@@ -35,8 +35,8 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def store() -> MemoryKeys:
-    return MemoryKeys()
+def store(clock: Clock) -> MemoryKeys:
+    return MemoryKeys(clock)
 
 
 @pytest.fixture
@@ -101,6 +101,26 @@ async def test_the_key_of_the_settings(store: MemoryKeys, clock: Clock) -> None:
         assert "not known" in refused(ring, key)
     shaped = new_key("0123456789ab")  # a text like that of a stored key is fine too
     assert StoredKeyRing(store, shaped).caller_of(shaped) is ADMIN
+
+
+@pytest.mark.parametrize("wrong_by", [-7200.0, 7200.0])
+async def test_a_key_expires_by_the_clock_of_the_store(
+    store: MemoryKeys, clock: Clock, wrong_by: float
+) -> None:
+    """Two hours after a rotation, a replica whose clock was slow still took the text before."""
+    ring = StoredKeyRing(store, None, lambda: clock() + wrong_by)
+    await ring.refresh()
+    keys = Keys(store, ring.refresh, ring.now)
+    issued = await keys.create("short", "operations", expires_at=clock() + 100)
+    rotated = await keys.rotate(issued.record.key_id, 10)
+    assert rotated.record.previous_until == clock() + 10
+    for key in (issued.key, rotated.key):
+        ring.caller_of(key)
+    clock.seconds += 10
+    assert "rotated" in refused(ring, issued.key)
+    ring.caller_of(rotated.key)
+    clock.seconds += 90
+    assert "has expired" in refused(ring, rotated.key)
 
 
 async def test_an_expired_key(ring: StoredKeyRing, keys: Keys, clock: Clock) -> None:

@@ -1,20 +1,31 @@
-"""`models compare`, `flips` and `promote` on the command line."""
+"""`models compare`, `flips`, `promote` and `rollback` on the command line."""
 
+import io
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.__main__ import main
+from service.client import Client
+from service.client.models import ModelVersionOut
 from tests.service.features.models.comparing import BAD, FIRST, fill, rate, ready, write_models
 from tests.service.process import Service, wait_until
 
 pytestmark = pytest.mark.slow
 
 
+class Terminal(io.StringIO):
+    """What somebody types."""
+
+    def isatty(self) -> bool:
+        return True
+
+
 def test_a_comparison_on_the_command_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = write_models(tmp_path / "models")
     with Service(
@@ -28,6 +39,10 @@ def test_a_comparison_on_the_command_line(
         def ran(*arguments: str, status: int = 0) -> str:
             assert main(["models", *arguments, "--url", service.url]) == status
             return capsys.readouterr().out
+
+        def model(name: str) -> ModelVersionOut:
+            with Client(service.url) as python:
+                return python.models.get(name)
 
         client: Any = service.client
         fill(client)
@@ -62,6 +77,17 @@ def test_a_comparison_on_the_command_line(
         out, err = capsys.readouterr()
         assert err.startswith("warning: promoted by force: ratings")
         assert f"{BAD}\tactive" in out
+        monkeypatch.setattr(sys, "stdin", Terminal("\ny\n"))
+        assert main(["models", "rollback", "--url", service.url]) == 1
+        err = capsys.readouterr().err
+        assert f"{BAD} answers. Answer by {FIRST} from now on? [y/N]" in err
+        assert "nothing was changed" in err
+        wait_until(lambda: all(each.is_indexed for each in model(FIRST).replicas), "it is kept")
+        assert f"{FIRST}\tactive" in ran("rollback")
+        # Another operator, who saw what was before.
+        assert main(["models", "rollback", "--from", BAD, "--url", service.url]) == 1
+        assert f"model '{FIRST}' is active, not '{BAD}'" in capsys.readouterr().err
+        assert model(FIRST).state == "active"
         with pytest.raises(SystemExit):
             main(["models", "compare", BAD, "--sample", "0"])
         assert "must be from 1 to 10000" in capsys.readouterr().err
