@@ -118,10 +118,10 @@ def calibrate(signs: Signs, reached: NDArray[np.float32], seed: int = 0) -> Conf
 def calibration_error(told: NDArray[np.float32], reached: NDArray[np.float32]) -> float:
     """Root mean square over bins of mean(reached) - mean(told), less what sampling adds to it.
 
-    Bins are of equally many (Q / 5). By chance alone the squared difference of a bin of n is s^2 / n
-    on average, with s^2 the variance of reached - told within it: of 100 streamers even the right
-    calibration would seem to err by more than 0.05. That part is subtracted (Kumar et al. 2019,
-    "Verified uncertainty calibration").
+    Bins are of equally many (Q / 5). By chance alone the squared difference of a bin of n is
+    s^2 / n on average, with s^2 the variance of reached - told within it: of 100 streamers even the
+    right calibration would seem to err by more than 0.05. That part is subtracted (Kumar et al.
+    2019, "Verified uncertainty calibration").
     """
     order = np.argsort(told, kind="stable")
     parts = [part for part in np.array_split(order, _BINS) if len(part) > 1]

@@ -22,7 +22,7 @@ from training.calibration.evidence import estimate, evidence_of_stage
 from training.calibration.evidence.counting import chances, shares, slope_of, threshold_of
 from training.calibration.evidence.estimate import frequencies_of
 from training.calibration.evidence.look_alikes import simulated_look_alikes
-from training.calibration.evidence.pairs import known_pairs, simulated_copies, strangers
+from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
 from training.data import Dataset
 from training.disguises import Kind, copy_of, fits
@@ -142,6 +142,17 @@ def test_pairs_are_what_they_say(world: Dataset) -> None:
     assert simulated_copies(world.profiles[:50], seed=1) == copies
 
 
+def test_both_orders_of_a_pair_are_of_one_half() -> None:
+    one, other = np.random.default_rng(0).integers(0, 40, (2, 5000))
+    half = Pairs.of(one, other, same=False).halves(seed=3)
+    assert half.mean() == pytest.approx(0.5, abs=0.1)
+    ends = zip(np.minimum(one, other).tolist(), np.maximum(one, other).tolist(), strict=True)
+    halves: dict[tuple[int, int], set[bool]] = {}
+    for pair, is_first in zip(ends, half.tolist(), strict=True):
+        halves.setdefault(pair, set()).add(is_first)
+    assert {len(found) for found in halves.values()} == {1}
+
+
 def test_simulated_look_alikes_show_a_little_of_another(world: Dataset) -> None:
     found = simulated_look_alikes(world.profiles, seed=1)
     assert found == simulated_look_alikes(world.profiles, seed=1)
@@ -189,5 +200,24 @@ def test_threshold_and_slope_of_weights_that_are_known() -> None:
     rng = np.random.default_rng(0)
     odds = rng.normal(0, 4, 20_000)  # bits
     truth = rng.random(20_000) < 1 / (1 + 2.0**-odds)
-    slope = slope_of(odds * 2, truth, shares(truth, np.ones(20_000), float(truth.mean())))
+    slope = slope_of(odds * 2, truth, np.ones(20_000), 0.5)
     assert slope == pytest.approx(0.5, abs=0.05)  # the weights say twice too much
+
+
+def test_the_slope_is_that_of_odds_that_begin_at_the_prior() -> None:
+    """By it the log-loss of what is told is the least, also where all weights are too high."""
+    rng = np.random.default_rng(0)
+    odds = np.concatenate([rng.normal(-9, 2, 40_000), rng.normal(2, 4, 2000)])  # bits
+    same = rng.random(len(odds)) < 1 / (1 + 2.0**-odds)
+    prior = float(same.mean())
+    begin = np.log2(prior / (1 - prior))
+    weights = odds - begin + 2
+
+    def log_loss(slope: float) -> float:
+        told = 1 / (1 + 2.0 ** -(begin + slope * weights))
+        return float(-np.log2(np.where(same, told, 1 - told)).mean())
+
+    slope = slope_of(weights, same, np.ones(len(odds)), prior)
+    slopes = np.linspace(0.2, 1, 161)
+    assert slope == pytest.approx(slopes[np.argmin([log_loss(each) for each in slopes])], abs=0.01)
+    assert slope < 0.9  # by an intercept of its own it would be 1

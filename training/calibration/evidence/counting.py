@@ -4,7 +4,7 @@ from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize_scalar
 
 from model_export.contract.evidence import ABSENT, CHANNELS, ChannelParameters
 
@@ -106,14 +106,22 @@ def shares(same: NDArray[np.bool_], mass: NDArray[np.float64], prior: float) -> 
 
 
 def slope_of(
-    weights: NDArray[np.float64], same: NDArray[np.bool_], mass: NDArray[np.float64]
+    weights: NDArray[np.float64], same: NDArray[np.bool_], mass: NDArray[np.float64], prior: float
 ) -> float:
-    """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1."""
+    """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1.
+
+    The intercept is the prior's log-odds, as where the slope is used: with another one, the slope
+    is that of other odds.
+    """
     if same.all() or not same.any():
         return 1.0
-    model = LogisticRegression(C=10.0).fit(weights[:, None] / 10, same, sample_weight=mass)
-    slope = float(model.coef_[0, 0]) / 10 / np.log(2)
-    return min(max(slope, 0.2), 1.0)
+    begin = np.log2(prior / (1 - prior))
+    against = np.where(same, -1.0, 1.0)
+
+    def loss(slope: float) -> float:
+        return float(mass @ np.logaddexp2(0, against * (begin + slope * weights)))
+
+    return float(minimize_scalar(loss, bounds=(0.2, 1.0), method="bounded").x)
 
 
 def threshold_of(
