@@ -165,10 +165,17 @@ def _estimated(
         update={
             "slope": slope,
             "threshold": threshold,
-            "source": f"{source}; on the half that it was chosen on, the threshold has precision "
-            f"{precision:.3f} and recall {recall:.3f}",
+            "source": f"{source}; on the half that it was chosen on, the threshold has recall "
+            f"{recall:.3f}, and precision {precision:.3f} if, as is assumed, {PRIOR:.1%} of all "
+            f"pairs are the same and {_alike(held_out):.1%} look-alikes",
         }
     )
+
+
+def _alike(pairs: Pairs) -> float:
+    """Share of simulated look-alikes among all pairs, as they are counted."""
+    others = pairs.mass[~pairs.same]
+    return (1 - PRIOR) * float(others[others == COUNTED_AS].sum() / max(others.sum(), 1e-12))
 
 
 def _enough(matcher: Matcher) -> float:
