@@ -106,8 +106,8 @@ def promises(answers: Answers, sizes: Sequence[int]) -> NDArray[np.float64]:
         (sizes,), lower bounds.
     """
     given = np.array(sizes)
-    most = max(len(answers.score) / 2, 2 * FEWEST_PAIRS)
-    wanted = np.geomspace(2 * FEWEST_PAIRS, most, _STARTS)
+    most = max(len(answers.score) / 2, FEWEST_PAIRS)
+    wanted = np.geomspace(FEWEST_PAIRS, most, _STARTS)  # from few: a small set has 40 copies
     starts = np.unique(np.minimum(np.searchsorted(given, wanted), len(given) - 1))
     confidence = 1 - (1 - CONFIDENCE) / len(starts)
     promised = np.zeros(len(sizes))

@@ -76,6 +76,14 @@ def test_the_most_that_is_promised_holds_too():
     assert most.mean() > 0.65
 
 
+def test_few_copies_of_which_all_are_right_are_promised() -> None:
+    """40 of 1,000 pairs are copies, which score highest: sizes that are larger promise nothing."""
+    score = np.linspace(1, 0, 1000)
+    found = curve(answers(np.arange(1000), score, score > 0.96), 1, None)
+    assert found is not None
+    assert found.strictest.at_least > 0.8
+
+
 def test_the_precision_of_the_best_scores_is_not_what_chance_made_of_them():
     rng = np.random.default_rng(4)
     found = [curve(level(rng, 3000, 500), 1, None) for _ in range(60)]
