@@ -9,11 +9,18 @@ estimates without a guarantee; `ScoreCalibration.source` says so.
 """
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
+
+RIGHT: Final = {
+    "relations": "at least 2 related streamers in common",
+    "interactions": "at least 2 users in common",
+    "labels": "the same label",
+}
+"""What makes streamers relevant, by the table of a data set folder that tells it."""
 
 
 class Part(BaseModel):
@@ -126,6 +133,11 @@ class ScoreCalibration(Part):
         if None in least or any(a >= b for a, b in pairwise(c for c in least if c is not None)):
             raise ValueError("curves by coverage must be in ascending order of least_coverage")
         return self
+
+    @property
+    def right(self) -> str:
+        """What counted as relevant, in words, such as one of `RIGHT`."""
+        return self.source.partition(";")[0].removeprefix("right = ")
 
     @property
     def least_coverage(self) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.calibration import RIGHT
 from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, sample
 from training.teachers.id_embeddings import MIN_SHARED, audience_of, id_matrix
@@ -78,11 +79,11 @@ def _by_audience(stage: Stage) -> Truth | None:
     if audience is None:
         return None
     known = np.diff(audience.indptr) >= MIN_SHARED  # large enough to share users
-    what = "related streamers" if stage.dataset.relations is not None else "users"
+    table = "interactions" if stage.dataset.relations is None else "relations"
     return _searching(
         stage,
         known,
-        f"at least {MIN_SHARED} {what} in common",
+        RIGHT[table],
         lambda queries, gallery: (audience[queries] @ audience[gallery].T).toarray() >= MIN_SHARED,
     )
 
@@ -114,7 +115,7 @@ def _by_label(stage: Stage) -> Truth | None:
     return _searching(
         stage,
         labels >= 0,
-        "the same label",
+        RIGHT["labels"],
         lambda queries, gallery: labels[queries][:, None] == labels[gallery],
     )
 

@@ -40,7 +40,10 @@ class Thresholds:
         golden_cosine: most mean cosine of golden profiles, which have nothing in common.
         duplicates: least share of copies without a disguise that are found to be the same.
         disguises: least share of disguised copies that are found, for each disguise.
-        false_joins: most share of strangers, and of look-alikes, that are taken for the same.
+        stranger_joins: most share of strangers that are taken for the same. Where 0.005 of the
+            candidates are the same, as evidence takes it, and nearly all are found, four of five
+            joins are right at 0.001; at 0.05 one of ten would be.
+        false_joins: most share of honest look-alikes that are taken for the same, which are rare.
         kept: least share of its nearest streamers that a profile keeps without one modality.
         relevance: least probability that a relevant streamer scores higher than another one.
         calibration_error: most expected calibration error of the embedding's precision.
@@ -49,6 +52,7 @@ class Thresholds:
     golden_cosine: float = 0.9
     duplicates: float = 0.9
     disguises: float = 0.5
+    stranger_joins: float = 0.001
     false_joins: float = 0.05
     kept: float = 0.2
     relevance: float = 0.6
@@ -114,20 +118,17 @@ def copies(data: HeldOut, evidence: Evidence, vectors: Vectors, limits: Threshol
         what = f"copies disguised by {disguise}"
         gates.append(_found(f"disguises:{disguise}", by_disguise[disguise], limits.disguises, what))
     rest = joined[len(pairs) :]
-    for name, wrong in (
-        ("strangers", rest[: len(strangers)]),
-        ("look_alikes", rest[len(strangers) :]),
+    of_strangers, of_alike = rest[: len(strangers)], rest[len(strangers) :]
+    for name, wrong, limit, what in (
+        ("strangers", of_strangers, limits.stranger_joins, "pairs of strangers"),
+        ("look_alikes", of_alike, limits.false_joins, "pairs of honest look-alikes"),
     ):
-        what = "pairs of strangers" if name == "strangers" else "pairs of honest look-alikes"
         if len(wrong) < FEWEST:
-            gates.append(_too_few(f"false_joins:{name}", limits.false_joins, len(wrong), what))
+            gates.append(_too_few(f"false_joins:{name}", limit, len(wrong), what))
             continue
         share = float(wrong.mean())
         said = f"{int(wrong.sum())} of {len(wrong)} {what} are taken for the same"
-        good = share <= limits.false_joins
-        gates.append(
-            _judged(f"false_joins:{name}", share, limits.false_joins, len(wrong), good, said)
-        )
+        gates.append(_judged(f"false_joins:{name}", share, limit, len(wrong), share <= limit, said))
     return gates
 
 
@@ -175,7 +176,7 @@ def ranking(
     usable = vectors.usable & data.known
     rows = np.flatnonzero(usable[: data.queries])
     gallery = data.queries + np.flatnonzero(usable[data.queries :])  # as in the calibration
-    curves = () if calibration is None else calibration.curves
+    curves = [] if calibration is None else calibration.curves
     pairs = PairScores(curves[0].knots if curves else ())
     shown = vectors.embedding[gallery]
     for some in _blocks(rows, len(gallery)):
@@ -191,8 +192,15 @@ def ranking(
     auc = pairs.area_under_curve()
     said = f"a relevant streamer scores higher than another one with probability {auc:.3f}"
     gates = [_judged("relevance", auc, limits.relevance, count, auc >= limits.relevance, said)]
-    if not curves:
+    why = None
+    if calibration is None or not curves:
         why = "the bundle has no calibration of the embedding"
+    elif calibration.right != data.right:
+        why = (
+            f"the folder tells who has {data.right}, and the bundle was calibrated by another "
+            f"relevance: {calibration.right}"
+        )
+    if why is not None:
         return [*gates, _not_run("calibration", limits.calibration_error, count, why)]
     error, reached = pairs.calibration_error(FEWEST)
     name, limit = "calibration", limits.calibration_error

@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from model_export.contract.calibration import RIGHT
 from model_export.contract.streamer import StreamerProfile
 from service.features.release.folder import DataFolder, UnusableData
 
@@ -49,6 +50,7 @@ class HeldOut:
         known: bool (N,), of whom it is known who is relevant: they have an audience, or a label.
         relevant: who has an audience, or a label, in common with whom; None = unknown.
         groups: int64 (N,), equal for streamers that are the same.
+        right: what makes streamers relevant, in the words of a calibration; empty = unknown.
     """
 
     profiles: Sequence[StreamerProfile]
@@ -58,6 +60,7 @@ class HeldOut:
     known: NDArray[np.bool_]
     relevant: Relevance | None
     groups: NDArray[np.int64]
+    right: str = ""
 
 
 def held_out(
@@ -105,14 +108,16 @@ def held_out(
         [numbers.setdefault(known[i][0] if i in known else f"\0{i}", len(numbers)) for i in ids],
         np.int64,
     )
-    truth = _relevant(data, ids, splits)
+    known_of, relevant, right = _relevant(data, ids, splits)
     return HeldOut(
         [profiles[i] for i in ids],
         len(queries),
         _copies(ids, groups, known),
         _look_alikes(data, ids, groups),
-        *(truth or (np.zeros(len(ids), np.bool_), None)),
+        known_of,
+        relevant,
         groups,
+        right,
     )
 
 
@@ -175,22 +180,22 @@ def _look_alikes(
 
 def _relevant(
     data: DataFolder, ids: Sequence[str], splits: Mapping[str, str]
-) -> tuple[NDArray[np.bool_], Relevance] | None:
-    """`known` and `relevant` of `HeldOut`: by related streamers, else by users, else by labels."""
-    for is_related, pairs in ((True, data.relations()), (False, data.interactions())):
+) -> tuple[NDArray[np.bool_], Relevance | None, str]:
+    """`known`, `relevant` and `right` of `HeldOut`: by related streamers, users, or labels."""
+    for table, pairs in (("relations", data.relations()), ("interactions", data.interactions())):
         if (first := next(pairs, None)) is None:
             continue
         found = chain([first], pairs)
-        if is_related:
+        if table == "relations":
             found = (pair for pair in found if splits[pair[1]] != _HELD_OUT)
         audience = _ByAudience(ids, found)
-        return audience.known, audience
+        return audience.known, audience, RIGHT[table]
     labels = data.labels()
     if not labels:
-        return None
+        return np.zeros(len(ids), np.bool_), None, ""
     numbers = {"": 0}
     given = np.array([numbers.setdefault(labels.get(i, ""), len(numbers)) for i in ids])
-    return given != 0, _ByLabel(given)
+    return given != 0, _ByLabel(given), RIGHT["labels"]
 
 
 class _ByLabel:

@@ -54,6 +54,45 @@ def test_what_is_promised_holds_in_95_of_100_draws(wanted: float, spread: float)
     assert promised >= 0.95 * 200  # and it is not kept by never promising anything
 
 
+def level(rng: np.random.Generator, pairs: int, queries: int) -> Answers:
+    """Answers of which 0.7 are right, whatever their score."""
+    score, right = rng.random(pairs), rng.random(pairs) < 0.7
+    return answers(
+        rng.integers(0, queries, pairs),
+        score,
+        right,
+        query_weight=np.ones(queries),
+        cluster=np.arange(queries),
+    )
+
+
+def test_the_most_that_is_promised_holds_too():
+    """It is what a refusal tells people to ask for, so chance may not choose it."""
+    rng = np.random.default_rng(3)
+    found = [curve(level(rng, 3000, 500), 1, None) for _ in range(60)]
+    most = np.array([each.strictest.at_least for each in found if each is not None])
+    assert len(most) == 60
+    assert (most > 0.7).mean() <= 0.1  # 0.3 if the best of all bounds is taken
+    assert most.mean() > 0.65
+
+
+def test_few_copies_of_which_all_are_right_are_promised() -> None:
+    """40 of 1,000 pairs are copies, which score highest: sizes that are larger promise nothing."""
+    score = np.linspace(1, 0, 1000)
+    found = curve(answers(np.arange(1000), score, score > 0.96), 1, None)
+    assert found is not None
+    assert found.strictest.at_least > 0.8
+
+
+def test_the_precision_of_the_best_scores_is_not_what_chance_made_of_them():
+    rng = np.random.default_rng(4)
+    found = [curve(level(rng, 3000, 500), 1, None) for _ in range(60)]
+    told = np.array([[k.precision for k in each.knots] for each in found if each is not None])
+    assert told[:, 0].mean() == pytest.approx(0.7, abs=0.045)
+    assert told[:, 8].mean() == pytest.approx(0.7, abs=0.025)
+    assert told[:, -1].mean() == pytest.approx(0.7, abs=0.01)
+
+
 def test_a_curve_only_falls_and_is_near_the_truth():
     found = curve(drawn(np.random.default_rng(0), 300, 30, 0.0), 2, 3)
     assert found is not None

@@ -1,10 +1,11 @@
 """Chances of the levels, the slope of the log-odds, and the threshold, from counts."""
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
+from scipy.optimize import minimize_scalar
 
 from model_export.contract.evidence import ABSENT, CHANNELS, ChannelParameters
 
@@ -13,8 +14,10 @@ SMOOTHING = 0.5
 FEWEST_PAIRS = 50
 """Of the same and of strangers that both show a channel, from which it is counted."""
 MOST_AGAINST = 0.5
-"""Bits that a difference takes away at most. Copies are of many kinds: who takes pictures writes
-other words, and by independent chances each of these differences would count in full."""
+"""Bits that a difference takes away at most before the chances of all levels are divided by their
+sum, which is at most 1 + 2^-0.5: after that, 1.27 bits at most. Copies are of many kinds: who takes
+pictures writes other words, and by independent chances each of these differences would count in
+full."""
 _SLACK = 1e-6
 PRECISION = 0.95
 """Of the pairs from the threshold on, at least, in the sample that it is chosen on."""
@@ -106,14 +109,23 @@ def shares(same: NDArray[np.bool_], mass: NDArray[np.float64], prior: float) -> 
 
 
 def slope_of(
-    weights: NDArray[np.float64], same: NDArray[np.bool_], mass: NDArray[np.float64]
+    weights: NDArray[np.float64], same: NDArray[np.bool_], mass: NDArray[np.float64], prior: float
 ) -> float:
-    """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1."""
+    """Bits of log-odds per bit of match weight, by logistic regression; between 0.2 and 1.
+
+    The intercept is the prior's log-odds, as where the slope is used: with another one, the slope
+    is that of other odds.
+    """
     if same.all() or not same.any():
         return 1.0
-    model = LogisticRegression(C=10.0).fit(weights[:, None] / 10, same, sample_weight=mass)
-    slope = float(model.coef_[0, 0]) / 10 / np.log(2)
-    return min(max(slope, 0.2), 1.0)
+    begin = np.log2(prior / (1 - prior))
+    against = np.where(same, -1.0, 1.0)
+
+    def loss(slope: float) -> float:
+        return float(mass @ np.logaddexp2(0, against * (begin + slope * weights)))
+
+    best: Any = minimize_scalar(loss, bounds=(0.2, 1.0), method="bounded")
+    return float(best.x)
 
 
 def threshold_of(
@@ -124,6 +136,9 @@ def threshold_of(
     most: float = np.inf,
 ) -> tuple[float, float, float]:
     """Match weight with the best F1 among those with a precision of `PRECISION` or more.
+
+    The precision is that of a sample whose masses were chosen: most others are random pairs, which
+    hardly anything joins, and what the simulated look-alikes count decides it.
 
     Where none has it, that with the best F1 of all. A bound on the precision alone would be decided
     by the two or three look-alikes of the sample that are most like copies. `mass` is what each

@@ -126,7 +126,7 @@ def _estimated(
     pairs a topic in common would count once in the tags, again in the category, and again in the
     embedding, and outweigh that two look-alikes share no word.
     """
-    learned = np.random.default_rng(seed).random(len(pairs)) < 0.5
+    learned = pairs.halves(seed)
     default = packaged()
     channels: dict[str, ChannelParameters] = {}
     for column, name, _ in columns():
@@ -156,7 +156,7 @@ def _estimated(
             update={"threshold": default.threshold, "source": f"{source}; packaged threshold"}
         )
     mass = shares(held_out.same, held_out.mass, PRIOR)
-    slope = slope_of(weights, held_out.same, mass)
+    slope = slope_of(weights, held_out.same, mass, PRIOR)
     matcher = Matcher(parameters.model_copy(update={"slope": slope}))
     threshold, precision, recall = threshold_of(
         joinable, held_out.same, mass, matcher.weight_of(LEAST_PROBABILITY), _enough(matcher)
@@ -165,10 +165,17 @@ def _estimated(
         update={
             "slope": slope,
             "threshold": threshold,
-            "source": f"{source}; on the half that it was chosen on, the threshold has precision "
-            f"{precision:.3f} and recall {recall:.3f}",
+            "source": f"{source}; on the half that it was chosen on, the threshold has recall "
+            f"{recall:.3f}, and precision {precision:.3f} if, as is assumed, {PRIOR:.1%} of all "
+            f"pairs are the same and {_alike(held_out):.1%} look-alikes",
         }
     )
+
+
+def _alike(pairs: Pairs) -> float:
+    """Share of simulated look-alikes among all pairs, as they are counted."""
+    others = pairs.mass[~pairs.same]
+    return (1 - PRIOR) * float(others[others == COUNTED_AS].sum() / max(others.sum(), 1e-12))
 
 
 def _enough(matcher: Matcher) -> float:

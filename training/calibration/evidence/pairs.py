@@ -48,6 +48,17 @@ class Pairs:
         """Some of the pairs."""
         return Pairs(self.one[rows], self.other[rows], self.same[rows], self.mass[rows])
 
+    def halves(self, seed: int) -> NDArray[np.bool_]:
+        """Whether each pair is of the first half (P,): both orders of two places are of one half.
+
+        Each of two streamers may be among the nearest of the other. What was counted on a pair
+        would else be checked on it again.
+        """
+        ends = np.stack([np.minimum(self.one, self.other), np.maximum(self.one, self.other)], 1)
+        distinct, place = np.unique(ends, axis=0, return_inverse=True)
+        first = np.random.default_rng(seed).random(len(distinct)) < 0.5
+        return first[place.ravel()]
+
 
 def simulated_copies(
     profiles: Sequence[StreamerProfile], seed: int

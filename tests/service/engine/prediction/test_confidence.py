@@ -3,7 +3,13 @@
 import numpy as np
 import pytest
 
-from service.engine.prediction.confidence import Signs, calibrate, expected_error, isotonic
+from service.engine.prediction.confidence import (
+    LEAST_SAMPLES,
+    Signs,
+    calibrate,
+    calibration_error,
+    isotonic,
+)
 
 
 def signs(count: int, rng: np.random.Generator) -> Signs:
@@ -26,7 +32,7 @@ def test_confidence_is_what_is_reached_on_average(rng: np.random.Generator) -> N
     assert found.calibration is not None
     others = signs(2000, rng)
     told = found.calibration(others)
-    assert expected_error(told, 0.2 + 0.5 * others.agreement * others.coverage) < 0.05
+    assert calibration_error(told, 0.2 + 0.5 * others.agreement * others.coverage) < 0.05
     assert np.corrcoef(told, others.agreement * others.coverage)[0, 1] > 0.9
 
 
@@ -54,14 +60,47 @@ def test_few_held_out_get_no_confidence(rng: np.random.Generator) -> None:
     assert "20" in found.withheld_because
 
 
+def linked(count: int, rng: np.random.Generator) -> tuple[Signs, np.ndarray]:
+    """Signs and cosines that they tell as a calibration supposes, but for noise of 0.2."""
+    given = rng.random(count).astype(np.float32)
+    reached = np.clip(0.3 + 0.4 * given + 0.2 * rng.normal(size=count), -1, 1)
+    one = np.ones(count, np.float32)
+    return Signs(given, given, one, 3 * one), reached.astype(np.float32)
+
+
+def test_noise_alone_withholds_nothing(rng: np.random.Generator) -> None:
+    withheld = [calibrate(*linked(120, rng), seed).calibration is None for seed in range(40)]
+    assert np.mean(withheld) <= 0.2
+
+
+@pytest.mark.parametrize("count", [100, 400, 2000])
+def test_the_calibration_error_is_that_of_the_means(count: int, rng: np.random.Generator) -> None:
+    """Whatever the noise, and however few there are: 0.08 too much is found to be about that."""
+    told = rng.uniform(0.2, 0.8, (40, count)).astype(np.float32)
+    noise = 0.3 * rng.standard_normal((40, count))
+    squares = {
+        shift: np.mean(
+            [
+                calibration_error(t + np.float32(shift), (t + n).astype(np.float32)) ** 2
+                for t, n in zip(told, noise, strict=True)
+            ]
+        )
+        for shift in (0.0, 0.08)
+    }
+    assert squares[0.0] < 0.04**2
+    assert np.sqrt(squares[0.08]) == pytest.approx(0.08, abs=0.02)
+
+
 def test_a_calibration_that_does_not_hold_is_withheld(rng: np.random.Generator) -> None:
-    mine = signs(100, rng)
-    reached = rng.choice([0.0, 1.0], 100).astype(np.float32)  # nothing to tell it by
-    found = calibrate(mine, reached)
+    """A few streamers that are like no others: who learned without them tells too much."""
+    mine = signs(LEAST_SAMPLES, rng)
+    reached = rng.choice([0.0, 1.0], LEAST_SAMPLES).astype(np.float32)
+    withheld = [calibrate(mine, reached, seed) for seed in range(20)]
+    found = max(withheld, key=lambda each: each.error)
     assert found.error > 0.05
     assert found.calibration is None
     assert found.withheld_because is not None
-    assert "calibration error" in found.withheld_because
+    assert f"the calibration error is {found.error:.3f}" in found.withheld_because
 
 
 def test_isotonic_steps_rise(rng: np.random.Generator) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from model_export.contract.bundle import Bundle
-from model_export.contract.calibration import Calibration, ScoreCalibration
+from model_export.contract.calibration import RIGHT, Calibration, ScoreCalibration
 from model_export.contract.vocabulary import Vocabulary
 from service.__main__ import main
 from service.features.release import gates
@@ -91,7 +91,9 @@ def calibration(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Calibra
         best = min(knots[i - 1][1], knots[i][1])
         knots[i] = (knots[i][0], best, best)
     embedding = ScoreCalibration(
-        source="right = of one topic", base_rate=0.25, curves=[curve(1, None, *knots)]
+        source=f"right = {RIGHT['labels']}; 100 streamers",
+        base_rate=0.25,
+        curves=[curve(1, None, *knots)],
     )
     return Calibration(embedding=embedding, content=CALIBRATION.content)
 
@@ -153,10 +155,48 @@ def test_vectors_that_are_no_numbers_end_the_test(data: Path, tmp_path: Path) ->
 @pytest.mark.slow
 def test_a_model_promises_too_much(data: Path, tmp_path: Path) -> None:
     promised = curve(1, None, (0.2, 0.999, 0.99), (0.1, 0.999, 0.99), (0.0, 0.99, 0.99))
-    embedding = ScoreCalibration(source="wishes", base_rate=0.25, curves=[promised])
+    embedding = ScoreCalibration(source="right = the same label", base_rate=0.25, curves=[promised])
     wishes = Calibration(embedding=embedding, content=CALIBRATION.content)
     bundle = model(tmp_path / "b", lambda table, _: table, wishes)
     assert statuses(bundle, data)["calibration"] == "failed"
+
+
+@pytest.mark.slow
+def test_a_calibration_by_another_relevance_is_not_judged(
+    data: Path, tmp_path: Path, calibration: Calibration
+) -> None:
+    """Its precision is that of users in common, and the folder tells labels alone."""
+    source = f"right = {RIGHT['interactions']}; 100 validation streamers"
+    other = calibration.embedding.model_copy(update={"source": source})
+    measured = calibration.model_copy(update={"embedding": other})
+    found = check_release(Bundle(model(tmp_path / "b", learned, measured)), data)
+    gate = next(gate for gate in found.gates if gate.name == "calibration")
+    assert gate.status == "not_run"
+    assert RIGHT["interactions"] in gate.reason
+    assert RIGHT["labels"] in gate.reason
+    assert {gate.name: gate.status for gate in found.gates}["relevance"] == "passed"
+
+
+def test_relevance_has_the_words_of_a_calibration() -> None:
+    for table in ("relations", "interactions"):
+        assert RIGHT[table].startswith(f"at least {MIN_SHARED} ")
+
+
+@pytest.mark.parametrize(("joined", "status"), [(3, "passed"), (40, "failed")])
+def test_few_strangers_may_be_joined(
+    monkeypatch: pytest.MonkeyPatch, joined: int, status: str
+) -> None:
+    """One of a hundred is too many, where one of two hundred candidates is the same."""
+
+    def some(*given: Any) -> NDArray[np.bool_]:
+        return np.arange(len(given[-1])) < joined
+
+    monkeypatch.setattr(gates, "_joined", some)
+    nothing: Any = None
+    profiles: Any = range(4000)
+    data = HeldOut(profiles, 10, [], [], np.zeros(4000, np.bool_), None, np.arange(4000))
+    found = gates.copies(data, nothing, nothing, Thresholds())
+    assert {g.name: g.status for g in found}["false_joins:strangers"] == status
 
 
 @pytest.mark.slow
@@ -236,13 +276,14 @@ def test_blocks_measure_what_all_at_once_does(
     scores[everyone, everyone] = -np.inf
     wanted = np.argsort(-scores, axis=1, kind="stable")[:, : gates.DEPTH]
     limits, measured = Thresholds(), []
+    promised = CALIBRATION.embedding.model_copy(update={"source": f"right = {found.right}; some"})
     for block_pairs in (1 << 30, 7 * 400):
         monkeypatch.setattr(gates, "BLOCK_PAIRS", block_pairs)
         near = gates.nearest(vectors.embedding[everyone], vectors, everyone)
         lowest = np.take_along_axis(scores, near, 1).min(1)
         assert near.shape == wanted.shape
         assert lowest == pytest.approx(np.take_along_axis(scores, wanted, 1).min(1), abs=1e-6)
-        measured.append(gates.ranking(found, vectors, CALIBRATION.embedding, limits))
+        measured.append(gates.ranking(found, vectors, promised, limits))
     for whole, part in zip(*measured, strict=True):
         assert (part.name, part.status, part.cases) == (whole.name, whole.status, whole.cases)
         assert part.measured == pytest.approx(whole.measured, abs=1e-5)
