@@ -245,9 +245,9 @@ class Spaces:
             SpaceNotFound: there is no such space.
             StoreUnavailable: the store does not answer; asked again, it goes on.
         """
-        await self._read(space)
         row = ErasedRow("user", user_id)
         count = await erase_row(self._store, space, row, partial(in_a_thread, self._lanes))
+        await self._read(space)  # not before: its first generation may be being received
         await self._follower.refresh()
         return count
 
