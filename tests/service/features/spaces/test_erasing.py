@@ -1,8 +1,10 @@
 """Erasures that are cut short, or come while the store is copied."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -11,13 +13,13 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.engine.spaces.chunk_codec import unpacked_ids
 from service.errors import SpaceNotFound, StoreUnavailable
-from service.features.spaces import receiving
+from service.features.spaces import following, receiving
 from service.files.checksummed import ChecksummedFolder, FolderWriter, creating
 from service.settings import Settings
 from service.store.redis.spaces import copies
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
-from service.store.spaces import Erasures, GenerationRecord
+from service.store.spaces import ErasedRow, Erasures, GenerationRecord
 from tests.service.features.spaces.hand_overs import (
     HandOver,
     hand_over_of,
@@ -28,6 +30,7 @@ from tests.service.features.spaces.hand_overs import (
     store_streamers,
 )
 from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
 
 
 @pytest.fixture
@@ -94,6 +97,41 @@ def test_a_copy_has_nothing_of_who_was_erased_meanwhile(
     assert {path.name for path in made.path.iterdir()} == {*made.files, "manifest"}
     for name in made.files.keys() - {copies.SPACES}:
         assert "观众-7" not in unpacked_ids(dict(copies._chunks(made, name))["u0.ids"])
+
+
+@pytest.mark.slow
+def test_erasures_are_followed_while_a_generation_is_read_anew(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes that a replica was too late for stopped it from following all later ones."""
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    active = client.app_state["services"].spaces.active  # type: ignore[index]
+    noted, read, may_read, asked = RedisSpaces.erased, following.load, Event(), [0]
+
+    async def without_the_first(self: RedisSpaces, chunks_id: str) -> dict[int, ErasedRow]:
+        return {n: row for n, row in (await noted(self, chunks_id)).items() if n != 1}
+
+    async def later(*arguments: Any) -> Any:
+        asked[0] += 1
+        await asyncio.to_thread(may_read.wait)
+        return await read(*arguments)
+
+    monkeypatch.setattr(RedisSpaces, "erased", without_the_first)
+    monkeypatch.setattr(following, "load", later)
+    try:
+        client.delete("/v1/spaces/als/users/观众-7").raise_for_status()
+        wait_until(lambda: asked[0] == 1, "it is being read anew")
+        for number in (8, 9):
+            client.delete(f"/v1/spaces/als/users/观众-{number}").raise_for_status()
+        wait_until(
+            lambda: active.get("als").erased_users == {"观众-8", "观众-9"}, "they are hidden"
+        )
+    finally:
+        may_read.set()
+    gone = {"观众-7", "观众-8", "观众-9"}
+    wait_until(lambda: gone.isdisjoint(active.get("als").generation.user_ids), "it is read anew")
+    client.delete("/v1/spaces/als/users/观众-10").raise_for_status()
+    wait_until(lambda: "观众-10" in active.get("als").erased_users, "it is followed as before")
 
 
 async def erase_both(client: TestClient) -> None:
