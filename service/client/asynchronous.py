@@ -196,8 +196,8 @@ class AsyncClient:
         """Write many streamers; profiles are read as they are sent, results come as they are there.
 
         Every profile that is no blank line has one result, by its `line` in the input; a bad one
-        stops no other. What the service has stored like this already is `unchanged`, so that the
-        same load again goes on where it was cut off, and lines without an answer are sent again.
+        stops no other. What is stored like this already is `unchanged`, so that the same load goes
+        on where it was cut off. Lines without an answer are sent again, over what others wrote.
 
         Args:
             profiles: models, mappings, or lines of NDJSON, such as those of an open file.

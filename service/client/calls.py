@@ -185,7 +185,7 @@ def delete(streamer_id: str, if_version: int | None) -> Call[DeletedOut]:
 
 
 def bulk(lines: bytes) -> Call[bytes]:
-    """`POST /v1/streamers:bulk`; a line that was written already is skipped."""
+    """`POST /v1/streamers:bulk`: skips what is stored like this; a repeat replaces newer ones."""
     return Call(
         "POST",
         "/v1/streamers:bulk",

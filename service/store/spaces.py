@@ -18,6 +18,9 @@ UPLOAD_LEASE_S = 30.0
 """A hand-over of which nothing is heard for so long is over, and others may begin."""
 ERASED_KEPT_S = 600.0
 """So long replicas can read who was erased; one that was away longer reads all anew."""
+ERASURES_KEPT_S = 3600.0
+"""So long hand-overs that are being received can read who was erased meanwhile; while there are no
+such hand-overs, no one's id is kept."""
 Kind = Literal["streamer", "user"]
 
 
@@ -26,6 +29,20 @@ class ErasedRow(NamedTuple):
 
     kind: Kind
     row_id: str
+
+
+@dataclass(frozen=True)
+class Erasures:
+    """Erasures of all spaces.
+
+    Attributes:
+        count: how many there were.
+        rows: the latest, while hand-overs are received, by number; each with its space, which is
+            empty where it is all of them.
+    """
+
+    count: int
+    rows: Mapping[int, tuple[str, ErasedRow]]
 
 
 @dataclass(frozen=True)
@@ -151,6 +168,7 @@ class SpaceChange:
         drop: `chunks_id` of chunks that go.
         events: told in the same step.
         once: names the request, which `SpaceStore.was_done` knows from then on, for a day.
+        erasures: nothing is changed if their count is another one by now; None: it may be.
     """
 
     space: str
@@ -160,6 +178,7 @@ class SpaceChange:
     drop: Sequence[str] = ()
     events: Sequence[NewEvent] = ()
     once: Once | None = None
+    erasures: int | None = None
 
 
 @dataclass(frozen=True)
@@ -214,13 +233,26 @@ class SpaceStore(Protocol):
         """Make a change; on disk when this returns.
 
         Returns:
-            False if the record was changed meanwhile, or the request was carried out before;
-            nothing was changed.
+            False if the record was changed meanwhile, or somebody was erased, or the request was
+            carried out before; nothing was changed.
 
         Raises:
             ChunksLost: what shall be kept is not all there; nothing was changed.
             StoreFull: nothing was changed, since disk or memory is full.
         """
+        ...
+
+    async def note_erasure(self, space: str, row: ErasedRow) -> None:
+        """Tell hand-overs that are being received of an erasure, before it begins.
+
+        Args:
+            space: of which; empty: of all.
+            row: who is erased.
+        """
+        ...
+
+    async def erasures(self) -> Erasures:
+        """Which erasures there were, as of one moment."""
         ...
 
     async def erase(self, erasure: RowErasure) -> bool:

@@ -4,7 +4,7 @@ import uuid
 from pathlib import Path
 from urllib.parse import quote
 
-from service.client.calls import Call, params_of, reader_of
+from service.client.calls import KEY, Call, params_of, reader_of
 from service.client.models import GenerationOut, OwnVectorOut, SpaceOut, SpacesOut, UserErasedOut
 
 MEDIA_TYPES = {
@@ -21,6 +21,11 @@ SWITCH_S = 660
 
 def _at(space: str, *rest: str) -> str:
     return "/".join(["/v1/spaces", *(quote(part, safe="") for part in (space, *rest))])
+
+
+def _once() -> dict[str, str]:
+    """What names a request that is sent again."""
+    return {KEY: f'"{uuid.uuid4()}"'}
 
 
 def spaces() -> Call[SpacesOut]:
@@ -57,15 +62,15 @@ def hand_over(
 
 
 def promote(name: str, generation: str, force: bool) -> Call[SpaceOut]:
-    """`POST /v1/spaces/{space}/generations/{generation}:promote`."""
+    """`POST /v1/spaces/{space}/generations/{generation}:promote`; takes back nothing newer."""
     path = f"{_at(name, 'generations', generation)}:promote"
-    return Call("POST", path, reader_of(SpaceOut), params=params_of(force=force))
+    params = params_of(force=force)
+    return Call("POST", path, reader_of(SpaceOut), params=params, headers=_once())
 
 
 def roll_back(name: str) -> Call[SpaceOut]:
     """`POST /v1/spaces/{space}:rollback`: sent again with its key, it goes back no further."""
-    headers = {"Idempotency-Key": f'"{uuid.uuid4()}"'}
-    return Call("POST", f"{_at(name)}:rollback", reader_of(SpaceOut), headers=headers)
+    return Call("POST", f"{_at(name)}:rollback", reader_of(SpaceOut), headers=_once())
 
 
 def delete(name: str, generation: str) -> Call[None]:

@@ -148,17 +148,22 @@ class TowerJobs:
         self._fetch = fetch
 
     def recall(self, job: TowerJob, stored: Seen) -> None:
-        """Fill in what need not be made."""
+        """Fill in what need not be made.
+
+        Dropped bytes are known from what is stored of the profile alone: others' that were read of
+        late are not the same in each process.
+        """
+
+        def known(key: Key) -> Vector | None:
+            found = stored.vectors.get(key)
+            return self._recent.get(key) if found is None and not job.is_dropped else found
+
         for spec in job.missing:
-            key = key_of(spec, job.piece)
-            vector = stored.vectors.get(key)
-            vector = self._recent.get(key) if vector is None else vector
+            vector = known(key_of(spec, job.piece))
             if vector is not None:
                 job.vectors[spec.name] = vector
         if job.thumbnail is None:
-            key = thumbnail_key(job.piece)
-            found = stored.vectors.get(key)
-            job.thumbnail = self._recent.get(key) if found is None else found
+            job.thumbnail = known(thumbnail_key(job.piece))
 
     async def make(self, jobs: Sequence[TowerJob], lane: Lane) -> None:
         """Let the towers read what they have not; what can't be read gets its error.

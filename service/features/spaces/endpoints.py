@@ -203,6 +203,7 @@ async def hand_over(
         GenerationNotFound,
         GenerationRefused,
         HandOverUnderWay,
+        IdempotencyKeyReused,
     ),
 )
 async def promote_generation(
@@ -211,16 +212,21 @@ async def promote_generation(
     audit: CurrentAudit,
     space: SpacePath,
     generation: GenerationPath,
+    once: OnceByKey,
     force: Force = False,
 ) -> SpaceOut:
     """Once every replica has it in memory, all of them serve it within a second.
+
+    Sent again after another one was promoted or rolled back, it takes that back, but with the same
+    Idempotency-Key. Another promotion of the space that is under way is given up, also for the one
+    that is served already.
 
     They are waited for at most `STREAMER_SPACES__PROMOTE_TIMEOUT_S`; then those that have it serve
     it, and the others follow.
     """
     _check_force(caller, force=force)
     audit.about(action="force promotion" if force else "promote")
-    return space_out(await spaces.promote(space, generation, force=force))
+    return space_out(await spaces.promote(space, generation, force=force, once=once))
 
 
 @router.post(

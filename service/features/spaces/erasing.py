@@ -27,6 +27,7 @@ from service.engine.spaces.streamer_neighbours import unpacked_neighbours
 from service.engine.spaces.user_attributes import without_row
 from service.errors import StoreUnavailable
 from service.store.spaces import (
+    ChunksLost,
     ErasedRow,
     GenerationRecord,
     RowErasure,
@@ -58,9 +59,10 @@ async def erase_streamer(store: SpaceStore, streamer_id: str, in_thread: InThrea
     Raises:
         StoreUnavailable: the store does not answer; asked again, it goes on.
     """
-    spaces = sorted(await store.all())
     row = ErasedRow("streamer", streamer_id)
-    return sum([await erase_row(store, space, row, in_thread) for space in spaces])
+    await store.note_erasure("", row)
+    spaces = sorted(await store.all())
+    return sum([await _erase_from(store, space, row, in_thread) for space in spaces])
 
 
 async def erase_row(store: SpaceStore, space: str, row: ErasedRow, in_thread: InThread) -> int:
@@ -71,6 +73,31 @@ async def erase_row(store: SpaceStore, space: str, row: ErasedRow, in_thread: In
         StoreUnavailable: the store does not answer, or vectors of a generation can't be read;
             asked again, it goes on.
     """
+    await store.note_erasure(space, row)
+    return await _erase_from(store, space, row, in_thread)
+
+
+async def drop_row(
+    store: SpaceStore, record: GenerationRecord, row: ErasedRow, in_thread: InThread
+) -> GenerationRecord:
+    """Remove a row from the chunks of a generation that is not kept yet; as it is without.
+
+    Raises:
+        ChunksLost: they are not all there any more.
+        StoreFull, StoreUnavailable: they can't be written anew.
+    """
+    try:
+        left = await _without(store, record, row, in_thread)
+    except _Unread as error:
+        raise ChunksLost("some chunks are gone") from error
+    if left is None:
+        return record
+    for name, chunk in left.chunks.items():
+        await store.put_chunk(record.chunks_id, name, chunk)
+    return _less(record, row, left)
+
+
+async def _erase_from(store: SpaceStore, space: str, row: ErasedRow, in_thread: InThread) -> int:
     text = await store.get(space)
     known = SpaceRecord.of_json(text).generations if text else []
     return sum([await _erase(store, space, one.chunks_id, row, in_thread) for one in known])
@@ -95,20 +122,9 @@ async def _erase(
         if left is None:
             await store.clear_replaced(chunks_id)  # an erasure may have been cut short
             return False
-        number = record.erased + 1
-        is_user = row.kind == "user"
-        after = replace(
-            record,
-            users=record.users - is_user,
-            streamers=record.streamers - (not is_user),
-            erased=number,
-            erased_streamers=record.erased_streamers + (not is_user),
-            neighbours=None
-            if record.neighbours is None
-            else record.neighbours - left.had_neighbours,
-        )
+        after = _less(record, row, left)
         changed = known.with_generation(after).to_json()
-        erasure = RowErasure(space, text, changed, chunks_id, left.chunks, row, number)
+        erasure = RowErasure(space, text, changed, chunks_id, left.chunks, row, after.erased)
         if await store.erase(erasure):
             return True
     raise StoreUnavailable(
@@ -116,6 +132,20 @@ async def _erase(
         f"have {row.row_id!r}: try again, with STREAMER_SPACES__CHUNKS_DIR set and its folder "
         "within reach, or delete the generation",
         5,
+    )
+
+
+def _less(record: GenerationRecord, row: ErasedRow, left: _Left) -> GenerationRecord:
+    """A generation that has a row less."""
+    is_user = row.kind == "user"
+    had = None if record.neighbours is None else record.neighbours - left.had_neighbours
+    return replace(
+        record,
+        users=record.users - is_user,
+        streamers=record.streamers - (not is_user),
+        erased=record.erased + 1,
+        erased_streamers=record.erased_streamers + (not is_user),
+        neighbours=had,
     )
 
 

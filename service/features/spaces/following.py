@@ -17,7 +17,7 @@ from service.engine.work.background import Background
 from service.engine.work.lanes import Lanes
 from service.errors import ServiceError
 from service.features.spaces.storing import ChangedMeanwhile, load
-from service.store.spaces import GenerationRecord, SpaceRecord, SpaceStore
+from service.store.spaces import ErasedRow, GenerationRecord, SpaceRecord, SpaceStore
 
 _log = logging.getLogger(__name__)
 POLL_S = 0.4
@@ -88,6 +88,7 @@ class SpaceFollower:
         self._mark: str | None = None
         self._records: Mapping[str, SpaceRecord] = {}
         self._held: dict[str, ServedGeneration] = {}  # by chunks_id, like the others here
+        self._left: dict[str, ServedGeneration] = {}  # what serves until it is read anew
         self._erased: dict[str, int] = {}  # how many were erased from it, as is known here
         self._in_file: set[str] = set()  # whose arrays are not in memory
         self._loading: dict[str, asyncio.Task[None]] = {}
@@ -227,7 +228,8 @@ class SpaceFollower:
         if time.monotonic() >= self._no_room_until:
             before = {i: found for i, found in self._before().items() if i not in wanted}
         kept = wanted.keys() | before.keys()
-        for known in (self._held, self._erased, self.problems, self._again_at, self._changed):
+        about = (self._erased, self.problems, self._again_at, self._changed)
+        for known in (self._held, self._left, *about):
             for chunks_id in known.keys() - kept:
                 del known[chunks_id]
         self._in_file &= self._held.keys()
@@ -287,6 +289,7 @@ class SpaceFollower:
             loaded = await self._loaded(space, record)
             self._erased[chunks_id] = record.erased
             self._held[chunks_id] = loaded
+            self._left.pop(chunks_id, None)
             self.problems.pop(chunks_id, None)
             self._changed.pop(chunks_id, None)
             self._given_up.discard(chunks_id)
@@ -331,33 +334,44 @@ class SpaceFollower:
         """Show no more who was erased; a generation of which too much was missed is read anew."""
         for space, record in self._records.items():
             for one in record.generations:
-                known, last = self._erased.get(one.chunks_id, one.erased), one.erased
                 # Of a record that can't be read, the notes alone tell who was erased since.
                 is_told = space not in self.unread
-                if one.chunks_id not in self._held or (is_told and known >= last):
+                known = self._erased.get(one.chunks_id, one.erased)
+                if self._shown(one.chunks_id) is None or (is_told and known >= one.erased):
                     continue
                 notes = await self._store.erased(one.chunks_id)
-                if not is_told:
-                    last = max(notes, default=known)
-                held = self._held.get(one.chunks_id)
-                if held is None:
-                    continue  # it went meanwhile
-                missed = [notes.get(number) for number in range(known + 1, last + 1)]
-                if not missed:
-                    continue
-                found = [note for note in missed if note is not None]
-                if len(found) < len(missed):
-                    del self._held[one.chunks_id]  # it serves until it is read anew
-                    continue
-                changed = held.without(
-                    users=[note.row_id for note in found if note.kind == "user"],
-                    streamers=[note.row_id for note in found if note.kind == "streamer"],
-                )
-                self._held[one.chunks_id] = changed
-                self._erased[one.chunks_id] = max(known, last)
-                served = self._active.get(space)
-                if served is not None and served.generation is held.generation:
-                    self._active.switch(changed)
+                shown = self._shown(one.chunks_id)
+                if shown is not None:  # else it went meanwhile
+                    known = self._erased.get(one.chunks_id, one.erased)
+                    last = one.erased if is_told else max(notes, default=known)
+                    missed = [notes.get(number) for number in range(known + 1, last + 1)]
+                    if missed:
+                        self._erased[one.chunks_id] = last
+                        self._hide(one.chunks_id, shown, missed)
+
+    def _shown(self, chunks_id: str) -> ServedGeneration | None:
+        """A generation that may be served at once, or is served until it is read anew."""
+        return self._held.get(chunks_id) or self._left.get(chunks_id)
+
+    def _hide(
+        self, chunks_id: str, shown: ServedGeneration, erased: Sequence[ErasedRow | None]
+    ) -> None:
+        """Show no more who was erased; None are those of whom no note is there any more."""
+        changed = shown.without(
+            users=[row.row_id for row in erased if row is not None and row.kind == "user"],
+            streamers=[row.row_id for row in erased if row is not None and row.kind == "streamer"],
+        )
+        served = self._active.get(shown.generation.space)
+        is_served = served is not None and served.generation is shown.generation
+        if chunks_id in self._held and None not in erased:
+            self._held[chunks_id] = changed
+        else:
+            self._held.pop(chunks_id, None)
+            self._left.pop(chunks_id, None)
+            if is_served:
+                self._left[chunks_id] = changed
+        if is_served:
+            self._active.switch(changed)
 
 
 def _in_a_file(held: ServedGeneration, folder: Path) -> ServedGeneration:

@@ -59,7 +59,7 @@ class Preparation:
         """Go on only while replicas still load it: of a space they prepare one at a time."""
         record = self._follower.records.get(space)
         if record is None or generation not in (record.preparing, *record.served[-1:]):
-            raise _superseded(space, generation)
+            raise superseded(space, generation)
 
 
 def check_prepared(known: SpaceRecord, prepared: GenerationRecord) -> None:
@@ -70,12 +70,12 @@ def check_prepared(known: SpaceRecord, prepared: GenerationRecord) -> None:
     """
     found = None if known.preparing is None else known.get(known.preparing)
     if found is None or found.chunks_id != prepared.chunks_id:
-        raise _superseded(known.space, prepared.generation)
+        raise superseded(known.space, prepared.generation)
 
 
-def _superseded(space: str, generation: str) -> HandOverUnderWay:
+def superseded(space: str, generation: str) -> HandOverUnderWay:
     """The error for a promotion that another one took the place of."""
     return HandOverUnderWay(
         f"generation {generation!r} of {space!r} is given up: another one is being promoted "
-        "since, or it was deleted; promote it again if it is to serve"
+        "since, or was, or it was deleted; promote it again if it is to serve"
     )

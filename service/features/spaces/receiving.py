@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,7 +23,8 @@ from service.errors import (
     UnsupportedMediaType,
 )
 from service.features.spaces.checking import Before, Checker
-from service.features.spaces.patient_work import in_slices
+from service.features.spaces.erasing import drop_row
+from service.features.spaces.patient_work import in_a_thread, in_slices
 from service.features.spaces.readers.lines import read_lines
 from service.features.spaces.readers.npz import read_npz
 from service.features.spaces.readers.rows import HandOver, Rows
@@ -54,10 +56,12 @@ class _Received:
     Attributes:
         given: its rows.
         sha256: of what was sent.
+        erasures: how many there had been before.
     """
 
     given: HandOver
     sha256: str
+    erasures: int
 
 
 class Receiver:
@@ -157,10 +161,11 @@ class Receiver:
         """Receive and read a hand-over, whose files are gone afterwards."""
         given: HandOver | None = None
         try:
+            erasures = (await self._store.erasures()).count
             sha256 = await self._to_disk(token, parts, lease)
             given = await asyncio.to_thread(self._new_hand_over, token)
             await in_slices(self._lanes, self._read(token, form, given))
-            yield _Received(given, sha256)
+            yield _Received(given, sha256, erasures)
         finally:
             if given is not None:
                 await asyncio.to_thread(given.discard)
@@ -230,9 +235,11 @@ class Receiver:
         try:
             written = await write_chunks(self._store, chunks_id, given, self._lanes, lease.check)
             record = _record(generation, chunks_id, received, written, checks, key_id)
+            erasures = received.erasures
             for _ in range(_TRIES):
+                record, erasures = await self._without_erased(space, record, given, erasures)
                 is_asked = True
-                if await self._keep(space, record, written.count):
+                if await self._keep(space, record, written.count, erasures):
                     return record
                 is_asked = False
             raise Overloaded(f"the space {space!r} is being changed by others; try again")
@@ -243,7 +250,26 @@ class Receiver:
                     await self._store.drop_chunks(chunks_id)
             raise
 
-    async def _keep(self, space: str, record: GenerationRecord, chunks: int) -> bool:
+    async def _without_erased(
+        self, space: str, record: GenerationRecord, given: HandOver, since: int
+    ) -> tuple[GenerationRecord, int]:
+        """A generation without who was erased since, and how many erasures there were by now."""
+        known = await self._store.erasures()
+        for number in range(since + 1, known.count + 1):
+            if number not in known.rows:
+                raise HandOverUnderWay(
+                    "rows were erased while the hand-over was received, and which ones is not "
+                    "known any more: repeat it without them"
+                )
+            of, row = known.rows[number]
+            rows = given.users if row.kind == "user" else given.streamers
+            if of in ("", space) and rows.ids.find(row.row_id) is not None:
+                with _took_too_long():
+                    in_thread = partial(in_a_thread, self._lanes)
+                    record = await drop_row(self._store, record, row, in_thread)
+        return record, known.count
+
+    async def _keep(self, space: str, record: GenerationRecord, chunks: int, erasures: int) -> bool:
         """Add a generation to a space, in place of the oldest that is not needed."""
         before = await self._store.get(space)
         known = SpaceRecord.of_json(before) if before else SpaceRecord(space)
@@ -258,11 +284,18 @@ class Receiver:
             after.to_json(),
             (record.chunks_id, chunks),
             [g.chunks_id for g in dropped],
+            erasures=erasures,
         )
-        try:
+        with _took_too_long():
             return await self._store.change(change)
-        except ChunksLost as error:
-            raise HandOverUnderWay(f"{error}: the hand-over took too long; repeat it") from error
+
+
+@contextlib.contextmanager
+def _took_too_long() -> Generator[None, None, None]:
+    try:
+        yield
+    except ChunksLost as error:
+        raise HandOverUnderWay(f"{error}: the hand-over took too long; repeat it") from error
 
 
 class _Lease:

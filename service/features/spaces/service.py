@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -10,24 +10,22 @@ from service.engine.spaces.active import ActiveSpaces, ServedGeneration
 from service.engine.spaces.established import OwnVector, own_vector
 from service.engine.spaces.generation import Generation
 from service.engine.work.lanes import Lanes
-from service.errors import (
-    FieldError,
-    GenerationInUse,
-    GenerationNotFound,
-    GenerationRefused,
-    NothingBefore,
-    NotReady,
-    Overloaded,
-    SpaceNotFound,
-    Unavailable,
-)
+from service.errors import GenerationInUse, HandOverUnderWay, NotReady
 from service.features.spaces.checking import Before
 from service.features.spaces.erasing import erase_row, erase_streamer
 from service.features.spaces.following import POLL_S, SpaceFollower, prepared_for_s
 from service.features.spaces.graduation import Graduations
 from service.features.spaces.patient_work import in_a_thread
-from service.features.spaces.preparing import Preparation, check_prepared
+from service.features.spaces.preparing import Preparation, check_prepared, superseded
 from service.features.spaces.receiving import Form, Receiver
+from service.features.spaces.records import (
+    contended,
+    generation_of,
+    no_space,
+    previous_of,
+    promotable,
+    promoted,
+)
 from service.settings.spaces import Spaces as Settings
 from service.store.events import NewEvent
 from service.store.once import Once
@@ -129,15 +127,24 @@ class Spaces:
         if served is None:
             if space in self.active.expected():
                 raise NotReady(f"what is served of the space {space!r} is being loaded", 5)
-            raise _no_space(space, self.active.names(), "served")
+            raise no_space(space, self.active.names(), "served")
         return served, own_vector(served, streamer_id, self._settings.min_interactions)
 
-    async def promote(self, space: str, generation: str, *, force: bool = False) -> ShownSpace:
-        """Serve a generation, on all replicas at once.
+    async def promote(
+        self, space: str, generation: str, *, force: bool = False, once: Once | None = None
+    ) -> ShownSpace:
+        """Serve a generation, on all replicas at once; another promotion under way is given up.
 
         Every replica has it in memory before any of them serves it.
 
+        Args:
+            space: of which.
+            generation: its name.
+            force: though it failed its checks.
+            once: names the request: sent again, it would take back what was promoted since.
+
         Raises:
+            IdempotencyKeyReused: another request has the name of this one.
             SpaceNotFound, GenerationNotFound: there is none.
             GenerationRefused: it failed its checks, and `force` was not asked for.
             HandOverUnderWay: another one is being promoted since.
@@ -145,19 +152,25 @@ class Spaces:
             StoreUnavailable: the store does not answer.
         """
         _, record = await self._read(space)
-        self._check_promotable(record, generation, force=force)
-        if record.served[-1:] != [generation]:
-            prepared = await self._prepare(space, generation, force=force)
+        if once is not None and await self._store.was_done(once):  # looked at after the record
+            return await self.get(space)
+        chosen = promotable(record, generation, force=force)
+        is_served = record.served[-1:] == [generation]
+        if not is_served:
+            chosen = await self._prepare(space, generation, force=force)
 
-            def serve(known: SpaceRecord) -> SpaceRecord:
-                self._check_promotable(known, generation, force=force)
-                if known.active is not None and known.active.chunks_id == prepared.chunks_id:
-                    return known  # promoted by another request meanwhile
-                check_prepared(known, prepared)
-                served = [name for name in known.served if name != generation]
-                return _promoted(known, [*served, generation], forced=force)
+        def serve(known: SpaceRecord) -> SpaceRecord:
+            promotable(known, generation, force=force)
+            if known.active is not None and known.active.chunks_id == chosen.chunks_id:
+                # Perhaps promoted by another request meanwhile.
+                return known if known.preparing is None else replace(known, preparing=None)
+            if is_served:
+                raise superseded(space, generation)
+            check_prepared(known, chosen)
+            served = [name for name in known.served if name != generation]
+            return promoted(known, [*served, generation], forced=force)
 
-            await self._switch(space, serve, is_news=True)
+        await self._switch(space, serve, is_news=True, once=once)
         return await self.get(space)
 
     async def roll_back(self, space: str, once: Once | None = None) -> ShownSpace:
@@ -171,21 +184,27 @@ class Spaces:
             IdempotencyKeyReused: another request has the name of this one.
             SpaceNotFound: there is no such space.
             NothingBefore: none was served before, or it is not kept any more.
-            HandOverUnderWay: another one is being promoted since.
+            HandOverUnderWay: another one is being promoted since, or was.
             NotReady: this replica can't load it.
             StoreUnavailable: the store does not answer.
         """
-        read = await self._read(space)
+        _, record = await self._read(space)
         if once is not None and await self._store.was_done(once):  # looked at after the record
             return await self.get(space)
-        previous = _previous(read)
+        previous, left = previous_of(record), record.served[-1]
         await self._prepare(space, previous.generation, force=True)
 
         def serve(known: SpaceRecord) -> SpaceRecord:
-            if _previous((b"", known)).chunks_id != previous.chunks_id:
-                raise Overloaded(f"the space {space!r} is being changed by others; try again")
+            if known.served[-1:] != [left]:  # whoever asks again would go back from there
+                now = f"{known.served[-1]!r}" if known.served else "none"
+                raise HandOverUnderWay(
+                    f"generation {left!r} of {space!r} was to be left, and {now} is served since, "
+                    "by another request: roll back again if that one is to be left too"
+                )
             check_prepared(known, previous)
-            return _promoted(known, known.served[:-1], forced=False)
+            if known.served[-2:-1] != [previous.generation]:
+                raise superseded(space, previous.generation)
+            return promoted(known, known.served[:-1], forced=False)
 
         await self._switch(space, serve, is_news=False, once=once)
         return await self.get(space)
@@ -200,7 +219,7 @@ class Spaces:
         """
         for _ in range(_TRIES):
             text, known = await self._read(space)
-            record = _generation(known, generation)
+            record = generation_of(known, generation)
             if known.served[-1:] == [generation] and len(known.generations) > 1:
                 raise GenerationInUse(
                     f"generation {generation!r} of {space!r} is served: promote another one, or "
@@ -217,7 +236,7 @@ class Spaces:
             if await self._store.change(change):
                 await self._follower.refresh()
                 return
-        raise _contended(space)
+        raise contended(space)
 
     async def erase_user(self, space: str, user_id: str) -> int:
         """Remove a user from all generations of a space; from how many.
@@ -226,9 +245,9 @@ class Spaces:
             SpaceNotFound: there is no such space.
             StoreUnavailable: the store does not answer; asked again, it goes on.
         """
-        await self._read(space)
         row = ErasedRow("user", user_id)
         count = await erase_row(self._store, space, row, partial(in_a_thread, self._lanes))
+        await self._read(space)  # not before: its first generation may be being received
         await self._follower.refresh()
         return count
 
@@ -254,7 +273,7 @@ class Spaces:
     async def _read(self, space: str) -> tuple[bytes, SpaceRecord]:
         text = await self._store.get(space)
         if not text:
-            raise _no_space(space, sorted(await self._store.all()), "known")
+            raise no_space(space, sorted(await self._store.all()), "known")
         return text, SpaceRecord.of_json(text)
 
     async def _before(self, space: str) -> Before | None:
@@ -281,16 +300,6 @@ class Spaces:
             generation.user_vectors,
         )
 
-    def _check_promotable(self, record: SpaceRecord, generation: str, *, force: bool) -> None:
-        found = _generation(record, generation)
-        if not found.may_serve and not force:
-            failed = [check for check in found.checks if check["passed"] is False]
-            raise GenerationRefused(
-                "; ".join(f"{check['name']}: {check['detail']}" for check in failed)
-                + " (an admin may promote it with force=true)",
-                [FieldError(f"/checks/{check['name']}", check["detail"]) for check in failed],
-            )
-
     async def _prepare(self, space: str, generation: str, *, force: bool) -> GenerationRecord:
         """Have every replica load a generation, which is returned when they have, or in time.
 
@@ -300,13 +309,13 @@ class Spaces:
         """
 
         def prepare(known: SpaceRecord) -> SpaceRecord:
-            self._check_promotable(known, generation, force=force)
+            promotable(known, generation, force=force)
             until = time.time() + prepared_for_s(self._settings.promote_timeout_s)
             return replace(known, preparing=generation, preparing_until=until)
 
         after = await self._change(space, prepare)
         await self._follower.refresh()
-        prepared = _generation(after, generation)
+        prepared = generation_of(after, generation)
         await self._preparation.everywhere(space, prepared)
         return prepared
 
@@ -326,25 +335,28 @@ class Spaces:
             if once is not None and await self._store.was_done(once):  # it came twice at once
                 return
             after = serve(known)
-            if after is known:
+            if after is known and once is None:
                 await self._follower.refresh()
                 return
-            new = _generation(after, after.served[-1])
-            held = self._follower.holds(new.chunks_id)
-            if held is None:
-                raise NotReady(f"generation {new.generation!r} of {space!r} is not in memory", 5)
-            before = self.active.get(space)
-            pair = before and before.generation, held.generation
-            if is_news and pair != compared:  # it takes long, and others erase rows meanwhile
-                graduates, compared = await self._graduations.between(before, held), pair
-                held = self._follower.holds(new.chunks_id) or held
-            events = [e for name, e in graduates.items() if name not in held.erased_streamers]
+            events: list[NewEvent] = []
+            if after.served != known.served:
+                new = generation_of(after, after.served[-1])
+                held = self._follower.holds(new.chunks_id)
+                if held is None:
+                    what = f"generation {new.generation!r} of {space!r}"
+                    raise NotReady(f"{what} is not in memory", 5)
+                before = self.active.get(space)
+                pair = before and before.generation, held.generation
+                if is_news and pair != compared:  # it takes long, and others erase rows meanwhile
+                    graduates, compared = await self._graduations.between(before, held), pair
+                    held = self._follower.holds(new.chunks_id) or held
+                events = [e for name, e in graduates.items() if name not in held.erased_streamers]
             change = SpaceChange(space, text, after.to_json(), events=events, once=once)
             if await self._store.change(change):
                 await self._follower.refresh()
                 await asyncio.sleep(POLL_S)
                 return
-        raise _contended(space)
+        raise contended(space)
 
     async def _change(self, space: str, make: Callable[[SpaceRecord], SpaceRecord]) -> SpaceRecord:
         for _ in range(_TRIES):
@@ -352,46 +364,4 @@ class Spaces:
             after = make(known)
             if await self._store.change(SpaceChange(space, text, after.to_json())):
                 return after
-        raise _contended(space)
-
-
-def _promoted(known: SpaceRecord, served: Sequence[str], *, forced: bool) -> SpaceRecord:
-    active = _generation(known, served[-1])
-    changed = replace(
-        active,
-        promoted_at=round(time.time(), 3),
-        forced=active.forced or (forced and not active.passed),
-    )
-    return replace(known.with_generation(changed), served=list(served), preparing=None)
-
-
-def _generation(record: SpaceRecord, generation: str) -> GenerationRecord:
-    found = record.get(generation)
-    if found is None:
-        names = ", ".join(g.generation for g in record.generations)
-        raise GenerationNotFound(
-            f"the space {record.space!r} has no generation {generation!r}; it has: {names}"
-        )
-    return found
-
-
-def _previous(read: tuple[bytes, SpaceRecord]) -> GenerationRecord:
-    record = read[1]
-    if record.previous is None:
-        now = record.served[-1] if record.served else None
-        raise NothingBefore(
-            f"no generation of {record.space!r} is served: promote one"
-            if now is None
-            else f"no generation of {record.space!r} was served before {now!r}, or it is not kept "
-            "any more: promote another one"
-        )
-    return record.previous
-
-
-def _no_space(space: str, names: Sequence[str], what: str) -> SpaceNotFound:
-    known = ", ".join(names[:10]) or "none"
-    return SpaceNotFound(f"there is no space {space!r}; {what}: {known}")
-
-
-def _contended(space: str) -> Unavailable:
-    return Overloaded(f"the space {space!r} is being changed by others; try again")
+        raise contended(space)

@@ -21,7 +21,7 @@ def record_of(item: EncodedProfile, model_version: str, *, keep_bytes: bool) -> 
     is that of the profile with them.
     """
     profile, encoded = item.profile, item.encoded
-    dumped = profile.dump()
+    dumped = _by_name(profile.dump())
     body = _json_bytes(dumped)
     facets = {
         "name": profile.name,
@@ -60,9 +60,27 @@ def told_of(record: Record, coverage: float) -> bytes:
     )
 
 
-def digest_of_profile(profile: StreamerProfile) -> str:
-    """SHA-256 hex of a profile as it is stored."""
-    return hashlib.sha256(_json_bytes(profile.dump())).hexdigest()
+def has_digest(profile: StreamerProfile, digest: str) -> bool:
+    """Whether a stored profile with this digest, SHA-256 hex, is equal.
+
+    Earlier releases stored attributes in the order in which they came: what they stored and comes
+    in that order is equal too.
+    """
+    given = profile.dump()
+    if _digest(_by_name(given)) == digest:
+        return True
+    return list(profile.attributes) != sorted(profile.attributes) and _digest(given) == digest
+
+
+def _by_name(dumped: dict[str, Any]) -> dict[str, Any]:
+    """A profile with its attributes by name, since their order says nothing."""
+    if "attributes" not in dumped:
+        return dumped
+    return {**dumped, "attributes": dict(sorted(dumped["attributes"].items()))}
+
+
+def _digest(dumped: dict[str, Any]) -> str:
+    return hashlib.sha256(_json_bytes(dumped)).hexdigest()
 
 
 def _without_bytes(part: Any) -> Any:

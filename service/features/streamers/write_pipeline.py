@@ -31,7 +31,7 @@ from service.features.streamers.outcomes import (
     Unchanged,
     conflict_of,
 )
-from service.features.streamers.records import digest_of_profile, record_of, told_of
+from service.features.streamers.records import has_digest, record_of, told_of
 from service.features.streamers.repeats import Repeats
 from service.store.base import Delete, Record, Refused, StreamerStore, Upsert, Written
 from service.store.jobs import JobStep
@@ -367,8 +367,8 @@ class WritePipeline:
         expected: dict[int, int] = {}
         for i, profile in enumerate(profiles):
             version, digest = known.get(profile.streamer_id, (0, ""))
-            make = partial(digest_of_profile, profile)
-            if version and digest == await beside_if_large(self._lanes, profile, make, Lane.BULK):
+            is_same = partial(has_digest, profile, digest)
+            if version and await beside_if_large(self._lanes, profile, is_same, Lane.BULK):
                 unchanged[i] = Unchanged(profile.streamer_id, version)
                 continue
             if counts[profile.streamer_id] == 1:

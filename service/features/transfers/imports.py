@@ -130,7 +130,8 @@ class ImportJobs(Kind):
 
         Raises:
             InputChanged: what is read is not what was asked for, or read before.
-            InvalidRequest: it is no Parquet file, and should be; see also `_behind_header`.
+            InvalidRequest: it is no Parquet file, and should be; or it was encoded by another model
+                than the one served now, or is not encoded as was said.
         """
         name: str = job.input.get("path", "the upload")
         if job.checkpoint:
@@ -139,6 +140,8 @@ class ImportJobs(Kind):
             content = await self._look(source)
             if Content.load(state.content) != content:
                 raise changed(name)
+            if state.is_encoded:  # another model may have been promoted since the first attempt
+                check_header((await self._first_line(source, content))[0], self._manifest)
             return source, state, content
         token, source = 0, self._source(job)
         stamp, asked = await asyncio.to_thread(source.stamp), job.input.get("stamp")
@@ -163,10 +166,7 @@ class ImportJobs(Kind):
         Raises:
             InvalidRequest: it is another model, or they are encoded and should not be, or reversed.
         """
-        first = await persist(
-            lambda: self._lanes.run(lambda: source.read(0, content.stamp, 1, 1), Lane.BULK)
-        )
-        header, at = b"".join(first[0]), first[1]
+        header, at = await self._first_line(source, content)
         if state.is_encoded:
             check_header(header, self._manifest)
             return replace(state, at=at)
@@ -175,6 +175,13 @@ class ImportJobs(Kind):
                 "/encoded", "must be true: the profiles of this file come with their vectors"
             )
         return state
+
+    async def _first_line(self, source: Source, content: Content) -> tuple[bytes, int]:
+        """The first line, and where the next one begins."""
+        lines, end = await persist(
+            lambda: self._lanes.run(lambda: source.read(0, content.stamp, 1, 1), Lane.BULK)
+        )
+        return b"".join(lines), end
 
     async def _look(self, source: Source) -> Content:
         return await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))

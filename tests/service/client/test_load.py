@@ -43,6 +43,17 @@ def test_lines_without_a_result_are_sent_again() -> None:
     assert {request.url.query for request in script.seen} == {b"skip_unchanged=true"}
 
 
+def test_no_line_is_sent_twice_by_a_client_of_one_try() -> None:
+    for answer in (
+        lines(stored(1), then=lambda: httpx.ReadError("cut")),
+        lines(stored(1), refused(2, 503, "overloaded")),
+    ):
+        script = Script(answer)
+        with pytest.raises((Unreachable, Unavailable)):
+            list(script.client(Patience(attempts=1)).load([{"n": 1}, {"n": 2}]))
+        assert len(script.seen) == 1
+
+
 @pytest.mark.parametrize(("status", "code"), [(408, "results_not_read"), (413, "body_too_large")])
 def test_what_a_request_had_no_more_room_for_is_sent_in_another(status: int, code: str) -> None:
     script = Script(

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from service.client import AsyncClient, Client, Conflict, NotFound
+from service.client.spaces import calls
 from tests.service.features.spaces.hand_overs import (
     STREAMERS,
     USERS,
@@ -36,6 +38,12 @@ def files_of(handed: HandOver, folder: Path) -> tuple[Path, Path]:
     archive.write_bytes(handed.with_nearest().npz())
     lines.write_bytes(handed.turned(1).lines())
     return archive, lines
+
+
+def test_a_switch_that_is_sent_again_has_a_name() -> None:
+    for call in (calls.promote("a", "g0", True), calls.roll_back("a")):
+        assert re.fullmatch('"[0-9a-f-]{36}"', call.headers["Idempotency-Key"])
+        assert call.is_repeatable
 
 
 def test_the_client_hands_over_and_switches(

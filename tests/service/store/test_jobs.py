@@ -199,7 +199,8 @@ async def test_the_same_request_queues_one_job(jobs: RedisJobs, admin: Any) -> N
     await jobs.finish(await claimed(jobs), "failed", b"{}")
     assert await jobs.submit(replace(new("later"), once=once)) == ids[0]
     found = await jobs.queued_by(once)
-    assert found is not None and found.job_id == ids[0]
+    assert found is not None
+    assert found.job_id == ids[0]
 
 
 async def test_a_request_whose_job_is_not_kept_any_more_queues_another(

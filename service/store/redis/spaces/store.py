@@ -5,9 +5,13 @@ ss:space:chunks:<id>         hash: vectors and ids in parts; expires before it i
                              are in a folder, those alone that an erasure has changed
 ss:space:upload:<space>      the token of the hand-over that is being received; expires
 ss:space:erased              sorted set: notes of who was erased, by the time of the erasure
+ss:space:receiving           is there while hand-overs are received; expires
+ss:space:erasures            sorted set: `<number> <space and row>` of erasures of late, by time, of
+                             which hand-overs were received meanwhile
 ss:spaces:replicas           hash: by replica, when it told what it has in memory, and that
 ss:spaces:once:<key>         the request that changed a space once, for a day
-ss:meta                      hash: spaces_mark, drawn at random at each change
+ss:meta                      hash: spaces_mark, drawn at random at each change; spaces_erasures,
+                             how many there were
 """
 
 import asyncio
@@ -23,9 +27,11 @@ from service.store.redis.presence import RedisPresence
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.spaces import (
     ERASED_KEPT_S,
+    ERASURES_KEPT_S,
     UPLOAD_LEASE_S,
     ChunksLost,
     ErasedRow,
+    Erasures,
     RowErasure,
     SpaceChange,
     SpaceRecord,
@@ -34,18 +40,30 @@ from service.store.spaces import (
 _CHANGE = EMIT + Path(__file__).with_name("change.lua").read_text(encoding="utf-8")
 _ERASE = Path(__file__).with_name("erase.lua").read_text(encoding="utf-8")
 _TAKE = """
--- KEYS  lease;  ARGV  token, milliseconds
+-- KEYS  lease, whether any is held;  ARGV  token, milliseconds
 local held = redis.call('GET', KEYS[1])
 if held and held ~= ARGV[1] then
   return 0
 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+redis.call('SET', KEYS[2], '', 'PX', ARGV[2])
 return 1
 """
 _GIVE_BACK = """
 -- KEYS  lease;  ARGV  token
 if redis.call('GET', KEYS[1]) == ARGV[1] then
   redis.call('DEL', KEYS[1])
+end
+"""
+_NOTE_ERASURE = """
+-- KEYS  meta, erasures of late, whether hand-overs are received
+-- ARGV  space and row, seconds for which it is kept
+local now = tonumber(redis.call('TIME')[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ARGV[2]))
+local number = redis.call('HINCRBY', KEYS[1], 'spaces_erasures', 1)
+if redis.call('EXISTS', KEYS[3]) == 1 then
+  redis.call('ZADD', KEYS[2], now, number .. ' ' .. ARGV[1])
+  redis.call('EXPIRE', KEYS[2], tonumber(ARGV[2]))
 end
 """
 _UNKEPT_S = 3600
@@ -64,9 +82,11 @@ class RedisSpaces:
         self._records, self._meta = f"{prefix}spaces", f"{prefix}meta"
         self._chunk_key, self._upload = f"{prefix}space:chunks:", f"{prefix}space:upload:"
         self._erased, self._once = f"{prefix}space:erased", f"{prefix}spaces:once:"
+        self._receiving, self._erasures = f"{prefix}space:receiving", f"{prefix}space:erasures"
         self._events = [f"{prefix}events", f"{prefix}events:meta"]
         self._change, self._erase = client.script(_CHANGE), client.script(_ERASE)
         self._take, self._give_back = client.script(_TAKE), client.script(_GIVE_BACK)
+        self._note_erasure = client.script(_NOTE_ERASURE)
         self._presence = RedisPresence(client, f"{prefix}spaces:replicas")
 
     async def mark(self) -> str:
@@ -107,7 +127,8 @@ class RedisSpaces:
         keys += [self._chunk_key + chunks_id for chunks_id in change.drop]
         arguments: list[Argument] = [change.space, change.before, change.after]
         arguments += [secrets.token_hex(8), count, "" if once is None else once.request]
-        arguments += [REMEMBERED_S, len(change.events)]
+        arguments += [REMEMBERED_S, "" if change.erasures is None else change.erasures]
+        arguments.append(len(change.events))
         done = await self._change(keys, [*arguments, *event_arguments(change.events)])
         if done == -1:
             raise ChunksLost(f"of {count} chunks some are gone")
@@ -120,6 +141,24 @@ class RedisSpaces:
         if len(await asyncio.to_thread(folder.names, chunks_id)) != count:
             raise ChunksLost(f"of {count} chunks some are gone")
         await asyncio.to_thread(folder.settle, chunks_id)
+
+    async def note_erasure(self, space: str, row: ErasedRow) -> None:
+        """Tell hand-overs that are being received of an erasure; see `SpaceStore.note_erasure`."""
+        note = json.dumps([space, *row])
+        keys = [self._meta, self._erasures, self._receiving]
+        await self._note_erasure(keys, [note, int(ERASURES_KEPT_S)])
+
+    async def erasures(self) -> Erasures:
+        """Which erasures there were, as of one moment."""
+        count, notes = await self._client.ask_together(
+            [("HGET", self._meta, "spaces_erasures"), ("ZRANGE", self._erasures, 0, -1)]
+        )
+        rows: dict[int, tuple[str, ErasedRow]] = {}
+        for note in notes:
+            number, _, text = note.partition(b" ")
+            space, kind, row_id = json.loads(text)
+            rows[int(number)] = space, ErasedRow(kind, row_id)
+        return Erasures(int(count or 0), rows)
 
     async def erase(self, erasure: RowErasure) -> bool:
         """Remove a row; see `SpaceStore.erase`."""
@@ -187,7 +226,7 @@ class RedisSpaces:
     async def begin_upload(self, space: str, token: str) -> bool:
         """Take or keep the right to hand over; see `SpaceStore.begin_upload`."""
         arguments: list[Argument] = [token, int(UPLOAD_LEASE_S * 1000)]
-        taken = bool(await self._take([self._upload + space], arguments))
+        taken = bool(await self._take([self._upload + space, self._receiving], arguments))
         if taken and self._folder is not None:
             records = [SpaceRecord.of_json(text) for text in (await self.all()).values()]
             kept = {one.chunks_id for record in records for one in record.generations}

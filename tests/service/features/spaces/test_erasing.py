@@ -1,28 +1,36 @@
 """Erasures that are cut short, or come while the store is copied."""
 
+import asyncio
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.engine.spaces.chunk_codec import unpacked_ids
-from service.errors import StoreUnavailable
+from service.errors import SpaceNotFound, StoreUnavailable
+from service.features.spaces import following, receiving
 from service.files.checksummed import ChecksummedFolder, FolderWriter, creating
 from service.settings import Settings
 from service.store.redis.spaces import copies
 from service.store.redis.spaces.folder import ChunkFolder
 from service.store.redis.spaces.store import RedisSpaces
-from service.store.spaces import GenerationRecord
+from service.store.spaces import ErasedRow, Erasures, GenerationRecord
 from tests.service.features.spaces.hand_overs import (
     HandOver,
     hand_over_of,
+    promote,
     send,
+    served,
     space_of,
     store_streamers,
 )
 from tests.service.http.test_bad_input import problem
+from tests.service.process import wait_until
 
 
 @pytest.fixture
@@ -89,3 +97,114 @@ def test_a_copy_has_nothing_of_who_was_erased_meanwhile(
     assert {path.name for path in made.path.iterdir()} == {*made.files, "manifest"}
     for name in made.files.keys() - {copies.SPACES}:
         assert "观众-7" not in unpacked_ids(dict(copies._chunks(made, name))["u0.ids"])
+
+
+@pytest.mark.slow
+def test_erasures_are_followed_while_a_generation_is_read_anew(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Notes that a replica was too late for stopped it from following all later ones."""
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    active = client.app_state["services"].spaces.active  # type: ignore[index]
+    noted, read, may_read, asked = RedisSpaces.erased, following.load, Event(), [0]
+
+    async def without_the_first(self: RedisSpaces, chunks_id: str) -> dict[int, ErasedRow]:
+        return {n: row for n, row in (await noted(self, chunks_id)).items() if n != 1}
+
+    async def later(*arguments: Any) -> Any:
+        asked[0] += 1
+        await asyncio.to_thread(may_read.wait)
+        return await read(*arguments)
+
+    monkeypatch.setattr(RedisSpaces, "erased", without_the_first)
+    monkeypatch.setattr(following, "load", later)
+    try:
+        client.delete("/v1/spaces/als/users/观众-7").raise_for_status()
+        wait_until(lambda: asked[0] == 1, "it is being read anew")
+        for number in (8, 9):
+            client.delete(f"/v1/spaces/als/users/观众-{number}").raise_for_status()
+        wait_until(
+            lambda: active.get("als").erased_users == {"观众-8", "观众-9"}, "they are hidden"
+        )
+    finally:
+        may_read.set()
+    gone = {"观众-7", "观众-8", "观众-9"}
+    wait_until(lambda: gone.isdisjoint(active.get("als").generation.user_ids), "it is read anew")
+    client.delete("/v1/spaces/als/users/观众-10").raise_for_status()
+    wait_until(lambda: "观众-10" in active.get("als").erased_users, "it is followed as before")
+
+
+async def erase_both(client: TestClient) -> None:
+    spaces = client.app_state["services"].spaces  # type: ignore[index]
+    await spaces.erase_streamer("s003")
+    with suppress(SpaceNotFound):  # of which the first generation is being received
+        await spaces.erase_user("als", "观众-7")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("moment", ["it is received", "it is kept"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_hand_over_that_is_being_received_brings_nobody_back(
+    client: TestClient,
+    handed: HandOver,
+    monkeypatch: pytest.MonkeyPatch,
+    moment: str,
+    is_first: bool,
+) -> None:
+    given = handed.with_nearest()
+    if not is_first:
+        send(client, "g0", given.npz()).raise_for_status()
+    write, read, reads = receiving.write_chunks, RedisSpaces.erasures, list[int]()
+
+    async def written(*arguments: Any) -> Any:
+        made = await write(*arguments)
+        if moment == "it is received":
+            await erase_both(client)
+        return made
+
+    async def known(self: RedisSpaces) -> Erasures:
+        found = await read(self)
+        reads.append(found.count)
+        if moment == "it is kept" and len(reads) == 2:
+            await erase_both(client)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(receiving, "write_chunks", written)
+        patched.setattr(RedisSpaces, "erasures", known)
+        made = send(client, "g1", given.turned(1).npz(), force="true").raise_for_status().json()
+    assert reads[-1] == reads[0] + 2
+    told = {name: made["counts"][name] for name in ("streamers", "users", "with_neighbours")}
+    assert told == {"streamers": 79, "users": 119, "with_neighbours": 59}
+    promote(client, "g1")
+    assert served(client, "s003")["vector"] is None
+    assert served(client, "s004")["vector"] == given.turned(1).vectors[4].tolist()
+    generation = client.app_state["services"].spaces.active.get("als").generation  # type: ignore[index]
+    assert "s003" not in generation.streamer_ids
+    assert len(generation.streamer_ids) == 79
+    assert "观众-7" not in generation.user_ids
+    # Whoever hands them over from now on has to leave them out.
+    later = send(client, "g2", given.npz()).raise_for_status().json()
+    assert later["counts"]["users"] == 120
+
+
+@pytest.mark.slow
+def test_a_hand_over_is_refused_where_nobody_knows_any_more_who_was_erased_meanwhile(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces = client.app_state["services"].spaces  # type: ignore[index]
+    write, chunks_ids = receiving.write_chunks, list[str]()
+
+    async def written(store: RedisSpaces, chunks_id: str, *arguments: Any) -> Any:
+        made = await write(store, chunks_id, *arguments)
+        chunks_ids.append(chunks_id)
+        await erase_both(client)
+        await store._client.ask("DEL", store._erasures)
+        return made
+
+    monkeypatch.setattr(receiving, "write_chunks", written)
+    answer = send(client, "g0", handed.npz())
+    assert "rows were erased" in problem(answer, 409, "hand_over_under_way")["detail"]
+    assert space_of(client) is None
+    assert client.portal is not None
+    assert client.portal.call(spaces._store.chunk_names, chunks_ids[0]) == []

@@ -4,7 +4,9 @@ import json
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +24,15 @@ from tests.service.features.spaces.hand_overs import (
     STREAMERS,
     HandOver,
     promote,
+    roll_back,
     send,
     served,
     space_of,
 )
 from tests.service.http.test_bad_input import problem
 from tests.service.process import wait_until
+
+KEY = "Idempotency-Key"
 
 
 def test_a_generation_is_held_until_all_had_their_time(
@@ -243,3 +248,85 @@ def test_changes_that_can_not_be_followed_are_told_and_logged_once(
     told = [record for record in caplog.records if "can't be followed" in record.getMessage()]
     assert len(told) == 1
     wait_until(lambda: behind(client) is False, "it goes on")
+
+
+def test_promoting_what_is_served_gives_up_a_promotion_under_way(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It answered 200, and the other one was served a moment later."""
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    everywhere = Preparation.everywhere
+
+    async def then_the_served_one(self: Preparation, space: str, made: GenerationRecord) -> None:
+        await everywhere(self, space, made)
+        if made.generation == "g1":
+            assert (await spaces.promote("als", "g0")).record.served == ["g0"]
+
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    send(client, "g1", handed.turned(1).npz()).raise_for_status()
+    monkeypatch.setattr(Preparation, "everywhere", then_the_served_one)
+    answer = client.post("/v1/spaces/als/generations/g1:promote")
+    assert "is given up" in problem(answer, 409, "hand_over_under_way")["detail"]
+    record = spaces._follower.records["als"]
+    assert (record.served, record.preparing) == (["g0"], None)
+
+
+def test_a_promotion_that_is_sent_again_takes_back_nothing_newer(
+    client: TestClient, handed: HandOver
+) -> None:
+    def ask(generation: str, name: str, **parameters: str) -> Any:
+        path, named = f"/v1/spaces/als/generations/{generation}:promote", {KEY: f'"{name}"'}
+        return client.post(path, headers=named, params=parameters)
+
+    def served_by(answer: Any) -> str:
+        return answer.raise_for_status().json()["active"]["generation"]
+
+    for number in range(2):
+        send(client, f"g{number}", handed.turned(number).npz(), promote="true").raise_for_status()
+    assert served_by(ask("g1", "again")) == "g1"  # which is served already
+    assert served_by(ask("g0", "back")) == "g0"
+    assert served_by(ask("g1", "again")) == "g0"
+    assert served_by(roll_back(client)) == "g1"
+    with ThreadPoolExecutor(3) as pool:
+        at_once = pool.map(lambda _: served_by(ask("g0", "back")), range(3))
+        assert list(at_once) == ["g1"] * 3
+    problem(ask("g0", "back", force="true"), 422, "idempotency_key_reused")
+    assert served_by(ask("g0", "another")) == "g0"
+
+
+def test_a_way_back_that_another_request_took_is_not_taken_once_more(
+    client: TestClient, handed: HandOver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was 503, and whoever repeated that went back twice."""
+    spaces: Spaces = client.app_state["services"].spaces  # type: ignore[index]
+    everywhere, is_first = Preparation.everywhere, [True]
+
+    async def twice(self: Preparation, space: str, prepared: GenerationRecord) -> None:
+        await everywhere(self, space, prepared)
+        if is_first and is_first.pop():
+            await spaces.roll_back("als")
+
+    for number in range(3):
+        send(client, f"g{number}", handed.turned(number).npz(), promote="true").raise_for_status()
+    monkeypatch.setattr(Preparation, "everywhere", twice)
+    told = problem(roll_back(client), 409, "hand_over_under_way")["detail"]
+    assert told.startswith("generation 'g2' of 'als' was to be left, and 'g1' is served since")
+    assert space_of(client)["active"]["generation"] == "g1"
+
+
+def test_a_generation_is_as_wide_as_what_is_served_when_it_is_promoted(
+    client: TestClient, handed: HandOver
+) -> None:
+    """It was compared when it was handed over, with another one."""
+    send(client, "g0", handed.npz(), promote="true").raise_for_status()
+    send(client, "g1", handed.turned(1).npz()).raise_for_status()
+    narrow = handed.but(vectors=handed.vectors[:, :8], user_vectors=handed.user_vectors[:, :8])
+    forced = {"promote": "true", "force": "true"}
+    send(client, "g2", narrow.npz(), **forced).raise_for_status()
+    answer = client.post("/v1/spaces/als/generations/g1:promote")
+    (error,) = problem(answer, 409, "generation_refused")["errors"]
+    told = "12 numbers, generation 'g2', which is served, has 8"
+    assert (error["pointer"], error["detail"]) == ("/checks/width", told)
+    assert roll_back(client).json()["serving"] == "g0"
+    assert promote(client, "g1")["serving"] == "g1"
+    assert promote(client, "g2")["serving"] == "g2"  # an admin has let it through

@@ -337,13 +337,15 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
         assert modalities(client, "a") == {"avatar": "used", "audio": "used", "tags": "used"}
         after = client.get("/v1/streamers/a/embedding").json()["embedding"]
         assert after == pytest.approx(before, abs=1e-5)
-        # What nobody has bytes of is unsupported, beside somebody who sends them.
+        # What this streamer has not shown before is unsupported, in each process, beside somebody
+        # who sends it.
         lines = [{"streamer_id": "b", "avatar": {"sha256": digest}, "tags": ["cooking"]}]
         lines += [{"streamer_id": "c", "avatar": BLUE}]
         client.post("/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON)
         unknown = {"sha256": 64 * "0"}
         last = put(client, "d", avatar=unknown, tags=["cooking"])
         assert modalities(client, "d") == {"avatar": "unsupported", "tags": "used"}
+        assert modalities(client, "b") == {"avatar": "unsupported", "tags": "used"}
         assert modalities(client, "c") == {"avatar": "used"}
         assert counts() == {"image": 1, "image decoded": 1}  # of c
         wait_until_visible(client, last)

@@ -1,6 +1,7 @@
 """Writing and reading streamers."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.features.streamers import records
 from service.settings import Limits, Settings
 from tests.bundles import DIM, SPACE
 from tests.service.conftest import put, wait_until_visible
@@ -203,6 +205,34 @@ def test_bulk_skips_what_is_stored_like_this_already(client: TestClient) -> None
     assert outcomes() == ["created", "created", "created", "updated", "updated"]
     assert outcomes() == ["unchanged", "unchanged", "unchanged", "updated", "updated"]
     assert client.get("/v1/streamers/s-0").json()["profile"]["tags"] == ["cooking"]
+
+
+@pytest.mark.parametrize("is_of_before", [False, True])
+def test_attributes_in_another_order_are_no_change(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch, is_of_before: bool
+) -> None:
+    attributes = {"level": 7, "country": "CN", "is_vip": True}
+
+    def outcome(order: Sequence[str], **changes: object) -> str:
+        shown = {name: {**attributes, **changes}[name] for name in order}
+        line = {"streamer_id": "ordered", "tags": ["music"], "attributes": shown}
+        answer = client.post(
+            "/v1/streamers:bulk?skip_unchanged=true", content=json.dumps(line), headers=NDJSON
+        )
+        return json.loads(answer.text)["outcome"]
+
+    with monkeypatch.context() as patched:
+        if is_of_before:  # an earlier release stored them in the order in which they came
+            patched.setattr(records, "_by_name", dict)
+        assert outcome(["level", "country", "is_vip"]) == "created"
+    assert outcome(["level", "country", "is_vip"]) == "unchanged"
+    other = "updated" if is_of_before else "unchanged"  # once
+    assert [outcome(["is_vip", "level", "country"]) for _ in range(2)] == [other, "unchanged"]
+    assert outcome(["level", "country", "is_vip"]) == "unchanged"
+    assert outcome(["level", "country", "is_vip"], level=8) == "updated"
+    stored = client.get("/v1/streamers/ordered").json()["profile"]["attributes"]
+    assert stored == {**attributes, "level": 8}
+    assert list(stored) == sorted(stored)
 
 
 @pytest.mark.slow
