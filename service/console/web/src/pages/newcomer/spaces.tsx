@@ -81,8 +81,9 @@ function labelOf({ change, to }: Step): string {
   return change === "promote" ? t("space.promote") : t("space.back", { generation: to });
 }
 
-function promote({ space, to }: Step): Promise<Space> {
-  const params = { path: { space: space.space, generation: to } };
+function promote({ space, to, name }: Step): Promise<Space> {
+  const path = { space: space.space, generation: to };
+  const params = { path, header: { "idempotency-key": name } };
   return ask(api.POST("/v1/spaces/{space}/generations/{generation}:promote", { params }));
 }
 
