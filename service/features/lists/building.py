@@ -39,6 +39,8 @@ _EXPLAINED_AT_ONCE = 200
 _GROUPS_AT_ONCE, _MOST_MEMBERS = 50, 200
 """Groups whose members are read together, and how many of each at a time."""
 _GROUPS_LOOK_S = 0.05
+_GROUPS_NEAR = 1000
+"""Writes that groups may be behind and still come in time."""
 _MOST_CANDIDATES = 50_000
 """That are looked at for a list; what still lacks rows then says so."""
 _MOST_COPIES = 20
@@ -156,17 +158,17 @@ class ListBuilder:
     async def _ungrouped(self, asked: Asked) -> str | None:
         """Why copies may be on the list; None where all that the index has is in groups.
 
-        Groups follow writes by a moment, which is waited for.
+        Groups follow writes by a moment, which is waited for; not where they are far behind.
         """
         clock = asyncio.get_running_loop().time
         ends = clock() + self._limits.visible_timeout_ms / 1000
         while (position := await self._groups.position()) is not None:
-            is_of_now = asked.epoch in (None, position.epoch)
-            if is_of_now and position.sequence >= asked.sequence:
+            if asked.epoch not in (None, position.epoch):
+                break
+            behind = asked.sequence - position.sequence
+            if behind <= 0:
                 return None
-            if clock() >= ends:
-                if not is_of_now:
-                    break
+            if behind > _GROUPS_NEAR or clock() >= ends:
                 at = f"up to sequence {position.sequence} of {asked.sequence}"
                 return (
                     f"groups of duplicates are evaluated {at}, so newer copies may be on the list"

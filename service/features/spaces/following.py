@@ -282,6 +282,8 @@ class SpaceFollower:
                 served = self._active.get(space)
                 if served is None or served.generation is not held.generation:
                     self._active.switch(held)
+        for chunks_id in self._left.keys() & self._held.keys():
+            del self._left[chunks_id]
 
     async def _load(self, space: str, record: GenerationRecord) -> None:
         chunks_id = record.chunks_id
@@ -289,7 +291,6 @@ class SpaceFollower:
             loaded = await self._loaded(space, record)
             self._erased[chunks_id] = record.erased
             self._held[chunks_id] = loaded
-            self._left.pop(chunks_id, None)
             self.problems.pop(chunks_id, None)
             self._changed.pop(chunks_id, None)
             self._given_up.discard(chunks_id)
@@ -337,41 +338,41 @@ class SpaceFollower:
                 # Of a record that can't be read, the notes alone tell who was erased since.
                 is_told = space not in self.unread
                 known = self._erased.get(one.chunks_id, one.erased)
-                if self._shown(one.chunks_id) is None or (is_told and known >= one.erased):
+                if not self._shown(one.chunks_id) or (is_told and known >= one.erased):
                     continue
                 notes = await self._store.erased(one.chunks_id)
-                shown = self._shown(one.chunks_id)
-                if shown is not None:  # else it went meanwhile
+                if self._shown(one.chunks_id):  # else it went meanwhile
                     known = self._erased.get(one.chunks_id, one.erased)
                     last = one.erased if is_told else max(notes, default=known)
                     missed = [notes.get(number) for number in range(known + 1, last + 1)]
                     if missed:
                         self._erased[one.chunks_id] = last
-                        self._hide(one.chunks_id, shown, missed)
+                        self._hide(one.chunks_id, missed)
 
-    def _shown(self, chunks_id: str) -> ServedGeneration | None:
-        """A generation that may be served at once, or is served until it is read anew."""
-        return self._held.get(chunks_id) or self._left.get(chunks_id)
+    def _shown(self, chunks_id: str) -> bool:
+        """Whether a generation may be served at once, or is served until it is read anew."""
+        return chunks_id in self._held or chunks_id in self._left
 
-    def _hide(
-        self, chunks_id: str, shown: ServedGeneration, erased: Sequence[ErasedRow | None]
-    ) -> None:
+    def _hide(self, chunks_id: str, erased: Sequence[ErasedRow | None]) -> None:
         """Show no more who was erased; None are those of whom no note is there any more."""
-        changed = shown.without(
-            users=[row.row_id for row in erased if row is not None and row.kind == "user"],
-            streamers=[row.row_id for row in erased if row is not None and row.kind == "streamer"],
-        )
-        served = self._active.get(shown.generation.space)
-        is_served = served is not None and served.generation is shown.generation
-        if chunks_id in self._held and None not in erased:
-            self._held[chunks_id] = changed
-        else:
-            self._held.pop(chunks_id, None)
-            self._left.pop(chunks_id, None)
+        for known in (self._held, self._left):
+            if (shown := known.get(chunks_id)) is None:
+                continue
+            known[chunks_id] = changed = shown.without(
+                users=[row.row_id for row in erased if row is not None and row.kind == "user"],
+                streamers=[
+                    row.row_id for row in erased if row is not None and row.kind == "streamer"
+                ],
+            )
+            served = self._active.get(shown.generation.space)
+            is_served = served is not None and served.generation is shown.generation
             if is_served:
-                self._left[chunks_id] = changed
-        if is_served:
-            self._active.switch(changed)
+                self._active.switch(changed)
+            if known is self._held and None in erased:
+                del known[chunks_id]
+                if is_served:
+                    self._left[chunks_id] = changed
+                    break
 
 
 def _in_a_file(held: ServedGeneration, folder: Path) -> ServedGeneration:

@@ -65,18 +65,18 @@ def _of_decisions(found: Agreement, limits: GateLimits) -> Outcome:
     few = _too_few(kind, found.stored, count, limits.fewest, limit)
     if few is not None:
         return few
-    measured: list[tuple[int, float, Mean]] = []
+    measured: list[tuple[int, Mean]] = []
     said: list[str] = []
     for what, side in (("confirmed", found.confirmed), ("rejected", found.rejected)):
         if side.decisions:
             loss = loss_of(side)
             status = _status(loss, limit)
-            measured.append((_SEVERITY.index(status), loss.mean, loss))
+            measured.append((_SEVERITY.index(status), loss))
             said.append(
                 f"of {side.decisions} {what} {kind} {side.lost} lost, {side.gained} gained: a loss "
                 f"of {_told(loss)}"
             )
-    severity, _, loss = max(measured)
+    severity, loss = max(measured, key=lambda each: (each[0], each[1].mean, each[1].high))
     return _outcome(kind, _SEVERITY[severity], loss, limit, count, "; ".join(said))
 
 

@@ -145,6 +145,12 @@ def test_a_model_that_finds_nothing_does_not_pass_by_the_alerts_that_were_dismis
     assert judged(raised(70, 30, 0.0)).status == "failed"
 
 
+def test_a_model_that_decides_alike_passes() -> None:
+    both = [decided(is_match, score, score) for is_match, score in [(True, 0.9), (False, 0.1)] * 100]
+    judged = outcomes([agreement("alerts", both, 200, 0)], NOTHING, LIMITS)
+    assert [each.status for each in judged if each.kind == "alerts"] == ["passed"]
+
+
 def test_one_that_matches_everything_does_not_pass_by_what_it_finds() -> None:
     decisions = [decided(True, 0.1, 0.9)] * 80 + [decided(False, 0.1, 0.9)] * 40
     found = judged(decisions)
