@@ -29,48 +29,48 @@ def test_a_record_comes_back_as_it_was_written() -> None:
 
 async def test_a_record_is_replaced_only_as_it_was_read(store: RedisStore) -> None:
     keys, text = store.keys, RECORD.to_json()
-    assert (await keys.mark(), await keys.all(), await keys.get("a")) == ("", {}, b"")
+    assert ((await keys.look()).mark, await keys.all(), await keys.get("a")) == ("", {}, b"")
     assert await keys.replace("a", b"", text)
-    mark = await keys.mark()
+    mark = (await keys.look()).mark
     assert not await keys.replace("a", b"", b"other")
     assert not await keys.replace("a", text + b" ", b"other")
     assert not await keys.replace("b", text, b"other")
-    assert (await keys.mark(), await keys.all()) == (mark, {"a": text})
+    assert ((await keys.look()).mark, await keys.all()) == (mark, {"a": text})
     assert await keys.replace("a", text, b"other")
     assert await keys.get("a") == b"other"
-    assert await keys.mark() not in ("", mark)
+    assert (await keys.look()).mark not in ("", mark)
     assert await keys.replace("a", b"other", b"")
-    assert (await keys.all(), bool(await keys.mark())) == ({}, True)
+    assert (await keys.all(), bool((await keys.look()).mark)) == ({}, True)
 
 
 async def test_changes_since_a_mark_are_told_or_not_known(store: RedisStore, admin: Any) -> None:
     keys, text = store.keys, RECORD.to_json()
     await keys.replace("a", b"", text)
-    first = await keys.mark()
+    first = (await keys.look()).mark
     assert await keys.since(first) == (first, {})
     await keys.replace("b", b"", text)
     await keys.replace("a", text, b"other")
-    second = await keys.mark()
+    second = (await keys.look()).mark
     await keys.replace("b", text, b"")
-    assert await keys.since(first) == (await keys.mark(), {"a": b"other", "b": b""})
-    assert await keys.since(second) == (await keys.mark(), {"b": b""})
-    assert await keys.since("") == (await keys.mark(), {"a": b"other", "b": b""})
+    assert await keys.since(first) == ((await keys.look()).mark, {"a": b"other", "b": b""})
+    assert await keys.since(second) == ((await keys.look()).mark, {"b": b""})
+    assert await keys.since("") == ((await keys.look()).mark, {"a": b"other", "b": b""})
     assert await keys.since("unknown") is None
     # An older release, which tells nobody what it changes, runs beside this one.
-    last = await keys.mark()
+    last = (await keys.look()).mark
     await admin.hset("ss:meta", "keys_mark", "another")
     assert await keys.since(last) is None
     await keys.replace("c", b"", text)
     assert await keys.since(last) is None
-    assert await keys.since("another") == (await keys.mark(), {"c": text})
+    assert await keys.since("another") == ((await keys.look()).mark, {"c": text})
 
 
 async def test_who_missed_too_many_changes_reads_all_keys(store: RedisStore) -> None:
     keys = store.keys
     await keys.replace("a", b"", b"x")
-    first = await keys.mark()
+    first = (await keys.look()).mark
     await keys.replace("b", b"", b"x")
-    second = await keys.mark()
+    second = (await keys.look()).mark
     for number in range(KEPT):
         await keys.replace(f"{number:012x}", b"", b"x")
     assert await keys.since(first) is None
@@ -121,7 +121,7 @@ async def test_a_backup_has_the_keys(embedded: EmbeddedStore, admin: Any, tmp_pa
     assert KEYS not in ChecksummedFolder(tmp_path / "without").files
     await store.keys.replace("a", b"", RECORD.to_json())
     await store.keys.replace("b", b"", RECORD.to_json())
-    before, mark = await store.keys.all(), await store.keys.mark()
+    before, mark = await store.keys.all(), (await store.keys.look()).mark
     await store.back_up(tmp_path / "with")
     await store.keys.replace("a", RECORD.to_json(), b"")
     await store.keys.replace("b", RECORD.to_json(), b"")
@@ -130,10 +130,10 @@ async def test_a_backup_has_the_keys(embedded: EmbeddedStore, admin: Any, tmp_pa
         await admin.flushall()
         await store.restore(ChecksummedFolder(tmp_path / name))
         assert await store.keys.all() == found
-        assert await store.keys.mark() not in ("", mark)  # services notice
+        assert (await store.keys.look()).mark not in ("", mark)  # services notice
     await admin.flushall()
     await store.restore(ChecksummedFolder(tmp_path / "without"))
-    assert (await store.keys.all(), await store.keys.mark()) == ({}, "")
+    assert (await store.keys.all(), (await store.keys.look()).mark) == ({}, "")
     await store.close()
 
 
