@@ -45,6 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         else:
             decide.add_argument("alert_id", metavar="ALERT", help="of an alert")
         decide.add_argument("--note", default="", help="why, for people")
+        decide.add_argument(
+            "--if-revision",
+            type=whole_number(1),
+            metavar="N",
+            help="only at this revision, as `show` tells it: it may show other content since",
+        )
     for action in actions.choices.values():
         add_common(action)
 
@@ -56,6 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "show":
         return ask(args, lambda client: client.alerts.get(args.alert_id), _show_evidence)
     if args.action == "dismiss" and args.list is not None:
+        if args.if_revision is not None:
+            print("error: --if-revision is of one ALERT, not of --list", file=sys.stderr)
+            return 2
         return ask(args, lambda client: _dismiss_all(client, args), _list)
     return ask(args, lambda client: _decide(client, args), _show)
 
@@ -73,11 +82,11 @@ def _page(client: Client, args: argparse.Namespace) -> AlertPage:
 def _decide(client: Client, args: argparse.Namespace) -> AlertOut:
     state = _DECISIONS[args.action]
     assert state in ("confirmed", "dismissed", "open")
-    return client.alerts.decide(args.alert_id, state, args.note)
+    return client.alerts.decide(args.alert_id, state, args.note, if_revision=args.if_revision)
 
 
 def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
-    """Dismiss the open alerts of a watchlist, delivered or not, unless others decide them first."""
+    """Dismiss the open alerts of a watchlist, delivered or not, unless they change meanwhile."""
     dismissed: list[AlertOut] = []
     left = 0
     is_through = False
@@ -96,7 +105,7 @@ def _dismiss_all(client: Client, args: argparse.Namespace) -> AlertPage:
         is_through = True
     finally:
         if is_through or dismissed or left:  # the service may be lost in the middle
-            others = f"; {left} were decided by others meanwhile" if left else ""
+            others = f"; {left} were changed meanwhile" if left else ""
             print(f"dismissed {len(dismissed)} of list {args.list}{others}", file=sys.stderr)
     return AlertPage(alerts=dismissed, next_cursor=None, has_more=False)
 
@@ -132,7 +141,7 @@ def _show_evidence(alert: AlertOut) -> None:
     like = alert.seed_id or f"seed {alert.seed}"
     print(
         f"{alert.streamer_id} is like {like} of {alert.watchlist_name!r}: {alert.weight:.1f} bits, "
-        f"{alert.verdict}; {alert.state}",
+        f"{alert.verdict}; {alert.state}, revision {alert.revision}",
         file=sys.stderr,
     )
     for decision in alert.decisions:

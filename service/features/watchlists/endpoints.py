@@ -152,7 +152,8 @@ async def create_watchlist(
 ) -> WatchlistOut:
     """All that is stored is matched with it (`sweep`), and every write from now on.
 
-    Who matches raises an alert, once for each content that it shows, and has one open at a time.
+    Who matches raises an alert, once for each content that it shows, and none while one of it is
+    open, which is brought up to date.
     Seeds themselves raise none, as long as they are what they were or are nearest to that.
     """
     charges.reach("cases", _units(body))

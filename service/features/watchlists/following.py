@@ -252,7 +252,9 @@ class AlertFollower:
         """Begin a sweep whenever lists are due.
 
         All lists are looked at where one was changed, at a gap in the log, and while some are due.
+        Lists may have more room than the process before gave them, so some are due at the start.
         """
+        await self._book.sweep_again()
         seen: tuple[Entry | None, str] | None = None
         looks = 0
         while True:

@@ -149,7 +149,7 @@ def _wait_s(text: bytes) -> float | None:
         return float(text) if len(text) <= 6 else None
     try:
         at = parsedate_to_datetime(text[:_MOST_DATE].decode("latin-1"))
-    except ValueError:
+        seconds = (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):  # the latter for a year or a zone of many digits
         return None
-    at = at if at.tzinfo else at.replace(tzinfo=UTC)
-    return max(0.0, at.timestamp() - time.time())
+    return max(0.0, seconds - time.time())

@@ -54,8 +54,12 @@ def test_from_a_shell(client: Client) -> None:
     assert shown.returncode == 0, shown.stderr
     alert_id, streamer_id, like, *_ = shown.stdout.splitlines()[1].split()
     assert (streamer_id, like) == ("copy", "seed")
-    assert "text" in run("alerts", "show", alert_id, *url).stdout
-    assert "dismissed" in run("alerts", "dismiss", alert_id, "--note", "his own", *url).stdout
+    alert = run("alerts", "show", alert_id, *url)
+    assert "text" in alert.stdout
+    revision = alert.stderr.split()[-1]
+    dismiss = ("alerts", "dismiss", alert_id, "--note", "his own", *url, "--if-revision")
+    assert "dismissed" in run(*dismiss, revision).stdout
+    assert run(*dismiss, revision).returncode == 1  # it has another one by now
     rows = run("watchlists", "show", list_id, *url).stdout.splitlines()[1:]
     assert [row.split()[:2] for row in rows] == [["+", "seed"], ["-", "other"]]
     updated = run("watchlists", "update", list_id, "seed", "--name", "m", "--shadow", *url)
@@ -107,6 +111,7 @@ def test_alerts_of_a_deleted_list_are_dismissed_together(client: Client) -> None
     again = run("alerts", "dismiss", "--list", made.watchlist_id, *url)
     assert (again.returncode, len(again.stdout.splitlines())) == (0, 1)
     assert run("alerts", "dismiss", *url).returncode == 2
+    assert run("alerts", "dismiss", "--list", "l", "--if-revision", 1, *url).returncode == 2
     refused = run("alerts", "dismiss", "--list", "BAD", *url)
     assert refused.returncode != 0
     assert "dismissed" not in refused.stderr

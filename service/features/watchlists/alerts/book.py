@@ -23,6 +23,7 @@ from service.features.watchlists.alerts.keeping import (
     open_alerts,
     put_last,
 )
+from service.features.watchlists.alerts.rooms import sweep_again
 from service.features.watchlists.matching import Found
 from service.features.watchlists.records import (
     ACCOUNT,
@@ -149,6 +150,14 @@ class AlertBook:
             part = found[start : start + _AT_ONCE]
             revision = await self._raise_part(part, step if is_last else None)
         return revision
+
+    async def sweep_again(self) -> None:
+        """Have lists swept again that have room by now for matches beyond it.
+
+        Raises:
+            Unavailable: the store does not answer.
+        """
+        await sweep_again(self._documents, self._most_open)
 
     async def _raise_part(self, found: Sequence[Found], step: Put | None) -> int:
         also = [] if step is None else [step]

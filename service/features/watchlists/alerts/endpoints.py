@@ -136,6 +136,9 @@ async def decide_alert(
 ) -> AlertOut:
     """Who decided, and when, comes from the key. A decided alert stays so.
 
+    An open alert is brought up to date where its streamer shows other content: send the revision
+    that was looked at as If-Match. Without it, the decision is of what the alert shows by now.
+
     Other content of the streamer (texts, labels, pictures or sounds, not attributes) raises another
     one. Opened again, a shadow alert of a list that is on by now is delivered.
     """

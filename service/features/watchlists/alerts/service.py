@@ -200,11 +200,14 @@ class Alerts:
 
         Raises:
             AlertNotFound: there was never one of this id.
-            VersionConflict: it has none of the revisions.
+            VersionConflict: it has none of the revisions, or is of another profile than at first.
         """
+        first: ShownAlert | None = None
         while True:
             shown = await self.get(alert_id)
-            if expected and ANY_STORED not in expected and shown.revision not in expected:
+            first = first or shown
+            is_expected = not expected or ANY_STORED in expected or shown.revision in expected
+            if not is_expected or shown.alert.digest != first.alert.digest:
                 raise VersionConflict(
                     f"alert {alert_id!r} is at revision {shown.revision}; read it again and repeat "
                     "the change"

@@ -1,5 +1,6 @@
 """Room for open alerts, beside matches, decisions and sweeps at the same time; earlier alerts."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,7 +11,7 @@ from service.engine.watchlists.matcher import Matcher
 from service.features.watchlists.alerts.keeping import ACCOUNTS, ALERTS, alert_id_of
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.matching import Found, Matching
-from service.features.watchlists.records import SWEPT
+from service.features.watchlists.records import SWEPT, TALLIES
 from service.features.watchlists.watched import due_lists
 from service.store.documents import Put
 from tests.service.features.watchlists.deployment import NOODLES, Deployment, Progress
@@ -102,6 +103,46 @@ async def test_a_list_is_due_again_as_long_as_it_was_not_swept(
     await deployment.sweeps(most_open=1).run(Progress())
     assert (await deployment.lists.get(list_id)).beyond == 1
     assert (await due_lists(deployment.documents))[1] == {}
+
+
+async def test_a_list_that_may_have_more_alerts_than_before_is_due_once(
+    deployment: Deployment,
+) -> None:
+    list_id = await full(deployment)
+    await deployment.book(most_open=1).sweep_again()
+    assert (await due_lists(deployment.documents))[1] == {}
+    follower = deployment.follower("a", most_open=2)
+    follower.start()
+    try:
+        async with asyncio.timeout(60):
+            while not follower.due:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+    finally:
+        await follower.stop()
+    assert (await due_lists(deployment.documents))[1] == {list_id: (1, 1)}
+    await deployment.sweeps(most_open=2).run(Progress())
+    assert await deployment.raised(list_id) == ["x0", "x1"]
+    assert (await deployment.lists.get(list_id)).beyond == 1
+    await deployment.book(most_open=2).sweep_again()
+    assert (await due_lists(deployment.documents))[1] == {}
+
+
+async def test_a_tally_that_is_written_meanwhile_keeps_no_list_from_being_due(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    list_id = await full(deployment)
+    change, written = deployment.documents.change, list[int]()
+
+    async def written_before(puts: Sequence[Any], *rest: Any) -> list[int]:
+        if not written:
+            (tally,) = await deployment.documents.get(TALLIES, [list_id])
+            assert tally is not None
+            written.extend(await change([Put(TALLIES, list_id, tally.body)]))
+        return await change(puts, *rest)
+
+    monkeypatch.setattr(deployment.documents, "change", written_before)
+    await deployment.book(most_open=2).sweep_again()
+    assert (await due_lists(deployment.documents))[1] == {list_id: (1, 1)}
 
 
 async def test_a_list_is_not_swept_for_each_decision(deployment: Deployment) -> None:

@@ -16,6 +16,8 @@ from service.features.webhooks import sending
         (b"Fri, 31 Dec 1999 23:00:00 GMT", 0.0),
         (b"Sat, 01 Jan 2000 00:01:40 -0000", 100.0),
         (b"Sat, 01 Jan 9999999 00:01:40 GMT", None),
+        (b"Sat, 01 Jan 99999999999 00:01:40 GMT", None),
+        (b"1 Jan 2024 00:00:00 +9999999999999", None),
         (b"soon \xff", None),
         (b"", None),
     ],
