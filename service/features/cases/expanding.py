@@ -54,12 +54,14 @@ class Expanded:
         members: the surest first.
         looked_at: digests of the profiles of all who were visited and are stored.
         versions: of the members that are stored.
+        verdicts: of the case, by which it was made.
     """
 
     run: Run
     members: Sequence[Member]
     looked_at: Mapping[str, str]
     versions: Mapping[str, int]
+    verdicts: Mapping[str, VerdictRecord]
 
 
 class Expander:
@@ -111,7 +113,7 @@ class Expander:
         Raises:
             Unavailable: the store does not answer, or too much work waits.
         """
-        sources, barred = case.bounds(verdicts)
+        sources, barred = await self._lanes.run(partial(case.bounds, verdicts), lane)
         sequence = await self._evaluated()
         looking = self._edges.looking(query.kinds, lane)
         walk = Walk(sources, barred, query.rules, budget=query.budget, fan_out=query.fan_out)
@@ -154,7 +156,7 @@ class Expander:
             for member in members
             if member.streamer_id in stored
         }
-        return Expanded(run, members, looked_at, versions)
+        return Expanded(run, members, looked_at, versions, verdicts)
 
     async def copies(self, members: Sequence[Member]) -> AsyncGenerator[dict[str, Copy], None]:
         """Profiles of members as they are now, in parts; blank ones of those not stored.

@@ -117,11 +117,16 @@ class Case:
     def bounds(
         self, verdicts: Mapping[str, "VerdictRecord"]
     ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Sources and barred of an expansion by these verdicts."""
+        """Sources and barred of an expansion by these verdicts; of many it takes a while."""
         confirmed = [name for name, each in verdicts.items() if each.verdict == "confirmed"]
         cleared = {name for name, each in verdicts.items() if each.verdict == "cleared"}
         barred = {*self.exclude} | cleared
         return tuple(sorted({*self.seeds, *confirmed} - barred)), tuple(sorted(barred))
+
+    def is_outdated_by(self, verdicts: Mapping[str, "VerdictRecord"]) -> bool:
+        """Whether the run that is shown began with other bounds than these verdicts give."""
+        run = self.run
+        return run is not None and self.bounds(verdicts) != (run.sources, run.barred)
 
 
 @dataclass(frozen=True)

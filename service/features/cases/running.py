@@ -249,7 +249,7 @@ class Runs:
         told = await self._differences(case, expanded)
         same = case.run is not None and not _tells_more(expanded.run, case.run)
         if same and not told:
-            return await self._ran(kept, told)
+            return await self._ran(kept, told, expanded.verdicts)
         run, members, seen = expanded.run, expanded.members, expanded.looked_at
         run = replace(run, job_id=job_id, request=request)
         copies = self._expander.copies(members)
@@ -269,11 +269,12 @@ class Runs:
             await self._kept.drop(case.case_id, run.run_id)
             raise
         await self._kept.tidy(now.case)
-        return await self._ran(now, told)
+        return await self._ran(now, told, expanded.verdicts)
 
-    async def _ran(self, kept: Kept, told: Differences) -> Ran:
+    async def _ran(
+        self, kept: Kept, told: Differences, verdicts: Mapping[str, VerdictRecord]
+    ) -> Ran:
         """What a run came to; of the cleared, whom no run looks at, also who changed since then."""
-        verdicts = await self._kept.all_verdicts(kept.case.case_id)
         cleared = {name: each for name, each in verdicts.items() if each.verdict == "cleared"}
         decided = await self._expander.decided(cleared)
         others = [
@@ -297,13 +298,15 @@ class Runs:
     async def _shown(self, kept: Kept, run: Run) -> Ran:
         """The run that a case shows, with the causes of differences as the profiles are by now."""
         case = kept.case
+        verdicts = await self._kept.all_verdicts(case.case_id)
         if case.before is None:
-            return await self._ran(kept, Differences())
+            return await self._ran(kept, Differences(), verdicts)
         after = await self._kept.found(case.case_id, run)
         versions: dict[str, int] = {}
         async for copies in self._kept.copies(case.case_id, run, [*after.members]):
             versions |= {name: copy.version for name, copy in copies.items()}
-        return await self._ran(kept, await self._between(case, case.before, after, versions))
+        told = await self._between(case, case.before, after, versions)
+        return await self._ran(kept, told, verdicts)
 
     async def _between(
         self, case: Case, then: Run, after: Found, versions: Mapping[str, int]

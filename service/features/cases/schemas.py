@@ -261,10 +261,11 @@ class CaseDetailOut(CaseOut):
     )
 
     outdated: Annotated[
-        bool,
+        bool | None,
         Field(
             description="Whether other verdicts hold than those by which it was expanded: members "
-            "may be reached through somebody who was cleared since. Expand it again."
+            "may be reached through somebody who was cleared since. Expand it again. null: not "
+            "told, on pages after the first."
         ),
     ]
     members: list[CaseMemberOut]

@@ -47,7 +47,8 @@ class Shown:
         kept: the case.
         members: the surest first.
         verdicts: of these members.
-        is_outdated: whether other verdicts hold than those of the run.
+        is_outdated: whether other verdicts hold than those of the run; None of a page that is not
+            the first, as all verdicts would be read for it.
         next_place: of the member after them; None on the last page.
         job_id: of the expansion that is queued or running; None if there is none.
     """
@@ -55,7 +56,7 @@ class Shown:
     kept: Kept
     members: Sequence[Member] = ()
     verdicts: Mapping[str, Decided] | None = None
-    is_outdated: bool = False
+    is_outdated: bool | None = False
     next_place: int | None = None
     job_id: str | None = None
 
@@ -146,10 +147,15 @@ class Cases:
         if run is None:
             return Shown(kept, (), {}, job_id=job_id)
         members = await self.kept.members(case_id, run, start, limit)
-        every = await self.kept.all_verdicts(case_id)
-        names = [each.streamer_id for each in members if each.streamer_id in every]
-        verdicts = await self._runs.decided({name: every[name] for name in names})
-        is_outdated = kept.case.bounds(every) != (run.sources, run.barred)
+        names = [each.streamer_id for each in members]
+        is_outdated: bool | None = None
+        if start:
+            found = await self.kept.verdicts(case_id, names)
+        else:
+            every = await self.kept.all_verdicts(case_id)
+            found = {name: every[name] for name in names if name in every}
+            is_outdated = await self._runs.in_thread(lambda: kept.case.is_outdated_by(every))
+        verdicts = await self._runs.decided(found)
         following = start + len(members)
         next_place = following if following < run.members else None
         return Shown(kept, members, verdicts, is_outdated, next_place, job_id)

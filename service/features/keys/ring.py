@@ -21,6 +21,8 @@ from service.store.keys import READ_AT_ONCE, KeyRecord, KeyStore
 _log = logging.getLogger(__name__)
 POLL_S = 0.4
 """Between two looks for changes: a revoked key is refused within a second."""
+_LOOK_S = 1.0
+"""Longest look that says what time the store has; a longer one is off by up to half of it."""
 NOTE_S = 10.0
 """Between two notes in the store of when keys were used."""
 ADMIN = Caller("STREAMER_API_KEY", "the key of the settings", frozenset(SCOPES))
@@ -135,7 +137,8 @@ class StoredKeyRing:
         """
         async with self._refreshing:  # none may undo what a later one read
             asked, (mark, at), now = self._now(), await self._store.look(), self._now()
-            self._ahead = at - (asked + now) / 2
+            if abs(now - asked) <= _LOOK_S or not self._read_at:
+                self._ahead = at - (asked + now) / 2
             if mark == self._mark:
                 self._read_at = now
                 return

@@ -240,7 +240,8 @@ async def roll_back_model(
 ) -> ModelVersionOut:
     """Its answers are the same as before, with what was written meanwhile.
 
-    Sent again it undoes itself, but with the same Idempotency-Key or with `from`.
+    Sent again it undoes itself, but with the same Idempotency-Key or with `from`. Replicas that
+    start are not waited for: `warnings` names them.
     """
     audit.about(action="roll back model")
     return model_out(await models.roll_back(once, leaving))

@@ -97,7 +97,7 @@ class ModelVersionOut(Response):
         list[str],
         Field(
             description="Of a promotion: what the gate could not check. Of that and of a "
-            "roll-back: replicas that did not follow within 5 seconds."
+            "roll-back: replicas that did not follow within 5 seconds, or do not serve yet."
         ),
     ]
     canary_share: Annotated[float, Field(description="Of the callers; 0 without a canary.")]

@@ -1,9 +1,7 @@
 """The life cycle of models: registered, backfilled, promoted, rolled back, retired."""
 
-import asyncio
 import contextlib
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -18,14 +16,10 @@ from service.features.models.following import ModelFollower
 from service.features.models.live.service import LiveService
 from service.features.models.records import RegisteredModel, Registry
 from service.features.models.showing import ShownModel, ShownModels
+from service.features.models.switching import check_indexed, followed
 from service.store.jobs import Job
 from service.store.models.base import ModelPointer, ModelStore
 from service.store.once import Once
-
-_log = logging.getLogger(__name__)
-_LOOK_S = 0.05
-_SWITCH_S = 5.0
-"""Longest wait of a promotion for replicas to answer by the model; one that does not follows."""
 
 
 class Models:
@@ -140,9 +134,13 @@ class Models:
         record = await self._shown.registered(model_version)
         pointer = await self._store.pointer()
         # Before the pointer is moved: the request would get that job, and nothing would follow.
-        known = await self._queued_before(record, pointer, once)
-        if known is not None and known.state == "succeeded":
-            return known
+        known = None if once is None else await self._jobs.queued_by(once)
+        if known is not None:  # read again: both were changed before that job was queued
+            record = await self._shown.registered(model_version)
+            pointer = await self._store.pointer()
+            _check_present(known, record, pointer)
+            if known.state == "succeeded":
+                return known
         if pointer.active == model_version:
             raise ModelStateConflict(f"model {model_version!r} is active already")
         if pointer.target not in (None, model_version):
@@ -217,7 +215,8 @@ class Models:
         Raises:
             IdempotencyKeyReused: another request has the name of this one.
             ModelStateConflict: none is kept, or another one than `leaving` is active.
-            ModelNotEverywhere: a replica has not its index.
+            ModelNotEverywhere: a replica that serves has not its index. One that starts is not
+                waited for, and named in `warnings`: it may never start with the active model.
         """
         pointer = await self._store.pointer()
         if once is not None and await self._store.was_done(once):  # looked at after the pointer
@@ -235,7 +234,7 @@ class Models:
                 f"model {pointer.target!r} has not served yet: there is nothing to roll back to; "
                 f"POST /v1/models/{pointer.target}:promote lets it answer"
             )
-        warnings = await self._swap(pointer, once)
+        warnings = await self._swap(pointer, once, is_back=True)
         shown = await self.get(str((await self._store.pointer()).active))
         return replace(shown, warnings=warnings)
 
@@ -265,14 +264,12 @@ class Models:
         await self._follower.follow()
         return await self.get(model_version) if record else await self.get(str(pointer.active))
 
-    async def _swap(self, pointer: ModelPointer, once: Once | None = None) -> list[str]:
+    async def _swap(
+        self, pointer: ModelPointer, once: Once | None = None, *, is_back: bool = False
+    ) -> list[str]:
         """Let active and target change places; warns of replicas that do not follow in time."""
         active, target = str(pointer.active), str(pointer.target)
-        replicas = await self._follower.replicas()
-        missing = [name for name, held in replicas.items() if target not in held["indexed"]]
-        if missing:
-            why = {str(replicas[name]["problems"].get(target, "")) for name in missing}
-            raise missing_on(target, missing, "; ".join(sorted(filter(None, why))))
+        await check_indexed(self._follower, target, is_back=is_back)
         # Before the change, whose answer may get lost: without it there would be no way back.
         await self._registry.update(active, served=True)
         after = ModelPointer(0, target, active, "ready")
@@ -283,36 +280,7 @@ class Models:
                 raise ModelStateConflict("the model was changed by others meanwhile: look again")
             target = str(now.active)
         await self._follower.follow()
-        deadline = time.monotonic() + _SWITCH_S
-        while True:
-            replicas = await self._follower.replicas()
-            late = sorted(name for name, held in replicas.items() if held["serves"] != target)
-            if not late:
-                return []
-            if time.monotonic() > deadline:
-                break
-            await asyncio.sleep(_LOOK_S)
-        said = f"{', '.join(late)} did not answer by {target!r} yet after {_SWITCH_S:g} s"
-        _log.warning("%s", said)
-        return [said]
-
-    async def _queued_before(
-        self, record: RegisteredModel, pointer: ModelPointer, once: Once | None
-    ) -> Job | None:
-        """The job of a model's present backfill, if an earlier one of the same requests began it.
-
-        Raises:
-            IdempotencyKeyReused: another request has the name of this one.
-            ModelStateConflict: it is the job of a backfill whose model was retired.
-        """
-        job = None if once is None else await self._jobs.queued_by(once)
-        is_kept = record.model_version in (pointer.active, pointer.target)
-        if job is not None and not (is_kept and job.job_id == record.job_id):
-            raise ModelStateConflict(
-                f"this Idempotency-Key began an earlier backfill, job {job.job_id}, and model "
-                f"{record.model_version!r} was retired since: send another key"
-            )
-        return job
+        return await followed(self._follower, target, is_back=is_back)
 
     async def _gone_on(
         self,
@@ -387,6 +355,20 @@ class Models:
         if missing:
             why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
             raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
+
+
+def _check_present(job: Job, record: RegisteredModel, pointer: ModelPointer) -> None:
+    """Check that a job is that of a model's present backfill.
+
+    Raises:
+        ModelStateConflict: it is the job of a backfill whose model was retired.
+    """
+    is_kept = record.model_version in (pointer.active, pointer.target)
+    if not (is_kept and job.job_id == record.job_id):
+        raise ModelStateConflict(
+            f"this Idempotency-Key began an earlier backfill, job {job.job_id}, and model "
+            f"{record.model_version!r} was retired since: send another key"
+        )
 
 
 def _asked(model_version: str, streamers_per_s: float | None) -> dict[str, Any]:

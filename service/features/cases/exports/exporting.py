@@ -6,6 +6,7 @@ import io
 import tempfile
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import IO, Literal, NamedTuple
 
 from service.engine.work.lanes import Lane, Lanes
@@ -112,9 +113,8 @@ class Exports:
                 members = (
                     [] if run is None else await self._kept.members(case_id, run, 0, run.members)
                 )
-                outdated = run is not None and kept.case.bounds(verdicts) != (
-                    run.sources,
-                    run.barred,
+                outdated = await self._expander.in_thread(
+                    partial(kept.case.is_outdated_by, verdicts)
                 )
                 decided = await self._expander.decided(verdicts)
                 return _Moment(kept, members, decided, outdated, events)

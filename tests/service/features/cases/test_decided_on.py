@@ -3,13 +3,17 @@
 import csv
 import io
 import json
+import threading
 import zipfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import pytest
 from fastapi.testclient import TestClient
 
-from service.features.cases.records import VERDICT, VerdictRecord
+from service.features.cases.keeping import KeptCases
+from service.features.cases.records import VERDICT, Case, VerdictRecord
 from tests.service.conftest import put
 from tests.service.features.cases.test_cases import (
     act,
@@ -111,3 +115,50 @@ def test_a_case_says_that_other_verdicts_hold_than_when_it_was_expanded(
         case = act(client, shown(client, case), "undo")
     assert case["undone"]["new"]["verdict"] == "cleared"
     assert shown(client, case)["outdated"] is False
+
+
+def test_all_verdicts_are_read_once_for_a_run_and_for_no_page_but_the_first(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, every = list[str](), KeptCases.all_verdicts
+
+    async def counted(self: KeptCases, case_id: str) -> dict[str, VerdictRecord]:
+        read.append(case_id)
+        return await every(self, case_id)
+
+    chain(client)
+    case = act(client, begin(client, "ana"), "expand")
+    case = decide(client, case, "bo", "confirmed")
+    monkeypatch.setattr(KeptCases, "all_verdicts", counted)
+    path, told = f"/v1/cases/{case['case_id']}", []
+    cursor, verdicts = None, dict[str, str | None]()
+    while not told or cursor is not None:
+        page = client.get(path, params={"limit": 1, "cursor": cursor} if cursor else {"limit": 1})
+        cursor = page.raise_for_status().json()["next_cursor"]
+        told.append(page.json()["outdated"])
+        (member,) = page.json()["members"]
+        verdicts[member["streamer_id"]] = member["verdict"] and member["verdict"]["verdict"]
+    assert told == [True, None, None, None]
+    assert verdicts == {"ana": None, "bo": "confirmed", "cyd": None, "dee": None}
+    assert len(read) == 1
+    act(client, case, "rerun")
+    assert len(read) == 2
+
+
+def test_verdicts_are_sorted_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sorted_in, bounds = set[int](), Case.bounds
+
+    def noted(self: Case, verdicts: Mapping[str, VerdictRecord]) -> Any:
+        sorted_in.add(threading.get_ident())
+        return bounds(self, verdicts)
+
+    monkeypatch.setattr(Case, "bounds", noted)
+    chain(client)
+    case = act(client, begin(client, "ana"), "expand")
+    shown(client, case)
+    exported(client, case, "csv")
+    assert client.portal is not None
+    assert sorted_in
+    assert client.portal.call(threading.get_ident) not in sorted_in

@@ -14,7 +14,7 @@ from service.features.keys.key_text import new_key
 from service.features.keys.ring import ADMIN, POLL_S, StoredKeyRing
 from service.features.keys.service import Keys
 from service.scopes import ROLES, SCOPES
-from service.store.keys import READ_AT_ONCE
+from service.store.keys import READ_AT_ONCE, Look
 from tests.service.features.keys.memory_keys import MemoryKeys
 from tests.service.store.records import until
 
@@ -121,6 +121,29 @@ async def test_a_key_expires_by_the_clock_of_the_store(
     ring.caller_of(rotated.key)
     clock.seconds += 90
     assert "has expired" in refused(ring, rotated.key)
+
+
+async def test_a_look_that_stalls_does_not_set_the_clock(
+    store: MemoryKeys, ring: StoredKeyRing, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.now = lambda: clock() + 60
+    look = store.look
+
+    async def stalled() -> Look:
+        found = await look()
+        clock.seconds += 8
+        return found
+
+    await ring.refresh()
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "look", stalled)
+        await ring.refresh()
+        assert ring.now() == store.now()
+        first = StoredKeyRing(store, None, clock)
+        await first.refresh()
+        assert first.now() == store.now() - 4  # better than this machine's own time
+    await first.refresh()
+    assert first.now() == store.now()
 
 
 async def test_an_expired_key(ring: StoredKeyRing, keys: Keys, clock: Clock) -> None:

@@ -11,7 +11,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.bootstrap.models.switching import ModelHost
-from service.features.models import service as use_cases
+from service.features.models import switching
 from service.features.models.bundles import BundleFolder, Files, FoundBundle
 from service.features.models.following import ModelFollower
 from service.features.models.records import RegisteredModel
@@ -143,7 +143,7 @@ def test_replicas_that_do_not_follow_are_named(
     async def stuck(self: ModelHost, pointer: ModelPointer) -> None:
         pass
 
-    monkeypatch.setattr(use_cases, "_SWITCH_S", 0.0)
+    monkeypatch.setattr(switching, "_SWITCH_S", 0.0)
     with monkeypatch.context() as patched:
         patched.setattr(ModelHost, "settle", stuck)
         answer = client.post(path)

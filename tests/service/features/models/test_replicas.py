@@ -209,3 +209,30 @@ def test_a_store_that_takes_no_notes(
         assert name_of(client) in refused(client, "/v1/models:rollback")
         assert client.get("/readyz").json()["model_version"] == NEXT
         may_open.set()
+
+
+def test_a_replica_that_never_gets_to_serve_does_not_shut_the_way_back(
+    bundles: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model that kills replicas while they start is left by those that still serve."""
+    told = RedisModels.replicas
+    held = {"bundles": {}, "problems": {}, "encodes": [FIRST], "indexed": [], "live": None}
+    starts = {"starts": {"serves": "", **held}}
+
+    async def and_one_that_starts(
+        self: RedisModels, seen_within_s: float = SEEN_S
+    ) -> Mapping[str, Any]:
+        return {**await told(self, seen_within_s), **starts}
+
+    with opened(bundles, tmp_path / "data") as client:
+        before = promoted(client)
+        wait_until(lambda: everywhere(client, "is_indexed", FIRST), "the other one is kept")
+        monkeypatch.setattr(RedisModels, "replicas", and_one_that_starts)
+        answer = client.post("/v1/models:rollback")
+        assert (answer.status_code, answer.json()["model_version"]) == (200, FIRST), answer.text
+        (warning,) = answer.json()["warnings"]
+        assert warning == f"starts did not serve yet: once open, by {FIRST!r}"
+        assert answers(client) == before
+        assert "is missing on starts" in refused(client, f"/v1/models/{NEXT}:promote")
+        starts["starts"]["serves"] = FIRST
+        assert "is missing on starts" in refused(client, "/v1/models:rollback")

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from service.features.models.records import RegisteredModel, Registry
 from service.features.models.service import Models
 from service.settings import Jobs
+from service.store.once import Once
 from tests.bundles import write_bundle
 from tests.service.conftest import put
 from tests.service.features.models.test_life_cycle import (
@@ -126,6 +127,24 @@ def test_a_backfill_that_is_sent_again_after_a_retirement_moves_nothing(client: 
     assert "send another key" in why
     assert model(client, NEXT)["state"] == "retired"
     backfilled(client)
+
+
+def test_a_backfill_that_is_sent_twice_at_once_is_one(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(client, "next")
+    models, once, begun = models_of(client), Once("one", "asked"), list[str]()
+    registered = models._shown.registered
+
+    async def beaten(model_version: str) -> RegisteredModel:
+        record = await registered(model_version)
+        monkeypatch.setattr(models._shown, "registered", registered)
+        begun.append((await models.backfill(NEXT, SLOW["streamers_per_s"], once, ("", ""))).job_id)
+        return record
+
+    monkeypatch.setattr(models._shown, "registered", beaten)
+    job = call(client, models.backfill, NEXT, SLOW["streamers_per_s"], once, ("", ""))
+    assert [job.job_id] == begun
 
 
 def test_paused_for_longer_than_its_job_is_kept_it_keeps_its_pace(
