@@ -146,8 +146,9 @@ def test_a_model_that_finds_nothing_does_not_pass_by_the_alerts_that_were_dismis
 
 
 def test_a_model_that_decides_alike_passes() -> None:
-    both = [decided(is_match, score, score) for is_match, score in [(True, 0.9), (False, 0.1)] * 100]
-    judged = outcomes([agreement("alerts", both, 200, 0)], NOTHING, LIMITS)
+    """On confirmed and rejected decisions the loss is equal then, and its interval is not."""
+    found = [decided(True, 0.9, 0.9)] * 80 + [decided(False, 0.1, 0.1)] * 120
+    judged = outcomes([agreement("alerts", found, 200, 0)], NOTHING, LIMITS)
     assert [each.status for each in judged if each.kind == "alerts"] == ["passed"]
 
 
