@@ -15,9 +15,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
+MIN_SHARED: Final = 2
+"""Users, or related streamers, that relevant streamers have in common; one may be chance."""
 RIGHT: Final = {
-    "relations": "at least 2 related streamers in common",
-    "interactions": "at least 2 users in common",
+    "relations": f"at least {MIN_SHARED} related streamers in common",
+    "interactions": f"at least {MIN_SHARED} users in common",
     "labels": "the same label",
 }
 """What makes streamers relevant, by the table of a data set folder that tells it."""

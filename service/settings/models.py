@@ -18,12 +18,13 @@ class Models(Group):
     """How long a backfill waits until every replica has loaded the next model."""
     gate_fewest: Annotated[int, Field(ge=1, le=1_000_000)] = 20
     """Judgements, verdicts or decided alerts below which the gate on what people decided measures
-    nothing of them."""
+    nothing of them. Of fewer confirmed, or fewer rejected ones, a loss stops a model only where
+    chance does not explain it."""
     gate_fewest_questions: Annotated[int, Field(ge=1, le=1_000_000)] = 5
     """Rated questions below which it measures nothing of ratings."""
     gate_agreement_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
-    """Largest share of the confirmed decisions of a kind, and of the rejected ones, that fewer may
-    agree with the next model than with the active one."""
+    """Largest share of the decisions of a kind, of the confirmed ones and of the rejected ones,
+    that fewer may agree with the next model than with the active one."""
     gate_ndcg_loss: Annotated[float, Field(ge=0, le=1)] = 0.05
     """Largest loss of NDCG, of rated streamers among others, that the next model may have."""
     gate_max_age_s: Annotated[float, Field(gt=0, le=31_622_400)] = 86_400

@@ -188,7 +188,7 @@ def test_a_promised_precision_of_copies_is_kept(
     client: TestClient, folder: Path, profiles: dict[str, dict], calibration: Calibration
 ) -> None:
     wanted = calibration.content.curves[0].strictest.at_least
-    assert wanted > 0.7
+    assert wanted > 0.8
     answer = client.post("/v1/dedup", json={"ids": list(profiles), "min_precision": wanted}).json()
     truth = true_pairs(folder)
     found = [

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.calibration import RIGHT
+from model_export.contract.calibration import MIN_SHARED, RIGHT
 from training.numeric.nearest import nearest
 from training.preparation.stage import Stage, sample
-from training.teachers.id_embeddings import MIN_SHARED, audience_of, id_matrix
+from training.teachers.id_embeddings import audience_of, id_matrix
 
 MAX_QUERIES = 2000
 MAX_GALLERY = 30_000

@@ -8,10 +8,10 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from model_export.contract.calibration import MIN_SHARED
 from training.evaluation.metrics import DEPTH, ndcg
 from training.evaluation.subject import Matrix, top
 from training.numeric.sparse import product_blocks
-from training.teachers.id_embeddings import MIN_SHARED
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,12 +14,12 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from model_export.contract.calibration import MIN_SHARED
 from training.mining.two_hop import fill_empty_places
 from training.numeric.blocks import blocks
 from training.numeric.nearest import EXACT_UP_TO, RECALL_DEPTH, nearest, search_among
 from training.numeric.sparse import present, product_blocks, sparse_top_k
 from training.numeric.topk import neighbour_graph
-from training.teachers.id_embeddings import MIN_SHARED
 from training.teachers.label_noise import NoiseEstimate
 
 _log = logging.getLogger(__name__)

@@ -20,8 +20,6 @@ from training.data.vectors import IdEmbeddings
 from training.errors import UsageError
 from training.teachers.label_noise import NoiseEstimate, estimate_noise
 
-MIN_SHARED = 2
-"""Users that two streamers must share to count as related; one in common may be chance."""
 _AUDIENCE_RANK = 64
 _MOST_NUMBERS = 2**26
 """Most numbers of a dense matrix of all users."""

@@ -67,7 +67,8 @@ class BackfillJobs(Kind):
         pointer = await self._begun(model)
         pipeline = self._follower.encoder(model)
         if pipeline is None:
-            raise missing_on(model, [self._follower.replica], "its encoder is not loaded")
+            why = {"problems": {model: "its encoder is not loaded"}}
+            raise missing_on(model, [self._follower.replica], {self._follower.replica: why})
         after, done = job.checkpoint.get("after", ""), job.job.done
         if pointer.state == "ready":
             return {"model_version": model, "streamers": done}
@@ -101,8 +102,7 @@ class BackfillJobs(Kind):
             if not missing:
                 return await self._moved(pointer, replace(pointer, state="backfilling"))
             if time.monotonic() > deadline:
-                why = {str(replicas[name]["problems"].get(model, "")) for name in missing}
-                raise missing_on(model, missing, "; ".join(sorted(filter(None, why))))
+                raise missing_on(model, missing, replicas)
             await asyncio.sleep(_LOOK_S)
         await persist(self._follower.refresh)
         return pointer
@@ -159,11 +159,19 @@ class BackfillJobs(Kind):
         return made
 
 
-def missing_on(model: str, replicas: Sequence[str], why: str) -> ModelNotEverywhere:
-    """The error that names replicas which have not what they need of a model."""
-    return ModelNotEverywhere(
-        f"model {model!r} is missing on {', '.join(sorted(replicas))}: {why or 'not ready yet'}"
-    )
+def missing_on(
+    model: str, names: Sequence[str], replicas: Mapping[str, Mapping[str, Any]]
+) -> ModelNotEverywhere:
+    """The error that names replicas which have not what they need of a model.
+
+    Args:
+        model: of which they miss something.
+        names: of them.
+        replicas: what each replica tells, by name; its `problems` say why.
+    """
+    told = {str(replicas[name]["problems"].get(model, "")) for name in names}
+    why = "; ".join(sorted(filter(None, told))) or "not ready yet"
+    return ModelNotEverywhere(f"model {model!r} is missing on {', '.join(sorted(names))}: {why}")
 
 
 def _read(records: Sequence[Record], model: str) -> Generator[None, None, list[ToRead]]:

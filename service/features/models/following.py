@@ -132,7 +132,7 @@ class ModelFollower:
         self._backgrounds = {name: Background(f"models-{name}") for name in names}
 
     async def appear(self) -> None:
-        """Be a replica that others wait for, from now on."""
+        """Tell that this replica is there, from now on, so that promotions wait for it."""
         await self._tell()
         self._backgrounds["presence"].start(_again(self._tell, _TELL_S))
 

@@ -353,8 +353,7 @@ class Models:
         wanted, name = record.sha256, record.model_version
         missing = [each for each, held in bundles.items() if held.get(name) != wanted]
         if missing:
-            why = {str(replicas[each]["problems"].get(name, "")) for each in missing}
-            raise missing_on(name, missing, "; ".join(sorted(filter(None, why))))
+            raise missing_on(name, missing, replicas)
 
 
 def _check_present(job: Job, record: RegisteredModel, pointer: ModelPointer) -> None:

@@ -29,8 +29,7 @@ async def check_indexed(follower: ModelFollower, model: str, *, is_back: bool) -
         if model not in held["indexed"] and (held["serves"] or not is_back)
     ]
     if missing:
-        why = {str(replicas[name]["problems"].get(model, "")) for name in missing}
-        raise missing_on(model, missing, "; ".join(sorted(filter(None, why))))
+        raise missing_on(model, missing, replicas)
 
 
 async def followed(follower: ModelFollower, model: str, *, is_back: bool) -> list[str]:

@@ -58,22 +58,21 @@ def score(hits: Sequence[str], ratings: Mapping[str, float], k: int) -> Question
     return QuestionScore(found / ideal, _gain(judged) / ideal, coverage)
 
 
-def interval(values: Sequence[float], least: float = 0.0, most: float = 1.0) -> Interval:
-    """Mean of questions' values (Q,) and its interval; of one question it is all that may be.
+def interval(values: Sequence[float], least: float = 0.0) -> Interval:
+    """Mean of questions' values (Q,), at most 1, and its interval; of one question it is all.
 
     Args:
         values: of the questions.
         least: that a value can be.
-        most: that it can be.
     """
     found = np.asarray(values, np.float64)
     if not len(found):
         return Interval(math.nan, math.nan, math.nan)
     mean = float(found.mean())
     if len(found) == 1:
-        return Interval(mean, least, most)
+        return Interval(mean, least, 1.0)
     half = quantile(len(found) - 1) * float(found.std(ddof=1)) / math.sqrt(len(found))
-    return Interval(mean, max(mean - half, least), min(mean + half, most))
+    return Interval(mean, max(mean - half, least), min(mean + half, 1.0))
 
 
 def quantile(degrees: int) -> float:

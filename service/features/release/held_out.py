@@ -10,12 +10,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from model_export.contract.calibration import RIGHT
+from model_export.contract.calibration import MIN_SHARED, RIGHT
 from model_export.contract.streamer import StreamerProfile
 from service.features.release.folder import DataFolder, UnusableData
 
-MIN_SHARED = 2
-"""Users, or related streamers, that two relevant streamers have in common, as in training."""
 _HELD_OUT = "test"
 _PLAIN = "plain"
 """What known copies without a disguise are called."""

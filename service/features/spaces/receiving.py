@@ -28,6 +28,7 @@ from service.features.spaces.patient_work import in_a_thread, in_slices
 from service.features.spaces.readers.lines import read_lines
 from service.features.spaces.readers.npz import read_npz
 from service.features.spaces.readers.rows import HandOver, Rows
+from service.features.spaces.records import contended
 from service.features.spaces.storing import StoredChunks, write_chunks
 from service.files import parquet
 from service.files.spool import BLOCK_BYTES, Spool, Upload
@@ -242,7 +243,7 @@ class Receiver:
                 if await self._keep(space, record, written.count, erasures):
                     return record
                 is_asked = False
-            raise Overloaded(f"the space {space!r} is being changed by others; try again")
+            raise contended(space)
         except BaseException as error:
             # A store that did not answer may have kept it: its chunks expire if not.
             if not is_asked or isinstance(error, _NOT_KEPT):

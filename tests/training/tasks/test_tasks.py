@@ -54,6 +54,13 @@ def train(task: Task, steps: int) -> list[float]:
 
 
 @pytest.mark.slow
+def test_masked_views_learn_from_the_start_that_validation_chooses(world: Dataset):
+    stage = stage_of(world, config := MaskedViewsConfig(**SMALL))
+    losses = train(RECIPES["masked-views"].build(stage, config, world.rows("val")), 60)
+    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)

@@ -56,28 +56,31 @@ def status_of(found: Sequence[Outcome]) -> Status:
 
 
 def _of_decisions(found: Agreement, limits: GateLimits) -> Outcome:
-    """Lost matches and wrong ones apart: decisions on what a model found agree with it in one way.
+    """Lost matches and wrong ones apart, and both together.
 
-    The model that raised the alerts agrees with all that were confirmed and with none that was
-    dismissed. In the sum of both, one that finds nothing gains.
+    Decisions on what a model found agree with it in one way: the model that raised the alerts
+    agrees with all that were confirmed and with none that was dismissed. In the sum of both, one
+    that finds nothing gains.
     """
     kind, limit, count = found.kind, limits.agreement_loss, found.compared
     few = _too_few(kind, found.stored, count, limits.fewest, limit)
     if few is not None:
         return few
-    measured: list[tuple[int, Mean]] = []
+    sides = [("confirmed ", found.confirmed), ("rejected ", found.rejected)]
+    some = [(what, side) for what, side in sides if 0 < side.decisions < count]
+    judged: list[tuple[OutcomeStatus, Mean]] = []
     said: list[str] = []
-    for what, side in (("confirmed", found.confirmed), ("rejected", found.rejected)):
-        if side.decisions:
-            loss = loss_of(side)
-            status = _status(loss, limit)
-            measured.append((_SEVERITY.index(status), loss))
-            said.append(
-                f"of {side.decisions} {what} {kind} {side.lost} lost, {side.gained} gained: a loss "
-                f"of {_told(loss)}"
-            )
-    severity, loss = max(measured, key=lambda each: (each[0], each[1].mean, each[1].high))
-    return _outcome(kind, _SEVERITY[severity], loss, limit, count, "; ".join(said))
+    for what, side in [*some, ("", found.whole)]:
+        loss = loss_of(side)
+        judged.append((_status(loss, limit, is_few=side.decisions < limits.fewest), loss))
+        said.append(
+            f"of {side.decisions} {what}{kind} {side.lost} lost, {side.gained} gained: a loss "
+            f"of {_told(loss)}"
+        )
+    status, loss = max(
+        judged, key=lambda each: (_SEVERITY.index(each[0]), each[1].mean, each[1].high)
+    )
+    return _outcome(kind, status, loss, limit, count, "; ".join(said))
 
 
 def _of_ratings(found: RatedQuestions, limits: GateLimits) -> Outcome:
@@ -94,9 +97,9 @@ def _of_ratings(found: RatedQuestions, limits: GateLimits) -> Outcome:
     return _outcome("ratings", _status(loss, limit), loss, limit, count, said)
 
 
-def _status(loss: Mean, limit: float) -> OutcomeStatus:
-    """What the interval of a loss allows to say."""
-    if loss.low > limit:
+def _status(loss: Mean, limit: float, *, is_few: bool = False) -> OutcomeStatus:
+    """What a loss comes to; one of few decisions fails only where chance does not explain it."""
+    if (loss.low if is_few else loss.mean) > limit:
         return "failed"
     return "passed" if loss.high <= limit else "unclear"
 

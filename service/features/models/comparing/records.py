@@ -85,6 +85,11 @@ class Agreement:
     confirmed: Side = Side()
     rejected: Side = Side()
 
+    @property
+    def whole(self) -> Side:
+        """All that were replayed."""
+        return Side(self.compared, self.agree_before, self.agree_after, self.lost, self.gained)
+
 
 @dataclass(frozen=True)
 class Recalibrated:
@@ -222,9 +227,9 @@ class Outcome:
 
     Attributes:
         kind: of them.
-        status: `failed` alone keeps a model from being promoted; `unclear` where the interval has
-            losses on both sides of the limit.
-        measured: loss of agreement among the confirmed or among the rejected ones, whichever
+        status: `failed` alone keeps a model from being promoted; `unclear` where what was
+            measured is within the limit, and a part of its interval is not.
+        measured: loss of agreement among the confirmed ones, the rejected ones or all, whichever
             decides, or of NDCG; None where there are too few.
         limit: most that it may be.
         decisions: how many were replayed; of ratings, questions.

@@ -38,7 +38,8 @@ _JUDGED: dict[str, Any] = {
     "limit": 0.05,
     "decisions": 200,
     "reason": "of 90 confirmed judgements 1 lost, 3 gained: a loss of -0.022 (-0.086 to +0.036); "
-    "of 110 rejected judgements 1 lost, 2 gained: a loss of -0.009 (-0.057 to +0.036)",
+    "of 110 rejected judgements 1 lost, 2 gained: a loss of -0.009 (-0.057 to +0.036); "
+    "of 200 judgements 2 lost, 5 gained: a loss of -0.015 (-0.050 to +0.016)",
     "low": -0.057413,
     "high": 0.036311,
 }
@@ -136,9 +137,8 @@ class GateOut(Response):
         GateState,
         Field(
             description="passed, no_human_work: it may be promoted. unclear: it may too, with a "
-            "warning: there are too few decisions to tell whether it loses more than the limit. "
-            "failed: what people decided stands against it. not_compared: it was not compared, "
-            "or too long ago, while decisions are stored."
+            "warning: decisions are too few to tell whether it loses more than the limit. failed: "
+            "what people decided is against it. not_compared: not lately, while some are stored."
         ),
     ]
     reasons: list[str]
@@ -151,16 +151,17 @@ class OutcomeOut(Response):
     status: Annotated[
         Literal["passed", "unclear", "failed", "too_few", "none_stored"],
         Field(
-            description="failed alone keeps the model from being promoted. passed: the whole "
-            "interval is within the limit; failed: none of it is; unclear: a part of it."
+            description="failed alone stops a promotion: what was measured is above the limit, or, "
+            "of fewer decisions than STREAMER_MODELS__GATE_FEWEST, the whole interval. passed: "
+            "the whole interval is within it. unclear: else."
         ),
     ]
     measured: Annotated[
         float | None,
         Field(
-            description="Loss of the share that agrees, among the confirmed decisions or among the "
-            "rejected ones, whichever decides; of ratings, of NDCG among streamers drawn at "
-            "random. Negative: a gain. null where it was not measured."
+            description="Loss of the share that agrees, among the confirmed decisions, among the "
+            "rejected ones or among all, whichever decides; of ratings, of NDCG among streamers "
+            "drawn at random. Negative: a gain. null where it was not measured."
         ),
     ]
     limit: Annotated[float, Field(description="Most that it may be.")]

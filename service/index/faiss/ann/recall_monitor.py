@@ -4,10 +4,11 @@ The recall that a segment has proved is that of stored rows. Queries by profiles
 elsewhere, and nothing else would tell.
 
 The alarm is a sequential test, as it is looked at after each comparison and most queries find all
-while a few find little: a bet against each query that it finds less than the floor, (e + 1) times
+while a few find little: bets against each query that it finds less than the floor, (e + 1) times
 1 + b (floor - found) where e is what the bets before have won (Shin, Ramdas and Rinaldo 2023,
-"E-detectors"). Whatever the spread over queries, a segment at the floor takes `_ALARM` comparisons
-or more on the mean until it has won as much.
+"E-detectors"). A small bet finds a small loss soonest, a large one a large loss. Whatever the
+spread over queries, a segment at the floor takes `_ALARM` comparisons or more on the mean until the
+two have won as much on the mean.
 """
 
 import threading
@@ -24,9 +25,10 @@ _ENOUGH = 50
 """With fewer comparisons nothing is said: their share of misses is chance."""
 _ALARM = 1e6
 """Won by bets, this is an alarm. At one comparison a second, eleven days at the floor."""
-_BET = 2.0
-"""Finds 0.90 in place of 0.95 soonest at the spread of IVF's queries; half of what may be lost at
-most."""
+_SMALL_BET = 2.0
+"""Finds 0.90 in place of 0.95 soonest at the spread of IVF's queries."""
+_MOST_LOST = 0.5
+"""Of what was won, by the large bet on a query that finds all."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,9 @@ class RecallMonitor:
         self._floor = floor
         self._sample: Query | None = None
         self._compared: deque[_Compared] = deque(maxlen=_WINDOW)
-        self._bet = min(_BET, 0.5 / max(1 - floor, 1e-9))
-        self._won = 0.0
+        large = _MOST_LOST / max(1 - floor, 1e-9)
+        self._bets = np.array([min(_SMALL_BET, large), large])
+        self._won = np.zeros(2)
         self._lock = threading.Lock()
         self.wants_sample = True
 
@@ -82,8 +85,8 @@ class RecallMonitor:
         hits = min(int((found >= best[-1] - 1e-6).sum()), len(best))
         with self._lock:
             self._compared.append(_Compared(vector, hits, len(best)))
-            won = (self._won + 1) * (1 + self._bet * (self._floor - hits / len(best)))
-            self._won = min(won, _ALARM)
+            won = (self._won + 1) * (1 + self._bets * (self._floor - hits / len(best)))
+            self._won = np.minimum(won, 2 * _ALARM)
 
     @property
     def recall(self) -> float | None:
@@ -97,7 +100,7 @@ class RecallMonitor:
     def alarm(self) -> str | None:
         """Why the segment is not to be used any more; None while it may well find enough."""
         recall = self.recall
-        if recall is None or recall >= self._floor or self._won < _ALARM:
+        if recall is None or recall >= self._floor or self._won.mean() < _ALARM:
             return None
         return (
             f"it found {recall:.3f} of the nearest on the last {len(self._compared)} sampled "
@@ -114,4 +117,4 @@ class RecallMonitor:
         """Begin anew, with another segment."""
         with self._lock:
             self._compared.clear()
-            self._won = 0.0
+            self._won = np.zeros(2)

@@ -35,7 +35,7 @@ def test_a_dip_is_over_once_enough_is_found_again() -> None:
 
     assert compare(60) is None
     connection.share = 0.5
-    assert "below the floor" in (compare(40) or "")
+    assert "below the floor" in (compare(10) or "")
     connection.share = 1.0
     assert compare(150) is not None  # some of before are among the latest
     assert compare(60) is None
