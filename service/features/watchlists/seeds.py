@@ -56,7 +56,7 @@ class CaseVerdicts(Protocol):
     """What people decided in cases."""
 
     async def judged(self, case_id: str) -> Judged:
-        """Those of a case.
+        """Streamers that people confirmed, and those that they cleared, in a case.
 
         Raises:
             RequestError: there is no such case.
