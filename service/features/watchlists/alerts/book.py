@@ -6,9 +6,11 @@ content raises another.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from service.engine.work.lanes import Lane, Lanes
+from service.features.jobs.runner import persist
 from service.features.watchlists.alerts.distinct import DISTINCT, Distinct
 from service.features.watchlists.alerts.keeping import (
     ALERTS,
@@ -119,9 +121,12 @@ class AlertBook:
         raised: how many alerts this process raised or delivered.
     """
 
-    def __init__(self, documents: DocumentStore, model_version: str, most_open: int) -> None:
-        """Keep alerts in `documents`, up to `most_open` open ones of a list."""
+    def __init__(
+        self, documents: DocumentStore, lanes: Lanes, model_version: str, most_open: int
+    ) -> None:
+        """Keep alerts in `documents`, up to `most_open` open ones of a list; read in `lanes`."""
         self._documents = documents
+        self._lanes = lanes
         self._model_version = model_version
         self._most_open = most_open
         self._lock = asyncio.Lock()
@@ -232,11 +237,9 @@ class AlertBook:
             for history, ids in zip(histories, by_hash, strict=True)
             for alert_id in (*history.alerts.values(), *ids)
         }
-        stored = {
-            d.document_id: _Stored(d.document_id, d.revision, Alert.load(d.body))
-            for d in await self._documents.get(ALERTS, [*wanted])
-            if d is not None
-        }
+        alerts = [d for d in await self._documents.get(ALERTS, [*wanted]) if d is not None]
+        # Up to 22 alerts of each match. The match is there already, so it is not refused for long.
+        stored = await persist(lambda: self._lanes.run_in_slices(_loaded(alerts), Lane.HEAVY))
         return [
             _prior_of(each, history_id, document, history, ids, stored)
             for each, history_id, document, history, ids in zip(
@@ -327,6 +330,16 @@ def _tell(changes: _Changes, found: Found, prior: _Prior, told: _Stored) -> None
         changes.puts += entries(alert_id, alert)
         if alert.mode == "on":
             changes.events.append(event_of(alert_id, alert))
+
+
+def _loaded(documents: Sequence[Document]) -> Generator[None, None, dict[str, _Stored]]:
+    """Alerts by their ids; a generator that pauses behind each."""
+    stored: dict[str, _Stored] = {}
+    for found in documents:
+        alert = Alert.load(found.body)
+        stored[found.document_id] = _Stored(found.document_id, found.revision, alert)
+        yield
+    return stored
 
 
 def _prior_of(
