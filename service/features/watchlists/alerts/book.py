@@ -22,10 +22,9 @@ from service.features.watchlists.alerts.keeping import (
     history_id_of,
     last_alert,
     no_entries,
-    open_alerts,
     put_last,
 )
-from service.features.watchlists.alerts.rooms import sweep_again
+from service.features.watchlists.alerts.rooms import room_of, sweep_again
 from service.features.watchlists.matching import Found
 from service.features.watchlists.records import (
     BEYOND,
@@ -191,12 +190,12 @@ class AlertBook:
         priors = await self._priors(found)
         begun, last_revision = await last_alert(self._documents)
         rooms = {
-            list_id: self._most_open - await open_alerts(self._documents, list_id)
+            list_id: await room_of(self._documents, list_id, self._most_open)
             for list_id in list_ids
         }
         read = {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None}
-        full = [i for i in list_ids if rooms[i] < len(found) or (i in read and read[i].beyond)]
-        counted = await self._documents.get(BEYOND, full) if full else []
+        short = [i for i in list_ids if rooms[i] < len(found) or (i in read and read[i].beyond)]
+        counted = await self._documents.get(BEYOND, short) if short else []
         beyond = {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None}
         changes = _Changes(begun, rooms, read, beyond)
         lists = {d.document_id: WATCHLIST.validate_json(d.body) for d in stored if d is not None}

@@ -74,11 +74,6 @@ def put_last(number: int, revision: int) -> Put:
     return Put(NUMBER, _LAST, json.dumps({"number": number}).encode(), revision)
 
 
-async def open_alerts(documents: DocumentStore, list_id: str) -> int:
-    """How many alerts of a list are open, of both modes."""
-    return sum([await documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES])
-
-
 def event_of(alert_id: str, alert: Alert) -> NewEvent:
     """The event that tells of an alert; there is one of each."""
     data = {
