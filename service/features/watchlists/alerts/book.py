@@ -237,7 +237,7 @@ class AlertBook:
             for alert_id in (*history.alerts.values(), *ids)
         }
         alerts = [d for d in await self._documents.get(ALERTS, [*wanted]) if d is not None]
-        # Up to 22 alerts of each match. The match is there already, so it is not refused for long.
+        # Up to 22 alerts of each match, so not on the event loop; busy threads are waited for.
         stored = await persist(lambda: self._lanes.run_in_slices(_loaded(alerts), Lane.HEAVY))
         return [
             _prior_of(each, history_id, document, history, ids, stored)
