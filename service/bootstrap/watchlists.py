@@ -78,7 +78,7 @@ class WatchlistParts:
         known = settings.watchlists
         reader = SeedReader(store, serving.pipeline, evidence, lanes, CaseMembers(cases))
         matching = Matching(store, sides, lanes, model_version)
-        book = AlertBook(documents, model_version, known.max_open_alerts)
+        book = AlertBook(documents, lanes, model_version, known.max_open_alerts)
         lists = WatchedLists(documents, reader, evidence, lanes)
         cursor = LogCursor(documents, replica, _LEASE_S)
         self._follower = AlertFollower(

@@ -25,7 +25,7 @@ class WatchlistCounts(Collector):
         self._book = book
         self._alerts = alerts
         self._counts: Mapping[Mode, Mapping[State, int]] = {}
-        self._full = 0
+        self._beyond = 0
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -62,7 +62,7 @@ class WatchlistCounts(Collector):
             ("lists", "Watchlists that are matched.", matcher.lists),
             ("seeds", "Seeds of these.", matcher.seeds),
             ("sweeps_due", "Watchlists that are not swept yet.", follower.due),
-            ("full", "Watchlists with too many open alerts to raise all matches.", self._full),
+            ("beyond", "Watchlists that matched more than they raised.", self._beyond),
         ):
             if value is not None:
                 yield GaugeMetricFamily(f"streamer_watchlists_{name}", about, value)
@@ -79,5 +79,5 @@ class WatchlistCounts(Collector):
             if self._follower.is_leading:
                 with contextlib.suppress(Unavailable):
                     self._counts = await self._alerts.counts()
-                    self._full = await self._alerts.full(self._follower.lists.matcher.ids)
+                    self._beyond = await self._alerts.beyond(self._follower.lists.matcher.ids)
             await asyncio.sleep(_COUNT_S)

@@ -89,9 +89,13 @@ class Matching:
             yield
         hits = yield from matcher.match([record.streamer_id for record in records], sides)
         found: list[Found] = []
+        contents: dict[int, str] = {}
         for hit in hits:
             record = records[hit.written]
-            content = content_of(StreamerProfile.model_validate_json(record.profile))
+            if hit.written not in contents:
+                profile = StreamerProfile.model_validate_json(record.profile)
+                contents[hit.written] = content_of(profile)
+            content = contents[hit.written]
             if not matcher.is_exempt(hit.list_id, record.streamer_id, content):
                 found.append(Found(hit, record.streamer_id, record.digest, content, record.version))
             yield

@@ -221,8 +221,8 @@ class Alert:
 
 
 @dataclass(frozen=True)
-class Account:
-    """What a list raised of a streamer.
+class AlertHistory:
+    """Alerts that a list raised of a streamer.
 
     Attributes:
         alerts: ids by the contents of which they told, the last ones; the newest comes last.
@@ -246,7 +246,7 @@ def news_of(list_id: str) -> Append:
 
 
 _ALERT = TypeAdapter(Alert)
-ACCOUNT = TypeAdapter(Account)
+HISTORY = TypeAdapter(AlertHistory)
 WATCHLIST = TypeAdapter(Watchlist)
 SEEDS_OF = TypeAdapter(Seeds)
 TALLY = TypeAdapter(Tally)

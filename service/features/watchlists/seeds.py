@@ -56,7 +56,7 @@ class CaseVerdicts(Protocol):
     """What people decided in cases."""
 
     async def judged(self, case_id: str) -> Judged:
-        """Those of a case.
+        """Streamers that people confirmed, and those that they cleared, in a case.
 
         Raises:
             RequestError: there is no such case.
@@ -166,36 +166,36 @@ class SeedReader:
 
     async def ready(self, list_id: str, known: Watchlist, seeds: Seeds) -> ListSeeds:
         """Seeds of a stored list; those of another model are encoded again."""
-        positive = await self._sides(seeds.positive)
-        negative = await self._sides(seeds.negative)
+        exempt: dict[str, str] = {}
+        positive = await self._sides(seeds.positive, exempt)
+        negative = await self._sides(seeds.negative, exempt)
         seed_ids = [seed.streamer_id for seed in seeds.positive]
-        given = (
-            (seed.streamer_id, StreamerProfile.model_validate(seed.profile))
-            for seed in (*seeds.positive, *seeds.negative)
-            if seed.streamer_id and seed.profile is not None
-        )
-        exempt = await self._lanes.run_in_slices(_contents_of(given), Lane.BULK)
         exempt |= seeds.cleared
         return ListSeeds(
             list_id, seeds.version, positive, seed_ids, negative, exempt, known.min_probability
         )
 
-    async def _sides(self, seeds: Sequence[StoredSeed]) -> list[Side]:
+    async def _sides(
+        self, seeds: Sequence[StoredSeed], contents: dict[str, str] | None = None
+    ) -> list[Side]:
+        """Sides of seeds; adds the contents of those that are streamers to `contents`, by id."""
         seeds = [await self._of_this_model(seed) for seed in seeds]
 
         def made() -> Generator[None, None, list[Side]]:
             sides: list[Side] = []
             for seed in seeds:
-                sides.append(self._side(seed))
+                sides.append(self._side(seed, contents))
                 yield
             return sides
 
         return await self._lanes.run_in_slices(made(), Lane.BULK)
 
-    def _side(self, seed: StoredSeed) -> Side:
+    def _side(self, seed: StoredSeed, contents: dict[str, str] | None) -> Side:
         if seed.profile is None:
             return Side({})
         profile = StreamerProfile.model_validate(seed.profile)
+        if contents is not None and seed.streamer_id:
+            contents[seed.streamer_id] = content_of(profile)
         return self._evidence.side(profile, _vector(seed.embedding))
 
     async def _of_this_model(self, seed: StoredSeed) -> StoredSeed:

@@ -12,6 +12,7 @@ from service.errors import (
     VersionConflict,
     WatchlistNotFound,
 )
+from service.features.watchlists.alerts.rooms import room_of
 from service.features.watchlists.alerts.service import Alerts, State
 from service.features.watchlists.cursor import read_matched
 from service.features.watchlists.erasing import SeedCopies
@@ -22,7 +23,6 @@ from service.features.watchlists.records import (
     SEEDS_OF,
     SWEPT,
     TALLIES,
-    TALLY,
     WATCHLIST,
     Mode,
     Seeds,
@@ -32,7 +32,7 @@ from service.features.watchlists.records import (
     news_of,
 )
 from service.features.watchlists.seeds import Given, SeedReader
-from service.features.watchlists.watched import DueList, again_of, swept_as
+from service.features.watchlists.watched import DueList, swept_as, tally_of
 from service.store.base import ANY_STORED
 from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 from service.store.once import Once
@@ -362,10 +362,10 @@ class Watchlists:
         shown: list[ShownList] = []
         for (list_id, revision, body), told, done in zip(found, tallies, swept, strict=True):
             known = WATCHLIST.validate_json(body)
-            wanted = DueList(known.version, again_of(told))
+            tally = tally_of(told)
+            wanted = DueList(known.version, tally.again)
             sweep = None if matched is None else swept_as(done, wanted, matched.era)
-            tally = None if told is None else TALLY.validate_json(told.body)
-            beyond = tally.beyond if tally is not None and tally.version == known.version else 0
+            beyond = tally.beyond if tally.version == known.version else 0
             shown.append(await self._one(list_id, revision, known, sweep, beyond))
         return shown
 
@@ -379,7 +379,7 @@ class Watchlists:
         seeds: Seeds | None = None,
     ) -> ShownList:
         counts = await self._alerts.counts(list_id)
-        is_full = sum(each["open"] for each in counts.values()) >= self._maxima.open_alerts
+        is_full = await room_of(self._documents, list_id, self._maxima.open_alerts) <= 0
         return ShownList(list_id, revision, known, swept, beyond, is_full, counts, seeds)
 
 

@@ -19,6 +19,7 @@ from service.features.watchlists.records import (
     TALLY,
     WATCHLIST,
     Swept,
+    Tally,
 )
 from service.features.watchlists.seeds import SeedReader
 from service.store.documents import Document, DocumentStore, Entry
@@ -165,15 +166,15 @@ async def due_lists(documents: DocumentStore) -> tuple[str, Mapping[str, DueList
         swept = await documents.get(SWEPT, ids)
         for each, tally, done in zip(page, tallies, swept, strict=True):
             version = WATCHLIST.validate_json(each.body).version
-            wanted = DueList(version, again_of(tally))
+            wanted = DueList(version, tally_of(tally).again)
             if swept_as(done, wanted, era) is None:
                 due[each.document_id] = wanted
     return era, due
 
 
-def again_of(tally: Document | None) -> int:
-    """How often a list was to be swept anew, by its tally."""
-    return 0 if tally is None else TALLY.validate_json(tally.body).again
+def tally_of(found: Document | None) -> Tally:
+    """The tally of a list; without one, that of version 0, which no list has."""
+    return Tally(0) if found is None else TALLY.validate_json(found.body)
 
 
 def swept_as(done: Document | None, wanted: DueList, era: str) -> Swept | None:

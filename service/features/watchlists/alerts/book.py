@@ -6,34 +6,35 @@ content raises another.
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
+from service.engine.work.lanes import Lane, Lanes
+from service.features.jobs.runner import persist
 from service.features.watchlists.alerts.distinct import DISTINCT, Distinct
 from service.features.watchlists.alerts.keeping import (
-    ACCOUNTS,
     ALERTS,
-    account_id_of,
+    HISTORIES,
     alert_id_of,
     delivered,
     entries,
     event_of,
+    history_id_of,
     last_alert,
     no_entries,
-    open_alerts,
     put_last,
 )
-from service.features.watchlists.alerts.rooms import sweep_again
+from service.features.watchlists.alerts.rooms import room_of, sweep_again
 from service.features.watchlists.matching import Found
 from service.features.watchlists.records import (
-    ACCOUNT,
     BEYOND,
+    HISTORY,
     LISTS,
     TALLIES,
     TALLY,
     WATCHLIST,
-    Account,
     Alert,
+    AlertHistory,
     Tally,
     Watchlist,
 )
@@ -53,20 +54,20 @@ class _Stored:
 
 
 @dataclass(frozen=True)
-class _Known:
+class _Prior:
     """What is stored of a match before it is told.
 
     Attributes:
-        account_id: where it is kept what its list raised of its streamer.
-        account: that.
-        revision: of the account; 0 = there is none.
+        history_id: of the alert history of its streamer in its list.
+        history: that.
+        revision: of the history; 0 = there is none.
         same: the alert that told of its content.
         open: the newest open alert of its streamer.
         is_taken: whether its content gave another alert its id, which told of other content since.
     """
 
-    account_id: str
-    account: Account
+    history_id: str
+    history: AlertHistory
     revision: int
     same: _Stored | None
     open: _Stored | None
@@ -84,7 +85,7 @@ class _Changes:
         beyond: matches that these counted, by id; of those that may have no room for more alerts.
         told: lists whose tally is written.
         counted: those of them that count others as beyond.
-        puts: alerts, their entries in indexes, and accounts.
+        puts: alerts, their entries in indexes, and histories.
         events: of those that are delivered.
         raised: how many alerts are new or delivered now.
     """
@@ -119,9 +120,12 @@ class AlertBook:
         raised: how many alerts this process raised or delivered.
     """
 
-    def __init__(self, documents: DocumentStore, model_version: str, most_open: int) -> None:
-        """Keep alerts in `documents`, up to `most_open` open ones of a list."""
+    def __init__(
+        self, documents: DocumentStore, lanes: Lanes, model_version: str, most_open: int
+    ) -> None:
+        """Keep alerts in `documents`, up to `most_open` open ones of a list; read in `lanes`."""
         self._documents = documents
+        self._lanes = lanes
         self._model_version = model_version
         self._most_open = most_open
         self._lock = asyncio.Lock()
@@ -183,24 +187,24 @@ class AlertBook:
         # Tallies first: a list that is changed after that changes its tally as well.
         tallies = await self._documents.get(TALLIES, list_ids)
         stored = await self._documents.get(LISTS, list_ids)
-        before = await self._known(found)
+        priors = await self._priors(found)
         begun, last_revision = await last_alert(self._documents)
         rooms = {
-            list_id: self._most_open - await open_alerts(self._documents, list_id)
+            list_id: await room_of(self._documents, list_id, self._most_open)
             for list_id in list_ids
         }
         read = {d.document_id: TALLY.validate_json(d.body) for d in tallies if d is not None}
-        full = [i for i in list_ids if rooms[i] < len(found) or (i in read and read[i].beyond)]
-        counted = await self._documents.get(BEYOND, full) if full else []
+        short = [i for i in list_ids if rooms[i] < len(found) or (i in read and read[i].beyond)]
+        counted = await self._documents.get(BEYOND, short) if short else []
         beyond = {d.document_id: DISTINCT.validate_json(d.body) for d in counted if d is not None}
         changes = _Changes(begun, rooms, read, beyond)
         lists = {d.document_id: WATCHLIST.validate_json(d.body) for d in stored if d is not None}
-        for each, known in zip(found, before, strict=True):
+        for each, prior in zip(found, priors, strict=True):
             watched, tally = lists.get(each.hit.list_id), changes.tallies.get(each.hit.list_id)
             if watched is None or tally is None:
                 continue
             if watched.version == tally.version == each.hit.version:
-                self._take(changes, each, watched, known)
+                self._take(changes, each, watched, prior)
         puts = changes.puts
         if changes.number > begun:
             puts.append(put_last(changes.number, last_revision))
@@ -211,13 +215,15 @@ class AlertBook:
         puts += [Put(BEYOND, each, changes.beyond[each].dump()) for each in changes.counted]
         return changes, puts
 
-    async def _known(self, found: Sequence[Found]) -> list[_Known]:
+    async def _priors(self, found: Sequence[Found]) -> list[_Prior]:
         """What is stored of each match."""
-        account_ids = [account_id_of(each.hit.list_id, each.streamer_id) for each in found]
-        documents = await self._documents.get(ACCOUNTS, account_ids)
-        accounts = [Account() if d is None else ACCOUNT.validate_json(d.body) for d in documents]
+        history_ids = [history_id_of(each.hit.list_id, each.streamer_id) for each in found]
+        documents = await self._documents.get(HISTORIES, history_ids)
+        histories = [
+            AlertHistory() if d is None else HISTORY.validate_json(d.body) for d in documents
+        ]
         # Also by the content alone: a copy of the store that was made meanwhile may lack the
-        # account. Alerts of earlier builds have the digest of the profile in place of the content.
+        # history. Alerts of earlier builds have the digest of the profile in place of the content.
         by_hash = [
             [
                 alert_id_of(each.hit.list_id, each.streamer_id, shown)
@@ -227,57 +233,57 @@ class AlertBook:
         ]
         wanted = {
             alert_id: None
-            for account, ids in zip(accounts, by_hash, strict=True)
-            for alert_id in (*account.alerts.values(), *ids)
+            for history, ids in zip(histories, by_hash, strict=True)
+            for alert_id in (*history.alerts.values(), *ids)
         }
-        stored = {
-            d.document_id: _Stored(d.document_id, d.revision, Alert.load(d.body))
-            for d in await self._documents.get(ALERTS, [*wanted])
-            if d is not None
-        }
+        alerts = [d for d in await self._documents.get(ALERTS, [*wanted]) if d is not None]
+        # Up to 22 alerts of each match, so not on the event loop; busy threads are waited for.
+        stored = await persist(lambda: self._lanes.run_in_slices(_loaded(alerts), Lane.HEAVY))
         return [
-            _known(each, account_id, document, account, ids, stored)
-            for each, account_id, document, account, ids in zip(
-                found, account_ids, documents, accounts, by_hash, strict=True
+            _prior_of(each, history_id, document, history, ids, stored)
+            for each, history_id, document, history, ids in zip(
+                found, history_ids, documents, histories, by_hash, strict=True
             )
         ]
 
-    def _take(self, changes: _Changes, found: Found, watched: Watchlist, known: _Known) -> None:
+    def _take(self, changes: _Changes, found: Found, watched: Watchlist, prior: _Prior) -> None:
         """Add what follows from one match."""
-        list_id = found.hit.list_id
-        before = known.same or known.open
-        if before is not None:
-            alert_id, revision, alert = before.alert_id, before.revision, before.alert
-            is_hidden = (alert.mode, alert.state, watched.mode) == ("shadow", "open", "on")
-            if known.same is not None:
-                if alert.content and not is_hidden:
-                    return
-                alert = replace(alert, content=found.content)
-            else:
-                shown = self._new(alert.number, found, watched)
-                alert = replace(shown, mode=alert.mode, at=alert.at, decisions=alert.decisions)
-            if is_hidden:
-                changes.puts += no_entries(alert)
-                alert = delivered(alert, changes.number + 1)
-        elif changes.rooms[list_id] <= 0:
-            changes.count(list_id, found.streamer_id, is_beyond=True)
+        before = prior.same or prior.open
+        if before is None:
+            self._raise_or_count(changes, found, watched, prior)
             return
+        alert = before.alert
+        is_hidden = (alert.mode, alert.state, watched.mode) == ("shadow", "open", "on")
+        if before is prior.same:
+            if alert.content and not is_hidden:
+                return
+            alert = replace(alert, content=found.content)
         else:
-            changes.rooms[list_id] -= 1
-            changes.count(list_id, found.streamer_id, is_beyond=False)
-            alert, revision = self._new(changes.number + 1, found, watched), 0
-            shown = f"{found.content} {alert.number}" if known.is_taken else found.content
-            alert_id = alert_id_of(list_id, found.streamer_id, shown)
-        changes.told.add(list_id)
-        account = known.account.told(found.content, alert_id)
-        changes.puts.append(Put(ALERTS, alert_id, alert.dump(), revision))
-        changes.puts.append(Put(ACCOUNTS, known.account_id, account.dump(), known.revision))
-        if alert.number > changes.number:
-            changes.number = alert.number
-            changes.raised += 1
-            changes.puts += entries(alert_id, alert)
-            if alert.mode == "on":
-                changes.events.append(event_of(alert_id, alert))
+            alert = self._up_to_date(alert, found, watched)
+        if is_hidden:
+            _deliver(changes, found, prior, before, alert)
+        else:
+            _tell(changes, found, prior, replace(before, alert=alert))
+
+    def _raise_or_count(
+        self, changes: _Changes, found: Found, watched: Watchlist, prior: _Prior
+    ) -> None:
+        """Raise the first alert of a content, or count its streamer as beyond without room."""
+        list_id = found.hit.list_id
+        has_room = changes.rooms[list_id] > 0
+        changes.count(list_id, found.streamer_id, is_beyond=not has_room)
+        if not has_room:
+            return
+        changes.rooms[list_id] -= 1
+        alert = self._new(changes.number + 1, found, watched)
+        shown = f"{found.content} {alert.number}" if prior.is_taken else found.content
+        made = _Stored(alert_id_of(list_id, found.streamer_id, shown), 0, alert)
+        _tell(changes, found, prior, made)
+
+    def _up_to_date(self, alert: Alert, found: Found, watched: Watchlist) -> Alert:
+        """The open alert of a streamer, of what that shows now."""
+        shown = self._new(alert.number, found, watched)
+        return replace(shown, mode=alert.mode, at=alert.at, decisions=alert.decisions)
 
     def _new(self, number: int, found: Found, watched: Watchlist) -> Alert:
         hit = found.hit
@@ -303,15 +309,47 @@ class AlertBook:
         )
 
 
-def _known(
+def _deliver(changes: _Changes, found: Found, prior: _Prior, before: _Stored, alert: Alert) -> None:
+    """Deliver what an open shadow alert has become, now that its list is on."""
+    changes.puts += no_entries(before.alert)
+    made = delivered(alert, changes.number + 1)
+    _tell(changes, found, prior, replace(before, alert=made))
+
+
+def _tell(changes: _Changes, found: Found, prior: _Prior, told: _Stored) -> None:
+    """Write an alert that tells of a match; one of a new number is listed, and has its event."""
+    alert_id, alert = told.alert_id, told.alert
+    changes.told.add(found.hit.list_id)
+    history = prior.history.told(found.content, alert_id)
+    changes.puts.append(Put(ALERTS, alert_id, alert.dump(), told.revision))
+    changes.puts.append(Put(HISTORIES, prior.history_id, history.dump(), prior.revision))
+    if alert.number > changes.number:
+        changes.number = alert.number
+        changes.raised += 1
+        changes.puts += entries(alert_id, alert)
+        if alert.mode == "on":
+            changes.events.append(event_of(alert_id, alert))
+
+
+def _loaded(documents: Sequence[Document]) -> Generator[None, None, dict[str, _Stored]]:
+    """Alerts by their ids; a generator that pauses behind each."""
+    stored: dict[str, _Stored] = {}
+    for found in documents:
+        alert = Alert.load(found.body)
+        stored[found.document_id] = _Stored(found.document_id, found.revision, alert)
+        yield
+    return stored
+
+
+def _prior_of(
     found: Found,
-    account_id: str,
+    history_id: str,
     document: Document | None,
-    account: Account,
+    history: AlertHistory,
     by_hash: Sequence[str],
     stored: Mapping[str, _Stored],
-) -> _Known:
-    told = account.alerts.get(found.content)
+) -> _Prior:
+    told = history.alerts.get(found.content)
     ids = [*([] if told is None else [told]), *by_hash]
     all_same = (
         stored[each]
@@ -320,12 +358,12 @@ def _known(
     )
     all_open = (
         stored[each]
-        for each in reversed([*account.alerts.values()])
+        for each in reversed([*history.alerts.values()])
         if each in stored and stored[each].alert.state == "open"
     )
-    return _Known(
-        account_id,
-        account,
+    return _Prior(
+        history_id,
+        history,
         0 if document is None else document.revision,
         next(all_same, None),
         next(all_open, None),

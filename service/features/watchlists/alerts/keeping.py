@@ -1,7 +1,7 @@
 """How alerts are stored.
 
 alerts                         by id, a hash of list, streamer and content
-alerts:accounts                by a hash of list and streamer: an `Account`
+alerts:histories               by a hash of list and streamer: an `AlertHistory`
 alerts:<mode>[:<state>]        by number, in the order in which they were raised
 alerts:of:<list>:<mode>[:...]  likewise, of one list
 alerts:number                  the last number
@@ -16,7 +16,7 @@ from service.features.watchlists.records import Alert, Mode
 from service.store.documents import DocumentStore, Put
 from service.store.events import NewEvent
 
-ALERTS, ACCOUNTS, NUMBER = "alerts", "alerts:accounts", "alerts:number"
+ALERTS, HISTORIES, NUMBER = "alerts", "alerts:histories", "alerts:number"
 MATCHED = "watchlist.matched"
 STATES = ("open", "confirmed", "dismissed")
 MODES: Sequence[Mode] = ("on", "shadow")
@@ -29,8 +29,8 @@ def alert_id_of(list_id: str, streamer_id: str, content: str) -> str:
     return f"al-{_hash(list_id, streamer_id, content)}"
 
 
-def account_id_of(list_id: str, streamer_id: str) -> str:
-    """Where it is kept what a list raised of a streamer."""
+def history_id_of(list_id: str, streamer_id: str) -> str:
+    """Id of the alert history of a streamer in a list."""
     return _hash(list_id, streamer_id)
 
 
@@ -59,7 +59,7 @@ def no_entries(alert: Alert) -> list[Put]:
 
 
 def delivered(alert: Alert, number: int) -> Alert:
-    """An alert of a list in shadow as its list, turned on, raises it."""
+    """A shadow alert, turned into one that is delivered, with a new number."""
     return replace(alert, number=number, mode="on")
 
 
@@ -72,11 +72,6 @@ async def last_alert(documents: DocumentStore) -> tuple[int, int]:
 def put_last(number: int, revision: int) -> Put:
     """The change by which a number is the last one; `revision` is that of the one before."""
     return Put(NUMBER, _LAST, json.dumps({"number": number}).encode(), revision)
-
-
-async def open_alerts(documents: DocumentStore, list_id: str) -> int:
-    """How many alerts of a list are open, of both modes."""
-    return sum([await documents.count(f"alerts:of:{list_id}:{mode}:open") for mode in MODES])
 
 
 def event_of(alert_id: str, alert: Alert) -> NewEvent:

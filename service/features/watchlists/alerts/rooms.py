@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from service.features.watchlists.alerts.keeping import open_alerts
+from service.features.watchlists.alerts.keeping import MODES
 from service.features.watchlists.records import BEYOND, TALLIES, TALLY, news_of
 from service.store.documents import (
     Append,
@@ -15,6 +15,16 @@ from service.store.documents import (
 _SHARE = 10
 """The list is swept again once one in so many places is free: not after each decision."""
 _PAGE = 500
+
+
+async def room_of(documents: DocumentStore, list_id: str, most_open: int) -> int:
+    """How many more alerts of a list may be open, shadow ones included; negative if too many are.
+
+    Raises:
+        Unavailable: the store does not answer.
+    """
+    names = [f"alerts:of:{list_id}:{mode}:open" for mode in MODES]
+    return most_open - sum([await documents.count(name) for name in names])
 
 
 async def closing(
@@ -57,7 +67,7 @@ async def _due(
     list_id, tally = found.document_id, TALLY.validate_json(found.body)
     if not tally.beyond:
         return [], []
-    room = most_open - await open_alerts(documents, list_id) + closed
+    room = await room_of(documents, list_id, most_open) + closed
     if room < min(tally.beyond, max(1, most_open // _SHARE)):
         return [], []
     again = replace(tally, beyond=0, again=tally.again + 1)

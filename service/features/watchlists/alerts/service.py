@@ -171,8 +171,8 @@ class Alerts:
             for mode in MODES
         }
 
-    async def full(self, watchlist_ids: Collection[str]) -> int:
-        """How many of these lists have matches that raised no alert, since too many are open."""
+    async def beyond(self, watchlist_ids: Collection[str]) -> int:
+        """How many of these lists matched more than they raised, since too many were open."""
         found = await self._documents.get(TALLIES, [*watchlist_ids])
         return sum(d is not None and TALLY.validate_json(d.body).beyond > 0 for d in found)
 

@@ -66,7 +66,7 @@ class Deployment:
         return outcome.sequence
 
     def book(self, most_open: int = 1000) -> AlertBook:
-        return AlertBook(self.documents, MODEL, most_open)
+        return AlertBook(self.documents, self.lanes, MODEL, most_open)
 
     def follower(self, owner: str, lease_s: float = 60, most_open: int = 1000) -> AlertFollower:
         lists = WatchedLists(self.documents, self.reader, self.evidence, self.lanes)

@@ -115,7 +115,7 @@ def test_who_had_no_room_is_raised_when_there_is(client: TestClient, made: dict[
     shown = listed(client, path)
     assert (shown["full"], shown["beyond"], shown["alerts"]["open"]) == (True, 2, 2)
     metrics = client.get("/metrics").text
-    wait_until(lambda: "streamer_watchlists_full 1.0" in client.get("/metrics").text, metrics)
+    wait_until(lambda: "streamer_watchlists_beyond 1.0" in client.get("/metrics").text, metrics)
     decide(client, alerts(client, made["watchlist_id"])[0], "dismissed")
     assert swept(client, made["watchlist_id"])["beyond"] == 1
     assert who(client, made["watchlist_id"], state="open") == {"x1", "x2"}

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from service.engine.watchlists.matcher import Matcher
-from service.features.watchlists.alerts.keeping import ACCOUNTS, ALERTS, alert_id_of
+from service.features.watchlists.alerts.keeping import ALERTS, HISTORIES, alert_id_of
 from service.features.watchlists.alerts.service import Alerts
 from service.features.watchlists.matching import Found, Matching
 from service.features.watchlists.records import SWEPT, TALLIES
@@ -164,7 +164,7 @@ async def test_a_list_is_not_swept_for_each_decision(deployment: Deployment) -> 
 
 
 async def test_alerts_of_earlier_builds_are_not_raised_again(deployment: Deployment) -> None:
-    """These have the digest of the whole profile, in their ids too, and no account."""
+    """These have the digest of the whole profile, in their ids too, and no history."""
     await deployment.write("seed", NOODLES)
     await deployment.write("x", NOODLES + "0")
     list_id = (await deployment.create("seed")).watchlist_id
@@ -172,7 +172,7 @@ async def test_alerts_of_earlier_builds_are_not_raised_again(deployment: Deploym
     ((shown,), *_) = await deployment.alerts.page("on", None, list_id, "", 9)
     earlier = alert_id_of(list_id, "x", shown.alert.digest)
     documents = deployment.documents
-    await documents.drop(ACCOUNTS)
+    await documents.drop(HISTORIES)
     (open_ones,) = [c for c in await documents.collections("alerts:of") if c.endswith(":open")]
     (entry,) = await documents.page(open_ones, None, 9)
     written = entry.body.replace(shown.alert_id.encode(), earlier.encode())
