@@ -60,6 +60,34 @@ def test_one_judgement_is_taken_back_by_a_double_click(signed_in: Page, service:
     assert list(judgements(service).values()) == ["same"]
 
 
+def test_what_another_person_judged_is_not_taken_back(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    for (a, b), _ in judgements(service).items():
+        service.client.delete("/v1/judgements", params={"a": a, "b": b})
+    group = group_of_copies(service)
+    open_at(page, service, f"#/duplicates?group={group}")
+    expect(page.get_by_text("Pair 1 of")).to_be_visible()
+    for other in ("copy-0 copy-2", "copy-1 copy-2", "copy-0 copy-1"):
+        a, b = other.split()
+        given = {"a": a, "b": b, "verdict": "different", "note": "two harbours"}
+        service.client.put("/v1/judgements", json=given)
+    page.keyboard.press("x")
+    expect(page.get_by_text("This replaces “Different”")).to_contain_text("two harbours")
+    page.keyboard.press("z")
+    expect(page.get_by_text("Taken back:")).to_be_visible()
+    assert list(judgements(service).values()) == ["different"] * 3
+    found = service.client.get("/v1/judgements", params={"streamer_id": "copy-0"}).json()
+    assert {one["note"] for one in found["judgements"]} == {"two harbours"}
+    page.keyboard.press("u")
+    expect(page.get_by_role("status").filter(has_text=": Unsure")).to_be_visible()
+    judged = next(pair for pair, verdict in judgements(service).items() if verdict == "unsure")
+    given = {"a": judged[0], "b": judged[1], "verdict": "same", "note": "they met"}
+    service.client.put("/v1/judgements", json=given)
+    page.keyboard.press("z")
+    expect(page.get_by_text("Nothing was taken back")).to_contain_text("they met")
+    assert judgements(service)[judged] == "same"
+
+
 def test_one_exclusion_is_taken_back_by_a_double_click(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service, "#/find?like=cooking-01&k=10&exclude=music-01,music-02")

@@ -22,6 +22,10 @@ export const deskEn = {
   "dup.undo": "Take back",
   "dup.judged": "{a} and {b}: {verdict}",
   "dup.takenBack": "Taken back: {a} and {b}",
+  "dup.replaces": "This replaces “{verdict}”, judged by {name}{note}",
+  "dup.judgedOver":
+    "{name} has judged this pair meanwhile: “{verdict}”{note}. Nothing was taken back",
+  "dup.goneOver": "Somebody has taken the judgement of this pair back meanwhile",
   "dup.overrules": "This contradicts older judgements, which no longer hold: {pairs}",
   "dup.done": "Every pair of this group is judged",
   "dup.done.remedy": "Go on with the next group.",

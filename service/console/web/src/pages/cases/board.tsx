@@ -130,7 +130,7 @@ export function Board({ id }: { id: string }) {
     focus(row);
   };
   useEffect(() => setCurrentId(null), [cursor]);
-  useKeys({ j: () => move(1), k: () => move(-1), z: () => void undo() });
+  useKeys({ j: () => move(1), k: () => move(-1), z: () => void (jobId === null && undo()) });
 
   if (failure && (!value || failure.status === 404)) {
     return <Problem failure={failure} again={again} />;

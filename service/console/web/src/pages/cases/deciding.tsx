@@ -20,7 +20,9 @@ export function Deciding(props: {
   useKeys({
     m: () => document.getElementById("note")?.focus(),
     ...Object.fromEntries(
-      VERDICTS.map(([verdict, key]) => [key, () => void decide(verdict)] as const),
+      VERDICTS.map(
+        ([verdict, key]) => [key, () => void (!props.isOff && decide(verdict))] as const,
+      ),
     ),
   });
   return (

@@ -5,6 +5,7 @@ export type Group = Schemas["GroupDetailOut"];
 export type Edge = Group["edges"][number];
 export type Judgement = Schemas["ListedOut"];
 export type Verdict = Judgement["verdict"];
+export type Given = Schemas["GivenOut"];
 
 const MOST_MEMBERS = 1000;
 const AT_ONCE = 4;
@@ -47,8 +48,7 @@ async function judgements(ids: string[], signal: AbortSignal): Promise<Map<strin
   const left = [...ids];
   const read = async (): Promise<void> => {
     for (let id = left.pop(); id !== undefined; id = left.pop()) {
-      const params = { query: { streamer_id: id, limit: MOST_MEMBERS } };
-      const page = await ask(api.GET("/v1/judgements", { params, signal }));
+      const page = await judgementsOf(id, null, signal);
       for (const one of page.judgements) judged.set(nameOf(one), one.verdict);
     }
   };
@@ -56,16 +56,30 @@ async function judgements(ids: string[], signal: AbortSignal): Promise<Map<strin
   return judged;
 }
 
-export function judge(pair: Edge, verdict: Verdict): Promise<Schemas["GivenOut"]> {
-  const body = { a: pair.a, b: pair.b, verdict, note: "" };
+function judgementsOf(id: string, cursor: string | null, signal?: AbortSignal) {
+  const params = { query: { streamer_id: id, limit: MOST_MEMBERS, ...(cursor && { cursor }) } };
+  return ask(api.GET("/v1/judgements", { params, signal: signal ?? null }));
+}
+
+/** What is judged of a pair now. */
+export async function judgementOf(pair: Edge): Promise<Judgement | null> {
+  for (let cursor: string | null = null; ;) {
+    const page: Schemas["JudgementPage"] = await judgementsOf(pair.a, cursor);
+    const found = page.judgements.find((one) => nameOf(one) === nameOf(pair));
+    if (found || page.next_cursor === null) return found ?? null;
+    cursor = page.next_cursor;
+  }
+}
+
+export function judge(pair: Edge, verdict: Verdict, note = ""): Promise<Given> {
+  const body = { a: pair.a, b: pair.b, verdict, note };
   return ask(api.PUT("/v1/judgements", { body }));
 }
 
-/** As it was before: the verdict before, or none. */
-export async function takeBack(pair: Edge, before: Verdict | undefined): Promise<void> {
-  if (before) await judge(pair, before);
-  else {
-    const query = { a: pair.a, b: pair.b };
-    await ask(api.DELETE("/v1/judgements", { params: { query } }));
-  }
+/** As it was before: the judgement before, which is answered as it is now, or none. */
+export async function takeBack(pair: Edge, before: Given["before"]): Promise<Given | null> {
+  if (before) return judge(pair, before.verdict, before.note);
+  const query = { a: pair.a, b: pair.b };
+  await ask(api.DELETE("/v1/judgements", { params: { query } }));
+  return null;
 }

@@ -1,5 +1,5 @@
 /** One group: its pairs two columns at a time, judged by keys. */
-import { useState } from "preact/hooks";
+import { useRef, useState } from "preact/hooks";
 import { useAsked } from "../../api/asked";
 import { api, ask } from "../../api/client";
 import { named, number, t, type Text } from "../../i18n";
@@ -7,13 +7,24 @@ import { isRated, RatingChoice, RatingNotice, RatingSwitch } from "../../rating/
 import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { marksOf, Verdict as Found, Waterfall } from "../../parts/waterfall";
+import { Words } from "../../parts/words";
 import { useActing } from "../../state/acting";
 import { useKeys } from "../../state/keyboard";
 import { hrefOf } from "../../state/location";
 import { useRating } from "../../rating/given";
 import { say } from "../../state/saying";
 import { Side } from "../compare/page";
-import { judge, nameOf, review, takeBack, type Edge, type Group, type Verdict } from "./pairs";
+import {
+  judge,
+  judgementOf,
+  nameOf,
+  review,
+  takeBack,
+  type Edge,
+  type Given,
+  type Group,
+  type Verdict,
+} from "./pairs";
 
 const VERDICTS: [Verdict, string, Text][] = [
   ["same", "x", "dup.same"],
@@ -23,7 +34,7 @@ const VERDICTS: [Verdict, string, Text][] = [
 
 interface Step {
   pair: Edge;
-  before: Verdict | undefined;
+  before: Given["before"];
 }
 
 /** `cursor`: of the members whose pairs are shown. */
@@ -34,7 +45,9 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
   const [given, setGiven] = useState<ReadonlyMap<string, Verdict | null>>(new Map());
   const [steps, setSteps] = useState<Step[]>([]);
   const [chosen, setChosen] = useState<number | null>(null);
-  const [overruled, setOverruled] = useState<string[]>([]);
+  const [notices, setNotices] = useState<string[]>([]);
+  /** When this page judged a pair last: what was judged later is another person's. */
+  const own = useRef(new Map<string, number>());
   const { act, wrong, acting, press } = useActing();
 
   const pairs = value?.pairs ?? [];
@@ -50,11 +63,17 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
   const give = (verdict: Verdict): Promise<void> =>
     act(async () => {
       if (!pair) return;
-      const before = verdictOf(pair);
-      const answer = await judge(pair, verdict);
-      setGiven((all) => new Map(all).set(nameOf(pair), verdict));
+      const name = nameOf(pair);
+      const { at, before, overrules } = await judge(pair, verdict);
+      const others = overrules.map((other) => `${other.a} – ${other.b}`).join(", ");
+      const isReplaced = before !== null && before.at !== own.current.get(name);
+      setNotices([
+        ...(isReplaced ? [t("dup.replaces", replaced(before))] : []),
+        ...(others ? [t("dup.overrules", { pairs: others })] : []),
+      ]);
+      own.current.set(name, at);
+      setGiven((all) => new Map(all).set(name, verdict));
       setSteps((all) => [...all, { pair, before }]);
-      setOverruled(answer.overrules.map((other) => `${other.a} – ${other.b}`));
       setChosen(null);
       say(t("dup.judged", { a: pair.a, b: pair.b, verdict: t(`dup.${verdict}`) }));
     });
@@ -62,12 +81,18 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
     act(async () => {
       const last = steps.at(-1);
       if (!last) return;
-      await takeBack(last.pair, last.before);
-      setGiven((all) => new Map(all).set(nameOf(last.pair), last.before ?? null));
+      const name = nameOf(last.pair);
+      const now = await judgementOf(last.pair);
+      const isOwn = now !== null && now.at === own.current.get(name);
+      const left = isOwn ? await takeBack(last.pair, last.before) : now;
+      if (left) own.current.set(name, isOwn ? left.at : NaN);
+      setGiven((all) => new Map(all).set(name, left?.verdict ?? null));
       setSteps((all) => all.slice(0, -1));
-      setOverruled([]);
       setChosen(pairs.indexOf(last.pair));
-      say(t("dup.takenBack", { a: last.pair.a, b: last.pair.b }));
+      setNotices(
+        isOwn ? [] : [t(now ? "dup.judgedOver" : "dup.goneOver", now ? replaced(now) : {})],
+      );
+      if (isOwn) say(t("dup.takenBack", { a: last.pair.a, b: last.pair.b }));
     });
   const move = (step: number): void => {
     if (pairs.length) setChosen((Math.max(at, 0) + step + pairs.length) % pairs.length);
@@ -112,11 +137,11 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
         </button>
       </div>
       {wrong && <Problem failure={wrong} />}
-      {overruled.length > 0 && (
-        <p class="notice" role="status">
-          {t("dup.overrules", { pairs: overruled.join(", ") })}
+      {notices.map((notice) => (
+        <p key={notice} class="notice" role="status">
+          <Words value={notice} />
         </p>
-      )}
+      ))}
       {pair && <RatingNotice rating={rating} current={pair.b} />}
       {pair && isRated(rating) && (
         <p>
@@ -131,6 +156,10 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
       <NextPage next={value.group.next_cursor} name="members" />
     </>
   );
+}
+
+function replaced({ verdict, note, key_name }: NonNullable<Given["before"]>) {
+  return { verdict: t(`dup.${verdict}`), name: key_name, note: note && ` (${note})` };
 }
 
 function Pair({ pair, isJudged }: { pair: Edge; isJudged: boolean }) {
