@@ -88,6 +88,32 @@ def test_a_list_is_saved_run_and_written_to(signed_in: Page, service: Service) -
         service.client.delete(f"/v1/outreach/{one['outreach_id']}").raise_for_status()
 
 
+def test_outreach_to_those_who_are_still_stored_is_recorded(
+    signed_in: Page, service: Service
+) -> None:
+    page = signed_in
+    twin = service.client.get("/v1/streamers/cooking-01").json()["profile"]
+    service.put(**twin | {"streamer_id": "leaving"})
+    question = {"positive": [{"streamer_id": "cooking-01"}], "k": 3}
+    service.client.put("/v1/lists/left", json={"question": question}).raise_for_status()
+    ids = [row["streamer_id"] for row in service.client.post("/v1/lists/left:run").json()["rows"]]
+    assert "leaving" in ids
+    service.client.delete("/v1/streamers/leaving").raise_for_status()
+    open_at(page, service, "#/lists?list=left&run=1")
+    expect(rows(page)).to_have_count(3)
+    page.get_by_role("button", name="Record outreach").click()
+    record = page.get_by_role("button", name="Record", exact=True)
+    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
+    record.click()
+    expect(page.get_by_role("dialog").get_by_role("status")).to_contain_text("leaving")
+    record.click()
+    expect(page.get_by_text("Recorded: 2 were written to")).to_be_visible()
+    (recorded,) = service.client.get("/v1/outreach").json()["outreach"]
+    assert recorded["ids"] == [name for name in ids if name != "leaving"]
+    service.client.delete(f"/v1/outreach/{recorded['outreach_id']}").raise_for_status()
+    service.client.delete("/v1/lists/left").raise_for_status()
+
+
 def test_a_list_that_may_lack_some_says_so(signed_in: Page, service: Service) -> None:
     page = signed_in
     question = {"positive": [{"streamer_id": "cooking-01"}], "k": 3}

@@ -157,6 +157,7 @@ def test_an_expansion_that_began_elsewhere_is_followed(
     expect(told).to_be_visible()
     expect(page.get_by_role("button", name="Expand")).to_be_disabled()
     assert violations(page) == []
+    page.keyboard.press("y")  # its button is off
     page.reload()
     expect(told).to_be_visible()
     (tmp_path / "go").touch()
@@ -164,3 +165,4 @@ def test_an_expansion_that_began_elsewhere_is_followed(
     expect(told).to_have_count(0)
     expect(page.get_by_role("button", name="Expand")).to_be_enabled()
     assert client.get(path).json()["job_id"] is None
+    assert client.get(f"{path}/verdicts").json()["verdicts"] == []

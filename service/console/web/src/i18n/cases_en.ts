@@ -30,6 +30,8 @@ export const casesEn = {
   "list.outreach.title": "{n} were written to",
   "list.outreach.note": "Note",
   "list.outreach.do": "Record",
+  "list.outreach.gone":
+    "Nothing is recorded yet, since these are no longer stored: {ids}. Record writes down the others",
   "list.outreach.done": "Recorded: {n} were written to",
   "list.delete": "Delete",
   "list.delete.sure": "Delete the list {name} and its runs?",

@@ -31,6 +31,7 @@ export const casesZh: Record<keyof typeof casesEn, string> = {
   "list.outreach.title": "已联系 {n} 位",
   "list.outreach.note": "备注",
   "list.outreach.do": "记录",
+  "list.outreach.gone": "尚未记录任何人，因为这些主播已不在库中：{ids}。再按“记录”将只记录其余的",
   "list.outreach.done": "已记录：联系了 {n} 位",
   "list.delete": "删除",
   "list.delete.sure": "删除名单 {name} 及其运行记录？",

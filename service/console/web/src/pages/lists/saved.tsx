@@ -264,17 +264,27 @@ function Runs({ runs }: { runs: Schemas["RunOut"][] }) {
 }
 
 /** Who was written to: lists leave them out when they are asked to. */
-function Outreach({ ids, close }: { ids: string[]; close: () => void }) {
+function Outreach({ ids: all, close }: { ids: string[]; close: () => void }) {
   const [note, setNote] = useState("");
+  const [gone, setGone] = useState<ReadonlySet<string>>(new Set());
+  const ids = all.filter((id) => !gone.has(id));
   const { act, wrong, acting } = useActing();
   const once = useOnce();
   const record = (): Promise<void> =>
     act(async () => {
       const body = { ids, note };
-      await once(JSON.stringify(body), (key) => {
-        const header = { "idempotency-key": key };
-        return ask(api.POST("/v1/outreach", { params: { header }, body }));
-      });
+      try {
+        await once(JSON.stringify(body), (key) => {
+          const header = { "idempotency-key": key };
+          return ask(api.POST("/v1/outreach", { params: { header }, body }));
+        });
+      } catch (error) {
+        const { code, problem } = Failure.of(error);
+        const places = problem?.errors?.map(({ pointer }) => Number(pointer?.split("/").at(-1)));
+        if (code !== "streamer_not_found" || !places?.length) throw error;
+        setGone(new Set([...gone, ...places.map((place) => ids[place]!)]));
+        return;
+      }
       say(t("list.outreach.done", { n: ids.length }));
       close();
     });
@@ -296,7 +306,12 @@ function Outreach({ ids, close }: { ids: string[]; close: () => void }) {
             onInput={(event) => setNote(event.currentTarget.value)}
           />
         </label>
-        <button type="submit" class="primary" disabled={acting}>
+        {gone.size > 0 && (
+          <p class="notice words" role="status">
+            {t("list.outreach.gone", { ids: [...gone].join(", ") })}
+          </p>
+        )}
+        <button type="submit" class="primary" disabled={acting || !ids.length}>
           {t("list.outreach.do")}
         </button>
         {wrong && <Problem failure={wrong} />}
