@@ -113,6 +113,8 @@ def test_a_write_is_not_sent_again_where_nothing_tells_of_keys(
         lambda client: client.lists.save("l", {}, if_revision=3),
         lambda client: client.lists.save("l", {}, only_new=True),
         lambda client: client.lists.delete("l", if_revision=3),
+        lambda client: client.lists.delete("l"),
+        lambda client: client.outreach.delete("o"),
         lambda client: client.watchlists.replace("w", {}, if_revision=3),
         lambda client: client.watchlists.delete("w"),
         lambda client: client.alerts.decide("al", "open", if_revision=3),
