@@ -52,7 +52,7 @@ class ClientError(Exception):
     Attributes:
         detail: what went wrong, in a line.
         is_passing: whether a later try may work.
-        is_in_doubt: whether the service may have carried out the request.
+        is_in_doubt: whether the service may have carried out the request, in any of its tries.
         retry_after_s: how long to wait before a later try, if the service said so.
     """
 

@@ -67,6 +67,7 @@ class Attempts:
         """
         self._patience = patience
         self._deadline_s = patience.deadline_s if deadline_s is None else deadline_s
+        self._is_in_doubt = False
         self.start_again()
 
     def start_again(self) -> None:
@@ -101,8 +102,10 @@ class Attempts:
 
         Raises:
             ClientError: `error`, where another try would not help or there is no time for it; in
-                place of it `DeadlineExceeded`, where the deadline has passed.
+                place of it `DeadlineExceeded`, where the deadline has passed. It is in doubt where
+                that of any try was.
         """
+        self._is_in_doubt = error.is_in_doubt = self._is_in_doubt or error.is_in_doubt
         left = self._until - time.monotonic()
         if left <= 0 and error.is_passing:
             detail = f"no answer within {self._deadline_s:g} s: {error.detail}"

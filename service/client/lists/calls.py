@@ -157,13 +157,13 @@ def get(name: str) -> Call[ListDetailOut]:
 
 
 def delete(name: str, if_revision: int | None) -> Call[ListDeletedOut]:
-    """`DELETE /v1/lists/{list_name}`."""
+    """`DELETE /v1/lists/{list_name}`; sent again, it would delete a list saved anew meanwhile."""
     return Call(
         "DELETE",
         _at(name),
         reader_of(ListDeletedOut),
         headers=_if_revision(if_revision),
-        is_repeatable=if_revision is None,
+        is_repeatable=False,
     )
 
 
@@ -203,7 +203,8 @@ def page_of_outreach(
 
 def delete_outreach(outreach_id: str) -> Call[OutreachOut]:
     """`DELETE /v1/outreach/{outreach_id}`."""
-    return Call("DELETE", f"/v1/outreach/{quote(outreach_id, safe='')}", reader_of(OutreachOut))
+    path = f"/v1/outreach/{quote(outreach_id, safe='')}"
+    return Call("DELETE", path, reader_of(OutreachOut), is_repeatable=False)
 
 
 def _by_name(question: Profile) -> dict[str, Any]:

@@ -56,12 +56,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     expand.add_argument("--kind", action="append", choices=_KINDS, help="evidence; all by default")
     expand.add_argument("--min-probability", type=float, help="of a member's path (0.35)")
     expand.add_argument("--budget", type=whole_number(1, most=20_000), help="profiles (1000)")
-    add("rerun", "look again as before; prints who joined and left, and why")
+    rerun = add("rerun", "look again as before; prints who joined and left, and why")
     decide = add("decide", "decide on a member")
     decide.add_argument("streamer_id", metavar="ID", help="of the member")
     decide.add_argument("verdict", choices=get_args(CaseVerdict), help="what you found")
     decide.add_argument("--note", default="", help="for people")
-    add("undo", "take the last change back")
+    undo = add("undo", "take the last change back")
+    for action in (expand, rerun, decide, undo):
+        action.add_argument(
+            "--if-revision",
+            type=whole_number(1),
+            metavar="N",
+            help="only at this revision, as `show` tells it: others may have changed it since",
+        )
     events = add("events", "who changed what, the oldest first")
     for action in (listing, show, events):
         action.add_argument(
@@ -94,6 +101,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _revision(client: Client, args: argparse.Namespace) -> int:
+    """The revision a change is made at: as asked for, else the present one."""
+    if args.if_revision is not None:
+        return args.if_revision
     return client.cases.get(args.case_id, limit=1).revision
 
 
@@ -150,6 +160,7 @@ def _show(case: CaseDetailOut) -> None:
     ]
     columns = ["streamer_id", "hop", "probability", "path", "weakest_link", "verdict", "state"]
     print_rows(columns, rows)
+    print(f"revision {case.revision}", file=sys.stderr)
     if case.run is None:
         print(f"not expanded yet: cases expand {case.case_id}", file=sys.stderr)
     else:
@@ -192,7 +203,8 @@ def _show_decided(decided: DecidedOut) -> None:
 
 def _show_undone(undone: UndoneOut) -> None:
     what = undone.undone
-    print(f"event {what.number} taken back: {what.kind} {what.streamer_id or ''}".rstrip())
+    whose = "" if what.streamer_id is None else f" {what.streamer_id}"
+    print(f"event {what.number} taken back: {what.kind}{whose} by {what.key_name}")
 
 
 def _show_events(page: CaseEventPage) -> None:

@@ -113,6 +113,8 @@ def test_a_write_is_not_sent_again_where_nothing_tells_of_keys(
         lambda client: client.lists.save("l", {}, if_revision=3),
         lambda client: client.lists.save("l", {}, only_new=True),
         lambda client: client.lists.delete("l", if_revision=3),
+        lambda client: client.lists.delete("l"),
+        lambda client: client.outreach.delete("o"),
         lambda client: client.watchlists.replace("w", {}, if_revision=3),
         lambda client: client.watchlists.delete("w"),
         lambda client: client.alerts.decide("al", "open", if_revision=3),
@@ -181,6 +183,19 @@ def test_tries_are_counted_and_the_last_error_is_told() -> None:
         script.client(Patience(attempts=3, first_pause_s=1e-4)).get("a")
     assert raised.value.retry_after_s == 0
     assert len(script.seen) == 3
+
+
+def test_a_write_that_any_try_may_have_done_is_told_as_such() -> None:
+    for steps, is_in_doubt in (((CUT, REFUSED, REFUSED), True), ((REFUSED,) * 3, False)):
+        client = Script(*steps).client(Patience(attempts=3, first_pause_s=1e-4))
+        with pytest.raises(Unreachable, match="nobody listens") as raised:
+            client.outreach.record(["a"])
+        assert raised.value.is_in_doubt is is_in_doubt
+    tries = Attempts(Patience(), 0)
+    for error in (Unreachable("cut"), Unreachable("gone", is_in_doubt=False)):
+        with pytest.raises(DeadlineExceeded) as late:
+            tries.pause_after(error)
+    assert late.value.is_in_doubt
 
 
 def test_retry_after_is_waited_for_unless_the_deadline_is_nearer() -> None:

@@ -50,7 +50,9 @@ def test_from_seeds_to_an_archive(service: Service, tmp_path: Path) -> None:
     done = run("cases", "create", "s0", "--title", "gift scam", "--url", service.url)
     case_id = done.stdout.strip()
     _, said = rows_of(service, "show", case_id)
-    assert said == f"not expanded yet: cases expand {case_id}\n"
+    with Client(service.url) as client:
+        revision = client.cases.get(case_id).revision
+    assert said == f"revision {revision}\nnot expanded yet: cases expand {case_id}\n"
     rows, said = rows_of(service, "expand", case_id, "--hops", 2, "--kind", "text")
     assert "3 members" in said
     rows, _ = rows_of(service, "show", case_id)
@@ -82,6 +84,23 @@ def test_from_seeds_to_an_archive(service: Service, tmp_path: Path) -> None:
     assert json.loads(done.stdout)["members"] == 3
     file.write_bytes(file.read_bytes().replace(b"gift scam", b"gift scan"))
     assert str(file) in error_line(run("verify-case", file))
+
+
+def test_a_change_is_refused_where_another_one_came_since_the_look(service: Service) -> None:
+    with Client(service.url) as client:
+        case_id = client.cases.create("t", ["s0", "s1"]).case_id
+        _, said = rows_of(service, "show", case_id)
+        seen = said.splitlines()[0].removeprefix("revision ")
+        client.cases.decide(case_id, "s0", "confirmed", int(seen))
+        at_it = ("--if-revision", seen, "--url", service.url)
+        for words in (("undo",), ("decide", "s1", "cleared"), ("expand",), ("rerun",)):
+            action, *rest = words
+            refused = run("cases", action, case_id, *rest, *at_it)
+            assert "case_changed (412)" in error_line(refused)
+        now = str(client.cases.get(case_id).revision)
+        (event,) = (e for e in client.cases.events(case_id).events if e.kind == "verdict")
+    done = run("cases", "undo", case_id, "--if-revision", now, "--url", service.url)
+    assert done.stdout == f"event 2 taken back: verdict s0 by {event.key_name}\n"
 
 
 def test_the_client_changes_what_it_has_seen_alone(service: Service) -> None:
