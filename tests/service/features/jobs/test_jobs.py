@@ -1,11 +1,17 @@
 """`/v1/jobs` over HTTP."""
 
+import threading
+from typing import Any
+
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.jobs import endpoints
 from service.features.jobs.schemas import JobOut
+from tests.service.data_sets import NDJSON
 from tests.service.http.test_bad_input import problem
 
+ASYNC = {"Prefer": "respond-async"}
 UNKNOWN = "0" * 28
 
 
@@ -58,3 +64,23 @@ def test_the_kinds_of_jobs_that_are_told_are_those_that_run(client: TestClient) 
     assert told is not None
     running = client.app_state["services"].jobs._scopes
     assert set(told.removesuffix(".").split(", ")) == set(running)
+
+
+def test_a_long_page_is_made_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+
+    def noted(*arguments: Any) -> JobOut:
+        threads.add(threading.get_ident())
+        return job_for(*arguments)
+
+    job_for = endpoints.job_for
+    monkeypatch.setattr(endpoints, "job_for", noted)
+    monkeypatch.setattr(endpoints, "_FEW", 0)
+    asked = client.post("/v1/streamers:bulk", content="{}\n", headers=NDJSON | ASYNC)
+    job_id = asked.raise_for_status().json()["job_id"]
+    shown = client.get("/v1/jobs", params={"limit": 1000}).raise_for_status().json()["jobs"]
+    assert job_id in {job["job_id"] for job in shown}
+    assert client.portal is not None
+    assert client.portal.call(threading.get_ident) not in threads
