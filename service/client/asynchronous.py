@@ -356,7 +356,7 @@ class AsyncClient:
     ) -> DedupClustersOut | DedupFeedOut:
         """Near-duplicates in a list, or the list with them apart; strings are ids."""
         if not isinstance(question, DedupIn | Mapping):
-            question = {"ids": list(question)}
+            question = {"ids": [question] if isinstance(question, str) else list(question)}
         return await self._transport.call(calls.dedup(question, self.sequence), deadline_s)
 
     async def compare(

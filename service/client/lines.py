@@ -12,6 +12,7 @@ from service.features.streamers.schemas import BulkLineOut
 
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
+_UNFETCHED = "media_unavailable"
 Profile = BaseModel | Mapping[str, Any]
 """A profile, or a part of one: a model, or the fields by name."""
 
@@ -72,8 +73,15 @@ class Chunk:
         self._first = first
         self._lines = lines
         self._waiting = [i for i, line in enumerate(lines) if line.strip()]
-        self._sent = list[int]()
+        self._begin()
+
+    def _begin(self) -> None:
+        """Forget the last request."""
+        self._sent = self._waiting
+        self._had = len(self.results)
         self._trouble: ClientError | None = None
+        self._unfetched: list[tuple[int, BulkLineOut]] = []
+        self._ids_again = set[str]()
 
     @property
     def is_done(self) -> bool:
@@ -82,7 +90,7 @@ class Chunk:
 
     def body(self) -> bytes:
         """Content of the next request: the lines that have no result."""
-        self._sent, self._trouble = self._waiting, None
+        self._begin()
         return b"".join(self._lines[i] for i in self._sent)
 
     def take(self, url: str, line: bytes) -> None:
@@ -103,20 +111,38 @@ class Chunk:
             is_cut = trouble.status in (408, 413) and result.line > 1
             if trouble.is_passing or is_cut:
                 trouble.is_passing = True
-                self._trouble = trouble
+                trouble.detail = f"line {self._first + place}: {trouble.detail}"
+                self._trouble = self._trouble or trouble
+                if trouble.code == _UNFETCHED:
+                    self._unfetched.append((place, result))
+                if result.streamer_id is not None:
+                    self._ids_again.add(result.streamer_id)
                 return
-        result.line = self._first + place
-        self._waiting = [i for i in self._waiting if i != place]
-        self.results.append(result)
+        if result.streamer_id in self._ids_again:
+            return  # it is sent again as well, or the earlier line would replace it
+        self._settle(place, result)
 
     def check(self, url: str) -> None:
         """Check that the answer had a result for every line.
 
+        A line whose picture or sound can't be fetched is sent again as long as other lines get
+        results; after that, this is its result: a host that is down stops no other line.
+
         Raises:
             ClientError: some lines have to be sent again, and why.
         """
+        if len(self.results) == self._had:
+            for place, result in self._unfetched:
+                self._settle(place, result)
         if self._waiting:
-            raise self._trouble or Unreachable(f"{url} did not answer (the answer was cut off)")
+            first = self._first + self._waiting[0]
+            cut = f"{url} did not answer (the answer was cut off before line {first})"
+            raise self._trouble or Unreachable(cut)
+
+    def _settle(self, place: int, result: BulkLineOut) -> None:
+        result.line = self._first + place
+        self._waiting = [i for i in self._waiting if i != place]
+        self.results.append(result)
 
 
 def chunks_of(

@@ -358,7 +358,7 @@ class Client:
     ) -> DedupClustersOut | DedupFeedOut:
         """Near-duplicates in a list, or the list with them apart; strings are ids."""
         if not isinstance(question, DedupIn | Mapping):
-            question = {"ids": list(question)}
+            question = {"ids": [question] if isinstance(question, str) else list(question)}
         return self._transport.call(calls.dedup(question, self.sequence), deadline_s)
 
     def compare(

@@ -2,7 +2,7 @@
 
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -13,6 +13,7 @@ from service.engine.work.lanes import Lanes
 from service.errors import InvalidRequest, ServiceError
 from service.features.streamers.lines import LineReader, short_problem
 from service.features.transfers.encoded import row_of
+from service.features.transfers.media_patience import MediaPatience
 from service.files.encoded import About, EncodedWriter, NotEncoded
 from service.files.part_rows import PartRows
 from service.files.whole_file import draft_of, put_in_place, whole_file, writing
@@ -34,6 +35,7 @@ class PartEncoder:
         """Encode by `pipeline`, in `lanes`, profiles within `limits`."""
         self._pipeline = pipeline
         self._reader = LineReader(limits, lanes)
+        self._patience = MediaPatience()
 
     async def encode(
         self,
@@ -91,9 +93,16 @@ class PartEncoder:
     ) -> list[EncodedProfile]:
         profiles, wrong = await self._reader.read(chunk)
         given = dict(chunk)
-        found = await self._pipeline.encode_many([ToRead(p) for p in profiles.values()])
+        shown = list(profiles.values())
+
+        async def encode(places: Sequence[int]) -> Mapping[int, EncodedProfile | ServiceError]:
+            items = [ToRead(shown[i]) for i in places]
+            return dict(zip(places, await self._pipeline.encode_many(items), strict=True))
+
+        found = await self._patience.encoded(shown, encode)
         done: list[EncodedProfile] = []
-        for (name, profile), item in zip(profiles.items(), found, strict=True):
+        for place, (name, profile) in enumerate(profiles.items()):
+            item = found[place]
             if isinstance(item, ServiceError):
                 refused.add(name, profile.streamer_id, item, given[name])
             elif (repeated := ids.add(name, profile.streamer_id)) is not None:

@@ -6,7 +6,7 @@ counted twice. Profiles that are stored like this already are left alone.
 """
 
 import asyncio
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any
 
 from model_export.contract.bundle import Manifest
 from model_export.contract.streamer import StreamerProfile
+from service.engine.encoding.pipeline import EncodedProfile
 from service.engine.work.lanes import Lane, Lanes
 from service.errors import InputChanged, InvalidRequest, ServiceError
 from service.features.jobs.runner import Kind, RunningJob, persist
@@ -27,6 +28,7 @@ from service.features.transfers.encoded import (
     check_header,
     is_header,
 )
+from service.features.transfers.media_patience import MediaPatience
 from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
 from service.files.parquet import write_lines
@@ -40,6 +42,7 @@ SHOWN_REFUSED = 20
 """Refused lines that the result shows with their errors."""
 _ENCODED_LINES = 64
 """Lines that are written together where they need not be encoded."""
+_Settled = Mapping[int, EncodedProfile | Unchanged | ServiceError]
 
 
 @dataclass(frozen=True)
@@ -96,9 +99,10 @@ class ImportJobs(Kind):
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Write all lines from the checkpoint on; see `service.features.jobs.runner.Kind`."""
         source, state, content = await self._begin(job)
+        patience = MediaPatience()
         while chunk := await self._next(source, state, content):
             lines, at = chunk
-            state = await self._write(job, state, lines, at)
+            state = await self._write(job, state, lines, at, patience)
         now = await job.now()
         return {
             "lines": state.lines,
@@ -221,7 +225,7 @@ class ImportJobs(Kind):
         return (lines, end) if lines else None
 
     async def _prepare(
-        self, job: RunningJob, state: _State, lines: list[bytes]
+        self, job: RunningJob, state: _State, lines: list[bytes], patience: MediaPatience
     ) -> tuple[dict[int, StreamerProfile], dict[int, ServiceError], Prepared]:
         """Profiles, and what is wrong with other lines, by number; and what is to be written."""
         numbered = list(enumerate(lines, state.lines + 1))
@@ -235,12 +239,24 @@ class ImportJobs(Kind):
             return {number: item.profile for number, item in items.items()}, refused, prepared
         profiles, refused = await persist(lambda: self._plain.read(numbered))
         shown = list(profiles.values())
-        prepared = await persist(lambda: self._writes.prepare(shown, skip_unchanged=skip))
-        return profiles, refused, prepared
 
-    async def _write(self, job: RunningJob, state: _State, lines: list[bytes], at: int) -> _State:
+        async def encode(places: Sequence[int]) -> _Settled:
+            # One by itself may look unchanged where another line of its id is to be written.
+            is_all = len(places) == len(shown)
+            some = [shown[i] for i in places]
+            found = await self._writes.prepare(some, skip_unchanged=skip and is_all)
+            return {places[i]: each for i, each in (found.settled | found.encoded).items()}
+
+        done = sorted((await patience.encoded(shown, encode)).items())
+        encoded = {i: each for i, each in done if isinstance(each, EncodedProfile)}
+        settled = {i: each for i, each in done if not isinstance(each, EncodedProfile)}
+        return profiles, refused, Prepared(encoded, settled, {})
+
+    async def _write(
+        self, job: RunningJob, state: _State, lines: list[bytes], at: int, patience: MediaPatience
+    ) -> _State:
         """Write a chunk; the state behind it."""
-        profiles, refused, prepared = await self._prepare(job, state, lines)
+        profiles, refused, prepared = await self._prepare(job, state, lines, patience)
         given = list(profiles.values())
         if prepared.encoded:
             await self._record.note(job, [given[place].streamer_id for place in prepared.encoded])

@@ -130,6 +130,9 @@ def test_every_question_has_its_typed_answer(client: Client) -> None:
     clusters = client.dedup(["s0", "s1", "other"])
     assert isinstance(clusters, DedupClustersOut)
     assert [m.streamer_id for m in clusters.clusters[0].members] == ["s0", "s1"]
+    alone = client.dedup("s0")
+    assert isinstance(alone, DedupClustersOut)
+    assert (alone.unique, alone.not_stored) == (["s0"], [])
     feed = client.dedup(DedupIn(ids=["s0", "s1", "other"], mode="feed", window=2))
     assert isinstance(feed, DedupFeedOut)
     assert feed.order == ["s0", "other", "s1"]

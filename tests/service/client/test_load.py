@@ -68,6 +68,33 @@ def test_what_a_request_had_no_more_room_for_is_sent_in_another(status: int, cod
     assert result.error.code == code
 
 
+def test_a_picture_that_cannot_be_fetched_stops_no_other_line() -> None:
+    """It is tried again as long as other lines get results, and replaces no later line."""
+    unfetched = refused(1, 503, "media_unavailable") | {"streamer_id": "dead"}
+    later = stored(3) | {"streamer_id": "dead"}
+    script = Script(
+        lines(unfetched, stored(2), later),
+        lines(unfetched, later | {"line": 2, "outcome": "unchanged"}),
+        lines(stored(1)),
+        lines(refused(1, 503, "media_unavailable"), stored(2), refused(3, 503, "overloaded")),
+        lines(unfetched, refused(2, 503, "overloaded")),
+        lines(refused(1, 503, "overloaded")),
+    )
+    client = script.client(Patience(attempts=2, first_pause_s=1e-4))
+    found = list(client.load([{"n": i} for i in range(3)]))
+    assert [(each.line, each.outcome) for each in found] == [
+        (2, "created"),
+        (1, "error"),
+        (3, "created"),
+    ]
+    assert found[1].error is not None
+    assert found[1].error.code == "media_unavailable"
+    assert bodies(script)[1:] == [b'{"n":0}\n{"n":2}\n', b'{"n":2}\n']
+    with pytest.raises(Unavailable, match="line 3: why"):
+        list(client.load([{"n": i} for i in range(3)]))
+    assert script.steps == []
+
+
 def test_tries_are_counted_from_the_last_line_that_was_done() -> None:
     overloaded = refused(2, 503, "overloaded")
     script = Script(

@@ -15,9 +15,13 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.__main__ import main
+from service.errors import MediaUnavailable
+from service.features.jobs import runner
 from service.features.transfers import encoding
 from service.files.part_rows import Part, UnreadableInput, part_rows
+from service.media.fetch import Fetched, Fetcher
 from tests.machine import files_of_at_most
+from tests.media_towers import picture
 from tests.service.data_sets import NDJSON, json_line, profile
 from tests.service.features.transfers.waiting import ended, submitted
 
@@ -107,6 +111,23 @@ def test_rejects_take_no_room_in_the_temporary_folder(
         rows = [json.loads(line) for line in found.read_text("utf-8").splitlines()]
         assert len(rows) == count
         assert {(row["out"], row["given"]) for row in rows} == {("e.parquet", BAD.rstrip("\n"))}
+
+
+def test_a_picture_that_comes_later_is_waited_for(
+    tmp_path: Path, encode: Encode, media_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    troubles = [MediaUnavailable.of("/avatar/url", "its host does not answer; try again")]
+
+    async def fetch(*_: object) -> Fetched:
+        if troubles:
+            raise troubles.pop()
+        return Fetched(picture("red"), "image/png")
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    monkeypatch.setattr(runner, "_PAUSES_S", (0.0,))
+    line = json_line({"streamer_id": "a", "avatar": {"url": "https://a.example/a.png"}})
+    assert encode([line], model=media_bundle) == 0
+    assert names(tmp_path) == ["e.parquet", "in.jsonl"]
 
 
 @pytest.mark.slow

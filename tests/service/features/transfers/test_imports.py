@@ -9,16 +9,20 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.errors import NotReplicated
+from service.errors import MediaUnavailable, NotReplicated, Overloaded
+from service.features.jobs import runner
+from service.media.fetch import Fetched, Fetcher
 from service.settings import MIB, Jobs, Limits, Settings
 from service.store.jobs import NewJob
 from service.store.redis.jobs import RedisJobs
+from tests.media_towers import picture
 from tests.service.conftest import put, wait_until_visible
 from tests.service.data_sets import NDJSON, json_line, profile, profiles
 from tests.service.features.transfers.waiting import ended, submitted, upload
 from tests.service.http.test_bad_input import problem
 
 JSON = {"Content-Type": "application/json"}
+DEAD = "https://a.example/a.png"
 
 
 @pytest.fixture
@@ -89,6 +93,41 @@ def test_the_last_of_an_id_wins(client: TestClient) -> None:
     result = ended(client, upload(client, "".join(lines)))["result"]
     assert (result["created"], result["updated"]) == (1, 1)
     assert client.get("/v1/streamers/s").json()["profile"]["tags"] == ["cooking"]
+
+
+def test_pictures_are_waited_for_and_a_dead_host_costs_its_lines_alone(
+    media_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    async def fetch(_: Fetcher, url: str, kind: str, pointer: str) -> Fetched:
+        asked.append(url)
+        if url == DEAD:
+            raise MediaUnavailable.of(pointer, "its host does not answer; try again")
+        if asked.count(url) < 5:
+            raise Overloaded("too many pictures and sounds are being fetched")
+        return Fetched(picture("red"), "image/png")
+
+    monkeypatch.setattr(Fetcher, "fetch", fetch)
+    monkeypatch.setattr(runner, "_PAUSES_S", (0.0, 0.0))
+    lines = [profile(i) for i in range(50)]
+    for i in range(0, 50, 16):  # one in each chunk
+        lines[i]["avatar"] = {"url": DEAD}
+    lines[1] |= {"streamer_id": "twice", "avatar": {"url": "https://b.example/a.png"}}
+    lines[2]["streamer_id"] = "twice"
+    with TestClient(
+        create_app(Settings(bundle=media_bundle, data_dir=tmp_path / "data")),
+        base_url="http://localhost",
+    ) as client:
+        job = ended(client, upload(client, "".join(map(json_line, lines))))
+        assert client.get("/v1/streamers/twice").json()["profile"] == lines[2]
+    result = job["result"]
+    counts = [result[name] for name in ("lines", "created", "updated", "refused")]
+    assert (job["state"], counts) == ("succeeded", [50, 45, 1, 4])
+    shown = [(each["line"], each["error"]["code"]) for each in result["refused_lines"]]
+    assert shown == [(line, "media_unavailable") for line in (1, 17, 33, 49)]
+    assert result["refused_lines"][0]["streamer_id"] == "s00000"
+    assert asked.count(DEAD) == 3 + 3 + 3 + 1  # then it is not waited for any more
 
 
 @pytest.mark.parametrize("lines", [b"", b"\n\n", b" \n"])
