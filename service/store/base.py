@@ -6,7 +6,7 @@ version, so a version never comes back, not even after a delete. The log holds o
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, Self
 
 from service.store.jobs import JobStep
 from service.store.once import Once
@@ -237,6 +237,10 @@ class StreamerStore(Protocol):
             ids: of streamers.
             confirmed: what is found is as safe as a write that was acknowledged.
         """
+        ...
+
+    def of_model(self, model: str) -> Self:
+        """A view that reads of records with two models' vectors what this one made."""
         ...
 
     async def tower_vectors(self, ids: Sequence[str]) -> list[bytes]:

@@ -71,6 +71,8 @@ class ToRead:
         profile: the profile.
         pointer: where it stands in the request, for errors.
         tower_vectors: what is stored of its pieces, packed; it may be of an older profile.
+        older: what this model's towers made of an older version, packed, where `tower_vectors` are
+            those that another model's made just now; these go first.
         stored: the profile as it is stored, JSON. Pictures and sounds that it has already are no
             news: their addresses aren't asked again, and what can't be read of them is left out.
     """
@@ -78,6 +80,7 @@ class ToRead:
     profile: StreamerProfile
     pointer: str = ""
     tower_vectors: bytes = b""
+    older: bytes = b""
     stored: bytes = b""
 
 
@@ -235,7 +238,10 @@ class Reader:
         except UnreadableContent as error:
             return _invalid(item, error)
         settled = _settled(item.stored) if self._reads_media else frozenset[str]()
-        return _Plan(item, pieces, unpack(item.tower_vectors), settled)
+        known = unpack(item.tower_vectors)
+        if item.older:
+            known = known.over(unpack(item.older))
+        return _Plan(item, pieces, known, settled)
 
     def _assign(self, plan: _Plan, jobs: dict[object, TowerJob], known: TowerJobs) -> None:
         """Find what towers have to read of a profile; `jobs` are those of all profiles."""

@@ -36,6 +36,10 @@ class Seen:
     vectors: Mapping[Key, Vector] = field(default_factory=dict[Key, Vector])
     addresses: Mapping[bytes, bytes] = field(default_factory=dict[bytes, bytes])
 
+    def over(self, older: "Seen") -> "Seen":
+        """Both; what is known here of a piece or an address replaces what `older` knows of it."""
+        return Seen({**older.vectors, **self.vectors}, {**older.addresses, **self.addresses})
+
 
 _FORMAT = b"\1"
 _ADDRESSES = struct.Struct("<H")

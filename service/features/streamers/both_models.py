@@ -84,7 +84,10 @@ async def write_for_both(
         both: list[Upsert] = list(upserts)
         errors: dict[int, ServiceError] = {}
         if pipeline is not None:
-            seconds = await _second_records(pipeline, upserts, encoded, lane, lanes, keep_bytes)
+            older = await _older(store, pipeline, upserts)
+            seconds = await _second_records(
+                pipeline, upserts, encoded, older, lane, lanes, keep_bytes
+            )
             errors = {i: s for i, s in enumerate(seconds) if isinstance(s, ServiceError)}
             both = [
                 replace(upsert, second=second)
@@ -108,10 +111,24 @@ async def write_for_both(
             return [errors[i] if i in errors else next(done) for i in range(len(upserts))]
 
 
+async def _older(
+    store: StreamerStore, pipeline: EncodingPipeline, upserts: Sequence[Upsert]
+) -> list[bytes]:
+    """What the other model's towers made of these streamers before, packed.
+
+    The write replaces it, and of dropped bytes and known addresses it can't be made again.
+    """
+    if not pipeline.has_towers:
+        return [b""] * len(upserts)
+    ids = [upsert.record.streamer_id for upsert in upserts]
+    return await store.of_model(pipeline.model_version).tower_vectors(ids)
+
+
 async def _second_records(
     pipeline: EncodingPipeline,
     upserts: Sequence[Upsert],
     encoded: Sequence[EncodedProfile],
+    older: Sequence[bytes],
     lane: Lane,
     lanes: Lanes | None,
     keep_bytes: bool,
@@ -124,8 +141,13 @@ async def _second_records(
         ServiceError: it can't at the moment, or can't read the one that somebody waits for.
     """
     items = [
-        ToRead(each.profile, tower_vectors=each.tower_vectors, stored=upsert.record.profile)
-        for upsert, each in zip(upserts, encoded, strict=True)
+        ToRead(
+            each.profile,
+            tower_vectors=each.tower_vectors,
+            older=before,
+            stored=upsert.record.profile,
+        )
+        for upsert, each, before in zip(upserts, encoded, older, strict=True)
     ]
     done: Sequence[EncodedProfile | ServiceError]
     if lane is Lane.INTERACTIVE:

@@ -1,6 +1,7 @@
 """Profiles whose pictures and sounds have addresses: asked once, and only when it is news."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ import trustme
 from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import pieces_of
 from service.engine.encoding.profile_reader import Reading, ToRead
-from service.engine.encoding.tower_vectors import unpack
+from service.engine.encoding.tower_vectors import Seen, pack, unpack
 from service.errors import (
     InvalidRequest,
     MediaNotFetched,
@@ -96,6 +97,18 @@ def test_what_is_no_news_is_not_asked_for(bundle: Bundle, authority: trustme.CA)
             anew = await read(avatar=red, before=before)
             assert same(anew, first)
             assert (len(server.requests), read.work.decoded["test-image"]) == (2, 1)
+            # Another model's write knows nothing of it: what was seen before holds.
+            item = ToRead(
+                profile(avatar=red),
+                older=before,
+                stored=profile(avatar=red).model_dump_json().encode(),
+            )
+            assert same(await read.reader.read(item), first)
+            # Its write found another picture there: what was seen before is not that one.
+            changed = dict.fromkeys(unpack(before).addresses, bytes(32))
+            item = replace(item, tower_vectors=pack(Seen({}, changed)))
+            assert (await read.reader.read(item)).features.status["avatar"] == "unsupported"
+            assert len(server.requests) == 2
             # Never asked before, and no news now: left alone.
             left = await read(avatar={"url": server.url("/tone")}, bio="boss", old=True)
             assert left.features.status["avatar"] == "unsupported"

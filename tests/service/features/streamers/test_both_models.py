@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import shutil
 import threading
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ import pytest
 import trustme
 from fastapi.testclient import TestClient
 
-from model_export.contract.bundle import Bundle
+from model_export.contract.bundle import MANIFEST, Bundle
 from model_export.contract.features import Features
 from model_export.contract.streamer import StreamerProfile
 from service.engine.encoding.onnx_encoder import Encoded, OnnxEncoder
@@ -26,13 +28,15 @@ from service.features.streamers.both_models import OtherModel
 from service.features.streamers.outcomes import Acknowledged
 from service.features.streamers.records import record_of
 from service.features.streamers.write_pipeline import WritePipeline
+from service.settings import Media
 from service.store.base import Record
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.models.base import ModelPointer
 from service.store.redis.models.store import RedisModels
 from service.store.redis.store import RedisStore
 from tests.bundles import SPACE, TOPICS, write_bundle
-from tests.media_towers import picture
+from tests.media_towers import image_spec, picture
+from tests.service.conftest import put
 from tests.service.data_sets import NDJSON, json_line
 from tests.service.features.models.test_life_cycle import FIRST, NEXT, backfilled, opened
 from tests.service.features.models.test_life_cycle import folder as folder
@@ -129,6 +133,45 @@ def test_an_import_waits_for_a_model_that_is_busy(
     monkeypatch.setattr(EncodingPipeline, "encode_many", busy)
     result = ended(client, upload(client, "".join(map(json_line, MIXED))))["result"]
     assert (result["created"], result["refused"], refusals) == (4, 1, [])
+
+
+def test_what_a_model_saw_outlives_writes_by_the_other(media_bundle: Path, tmp_path: Path) -> None:
+    """Bytes that were not kept can't be read again: each model keeps what its own towers saw."""
+    folder, shown = tmp_path / "models", {"avatar": media(picture("red"))}
+    shutil.copytree(media_bundle, folder / "first")
+    write_bundle(folder / "next", seed=1, tower=True, media=True)
+    manifest = folder / "next" / MANIFEST
+    retrained = manifest.read_text(encoding="utf-8").replace(image_spec().version, "3" * 64)
+    manifest.write_text(retrained, encoding="utf-8")
+    with opened(folder, tmp_path / "data", media=Media(keep_bytes=False)) as client:
+
+        def patch(name: str, bio: str) -> None:
+            client.patch(f"/v1/streamers/{name}", json={"bio": bio}).raise_for_status()
+
+        def serves(model: str) -> None:
+            ready = partial(client.get, "/readyz")
+            wait_until(lambda: ready().json()["model_version"] == model, f"{model} answers")
+
+        def avatars() -> list[str]:
+            found = [client.get(f"/v1/streamers/{name}").json() for name in ("before", "during")]
+            return [streamer["modalities"]["avatar"] for streamer in found]
+
+        put(client, "before", **shown)
+        backfilled(client)
+        put(client, "during", **shown)
+        patch("during", TOPICS["music"])
+        client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+        serves(NEXT)
+        assert avatars() == ["unsupported", "used"]
+        patch("before", TOPICS["music"])
+        patch("during", TOPICS["cooking"])
+        client.post("/v1/models:rollback").raise_for_status()
+        serves(FIRST)
+        assert avatars() == ["used", "used"]
+        embeddings = [client.get("/v1/streamers/before/embedding").json()["embedding"]]
+        put(client, "before", bio=TOPICS["music"], **shown)
+        embeddings.append(client.get("/v1/streamers/before/embedding").json()["embedding"])
+        assert embeddings[0] == embeddings[1]
 
 
 def test_a_large_record_is_made_beside_the_event_loop(
