@@ -289,12 +289,14 @@ class Reader:
 
 
 def _job(plan: _Plan, spec: TowerSpec, piece: Piece, jobs: dict[object, TowerJob]) -> TowerJob:
-    """The job of a piece: one for all profiles that show the same."""
+    """The job of a piece: one for all profiles that show the same, declared to be the same."""
     found = TowerJob(plan.item.profile, plan.item.pointer, piece, plan.stored)
-    found.is_dropped = (
-        piece.kind == "media" and media_at(plan.item.profile, piece.source).sha256 is not None
-    )
-    key = spec.kind, payload_key(piece)
+    content_type = None
+    if piece.kind == "media":
+        media = media_at(plan.item.profile, piece.source)
+        found.is_dropped = media.sha256 is not None
+        content_type = media.content_type  # a wrong one is an error of its own profile alone
+    key = spec.kind, content_type, payload_key(piece)
     # What lies at an address may be another thing at each write; of dropped bytes there is nothing.
     is_own = found.is_address or found.is_dropped
     return jobs.setdefault((id(plan), key) if is_own else key, found)
