@@ -369,3 +369,10 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
         assert counts() == {"image": 1, "image decoded": 1}  # of c
         wait_until_visible(client, last)
         assert client.get("/v1/streamers/a/similar").status_code == 200
+        # New bytes, or an address, replace what is stored of the old ones.
+        client.patch("/v1/streamers/a", json={"avatar": BLUE}).raise_for_status()
+        stored = client.get("/v1/streamers/a").json()["profile"]
+        digest = hashlib.sha256(base64.b64decode(BLUE["data"])).hexdigest()
+        assert stored["avatar"] == {"sha256": digest}
+        address = {"avatar": {"url": "https://elsewhere.example.org/a"}}
+        problem(client.patch("/v1/streamers/a", json=address), 422, "url_refused")
