@@ -17,7 +17,7 @@ from model_export.contract.streamer import (
     StreamerContent,
     Video,
 )
-from model_export.contract.text import canonical, normalise, template
+from model_export.contract.text import canonical, normalise, readable, template
 
 MODALITIES = (
     "name",
@@ -65,6 +65,11 @@ class Piece:
     payload_digest: str = ""
     payload_cluster: str = ""
     time_s: float | None = None
+
+    @cached_property
+    def readable(self) -> str:
+        """Text as pretrained encoders read it; it is asked for several times."""
+        return readable(self.text)
 
     @cached_property
     def content_hash(self) -> str:

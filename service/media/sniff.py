@@ -1,5 +1,6 @@
 """What bytes are, from how they begin; what somebody says about them does not count."""
 
+import re
 from typing import Literal
 
 Kind = Literal["image", "audio"]
@@ -16,7 +17,6 @@ _STARTS = (
     (b"GIF87a", "image/gif"),
     (b"GIF89a", "image/gif"),
     (b"fLaC", "audio/flac"),
-    (b"ID3", "audio/mpeg"),
 )
 _AT_8 = {
     (b"RIFF", b"WEBP"): "image/webp",
@@ -24,14 +24,43 @@ _AT_8 = {
 }
 _MP4_SOUND = (b"M4A ", b"M4B ")
 """Brands of MP4 files without a video track; the others say nothing about what is inside."""
+_TAG = re.compile(rb"ID3[\x02-\x04][\x00-\x0f].[\x00-\x7f]{4}", re.DOTALL)
+"""Header of an ID3v2 tag: version, flags, and the length of what follows, 7 bits a byte."""
+_TAGGED = ("audio/mpeg", "audio/aac", "audio/flac")
+_MOST_TAGS = 16
+_PADDING = 1 << 16
+"""Most bytes after a tag that are looked at, as they may begin with zeros."""
 _OGG_SOUND = (b"\x01vorbis", b"OpusHead", b"\x7fFLAC", b"Speex   ")
 
 
 def content_type_of(data: bytes) -> str | None:
     """The content type of a picture or sound, None if it is neither or of no known format.
 
-    Only the beginning is looked at: the rest may still be damaged.
+    Only the beginning, and what follows ID3 tags, is looked at: the rest may still be damaged.
+    Tags without a known sound after them are taken for those of an MP3, which have them most.
     """
+    if not data.startswith(b"ID3"):
+        return _untagged(data)
+    found = _untagged(_after_tags(data))
+    return found if found in _TAGGED else "audio/mpeg"
+
+
+def _after_tags(data: bytes) -> bytes:
+    """The beginning of what follows ID3v2 tags and the zeros that may pad them."""
+    at = 0
+    for _ in range(_MOST_TAGS):
+        tag = _TAG.match(data, at)
+        if tag is None:
+            break
+        length = 0
+        for digit in tag[0][6:]:
+            length = length << 7 | digit
+        footer = 10 if tag[0][5] & 0x10 else 0
+        at = tag.end() + length + footer
+    return data[at : at + _PADDING].lstrip(b"\0")
+
+
+def _untagged(data: bytes) -> str | None:
     for start, found in _STARTS:
         if data.startswith(start):
             return found

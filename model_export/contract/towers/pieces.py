@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from model_export.contract.pieces import Piece
 from model_export.contract.streamer import Media, StreamerContent
-from model_export.contract.text import readable
 from model_export.contract.towers.inputs import Payload
 from model_export.contract.towers.spec import TowerSpec
 from model_export.contract.uninformative import says_nothing
@@ -34,20 +33,20 @@ def pieces_for(spec: TowerSpec, pieces: Iterable[Piece]) -> list[Piece]:
 def _reads(spec: TowerSpec, piece: Piece) -> bool:
     if spec.text is None:
         return piece.kind == "media" and piece.payload_digest.startswith("data:")
-    is_read = piece.kind in spec.text.kinds and bool(readable(piece.text))
+    is_read = piece.kind in spec.text.kinds and bool(piece.readable)
     return is_read and not says_nothing(piece, frozenset())
 
 
 def payload_key(piece: Piece) -> bytes:
     """Cache key, 16 bytes, equal for pieces that get the same vector."""
-    shown = piece.payload_digest if piece.kind == "media" else readable(piece.text)
+    shown = piece.payload_digest if piece.kind == "media" else piece.readable
     return hashlib.blake2b(shown.encode(), digest_size=16).digest()
 
 
 def payload_of(piece: Piece, profile: StreamerContent) -> Payload:
     """Payload of a piece of this profile."""
     if piece.kind != "media":
-        return Payload(piece.source, text=readable(piece.text))
+        return Payload(piece.source, text=piece.readable)
     media = media_at(profile, piece.source)
     if media.data is None or media.content_type is None:
         raise ValueError(f"{piece.source} has no bytes: pieces_for leaves it out")

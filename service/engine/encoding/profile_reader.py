@@ -93,13 +93,15 @@ class _Plan:
         pieces: its pieces.
         stored: what towers saw in it before.
         settled: digests of the pictures and sounds that are no news.
-        seen: for each tower and piece that it reads, the job.
+        reads: each tower with a piece that it reads, as `shown`.
+        seen: for each of these, the job.
     """
 
     item: ToRead
     pieces: Sequence[Piece]
     stored: Seen
     settled: frozenset[str]
+    reads: Sequence[tuple[TowerSpec, Piece]] = ()
     seen: list[tuple[TowerSpec, Piece, TowerJob]] = field(
         default_factory=list[tuple[TowerSpec, Piece, TowerJob]]
     )
@@ -241,16 +243,16 @@ class Reader:
         known = unpack(item.tower_vectors)
         if item.older:
             known = known.over(unpack(item.older))
-        return _Plan(item, pieces, known, settled)
+        reads = [(spec, piece) for spec in self._towers for piece in seen_by(spec, pieces)]
+        return _Plan(item, pieces, known, settled, reads)
 
     def _assign(self, plan: _Plan, jobs: dict[object, TowerJob], known: TowerJobs) -> None:
         """Find what towers have to read of a profile; `jobs` are those of all profiles."""
-        for spec in self._towers:
-            for piece in seen_by(spec, plan.pieces):
-                job = _job(plan, spec, piece, jobs)
-                if spec not in job.specs:
-                    job.specs.append(spec)
-                plan.seen.append((spec, piece, job))
+        for spec, piece in plan.reads:
+            job = _job(plan, spec, piece, jobs)
+            if spec not in job.specs:
+                job.specs.append(spec)
+            plan.seen.append((spec, piece, job))
         for _, piece, job in plan.seen:
             job.is_news |= not (job.is_dropped or piece.payload_digest in plan.settled)
             was_address = job.is_address and piece.payload_digest in plan.settled
@@ -268,9 +270,10 @@ class Reader:
         for spec, piece, job in plan.seen:
             vector = job.vectors.get(spec.name)
             if vector is not None:
-                # Of an address, as if its bytes had been in the profile.
-                made_of = replace(piece, payload_digest=job.piece.payload_digest)
-                if made_of.payload_digest != piece.payload_digest:
+                made_of = piece
+                if job.piece.payload_digest != piece.payload_digest:
+                    # Of an address, as if its bytes had been in the profile.
+                    made_of = replace(piece, payload_digest=job.piece.payload_digest)
                     addresses[_digest(piece)] = _digest(made_of)
                 read.append(vector_piece(spec, made_of, vector))
                 vectors[key_of(spec, made_of)] = vector
@@ -295,12 +298,14 @@ class Reader:
 
 
 def _job(plan: _Plan, spec: TowerSpec, piece: Piece, jobs: dict[object, TowerJob]) -> TowerJob:
-    """The job of a piece: one for all profiles that show the same."""
+    """The job of a piece: one for all profiles that show the same, declared to be the same."""
     found = TowerJob(plan.item.profile, plan.item.pointer, piece, plan.stored)
-    found.is_dropped = (
-        piece.kind == "media" and media_at(plan.item.profile, piece.source).sha256 is not None
-    )
-    key = spec.kind, payload_key(piece)
+    content_type = None
+    if piece.kind == "media":
+        media = media_at(plan.item.profile, piece.source)
+        found.is_dropped = media.sha256 is not None
+        content_type = media.content_type  # a wrong one is an error of its own profile alone
+    key = spec.kind, content_type, payload_key(piece)
     # What lies at an address may be another thing at each write; of dropped bytes there is nothing.
     is_own = found.is_address or found.is_dropped
     return jobs.setdefault((id(plan), key) if is_own else key, found)

@@ -15,3 +15,18 @@ def merge_patch(target: Any, patch: Any) -> Any:
         else:
             merged[key] = merge_patch(merged.get(key), value)
     return merged
+
+
+def patched_profile(profile: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Apply a patch to a stored profile.
+
+    The SHA-256 that stands for an avatar whose bytes were not kept gives way to another form of it:
+    callers wrote the bytes, and can't know that they have to remove it. Other media are in lists,
+    which are replaced as a whole.
+    """
+    avatar, change = profile.get("avatar", {}), changes.get("avatar")
+    if avatar.keys() == {"sha256"} and isinstance(change, dict):
+        given = cast(dict[str, Any], change)
+        if any(value is not None for name, value in given.items() if name != "sha256"):
+            profile = {name: value for name, value in profile.items() if name != "avatar"}
+    return merge_patch(profile, changes)

@@ -22,7 +22,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, loads
 from service.errors import ServiceError, StreamerNotFound, WriteContended
 from service.features.streamers.both_models import NoOtherModel, OtherModel, write_for_both
-from service.features.streamers.merge_patch import merge_patch
+from service.features.streamers.merge_patch import patched_profile
 from service.features.streamers.near_duplicates import NearDuplicatesOf, WriteLooks
 from service.features.streamers.outcomes import (
     Acknowledged,
@@ -286,7 +286,7 @@ class WritePipeline:
 
     async def _patched(self, stored: Record, changes: dict[str, Any]) -> StreamerProfile:
         def patch() -> StreamerProfile:
-            merged = merge_patch(loads(stored.profile.decode()), changes)
+            merged = patched_profile(loads(stored.profile.decode()), changes)
             return StreamerProfile.model_validate({**merged, "streamer_id": stored.streamer_id})
 
         if self._lanes is None or len(stored.profile) < LARGE_BYTES:

@@ -119,7 +119,7 @@ def test_a_large_body_is_refused_like_a_small_one(client: httpx.Client) -> None:
         assert (refused.status_code, refused.json()["code"]) == (400, "malformed_body")
 
 
-def test_pictures_and_many_items_make_a_profile_large() -> None:
+def test_pictures_many_items_and_long_texts_make_a_profile_large() -> None:
     few = {"streamer_id": "s", "videos": PROFILE["videos"][:9]}
     assert not large_profiles.is_large(StreamerProfile.model_validate(few))
     many = {"streamer_id": "s", **PROFILE}
@@ -127,3 +127,8 @@ def test_pictures_and_many_items_make_a_profile_large() -> None:
     shown = {"streamer_id": "s", "lives": [{"live_id": "l", "frames": [cover]}]}
     assert large_profiles.is_large(StreamerProfile.model_validate(many))
     assert large_profiles.is_large(StreamerProfile.model_validate(shown))
+    for long in (
+        {"bio": "x" * 2000},
+        {"videos": [{"video_id": "v", "tags": ["cooking" * 9] * 60}]},
+    ):
+        assert large_profiles.is_large(StreamerProfile.model_validate({"streamer_id": "s", **long}))

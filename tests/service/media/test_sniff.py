@@ -3,6 +3,8 @@ import wave
 
 import pytest
 
+from model_export.contract.media.containers import CONTENT_TYPES as CONTAINERS
+from model_export.contract.media.containers import read_container
 from service.media.sniff import CONTENT_TYPES, content_type_of
 
 
@@ -44,6 +46,31 @@ KNOWN = [
 @pytest.mark.parametrize(("data", "content_type"), KNOWN)
 def test_known_formats(data: bytes, content_type: str) -> None:
     assert content_type_of(data) == content_type
+
+
+def tag(content: bytes, flags: int = 0) -> bytes:
+    """An ID3v2.4 tag: 28 bits of length in 4 bytes."""
+    length = bytes(len(content) >> shift & 0x7F for shift in (21, 14, 7, 0))
+    footer = b"3DI\4\0" + bytes([flags]) + length if flags & 0x10 else b""
+    return b"ID3\4\0" + bytes([flags]) + length + content + footer
+
+
+@pytest.mark.parametrize(
+    "before",
+    [tag(bytes(5000)), tag(b"\xff\xfb\x90\x64" * 50, flags=0x10), tag(b"a") + tag(b"b") + bytes(9)],
+    ids=["long", "footer", "two and zeros"],
+)
+@pytest.mark.parametrize(
+    ("sound", "content_type"),
+    [
+        (b"fLaC\0\0\0\x22", "audio/flac"),
+        (b"\xff\xfb\x90\x64", "audio/mpeg"),
+        (b"\xff\xf1\x50\x80", "audio/aac"),
+    ],
+)
+def test_a_tag_is_skipped(before: bytes, sound: bytes, content_type: str) -> None:
+    assert content_type_of(before + sound) == content_type
+    assert read_container(before + sound)[0] == CONTAINERS[content_type]
 
 
 def test_all_that_is_promised_can_be_told() -> None:

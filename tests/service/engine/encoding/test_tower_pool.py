@@ -7,15 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from model_export.contract import pieces
 from model_export.contract.bundle import Bundle
+from model_export.contract.text import readable
 from model_export.contract.towers import Prepared
-from service.engine.encoding.profile_reader import Reading, ToRead
+from service.engine.encoding.profile_reader import Reader, Reading, ToRead
+from service.engine.encoding.tower_jobs import TowerJobs
+from service.engine.encoding.tower_vectors import TowerCache
 from service.engine.work.lanes import Lane
 from service.errors import Overloaded
 from service.settings import Work
 from tests import towers
 from tests.media_towers import picture
-from tests.service.towers import media, profile, reading, titles
+from tests.service.towers import media, nobody, profile, reading, titles
 
 QUESTION = "boss gaming music"
 """As many tokens as no title below has."""
@@ -32,6 +36,29 @@ def bulk(profiles: int, pieces: int) -> list[ToRead]:
         ToRead(profile(videos=titles(*(f"w{p}x{i}" for i in range(pieces)))))
         for p in range(profiles)
     ]
+
+
+def test_long_texts_are_normalised_beside_the_event_loop(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[int] = []
+
+    def noted(text: str) -> str:
+        threads.append(threading.get_ident())
+        return readable(text)
+
+    monkeypatch.setattr(pieces, "readable", noted)
+
+    async def scenario() -> None:
+        async with reading(bundle) as read:
+            jobs = TowerJobs(read.work, TowerCache(0), nobody)
+            reader = Reader(bundle.featurizer, read.work.specs, jobs, read.lanes)
+            long = profile(bio="boss gaming 音乐 " * 100, videos=titles("boss", "music"))
+            assert (await reader.read(ToRead(long))).features.usable
+
+    asyncio.run(scenario())
+    assert len(threads) == 3  # once each
+    assert threading.get_ident() not in threads
 
 
 @pytest.mark.slow

@@ -176,6 +176,25 @@ def test_a_bad_picture_spoils_its_own_line_only(client: TestClient) -> None:
     assert pointers(results[2]["error"]) == ["/videos/1/cover/data"]
 
 
+@pytest.mark.parametrize("order", ["wrong first", "right first"])
+def test_a_wrong_type_spoils_nobody_else_with_the_same_bytes(
+    client: TestClient, order: str
+) -> None:
+    lines = [
+        {"streamer_id": "wrong", "avatar": media(JPEG, "image/png")},
+        {"streamer_id": "right", "avatar": media(JPEG, "image/jpeg")},
+    ]
+    if order == "right first":
+        lines.reverse()
+    answer = client.post(
+        "/v1/streamers:bulk", content="\n".join(map(json.dumps, lines)), headers=NDJSON
+    )
+    results = {r["streamer_id"]: r for r in map(json.loads, answer.text.splitlines())}
+    assert results["right"]["outcome"] == "created"
+    assert pointers(results["wrong"]["error"]) == ["/avatar/data"]
+    assert "is declared image/png" in results["wrong"]["error"]["detail"]
+
+
 def test_the_same_bytes_as_picture_and_as_sound_are_read_as_each(client: TestClient) -> None:
     profile = {"avatar": RED, "videos": [video(audio={**RED, "content_type": "audio/wav"})]}
     body = problem(client.put("/v1/streamers/s", json=profile), 422, "invalid_request")
@@ -350,3 +369,10 @@ def test_bytes_that_are_not_kept(media_bundle: Path, tmp_path: Path) -> None:
         assert counts() == {"image": 1, "image decoded": 1}  # of c
         wait_until_visible(client, last)
         assert client.get("/v1/streamers/a/similar").status_code == 200
+        # New bytes, or an address, replace what is stored of the old ones.
+        client.patch("/v1/streamers/a", json={"avatar": BLUE}).raise_for_status()
+        stored = client.get("/v1/streamers/a").json()["profile"]
+        digest = hashlib.sha256(base64.b64decode(BLUE["data"])).hexdigest()
+        assert stored["avatar"] == {"sha256": digest}
+        address = {"avatar": {"url": "https://elsewhere.example.org/a"}}
+        problem(client.patch("/v1/streamers/a", json=address), 422, "url_refused")
