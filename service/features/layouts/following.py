@@ -125,8 +125,11 @@ class LayoutFollower:
             )
         index, served = self.indexed(), self.served
         if served is None or served.layout_id != record.layout_id or served.index is not index:
-            placer = await self._placer_of(record)
-            self._next, self._seen = LayoutMap(record.layout_id, placer, index), -1
+            begun = self._next  # by a look that was refused a thread, or was late
+            if begun is None or begun.layout_id != record.layout_id or begun.index is not index:
+                placer = await self._placer_of(record)
+                self._next = LayoutMap(record.layout_id, placer, index)
+            self._seen = -1
             if served is None:
                 self.served = self._next
         elif self._follower.sequence == self._seen:

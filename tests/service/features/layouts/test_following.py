@@ -2,16 +2,18 @@
 
 import asyncio
 from collections.abc import Generator, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from service.engine.layouts import map as map_module
 from service.engine.layouts.anchors import Anchors, Frame, keys_of
 from service.engine.layouts.map import Circle
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import StreamerNotFound
+from service.errors import Overloaded, StreamerNotFound
 from service.features.layouts.following import LayoutFollower
 from service.features.layouts.service import Layouts
 from service.features.layouts.storing import LayoutRecord
@@ -51,6 +53,18 @@ class Held:
         self.is_asked.set()
         await self.may_go_on.wait()
         await self._lanes.run_in_slices(work, lane)
+
+
+class Late:
+    """Lanes that are late once, after as many steps as the test says."""
+
+    left = 0
+
+    async def run_in_slices(self, work: Generator[None, None, None], _: Lane) -> None:
+        for _step in work:
+            self.left -= 1
+            if not self.left:
+                raise Overloaded("not done in time")
 
 
 async def filled(index: FaissIndex, names: Sequence[str], **versions: int) -> FaissIndex:
@@ -103,3 +117,23 @@ async def test_an_exchanged_index_shows_nobody_who_was_deleted_since(
     replica.behind_because = "the newest writes may be missing"
     assert layouts.state().problem == replica.behind_because
     await follower.stop()
+
+
+async def test_who_was_placed_stays_placed_when_a_thread_is_late(
+    replica: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(map_module, "_AT_ONCE", 2)
+    kept: Any = Kept()
+    late: Any = Late()
+    follower = LayoutFollower(kept, replica, "model", late)
+    await follower._look()
+    kept.record = replace(kept.record, layout_id="two")
+    late.left = 4
+    with pytest.raises(Overloaded):
+        await follower._look()
+    coming = follower.coming
+    assert coming is not None
+    assert (coming.placed, coming.waiting) == (4, 2)
+    await follower._look()
+    assert follower.served is coming
+    assert coming.waiting == 0
