@@ -4,6 +4,7 @@ from typing import Annotated
 
 from fastapi import Depends
 
+from service.errors import CursorExpired
 from service.features.find.cursors import find_cursor, find_place
 from service.features.find.schemas import (
     FacetsIn,
@@ -33,7 +34,7 @@ _MOST_KNOWN = 200
     operation_id="find_streamers",
     summary="Find streamers by nickname, tag or bio",
     dependencies=[requires("streamers:read")],
-    responses=responses(*BODY, *INDEX),
+    responses=responses(CursorExpired, *BODY, *INDEX),
 )
 async def find_streamers(
     find: CurrentFind, charges: CurrentCharges, audit: CurrentAudit, body: Checked[FindIn]
@@ -41,7 +42,9 @@ async def find_streamers(
     """In pages, the best first, as the index knows them; `GET /v1/streamers?q=` has whole profiles.
 
     Names come after the index at a start: `complete` is false until all are there. A write is found
-    moments after its answer; with `after_sequence` surely.
+    moments after its answer; with `after_sequence` surely. Pages are of the process that gave the
+    first one: another one, or one that read names anew since, answers `next_cursor` with 410
+    `cursor_expired`; ask for the first page again.
     """
     wanted = body.filter.model_dump_json()
     place = find_place(body.cursor, body.q, wanted)

@@ -10,8 +10,12 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.engine.names.finder import Place
+from service.features.find.cursors import find_cursor
+from service.http.schemas import FilterIn
 from service.settings import Settings
 from tests.service.conftest import Serve, put
+from tests.service.http.test_bad_input import problem
 from tests.service.process import Service, wait_until
 
 
@@ -137,6 +141,18 @@ def test_a_cursor_is_of_one_question(world: TestClient) -> None:
         answer = world.get("/v1/streamers", params={"q": q, "cursor": cursor})
         assert answer.status_code == 422
         assert answer.json()["errors"][0]["parameter"] == "cursor"
+
+
+def test_a_cursor_of_another_process_is_told_as_one(world: TestClient) -> None:
+    elsewhere = Place(5, 7, "of another file")
+    filtered = find_cursor(elsewhere, "guest", FilterIn().model_dump_json())
+    for answer in (
+        world.get(
+            "/v1/streamers", params={"q": "guest", "cursor": find_cursor(elsewhere, "guest")}
+        ),
+        world.post("/v1/streamers:find", json={"q": "guest", "cursor": filtered}),
+    ):
+        assert "first page again" in problem(answer, 410, "cursor_expired")["detail"]
 
 
 @pytest.mark.parametrize("q", ["a", "  ", "!?", "é.", "界"])
