@@ -93,7 +93,8 @@ def serve(rows: int, port: int) -> None:
         lanes = Lanes(Work())
         lanes.start()
         unused: Any = None
-        follower = LayoutFollower(unused, unused, "test-0", lanes)
+        replica: Any = SimpleNamespace(index=index, behind_because=None)
+        follower = LayoutFollower(unused, replica, "test-0", lanes)
         placer = Placer(anchors)
         trained = time.perf_counter()
         known = LayoutMap("generated", placer, index)
@@ -107,7 +108,7 @@ def serve(rows: int, port: int) -> None:
         follower.record = LayoutRecord(
             "generated", time.time(), "test-0", len(anchors.keys), 0.0, anchors.frame, []
         )
-        follower.served, follower.problem = known, None
+        follower.served, follower._trouble = known, None
         layouts = Layouts(unused, follower, unused, unused, lanes)
         yield {"services": SimpleNamespace(layouts=layouts)}
         lanes.stop()

@@ -12,6 +12,7 @@ import contextlib
 import json
 import logging
 import queue
+import secrets
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
@@ -70,7 +71,11 @@ def remove_file(path: Path) -> None:
 
 
 class NamesFile:
-    """One file. One thread at a time may write; others search meanwhile."""
+    """One file. One thread at a time may write; others search meanwhile.
+
+    Attributes:
+        made: a random token; rows of a file with another one have other numbers.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open a file; what is no such file, or of another version, is replaced by an empty one.
@@ -128,7 +133,7 @@ class NamesFile:
         """Forget everything; call it in a thread."""
         with self._used():
             self._make(self._writer)
-            self._last = 0
+            self._last, self.made = 0, _token_of(self._writer)
 
     def apply(self, changes: Sequence[Change], after: Progress) -> Generator[None, None, None]:
         """Take in changes, all or none; other work may have its turn between two steps.
@@ -289,7 +294,7 @@ class NamesFile:
             self._make(sql)
         elif about.get("schema") != _SCHEMA:
             raise sqlite3.DatabaseError("it has terms of another release")
-        self._last = int(about.get("last", 0))
+        self._last, self.made = int(about.get("last", 0)), _token_of(sql)
         return sql
 
     def _make(self, sql: sqlite3.Connection) -> None:
@@ -334,3 +339,11 @@ class NamesFile:
             if sql.in_transaction:
                 sql.execute("ROLLBACK")
             raise
+
+
+def _token_of(sql: sqlite3.Connection) -> str:
+    """The token of a file; one without gets one, such as one of an earlier release."""
+    made = secrets.token_hex(8)
+    sql.execute("INSERT OR IGNORE INTO about VALUES ('made', ?)", (made,))
+    ((found,),) = sql.execute("SELECT value FROM about WHERE name = 'made'").fetchall()
+    return found

@@ -1,9 +1,13 @@
 """`streamers:find` and `streamers:facets`: streamers by name, and values of filters with counts."""
 
+from collections.abc import Callable
 from typing import Annotated
 
-from fastapi import Depends
+from fastapi import Depends, Response
+from pydantic import BaseModel
 
+from service.engine.work.lanes import Lane, Lanes
+from service.errors import CursorExpired
 from service.features.find.cursors import find_cursor, find_place
 from service.features.find.schemas import (
     FacetsIn,
@@ -17,7 +21,7 @@ from service.features.find.service import Find, Shown
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import BODY, INDEX, responses
 from service.http.json_bodies import JsonRoute
 from service.http.openapi import ALL_TEAMS
@@ -26,6 +30,8 @@ from service.http.problems import Checked
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentFind = Annotated[Find, Depends(service_named("find", Find))]
 _MOST_KNOWN = 200
+_MOST_INLINE = 100
+"""Streamers or values of an answer that is made on the event loop, in a few milliseconds."""
 
 
 @router.post(
@@ -33,27 +39,38 @@ _MOST_KNOWN = 200
     operation_id="find_streamers",
     summary="Find streamers by nickname, tag or bio",
     dependencies=[requires("streamers:read")],
-    responses=responses(*BODY, *INDEX),
+    response_model=FindOut,
+    responses=responses(CursorExpired, *BODY, *INDEX),
 )
 async def find_streamers(
-    find: CurrentFind, charges: CurrentCharges, audit: CurrentAudit, body: Checked[FindIn]
-) -> FindOut:
+    find: CurrentFind,
+    lanes: CurrentLanes,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    body: Checked[FindIn],
+) -> Response:
     """In pages, the best first, as the index knows them; `GET /v1/streamers?q=` has whole profiles.
 
     Names come after the index at a start: `complete` is false until all are there. A write is found
-    moments after its answer; with `after_sequence` surely.
+    moments after its answer; with `after_sequence` surely. Pages are of the process that gave the
+    first one: another one, or one that read names anew since, answers `next_cursor` with 410
+    `cursor_expired`; ask for the first page again.
     """
     wanted = body.filter.model_dump_json()
     place = find_place(body.cursor, body.q, wanted)
     charges.reach("streamers:read", hits_units(body.limit))
     page = await find.page(body.q, place, body.limit, body.filter.domain(), body.after_sequence)
     audit.about([shown.hit.streamer_id for shown in page.hits], len(page.hits))
-    return FindOut(
-        streamers=[_found_out(shown) for shown in page.hits],
-        next_cursor=find_cursor(page.after, body.q, wanted),
-        complete=page.incomplete_because is None,
-        incomplete_because=page.incomplete_because,
-    )
+
+    def made() -> FindOut:
+        return FindOut(
+            streamers=[_found_out(shown) for shown in page.hits],
+            next_cursor=find_cursor(page.after, body.q, wanted),
+            complete=page.incomplete_because is None,
+            incomplete_because=page.incomplete_because,
+        )
+
+    return await _written(made, len(page.hits), lanes)
 
 
 def _found_out(shown: Shown) -> FoundOut:
@@ -73,11 +90,16 @@ _FACETS = ("name", "category", "language", "tags", "attributes")
     operation_id="count_facets",
     summary="Count the values of fields",
     dependencies=[requires("streamers:read")],
+    response_model=FacetsOut,
     responses=responses(*BODY, *INDEX),
 )
 async def count_facets(
-    find: CurrentFind, charges: CurrentCharges, audit: CurrentAudit, body: Checked[FacetsIn]
-) -> FacetsOut:
+    find: CurrentFind,
+    lanes: CurrentLanes,
+    charges: CurrentCharges,
+    audit: CurrentAudit,
+    body: Checked[FacetsIn],
+) -> Response:
     """What a filter can be made of: values with the number of streamers that each would leave.
 
     Counted by bitmaps of the index, for the streamers that `filter` lets through.
@@ -87,11 +109,25 @@ async def count_facets(
     answer = await find.facets(body.filter.domain(), fields, body.most, body.after_sequence)
     audit.about(results=len(fields))
     counts = answer.counts
-    return FacetsOut(
-        count=counts.count,
-        fields=[FieldCountsOut.model_validate(field) for field in counts.fields],
-        known_fields=list(counts.known_fields[:_MOST_KNOWN]),
-        unknown_fields=list(counts.unknown_fields),
-        complete=answer.incomplete_because is None,
-        incomplete_because=answer.incomplete_because,
-    )
+
+    def made() -> FacetsOut:
+        return FacetsOut(
+            count=counts.count,
+            fields=[FieldCountsOut.model_validate(field) for field in counts.fields],
+            known_fields=list(counts.known_fields[:_MOST_KNOWN]),
+            unknown_fields=list(counts.unknown_fields),
+            complete=answer.incomplete_because is None,
+            incomplete_because=answer.incomplete_because,
+        )
+
+    return await _written(made, sum(len(field.values) for field in counts.fields), lanes)
+
+
+async def _written(make: Callable[[], BaseModel], size: int, lanes: Lanes) -> Response:
+    """An answer with so many streamers or values, made in a thread if these are many."""
+
+    def write() -> str:
+        return make().model_dump_json()
+
+    text = write() if size <= _MOST_INLINE else await lanes.run(write, Lane.HEAVY)
+    return Response(text, media_type="application/json")

@@ -27,7 +27,6 @@ class LayoutFollower:
     Attributes:
         record: the layout that is to be served; None before the first one.
         served: the map; of a layout that was replaced until the new one has everyone.
-        problem: why it may lack writes, or is missing; None when all is well.
         has_looked: whether it is known if there is a layout.
     """
 
@@ -44,12 +43,12 @@ class LayoutFollower:
         """
         self.record: LayoutRecord | None = None
         self.served: LayoutMap | None = None
-        self.problem: str | None = "the layout is not read yet"
         self.has_looked = False
         self._layouts = layouts
         self._follower = follower
         self._model_version = model_version
         self._lanes = lanes
+        self._trouble: str | None = "the layout is not read yet"
         self._placer: tuple[str, Placer] | None = None
         self._next: LayoutMap | None = None
         self._seen = -1
@@ -67,6 +66,18 @@ class LayoutFollower:
     def wake(self) -> None:
         """Look at once."""
         self._woken.set()
+
+    @property
+    def problem(self) -> str | None:
+        """Why the map may lack writes, or is missing; None when all is well."""
+        if self._trouble is not None or self.served is None:
+            return self._trouble
+        if self.served.index is not self._follower.index:
+            return (
+                "the index was built anew: until everyone is placed again, the map lacks who was "
+                "written since"
+            )
+        return self._follower.behind_because
 
     @property
     def coming(self) -> LayoutMap | None:
@@ -87,14 +98,14 @@ class LayoutFollower:
         while True:
             self._woken.clear()
             try:
-                self.problem = await self._look()
+                self._trouble = await self._look()
             except ServiceError as error:
-                self.problem = error.detail
+                self._trouble = error.detail
             except LayoutGone:
-                self.problem = "the layout was replaced while it was read"
+                self._trouble = "the layout was replaced while it was read"
             except Exception as error:  # noqa: BLE001 - or the map would silently stand still
                 _log.exception("the map can't be kept up to date")
-                self.problem = f"the map can't be kept up to date: {error!r}"
+                self._trouble = f"the map can't be kept up to date: {error!r}"
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_S):
                     await self._woken.wait()
@@ -114,8 +125,11 @@ class LayoutFollower:
             )
         index, served = self.indexed(), self.served
         if served is None or served.layout_id != record.layout_id or served.index is not index:
-            placer = await self._placer_of(record)
-            self._next, self._seen = LayoutMap(record.layout_id, placer, index), -1
+            begun = self._next  # by a look that was refused a thread, or was late
+            if begun is None or begun.layout_id != record.layout_id or begun.index is not index:
+                placer = await self._placer_of(record)
+                self._next = LayoutMap(record.layout_id, placer, index)
+            self._seen = -1
             if served is None:
                 self.served = self._next
         elif self._follower.sequence == self._seen:

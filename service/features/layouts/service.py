@@ -173,7 +173,8 @@ class Layouts:
         served = self._served(layout_id)
         total, found = await self._lanes.run_in_slices(served.within(shape, limit), Lane.HEAVY)
         ids = await self._lanes.run(partial(served.index.ids_in, found.slots), Lane.HEAVY)
-        rows = await served.index.get(ids)
+        # The served map may be of the index before, which hears of no deletion any more.
+        rows = await self._follower.indexed().get(ids)
         placed = zip(rows, found.places.tolist(), found.versions.tolist(), strict=True)
         # Others may be in these slots by now, and who was there may be elsewhere.
         shown = [
@@ -192,12 +193,18 @@ class Layouts:
         """
         served = self._served(None)
         place = served.place_of(streamer_id)
-        if place is None:
+        if place is None or not await self._is_present(served, streamer_id):
             raise StreamerNotFound(
                 f"streamer {streamer_id!r} is not on the map: it is not stored, shows nothing that "
                 "the model can use, or was written a moment ago"
             )
         return await self.select(Circle(*place, radius), limit, served.layout_id)
+
+    async def _is_present(self, served: LayoutMap, streamer_id: str) -> bool:
+        """Whether a streamer is as the map's index has it; it may be of the index before."""
+        (then,) = await served.index.get([streamer_id])
+        (now,) = await self._follower.indexed().get([streamer_id])
+        return then is not None and now is not None and then.version == now.version
 
     def _served(self, layout_id: str | None) -> LayoutMap:
         served = self._follower.served

@@ -2,16 +2,24 @@
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from pydantic import BaseModel
 
 from service.app import create_app
+from service.engine.names.finder import Place
+from service.features.find import endpoints
+from service.features.find.cursors import find_cursor
+from service.features.find.schemas import FacetsOut, FindOut
+from service.http.schemas import FilterIn
 from service.settings import Settings
 from tests.service.conftest import Serve, put
+from tests.service.http.test_bad_input import problem
 from tests.service.process import Service, wait_until
 
 
@@ -139,6 +147,18 @@ def test_a_cursor_is_of_one_question(world: TestClient) -> None:
         assert answer.json()["errors"][0]["parameter"] == "cursor"
 
 
+def test_a_cursor_of_another_process_is_told_as_one(world: TestClient) -> None:
+    elsewhere = Place(5, 7, "of another file")
+    filtered = find_cursor(elsewhere, "guest", FilterIn().model_dump_json())
+    for answer in (
+        world.get(
+            "/v1/streamers", params={"q": "guest", "cursor": find_cursor(elsewhere, "guest")}
+        ),
+        world.post("/v1/streamers:find", json={"q": "guest", "cursor": filtered}),
+    ):
+        assert "first page again" in problem(answer, 410, "cursor_expired")["detail"]
+
+
 @pytest.mark.parametrize("q", ["a", "  ", "!?", "é.", "界"])
 def test_less_than_two_characters_are_refused(world: TestClient, q: str) -> None:
     for answer, where in (
@@ -169,6 +189,29 @@ def test_values_are_counted(world: TestClient) -> None:
     assert nothing == {"field": "nothing", "values": [], "more": False, "numbers": None}
     assert answer["unknown_fields"] == ["nothing"]
     assert answer["known_fields"] == ["category", "followers", "language", "live", "tags"]
+
+
+def test_a_large_answer_is_made_off_the_event_loop(
+    world: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_MOST_INLINE", 10)
+    threads: list[str] = []
+
+    def noting(kind: type[BaseModel]) -> Callable[..., BaseModel]:
+        def made(**fields: Any) -> BaseModel:
+            threads.append(threading.current_thread().name)
+            return kind(**fields)
+
+        return made
+
+    for kind in (FindOut, FacetsOut):
+        monkeypatch.setattr(endpoints, kind.__name__, noting(kind))
+    for most in (10, 30):
+        page = world.post("/v1/streamers:find", json={"q": "guest", "limit": most})
+        assert len(page.raise_for_status().json()["streamers"]) == most
+        counts = world.post("/v1/streamers:facets", json={"fields": ["followers"], "most": most})
+        assert len(counts.raise_for_status().json()["fields"][0]["values"]) == most
+    assert [name.startswith("lanes-") for name in threads] == [False, False, True, True]
 
 
 def test_a_write_is_found_and_a_deleted_or_renamed_streamer_is_not(client: TestClient) -> None:

@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -124,7 +126,8 @@ async def drawing(
     served = LayoutMap("layout", Placer(known), index)
     run_to_end(served.placing())
     kept = StoredLayouts(RedisDocuments(store.client), lanes)
-    follower = LayoutFollower(kept, None, "model", lanes)  # type: ignore[arg-type]
+    replica: Any = SimpleNamespace(index=index)
+    follower = LayoutFollower(kept, replica, "model", lanes)
     follower.served = served
     changes = ModelChanges(lambda: next(iter(other_model), None), lanes)
     return Layouts(None, follower, groups, changes, lanes)  # type: ignore[arg-type]
