@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from service.errors import FieldError, RatingNotFound, StreamerNotFound
+from service.errors import FieldError, RatingNotFound, StreamerNotFound, TooManyRecords
 from service.features.ratings.questions import Question
 from service.index.filters import STREAMER_ID
 from service.store.base import StreamerStore
 from service.store.documents import Document, DocumentStore, Put
 
 COLLECTION = "ratings"
-_PAGE = 1000
+MOST_RATINGS = 200_000
+_AT_ONCE, _PAGE_BYTES = 100, 2 << 20
+"""Ratings that are read together, and bytes after which a page ends."""
 
 
 @dataclass(frozen=True)
@@ -72,12 +74,17 @@ class Ratings:
 
         Raises:
             StreamerNotFound: names those that are not stored.
+            TooManyRecords: so many are kept already, and this would be one more.
             StoreUnavailable, StoreFull: nothing is known to be kept.
         """
         await self._check(question, streamer_id)
         name = _document_id(question.question_id, streamer_id, key_id)
         (stored,) = await self._documents.get(COLLECTION, [name])
         before = None if stored is None else _rating(stored)
+        if before is None and await self._documents.count(COLLECTION) >= MOST_RATINGS:
+            raise TooManyRecords(
+                f"{MOST_RATINGS} ratings are kept: take old ones back first (DELETE /v1/ratings)"
+            )
         if note is None:
             note = "" if before is None else before.note
         given = Rating(
@@ -130,13 +137,23 @@ class Ratings:
         Args:
             question_id: only those of this question.
             after: what continues an earlier page; empty for the first one.
-            limit: most ratings.
+            limit: most ratings; a page of large ones has fewer.
         """
         prefix = "" if question_id is None else f"{question_id}/"
-        found = await self._documents.page(COLLECTION, after or prefix or None, limit + 1)
-        here = [d for d in found if d.document_id.startswith(prefix)]
-        last = here[limit - 1].document_id if len(here) > limit else None
-        return [_rating(document) for document in here[:limit]], last
+        start = after or prefix or None
+        found: list[Rating] = []
+        size = 0
+        while True:
+            most = min(_AT_ONCE, limit + 1 - len(found))
+            documents = await self._documents.page(COLLECTION, start, most)
+            here = [d for d in documents if d.document_id.startswith(prefix)]
+            for document in here:
+                if len(found) == limit or size >= _PAGE_BYTES:
+                    return found, start
+                found.append(_rating(document))
+                size, start = size + len(document.body), document.document_id
+            if len(here) < most:
+                return found, None
 
     async def are_stored(self, ratings: Sequence[Rating]) -> list[bool]:
         """Whether the streamer of each is stored now."""
@@ -146,9 +163,10 @@ class Ratings:
     async def forget(self, streamer_id: str) -> int:
         """Remove all ratings that name a streamer, as an answer or as a seed; how many."""
         after: str | None = None
-        removed = 0
-        while found := await self._documents.page(COLLECTION, after, _PAGE):
-            named = [d.document_id for d in found if streamer_id in _names(_rating(d))]
+        removed, quoted = 0, json.dumps(streamer_id).encode()
+        while found := await self._documents.page(COLLECTION, after, _AT_ONCE):
+            likely = [d for d in found if quoted in d.body]
+            named = [d.document_id for d in likely if streamer_id in _names(_rating(d))]
             if named:
                 await self._documents.change([Put(COLLECTION, name, None) for name in named])
             removed += len(named)

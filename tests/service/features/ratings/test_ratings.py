@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.errors import StreamerNotFound
+from service.features.ratings import service as features
 from service.features.ratings.schemas import QuestionIn
 from service.features.ratings.service import Ratings
 from service.settings import Settings
@@ -17,6 +18,7 @@ from service.store.documents import Put
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import Serve, put
+from tests.service.http.test_bad_input import problem
 from tests.service.process import run
 from tests.service.store.records import remove, upsert
 
@@ -170,6 +172,39 @@ def test_a_deleted_streamer_keeps_its_ratings_and_an_erased_one_does_not(
     rate(world, "miss", 2, positive=["seed"], filter=kept_out).raise_for_status()
     world.delete("/v1/streamers/other", params={"erase": True}).raise_for_status()
     assert world.get("/v1/ratings").json()["ratings"] == [left]
+
+
+def test_ratings_are_bounded_in_size_and_number_and_read_in_parts(
+    world: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(count: int) -> dict[str, Any]:
+        return {"must_not": [{"field": "streamer_id", "any": [f"{i:0100}" for i in range(count)]}]}
+
+    asked = {"question": {"positive": ["seed"], "filter": without(200)}}
+    answers = [
+        world.put("/v1/ratings", json={**asked, "streamer_id": "hit", "rating": 1}),
+        world.post("/v1/ratings:mine", json={**asked, "streamer_ids": ["hit"]}),
+    ]
+    for answer in answers:
+        errors = problem(answer, 422, "invalid_request")["errors"]
+        assert [error["pointer"] for error in errors] == ["/question/filter"]
+    large = {"positive": ["seed"], "filter": without(150)}
+    rate(world, "hit", 1, **large).raise_for_status()
+    rate(world, "miss", 1, **large).raise_for_status()
+    monkeypatch.setattr(features, "_PAGE_BYTES", 20_000)
+    monkeypatch.setattr(features, "_AT_ONCE", 1)
+    rate(world, "other", 1, **large).raise_for_status()
+    page = world.get("/v1/ratings").json()
+    assert [one["streamer_id"] for one in page["ratings"]] == ["hit", "miss"]
+    more = {"cursor": page["next_cursor"]}
+    last = world.get("/v1/ratings", params=more).json()
+    assert ([one["streamer_id"] for one in last["ratings"]], last["next_cursor"]) == (
+        ["other"],
+        None,
+    )
+    monkeypatch.setattr(features, "MOST_RATINGS", 3)
+    rate(world, "hit", 2, **large).raise_for_status()  # in place of one that is kept
+    problem(rate(world, "hit", 2, positive=["seed"]), 409, "too_many_records")
 
 
 def test_ratings_are_in_backups(serve: Serve, tmp_path: Path) -> None:
