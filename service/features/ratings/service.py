@@ -10,7 +10,7 @@ from service.errors import FieldError, RatingNotFound, StreamerNotFound, TooMany
 from service.features.ratings.questions import Question
 from service.index.filters import STREAMER_ID
 from service.store.base import StreamerStore
-from service.store.documents import Document, DocumentStore, Put
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 COLLECTION = "ratings"
 MOST_RATINGS = 200_000
@@ -67,7 +67,9 @@ class Ratings:
     ) -> tuple[Rating, int | None]:
         """Rate a streamer for a question, in place of what this key said before.
 
-        It is on disk when this returns. Without a note, that of the rating before stays.
+        It is on disk when this returns. Without a note, that of the rating before stays. Of a
+        streamer that is deleted meanwhile, a first rating is refused; a later one is kept, as the
+        one before would be, until the streamer is erased.
 
         Returns:
             The rating, and the one before; None if there was none.
@@ -77,34 +79,42 @@ class Ratings:
             TooManyRecords: so many are kept already, and this would be one more.
             StoreUnavailable, StoreFull: nothing is known to be kept.
         """
-        await self._check(question, streamer_id)
         name = _document_id(question.question_id, streamer_id, key_id)
-        (stored,) = await self._documents.get(COLLECTION, [name])
-        before = None if stored is None else _rating(stored)
-        if before is None and await self._documents.count(COLLECTION) >= MOST_RATINGS:
-            raise TooManyRecords(
-                f"{MOST_RATINGS} ratings are kept: take old ones back first (DELETE /v1/ratings)"
+        while True:
+            await self._check(question, streamer_id)
+            (stored,) = await self._documents.get(COLLECTION, [name])
+            before = None if stored is None else _rating(stored)
+            if before is None and await self._documents.count(COLLECTION) >= MOST_RATINGS:
+                raise TooManyRecords(
+                    f"{MOST_RATINGS} ratings are kept: take old ones back first "
+                    "(DELETE /v1/ratings)"
+                )
+            kept_note = "" if before is None else before.note
+            given = Rating(
+                question.question_id,
+                question.fields(),
+                streamer_id,
+                rating,
+                kept_note if note is None else note,
+                key_id,
+                key_name,
+                time.time(),
             )
-        if note is None:
-            note = "" if before is None else before.note
-        given = Rating(
-            question.question_id,
-            question.fields(),
-            streamer_id,
-            rating,
-            note,
-            key_id,
-            key_name,
-            time.time(),
-        )
-        body = json.dumps(asdict(given), ensure_ascii=False).encode()
-        await self._documents.change([Put(COLLECTION, name, body)])
+            body = json.dumps(asdict(given), ensure_ascii=False).encode()
+            expected = 0 if stored is None else stored.revision
+            try:
+                await self._documents.change([Put(COLLECTION, name, body, expected)])
+            except RevisionConflict:  # given, taken back or erased meanwhile
+                continue
+            break
+        if before is not None:  # an erasure finds this one where it would have found that
+            return given, before.rating
         try:
             await self._check(question, streamer_id)  # an erasure may have looked before this
         except StreamerNotFound:
             await self._documents.change([Put(COLLECTION, name, None)])
             raise
-        return given, None if before is None else before.rating
+        return given, None
 
     async def take_back(self, question_id: str, streamer_id: str, key_id: str) -> Rating:
         """Remove what a key said of a streamer; what it was.

@@ -230,18 +230,32 @@ def test_who_is_erased_while_it_is_rated_stays_erased(
     async def play() -> None:
         async with EmbeddedStore(tmp_path) as embedded:
             store = await ArchivedStore(embedded.url).open()
-            await store.write([upsert("seed"), upsert("hit")])
             ratings, change = Ratings(store.documents, store), store.documents.change
 
-            async def late(puts: Sequence[Put]) -> Sequence[int]:
-                monkeypatch.setattr(store.documents, "change", change)
-                await remove(store, "seed")
-                assert await ratings.forget("seed") == 0
-                return await change(puts)
+            async def give(rating: int, *, forgotten: int | None) -> object:
+                """Rate while the seed is deleted, and erased too if ratings are forgotten."""
 
-            monkeypatch.setattr(store.documents, "change", late)
+                async def late(puts: Sequence[Put]) -> Sequence[int]:
+                    monkeypatch.setattr(store.documents, "change", change)
+                    await remove(store, "seed")
+                    if forgotten is not None:
+                        assert await ratings.forget("seed") == forgotten
+                    return await change(puts)
+
+                await store.write([upsert("seed"), upsert("hit")])
+                monkeypatch.setattr(store.documents, "change", late)
+                return await ratings.give(question, "hit", rating, None, "k", "key")
+
             with pytest.raises(StreamerNotFound):
-                await ratings.give(question, "hit", 3, None, "k", "key")
+                await give(3, forgotten=0)
+            assert await ratings.page(None, "", 10) == ([], None)
+            await store.write([upsert("seed")])
+            await ratings.give(question, "hit", 1, None, "k", "key")
+            await give(2, forgotten=None)  # a rating of who is deleted stays
+            (kept,), _ = await ratings.page(None, "", 10)
+            assert kept.rating == 2
+            with pytest.raises(StreamerNotFound):
+                await give(3, forgotten=1)
             assert await ratings.page(None, "", 10) == ([], None)
             await store.close()
 
