@@ -57,7 +57,7 @@ ServiceError                500   unexpected; the log has the cause
 │   ├── NothingToUndo       409   a case has no change that can be taken back
 │   ├── WriteContended      409   others wrote the streamer during each attempt of a PATCH
 │   ├── IdempotencyKeyInUse 409   the first request with this `Idempotency-Key` is under way
-│   ├── TooManyRecords      409   too many lists or records of outreach are kept
+│   ├── TooManyRecords      409   too many lists, records of outreach or ratings are kept
 │   ├── CursorExpired       410   the answer that it continues is no longer kept
 │   ├── VersionConflict     412   `If-Match` / `If-None-Match` does not hold
 │   ├── ListConflict        412   likewise of a saved list

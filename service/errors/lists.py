@@ -25,7 +25,7 @@ class OutreachNotFound(RequestError):
 
 
 class TooManyRecords(RequestError):
-    """So many lists, or records of outreach, are kept that no more are taken; delete some."""
+    """So many lists, records of outreach or ratings are kept that no more are taken."""
 
     status, code, title = 409, "too_many_records", "Too many records are kept"
     example = "1000 lists are saved already: delete one first"

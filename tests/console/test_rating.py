@@ -29,6 +29,12 @@ def wait_for(service: Service, **expected: int) -> None:
     wait_until(are_kept, f"the ratings are {expected}")
 
 
+def taken_back_elsewhere(service: Service, streamer_id: str) -> None:
+    (question_id,) = {one["question_id"] for one in ratings(service)}
+    which = {"question_id": question_id, "streamer_id": streamer_id}
+    service.client.delete("/v1/ratings", params=which).raise_for_status()
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_rated(service: Service) -> Iterator[None]:
     yield
@@ -39,6 +45,7 @@ def nothing_is_rated(service: Service) -> Iterator[None]:
 
 def test_hits_are_rated_and_measure_the_model(signed_in: Page, service: Service) -> None:
     page = signed_in
+    page.provoked.extend(["404", "ERR_"])  # pyright: ignore[reportAttributeAccessIssue]
     place = "#/find?like=cooking-01&unlike=gaming-01&k=10&where=category~is~cooking"
     open_at(page, service, place)
     expect(rows(page)).to_have_count(10)
@@ -65,6 +72,22 @@ def test_hits_are_rated_and_measure_the_model(signed_in: Page, service: Service)
     page.keyboard.press("j")
     page.keyboard.press("Backspace")
     expect(choices.nth(1)).to_have_value("")
+    wait_for(service, **{ids[0]: 3, ids[2]: 2})
+    taken_back_elsewhere(service, ids[0])
+    choices.nth(0).select_option("–")
+    expect(choices.nth(0)).to_have_value("")
+    choices.nth(0).select_option("3 just what was wanted")
+    wait_for(service, **{ids[0]: 3, ids[2]: 2})
+    taken_back_elsewhere(service, ids[0])
+    page.route("**/v1/ratings", lambda route: route.abort())
+    choices.nth(2).select_option("0 does not fit")
+    again = page.get_by_role("button", name="Try again")
+    again.click()
+    expect(choices.nth(0)).to_have_value("")
+    expect(choices.nth(2)).to_have_value("2")
+    expect(again).to_have_count(0)
+    page.unroute("**/v1/ratings")
+    choices.nth(0).select_option("3 just what was wanted")
     wait_for(service, **{ids[0]: 3, ids[2]: 2})
     page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

@@ -51,9 +51,10 @@ def rate(rating: RatingIn | Mapping[str, Any]) -> Call[RatedOut]:
 
 
 def take_rating_back(question_id: str, streamer_id: str) -> Call[RatingOut]:
-    """`DELETE /v1/ratings`."""
+    """`DELETE /v1/ratings`; sent again, it would be told that there is no rating."""
     params = params_of(question_id=question_id, streamer_id=streamer_id)
-    return Call("DELETE", "/v1/ratings", reader_of(RatingOut), params=params)
+    read = reader_of(RatingOut)
+    return Call("DELETE", "/v1/ratings", read, params=params, is_repeatable=False)
 
 
 def my_ratings(question: Mapping[str, Any], streamer_ids: Sequence[str]) -> Call[MineOut]:

@@ -102,7 +102,7 @@ class Ratings:
         *,
         deadline_s: float | None = None,
     ) -> MineOut:
-        """What this key said of up to 1,000 streamers for a question."""
+        """What this key said of up to 500 streamers for a question."""
         return self._transport.call(calls.my_ratings(question, streamer_ids), deadline_s)
 
     def page(

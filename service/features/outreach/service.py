@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 
@@ -247,7 +247,8 @@ class Outreach:
             for start in range(0, len(names), _AT_ONCE):
                 some = names[start : start + _AT_ONCE]
                 found = await self._documents.get(COLLECTION, some)
-                await self._lanes.run(partial(_take, self._known, some, found))
+                # The thread goes on when who waits for it leaves, and others read meanwhile.
+                _take(self._known, await self._lanes.run(partial(_read, some, found)))
             self._last = entries[-1]  # who leaves now has not read in vain
             entries = await self._documents.entries(COLLECTION, self._last.number, _ENTRIES)
 
@@ -259,23 +260,33 @@ class Outreach:
         after: str | None = None
         while found := await self._documents.page(COLLECTION, after, _AT_ONCE):
             names = [document.document_id for document in found]
-            await self._lanes.run(partial(_take, known, names, found))
+            _take(known, await self._lanes.run(partial(_read, names, found)))
             after = names[-1]
         self._known, self._last, self._is_read = known, last[0] if last else None, True
         return await self._documents.entries(COLLECTION, number, _ENTRIES)
 
 
+def _read(
+    names: Sequence[str], found: Sequence[Document | None]
+) -> dict[str, tuple[float, Sequence[str]] | None]:
+    """When records say that whom was written to; None of those that are not there."""
+    read: dict[str, tuple[float, Sequence[str]] | None] = dict.fromkeys(names)
+    for name, document in zip(names, found, strict=True):
+        if document is not None:
+            record = _record(document)
+            read[name] = record.at, record.ids
+    return read
+
+
 def _take(
     known: dict[str, tuple[float, Sequence[str]]],
-    names: Sequence[str],
-    found: Sequence[Document | None],
+    read: Mapping[str, tuple[float, Sequence[str]] | None],
 ) -> None:
-    for name, document in zip(names, found, strict=True):
-        if document is None:
+    for name, record in read.items():
+        if record is None:
             known.pop(name, None)
         else:
-            record = _record(document)
-            known[name] = record.at, record.ids
+            known[name] = record
 
 
 async def forget(documents: DocumentStore, streamer_id: str) -> int:

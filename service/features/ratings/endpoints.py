@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Depends, Query
 
 from model_export.contract.streamer import ID_PATTERN
-from service.errors import RatingNotFound, StoreFull, StreamerNotFound
+from service.errors import RatingNotFound, StoreFull, StreamerNotFound, TooManyRecords
 from service.features.ratings.schemas import (
     MineIn,
     MineOut,
@@ -37,7 +37,7 @@ _QUESTION_ID = r"^[0-9a-f]{16}$"
     operation_id="rate_streamer",
     summary="Rate a streamer for a question",
     dependencies=[requires("search")],
-    responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound),
+    responses=responses(*BODY, *STORE, StoreFull, StreamerNotFound, TooManyRecords),
 )
 async def rate_streamer(
     ratings: CurrentRatings, caller: CurrentCaller, audit: CurrentAudit, body: Checked[RatingIn]
@@ -69,7 +69,7 @@ async def list_ratings(
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most ratings on a page.")] = 100,
 ) -> RatingPage:
-    """Those of one question together, of all keys."""
+    """Those of one question together, of all keys; a page of large ones ends before `limit`."""
     listing = "ratings" if question_id is None else f"ratings-{question_id}"
     after = place_of(cursor, listing)
     charges.reach("search", hits_units(limit))

@@ -5,9 +5,12 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from model_export.contract.streamer import StreamerId
+from service.errors import InvalidRequest
 from service.features.ratings.questions import Question
-from service.http.schemas import FilterIn, Request, Response, with_nulls
+from service.http.schemas import FilterIn, Request, Response, has_more_bytes, with_nulls
 
+MOST_FILTER_BYTES = 16 << 10
+"""Of a question that is rated for: each of its ratings has a copy."""
 _QUESTION: dict[str, Any] = {"positive": ["w0087"], "negative": [], "filter": {}}
 _RATING: dict[str, Any] = {
     "question_id": "ea8d52470434a054",
@@ -33,7 +36,17 @@ class QuestionIn(Request):
     filter: FilterIn = FilterIn()
 
     def domain(self) -> Question:
-        """The question that the use-cases know."""
+        """The question that the use-cases know.
+
+        Raises:
+            InvalidRequest: its filter is too large to be kept.
+        """
+        if has_more_bytes(self.filter, MOST_FILTER_BYTES, compact=False):
+            raise InvalidRequest.of(
+                "/question/filter",
+                f"has more than {MOST_FILTER_BYTES} bytes, the most of a question that is rated "
+                "for: give it fewer conditions or values",
+            )
         conditions = self.filter.model_dump(mode="json", exclude_defaults=True)
         return Question(self.positive, self.negative, conditions)
 

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from service.errors import FieldError, RatingNotFound, StreamerNotFound
+from service.errors import FieldError, RatingNotFound, StreamerNotFound, TooManyRecords
 from service.features.ratings.questions import Question
 from service.index.filters import STREAMER_ID
 from service.store.base import StreamerStore
-from service.store.documents import Document, DocumentStore, Put
+from service.store.documents import Document, DocumentStore, Put, RevisionConflict
 
 COLLECTION = "ratings"
-_PAGE = 1000
+MOST_RATINGS = 200_000
+_AT_ONCE, _PAGE_BYTES = 100, 2 << 20
+"""Ratings that are read together, and bytes after which a page ends."""
 
 
 @dataclass(frozen=True)
@@ -65,39 +67,54 @@ class Ratings:
     ) -> tuple[Rating, int | None]:
         """Rate a streamer for a question, in place of what this key said before.
 
-        It is on disk when this returns. Without a note, that of the rating before stays.
+        It is on disk when this returns. Without a note, that of the rating before stays. Of a
+        streamer that is deleted meanwhile, a first rating is refused; a later one is kept, as the
+        one before would be, until the streamer is erased.
 
         Returns:
             The rating, and the one before; None if there was none.
 
         Raises:
             StreamerNotFound: names those that are not stored.
+            TooManyRecords: so many are kept already, and this would be one more.
             StoreUnavailable, StoreFull: nothing is known to be kept.
         """
-        await self._check(question, streamer_id)
         name = _document_id(question.question_id, streamer_id, key_id)
-        (stored,) = await self._documents.get(COLLECTION, [name])
-        before = None if stored is None else _rating(stored)
-        if note is None:
-            note = "" if before is None else before.note
-        given = Rating(
-            question.question_id,
-            question.fields(),
-            streamer_id,
-            rating,
-            note,
-            key_id,
-            key_name,
-            time.time(),
-        )
-        body = json.dumps(asdict(given), ensure_ascii=False).encode()
-        await self._documents.change([Put(COLLECTION, name, body)])
+        while True:
+            await self._check(question, streamer_id)
+            (stored,) = await self._documents.get(COLLECTION, [name])
+            before = None if stored is None else _rating(stored)
+            if before is None and await self._documents.count(COLLECTION) >= MOST_RATINGS:
+                raise TooManyRecords(
+                    f"{MOST_RATINGS} ratings are kept: take old ones back first "
+                    "(DELETE /v1/ratings)"
+                )
+            kept_note = "" if before is None else before.note
+            given = Rating(
+                question.question_id,
+                question.fields(),
+                streamer_id,
+                rating,
+                kept_note if note is None else note,
+                key_id,
+                key_name,
+                time.time(),
+            )
+            body = json.dumps(asdict(given), ensure_ascii=False).encode()
+            expected = 0 if stored is None else stored.revision
+            try:
+                await self._documents.change([Put(COLLECTION, name, body, expected)])
+            except RevisionConflict:  # given, taken back or erased meanwhile
+                continue
+            break
+        if before is not None:  # an erasure finds this one where it would have found that
+            return given, before.rating
         try:
             await self._check(question, streamer_id)  # an erasure may have looked before this
         except StreamerNotFound:
             await self._documents.change([Put(COLLECTION, name, None)])
             raise
-        return given, None if before is None else before.rating
+        return given, None
 
     async def take_back(self, question_id: str, streamer_id: str, key_id: str) -> Rating:
         """Remove what a key said of a streamer; what it was.
@@ -130,13 +147,23 @@ class Ratings:
         Args:
             question_id: only those of this question.
             after: what continues an earlier page; empty for the first one.
-            limit: most ratings.
+            limit: most ratings; a page of large ones has fewer.
         """
         prefix = "" if question_id is None else f"{question_id}/"
-        found = await self._documents.page(COLLECTION, after or prefix or None, limit + 1)
-        here = [d for d in found if d.document_id.startswith(prefix)]
-        last = here[limit - 1].document_id if len(here) > limit else None
-        return [_rating(document) for document in here[:limit]], last
+        start = after or prefix or None
+        found: list[Rating] = []
+        size = 0
+        while True:
+            most = min(_AT_ONCE, limit + 1 - len(found))
+            documents = await self._documents.page(COLLECTION, start, most)
+            here = [d for d in documents if d.document_id.startswith(prefix)]
+            for document in here:
+                if len(found) == limit or size >= _PAGE_BYTES:
+                    return found, start
+                found.append(_rating(document))
+                size, start = size + len(document.body), document.document_id
+            if len(here) < most:
+                return found, None
 
     async def are_stored(self, ratings: Sequence[Rating]) -> list[bool]:
         """Whether the streamer of each is stored now."""
@@ -146,9 +173,10 @@ class Ratings:
     async def forget(self, streamer_id: str) -> int:
         """Remove all ratings that name a streamer, as an answer or as a seed; how many."""
         after: str | None = None
-        removed = 0
-        while found := await self._documents.page(COLLECTION, after, _PAGE):
-            named = [d.document_id for d in found if streamer_id in _names(_rating(d))]
+        removed, quoted = 0, json.dumps(streamer_id).encode()
+        while found := await self._documents.page(COLLECTION, after, _AT_ONCE):
+            likely = [d for d in found if quoted in d.body]
+            named = [d.document_id for d in likely if streamer_id in _names(_rating(d))]
             if named:
                 await self._documents.change([Put(COLLECTION, name, None) for name in named])
             removed += len(named)

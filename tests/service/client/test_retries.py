@@ -124,6 +124,7 @@ def test_a_write_is_not_sent_again_where_nothing_tells_of_keys(
         lambda client: client.webhooks.update("wh", enabled=True, if_version=3),
         lambda client: client.webhooks.delete("wh"),
         lambda client: client.spaces.delete("s", "g"),
+        lambda client: client.ratings.delete("0123456789abcdef", "a"),
     ],
 )
 def test_a_write_whose_route_takes_no_key_is_not_sent_again_after_a_lost_answer(

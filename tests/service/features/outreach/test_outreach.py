@@ -1,6 +1,7 @@
 """Records of outreach: who was written to, over several replicas, and after an erasure."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from itertools import chain
@@ -207,6 +208,40 @@ def test_what_was_deleted_while_another_reads_does_not_come_back(
             assert not done  # it waits for the first
             may_go.set()
             await asyncio.gather(first, second)
+            assert await written_to(ours, 0) == set()
+
+    asyncio.run(play())
+
+
+def test_what_was_deleted_does_not_come_back_by_a_thread_whose_reader_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def play() -> None:
+        async with opened(tmp_path) as (store, lanes):
+            await store.write([upsert("s0")])
+            ours, theirs = (Outreach(store, store.documents, lanes) for _ in range(2))
+            assert await written_to(ours, 0) == set()
+            made = await theirs.record(["s0"], None, "", "k", "k")
+            loop, begun, may_go = asyncio.get_running_loop(), asyncio.Event(), threading.Event()
+            parse = vars(outreach)["_record"]
+
+            def late(document: Document) -> outreach.OutreachRecord:
+                loop.call_soon_threadsafe(begun.set)
+                may_go.wait()
+                return parse(document)
+
+            monkeypatch.setattr(outreach, "_record", late)
+            reader = asyncio.create_task(written_to(ours, 0))
+            try:
+                await begun.wait()
+                monkeypatch.setattr(outreach, "_record", parse)
+                reader.cancel()
+                await asyncio.wait([reader])
+                await theirs.delete(made.outreach_id)
+                assert await written_to(ours, 0) == set()
+            finally:
+                may_go.set()
+            lanes.stop()
             assert await written_to(ours, 0) == set()
 
     asyncio.run(play())

@@ -10,6 +10,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.errors import StreamerNotFound
+from service.features.ratings import service as features
 from service.features.ratings.schemas import QuestionIn
 from service.features.ratings.service import Ratings
 from service.settings import Settings
@@ -17,6 +18,7 @@ from service.store.documents import Put
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
 from tests.service.conftest import Serve, put
+from tests.service.http.test_bad_input import problem
 from tests.service.process import run
 from tests.service.store.records import remove, upsert
 
@@ -172,6 +174,39 @@ def test_a_deleted_streamer_keeps_its_ratings_and_an_erased_one_does_not(
     assert world.get("/v1/ratings").json()["ratings"] == [left]
 
 
+def test_ratings_are_bounded_in_size_and_number_and_read_in_parts(
+    world: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(count: int) -> dict[str, Any]:
+        return {"must_not": [{"field": "streamer_id", "any": [f"{i:0100}" for i in range(count)]}]}
+
+    asked = {"question": {"positive": ["seed"], "filter": without(200)}}
+    answers = [
+        world.put("/v1/ratings", json={**asked, "streamer_id": "hit", "rating": 1}),
+        world.post("/v1/ratings:mine", json={**asked, "streamer_ids": ["hit"]}),
+    ]
+    for answer in answers:
+        errors = problem(answer, 422, "invalid_request")["errors"]
+        assert [error["pointer"] for error in errors] == ["/question/filter"]
+    large = {"positive": ["seed"], "filter": without(150)}
+    rate(world, "hit", 1, **large).raise_for_status()
+    rate(world, "miss", 1, **large).raise_for_status()
+    monkeypatch.setattr(features, "_PAGE_BYTES", 20_000)
+    monkeypatch.setattr(features, "_AT_ONCE", 1)
+    rate(world, "other", 1, **large).raise_for_status()
+    page = world.get("/v1/ratings").json()
+    assert [one["streamer_id"] for one in page["ratings"]] == ["hit", "miss"]
+    more = {"cursor": page["next_cursor"]}
+    last = world.get("/v1/ratings", params=more).json()
+    assert ([one["streamer_id"] for one in last["ratings"]], last["next_cursor"]) == (
+        ["other"],
+        None,
+    )
+    monkeypatch.setattr(features, "MOST_RATINGS", 3)
+    rate(world, "hit", 2, **large).raise_for_status()  # in place of one that is kept
+    problem(rate(world, "hit", 2, positive=["seed"]), 409, "too_many_records")
+
+
 def test_ratings_are_in_backups(serve: Serve, tmp_path: Path) -> None:
     service = serve(data_dir=tmp_path / "data")
     for name in ("seed", "hit"):
@@ -195,18 +230,32 @@ def test_who_is_erased_while_it_is_rated_stays_erased(
     async def play() -> None:
         async with EmbeddedStore(tmp_path) as embedded:
             store = await ArchivedStore(embedded.url).open()
-            await store.write([upsert("seed"), upsert("hit")])
             ratings, change = Ratings(store.documents, store), store.documents.change
 
-            async def late(puts: Sequence[Put]) -> Sequence[int]:
-                monkeypatch.setattr(store.documents, "change", change)
-                await remove(store, "seed")
-                assert await ratings.forget("seed") == 0
-                return await change(puts)
+            async def give(rating: int, *, forgotten: int | None) -> object:
+                """Rate while the seed is deleted, and erased too if ratings are forgotten."""
 
-            monkeypatch.setattr(store.documents, "change", late)
+                async def late(puts: Sequence[Put]) -> Sequence[int]:
+                    monkeypatch.setattr(store.documents, "change", change)
+                    await remove(store, "seed")
+                    if forgotten is not None:
+                        assert await ratings.forget("seed") == forgotten
+                    return await change(puts)
+
+                await store.write([upsert("seed"), upsert("hit")])
+                monkeypatch.setattr(store.documents, "change", late)
+                return await ratings.give(question, "hit", rating, None, "k", "key")
+
             with pytest.raises(StreamerNotFound):
-                await ratings.give(question, "hit", 3, None, "k", "key")
+                await give(3, forgotten=0)
+            assert await ratings.page(None, "", 10) == ([], None)
+            await store.write([upsert("seed")])
+            await ratings.give(question, "hit", 1, None, "k", "key")
+            await give(2, forgotten=None)  # a rating of who is deleted stays
+            (kept,), _ = await ratings.page(None, "", 10)
+            assert kept.rating == 2
+            with pytest.raises(StreamerNotFound):
+                await give(3, forgotten=1)
             assert await ratings.page(None, "", 10) == ([], None)
             await store.close()
 

@@ -88,7 +88,9 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
   const send = async (id: string, rating: Rating | null): Promise<void> => {
     if (rating === null) {
       const query = { question_id: mine!.questionId, streamer_id: id };
-      await ask(api.DELETE("/v1/ratings", { params: { query } }));
+      await ask(api.DELETE("/v1/ratings", { params: { query } })).catch((error: unknown) => {
+        if (Failure.of(error).code !== "rating_not_found") throw error; // else: taken back elsewhere
+      });
     } else {
       const body = { question: question!, streamer_id: id, rating };
       await ask(api.PUT("/v1/ratings", { body }));
@@ -106,6 +108,7 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
   };
   const again = (): void => {
     setWrong(null);
+    setGiven(new Map());
     found.again();
   };
   return { isOn, cannot, of, give, failure: wrong ?? (isAsked ? found.failure : null), again };
