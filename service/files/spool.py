@@ -116,19 +116,16 @@ class Spool:
         """What an import reads, made from another format under a lease."""
         return self.folder / f"{job_id}.{token}.lines"
 
-    def remove_lines(self, job_id: str) -> None:
-        """Remove what was made of an upload under any lease, whole or not."""
-        made = re.compile(rf"{re.escape(job_id)}\.\d+\.lines(\..*)?")
-        for entry in self._entries():
-            if made.fullmatch(entry.name):
-                Path(entry.path).unlink(missing_ok=True)
-
     def result(self, job_id: str, token: int) -> Path:
         """What an export writes under a lease."""
         return self.folder / f"{job_id}.{token}.result"
 
-    def check_room(self, more_bytes: int = 0) -> None:
+    def check_room(self, more_bytes: int = 0, replaced_bytes: int = 0) -> None:
         """Refuse what would take more room than there is.
+
+        Args:
+            more_bytes: that are written next.
+            replaced_bytes: of a file that goes when what is written is complete.
 
         Raises:
             SpoolFull: the files would have too many bytes.
@@ -137,7 +134,7 @@ class Spool:
             self._used = sum(entry.stat().st_size for entry in self._entries())
             self._scanned = time.monotonic()
         self._used += more_bytes
-        if self._used > self._limit:
+        if self._used - replaced_bytes > self._limit:
             raise SpoolFull(
                 f"the files in {self.folder.name} may take {self._limit} bytes in all "
                 f"({self._settings}__SPOOL_BYTES); try again when older ones are gone",
@@ -167,12 +164,26 @@ class Spool:
             if entry.name.startswith(f"{job_id}."):
                 Path(entry.path).unlink(missing_ok=True)
 
-    def keep_result(self, job_id: str, token: int) -> None:
-        """Remove what was written under other leases."""
-        kept = self.result(job_id, token).name
+    def remove_lines(self, job_id: str, token: int) -> None:
+        """Remove what was made of an upload under leases up to that of a token, whole or not.
+
+        Files of newer leases stay: a job that is retried at once may run already.
+        """
+        self._remove(rf"{re.escape(job_id)}\.(\d+)\.lines(?:\..*)?", token)
+
+    def remove_results(self, job_id: str, token: int, but: int | None = None) -> None:
+        """Remove what was written under leases up to that of a token, except for one.
+
+        Files of newer leases stay: a job that is retried at once may run already.
+        """
+        self._remove(rf"{re.escape(job_id)}\.(\d+)\.result", token, but)
+
+    def _remove(self, written: str, token: int, but: int | None = None) -> None:
         for entry in self._entries():
-            if entry.name.startswith(f"{job_id}.") and entry.name != kept:
+            found = re.fullmatch(written, entry.name, re.ASCII)
+            if found and int(found[1]) <= token and int(found[1]) != but:
                 Path(entry.path).unlink(missing_ok=True)
+        self._scanned = float("-inf")
 
     def old_jobs(self) -> list[str]:
         """Jobs of which there are files that nobody has written to for a while."""

@@ -33,16 +33,16 @@ class AnswerJobs(Kind):
 
     async def tidy(self, job: Job, state: Settled) -> None:
         """Keep what the last lease wrote, of a job that succeeded."""
-        if state == "succeeded":
-            await asyncio.to_thread(self._spool.keep_result, job.job_id, job.token)
-        else:
-            await asyncio.to_thread(self._spool.remove, job.job_id)
+        last = job.token - 1 if state == "succeeded" else job.token
+        await asyncio.to_thread(self._spool.remove_results, job.job_id, last)
 
     async def _write(self, job: RunningJob) -> Mapping[str, Any]:
         loop, lines, told_at = asyncio.get_running_loop(), 0, float("-inf")
         told = Told()
         form = job.input["question"].get("format", "ndjson")
-        path = self._spool.result(job.job.job_id, job.job.token)
+        job_id, token = job.job.job_id, job.job.token
+        await asyncio.to_thread(self._spool.remove_results, job_id, token - 1)
+        path = self._spool.result(job_id, token)
         file = await opened(partial(ResultFile, path))
         try:
             async for part in self._answer(job.input, told):

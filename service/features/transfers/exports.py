@@ -85,18 +85,25 @@ class ExportJobs(Kind):
         fields = [c.field for c in (*wanted.must, *wanted.must_not)]
         state = _State(**job.checkpoint) if job.checkpoint else _State(unknown=fields)
         total = await persist(self._store.count)
-        path = self._spool.result(job.job.job_id, job.job.token)
-        before = self._spool.result(job.job.job_id, state.token)
-        result = await opened(partial(ResultFile.begin, path, before, state.size))
-        state = replace(state, token=job.job.token)
+        job_id, token = job.job.job_id, job.job.token
+        remove = partial(self._spool.remove_results, job_id)
+        await asyncio.to_thread(remove, token, state.token)
+        path, before = (self._spool.result(job_id, of) for of in (token, state.token))
+        result = await opened(partial(ResultFile.begin, self._spool, path, before, state.size))
+        state = replace(state, token=token)
 
         async def save() -> None:
             await asyncio.to_thread(result.sync)
             await job.advance(asdict(state), state.looked, max(total, state.looked))
+            if result.replaced_bytes:
+                await asyncio.to_thread(remove, token - 1)
+                result.replaced_bytes = 0
 
         try:
             loop, is_last = asyncio.get_running_loop(), False
-            saved_at = loop.time()
+            # At once behind the first page, so that there are two copies for a moment only; not
+            # before it: a new checkpoint counts as progress, without which a job is given up.
+            saved_at = float("-inf")
             while not is_last:
                 state, is_last = await self._page(job, result, wanted, state)
                 if is_last or loop.time() - saved_at > _CHECKPOINT_S:
@@ -122,7 +129,8 @@ class ExportJobs(Kind):
         if chosen:
             await self._record.note(job, [p.streamer_id for p in chosen])
             block = b"".join(p.profile + b"\n" for p in chosen)
-            await asyncio.to_thread(self._spool.check_room, len(block))
+            check = partial(self._spool.check_room, len(block), result.replaced_bytes)
+            await asyncio.to_thread(check)
             await asyncio.to_thread(result.append, block)
         after = replace(
             state,
@@ -137,7 +145,7 @@ class ExportJobs(Kind):
     async def tidy(self, job: Job, state: Settled) -> None:
         """Remove what other leases wrote; of an export that failed, it may be continued."""
         if state == "succeeded":
-            await asyncio.to_thread(self._spool.keep_result, job.job_id, job.token)
+            await asyncio.to_thread(self._spool.remove_results, job.job_id, job.token - 1)
 
     async def _chosen(
         self, profiles: Sequence[StoredProfile], wanted: Filter
@@ -156,7 +164,12 @@ class ExportJobs(Kind):
 
 
 class ResultFile:
-    """The file that an export writes, and its digest."""
+    """The file that an export writes, and its digest.
+
+    Attributes:
+        size: bytes that were written.
+        replaced_bytes: of the file that it began with, until that one is removed.
+    """
 
     def __init__(self, path: Path) -> None:
         with no_room():
@@ -164,26 +177,36 @@ class ResultFile:
         self._folder = path.parent
         self._digest = hashlib.sha256()
         self.size = 0
+        self.replaced_bytes = 0
 
     @classmethod
-    def begin(cls, path: Path, before: Path, size: int) -> "ResultFile":
+    def begin(cls, spool: Spool, path: Path, before: Path, size: int) -> "ResultFile":
         """Begin with the first bytes of the file of the lease before.
 
         Raises:
             InputChanged: they are gone.
-            SpoolFull: the disk is full.
+            SpoolFull: there is no room for them. No new file is left, as with any error.
         """
         result = cls(path)
-        if size:
-            with contextlib.suppress(FileNotFoundError), before.open("rb") as file:
-                while block := file.read(min(BLOCK_BYTES, size - result.size)):
-                    result.append(block)
-            if result.size != size:
-                result.close()
-                raise InputChanged(
-                    "what this export had written is gone from the spool; retry it to begin anew"
-                )
+        try:
+            if size:
+                result._copy(spool, before, size)
+        except BaseException:
+            path.unlink(missing_ok=True)
+            result.close()
+            raise
         return result
+
+    def _copy(self, spool: Spool, before: Path, size: int) -> None:
+        with contextlib.suppress(FileNotFoundError), before.open("rb") as file:
+            self.replaced_bytes = os.fstat(file.fileno()).st_size
+            spool.check_room(size, self.replaced_bytes)
+            while block := file.read(min(BLOCK_BYTES, size - self.size)):
+                self.append(block)
+        if self.size != size:
+            raise InputChanged(
+                "what this export had written is gone from the spool; retry it to begin anew"
+            )
 
     @property
     def sha256(self) -> str:

@@ -154,7 +154,7 @@ class ImportJobs(Kind):
             raise changed(name)
         if job.input.get("parquet"):
             token = job.job.token
-            await asyncio.to_thread(self._spool.remove_lines, job.job.job_id)
+            await asyncio.to_thread(self._spool.remove_lines, job.job.job_id, token)
             await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
             source = self._source(job, token)
         content = await self._look(source)

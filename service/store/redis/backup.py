@@ -51,6 +51,7 @@ _FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
 _COPIED = wide(RECORD_FIELDS)
+_REPLACED = "the store was replaced meanwhile, or another model serves by now"
 
 
 class BackupFailed(StartupError):
@@ -141,13 +142,14 @@ class ArchivedStore(RedisStore):
         self, about: dict[str, Any]
     ) -> AsyncGenerator[list[tuple[str, Sequence[bytes]]], None]:
         """Records by id, without a version where there is none any more; fills `about`."""
-        begun, begun_model = await self.position(), await self.model_version()
+        begun, model = await self.position(), await self.model_version()
         after, seen = "", begun.sequence
         changed: dict[str, None] = {}
         while ids := await self.list_ids(after, _CHUNK):
             after = ids[-1]
             for part in await self.chunks(ids):
-                news, rows, _ = await self._read_together(part, seen)
+                news, rows, now = await self._read_together(part, seen)
+                model = _only(model, now)
                 yield list(zip(part, rows, strict=True))
                 seen = _note(news, seen, changed)
         while (last := await self._read_last(changed, seen)) is None:
@@ -155,21 +157,21 @@ class ArchivedStore(RedisStore):
             ids = parts[0] if parts else []
             for streamer_id in ids:
                 del changed[streamer_id]
-            news, rows, _ = await self._read_together(ids, seen)
+            news, rows, now = await self._read_together(ids, seen)
+            model = _only(model, now)
             yield list(zip(ids, rows, strict=True))
             seen = _note(news, seen, changed)
-        sequence, model, streamers, rest = last
+        sequence, served, streamers, rest = last
         ids = [streamer_id.decode() for streamer_id, _ in rest]
-        rows = await self._of_model([row for _, row in rest], model)
+        rows = await self._of_model([row for _, row in rest], served)
+        model = _only(model, None if served is None else served.decode())
         yield list(zip(ids, rows, strict=True))
-        model_version = None if model is None else model.decode()
-        is_other = begun_model not in (None, model_version)
-        if is_other or (await self.position()).epoch != begun.epoch:
-            raise LogGap("the store was replaced meanwhile, or another model serves by now")
+        if (await self.position()).epoch != begun.epoch:
+            raise LogGap(_REPLACED)
         about |= {
             "epoch": begun.epoch,
             "sequence": int(sequence),
-            "model_version": model_version,
+            "model_version": model,
             "streamers": int(streamers),
         }
 
@@ -193,24 +195,17 @@ class ArchivedStore(RedisStore):
 
     async def _read_together(
         self, ids: Sequence[str], after: int
-    ) -> tuple[list[tuple[int, str]], list[list[bytes]], dict[str, Any]]:
-        """Read in one step who changed after a sequence number, records, and the store's state."""
-        meta, count, news, *rows = await self._client.ask_together(
+    ) -> tuple[list[tuple[int, str]], list[list[bytes]], str | None]:
+        """Read in one step who changed after a number, records, and the model that made them."""
+        model, news, *rows = await self._client.ask_together(
             [
-                ("HMGET", self._meta, "sequence", "model_version"),
-                ("ZCARD", self._ids),
+                ("HGET", self._meta, "model_version"),
                 ("XRANGE", self._log, f"({after}-0", "+", "COUNT", _LOG_CHUNK),
                 *(("HMGET", self._record + i, *_COPIED) for i in ids),
             ]
         )
-        sequence, model = meta
         changed = [(int(key.split(b"-")[0]), fields[b"id"].decode()) for key, fields in news]
-        known = {
-            "sequence": int(sequence or 0),
-            "model_version": None if model is None else model.decode(),
-            "streamers": int(count),
-        }
-        return changed, await self._of_model(rows, model), known
+        return changed, await self._of_model(rows, model), model and model.decode()
 
     async def _of_model(
         self, rows: Sequence[Sequence[bytes]], model: bytes | None
@@ -380,6 +375,13 @@ def contents_of(source: ChecksummedFolder) -> BackupContents:
         return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
     except (KeyError, TypeError, ValueError) as error:
         raise Broken(f"{source.path} has another form than this release writes") from error
+
+
+def _only(before: str | None, now: str | None) -> str | None:
+    """The model that serves now, which served before too unless the store was empty."""
+    if before not in (None, now):
+        raise LogGap(_REPLACED)
+    return now
 
 
 def _note(news: Sequence[tuple[int, str]], seen: int, changed: dict[str, None]) -> int:

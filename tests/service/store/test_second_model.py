@@ -1,5 +1,6 @@
 """Vectors of a second model beside those that are served, and the pointer that says which serve."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from service.store.base import Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import JobStep, LeaseLost, NewJob
 from service.store.models.base import ModelPointer, NotTheTarget, SecondVectors
-from service.store.redis.backup import ArchivedStore, records_in
+from service.store.redis.backup import ArchivedStore, BackupFailed, records_in
 from service.store.redis.jobs import JobLimits, RedisJobs
 from service.store.redis.models.store import RedisModels
 from service.store.redis.store import RedisStore
@@ -229,3 +230,36 @@ async def test_a_backup_has_what_the_active_model_made(
         made.embedding,
         made.model_version.encode(),
     )
+
+
+class _SwitchingStore(ArchivedStore):
+    """Another model serves while the second part of a backup is read."""
+
+    async def chunks(self, ids: Sequence[str], max_bytes: int = 0) -> list[list[str]]:
+        return [[streamer_id] for streamer_id in ids]
+
+    async def _read_together(self, ids: Sequence[str], after: int) -> Any:
+        if list(ids) != ["b"]:
+            return await super()._read_together(ids, after)
+        models = RedisModels(self.client)
+        promoted = await models.move(await models.pointer(), ModelPointer(0, NEXT, FIRST, "ready"))
+        assert promoted is not None
+        part = await super()._read_together(ids, after)
+        assert await models.move(promoted, ModelPointer(0, FIRST, NEXT, "ready")) is not None
+        return part
+
+
+async def test_a_backup_during_which_another_model_served_fails(
+    embedded: EmbeddedStore, admin: Any, tmp_path: Path
+) -> None:
+    """It had vectors of both, and after the restore no question found those of the other one."""
+    archived = await _SwitchingStore(embedded.url, limits=FAST).open()
+    try:
+        await put(archived, "a")
+        await set_target(archived, "backfilling")
+        await archived.write([both("a"), both("b")])
+        with pytest.raises(BackupFailed, match="another model serves by now"):
+            await archived.back_up(tmp_path / "copy")
+    finally:
+        await archived.close()
+    assert not (tmp_path / "copy").exists()

@@ -1,6 +1,8 @@
 """Exports over HTTP: who is in them, and where the file is."""
 
+import asyncio
 import hashlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,16 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
+from service.errors import SpoolFull
+from service.features.audit.trail import NoAuditLog
+from service.features.jobs.runner import RunningJob
+from service.features.transfers.answers import AnswerJobs
+from service.features.transfers.exports import ExportJobs
+from service.features.transfers.record import JobRecord
+from service.files.spool import Spool
 from service.settings import Jobs, Limits, Settings
+from service.store.base import ProfilePage, StoredProfile
+from service.store.jobs import Job, Lease
 from tests.service.conftest import put, wait_until_visible
 from tests.service.features.transfers.waiting import ended, lines_of, submitted, upload
 from tests.service.http.test_bad_input import pointers, problem
@@ -156,3 +167,72 @@ def test_a_result_has_to_be_there(bundle: Path, tmp_path: Path) -> None:
 def test_a_wrong_field_is_named(client: TestClient, body: Any, pointer: str) -> None:
     said = problem(client.post("/v1/jobs/exports", json=body), 422, "invalid_request")
     assert pointers(said) == [pointer]
+
+
+def job_of(token: int, checkpoint: bytes = b"") -> Job:
+    fields: dict[str, Any] = dict.fromkeys(Job.__dataclass_fields__, 0)
+    fields |= dict.fromkeys(("job_id", "kind", "place", "state"), "1")
+    fields |= {"input": b'{"filter": {}}', "checkpoint": checkpoint, "token": token}
+    return Job(**fields)
+
+
+class Streamers:
+    """Two pages of one profile each, of which the second can't be read before `has_second`."""
+
+    has_second = False
+    checkpoint = b""
+
+    async def count(self) -> int:
+        return 2
+
+    async def page(self, after: str, limit: int, max_bytes: int) -> ProfilePage:
+        if after and not self.has_second:
+            raise RuntimeError("the process ends")
+        profile = json.dumps({"streamer_id": after + "a", "bio": "x" * 1000}).encode()
+        stored = StoredProfile(after + "a", 1, "model", profile, "indexed", b"", 0.0)
+        return ProfilePage([stored], None if after else "a")
+
+    async def advance(self, lease: Lease, checkpoint: bytes, done: int, total: int) -> None:
+        self.checkpoint = checkpoint
+
+
+def test_an_export_that_is_interrupted_leaves_no_copy_for_each_attempt(tmp_path: Path) -> None:
+    """They took the room that the next attempt needed."""
+    store: Any = Streamers()
+    nothing: Any = None
+
+    def attempt(token: int, limit: int = 2500) -> None:
+        spool = Spool(tmp_path, limit)
+        jobs = ExportJobs(store, nothing, spool, nothing, 1 << 20, JobRecord(NoAuditLog()))
+        asyncio.run(jobs.run(RunningJob(store, job_of(token, store.checkpoint))))
+
+    for token in range(1, 5):
+        with pytest.raises(RuntimeError):
+            attempt(token)
+    names = [spooled.name for spooled in tmp_path.iterdir()]
+    assert sorted(names) == ["1.1.result", "1.4.result"]  # of the checkpoint, and the last one
+    with (tmp_path / "other.part").open("wb") as file:
+        file.truncate(2000)
+    with pytest.raises(SpoolFull):
+        attempt(5)
+    (tmp_path / "other.part").unlink()
+    assert [spooled.name for spooled in tmp_path.iterdir()] == ["1.1.result"]
+    store.has_second = True
+    attempt(6)
+    (made,) = tmp_path.iterdir()
+    assert made.name == "1.6.result"
+    assert [json.loads(line)["streamer_id"] for line in made.read_text().splitlines()] == [
+        "a",
+        "aa",
+    ]
+
+
+@pytest.mark.parametrize("state", ["cancelled", "failed", "succeeded"])
+def test_what_a_retried_job_writes_already_stays(tmp_path: Path, state: Any) -> None:
+    """It was removed with what the attempt before had written."""
+    nothing: Any = None
+    for token in (1, 2, 3):
+        Spool(tmp_path, 1 << 20).result("1", token).touch()
+    asyncio.run(AnswerJobs(nothing, Spool(tmp_path, 1 << 20)).tidy(job_of(2), state))
+    kept = {"1.3.result"} | ({"1.2.result"} if state == "succeeded" else set())
+    assert {file.name for file in tmp_path.iterdir()} == kept
