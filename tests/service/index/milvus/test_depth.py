@@ -219,6 +219,34 @@ def test_answers_are_put_in_order_where_they_are_merged(monkeypatch: pytest.Monk
     asyncio.run(ask())
 
 
+@pytest.mark.usefixtures("shallow")
+def test_a_filter_is_written_out_once_and_not_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expression, written = answering.expression, list[Filter]()
+
+    async def ask() -> None:
+        alone, work = watched()
+
+        def told(wanted: Filter) -> str:
+            assert work.is_inside
+            written.append(wanted)
+            return expression(wanted)
+
+        monkeypatch.setattr(answering, "expression", told)
+        rows = [alone.write("far", language="zh")]
+        rows += [alone.write(f"s{i}") for i in range(1, 200)]
+        alone.memory.insert(rows, ())
+        await alone.serve(200)
+        wanted = Filter([Condition("language", any=["zh", *(f"l{i}" for i in range(5000))])])
+        assert await alone.found(2, filter=wanted) == {"far"}
+        assert len(alone.memory.asked) > 1
+        assert written == [wanted]
+        assert work.costs[0] > 5  # milliseconds
+
+    asyncio.run(ask())
+
+
 def test_filters_cost_what_they_cost_in_memory() -> None:
     async def ask() -> None:
         alone, work = watched()
