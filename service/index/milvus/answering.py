@@ -19,6 +19,7 @@ from service.index.milvus.merging import (
     Probes,
     base_of,
     best,
+    has_everyone,
     most_hits,
     newest_of,
     probes_of,
@@ -227,6 +228,7 @@ class Answers:
             # Of equal ones the first by their ids are wanted, as long as these can be told.
             if asked.exact and asked.limit < most_hits(probes) and highest[-1:] == [base.bound]:
                 is_complete = False
+        is_complete = is_complete or has_everyone(found, checked.are_good, checked.allowed)
         ids, ordered = best(merged if is_complete else {}, k)
         return Part(ids, ordered, reached, checked.unknown, dropped, is_complete, is_short)
 

@@ -118,6 +118,21 @@ def base_of(
     return Base(scores, bound)
 
 
+def has_everyone(found: Sequence[Found], are_good: Sequence[bool], allowed: int) -> bool:
+    """Whether each probe's hits have all who may be in the answer, so that none is deeper.
+
+    Args:
+        found: the hits of each probe (P).
+        are_good: of all hits, one probe after the other, whether each is one who may be in it.
+        allowed: how many may be, as of when the hits were checked; who is newer is in the overlay.
+    """
+    good = iter(are_good)
+    return all(
+        len(each.ids) >= allowed and len({n for n in each.ids if next(good)}) >= allowed
+        for each in found
+    )
+
+
 def _end(scores: Sequence[float], limit: int, *, is_deepest: bool) -> float:
     """What all that was not found scores at most."""
     if len(scores) >= limit:

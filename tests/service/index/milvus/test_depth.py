@@ -145,8 +145,9 @@ def test_no_more_is_left_out_for_a_filter_than_for_who_is_excluded(
         alone = Alone()
         rows = [alone.write("far", language="zh")]
         rows += [alone.write(f"s{i}") for i in range(1, 200)]
+        rows.append(alone.write("farthest", language="zh"))
         alone.memory.insert(rows, ())  # whose filter lets everyone through
-        await alone.serve(200)
+        await alone.serve(201)
         with pytest.raises(InvalidRequest, match="more than 90 streamers"):
             await alone.found(2, filter=Filter([Condition("language", any=["zh"])]))
 
@@ -215,6 +216,21 @@ def test_answers_are_put_in_order_where_they_are_merged(monkeypatch: pytest.Monk
         assert [hit.streamer_id for hit in (await alone.index.search(query)).hits] == found.ids[:3]
         everyone, *_ = work.costs
         assert everyone > 1  # a millisecond: in a thread
+
+    asyncio.run(ask())
+
+
+def test_one_search_is_enough_that_finds_all_who_are_let_through() -> None:
+    async def ask() -> None:
+        alone = Alone()
+        alone.memory.insert([alone.write(f"s{i}", language="zh") for i in range(60)], ())
+        await alone.serve(60)
+        alone.write("s1", language="en")
+        wanted = Filter([Condition("language", any=["zh"])])
+        some = await alone.found(50, filter=wanted)
+        assert len(some) == 50
+        assert "s1" not in some
+        assert [asked.limit for asked in alone.memory.asked] == [82]
 
     asyncio.run(ask())
 
