@@ -1,6 +1,6 @@
 """The best of a collection and its overlay, and whether deeper hits could change it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +65,7 @@ class Part(NamedTuple):
         unknown: what of its filter no streamer has.
         dropped: versions of hits that no deeper answer has: they were replaced or deleted, or the
             query lets them not through.
+        replaced: those of them that were replaced or deleted, which Milvus deletes before long.
         is_complete: whether a deeper one is the same.
         is_short: whether Milvus has no more, though there are more streamers.
     """
@@ -74,6 +75,7 @@ class Part(NamedTuple):
     reached: int
     unknown: Unknown
     dropped: Sequence[int]
+    replaced: Set[int]
     is_complete: bool
     is_short: bool = False
 

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from service.errors import InvalidRequest
+from service.errors import IndexUnavailable, InvalidRequest
 from service.index.filters import Condition, Filter
 from service.index.milvus import answering, merging
 from service.index.milvus.base import Served
@@ -150,6 +150,25 @@ def test_no_more_is_left_out_for_a_filter_than_for_who_is_excluded(
         await alone.serve(201)
         with pytest.raises(InvalidRequest, match="more than 90 streamers"):
             await alone.found(2, filter=Filter([Condition("language", any=["zh"])]))
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("shallow")
+def test_too_many_old_versions_are_a_failure_that_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answering, "MOST_EXCLUDED", 60)
+
+    async def ask() -> None:
+        alone = Alone()
+        *old, newest = [alone.write("s0") for _ in range(400)]
+        alone.memory.insert([*old, newest], ())
+        await alone.serve(400)
+        with pytest.raises(IndexUnavailable, match="once they have been deleted"):
+            await alone.found(exact=True)
+        alone.memory.rows = {400: newest}
+        assert await alone.found(exact=True) == {"s0"}
 
     asyncio.run(ask())
 
