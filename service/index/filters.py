@@ -76,6 +76,12 @@ class Filter:
         """Whether it keeps anyone out."""
         return bool(self.must or self.must_not)
 
+    @property
+    def values(self) -> int:
+        """How many values its conditions list."""
+        conditions = (*self.must, *self.must_not)
+        return sum(len(each.any or ()) + len(each.all or ()) for each in conditions)
+
 
 EVERYONE = Filter()
 

@@ -103,7 +103,7 @@ async def _measure(uri: str, rows: int, questions: int, probes: Sequence[int]) -
         )
     await first.call(name, Collection.drop)
     for connection in connections.values():
-        connection.close()
+        await connection.close()
 
 
 def main() -> None:

@@ -89,7 +89,7 @@ class MilvusParts:
         clusters: list[MilvusBase] = []
         for each in clusters_of(uri.get_secret_value(), secret):
             connection = Connection(each.uri, each.token, shape, known.timeout_s)
-            stack.callback(connection.close)
+            stack.push_async_callback(connection.close)
             clusters.append(MilvusBase(connection, shape, bounds, established, each.name))
         return cls(clusters, established)
 

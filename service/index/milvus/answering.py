@@ -3,7 +3,7 @@
 import heapq
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 import numpy as np
@@ -19,11 +19,12 @@ from service.index.milvus.merging import (
     Probes,
     base_of,
     best,
+    has_everyone,
     most_hits,
     newest_of,
     probes_of,
 )
-from service.index.milvus.tokens import expression, without
+from service.index.milvus.tokens import established, expression, without
 from service.index.query import Query
 from service.index.work import Work
 
@@ -33,7 +34,7 @@ _DEEPER = 4
 _MOST_ROUNDS = 16
 MOST_EXCLUDED = 50_000
 """Versions that are left out of a search by an expression: with these it takes a second longer."""
-_MS_PER_CHECK, _MS_PER_ORDERED, _MS_PER_VERSION = 0.0005, 0.001, 0.0005
+_MS_PER_CHECK, _MS_PER_ORDERED, _MS_PER_VERSION, _MS_PER_VALUE = 0.0005, 0.001, 0.0005, 0.004
 
 
 @dataclass
@@ -45,18 +46,21 @@ class _Depth:
         most: as many as there can be.
         exact: whether all inverted lists are looked into.
         left_out: versions that are no hits.
+        replaced: those of them that were replaced or deleted.
     """
 
     limit: int
     most: int
     exact: bool
     left_out: set[int]
+    replaced: set[int] = field(default_factory=set[int])
 
     def grow(self, query: Query, probes: Probes, found: Sequence[Found], part: Part) -> None:
         """Go deeper than an answer that is not complete.
 
         Raises:
             InvalidRequest: there is no deeper one.
+            IndexUnavailable: there is none before Milvus has deleted old versions.
         """
         dropped = set(part.dropped)
         if not self.exact and any(len(each.ids) < self.limit for each in found):
@@ -70,19 +74,29 @@ class _Depth:
                 f"the answer is among more than {self.most} streamers, and Milvus can't tell more: "
                 f"ask for a higher min_score{fewer}, or export the streamers"
             )
-        elif len(self.left_out | dropped) > MOST_EXCLUDED < len(query.exclude):
+        elif (
+            (left_out := len(self.left_out | dropped))
+            > MOST_EXCLUDED
+            >= left_out - len(self.replaced | part.replaced)
+        ):
+            raise IndexUnavailable(
+                "too many versions that were replaced or deleted are as near as the answer; "
+                "Milvus answers once they have been deleted there"
+            )
+        elif left_out > MOST_EXCLUDED < len(query.exclude):
             raise InvalidRequest.of(
                 "/exclude",
                 f"leaves out {len(query.exclude)} streamers, too many of which would be in the "
                 f"answer: with Milvus at most {MOST_EXCLUDED} can be left out",
             )
-        elif len(self.left_out | dropped) > MOST_EXCLUDED:
+        elif left_out > MOST_EXCLUDED:
             raise InvalidRequest(
                 f"more than {MOST_EXCLUDED} streamers are as near as the answer, yet not in it, "
                 "and Milvus can't leave them out: ask with another filter, or export the streamers"
             )
         else:
             self.left_out |= dropped
+            self.replaced |= part.replaced
 
 
 class Answers:
@@ -98,7 +112,7 @@ class Answers:
 
         Raises:
             NotReady: there is no collection to ask.
-            IndexUnavailable: Milvus does not answer, or lacks someone.
+            IndexUnavailable: Milvus does not answer, lacks someone, or has too many old versions.
             InvalidRequest: more streamers reach the score than Milvus can tell, or too many of
                 those who would be in the answer are excluded.
             Overloaded: too many questions wait already, or the deadline passed.
@@ -107,11 +121,12 @@ class Answers:
         probes = probes_of(query)
         exact, was_short = not query.is_plain or monitor.refused is not None, False
         depth = await self._begun(query, k, probes, exact)
+        filtered = await self._filtered(query)
         for _ in range(_MOST_ROUNDS):
-            collection, *_, established = attachment.asked().served
+            collection, *_, told = attachment.asked().served
             # Rows tell who was established when they were written; the directory knows it.
-            are_told = query.established_only and established == base.established
-            wanted = expression(query.filter, established_only=are_told)
+            are_told = query.established_only and told == base.established
+            wanted = established(filtered) if are_told else filtered
             if depth.left_out:
                 listed = partial(without, wanted, depth.left_out)
                 wanted = await self._work.run(listed, len(depth.left_out) * _MS_PER_VERSION)
@@ -138,6 +153,13 @@ class Answers:
                 continue
             depth.grow(query, probes, found, part)
         raise Overloaded("too much is written for an answer; ask again")
+
+    async def _filtered(self, query: Query) -> str:
+        """The filter as an expression; one with thousands of values takes tens of milliseconds."""
+        if not query.filter:
+            return ""
+        cost_ms = query.filter.values * _MS_PER_VALUE
+        return await self._work.run(partial(expression, query.filter), cost_ms)
 
     async def _begun(self, query: Query, k: int | None, probes: Probes, exact: bool) -> _Depth:
         """The first depth; who is excluded may be hits, unless they are too many for that."""
@@ -198,6 +220,8 @@ class Answers:
             )
             if not good and version <= max(newest, settled)
         ]
+        both = zip(versions, checked.newest, strict=True)
+        replaced = {version for version, newest in both if version != newest}.intersection(dropped)
         base = base_of(query, probes, found, are_good, asked.limit)
         newest, reached = newest_of(attached.overlay, query, k)
         scores, least = base.scores, query.min_score
@@ -219,8 +243,11 @@ class Answers:
             # Of equal ones the first by their ids are wanted, as long as these can be told.
             if asked.exact and asked.limit < most_hits(probes) and highest[-1:] == [base.bound]:
                 is_complete = False
+        is_complete = is_complete or has_everyone(found, checked.are_good, checked.allowed)
         ids, ordered = best(merged if is_complete else {}, k)
-        return Part(ids, ordered, reached, checked.unknown, dropped, is_complete, is_short)
+        return Part(
+            ids, ordered, reached, checked.unknown, dropped, replaced, is_complete, is_short
+        )
 
     def _cost_ms(
         self, attached: Attached, query: Query, k: int | None, found: Sequence[Found]

@@ -93,12 +93,16 @@ class Connection:
         self._is_asking = False
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def close(self) -> None:
-        """Call no more."""
+    async def close(self) -> None:
+        """Call no more.
+
+        The client is closed in a thread: its manager is locked while any client of the process
+        connects, for as long as `timeout_s` where a cluster is silent.
+        """
         self._threads.shutdown(wait=False, cancel_futures=True)
         client, self._client = self._client, None
         if client is not None:
-            client.close()
+            await asyncio.to_thread(client.close)
 
     async def call(self, name: str, ask: Callable[[Collection], Result]) -> Result:
         """Ask a collection something, in a thread.

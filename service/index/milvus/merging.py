@@ -1,6 +1,6 @@
 """The best of a collection and its overlay, and whether deeper hits could change it."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -65,6 +65,7 @@ class Part(NamedTuple):
         unknown: what of its filter no streamer has.
         dropped: versions of hits that no deeper answer has: they were replaced or deleted, or the
             query lets them not through.
+        replaced: those of them that were replaced or deleted, which Milvus deletes before long.
         is_complete: whether a deeper one is the same.
         is_short: whether Milvus has no more, though there are more streamers.
     """
@@ -74,6 +75,7 @@ class Part(NamedTuple):
     reached: int
     unknown: Unknown
     dropped: Sequence[int]
+    replaced: Set[int]
     is_complete: bool
     is_short: bool = False
 
@@ -116,6 +118,21 @@ def base_of(
             if next(good) and score > scores.get(name, -np.inf):
                 scores[name] = score
     return Base(scores, bound)
+
+
+def has_everyone(found: Sequence[Found], are_good: Sequence[bool], allowed: int) -> bool:
+    """Whether each probe's hits have all who may be in the answer, so that none is deeper.
+
+    Args:
+        found: the hits of each probe (P).
+        are_good: of all hits, one probe after the other, whether each is one who may be in it.
+        allowed: how many may be, as of when the hits were checked; who is newer is in the overlay.
+    """
+    good = iter(are_good)
+    return all(
+        len(each.ids) >= allowed and len({n for n in each.ids if next(good)}) >= allowed
+        for each in found
+    )
 
 
 def _end(scores: Sequence[float], limit: int, *, is_deepest: bool) -> float:

@@ -48,9 +48,9 @@ def numbers_of(facets: Facets) -> dict[str, float]:
     return {_quoted(name): float(value) for name, value in numbers.items()}
 
 
-def expression(wanted: Filter, *, established_only: bool = False) -> str:
+def expression(wanted: Filter) -> str:
     """A boolean expression of Milvus; empty where everyone is let through."""
-    parts = [IS_ESTABLISHED] if established_only else []
+    parts = list[str]()
     for condition in wanted.must:
         parts += _holding(condition)
     for condition in wanted.must_not:
@@ -58,6 +58,11 @@ def expression(wanted: Filter, *, established_only: bool = False) -> str:
         if held and NOBODY not in held:  # nobody's condition keeps nobody out
             parts.append(_negated(condition, held))
     return " and ".join(f"({part})" for part in parts)
+
+
+def established(expression: str) -> str:
+    """An expression that lets through established streamers alone."""
+    return f"{IS_ESTABLISHED} and {expression}" if expression else IS_ESTABLISHED
 
 
 def without(expression: str, versions: Iterable[int]) -> str:

@@ -1,12 +1,14 @@
 """Which questions are asked together, without a server."""
 
 import asyncio
+import threading
 from typing import Any
 
 import numpy as np
 import pytest
 
 from service.errors import IndexUnavailable
+from service.index.milvus import connection as module
 from service.index.milvus.collection import Collection, Found, Shape
 from service.index.milvus.connection import Asked, Connection
 
@@ -44,7 +46,7 @@ def test_questions_that_come_at_once_are_asked_together(sizes: list[int]) -> Non
         )
         assert [found.versions for (found,) in answers] == [[i] for i in range(65)]
         assert sorted(sizes) == [1, 16, 16, 16, 16]
-        asking.close()
+        await asking.close()
 
     asyncio.run(ask())
 
@@ -60,7 +62,7 @@ def test_who_asks_again_at_once_is_asked_with_the_others(sizes: list[int]) -> No
 
         await asyncio.gather(*(client(i) for i in range(16)))
         assert sizes == [16] * 5
-        asking.close()
+        await asking.close()
 
     asyncio.run(ask())
 
@@ -79,7 +81,7 @@ def test_a_question_that_waits_for_too_long_is_a_failure_of_milvus(
         with pytest.raises(IndexUnavailable, match="waited for too long"):
             await asking.search(PLAIN, vector(0))
         never.set()
-        asking.close()
+        await asking.close()
 
     asyncio.run(ask())
 
@@ -103,6 +105,32 @@ def test_only_an_answer_is_a_sign_of_life(
         assert asking.answered_at == -float("inf")
         await asking.search(PLAIN, vector(0))
         assert asking.answered_at > 0
-        asking.close()
+        await asking.close()
+
+    asyncio.run(ask())
+
+
+def test_closing_waits_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The client's manager may be locked by a thread that connects to a silent cluster."""
+    is_unlocked, closed = threading.Event(), list[bool]()
+
+    class Client:
+        def __init__(self, *_: Any, **__: Any) -> None:
+            """It connects."""
+
+        def get_server_version(self, **_: Any) -> str:
+            return "2.6.19"
+
+        def close(self) -> None:
+            closed.append(is_unlocked.wait(10))
+
+    monkeypatch.setattr(module, "MilvusClient", Client)
+
+    async def ask() -> None:
+        asking = connection()
+        await asking.call("c", lambda _: None)
+        asyncio.get_running_loop().call_soon(is_unlocked.set)
+        await asking.close()
+        assert closed == [True]
 
     asyncio.run(ask())

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import numpy as np
 import pytest
 
-from service.errors import InvalidRequest
+from service.errors import IndexUnavailable, InvalidRequest
 from service.index.filters import Condition, Filter
 from service.index.milvus import answering, merging
 from service.index.milvus.base import Served
@@ -145,10 +145,30 @@ def test_no_more_is_left_out_for_a_filter_than_for_who_is_excluded(
         alone = Alone()
         rows = [alone.write("far", language="zh")]
         rows += [alone.write(f"s{i}") for i in range(1, 200)]
+        rows.append(alone.write("farthest", language="zh"))
         alone.memory.insert(rows, ())  # whose filter lets everyone through
-        await alone.serve(200)
+        await alone.serve(201)
         with pytest.raises(InvalidRequest, match="more than 90 streamers"):
             await alone.found(2, filter=Filter([Condition("language", any=["zh"])]))
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("shallow")
+def test_too_many_old_versions_are_a_failure_that_passes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(answering, "MOST_EXCLUDED", 60)
+
+    async def ask() -> None:
+        alone = Alone()
+        *old, newest = [alone.write("s0") for _ in range(400)]
+        alone.memory.insert([*old, newest], ())
+        await alone.serve(400)
+        with pytest.raises(IndexUnavailable, match="once they have been deleted"):
+            await alone.found(exact=True)
+        alone.memory.rows = {400: newest}
+        assert await alone.found(exact=True) == {"s0"}
 
     asyncio.run(ask())
 
@@ -215,6 +235,49 @@ def test_answers_are_put_in_order_where_they_are_merged(monkeypatch: pytest.Monk
         assert [hit.streamer_id for hit in (await alone.index.search(query)).hits] == found.ids[:3]
         everyone, *_ = work.costs
         assert everyone > 1  # a millisecond: in a thread
+
+    asyncio.run(ask())
+
+
+def test_one_search_is_enough_that_finds_all_who_are_let_through() -> None:
+    async def ask() -> None:
+        alone = Alone()
+        alone.memory.insert([alone.write(f"s{i}", language="zh") for i in range(60)], ())
+        await alone.serve(60)
+        alone.write("s1", language="en")
+        wanted = Filter([Condition("language", any=["zh"])])
+        some = await alone.found(50, filter=wanted)
+        assert len(some) == 50
+        assert "s1" not in some
+        assert [asked.limit for asked in alone.memory.asked] == [82]
+
+    asyncio.run(ask())
+
+
+@pytest.mark.usefixtures("shallow")
+def test_a_filter_is_written_out_once_and_not_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expression, written = answering.expression, list[Filter]()
+
+    async def ask() -> None:
+        alone, work = watched()
+
+        def told(wanted: Filter) -> str:
+            assert work.is_inside
+            written.append(wanted)
+            return expression(wanted)
+
+        monkeypatch.setattr(answering, "expression", told)
+        rows = [alone.write("far", language="zh")]
+        rows += [alone.write(f"s{i}") for i in range(1, 200)]
+        alone.memory.insert(rows, ())
+        await alone.serve(200)
+        wanted = Filter([Condition("language", any=["zh", *(f"l{i}" for i in range(5000))])])
+        assert await alone.found(2, filter=wanted) == {"far"}
+        assert len(alone.memory.asked) > 1
+        assert written == [wanted]
+        assert work.costs[0] > 5  # milliseconds
 
     asyncio.run(ask())
 

@@ -66,7 +66,7 @@ class Twins:
 
     def close(self) -> None:
         self.call(Collection.drop)
-        self.connection.close()
+        self.run(self.connection.close())
         self.runner.close()
 
     def write(self, name: str, embedding: np.ndarray | None, facets: dict[str, Any]) -> None:
