@@ -5,14 +5,15 @@ is there again after a restart: each transaction also writes up to where in the 
 is complete. It can be made anew from the store at any time, so nothing is forced to the disk.
 
 A row's number begins with the length of the name, so the index itself gives shorter names first,
-which are nearer to what was searched for, and stops after those that are wanted.
+which are nearer to what was searched for, and stops after those that are wanted. The rest is a hash
+of the id: all processes have one order, so each of them goes on where another one ended.
 """
 
 import contextlib
+import hashlib
 import json
 import logging
 import queue
-import secrets
 import sqlite3
 import threading
 from collections.abc import Generator, Sequence
@@ -24,9 +25,9 @@ from service.engine.names.grams import TERMS_VERSION, Texts
 from service.store.base import Position
 
 _log = logging.getLogger(__name__)
-_SCHEMA = f"1 {TERMS_VERSION}"
+_SCHEMA = f"2 {TERMS_VERSION}"
 _MOST_LENGTH = 255
-_NUMBER_BITS = 40
+_HASH_BITS = 32
 _MERGED_PAGES = 200
 """Pages that one step of `merge` writes: a few milliseconds."""
 _WAIT_S = 10.0
@@ -71,11 +72,7 @@ def remove_file(path: Path) -> None:
 
 
 class NamesFile:
-    """One file. One thread at a time may write; others search meanwhile.
-
-    Attributes:
-        made: a random token; rows of a file with another one have other numbers.
-    """
+    """One file. One thread at a time may write; others search meanwhile."""
 
     def __init__(self, path: Path) -> None:
         """Open a file; what is no such file, or of another version, is replaced by an empty one.
@@ -133,7 +130,6 @@ class NamesFile:
         """Forget everything; call it in a thread."""
         with self._used():
             self._make(self._writer)
-            self._last, self.made = 0, _token_of(self._writer)
 
     def apply(self, changes: Sequence[Change], after: Progress) -> Generator[None, None, None]:
         """Take in changes, all or none; other work may have its turn between two steps.
@@ -267,14 +263,15 @@ class NamesFile:
             name, tags, words = json.loads(before)
             yield number, False, Texts(name, tuple(tags), words)
         if change.texts is not None:
-            self._last += 1
-            number = min(len(change.texts.name), _MOST_LENGTH) << _NUMBER_BITS | self._last
+            number = _number_of(change.streamer_id, change.texts)
+            while sql.execute("SELECT 1 FROM streamers WHERE number = ?", (number,)).fetchone():
+                number += 1  # a hash of two ids, as of some among a million
             row = (number, change.streamer_id, packed)
             sql.execute("INSERT INTO streamers VALUES (?, ?, ?)", row)
             yield number, True, change.texts
 
     def _note(self, sql: sqlite3.Connection, after: Progress) -> None:
-        values = {"place": json.dumps(astuple(after.place)), "last": str(self._last)}
+        values = {"place": json.dumps(astuple(after.place))}
         if after.read_to is None:
             sql.execute("DELETE FROM about WHERE name = 'read_to'")
         else:
@@ -287,14 +284,12 @@ class NamesFile:
         # What is deleted is overwritten; what the system has not written yet is read again.
         sql.execute("PRAGMA secure_delete = ON").fetchall()
         sql.execute("PRAGMA synchronous = NORMAL")
-        self._last = 0
         has_tables = sql.execute("SELECT 1 FROM sqlite_master WHERE name = 'about'").fetchone()
         about = dict(sql.execute("SELECT name, value FROM about")) if has_tables else {}
         if not has_tables:
             self._make(sql)
         elif about.get("schema") != _SCHEMA:
             raise sqlite3.DatabaseError("it has terms of another release")
-        self._last, self.made = int(about.get("last", 0)), _token_of(sql)
         return sql
 
     def _make(self, sql: sqlite3.Connection) -> None:
@@ -341,9 +336,6 @@ class NamesFile:
             raise
 
 
-def _token_of(sql: sqlite3.Connection) -> str:
-    """The token of a file; one without gets one, such as one of an earlier release."""
-    made = secrets.token_hex(8)
-    sql.execute("INSERT OR IGNORE INTO about VALUES ('made', ?)", (made,))
-    ((found,),) = sql.execute("SELECT value FROM about WHERE name = 'made'").fetchall()
-    return found
+def _number_of(streamer_id: str, texts: Texts) -> int:
+    digest = hashlib.blake2b(streamer_id.encode(), digest_size=_HASH_BITS // 8).digest()
+    return min(len(texts.name), _MOST_LENGTH) << _HASH_BITS | int.from_bytes(digest)

@@ -10,7 +10,7 @@ from service.engine.names.follower import Names
 from service.engine.names.grams import Question, question_of
 from service.engine.names.matched import MATCHED, Matched
 from service.engine.work.lanes import Lanes
-from service.errors import CursorExpired, NotReady
+from service.errors import NotReady
 
 Keep = Callable[[Sequence[str]], Awaitable[Sequence[bool]]]
 _MOST_LOOKED_AT = 50_000
@@ -19,17 +19,10 @@ _MOST_AT_ONCE = 4096
 
 
 class Place(NamedTuple):
-    """A place in the order of all matches, in one file.
-
-    Attributes:
-        rank: how they match, as in `MATCHED`.
-        number: of the row.
-        made: the token of the file; "" at the beginning.
-    """
+    """A place in the order of all matches: how they match, as in `MATCHED`, and the row."""
 
     rank: int = 0
     number: int = 0
-    made: str = ""
 
 
 class Hit(NamedTuple):
@@ -87,7 +80,6 @@ class Finder:
             None where the text has fewer than two characters that count.
 
         Raises:
-            CursorExpired: `after` is of another file, as of another process.
             NotReady: the file can't be read at the moment.
             Overloaded: too much work waits already.
         """
@@ -115,30 +107,19 @@ class Finder:
 
 
 def rows_of(file: NamesFile, text: str, question: Question, after: Place, size: int) -> list[Hit]:
-    """Up to `size` matches behind a place; fewer are the last ones.
-
-    Raises:
-        CursorExpired: the place is of another file.
-        NotReady: the file can't be read at the moment.
-    """
+    """Up to `size` matches behind a place; fewer are the last ones."""
     found: list[Hit] = []
-    made = file.made
-    if after.number and after.made != made:
-        raise CursorExpired(
-            "the page before came from another process, or names were read anew since: ask for "
-            "the first page again"
-        )
     try:
         number_of_id = file.number_of(text)
         if after.rank == 0 and number_of_id is not None and after.number == 0:
-            found.append(Hit(text, "id", Place(0, number_of_id, made)))
+            found.append(Hit(text, "id", Place(0, number_of_id)))
         for rank, expression in enumerate(question, start=1):
             if rank < after.rank or expression is None:
                 continue
             begin = after.number if rank == after.rank else 0
             for number, name in file.matches(expression, begin, size - len(found) + 1):
                 if number != number_of_id and len(found) < size:
-                    found.append(Hit(name, MATCHED[rank], Place(rank, number, made)))
+                    found.append(Hit(name, MATCHED[rank], Place(rank, number)))
             if len(found) == size:
                 break
     except sqlite3.Error as error:
@@ -147,15 +128,14 @@ def rows_of(file: NamesFile, text: str, question: Question, after: Place, size: 
 
 
 def place_of(text: str) -> Place | None:
-    """The place that `str_of` wrote, in this release or an earlier one; None of any other text."""
-    rank, _, rest = text.partition(".")
-    number, _, made = rest.partition(".")
-    if not (rank.isdecimal() and number.isdecimal() and len(text) < 48):
+    """The place that `str_of` wrote; None of any other text."""
+    rank, _, number = text.partition(".")
+    if not (rank.isdecimal() and number.isdecimal() and len(text) < 24):
         return None
-    place = Place(int(rank), int(number), made)
+    place = Place(int(rank), int(number))
     return place if place.rank < len(MATCHED) and place.number < 1 << 63 else None
 
 
 def str_of(place: Place | None) -> str | None:
     """A place as text; None of None."""
-    return None if place is None else f"{place.rank}.{place.number}.{place.made}"
+    return None if place is None else f"{place.rank}.{place.number}"

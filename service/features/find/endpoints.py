@@ -7,7 +7,6 @@ from fastapi import Depends, Response
 from pydantic import BaseModel
 
 from service.engine.work.lanes import Lane, Lanes
-from service.errors import CursorExpired
 from service.features.find.cursors import find_cursor, find_place
 from service.features.find.schemas import (
     FacetsIn,
@@ -40,7 +39,7 @@ _MOST_INLINE = 100
     summary="Find streamers by nickname, tag or bio",
     dependencies=[requires("streamers:read")],
     response_model=FindOut,
-    responses=responses(CursorExpired, *BODY, *INDEX),
+    responses=responses(*BODY, *INDEX),
 )
 async def find_streamers(
     find: CurrentFind,
@@ -52,9 +51,7 @@ async def find_streamers(
     """In pages, the best first, as the index knows them; `GET /v1/streamers?q=` has whole profiles.
 
     Names come after the index at a start: `complete` is false until all are there. A write is found
-    moments after its answer; with `after_sequence` surely. Pages are of the process that gave the
-    first one: another one, or one that read names anew since, answers `next_cursor` with 410
-    `cursor_expired`; ask for the first page again.
+    moments after its answer; with `after_sequence` surely.
     """
     wanted = body.filter.model_dump_json()
     place = find_place(body.cursor, body.q, wanted)

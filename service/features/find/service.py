@@ -74,7 +74,6 @@ class Find:
 
         Raises:
             InvalidRequest: the text is too short.
-            CursorExpired: `after` is of another file of names, as of another process.
             NotYetVisible: the write is not found in time.
             NotReady: there is no index yet, which a filter needs, or names can't be searched.
             Overloaded: too much work waits already.

@@ -10,7 +10,6 @@ from fastapi import Depends, Query, Response
 from pydantic_core import to_json
 
 from service.errors import (
-    CursorExpired,
     FieldError,
     NoSuchPath,
     NoVector,
@@ -73,7 +72,7 @@ def _streamer(record: Record | StoredProfile, matched: str | None = None) -> byt
     summary="List streamers, or find them by name, in pages",
     dependencies=[requires("streamers:read")],
     response_model=StreamerPage,
-    responses=responses(CursorExpired, *STORE, *INDEX),
+    responses=responses(*STORE, *INDEX),
 )
 async def list_streamers(
     streamers: CurrentStreamers,
@@ -98,9 +97,8 @@ async def list_streamers(
     """In byte order of the ids; streamers written meanwhile may or may not be listed.
 
     A page of long profiles has fewer than `limit`; it is the last when `next_cursor` is null. With
-    `q`, what was written with `after_sequence` is found, and pages are of one process: 410
-    `cursor_expired` is answered as by POST /v1/streamers:find. Without `q` everything that is
-    stored is listed anyway.
+    `q`, what was written with `after_sequence` is found; without `q` everything that is stored is
+    listed anyway.
     """
     if q is not None:
         place = find_place(cursor, q)

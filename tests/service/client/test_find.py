@@ -14,7 +14,8 @@ pytestmark = pytest.mark.slow
 def test_finding_by_name(service: Service) -> None:
     with Client(service.url) as client:
         for number in range(5):
-            client.put(f"n{number}", {"name": f"luna {number}", "tags": ["music"]})
+            name = f"luna {'i' * (number + 1)}"  # the shorter ones come first
+            client.put(f"n{number}", {"name": name, "tags": ["music"]})
         client.put("zh", {"name": "月亮", "language": "zh", "tags": ["music"]})
         page = client.find.page("luna", limit=2)
         assert [found.streamer_id for found in page.streamers] == ["n0", "n1"]
