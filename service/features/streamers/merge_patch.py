@@ -24,7 +24,8 @@ def patched_profile(profile: dict[str, Any], changes: dict[str, Any]) -> dict[st
     callers wrote the bytes, and can't know that they have to remove it. Other media are in lists,
     which are replaced as a whole.
     """
-    avatar, change = profile.get("avatar", {}), changes.get("avatar")
+    avatar: dict[str, Any] = profile.get("avatar") or {}
+    change = changes.get("avatar")
     if avatar.keys() == {"sha256"} and isinstance(change, dict):
         given = cast(dict[str, Any], change)
         if any(value is not None for name, value in given.items() if name != "sha256"):
