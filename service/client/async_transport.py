@@ -141,7 +141,12 @@ class AsyncTransport:
             except ClientError as error:
                 if len(chunk.results) > had:
                     tries.start_again()
-                await self.pause(call, tries, error)
+                try:
+                    await self.pause(call, tries, error)
+                except ClientError:
+                    if not chunk.settle_unfetched():
+                        raise
+                    tries.start_again()
 
     async def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""

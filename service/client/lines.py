@@ -13,6 +13,10 @@ from service.features.streamers.schemas import BulkLineOut
 NDJSON = "application/x-ndjson"
 EVENTS = "text/event-stream"
 _UNFETCHED = "media_unavailable"
+_IN_VAIN = 3
+"""Requests in a row without any result, after which a line ends as one that can't be fetched."""
+UNFETCHED_PAUSE_S = 1.0
+"""Before what can't be fetched is asked for again."""
 Profile = BaseModel | Mapping[str, Any]
 """A profile, or a part of one: a model, or the fields by name."""
 
@@ -73,13 +77,14 @@ class Chunk:
         self._first = first
         self._lines = lines
         self._waiting = [i for i, line in enumerate(lines) if line.strip()]
+        self._in_vain = 0
         self._begin()
 
     def _begin(self) -> None:
         """Forget the last request."""
         self._sent = self._waiting
         self._had = len(self.results)
-        self._trouble: ClientError | None = None
+        self._troubles: dict[int, ClientError] = {}
         self._unfetched: list[tuple[int, BulkLineOut]] = []
         self._ids_again = set[str]()
 
@@ -112,8 +117,9 @@ class Chunk:
             if trouble.is_passing or is_cut:
                 trouble.is_passing = True
                 trouble.detail = f"line {self._first + place}: {trouble.detail}"
-                self._trouble = self._trouble or trouble
+                self._troubles[place] = trouble
                 if trouble.code == _UNFETCHED:
+                    trouble.retry_after_s = UNFETCHED_PAUSE_S
                     self._unfetched.append((place, result))
                 if result.streamer_id is not None:
                     self._ids_again.add(result.streamer_id)
@@ -125,19 +131,28 @@ class Chunk:
     def check(self, url: str) -> None:
         """Check that the answer had a result for every line.
 
-        A line whose picture or sound can't be fetched is sent again as long as other lines get
-        results; after that, this is its result: a host that is down stops no other line.
+        A line whose picture or sound can't be fetched is sent again, until three requests in a row
+        brought no result of any line; see `settle_unfetched`.
 
         Raises:
             ClientError: some lines have to be sent again, and why.
         """
-        if len(self.results) == self._had:
-            for place, result in self._unfetched:
-                self._settle(place, result)
-        if self._waiting:
-            first = self._first + self._waiting[0]
-            cut = f"{url} did not answer (the answer was cut off before line {first})"
-            raise self._trouble or Unreachable(cut)
+        self._in_vain = self._in_vain + 1 if len(self.results) == self._had else 0
+        if self._in_vain == _IN_VAIN:
+            self.settle_unfetched()
+        for place in self._waiting:
+            cut = f"(the answer was cut off before line {self._first + place})"
+            raise self._troubles.get(place) or Unreachable(f"{url} did not answer {cut}")
+
+    def settle_unfetched(self) -> bool:
+        """Take for results what the last request said of pictures and sounds; whether it did.
+
+        A host that is down stops no other line.
+        """
+        unfetched, self._unfetched, self._in_vain = self._unfetched, [], 0
+        for place, result in unfetched:
+            self._settle(place, result)
+        return bool(unfetched)
 
     def _settle(self, place: int, result: BulkLineOut) -> None:
         result.line = self._first + place

@@ -143,7 +143,12 @@ class Transport:
             except ClientError as error:
                 if len(chunk.results) > had:
                     tries.start_again()
-                self.pause(call, tries, error)
+                try:
+                    self.pause(call, tries, error)
+                except ClientError:
+                    if not chunk.settle_unfetched():
+                        raise
+                    tries.start_again()
 
     def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""

@@ -93,8 +93,8 @@ def test_outreach_to_those_who_are_still_stored_is_recorded(
 ) -> None:
     page = signed_in
     twin = service.client.get("/v1/streamers/cooking-01").json()["profile"]
-    service.put(**twin | {"streamer_id": "leaving"})
-    question = {"positive": [{"streamer_id": "cooking-01"}], "k": 3}
+    last = service.put(**twin | {"streamer_id": "leaving"})
+    question = {"positive": [{"streamer_id": "cooking-01"}], "k": 3, "after_sequence": last}
     service.client.put("/v1/lists/left", json={"question": question}).raise_for_status()
     ids = [row["streamer_id"] for row in service.client.post("/v1/lists/left:run").json()["rows"]]
     assert "leaving" in ids

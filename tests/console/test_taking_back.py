@@ -86,6 +86,19 @@ def test_what_another_person_judged_is_not_taken_back(signed_in: Page, service: 
     page.keyboard.press("z")
     expect(page.get_by_text("Nothing was taken back")).to_contain_text("they met")
     assert judgements(service)[judged] == "same"
+    at = int(page.locator(".judging .quiet").inner_text().split()[1])
+    page.keyboard.press("x")
+    expect(page.get_by_text("This replaces “Same”")).to_be_visible()
+    service.client.put("/v1/judgements", json=given | {"verdict": "different"})
+    for _ in range(4 - at):  # back to it, from the last one
+        page.keyboard.press("k")
+    page.keyboard.press("u")
+    expect(page.get_by_text("This replaces “Different”")).to_be_visible()
+    page.keyboard.press("z")
+    expect(page.get_by_text("Taken back:")).to_be_visible()
+    page.keyboard.press("z")
+    expect(page.get_by_text("Nothing was taken back")).to_be_visible()
+    assert judgements(service)[judged] == "different"
 
 
 def test_one_exclusion_is_taken_back_by_a_double_click(signed_in: Page, service: Service) -> None:

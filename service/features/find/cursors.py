@@ -33,4 +33,4 @@ def find_place(cursor: str | None, text: str, wanted: str = "") -> Place:
 
 def _listing(text: str, wanted: str) -> str:
     digest = hashlib.sha256(f"{len(text)} {text}{wanted}".encode())
-    return f"found-{digest.hexdigest()[:12]}"
+    return f"names-{digest.hexdigest()[:12]}"

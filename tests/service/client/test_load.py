@@ -68,8 +68,11 @@ def test_what_a_request_had_no_more_room_for_is_sent_in_another(status: int, cod
     assert result.error.code == code
 
 
-def test_a_picture_that_cannot_be_fetched_stops_no_other_line() -> None:
-    """It is tried again as long as other lines get results, and replaces no later line."""
+def test_a_picture_that_cannot_be_fetched_stops_no_other_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is tried again, and replaces no later line."""
+    monkeypatch.setattr("service.client.lines.UNFETCHED_PAUSE_S", 0)
     unfetched = refused(1, 503, "media_unavailable") | {"streamer_id": "dead"}
     later = stored(3) | {"streamer_id": "dead"}
     script = Script(
@@ -79,6 +82,10 @@ def test_a_picture_that_cannot_be_fetched_stops_no_other_line() -> None:
         lines(refused(1, 503, "media_unavailable"), stored(2), refused(3, 503, "overloaded")),
         lines(unfetched, refused(2, 503, "overloaded")),
         lines(refused(1, 503, "overloaded")),
+        lines(refused(1, 503, "overloaded")),
+        *(lines(unfetched) for _ in range(2)),
+        lines(stored(1)),
+        *(lines(unfetched) for _ in range(3)),
     )
     client = script.client(Patience(attempts=2, first_pause_s=1e-4))
     found = list(client.load([{"n": i} for i in range(3)]))
@@ -92,6 +99,9 @@ def test_a_picture_that_cannot_be_fetched_stops_no_other_line() -> None:
     assert bodies(script)[1:] == [b'{"n":0}\n{"n":2}\n', b'{"n":2}\n']
     with pytest.raises(Unavailable, match="line 3: why"):
         list(client.load([{"n": i} for i in range(3)]))
+    patient = script.client(Patience(attempts=None, first_pause_s=1e-4))
+    for expected in ("created", "error"):
+        assert [each.outcome for each in patient.load([{"n": 0}])] == [expected]
     assert script.steps == []
 
 

@@ -75,9 +75,14 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
   const isAsked = isOn && !cannot && ids.length > 0;
   const named = JSON.stringify(question);
   const asked = isAsked ? `${named} ${ids.join(" ")}` : null;
-  const found = useAsked(asked, (signal) => mineOf(question!, ids, signal));
-  const mine = JSON.stringify(found.value?.question) === named ? found.value : null;
   const [given, setGiven] = useState<ReadonlyMap<string, Rating | null>>(new Map());
+  const found = useAsked(asked, async (signal) => {
+    const answer = await mineOf(question!, ids, signal);
+    // What was given before it was asked is in it, or was changed elsewhere since.
+    setGiven((all) => new Map([...all].filter(([key, rating]) => given.get(key) !== rating)));
+    return answer;
+  });
+  const mine = JSON.stringify(found.value?.question) === named ? found.value : null;
   const [wrong, setWrong] = useState<Failure | null>(null);
   const sent = useRef(Promise.resolve());
   const name = (id: string): string => `${named} ${id}`;
@@ -108,7 +113,6 @@ export function useRating(question: Rated | null, ids: string[]): RatingOf {
   };
   const again = (): void => {
     setWrong(null);
-    setGiven(new Map());
     found.again();
   };
   return { isOn, cannot, of, give, failure: wrong ?? (isAsked ? found.failure : null), again };

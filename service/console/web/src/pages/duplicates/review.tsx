@@ -35,6 +35,8 @@ const VERDICTS: [Verdict, string, Text][] = [
 interface Step {
   pair: Edge;
   before: Given["before"];
+  /** Whether `before` is of another person. */
+  isReplaced: boolean;
 }
 
 /** `cursor`: of the members whose pairs are shown. */
@@ -73,7 +75,7 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
       ]);
       own.current.set(name, at);
       setGiven((all) => new Map(all).set(name, verdict));
-      setSteps((all) => [...all, { pair, before }]);
+      setSteps((all) => [...all, { pair, before, isReplaced }]);
       setChosen(null);
       say(t("dup.judged", { a: pair.a, b: pair.b, verdict: t(`dup.${verdict}`) }));
     });
@@ -85,7 +87,7 @@ export function Review({ groupId, cursor }: { groupId: string; cursor: string | 
       const now = await judgementOf(last.pair);
       const isOwn = now !== null && now.at === own.current.get(name);
       const left = isOwn ? await takeBack(last.pair, last.before) : now;
-      if (left) own.current.set(name, isOwn ? left.at : NaN);
+      if (left) own.current.set(name, isOwn && !last.isReplaced ? left.at : NaN);
       setGiven((all) => new Map(all).set(name, left?.verdict ?? null));
       setSteps((all) => all.slice(0, -1));
       setChosen(pairs.indexOf(last.pair));
