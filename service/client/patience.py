@@ -68,6 +68,7 @@ class Attempts:
         self._patience = patience
         self._deadline_s = patience.deadline_s if deadline_s is None else deadline_s
         self._is_in_doubt = False
+        self._last: ClientError | None = None
         self.start_again()
 
     def start_again(self) -> None:
@@ -83,8 +84,12 @@ class Attempts:
         """
         if time.monotonic() >= self._until:
             after = f"{self._deadline_s:g} s"
-            coming = f"the answer was still coming after {after} ({received:,} bytes)"
-            raise DeadlineExceeded(coming if received else f"no answer within {after}")
+            if received:
+                coming = f"the answer was still coming after {after} ({received:,} bytes)"
+                raise DeadlineExceeded(coming)
+            why = "" if self._last is None else f": {self._last.detail}"
+            detail = f"no answer within {after}{why}"
+            raise DeadlineExceeded(detail, is_in_doubt=self._is_in_doubt) from self._last
 
     def timeout(self) -> httpx.Timeout:
         """The longest waits of the next try.
@@ -106,6 +111,7 @@ class Attempts:
                 that of any try was.
         """
         self._is_in_doubt = error.is_in_doubt = self._is_in_doubt or error.is_in_doubt
+        self._last = error
         left = self._until - time.monotonic()
         if left <= 0 and error.is_passing:
             detail = f"no answer within {self._deadline_s:g} s: {error.detail}"

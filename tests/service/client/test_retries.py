@@ -319,3 +319,16 @@ def test_the_asynchronous_client_does_the_same() -> None:
 
     assert asyncio.run(write()) == 7
     assert script.steps == []
+
+
+def test_a_deadline_that_passes_in_a_pause_says_what_was_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr("service.client.patience.time", SimpleNamespace(monotonic=lambda: now[0]))
+    tries = Attempts(Patience(attempts=None, first_pause_s=1), 5)
+    assert tries.pause_after(Unreachable("nobody is there", is_in_doubt=False)) <= 1
+    now[0] = 6
+    with pytest.raises(DeadlineExceeded, match="within 5 s: nobody is there") as raised:
+        tries.timeout()
+    assert not raised.value.is_in_doubt
