@@ -5,15 +5,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerProfile
-from model_export.contract.towers import media_at
 from service.errors import MediaUnavailable, Overloaded, ServiceError, Unavailable
 from service.features.jobs.runner import persist
 
 Done = TypeVar("Done")
 IN_VAIN = 3
-"""Times in a row that a host is waited for in vain before it is not waited for any more."""
+"""Times that a host is waited for in vain before it is not waited for any more.
+
+An answer in between gives no new hope: that profiles are had does not tell that it was asked.
+"""
 
 
 class MediaPatience:
@@ -49,7 +50,6 @@ class MediaPatience:
             nonlocal waiting
             found = await encode(waiting)
             done.update(found)
-            self._forgive([profiles[i] for i, e in found.items() if not _is_wrong(e)])
             troubles = {
                 i: e
                 for i, e in found.items()
@@ -77,25 +77,10 @@ class MediaPatience:
             return False
         return self._in_vain[_host_of(profile, error)] >= IN_VAIN
 
-    def _forgive(self, encoded: Sequence[StreamerProfile]) -> None:
-        """Wait again for the hosts that answered for these profiles."""
-        for profile in encoded if self._in_vain else ():
-            for piece in pieces_of(profile):
-                if piece.kind == "media" and (url := media_at(profile, piece.source).url):
-                    self._in_vain.pop(_host(url), None)
-
-
-def _is_wrong(result: object) -> bool:
-    return isinstance(result, ServiceError)
-
 
 def _host_of(profile: StreamerProfile, error: MediaUnavailable) -> str:
     """The host of the URL that an error names by its JSON pointer."""
     found: Any = profile
     for part in error.errors[0].pointer.split("/")[1:]:
         found = found[int(part)] if part.isdigit() else getattr(found, part)
-    return _host(found)
-
-
-def _host(url: str) -> str:
-    return urlsplit(url).hostname or ""
+    return urlsplit(str(found)).hostname or ""
