@@ -144,9 +144,9 @@ class AsyncTransport:
                 try:
                     await self.pause(call, tries, error)
                 except ClientError:
-                    if not chunk.settle_unfetched():
+                    chunk.settle_unfetched()
+                    if not chunk.is_done:
                         raise
-                    tries.start_again()
 
     async def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""

@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import to_json
 
-from service.client.errors import ClientError, UnexpectedAnswer, Unreachable, problem_error
+from service.client.errors import ApiProblem, UnexpectedAnswer, Unreachable, problem_error
 from service.features.streamers.schemas import BulkLineOut
 
 NDJSON = "application/x-ndjson"
@@ -84,9 +84,10 @@ class Chunk:
         """Forget the last request."""
         self._sent = self._waiting
         self._had = len(self.results)
-        self._troubles: dict[int, ClientError] = {}
+        self._troubles: dict[int, ApiProblem] = {}
+        self._ids: dict[int, str] = {}
         self._unfetched: list[tuple[int, BulkLineOut]] = []
-        self._ids_again = set[str]()
+        self._held: list[tuple[int, BulkLineOut]] = []
 
     @property
     def is_done(self) -> bool:
@@ -122,11 +123,13 @@ class Chunk:
                     trouble.retry_after_s = UNFETCHED_PAUSE_S
                     self._unfetched.append((place, result))
                 if result.streamer_id is not None:
-                    self._ids_again.add(result.streamer_id)
+                    self._ids[place] = result.streamer_id
                 return
-        if result.streamer_id in self._ids_again:
-            return  # it is sent again as well, or the earlier line would replace it
-        self._settle(place, result)
+        if result.streamer_id in self._ids.values():
+            # It is sent again as well if the earlier line is, or that would replace it.
+            self._held.append((place, result))
+        else:
+            self._settle(place, result)
 
     def check(self, url: str) -> None:
         """Check that the answer had a result for every line.
@@ -140,19 +143,26 @@ class Chunk:
         self._in_vain = self._in_vain + 1 if len(self.results) == self._had else 0
         if self._in_vain == _IN_VAIN:
             self.settle_unfetched()
-        for place in self._waiting:
-            cut = f"(the answer was cut off before line {self._first + place})"
-            raise self._troubles.get(place) or Unreachable(f"{url} did not answer {cut}")
+        if self._waiting:
+            troubles = [self._troubles[place] for place in self._waiting if place in self._troubles]
+            if troubles:  # what can't be fetched hides nothing else
+                raise min(troubles, key=lambda trouble: trouble.code == _UNFETCHED)
+            first = self._first + self._waiting[0]
+            raise Unreachable(f"{url} did not answer (the answer was cut off before line {first})")
 
-    def settle_unfetched(self) -> bool:
-        """Take for results what the last request said of pictures and sounds; whether it did.
+    def settle_unfetched(self) -> None:
+        """Take for results what the last request said of pictures and sounds.
 
         A host that is down stops no other line.
         """
-        unfetched, self._unfetched, self._in_vain = self._unfetched, [], 0
+        unfetched, held = self._unfetched, self._held
+        self._unfetched, self._held, self._in_vain = [], [], 0
         for place, result in unfetched:
             self._settle(place, result)
-        return bool(unfetched)
+            self._ids.pop(place, None)
+        for place, result in held:
+            if result.streamer_id not in self._ids.values():
+                self._settle(place, result)
 
     def _settle(self, place: int, result: BulkLineOut) -> None:
         result.line = self._first + place

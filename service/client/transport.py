@@ -146,9 +146,9 @@ class Transport:
                 try:
                     self.pause(call, tries, error)
                 except ClientError:
-                    if not chunk.settle_unfetched():
+                    chunk.settle_unfetched()
+                    if not chunk.is_done:
                         raise
-                    tries.start_again()
 
     def _answer(self, call: Call[Answer], tries: Attempts) -> Answer:
         """One try, whose answer is read to its end."""

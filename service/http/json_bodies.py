@@ -1,4 +1,4 @@
-"""JSON bodies in UTF-8; large ones are parsed and validated in a thread, nobody else waits."""
+"""JSON bodies in UTF-8; large ones are read and written in a thread, nobody else waits."""
 
 import json
 import sys
@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
+from pydantic import BaseModel
 
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES, TooManyFields, loads
@@ -14,6 +15,9 @@ from service.errors import InvalidRequest, MalformedBody, ServiceError
 from service.http.problems import invalid_parts
 from service.http.request_guard import BodyRefused
 from service.settings import Limits
+
+MOST_INLINE = 50
+"""Items of an answer that is written on the event loop, in 10 ms at most."""
 
 
 def _value_of(body: bytes, parse: Callable[[str], Any]) -> Any:
@@ -56,6 +60,20 @@ def loads_bounded(body: bytes, most_values: int) -> Any:
             "send fewer items or vectors at once"
         )
     return _value_of(body, json.loads if len(body) < LARGE_BYTES else loads)
+
+
+async def json_answer(make: Callable[[], BaseModel], items: int, lanes: Lanes) -> Response:
+    """An answer of so many items, such as rows of a page; of many it is made in a thread.
+
+    Raises:
+        Overloaded: too much work waits already.
+    """
+
+    def written() -> str:
+        return make().model_dump_json()
+
+    text = written() if items <= MOST_INLINE else await lanes.run(written, Lane.HEAVY)
+    return Response(text, media_type="application/json")
 
 
 class JsonRoute(APIRoute):

@@ -1,12 +1,9 @@
 """`streamers:find` and `streamers:facets`: streamers by name, and values of filters with counts."""
 
-from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import Depends, Response
-from pydantic import BaseModel
 
-from service.engine.work.lanes import Lane, Lanes
 from service.features.find.cursors import find_cursor, find_place
 from service.features.find.schemas import (
     FacetsIn,
@@ -22,15 +19,13 @@ from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import BODY, INDEX, responses
-from service.http.json_bodies import JsonRoute
+from service.http.json_bodies import JsonRoute, json_answer
 from service.http.openapi import ALL_TEAMS
 from service.http.problems import Checked
 
 router = CheckedRouter(route_class=JsonRoute, prefix="/v1", tags=[ALL_TEAMS])
 CurrentFind = Annotated[Find, Depends(service_named("find", Find))]
 _MOST_KNOWN = 200
-_MOST_INLINE = 100
-"""Streamers or values of an answer that is made on the event loop, in a few milliseconds."""
 
 
 @router.post(
@@ -67,7 +62,7 @@ async def find_streamers(
             incomplete_because=page.incomplete_because,
         )
 
-    return await _written(made, len(page.hits), lanes)
+    return await json_answer(made, len(page.hits), lanes)
 
 
 def _found_out(shown: Shown) -> FoundOut:
@@ -117,14 +112,4 @@ async def count_facets(
             incomplete_because=answer.incomplete_because,
         )
 
-    return await _written(made, sum(len(field.values) for field in counts.fields), lanes)
-
-
-async def _written(make: Callable[[], BaseModel], size: int, lanes: Lanes) -> Response:
-    """An answer with so many streamers or values, made in a thread if these are many."""
-
-    def write() -> str:
-        return make().model_dump_json()
-
-    text = write() if size <= _MOST_INLINE else await lanes.run(write, Lane.HEAVY)
-    return Response(text, media_type="application/json")
+    return await json_answer(made, sum(len(field.values) for field in counts.fields), lanes)

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 from fastapi import Depends, Path, Query, Response
 from starlette.convertors import StringConvertor, register_url_convertor
 
-from service.engine.work.lanes import Lane
 from service.errors import JobNotFound, JobStateConflict, NoSuchPath, TooManyJobs
 from service.features.jobs.schemas import JobOut, JobPage
 from service.features.jobs.service import RETRIED, Jobs
@@ -17,6 +16,7 @@ from service.http.auth.route_scopes import OrOneOf, requires
 from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
+from service.http.json_bodies import json_answer
 from service.http.openapi import RUNNING_IT
 from service.scopes import SCOPES, Scope
 from service.store.jobs import Job
@@ -25,8 +25,6 @@ router = CheckedRouter(prefix="/v1", tags=[RUNNING_IT])
 CurrentJobs = Annotated[Jobs, Depends(service_named("jobs", Jobs))]
 _ID = "[0-9a-f]{28}"
 _LISTING = "jobs"
-_FEW = 50
-"""Jobs that are shown within 10 ms, whatever their results are."""
 READ: Scope = "streamers:read"
 OWN: list[Any] = [requires(READ), Depends(OrOneOf(SCOPES))]
 """Of routes about one job, whose kind decides who may ask."""
@@ -70,13 +68,11 @@ async def list_jobs(
     found = await jobs.page(before, limit)
     following = found[-1].job_id if len(found) == limit else None
 
-    def page() -> str:
+    def page() -> JobPage:  # their results, of up to 10 kB each, are read and written anew
         shown = [job_for(caller, jobs, job) for job in found]
-        return JobPage(jobs=shown, next_cursor=cursor_of(following, _LISTING)).model_dump_json()
+        return JobPage(jobs=shown, next_cursor=cursor_of(following, _LISTING))
 
-    # Results are read and written anew, up to 10 kB each.
-    made = page() if len(found) <= _FEW else await lanes.run(page, Lane.HEAVY)
-    return Response(made, media_type="application/json")
+    return await json_answer(page, len(found), lanes)
 
 
 @router.get(

@@ -180,7 +180,7 @@ def test_values_are_counted(world: TestClient) -> None:
 def test_a_large_answer_is_made_off_the_event_loop(
     world: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(endpoints, "_MOST_INLINE", 10)
+    monkeypatch.setattr("service.http.json_bodies.MOST_INLINE", 10)
     threads: list[str] = []
 
     def noting(kind: type[BaseModel]) -> Callable[..., BaseModel]:

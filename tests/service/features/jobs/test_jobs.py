@@ -77,7 +77,7 @@ def test_a_long_page_is_made_beside_the_event_loop(
 
     job_for = endpoints.job_for
     monkeypatch.setattr(endpoints, "job_for", noted)
-    monkeypatch.setattr(endpoints, "_FEW", 0)
+    monkeypatch.setattr("service.http.json_bodies.MOST_INLINE", 0)
     asked = client.post("/v1/streamers:bulk", content="{}\n", headers=NDJSON | ASYNC)
     job_id = asked.raise_for_status().json()["job_id"]
     shown = client.get("/v1/jobs", params={"limit": 1000}).raise_for_status().json()["jobs"]
