@@ -168,10 +168,15 @@ def test_a_replica_that_starts_is_waited_for_before_it_looks_at_the_models(
 
     monkeypatch.setattr(RedisModels, "note_replica", noted)
     monkeypatch.setattr(RedisModels, "pointer", looked)
-    with opened(folder, tmp_path / "data"):
-        starting = next(task for task, what in asked if what == "told")
-        # Other tasks of the service look too, at any time.
-        assert [what for task, what in asked if task is starting][:2] == ["told", "looked"]
+
+    def begun() -> list[str]:
+        """What the task that starts did; others of the service look too, at any time."""
+        starting = next((task for task, what in asked if what == "told"), None)
+        return [what for task, what in asked if starting is not None and task is starting]
+
+    with opened(folder, tmp_path / "data"):  # probes are answered while it starts
+        wait_until(lambda: len(begun()) > 1, "it has told and looked")
+        assert begun()[:2] == ["told", "looked"]
 
 
 def test_a_start_does_not_wait_for_bundles_that_do_not_serve(
