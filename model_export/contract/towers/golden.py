@@ -5,6 +5,9 @@ import struct
 import zlib
 from collections.abc import Iterable, Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from model_export.contract.media import AudioSpec
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import StreamerContent
@@ -45,24 +48,25 @@ def _longer(spec: AudioSpec) -> int:
     return spec.samples + spec.rate_hz // 4
 
 
-def _noise(count: int) -> list[int]:
-    """Pseudo-random bytes of a linear congruential generator (Knuth's MMIX)."""
-    state, found = count, list[int]()
-    for _ in range(count):
-        state = (6364136223846793005 * state + 1442695040888963407) % 2**64
-        found.append(state >> 56)
-    return found
+def _noise(count: int) -> NDArray[np.int64]:
+    """Pseudo-random bytes of a linear congruential generator (Knuth's MMIX).
+
+    The n-th state is a^n x + (a^(n-1) + ... + 1) c modulo 2^64, which is how these integers overflow.
+    """
+    powers = np.cumprod(np.full(count, 6364136223846793005, np.uint64))  # a, a^2, ...
+    sums = np.cumsum(np.concatenate([np.ones(1, np.uint64), powers[:-1]]), dtype=np.uint64)
+    states = powers * np.uint64(count) + sums * np.uint64(1442695040888963407)
+    return (states >> np.uint64(56)).astype(np.int64)
 
 
 def _png(width: int, height: int) -> bytes:
     """RGB picture of noise on a gradient, as PNG."""
-    noise = iter(_noise(3 * width * height))
-    rows = [
-        bytes([0, *((next(noise) // 4 + 2 * (x + y)) % 256 for x in range(width) for _ in "RGB")])
-        for y in range(height)
-    ]
+    noise = _noise(3 * width * height).reshape(height, width, 3)
+    gradient = np.arange(height)[:, None, None] + np.arange(width)[:, None]
+    pixels = ((noise // 4 + 2 * gradient) % 256).astype(np.uint8)
+    rows = b"".join(b"\0" + row.tobytes() for row in pixels)
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(b"".join(rows))), (b"IEND", b""))
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
         for name, body in chunks
@@ -71,13 +75,10 @@ def _png(width: int, height: int) -> bytes:
 
 def _wav(rate_hz: int, count: int) -> bytes:
     """Noisy square wave of rising pitch, as 16-bit mono WAV."""
-    noise = _noise(count)
-    period = [max(4, rate_hz // (220 + 40 * (10 * i // rate_hz % 8))) for i in range(count)]
-    samples = [
-        (8000 if i % period[i] * 2 < period[i] else -8000) + 16 * noise[i] - 2048
-        for i in range(count)
-    ]
-    body = struct.pack(f"<{count}h", *samples)
+    at = np.arange(count)
+    period = np.maximum(4, rate_hz // (220 + 40 * (10 * at // rate_hz % 8)))
+    samples = np.where(at % period * 2 < period, 8000, -8000) + 16 * _noise(count) - 2048
+    body = samples.astype("<i2").tobytes()
     form = struct.pack("<HHIIHH", 1, 1, rate_hz, 2 * rate_hz, 2, 16)
     parts = b"WAVEfmt " + struct.pack("<I", len(form)) + form
     parts += b"data" + struct.pack("<I", len(body)) + body
