@@ -51,7 +51,7 @@ def _longer(spec: AudioSpec) -> int:
 def _noise(count: int) -> NDArray[np.int64]:
     """Pseudo-random bytes of a linear congruential generator (Knuth's MMIX).
 
-    The n-th state is a^n x + (a^(n-1) + ... + 1) c modulo 2^64, which is how these integers overflow.
+    The n-th state is a^n x + (a^(n-1) + ... + 1) c modulo 2^64, as these integers overflow.
     """
     powers = np.cumprod(np.full(count, 6364136223846793005, np.uint64))  # a, a^2, ...
     sums = np.cumsum(np.concatenate([np.ones(1, np.uint64), powers[:-1]]), dtype=np.uint64)
