@@ -8,11 +8,10 @@ from collections.abc import Callable, Generator
 from dataclasses import dataclass
 
 import httpcore
-import httpx
 
 from service.errors import MediaUnavailable
 from service.media.addresses import IPAddress, Resolve, is_public
-from service.media.pinned import PinnedBackend
+from service.media.pinned import PinnedBackend, public_trust
 from service.media.slots import Slots
 from service.media.sniff import CONTENT_TYPES, Kind, content_type_of
 from service.media.urls import Target, UrlRules
@@ -65,14 +64,13 @@ class Fetcher:
             settings: hosts, ports and bounds.
             resolve: finds the addresses of a name: `SystemResolver`.
             is_safe: tells which of them may be asked.
-            trust: which certificates to believe; by default those that httpx does: certifi's, or
-                those of SSL_CERT_FILE or SSL_CERT_DIR.
+            trust: which certificates to believe; by default `public_trust`.
         """
         self._rules = UrlRules(settings)
         self._slots = Slots(settings.url_concurrency, settings.url_concurrency_per_host)
         self._resolve = resolve
         self._is_safe = is_safe
-        self._trust = trust or httpx.create_ssl_context()
+        self._trust = trust or public_trust()
         self._user_agent = f"similar-streamer/{release()}"
         self._max_bytes = settings.url_max_bytes
         self._timeout_s = settings.url_timeout_ms / 1000

@@ -1,12 +1,21 @@
 """Connections to addresses that were checked, whatever the name would mean by now."""
 
+import ssl
 from collections.abc import Iterable, Sequence
+from functools import cache
 from types import TracebackType
 from typing import Self, cast
 
 import httpcore
+import httpx
 
 from service.media.addresses import IPAddress
+
+
+@cache  # reading the certificates takes 20 ms
+def public_trust() -> ssl.SSLContext:
+    """Believes what httpx does: certifi's certificates, or SSL_CERT_FILE's or SSL_CERT_DIR's."""
+    return httpx.create_ssl_context()
 
 
 class PinnedBackend(httpcore.AsyncNetworkBackend):

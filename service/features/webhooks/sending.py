@@ -15,7 +15,7 @@ import httpx
 
 from service.errors import InvalidRequest
 from service.features.webhooks.targets import TargetRefused, Targets
-from service.media.pinned import PinnedBackend
+from service.media.pinned import PinnedBackend, public_trust
 from service.release import release
 from service.settings.webhooks import Webhooks
 
@@ -67,12 +67,12 @@ class Sender:
         Args:
             settings: bounds.
             targets: which may be asked.
-            trust: which certificates to believe; by default those that httpx does.
+            trust: which certificates to believe; by default `public_trust`.
         """
         self._targets = targets
         self._timeout_s = settings.timeout_ms / 1000
         self._turns = asyncio.Semaphore(settings.concurrency)
-        self._trust = trust or httpx.create_ssl_context()
+        self._trust = trust or public_trust()
         self._user_agent = f"similar-streamer/{release()}"
 
     async def post(self, url: str, headers: Sequence[tuple[str, str]], body: str) -> Attempt:
