@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from fastapi import Request, Response
 from fastapi.routing import APIRoute
@@ -15,6 +15,8 @@ from service.errors import InvalidRequest, MalformedBody, ServiceError
 from service.http.problems import invalid_parts
 from service.http.request_guard import BodyRefused
 from service.settings import Limits
+
+Text = TypeVar("Text", str, bytes)
 
 MOST_INLINE = 50
 """Items of an answer that is written on the event loop, in 10 ms at most."""
@@ -62,17 +64,18 @@ def loads_bounded(body: bytes, most_values: int) -> Any:
     return _value_of(body, json.loads if len(body) < LARGE_BYTES else loads)
 
 
-async def json_answer(make: Callable[[], BaseModel], items: int, lanes: Lanes) -> Response:
-    """An answer of so many items, such as rows of a page; of many it is made in a thread.
+async def written(make: Callable[[], Text], items: int, lanes: Lanes) -> Text:
+    """A text of so many items, such as rows of a page; of many it is made in a thread.
 
     Raises:
         Overloaded: too much work waits already.
     """
+    return make() if items <= MOST_INLINE else await lanes.run(make, Lane.HEAVY)
 
-    def written() -> str:
-        return make().model_dump_json()
 
-    text = written() if items <= MOST_INLINE else await lanes.run(written, Lane.HEAVY)
+async def json_answer(make: Callable[[], BaseModel], items: int, lanes: Lanes) -> Response:
+    """An answer of so many items, see `written`."""
+    text = await written(lambda: make().model_dump_json(), items, lanes)
     return Response(text, media_type="application/json")
 
 

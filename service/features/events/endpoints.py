@@ -4,11 +4,13 @@ import itertools
 import json
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import format_sse_event
 
+from service.engine.work.lanes import Lanes
 from service.errors import CursorExpired, InvalidRequest
 from service.features.events.kinds import (
     MOST_KINDS,
@@ -25,12 +27,13 @@ from service.features.events.schemas import (
     EventsEnd,
     RetentionOut,
 )
-from service.features.events.service import MOST_CURSOR, Events, FoundPage
+from service.features.events.service import MOST_CURSOR, Events, FoundPage, cursor_of
 from service.http.auth.callers import Caller, CurrentCaller
 from service.http.auth.rate_limits import Charges, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
 from service.http.documents import STORE, responses
+from service.http.json_bodies import written
 from service.http.lifecycle import Lifecycle
 from service.http.ndjson import NDJSON, line_of
 from service.http.openapi import ANTI_FRAUD
@@ -66,8 +69,23 @@ def _end(found: FoundPage) -> EventsEnd:
     )
 
 
+def _page(found: FoundPage) -> str:
+    shown, end = [_out(event) for event, _ in found.events], _end(found)
+    page = EventPage(events=shown, next_cursor=end.next_cursor, retention=end.retention)
+    return page.model_dump_json()
+
+
+def _lines(found: FoundPage) -> str:
+    shown = [_out(event).model_dump_json() for event, _ in found.events]
+    return "".join(f"{line}\n" for line in (*shown, _end(found).model_dump_json()))
+
+
 def _sse(event: EventOut, cursor: str) -> bytes:
     return format_sse_event(event=event.kind, id=cursor, data_str=event.model_dump_json())
+
+
+def _stream(found: FoundPage) -> bytes:
+    return b"".join(_sse(_out(event), cursor_of(place)) for event, place in found.events)
 
 
 _EXAMPLE = EventOut.model_validate(EXAMPLE)
@@ -104,12 +122,14 @@ class _Taking:
     def __init__(
         self,
         events: Events,
+        lanes: Lanes,
         cursor: str | None,
         limit: int,
         wanted: Selection,
         more: Callable[[], None],
     ) -> None:
         self._events = events
+        self._lanes = lanes
         self._cursor = cursor
         self._limit = limit
         self._wanted = wanted
@@ -118,7 +138,7 @@ class _Taking:
     async def take(self) -> tuple[bytes, bool]:
         found = await self._events.page(self._cursor, self._limit, self._wanted, self._more)
         self._cursor, self._more = found.cursor, None  # an answer that has begun is not refused
-        return b"".join(_sse(_out(event), cursor) for event, cursor in found.events), False
+        return await written(partial(_stream, found), len(found.events), self._lanes), False
 
     def seen(self) -> str | None:
         """The cursor behind all that was looked at, of whatever kind."""
@@ -164,6 +184,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
     async def list_events(  # pyright: ignore[reportUnusedFunction]
         request: Request,
         events: CurrentEvents,
+        lanes: CurrentLanes,
         caller: CurrentCaller,
         charges: CurrentCharges,
         cursor: Annotated[
@@ -200,7 +221,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
                 description="Of server-sent events: the id of the last one that was seen.",
             ),
         ] = None,
-    ) -> Response | EventPage:
+    ) -> Response:
         """Each event once and in order: keep `next_cursor`, which says where the next page begins.
 
         About the 100,000 newest of each group of kinds are kept, and `retention` tells since when;
@@ -215,7 +236,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         accept = request.headers.get("accept", "")
         allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
         if MEDIA_TYPE in accept:
-            taking = _Taking(events, last_event_id or cursor, limit, wanted, more)
+            taking = _Taking(events, lanes, last_event_id or cursor, limit, wanted, more)
             with ExitStack() as place:
                 place.enter_context(watchers.waiting(caller, "read the feed page by page"))
                 text, _ = await taking.take()
@@ -229,11 +250,9 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
                     cursor, limit, wanted, wait_s, lambda: watchers.is_over, more
                 )
             allowed()  # the key may have been revoked meanwhile
-        shown, end = [_out(event) for event, _ in found.events], _end(found)
-        if NDJSON in accept:
-            lines = [event.model_dump_json() for event in shown] + [end.model_dump_json()]
-            return Response("".join(f"{line}\n" for line in lines), media_type=NDJSON)
-        return EventPage(events=shown, next_cursor=end.next_cursor, retention=end.retention)
+        make, kind = (_lines, NDJSON) if NDJSON in accept else (_page, "application/json")
+        text = await written(partial(make, found), len(found.events), lanes)
+        return Response(text, media_type=kind)
 
     return router
 

@@ -21,7 +21,7 @@ _SLICE_S = 1.0
 
 @dataclass(frozen=True)
 class FoundPage:
-    """Events, each with the cursor that continues behind it.
+    """Events, each with the place behind it.
 
     Attributes:
         events: in order.
@@ -29,7 +29,7 @@ class FoundPage:
         oldest_at: of each group that was read, when the oldest event happened that is kept.
     """
 
-    events: Sequence[tuple[StoredEvent, str]]
+    events: Sequence[tuple[StoredEvent, FeedPlace]]
     cursor: str
     oldest_at: Mapping[str, float | None]
 
@@ -72,17 +72,17 @@ class Events:
                     "the events after this cursor are not kept any more; begin without a cursor, "
                     "and read what they would have told, such as GET /v1/duplicates"
                 ) from gap
-            place, found = page.begins, list[tuple[StoredEvent, str]]()
+            place, found = page.begins, list[tuple[StoredEvent, FeedPlace]]()
             for event in page.events:
                 if len(found) == limit:
                     break
                 place = place.behind(event)
                 if selection.has(event.kind):
-                    found.append((event, _cursor_of(place)))
+                    found.append((event, place))
             else:
                 place = page.after
             if found or len(page.events) < at_once:
-                return FoundPage(found, _cursor_of(place), page.oldest_at)
+                return FoundPage(found, cursor_of(place), page.oldest_at)
             after = place
             if more is not None:
                 more()
@@ -123,10 +123,11 @@ class Events:
 
     async def newest(self) -> str:
         """The cursor behind all events that there are."""
-        return _cursor_of(await self._store.newest())
+        return cursor_of(await self._store.newest())
 
 
-def _cursor_of(place: FeedPlace) -> str:
+def cursor_of(place: FeedPlace) -> str:
+    """The cursor that continues behind a place."""
     cursor = place.epoch
     for group, number in sorted(place.numbers.items()):
         mark = place.marks.get(group)

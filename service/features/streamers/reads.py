@@ -27,9 +27,10 @@ from service.features.streamers.service import Streamers
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.rate_limits import CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, StreamerIdPath, service_named
 from service.http.documents import INDEX, STORE, responses
 from service.http.headers.cursors import cursor_of, place_of
+from service.http.json_bodies import written
 from service.http.openapi import ALL_TEAMS
 from service.http.schemas import AfterSequence
 from service.store.base import Record, StoredProfile
@@ -77,6 +78,7 @@ def _streamer(record: Record | StoredProfile, matched: str | None = None) -> byt
 async def list_streamers(
     streamers: CurrentStreamers,
     find: CurrentFind,
+    lanes: CurrentLanes,
     charges: CurrentCharges,
     audit: CurrentAudit,
     q: Annotated[
@@ -109,16 +111,18 @@ async def list_streamers(
         after = found.hits[len(profiles) - 1].place if len(profiles) < len(found.hits) else None
         because = found.incomplete_because
         rest = {"complete": because is None, "incomplete_because": because}
-        return _page(audit, shown, find_cursor(after or found.after, q), rest)
+        return await _page(audit, lanes, shown, find_cursor(after or found.after, q), rest)
     after = place_of(cursor, _LISTING)
     charges.reach("streamers:read", hits_units(limit))
     page = await streamers.page(after, limit)
     following = cursor_of(page.next_after, _LISTING)
-    return _page(audit, [(profile, None) for profile in page.profiles], following, {})
+    shown = [(profile, None) for profile in page.profiles]
+    return await _page(audit, lanes, shown, following, {})
 
 
-def _page(
+async def _page(
     audit: CurrentAudit,
+    lanes: CurrentLanes,
     shown: Sequence[tuple[StoredProfile, str | None]],
     cursor: str | None,
     rest: Mapping[str, object],
@@ -127,9 +131,12 @@ def _page(
     ids = [profile.streamer_id for profile, _ in shown]
     has_vectors = any(_VECTOR in profile.profile for profile, _ in shown)
     audit.about(ids, len(ids), has_vectors=has_vectors)
-    found = b",".join(_streamer(*each) for each in shown)
     fields = to_json({"next_cursor": cursor, **rest})
-    return Response(b'{"streamers":[%b],%b' % (found, fields[1:]), media_type="application/json")
+
+    def page() -> bytes:
+        return b'{"streamers":[%b],%b' % (b",".join(_streamer(*each) for each in shown), fields[1:])
+
+    return Response(await written(page, len(shown), lanes), media_type="application/json")
 
 
 @router.get(

@@ -5,6 +5,7 @@ ss:events:writes   likewise; write.lua makes an entry `<sequence>-0` per write o
 ss:events:meta     hash: epoch, drawn once; number:<group>, of its last event
 """
 
+import asyncio
 import hashlib
 import json
 import secrets
@@ -22,6 +23,8 @@ from service.store.events import (
 )
 from service.store.redis.client import Argument, RedisClient
 
+_FEW = 100
+"""Events that are read on the event loop, in a millisecond; more of them in a thread."""
 EMIT = f"""
 local function emit(stream, meta, id, kind, data, at)
   local group = string.match(kind, '^[^.]+')
@@ -143,16 +146,20 @@ class RedisEvents:
             [self.stream, self.meta, self._store],
             [secrets.token_hex(4), limit, *groups, "", *after],
         )
-        return epoch.decode(), [
-            _Part(
-                group.decode(),
-                int(last),
-                _event(group.decode(), store, *oldest[0]).at if oldest else None,
-                _event(group.decode(), store, *place[0]) if place else None,
-                [_event(group.decode(), store, *entry) for entry in entries],
-            )
-            for group, last, oldest, place, entries in found
-        ]
+
+        def parts() -> list[_Part]:
+            return [
+                _Part(
+                    group.decode(),
+                    int(last),
+                    _event(group.decode(), store, *oldest[0]).at if oldest else None,
+                    _event(group.decode(), store, *place[0]) if place else None,
+                    [_event(group.decode(), store, *entry) for entry in entries],
+                )
+                for group, last, oldest, place, entries in found
+            ]
+
+        return epoch.decode(), parts() if limit <= _FEW else await asyncio.to_thread(parts)
 
 
 def _check_continues(
