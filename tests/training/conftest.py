@@ -26,8 +26,8 @@ def few_copies() -> Iterator[None]:
     What the estimate is worth is tested where all of them are copied.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "MOST_COUNTED", 60)
-        patch.setattr(estimate, "MOST_COPIED", 20)
+        patch.setattr(estimate, "MOST_COUNTED", 20)
+        patch.setattr(estimate, "MOST_COPIED", 8)
         yield
 
 

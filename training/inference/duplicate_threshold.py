@@ -108,7 +108,7 @@ def sketches_of(
         ):  # similar lengths need little padding
             batch = collate([features[i] for i in part])
             inputs = [encoder.place(array) for array in batch.values()]
-            sketches[start + part] = encoder(*inputs)[1].cpu().numpy()
+            sketches[start + part] = encoder.sketch(*inputs).cpu().numpy()
     return sketches
 
 
