@@ -51,3 +51,11 @@ def small_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("small_world")
     write_world(generate(80, 3), folder, 3, "jsonl")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of 40 streamers, for what is fitted again and again to be compared with itself."""
+    folder = tmp_path_factory.mktemp("tiny_world")
+    write_world(generate(40, 3), folder, 3, "jsonl")
+    return folder
