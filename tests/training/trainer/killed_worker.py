@@ -17,6 +17,7 @@ from typing import Any
 
 from torch import Tensor
 
+import training.commands.fit  # noqa: F401 - the command line imports it later, in each process
 from training.calibration.evidence import estimate
 from training.commands.cli import main
 from training.models.checkpoint import is_finished, load_state, save_state
