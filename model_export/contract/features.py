@@ -230,7 +230,8 @@ def coverage_of(
     """
     weight = vocabulary.inverse_document_frequency[token_ids]  # (L,)
     known = float(weight[token_ids <= len(vocabulary.tokens)].sum())
-    seen = sum(int((~np.isin(found, token_modality)).sum()) for found in vectors_modality)
+    read = set(token_modality.tolist())
+    seen = sum(each not in read for found in vectors_modality for each in found.tolist())
     total = float(weight.sum()) + VECTOR_WEIGHT * seen
     return round((known + VECTOR_WEIGHT * seen) / total, 3) if total else 0.0
 

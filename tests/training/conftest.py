@@ -26,8 +26,8 @@ def few_copies() -> Iterator[None]:
     What the estimate is worth is tested where all of them are copied.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "MOST_COUNTED", 60)
-        patch.setattr(estimate, "MOST_COPIED", 20)
+        patch.setattr(estimate, "MOST_COUNTED", 20)
+        patch.setattr(estimate, "MOST_COPIED", 8)
         yield
 
 
@@ -50,4 +50,12 @@ def small_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of 80 streamers, for what runs once per recipe or in processes of its own."""
     folder = tmp_path_factory.mktemp("small_world")
     write_world(generate(80, 3), folder, 3, "jsonl")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A world of 40 streamers, for what is fitted again and again to be compared with itself."""
+    folder = tmp_path_factory.mktemp("tiny_world")
+    write_world(generate(40, 3), folder, 3, "jsonl")
     return folder

@@ -12,6 +12,7 @@ from training.config import MlmConfig, PtumConfig, RecipeConfig, SimcseConfig
 from training.data import Dataset, load_dataset
 from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
+from training.models.encoder import StreamerEncoder
 from training.trainer.fit import Request, fit
 
 pytestmark = pytest.mark.slow
@@ -30,6 +31,7 @@ CONFIGS: dict[str, RecipeConfig] = {
     "ptum": PtumConfig(**SMALL, chunk_size=16),
     "simcse": SimcseConfig(**SMALL),
 }
+EXPORTED = "mlm"
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +48,8 @@ def test_from_fit_to_bundle(small: Dataset, tmp_path: Path, recipe: str):
     assert not [name for name in kept if name.startswith(("head", "contrast", "encoder."))]
     source = load_checkpoint(tmp_path / "c")
     assert (source.recipe, source.id_space, source.established) == (recipe, None, None)
-    manifest = export_bundle(source, tmp_path / "b")
-    assert manifest.recipe == recipe
-    assert Bundle(tmp_path / "b").featurizer.vocabulary == source.vocabulary
+    assert type(source.module) is StreamerEncoder  # so that one recipe is exported for all
+    if recipe == EXPORTED:
+        manifest = export_bundle(source, tmp_path / "b")
+        assert manifest.recipe == recipe
+        assert Bundle(tmp_path / "b").featurizer.vocabulary == source.vocabulary

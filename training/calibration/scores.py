@@ -16,7 +16,7 @@ from training.calibration.truth import duplicate_truth, held_out_truth
 from training.config import ContrastConfig
 from training.data.passes import subset
 from training.features.bags import bags_of, corpus_features
-from training.inference.duplicate_threshold import content_sketches
+from training.inference.duplicate_threshold import Sketches
 from training.preparation.stage import Stage, all_rows, embeddings
 
 MODALITIES = ((1, 1), (2, 3), (4, None))
@@ -103,32 +103,35 @@ def carry_over(measured: Measured, stage: Stage) -> ScoreCalibration:
     )
 
 
-def calibration_of(measured: Sequence[Measured], stage: Stage, refit: bool) -> Calibration:
+def calibration_of(
+    measured: Sequence[Measured], stage: Stage, refit: bool, sketches: Sketches | None = None
+) -> Calibration:
     """Calibration of a model.
 
     Args:
         measured: by `calibrate_embeddings`.
         stage: with the final encoder.
         refit: whether the encoder was refit after the measurement.
+        sketches: of the stage, shared with other calibrations; None = own ones.
     """
     scores = [carry_over(each, stage) if refit else each.scores for each in measured]
     widths = [str(each.width) for each in measured[1:]]
     return Calibration(
         embedding=scores[0],
-        content=calibrate_content(stage),
+        content=calibrate_content(stage, sketches),
         shorter=dict(zip(widths, scores[1:], strict=True)),
     )
 
 
-def calibrate_content(stage: Stage) -> ScoreCalibration:
+def calibrate_content(stage: Stage, sketches: Sketches | None = None) -> ScoreCalibration:
     """Calibrate content cosines on train + val; sketches are not learned, so none are held out."""
     truth = duplicate_truth(stage)
     if isinstance(truth, str):
         return _none(truth)
     rows = np.union1d(truth.queries, truth.gallery)
-    sketches = content_sketches(stage, rows)
+    found = (sketches or Sketches(stage))(rows)
     places = [np.searchsorted(rows, part) for part in (truth.queries, truth.gallery)]
-    answers = find_answers(truth, sketches[places[0]], sketches[places[1]], depth=2)
+    answers = find_answers(truth, found[places[0]], found[places[1]], depth=2)
     return _calibration(truth.source, [curve(answers, 1, None)], answers)
 
 

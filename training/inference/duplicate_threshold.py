@@ -42,12 +42,34 @@ class Threshold:
     metrics: dict[str, float] = field(default_factory=dict)
 
 
-def calibrate_duplicates(stage: Stage) -> Threshold:
+class Sketches:
+    """Content sketches of a stage's streamers, each computed once."""
+
+    def __init__(self, stage: Stage) -> None:
+        self._stage = stage
+        self._rows = np.zeros(0, np.int64)  # ascending
+        self._found = content_sketches(stage, self._rows)
+
+    def __call__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Content sketches (R, C) of ascending data set rows with usable content."""
+        new = np.setdiff1d(rows, self._rows)
+        found = np.concatenate([self._found, content_sketches(self._stage, new)])
+        together = np.concatenate([self._rows, new])
+        order = np.argsort(together)
+        self._rows, self._found = together[order], found[order]
+        return self._found[np.searchsorted(self._rows, rows)]
+
+
+def calibrate_duplicates(stage: Stage, sketches: Sketches | None = None) -> Threshold:
     """Choose the threshold with the best pairwise F1 on the known duplicates of train + val.
 
     Candidates are the nearest streamers by content and by embedding. Without known duplicates the
     default threshold is returned, and its source says so. Data sets of more than 30,000 streamers
     are represented by a random sample of whole groups.
+
+    Args:
+        stage: with the final encoder.
+        sketches: of the stage, shared with other calibrations; None = own ones.
     """
     if stage.dataset.duplicates is None:
         return _uncalibrated()
@@ -58,7 +80,7 @@ def calibrate_duplicates(stage: Stage) -> Threshold:
     true = pairs_in_groups(groups[places])
     if not true:
         return _uncalibrated()
-    content = content_sketches(stage, rows)
+    content = (sketches or Sketches(stage))(rows)
     embedding = all_rows(stage.encoder, stage.encoder.embed, stage.bags, stage.usable, rows)
     pairs, cosines = _candidates(places, content, embedding)
     value = best_threshold(cosines, groups[pairs[:, 0]] == groups[pairs[:, 1]], true)
@@ -108,7 +130,7 @@ def sketches_of(
         ):  # similar lengths need little padding
             batch = collate([features[i] for i in part])
             inputs = [encoder.place(array) for array in batch.values()]
-            sketches[start + part] = encoder(*inputs)[1].cpu().numpy()
+            sketches[start + part] = encoder.sketch(*inputs).cpu().numpy()
     return sketches
 
 

@@ -182,10 +182,26 @@ class StreamerEncoder(nn.Module):
             v = self.kernel(h, layer(layer.content(token_sum, centred)))
             raw = torch.cat([safe_normalise(raw), v], 1) @ self.axes
         z = safe_normalise(raw)
-        sketch_weights = weights * (token_modality != LANGUAGE).to(weights.dtype)
-        content = self.content(token_ids, sketch_weights, vectors)
+        content = self._sketched(weights, token_ids, token_modality, vectors)
         outputs = (z, content, _to_weights(evidence))
         return outputs if self.id_head is None else (*outputs, self.id_head(z) * self.id_scale)
+
+    def sketch(
+        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
+    ) -> Tensor:
+        """Content sketch (B, C) of a padded batch, equal to that of `forward`."""
+        weights = self._weights(token_ids, token_counts)  # (B, L)
+        return self._sketched(weights, token_ids, token_modality, vectors)
+
+    def _sketched(
+        self,
+        weights: Tensor,
+        token_ids: Tensor,
+        token_modality: Tensor,
+        vectors: Sequence[Tensor],
+    ) -> Tensor:
+        shown = (token_modality != LANGUAGE).to(weights.dtype)
+        return self.content(token_ids, weights * shown, vectors)
 
     def _forward_sum(
         self,

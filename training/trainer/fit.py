@@ -31,7 +31,7 @@ from training.errors import CheckpointError, UsageError
 from training.evaluation.audience import choose_audience_vote
 from training.evaluation.setting import Setting
 from training.evaluation.subject import AudienceVote, Representation
-from training.inference.duplicate_threshold import calibrate_duplicates
+from training.inference.duplicate_threshold import Sketches, calibrate_duplicates
 from training.inference.representation import AUDIENCE_VOTE
 from training.models.checkpoint import (
     STATE,
@@ -216,10 +216,11 @@ def _checkpoint(
     request: Request, dataset: Dataset, recipe: Recipe, chosen: Trained, stage: Stage
 ) -> Checkpoint:
     """Checkpoint of the trained encoder with its calibration and metrics."""
-    threshold = calibrate_duplicates(stage)
+    sketches = Sketches(stage)
+    threshold = calibrate_duplicates(stage, sketches)
     vote = Vote(**chosen.vote)
     measured = [Measured.model_validate(each) for each in chosen.calibration]
-    calibration = calibration_of(measured, stage, request.config.refit)
+    calibration = calibration_of(measured, stage, request.config.refit, sketches)
     edges = None
     if stage.teacher is not None:
         edges = weighed(edges_of(stage.teacher), stage.teacher, vote)

@@ -10,6 +10,7 @@ from training.evaluation.metrics import pairwise_f1
 from training.inference import duplicate_threshold as duplicates
 from training.inference.duplicate_threshold import (
     DEFAULT_THRESHOLD,
+    Sketches,
     best_threshold,
     calibrate_duplicates,
     content_sketches,
@@ -89,10 +90,11 @@ def test_without_known_duplicates_the_default_says_that_it_is_one(stage: Stage):
 
 def test_sketches_are_of_the_rows_asked_for(stage: Stage):
     everyone = np.flatnonzero(stage.usable)
-    sketches = content_sketches(stage, everyone)
-    np.testing.assert_allclose(np.linalg.norm(sketches, axis=1), 1, atol=1e-3)
-    some = np.arange(5, len(everyone), 7)
-    np.testing.assert_allclose(content_sketches(stage, everyone[some]), sketches[some], atol=1e-5)
+    expected = content_sketches(stage, everyone)
+    np.testing.assert_allclose(np.linalg.norm(expected, axis=1), 1, atol=1e-3)
+    sketches = Sketches(stage)
+    for some in (np.arange(5, len(everyone), 7), np.arange(5, 100), np.arange(4, 60, 3)):
+        np.testing.assert_allclose(sketches(everyone[some]), expected[some], atol=1e-5)
 
 
 def test_a_large_set_is_represented_by_whole_groups(stage: Stage, monkeypatch: pytest.MonkeyPatch):

@@ -61,7 +61,7 @@ def test_alone_on_the_cpu_by_default():
 
 
 def quality(world: Dataset, out: Path, compute: Compute) -> float:
-    config = replace(CONFIG, patience=10)
+    config = replace(CONFIG, patience=10, refit=False)
     return fit(Request("transfer-plus", config, 1, 1, out, compute=compute), world).metrics[
         "validation_NDCG@20"
     ]

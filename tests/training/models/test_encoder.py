@@ -74,7 +74,12 @@ def test_flat_bags_and_padded_batches_agree_with_a_kernel_branch(two_branches: S
     with torch.no_grad():
         flat, behaviour = made.embed(bags), made.behaviour(bags)
         given = made.embed(replace(bags, behaviour=behaviour.numpy()))
-    np.testing.assert_allclose(run(made, batch_of(everyone))[0], flat.numpy(), atol=1e-5)
+    batch = batch_of(everyone)
+    outputs = run(made, batch)
+    np.testing.assert_allclose(outputs[0], flat.numpy(), atol=1e-5)
+    with torch.no_grad():
+        sketch = made.sketch(*(torch.from_numpy(array) for array in batch.values()))
+    np.testing.assert_array_equal(sketch.numpy(), outputs[1])
     torch.testing.assert_close(given, flat)
 
 

@@ -1,4 +1,4 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -60,22 +60,34 @@ def test_masked_views_learn_from_the_start_that_validation_chooses(world: Datase
     assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_task_learns(world: Dataset, recipe: str):
-    _, task = build(world, recipe)
+@dataclass(frozen=True)
+class Learned:
+    """A task after sixty steps, with the validation before them and the loss of each."""
+
+    recipe: str
+    task: Task
+    before: float
+    losses: list[float]
+
+
+@pytest.fixture(scope="module", params=RECIPES)
+def learned(world: Dataset, request: pytest.FixtureRequest) -> Learned:
+    _, task = build(world, request.param)
     before = task.validate()
-    losses = train(task, 60)
-    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
-    if recipe not in ("mlm", "simcse"):  # at this learning rate they soon forget who is who
-        assert task.validate() > before - 0.05  # thirty streamers: a place or two
+    return Learned(request.param, task, before, train(task, 60))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("recipe", RECIPES)
-def test_a_step_s_randomness_comes_from_its_number_alone(world: Dataset, recipe: str):
-    _, task = build(world, recipe)
-    train(task, 1)  # away from a start at which every batch may have the same loss
+def test_a_task_learns(learned: Learned):
+    losses = learned.losses
+    assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
+    if learned.recipe not in ("mlm", "simcse"):  # at this rate they soon forget who is who
+        assert learned.task.validate() > learned.before - 0.05  # of thirty: a place or two
+
+
+@pytest.mark.slow
+def test_a_step_s_randomness_comes_from_its_number_alone(learned: Learned):
+    task = learned.task  # away from a start at which every batch may have the same loss
     task.encoder.eval()
     with torch.no_grad():
         first, other, again = task.losses(3), task.losses(4), task.losses(3)

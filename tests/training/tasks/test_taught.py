@@ -44,8 +44,8 @@ CONFIGS: dict[str, TeacherConfig] = {
     "transfer": TransferConfig(**QUICK, pretrain_steps=1),
 }
 
-EXPORTED = ("kd-pseudo-label", "transfer")
-"""One that was trained with a head of its own, and one without: exporting looks at the module."""
+EXPORTED = "kd-pseudo-label"
+"""One that was trained with a head of its own: exporting looks at the encoder, alike for all."""
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +76,7 @@ def test_a_recipe_ends_as_a_source_of_a_bundle(tiny: Dataset, tmp_path: Path, re
     assert source.recipe == recipe
     assert source.id_space is not None
     assert source.id_space.dim == 8
-    if recipe in EXPORTED:
+    if recipe == EXPORTED:
         manifest = export_bundle(source, tmp_path / "bundle")
         assert Bundle(tmp_path / "bundle").manifest == manifest
         assert (manifest.recipe, manifest.id_space) == (recipe, source.id_space)

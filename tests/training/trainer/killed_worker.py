@@ -1,21 +1,26 @@
-"""A fit that the system kills as soon as it has saved a state of one stage.
+"""A fit that is killed in each of its stages, then finished, beside one that nobody stops.
 
-    python -m tests.training.trainer.killed_worker STAGE fit --recipe …
+    python -m tests.training.trainer.killed_worker KILLED WHOLE fit --recipe …
 
-The process kills itself, so that a busy machine can't miss the moment.
+Prints a line of JSON for each of the four: its exit status, the stage of the state that it has
+left, and whether it is finished. All are forked from this process, which imports for all of them.
+A process kills itself, so that a busy machine can't miss the moment.
 """
 
+import json
 import os
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+import training.commands.fit  # noqa: F401 - the command line imports it later, in each process
+from training.calibration.evidence import estimate
 from training.commands.cli import main
-from training.models.checkpoint import save_state
+from training.models.checkpoint import is_finished, load_state, save_state
 from training.trainer import loop as train
 
 
@@ -30,6 +35,30 @@ def killed_at(stage: str) -> None:
     train.save_state = save_and_die
 
 
+def few_copies() -> None:
+    """As in the other tests of fits: evidence is estimated from few streamers."""
+    estimate.MOST_COUNTED, estimate.MOST_COPIED = 20, 8
+
+
+def run(stage: str, arguments: Sequence[str]) -> int:
+    """Exit status of a process of its own: minus the signal that ended it."""
+    sys.stdout.flush()
+    child = os.fork()
+    if not child:
+        status = 1
+        try:
+            os.dup2(2, 1)
+            killed_at(stage)
+            status = main([*arguments])
+        finally:
+            os._exit(status)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
 if __name__ == "__main__":
-    killed_at(sys.argv[1])
-    sys.exit(main(sys.argv[2:]))
+    few_copies()
+    killed, whole, *arguments = sys.argv[1:]
+    for stage, out in (("select", killed), ("refit", killed), ("", killed), ("", whole)):
+        status, state = run(stage, [*arguments, "--out", out]), load_state(Path(out))
+        left = None if state is None else state[1]["stage"]
+        sys.stdout.write(json.dumps([status, left, is_finished(Path(out))]) + "\n")

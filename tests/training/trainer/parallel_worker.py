@@ -1,11 +1,13 @@
-"""A few steps of every recipe, and a fit, in one process or in several that train together.
+"""A few steps of every recipe, and fits, in one process or in several that train together.
 
-    python -m tests.training.trainer.parallel_worker DATA OUT CHECKPOINT
+    python -m tests.training.trainer.parallel_worker DATA FOLDER
 
-With the variables that `torchrun` sets, it is one of several; the first writes.
+Two processes record all cases in FOLDER, and fit there a checkpoint that nobody stops, and one that
+is killed and goes on. `torchrun`'s launcher forks them from this process, which imports for all.
 """
 
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,20 +15,25 @@ from typing import Any
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
 from model_export.contract.pieces import pieces_of
-from training.config import RecipeConfig, TeacherConfig, override
+from tests.training.trainer.killed_worker import few_copies, killed_at
+from training.commands.cli import main
+from training.config import RecipeConfig, TeacherConfig
 from training.data import Dataset, load_dataset
+from training.models.checkpoint import is_finished, load_state
 from training.models.distributed import Compute, computing
 from training.preparation.stage import prepare
 from training.tasks.base import Task
 from training.tasks.recipes import RECIPES
 from training.teachers.id_embeddings import find_teacher
-from training.trainer.fit import Request, fit
 from training.trainer.loop import update
 
 TINY: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 32}
-STEPS = 4
+STEPS = 2
+PROCESSES = 2
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
 CASES |= {
     "simcse": ("simcse", {"token_dropout": 0.5}),
@@ -77,23 +84,65 @@ def record(dataset: Dataset, case: str, compute: Compute) -> dict[str, Tensor]:
     return found | {f"weight.{name}": value for name, value in module.state_dict().items()}
 
 
-def main(folder: Path, out: Path, checkpoint: Path) -> None:
-    """Record all cases, and fit."""
+def fitting(data: Path, out: Path) -> list[str]:
+    """The command of the fit."""
+    recipe, precision = FIT
+    settings = [part for setting in FIT_SETTINGS for part in ("--set", setting)]
+    where = ["--recipe", recipe, "--data", str(data), "--out", str(out)]
+    how = ["--threads", "1", "--save-every", "0.001", "--precision", precision]
+    return ["fit", *where, *how, *settings]
+
+
+def record_all(data: Path, out: Path) -> None:
+    """Record all cases; the first process writes."""
     torch.set_num_threads(1)
-    dataset = load_dataset(folder)
+    dataset = load_dataset(data)
     with computing() as compute:
         found = {
             f"{case}.{name}": tensor.contiguous()
             for case in CASES
             for name, tensor in record(dataset, case, compute).items()
         }
-        recipe, precision = FIT
-        config = override(RECIPES[recipe].config(), FIT_SETTINGS)
-        compute = replace(compute, precision=precision)
-        fit(Request(recipe, config, 0, 1, checkpoint, compute=compute), dataset)
     if compute.is_first:
         out.write_bytes(safetensors.torch.save(found))
 
 
+def command(arguments: Sequence[str], killed: str = "") -> None:
+    """Run a command; kill the process that saves a state of the given stage."""
+    killed_at(killed)
+    if status := main([*arguments]):
+        raise SystemExit(status)
+
+
+def together(function: Callable[..., None], *arguments: object) -> str:
+    """Run in two processes that train together; why one of them failed, or nothing."""
+    config = LaunchConfig(
+        min_nodes=1,
+        max_nodes=1,
+        nproc_per_node=PROCESSES,
+        run_id="test",
+        rdzv_backend="c10d",
+        rdzv_endpoint="127.0.0.1:0",
+        local_addr="127.0.0.1",
+        max_restarts=0,
+        start_method="fork",
+    )
+    sys.stdout.flush()
+    try:
+        elastic_launch(config, function)(*arguments)
+    except ChildFailedError as error:
+        return str(error)
+    return ""
+
+
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    few_copies()
+    data, folder = map(Path, sys.argv[1:])
+    assert not together(record_all, data, folder / "recorded")
+    assert not together(command, fitting(data, folder / "whole"))
+    sys.stdout.write("killed\n")
+    arguments = fitting(data, folder / "killed")
+    assert "SIGKILL" in together(command, arguments, "select")
+    assert load_state(folder / "killed") is not None
+    assert not is_finished(folder / "killed")
+    assert not together(command, arguments)

@@ -24,7 +24,7 @@ from training.evaluation.audience import VOTES
 from training.evaluation.subject import AudienceVote
 from training.inference.load import load_checkpoint
 from training.inference.representation import represent
-from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
+from training.models.checkpoint import Checkpoint, is_finished, save_state
 from training.preparation.stage import prepare, sample
 from training.teachers.id_embeddings import find_teacher, handed_over
 from training.trainer.fit import Request, audience_vote, fit
@@ -54,6 +54,11 @@ def checkpoint_folder(world: Dataset, tmp_path_factory: pytest.TempPathFactory) 
 def small(small_world_folder: Path) -> Dataset:
     """For what is compared with itself, whatever its size."""
     return load_dataset(small_world_folder)
+
+
+@pytest.fixture(scope="module")
+def small_checkpoint(small: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Checkpoint:
+    return fit(request(tmp_path_factory.mktemp("small")), small)
 
 
 def test_a_checkpoint_is_all_that_the_exporter_needs(checkpoint_folder: Path, world: Dataset):
@@ -174,10 +179,10 @@ def plant(world: Dataset) -> Dataset:
     return replace(world, profiles=profiles, interactions=interactions)
 
 
-def test_no_cold_streamer_touches_what_is_learned(small: Dataset, tmp_path: Path):
-    for dataset, folder in ((small, "a"), (plant(small), "b")):
-        fit(request(tmp_path / folder), dataset)
-    one, other = Checkpoint.load(tmp_path / "a"), Checkpoint.load(tmp_path / "b")
+def test_no_cold_streamer_touches_what_is_learned(
+    small: Dataset, small_checkpoint: Checkpoint, tmp_path: Path
+):
+    one, other = small_checkpoint, fit(request(tmp_path), plant(small))
     assert one.vocabulary == other.vocabulary
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
     assert one.metrics["test_seen_NDCG@20"] != other.metrics["test_seen_NDCG@20"]
@@ -192,11 +197,12 @@ def test_validation_streamers_are_cold_while_the_steps_are_chosen(world: Dataset
     assert stage.vocabulary.documents == len(known)
 
 
-def test_the_same_seed_gives_the_same_and_another_another(small: Dataset, tmp_path: Path):
-    for name, number in (("first", 1), ("same", 1), ("other", 2)):
-        fit(request(tmp_path / name, seed=number), small)
-    first, same, other = (
-        Checkpoint.load(tmp_path / name).tensors["table"] for name in ("first", "same", "other")
+def test_the_same_seed_gives_the_same_and_another_another(
+    small: Dataset, small_checkpoint: Checkpoint, tmp_path: Path
+):
+    first = small_checkpoint.tensors["table"]
+    same, other = (
+        fit(request(tmp_path / str(seed), seed=seed), small).tensors["table"] for seed in (1, 2)
     )
     assert torch.equal(first, same)
     assert not torch.equal(first, other)
@@ -204,14 +210,14 @@ def test_the_same_seed_gives_the_same_and_another_another(small: Dataset, tmp_pa
 
 @pytest.mark.parametrize("recipe", ["masked-views", "transfer-plus"])
 def test_a_set_that_is_read_again_at_every_pass_gives_the_same(
-    small_world_folder: Path, tmp_path: Path, recipe: str
+    tiny_world_folder: Path, tmp_path: Path, recipe: str
 ):
     short = {**SMALL, "steps": 4, "evaluate_every": 2}
     config = MaskedViewsConfig(**short) if recipe == "masked-views" else replace(QUICK, steps=4)
-    for in_memory in (80, 79):
-        dataset = load_dataset(small_world_folder, in_memory)
+    for in_memory in (40, 39):
+        dataset = load_dataset(tiny_world_folder, in_memory)
         fit(request(tmp_path / str(in_memory), config), dataset)
-    one, other = (Checkpoint.load(tmp_path / name) for name in ("80", "79"))
+    one, other = (Checkpoint.load(tmp_path / name) for name in ("40", "39"))
     assert one.vocabulary == other.vocabulary
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
     assert one.config == other.config
@@ -243,19 +249,19 @@ def test_the_command_prints_a_summary(
 
 
 def test_a_finished_checkpoint_is_not_trained_again(
-    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    assert call(small_world_folder, tmp_path / "c") == 0
+    assert call(tiny_world_folder, tmp_path / "c", steps=4) == 0
     before = (tmp_path / "c" / "metrics.json").stat().st_mtime_ns
     capsys.readouterr()
-    assert call(small_world_folder, tmp_path / "c") == 0
+    assert call(tiny_world_folder, tmp_path / "c", steps=4) == 0
     assert "already trained" in capsys.readouterr().out
-    assert call(small_world_folder, tmp_path / "c", "--seed", "9") == 1
+    assert call(tiny_world_folder, tmp_path / "c", "--seed", "9", steps=4) == 1
     error = capsys.readouterr().err
     assert "other seed" in error
     assert "--overwrite" in error
     assert (tmp_path / "c" / "metrics.json").stat().st_mtime_ns == before
-    assert call(small_world_folder, tmp_path / "c", "--seed", "9", "--overwrite") == 0
+    assert call(tiny_world_folder, tmp_path / "c", "--seed", "9", "--overwrite", steps=4) == 0
     assert json.loads((tmp_path / "c" / "config.json").read_text())["seed"] == 9
 
 
@@ -288,27 +294,18 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(tmp_path: Path):
     more = ["--set", "evaluate_every=15", "--save-every", "0.001"]
     arguments = ["--data", str(world), *settings(60), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
+    # All in one environment: another number of threads adds up in another order.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    for stage in ("select", "refit"):
-        command = [
-            sys.executable,
-            "-m",
-            "tests.training.trainer.killed_worker",
-            stage,
-            *COMMAND[3:],
-        ]
-        command += [*arguments, "--out", str(killed)]
-        ended = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert ended.returncode == -signal.SIGKILL, ended.stderr
-        state = load_state(killed)
-        assert state is not None
-        assert state[1]["stage"] == stage
-        assert not is_finished(killed)
-    for out in (killed, whole):
-        # The same environment: another number of threads adds up in another order.
-        command = [*COMMAND, *arguments, "--out", str(out)]
-        done = subprocess.run(command, env=environment, capture_output=True, check=False)
-        assert done.returncode == 0, done.stderr
+    worker = [sys.executable, "-m", "tests.training.trainer.killed_worker", str(killed), str(whole)]
+    command = [*worker, *COMMAND[3:], *arguments]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    ended = [json.loads(line) for line in done.stdout.splitlines()]
+    assert ended == [
+        [-signal.SIGKILL, "select", False],
+        [-signal.SIGKILL, "refit", False],
+        [0, None, True],
+        [0, None, True],
+    ], done.stderr
     one, other = Checkpoint.load(killed), Checkpoint.load(whole)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)
@@ -322,16 +319,16 @@ def test_killed_in_the_middle_it_goes_on_to_the_same_result(tmp_path: Path):
 
 
 def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(
-    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     out = tmp_path / "c"
     out.mkdir()
     save_state(out, {"x": torch.zeros(1)}, {"run": "another", "stage": "select"})
-    assert call(small_world_folder, out) == 1
+    assert call(tiny_world_folder, out, steps=4) == 1
     assert "unfinished fit with other settings" in capsys.readouterr().err
     with pytest.raises(CheckpointError, match="its training was not finished"):
         load_checkpoint(out)
-    assert call(small_world_folder, out, "--overwrite") == 0
+    assert call(tiny_world_folder, out, "--overwrite", steps=4) == 0
     assert is_finished(out)
 
 

@@ -1,6 +1,9 @@
 """A fit that starts from yesterday's encoder: what is carried over, and what is refused."""
 
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,7 @@ from training.trainer.init_from import linear_map, shared_tokens
 STEPS: dict[str, Any] = {
     "steps": 6, "evaluate_every": 3, "refit": False, "learning_rate": 1e-2, "text_tower": ""
 }  # fmt: skip
-LEFT_OUT = 20
+LEFT_OUT = 10
 
 
 def config_of(recipe: str, **changes: Any) -> RecipeConfig:
@@ -59,9 +62,9 @@ def without(dataset: Dataset, left_out: int) -> Dataset:
 
 
 @pytest.fixture(scope="module")
-def today(small_world_folder: Path) -> Dataset:
+def today(tiny_world_folder: Path) -> Dataset:
     """A world with nobody to validate on, so that all steps are made."""
-    world = load_dataset(small_world_folder)
+    world = load_dataset(tiny_world_folder)
     return replace(world, split=np.where(world.split == "val", "train", world.split))
 
 
@@ -72,11 +75,37 @@ def recipe(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture(scope="module")
-def same(today: Dataset, recipe: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def earlier_of(
+    today: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str, int], Path]:
+    """Checkpoints of a recipe, of today's data or of that before some streamers came."""
+
+    @cache
+    def made(recipe: str, left_out: int) -> Path:
+        folder = tmp_path_factory.mktemp("earlier")
+        checkpoint = fitted(without(today, left_out) if left_out else today, folder, recipe)
+        assert checkpoint.metrics["validation_step"] == STEPS["steps"]
+        return folder
+
+    return made
+
+
+@pytest.fixture
+def same(earlier_of: Callable[[str, int], Path], recipe: str) -> Path:
     """A checkpoint of the recipe, of the same data."""
-    folder = tmp_path_factory.mktemp("same")
-    assert fitted(today, folder, recipe).metrics["validation_step"] == STEPS["steps"]
-    return folder
+    return earlier_of(recipe, 0)
+
+
+@pytest.fixture
+def before(earlier_of: Callable[[str, int], Path], recipe: str) -> Path:
+    """A checkpoint of the recipe, of the data before some streamers came."""
+    return earlier_of(recipe, LEFT_OUT)
+
+
+@pytest.fixture
+def masked_views(earlier_of: Callable[[str, int], Path]) -> Path:
+    """A checkpoint of masked views, of the same data."""
+    return earlier_of("masked-views", 0)
 
 
 def test_the_map_is_the_one_that_was_used():
@@ -124,10 +153,10 @@ def test_other_axes_of_behaviour_are_turned_to_the_earlier_ones(
 
 @pytest.mark.slow
 def test_shared_tokens_keep_their_rows_and_new_ones_get_some(
-    today: Dataset, recipe: str, tmp_path: Path
+    today: Dataset, recipe: str, before: Path, tmp_path: Path
 ):
-    earlier = fitted(without(today, LEFT_OUT), tmp_path / "a", recipe)
-    later = fitted(today, tmp_path / "b", recipe, init_from=tmp_path / "a", steps=0)
+    earlier = Checkpoint.load(before)
+    later = fitted(today, tmp_path, recipe, init_from=before, steps=0)
     then, now = shared_tokens(earlier.vocabulary, later.vocabulary)
     assert 0 < len(now) < len(later.vocabulary.tokens)
     old, table = earlier.tensors["table"].numpy(), later.tensors["table"].numpy()
@@ -144,29 +173,30 @@ def test_shared_tokens_keep_their_rows_and_new_ones_get_some(
 
 @pytest.mark.slow
 def test_stopped_in_the_refit_it_goes_on_to_the_same_result(
-    today: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    today: Dataset,
+    earlier_of: Callable[[str, int], Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ):
-    earlier = tmp_path / "earlier"
-    fitted(without(today, LEFT_OUT), earlier)
+    earlier = earlier_of("masked-views", LEFT_OUT)
     config = config_of("masked-views", refit=True)
     whole, stopped = (
         Request("masked-views", config, 1, 1, tmp_path / name, save_every_s=0, init_from=earlier)
         for name in ("whole", "stopped")
     )
-    fit(whole, today)
     made, update = 0, loop.update
 
-    def update_or_stop(*args: Any) -> dict[str, float]:
+    def update_and_copy(*args: Any) -> dict[str, float]:
         nonlocal made
         made += 1
-        if made == 11:  # of six and six; the state was kept after nine
-            raise KeyboardInterrupt
+        if made == 11:  # of six and six; the state was kept after ten
+            shutil.copytree(whole.out, stopped.out)  # what a kill would leave on disk
         return update(*args)
 
-    monkeypatch.setattr(loop, "update", update_or_stop)
-    with pytest.raises(KeyboardInterrupt):
-        fit(stopped, today)
+    monkeypatch.setattr(loop, "update", update_and_copy)
+    fit(whole, today)
     fit(stopped, today)
+    assert made == 14  # the last two twice
     one, other = Checkpoint.load(stopped.out), Checkpoint.load(whole.out)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in other.tensors)
@@ -174,10 +204,11 @@ def test_stopped_in_the_refit_it_goes_on_to_the_same_result(
 
 
 @pytest.mark.slow
-def test_who_was_learned_from_before_is_kept_when_gone(today: Dataset, tmp_path: Path):
-    fitted(today, tmp_path / "a")
+def test_who_was_learned_from_before_is_kept_when_gone(
+    today: Dataset, masked_views: Path, tmp_path: Path
+):
     gone = today.ids[today.rows("train")[0]]
-    later = fitted(without(today, 1), tmp_path / "b", init_from=tmp_path / "a")
+    later = fitted(without(today, 1), tmp_path / "b", init_from=masked_views)
     assert gone in later.learned_from
     assert len(set(later.learned_from)) == len(later.learned_from)
     # Back as a streamer of the test split, it is refused two fits later.
@@ -189,23 +220,22 @@ def test_who_was_learned_from_before_is_kept_when_gone(today: Dataset, tmp_path:
 
 @pytest.mark.slow
 def test_what_does_not_fit_is_refused_in_one_line(
-    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tiny_world_folder: Path,
+    masked_views: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    today = load_dataset(small_world_folder)
-    earlier, refitted = tmp_path / "earlier", tmp_path / "refitted"
-    fitted(today, earlier)
-    fitted(today, refitted, refit=True)
-    capsys.readouterr()
+    earlier = masked_views  # has learned from those whom the folder holds out
     small = ["text_tower=", *(f"{name}={value}" for name, value in SMALL.items())]
     for folder, more, status, message in (
         (earlier, ["--set", "dim=8"], 2, f"--init-from {earlier}: its dim is 16, that of this fit"),
         (earlier, ["--set", "dim=8"], 2, "is 8; fit with --set dim=16"),
         (earlier, ["--recipe", "transfer-plus"], 2, "its recipe is masked-views, and only one"),
         (earlier, ["--out", str(earlier), "--overwrite"], 2, "is --out as well; choose another"),
-        (refitted, [], 1, "more was learned from; fit that checkpoint with --set refit=fal"),
+        (earlier, [], 1, "more was learned from; fit that checkpoint with --set refit=fal"),
         (tmp_path / "none", [], 1, f"--init-from {tmp_path / 'none'} can't be loaded: it is not a"),
     ):
-        arguments = ["fit", "--data", str(small_world_folder), "--recipe", "masked-views", "--out"]
+        arguments = ["fit", "--data", str(tiny_world_folder), "--recipe", "masked-views", "--out"]
         arguments += [str(tmp_path / "new"), "--threads", "1", "--init-from", str(folder)]
         arguments += [part for setting in small for part in ("--set", setting)]
         assert main([*arguments, *more]) == status
@@ -215,8 +245,8 @@ def test_what_does_not_fit_is_refused_in_one_line(
 
 
 @pytest.mark.slow
-def test_an_encoder_of_another_shape_is_told(today: Dataset, tmp_path: Path):
-    earlier = fitted(today, tmp_path / "a")
+def test_an_encoder_of_another_shape_is_told(today: Dataset, masked_views: Path, tmp_path: Path):
+    earlier = Checkpoint.load(masked_views)
     tensors = {**earlier.tensors, "mlp.3.bias": torch.zeros(3)}
     replace(earlier, tensors=tensors).save(tmp_path / "b")
     with pytest.raises(UsageError, match=r"b: its encoder has another mlp\.3\.bias; fit the ear"):
@@ -224,14 +254,14 @@ def test_an_encoder_of_another_shape_is_told(today: Dataset, tmp_path: Path):
 
 
 @pytest.mark.slow
-def test_a_finished_fit_is_not_taken_for_one_that_started_elsewhere(today: Dataset, tmp_path: Path):
-    for name, steps in (("a", 6), ("b", 3)):
-        fitted(today, tmp_path / name, steps=steps)
-    fitted(today, tmp_path / "c", init_from=tmp_path / "a")
-    config = config_of("masked-views")
-    for earlier in (tmp_path / "b", None):
-        wanted = Request("masked-views", config, 1, 1, tmp_path / "c", init_from=earlier)
+def test_a_finished_fit_is_not_taken_for_one_that_started_elsewhere(
+    today: Dataset, earlier_of: Callable[[str, int], Path], tmp_path: Path
+):
+    one, other = (earlier_of("masked-views", left_out) for left_out in (0, LEFT_OUT))
+    fitted(today, tmp_path, init_from=one, steps=0)
+    config = config_of("masked-views", steps=0)
+    for earlier in (other, None):
+        wanted = Request("masked-views", config, 1, 1, tmp_path, init_from=earlier)
         with pytest.raises(CheckpointError, match="finished checkpoint with other init_from"):
             already_trained(wanted, today)
-    again = Request("masked-views", config, 1, 1, tmp_path / "c", init_from=tmp_path / "a")
-    assert already_trained(again, today)
+    assert already_trained(Request("masked-views", config, 1, 1, tmp_path, init_from=one), today)

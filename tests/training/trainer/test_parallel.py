@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,10 +11,10 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from tests.training.tracking.recorded import steps, story
-from tests.training.trainer.parallel_worker import CASES, FIT, FIT_SETTINGS, record
+from tests.training.tracking.recorded import lines, steps, story
+from tests.training.trainer.parallel_worker import CASES, record
 from training.data import load_dataset
-from training.models.checkpoint import Checkpoint, is_finished, load_state
+from training.models.checkpoint import Checkpoint
 from training.models.distributed import Compute
 
 pytestmark = pytest.mark.slow
@@ -27,17 +26,15 @@ ENVIRONMENT = {
     "GLOO_SOCKET_IFNAME": "lo",
 }
 PATIENCE_S = 600
-PROCESSES = 2
 
 
-def by_torchrun(module: str, arguments: Sequence[str]) -> tuple[int, str, str]:
-    """Exit status of two processes that train together, what they print, and their errors."""
+@pytest.fixture(scope="module")
+def worked(tiny_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """The folder in which two processes worked, and what they printed of the killed fit."""
+    folder = tmp_path_factory.mktemp("parallel")
+    worker = [sys.executable, "-m", "tests.training.trainer.parallel_worker"]
     running = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "torch.distributed.run", "--standalone"),
-            *("--local-addr", "127.0.0.1", "--nproc-per-node", str(PROCESSES)),
-            *("-m", module, *arguments),
-        ],
+        [*worker, str(tiny_world_folder), str(folder)],
         env=ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -45,35 +42,26 @@ def by_torchrun(module: str, arguments: Sequence[str]) -> tuple[int, str, str]:
         start_new_session=True,  # a group of its own, to be ended together
     )
     try:
-        out, errors = running.communicate(timeout=PATIENCE_S)
+        printed, errors = running.communicate(timeout=PATIENCE_S)
     finally:
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
             running.communicate()
-    return running.returncode, out, errors
+    assert running.returncode == 0, errors
+    return folder, printed.partition("killed\n")[2]
 
 
 @pytest.fixture(scope="module")
-def worked(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with what two processes recorded, and with the checkpoint of their fit."""
-    folder = tmp_path_factory.mktemp("parallel")
-    arguments = [str(small_world_folder), str(folder / "recorded"), str(folder / "checkpoint")]
-    status, _, errors = by_torchrun("tests.training.trainer.parallel_worker", arguments)
-    assert status == 0, errors
-    return folder
-
-
-@pytest.fixture(scope="module")
-def recorded(worked: Path) -> dict[str, Tensor]:
+def recorded(worked: tuple[Path, str]) -> dict[str, Tensor]:
     """All cases, trained by two processes."""
-    return safetensors.torch.load((worked / "recorded").read_bytes())
+    return safetensors.torch.load((worked[0] / "recorded").read_bytes())
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_loss_gradient_and_weights_are_those_of_one_process(
-    recorded: dict[str, Tensor], small_world_folder: Path, case: str
+    recorded: dict[str, Tensor], tiny_world_folder: Path, case: str
 ):
-    alone = record(load_dataset(small_world_folder), case, Compute())
+    alone = record(load_dataset(tiny_world_folder), case, Compute())
     found = {
         name.removeprefix(f"{case}."): tensor
         for name, tensor in recorded.items()
@@ -90,41 +78,14 @@ def test_loss_gradient_and_weights_are_those_of_one_process(
         torch.testing.assert_close(found[name][moved], expected[moved], rtol=1e-5, atol=1e-5)
 
 
-def fitting(folder: Path, out: Path) -> list[str]:
-    """The arguments of the fit."""
-    recipe, precision = FIT
-    settings = [part for setting in FIT_SETTINGS for part in ("--set", setting)]
-    where = ["--recipe", recipe, "--data", str(folder), "--out", str(out)]
-    return [
-        "fit",
-        *where,
-        "--threads",
-        "1",
-        "--save-every",
-        "0.001",
-        "--precision",
-        precision,
-        *settings,
-    ]
-
-
-@pytest.mark.timeout(4 * PATIENCE_S)
-def test_killed_they_go_on_to_the_result_of_those_that_were_not(
-    worked: Path, small_world_folder: Path, tmp_path: Path
-):
-    out = tmp_path / "killed"
-    arguments = fitting(small_world_folder, out)
-    status, _, errors = by_torchrun("tests.training.trainer.killed_worker", ["select", *arguments])
-    assert status != 0
-    assert "SIGKILL" in errors
-    assert load_state(out) is not None
-    assert not is_finished(out)
-    status, printed, errors = by_torchrun("training", arguments)
-    assert status == 0, errors
+def test_killed_they_go_on_to_the_result_of_those_that_were_not(worked: tuple[Path, str]):
+    folder, printed = worked
     assert printed.count("saved") == 1
-    one, other = Checkpoint.load(out), Checkpoint.load(worked / "checkpoint")
+    killed, whole = folder / "killed", folder / "whole"
+    one, other = Checkpoint.load(killed), Checkpoint.load(whole)
     assert one.config == other.config
     assert one.config["compute"] == {"device": "cpu", "precision": "bfloat16", "processes": 2}
-    assert story(out) == story(worked / "checkpoint")  # by one of the two
-    assert steps(out, "select") == [0, 5, 10, 15, 20]
+    assert story(killed) == story(whole)  # by one of the two
+    assert [line["event"] for line in lines(killed)].count("resume") == 1
+    assert steps(killed, "select") == [0, 5, 10, 15, 20]
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in one.tensors)

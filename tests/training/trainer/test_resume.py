@@ -1,5 +1,6 @@
 """A fit that was stopped anywhere goes on to the same result, whatever the recipe."""
 
+import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 
 from tests.training.trainer.parallel_worker import tiny
 from training.baselines import TowerChoice
-from training.data import load_dataset
+from training.data import Dataset, load_dataset
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.models.distributed import Compute
 from training.tasks.recipes import RECIPES
@@ -28,47 +29,50 @@ class Stopped(BaseException):
     """As sudden as a kill: what is not on disk by then is lost."""
 
 
+@pytest.fixture(scope="module")
+def tiny_world(tiny_world_folder: Path) -> Dataset:
+    return load_dataset(tiny_world_folder)
+
+
 @pytest.mark.parametrize(("recipe", "precision"), CASES)
 def test_stopped_in_the_refit_it_goes_on_to_the_same_result(
-    small_world_folder: Path,
+    tiny_world: Dataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     recipe: str,
     precision: Any,
 ):
-    world = load_dataset(small_world_folder)
     # With nobody to validate on, all steps are made, four to choose and four in the refit.
-    dataset = replace(world, split=np.where(world.split == "val", "train", world.split))
+    dataset = replace(
+        tiny_world, split=np.where(tiny_world.split == "val", "train", tiny_world.split)
+    )
     config = replace(tiny(recipe), steps=4, evaluate_every=2, dropout=0.2)
     compute = Compute(precision=precision)
     whole, stopped = (
         Request(recipe, config, 1, 1, tmp_path / name, save_every_s=0, compute=compute)
         for name in ("whole", "stopped")
     )
-    fit(whole, dataset)
-
     made, update = 0, train.update
 
-    def update_or_stop(*args: Any) -> dict[str, float]:
+    def update_and_copy(*args: Any) -> dict[str, float]:
         nonlocal made
         made += 1
-        if made == 8:  # its state was kept after seven, between two validations
-            raise Stopped
+        if made == 8:  # the state was kept after seven, between two validations
+            shutil.copytree(whole.out, stopped.out)  # what a kill would leave on disk
         return update(*args)
 
-    monkeypatch.setattr(train, "update", update_or_stop)
-    with pytest.raises(Stopped):
-        fit(stopped, dataset)
+    monkeypatch.setattr(train, "update", update_and_copy)
+    fit(whole, dataset)
     assert not is_finished(stopped.out)
     fit(stopped, dataset)
-    assert made == 9  # the one that stopped it again
+    assert made == 9  # the eighth twice
     one, other = Checkpoint.load(stopped.out), Checkpoint.load(whole.out)
     assert one.config == other.config
     assert all(torch.equal(one.tensors[name], other.tensors[name]) for name in other.tensors)
 
 
 def test_all_sessions_and_trials_of_towers_are_part_of_the_time_it_took(
-    small_world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     ahead = 0.0
 
@@ -91,14 +95,13 @@ def test_all_sessions_and_trials_of_towers_are_part_of_the_time_it_took(
         return update(*args)
 
     monkeypatch.setattr(train, "update", update_or_stop)
-    dataset = load_dataset(small_world_folder)
     config = replace(tiny("masked-views"), steps=4, evaluate_every=2, text_tower="auto")
     request = Request("masked-views", config, 1, 1, tmp_path / "out", save_every_s=0)
     with pytest.raises(Stopped):
-        fit(request, dataset)
+        fit(request, tiny_world)
     tensors, progress = load_state(request.out) or ({}, {})
     assert 1000 <= progress["seconds"] < 2000
     save_state(request.out, tensors, progress | {"seconds": 50_000.0})
     monkeypatch.setattr(train, "update", update)
-    fit(request, dataset)
+    fit(request, tiny_world)
     assert 51_000 <= Checkpoint.load(request.out).metrics["fit_seconds"] < 52_000
