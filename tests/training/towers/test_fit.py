@@ -1,4 +1,4 @@
-"""A fit with a real pretrained text tower, from the data set to the served vectors."""
+"""A fit with towers, the one of texts pretrained, from the data set to the served vectors."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from tests.contract.media import files
 from tests.training.small import SMALL, TAUGHT
-from tests.training.towers.encoders import write_encoder
+from tests.training.towers.encoders import write_encoder, write_vision
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
 from training.errors import CheckpointError, DataError, UsageError
@@ -34,15 +34,7 @@ from training.trainer.fit import Request, already_trained, fit
 pytestmark = pytest.mark.slow
 
 TOWER = "use-multilingual?modalities=bio&max_tokens=32"
-CONFIG = TransferPlusConfig(
-    **TAUGHT,
-    steps=4,
-    evaluate_every=2,
-    text_tower=TOWER,
-    image_tower="efficientnet-lite0",
-    audio_tower="log-mel",
-)
-NAMES = ["use-multilingual", "efficientnet-lite0", "log-mel"]
+NAMES = ["use-multilingual", "vit", "log-mel"]
 
 
 def _media(content_type: str, data: bytes) -> Media:
@@ -74,16 +66,25 @@ def data(small_world_folder: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def folder(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With `checkpoint`, `bundle` and the `cache`."""
+    """With `checkpoint`, `bundle`, the `cache` and the encoder `vit`."""
     folder = tmp_path_factory.mktemp("tower")
+    write_vision(folder / "vit")
     fit(request(folder), data)
     export_bundle(load_checkpoint(folder / "checkpoint", folder / "cache"), folder / "bundle")
     return folder
 
 
+def references(folder: Path) -> list[str]:
+    return [TOWER, f"hf:{folder / 'vit'}", "log-mel"]
+
+
 def request(folder: Path) -> Request:
     out, cache = folder / "checkpoint", folder / "cache"
-    return Request("transfer-plus", CONFIG, 0, threads=1, out=out, tower_cache=cache)
+    settings = dict(
+        zip(("text_tower", "image_tower", "audio_tower"), references(folder), strict=True)
+    )
+    config = TransferPlusConfig(**TAUGHT, steps=4, evaluate_every=2, **settings)
+    return Request("transfer-plus", config, 0, threads=1, out=out, tower_cache=cache)
 
 
 def test_the_checkpoint_says_which_tower(folder: Path, data: Dataset) -> None:
@@ -92,7 +93,7 @@ def test_the_checkpoint_says_which_tower(folder: Path, data: Dataset) -> None:
     assert checkpoint.config["towers"] == [
         {"kind": kind, "reference": reference, "name": name, "version": tower.spec.version}
         for kind, reference, name, tower in zip(
-            ("text", "image", "audio"), (TOWER, *NAMES[1:]), NAMES, towers, strict=True
+            ("text", "image", "audio"), references(folder), NAMES, towers, strict=True
         )
     ]
     assert {space.name for space in checkpoint.vocabulary.spaces} >= set(NAMES)
@@ -115,7 +116,7 @@ def test_what_is_served_is_what_was_learned_from(folder: Path, data: Dataset) ->
     made = Counter((p.space, p.modality) for pieces in served for p in pieces if p.payload_digest)
     assert {pair: count for pair, count in made.items() if pair[0]} == {
         ("use-multilingual", "bio"): sum(profile.bio is not None for profile in data.profiles),
-        ("efficientnet-lite0", "avatar"): sum(p.avatar is not None for p in data.profiles),
+        ("vit", "avatar"): sum(p.avatar is not None for p in data.profiles),
         ("log-mel", "audio"): 40,  # silence is no sound
     }
     usable = [f.usable for f in features[0]]
@@ -132,7 +133,7 @@ def _arrays(features: Features) -> list[np.ndarray]:
 
 def test_the_card_lists_the_towers(folder: Path) -> None:
     card = (folder / "bundle" / CARD).read_text()
-    for reads in ("text of bio | 512", "image of avatar, covers, frames | 1280", "audio of audio"):
+    for reads in ("text of bio | 512", "image of avatar, covers, frames | 48", "audio of audio"):
         assert reads in card
 
 

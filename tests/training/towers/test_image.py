@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from PIL import Image
@@ -10,10 +11,12 @@ from sklearn.datasets import load_sample_image
 from torch import nn
 
 from model_export.contract.media import AudioSpec, ImageSpec, prepare_image
+from model_export.contract.towers import VECTOR
 from model_export.source import TowerSource
+from model_export.towers import tower_to_onnx
 from tests.training.towers.encoders import transformers
 from training.errors import UsageError
-from training.towers import base, find_tower
+from training.towers import base, find_tower, image
 from training.towers.base import encode, make_tower
 from training.towers.image import EfficientNetLite0, PictureEncoder
 
@@ -73,6 +76,27 @@ def test_the_shape_of_the_layers_is_the_published_one() -> None:
             sizes.append(x.shape[-1])
     assert sorted(set(sizes), reverse=True) == [112, 56, 28, 14, 7]
     assert len(made.blocks) == 16
+
+
+@pytest.mark.slow
+def test_the_graph_computes_what_the_module_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With one block of each kind: both kernels and strides, expanded or not, and a residual."""
+    stages = ((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 1), (5, 1, 6, 48, 1))
+    monkeypatch.setattr(image, "_STAGES", stages)
+    torch.manual_seed(0)
+    tower = make_tower(
+        PictureEncoder(EfficientNetLite0(), [127.0] * 3, [128.0] * 3),
+        ImageSpec(size_px=64, resize_px=72, interpolation="bicubic"),
+        name="short",
+        width=EfficientNetLite0.WIDTH,
+        modalities=["avatar"],
+        reference="short",
+    )
+    graph, check = tower_to_onnx(tower, [])
+    assert check.min_cosine > 0.9999
+    batch = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), np.uint8)
+    found = onnxruntime.InferenceSession(graph).run([VECTOR], {"pixels": batch})[0]
+    np.testing.assert_allclose(np.asarray(found), encode(tower, {"pixels": batch}), atol=1e-5)
 
 
 def test_pixels_are_scaled_by_channel() -> None:

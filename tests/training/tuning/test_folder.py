@@ -1,4 +1,4 @@
-"""The command, and the folder that it leaves: a tower like any other, up to the served encoder."""
+"""The command, and the folder that it leaves: a tower like any other, up to the graph."""
 
 import json
 import shutil
@@ -6,22 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
-from model_export.contract.bundle import Bundle
 from model_export.contract.pieces import pieces_of
-from model_export.contract.towers import TextSpec
-from model_export.export import export_bundle
-from service.engine.encoding.onnx_encoder import OnnxEncoder
-from service.engine.encoding.onnx_towers import OnnxTowers
+from model_export.contract.towers import VECTOR, Payload, TextSpec, inputs_of, pieces_for
+from model_export.towers import tower_to_onnx
 from tests.training.small import TAUGHT
 from training.commands.cli import main
 from training.config import TransferPlusConfig
 from training.data import load_dataset
 from training.errors import LeakError
-from training.inference.load import load_checkpoint
-from training.inference.representation import represent
 from training.towers import find_tower
+from training.towers.base import encode
 from training.trainer.fit import Request, fit
 from training.tuning.folder import setting_of
 
@@ -36,7 +33,7 @@ def call(data: Path, tower: str, out: Path) -> int:
     return main(["tune-tower", *arguments, *cache, *QUICK])
 
 
-def test_from_the_command_to_the_served_encoder(
+def test_from_the_command_to_the_graph(
     topics_folder: Path, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "tuned"
@@ -59,20 +56,13 @@ def test_from_the_command_to_the_served_encoder(
 
     data = load_dataset(topics_folder)
     assert tower.learned_from == tuple(data.ids[row] for row in data.rows("train"))
-    config = TransferPlusConfig(**TAUGHT, steps=2, evaluate_every=1, text_tower=reference)
-    cache, checkpoint = tmp_path / "cache", tmp_path / "checkpoint"
-    fit(Request("transfer-plus", config, 0, 1, checkpoint, tower_cache=cache), data)
-    source = load_checkpoint(checkpoint, cache)
-    export_bundle(source, tmp_path / "bundle")
-    bundle = Bundle(tmp_path / "bundle")
-    served = OnnxTowers(bundle).read(data.profiles)
-    assert {piece.space for pieces in served for piece in pieces} >= {"tuned"}
-    assert all(len(s) > len(pieces_of(p)) for s, p in zip(served, data.profiles, strict=True))
-    features = [bundle.featurizer.from_pieces(pieces) for pieces in served]
-    found = np.stack([each.embedding for each in OnnxEncoder(bundle).encode(features)])
-    expected = represent(source, data, tower_cache=cache).query
-    assert isinstance(expected, np.ndarray)
-    assert (found * expected).sum(1).min() > 0.999
+    graph, _ = tower_to_onnx(tower, data.profiles)
+    inputs = inputs_of(tower.spec, tower.tokenizer)
+    pieces = [p for profile in data.profiles for p in pieces_for(tower.spec, pieces_of(profile))]
+    batch = inputs.batch([inputs.prepare(Payload(p.source, text=p.readable)) for p in pieces])
+    assert len(pieces) == 2 * len(data.profiles)
+    found = np.asarray(onnxruntime.InferenceSession(graph).run([VECTOR], dict(batch))[0])
+    np.testing.assert_allclose(found, encode(tower, batch), atol=1e-5)
 
 
 def test_a_folder_that_is_there_is_left_alone(
