@@ -18,8 +18,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(2400)]
 
 
 def command(build: Path, port: int, *more: str) -> list[str]:
-    options = ["--build", str(build), "--streamers", "200", "--port", str(port), *more]
-    options += ["--set", "steps=20", "--set", "evaluate_every=10", "--set", "refit=false"]
+    options = ["--build", str(build), "--streamers", "100", "--port", str(port), *more]
+    options += ["--set", "steps=4", "--set", "evaluate_every=4", "--set", "refit=false"]
     return [sys.executable, "-m", "demo", *options]
 
 

@@ -41,7 +41,7 @@ def true_precision(score: float, spread: float = 0.0) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("wanted", "spread"), [(0.6, 0.0), (0.8, 0.0), (0.6, 0.3), (0.75, 0.3)])
+@pytest.mark.parametrize(("wanted", "spread"), [(0.8, 0.0), (0.6, 0.3)])
 def test_what_is_promised_holds_in_95_of_100_draws(wanted: float, spread: float):
     rng = np.random.default_rng(7)
     kept = promised = 0

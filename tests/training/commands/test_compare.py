@@ -152,10 +152,10 @@ def test_what_is_finished_is_not_made_again(compared: Compared, capsys: pytest.C
 
 
 def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
-    world_folder: Path, tmp_path: Path
+    small_world_folder: Path, tmp_path: Path
 ):
     methods = methods_of([], ["tf-idf"], [], [], "test")
-    (run,) = plan([world_folder], methods, 1, "test", tmp_path)
+    (run,) = plan([small_world_folder], methods, 1, "test", tmp_path)
     measurer = Measurer("test", 1)
 
     def make(one):
@@ -233,10 +233,10 @@ def test_further_splits_are_fitted_measured_and_kept(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_ends_the_fit_under_way_and_keeps_the_others(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], number: int
 ):
     out = tmp_path / "report"
-    log = out / "runs" / world_folder.name / "transfer-plus-seed0" / "log.txt"
+    log = out / "runs" / small_world_folder.name / "transfer-plus-seed0" / "log.txt"
 
     def interrupt() -> None:
         for _ in range(10_000):
@@ -247,12 +247,12 @@ def test_a_signal_ends_the_fit_under_way_and_keeps_the_others(
 
     thread = threading.Thread(target=interrupt)
     thread.start()
-    assert call([world_folder], out) == 130
+    assert call([small_world_folder], out) == 130
     thread.join()
     assert "stopped" in capsys.readouterr().err
     with report_folder(out):
         pass  # no process holds the lock any more
-    arguments = ["compare", "--data", str(world_folder), "--out", str(out), "--seeds", "1"]
+    arguments = ["compare", "--data", str(small_world_folder), "--out", str(out), "--seeds", "1"]
     assert main([*arguments, "--baselines", "random,tf-idf"]) == 0
     assert "2 done already, 0 to do" in capsys.readouterr().out
     assert main([*arguments, "--baselines", "random,tf-idf", "--overwrite", "random"]) == 0
@@ -273,14 +273,14 @@ def test_ctrl_c_waits_until_a_fit_that_starts_is_known():
 
 
 def test_runs_of_other_sources_are_told(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    arguments = ["compare", "--data", str(world_folder), "--out", str(tmp_path / "report")]
+    arguments = ["compare", "--data", str(small_world_folder), "--out", str(tmp_path / "report")]
     arguments += ["--baselines", "tf-idf", "--threads", "1"]
     assert main(arguments) == 0
     assert main(arguments) == 0
     assert "other source code" not in capsys.readouterr().out
-    status = tmp_path / "report" / "runs" / world_folder.name / "tf-idf-seed0" / "run.json"
+    status = tmp_path / "report" / "runs" / small_world_folder.name / "tf-idf-seed0" / "run.json"
     status.write_text(json.dumps({**json.loads(status.read_text()), "source": "older"}))
     assert main(arguments) == 0
     printed = capsys.readouterr().out
@@ -324,14 +324,14 @@ def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
     ],
 )
 def test_wrong_calls_are_refused_before_anything_runs(
-    world_folder: Path,
+    small_world_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     more: list[str],
     status: int,
     message: str,
 ):
-    assert call([world_folder], tmp_path / "report", *more) == status
+    assert call([small_world_folder], tmp_path / "report", *more) == status
     printed = capsys.readouterr()
     assert message in printed.err
     assert printed.err.count("\n") == 1
@@ -348,12 +348,12 @@ def test_data_too_small_for_the_splits_is_refused_before_anything_runs(
 
 
 def test_bad_data_is_refused_before_anything_runs(
-    world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
     bad = tmp_path / "bad"
-    shutil.copytree(world_folder, bad)
+    shutil.copytree(small_world_folder, bad)
     with (bad / "splits.csv").open("a") as file:
         file.write("nobody,train\n")
-    assert call([world_folder, bad], tmp_path / "report") == 1
+    assert call([small_world_folder, bad], tmp_path / "report") == 1
     assert "nobody" in capsys.readouterr().err
     assert not (tmp_path / "report" / "runs").exists()

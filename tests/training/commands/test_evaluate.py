@@ -21,7 +21,15 @@ from training.trainer.fit import Request, fit
 pytestmark = pytest.mark.slow
 
 CONFIG = TransferPlusConfig(
-    table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=20, evaluate_every=10
+    table_dim=32,
+    dim=16,
+    hidden_dim=32,
+    content_dim=64,
+    teacher_dim=8,
+    teacher_iterations=2,
+    batch_size=64,
+    steps=10,
+    evaluate_every=5,
 )
 
 
@@ -121,14 +129,20 @@ def test_without_the_refit_val_can_be_measured(world: Dataset, world_folder: Pat
 
 
 def test_a_checkpoint_of_other_splits_is_refused(
-    world: Dataset, world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    world: Dataset,
+    world_folder: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ):
-    folder = tmp_path / "c"
+    folder = tmp_path / "data"
+    shutil.copytree(world_folder, folder)
     shuffled = hashed_split([f"{name}+" for name in world.ids], world.duplicates)
-    assert np.any((shuffled != "test") & (world.split == "test"))
-    fit(Request("transfer-plus", CONFIG, 0, threads=1, out=folder), replace(world, split=shuffled))
+    assert np.any((shuffled == "test") & (world.split != "test"))
+    lines = [f"{name},{split}" for name, split in zip(world.ids, shuffled.tolist(), strict=True)]
+    (folder / "splits.csv").write_text("\n".join(["streamer_id,split", *lines]) + "\n")
     out = tmp_path / "m.json"
-    assert call("--data", world_folder, "--checkpoint", folder, "--out", out) == 1
+    assert call("--data", folder, "--checkpoint", checkpoint, "--out", out) == 1
     assert "was learned from; train on" in capsys.readouterr().err
 
 

@@ -90,11 +90,13 @@ def estimate_evidence(
     copied = simulated_copies(originals, seed)
     honest = simulated_look_alikes(originals, seed)
     shown = [*originals, *(each for pair in (*copied, *honest) for each in pair)]
-    embeddings = embed(shown)
-    sides = [
-        side_of(profile, uninformative, vector if vector.any() else None)
-        for profile, vector in zip(shown, embeddings, strict=True)
-    ]
+    distinct = {id(profile): profile for profile in shown}  # an original is in up to three places
+    embeddings = embed(list(distinct.values()))
+    read = {
+        at: side_of(profile, uninformative, vector if vector.any() else None)
+        for (at, profile), vector in zip(distinct.items(), embeddings, strict=True)
+    }
+    sides = [read[id(profile)] for profile in shown]
     count = len(originals)
     known = known_pairs(groups[rows], len(copied), seed)
     places = count + 2 * np.arange(len(copied))

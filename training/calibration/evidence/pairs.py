@@ -76,7 +76,8 @@ def simulated_copies(
                 continue
             try:
                 copied = StreamerProfile.model_validate(copy_of(shown, [kind], rng, own=own))
-                found.append((StreamerProfile.model_validate(shown), copied))
+                original = profile if shown is content else StreamerProfile.model_validate(shown)
+                found.append((original, copied))
             except ValidationError:
                 continue  # disguised, a text is longer than a profile may have
             break
