@@ -29,9 +29,8 @@ def filled(client: TestClient) -> int:
 
 
 def test_the_map_tells_what_the_next_model_changes(folder: Path, tmp_path: Path) -> None:
-    settings = {"dim": SHORT_DIM, "duplicates": {"evaluate": False}}
     name = f"{NEXT}-d{SHORT_DIM}"
-    with opened(folder, tmp_path / "data", **settings) as client:
+    with opened(folder, tmp_path / "data", dim=SHORT_DIM) as client:
         count = filled(client)
         fitted(client)
         until_placed(client, count)
