@@ -26,6 +26,7 @@ from tests.service.features.spaces.hand_overs import (
     hand_over_from,
     promote,
     send,
+    store_streamers,
 )
 
 COUNT = 420
@@ -47,19 +48,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 @pytest.fixture(scope="module")
 def embeddings(client: TestClient) -> np.ndarray:
     """Embeddings (N, D) of the streamers, who are stored then."""
-    ids = [f"s{i:03}" for i in range(COUNT)]
-    draw = np.random.default_rng(1)
-    lines = [
-        {"streamer_id": name, "bio": " ".join(draw.choice(WORDS, 5, replace=False).tolist())}
-        for name in ids
-    ]
-    written = client.post(
-        "/v1/streamers:bulk",
-        content="\n".join(map(json.dumps, lines)),
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    wait_until_visible(client, json.loads(written.text.splitlines()[-1])["sequence"])
-    return embeddings_of(client, ids)
+    return embeddings_of(client, store_streamers(client, COUNT))
 
 
 @pytest.fixture(scope="module")
