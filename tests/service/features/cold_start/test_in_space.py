@@ -22,9 +22,11 @@ from tests.service.conftest import put, wait_until_visible
 from tests.service.features.spaces.hand_overs import (
     WORDS,
     HandOver,
-    hand_over_of,
+    embeddings_of,
+    hand_over_from,
     promote,
     send,
+    store_streamers,
 )
 
 COUNT = 420
@@ -37,29 +39,25 @@ FEW = 30
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder: Path = tmp_path_factory.mktemp("spaces")
     write_bundle(folder / "bundle")
-    settings = Settings(bundle=folder / "bundle", data_dir=folder / "data")
+    known = {"bundle": folder / "bundle", "data_dir": folder / "data"}
+    settings = Settings.model_validate({**known, "duplicates": {"evaluate": False}})
     with TestClient(create_app(settings), base_url="http://localhost") as running:
         yield running
 
 
 @pytest.fixture(scope="module")
-def handed(client: TestClient) -> HandOver:
+def embeddings(client: TestClient) -> np.ndarray:
+    """Embeddings (N, D) of the streamers, who are stored then."""
+    return embeddings_of(client, store_streamers(client, COUNT))
+
+
+@pytest.fixture(scope="module")
+def handed(client: TestClient, embeddings: np.ndarray) -> HandOver:
     """The generation that is served: all but the last ten who are stored have vectors."""
-    ids = [f"s{i:03}" for i in range(COUNT)]
-    draw = np.random.default_rng(1)
-    lines = [
-        {"streamer_id": name, "bio": " ".join(draw.choice(WORDS, 5, replace=False).tolist())}
-        for name in ids
-    ]
-    written = client.post(
-        "/v1/streamers:bulk",
-        content="\n".join(map(json.dumps, lines)),
-        headers={"Content-Type": "application/x-ndjson"},
-    )
-    wait_until_visible(client, json.loads(written.text.splitlines()[-1])["sequence"])
+    ids = [f"s{i:03}" for i in range(COUNT - 10)]
     interactions = np.full(COUNT - 10, 50, np.float32)
     interactions[:FEW] = 2
-    given = hand_over_of(client, ids[:-10], interactions=interactions)
+    given = hand_over_from(ids, embeddings[:-10], interactions=interactions)
     send(client, "monday", given.npz(), promote=True).raise_for_status()
     return given
 
@@ -77,15 +75,13 @@ def unit(rows: Any) -> np.ndarray:
 
 @pytest.mark.slow
 def test_a_newcomer_gets_the_vector_that_follows_from_what_it_shows(
-    client: TestClient, handed: HandOver
+    client: TestClient, handed: HandOver, embeddings: np.ndarray
 ) -> None:
-    newcomer = f"s{COUNT - 1:03}"
-    shown = client.get(f"/v1/streamers/{newcomer}/embedding").json()["embedding"]
-    known = [client.get(f"/v1/streamers/{i}/embedding").json()["embedding"] for i in handed.ids]
-    map_, *_ = np.linalg.lstsq(np.array(known), handed.vectors, rcond=None)
+    newcomer, shown = f"s{COUNT - 1:03}", embeddings[-1]
+    map_, *_ = np.linalg.lstsq(embeddings[:-10], handed.vectors, rcond=None)
     found = ask(client, streamer_id=newcomer)["id_embedding"]
     assert (found["space"], found["generation"], found["source"]) == ("als", "monday", "mapped")
-    assert unit(found["vector"]) @ unit(np.array(shown) @ map_) > 0.95
+    assert unit(found["vector"]) @ unit(shown @ map_) > 0.95
     assert found["age_s"] >= 0
     assert (found["confidence"] is None) == (found["confidence_withheld_because"] is not None)
 
@@ -204,10 +200,12 @@ def test_neighbours_are_established_and_stored(client: TestClient, handed: HandO
 
 
 @pytest.mark.slow
-def test_the_next_hand_over_counts_from_then_on(client: TestClient, handed: HandOver) -> None:
+def test_the_next_hand_over_counts_from_then_on(
+    client: TestClient, handed: HandOver, embeddings: np.ndarray
+) -> None:
     late = [f"s{i:03}" for i in range(COUNT - 10, COUNT)]
     before = ask(client, profile=PROFILE, users=20)
-    again = hand_over_of(client, [*handed.ids, *late], interactions=None).turned(3)
+    again = hand_over_from([*handed.ids, *late], embeddings).turned(3)
     send(client, "tuesday", again.npz(), promote=True).raise_for_status()
     try:
         after = ask(client, profile=PROFILE, users=20, neighbours=1000)

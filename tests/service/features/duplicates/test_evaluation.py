@@ -48,7 +48,7 @@ async def test_random_writes_deletes_and_judgements_make_the_groups_of_a_rebuild
     # So few of each style that all of them are near each other: who finds is found.
     corpora.styles = corpora.rng.standard_normal((24, WIDTH))
     evaluation = await corpora.rebuilt("first")
-    for step in range(600):
+    for step in range(300):
         changed = await random_step(corpora, step)
         await evaluation.judge()
         if changed:
@@ -119,7 +119,7 @@ async def test_no_edge_is_lost_between_those_who_are_evaluated_together(corpora:
 
 @pytest.mark.slow
 async def test_a_rebuild_that_is_killed_goes_on_and_loses_no_write(corpora: Corpora) -> None:
-    for i in range(1100):
+    for i in range(600):
         await corpora.write(f"s{i:04}")
     with pytest.raises(KeyboardInterrupt):
         await corpora.rebuilt("killed", upto=1)

@@ -1,11 +1,15 @@
 """Streamers of four topics, and the map of them as it is sent."""
 
 import json
+import multiprocessing
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pytest
 
 from tests.bundles import DIM, TOPICS
 from tests.service.data_sets import NDJSON, json_line
@@ -64,9 +68,23 @@ def ended(client: Client, path: str) -> dict[str, Any]:
     return job
 
 
+@contextmanager
+def _library_imported_once() -> Iterator[None]:
+    """Fork the processes that fit, of a service in this process, from one that has the library.
+
+    Each of them would import it for seconds.
+    """
+    forking = multiprocessing.get_context("forkserver")
+    forking.set_forkserver_preload(["umap", "service.engine.layouts.fitting"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(multiprocessing, "get_context", lambda _: forking)
+        yield
+
+
 def fitted(client: Client) -> dict[str, Any]:
     """Fit a layout; the job's result."""
-    job = ended(client, submitted(client.post("/v1/layouts:fit")))
+    with _library_imported_once():
+        job = ended(client, submitted(client.post("/v1/layouts:fit")))
     assert job["state"] == "succeeded", job
     whole = job["result"]["fitted"] + job["result"]["streamers"]
     assert (job["progress"]["done"], job["progress"]["total"]) == (whole, whole)

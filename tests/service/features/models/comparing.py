@@ -13,11 +13,11 @@ from fastapi.testclient import TestClient
 from model_export.contract.bundle import MANIFEST, file_entry
 from model_export.contract.evidence import EVIDENCE, packaged
 from service.app import create_app
-from service.settings import Settings
+from service.settings import Duplicates, Settings
 from service.settings.models import Models
 from tests.bundles import TOPICS, write_manifest
 from tests.planted import learned, learned_again, model, shuffled
-from tests.service.conftest import put
+from tests.service.conftest import put_all, wait_until_visible
 from tests.service.features.models.test_life_cycle import model as shown
 from tests.service.features.watchlists.test_watchlists import alerts, swept
 from tests.service.process import wait_until
@@ -56,7 +56,10 @@ def upside_down(bundle: Path) -> Path:
 def opened(folder: Path, data_dir: Path, **limits: Any) -> Iterator[TestClient]:
     known = {"gate_fewest": 4, "gate_fewest_questions": 4, "compare_sample": 30, **limits}
     settings = Settings(
-        bundle=folder / "first", data_dir=data_dir, models=Models(folder=folder, **known)
+        bundle=folder / "first",
+        data_dir=data_dir,
+        models=Models(folder=folder, **known),
+        duplicates=Duplicates(evaluate=False),
     )
     with TestClient(create_app(settings), base_url="http://localhost") as client:
         yield client
@@ -64,7 +67,7 @@ def opened(folder: Path, data_dir: Path, **limits: Any) -> Iterator[TestClient]:
 
 def fill(client: TestClient) -> None:
     """Streamers of four topics who show one of its words each; copies of some of them."""
-    drawn = random.Random(3)
+    drawn, profiles = random.Random(3), list[dict[str, Any]]()
     for topic, words in TOPICS.items():
         for i in range(EACH):
             word = drawn.choice(words.split())
@@ -72,9 +75,10 @@ def fill(client: TestClient) -> None:
                 "bio": f"{word} {word} {drawn.getrandbits(60):x} {drawn.getrandbits(60):x}",
                 "tags": [word],
             }
-            put(client, f"{topic}-{i:02}", **profile)
+            profiles.append({"streamer_id": f"{topic}-{i:02}", **profile})
             if i == 0 or (topic == "cooking" and i < COPIES):
-                put(client, f"copy-of-{topic}-{i:02}", **profile)
+                profiles.append({"streamer_id": f"copy-of-{topic}-{i:02}", **profile})
+    wait_until_visible(client, put_all(client, profiles))
 
 
 def judge(client: TestClient) -> None:

@@ -41,8 +41,10 @@ def folder(bundle: Path, tmp_path: Path) -> Path:
     return folder
 
 
-def opened(folder: Path, data_dir: Path, **more: Any) -> TestClient:
+def opened(folder: Path, data_dir: Path, *, groups: bool = False, **more: Any) -> TestClient:
+    """A service with these models; `groups`: it groups duplicates, which costs much."""
     known = {"bundle": folder / "first", "data_dir": data_dir, "models": Models(folder=folder)}
+    known["duplicates"] = {"evaluate": groups}
     settings = Settings.model_validate({**known, **more})
     return TestClient(create_app(settings), base_url="http://localhost")
 
@@ -59,7 +61,7 @@ def fill(client: TestClient) -> None:
 
 @pytest.fixture
 def client(folder: Path, tmp_path: Path) -> Iterator[TestClient]:
-    with opened(folder, tmp_path / "data") as client:
+    with opened(folder, tmp_path / "data", groups=True) as client:
         fill(client)
         yield client
 

@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.bundles import DIM, TOPICS
+from tests.bundles import SHORT_DIM, TOPICS
 from tests.service.data_sets import NDJSON
 from tests.service.features.layouts.maps import drawn, fitted, profile_of, until_placed
-from tests.service.features.models.test_life_cycle import backfilled, folder, opened
+from tests.service.features.models.test_life_cycle import NEXT, backfilled, folder, opened
 
 __all__ = ("folder",)
 pytestmark = pytest.mark.slow
-EACH = 2 * DIM + 10
+EACH = 2 * SHORT_DIM + 10
 """More of four topics than eight times the numbers of a vector."""
 
 
@@ -29,7 +29,8 @@ def filled(client: TestClient) -> int:
 
 
 def test_the_map_tells_what_the_next_model_changes(folder: Path, tmp_path: Path) -> None:
-    with opened(folder, tmp_path / "data") as client:
+    name = f"{NEXT}-d{SHORT_DIM}"
+    with opened(folder, tmp_path / "data", dim=SHORT_DIM) as client:
         count = filled(client)
         fitted(client)
         until_placed(client, count)
@@ -37,7 +38,7 @@ def test_the_map_tells_what_the_next_model_changes(folder: Path, tmp_path: Path)
         alone = client.get("/v1/layouts/current/points", params=asked)
         assert (alone.status_code, alone.json()["errors"][0]["parameter"]) == (422, "colour")
         assert "GET /v1/models" in alone.json()["detail"]
-        backfilled(client)
+        backfilled(client, name)
         found = drawn(client, **asked)
         classes = found.head["classes"]
         assert sum(one["count"] for one in classes) == found.head["count"] == count

@@ -110,9 +110,18 @@ def store_streamers(client: TestClient, count: int = STREAMERS) -> list[str]:
 
 def hand_over_of(client: TestClient, ids: list[str], **fields: Any) -> HandOver:
     """Vectors that are a linear map of the streamers' embeddings, and users beside them."""
+    return hand_over_from(ids, embeddings_of(client, ids), **fields)
+
+
+def embeddings_of(client: TestClient, ids: list[str]) -> NDArray[np.float32]:
+    """Embeddings (N, D) of streamers."""
     found = [client.get(f"/v1/streamers/{name}/embedding").json()["embedding"] for name in ids]
+    return np.array(found, np.float32)
+
+
+def hand_over_from(ids: list[str], embeddings: NDArray[np.float32], **fields: Any) -> HandOver:
+    """`hand_over_of`, of embeddings (N, D) that are known."""
     draw = np.random.default_rng(2)
-    embeddings = np.array(found, np.float32)
     vectors = (embeddings @ draw.normal(size=(embeddings.shape[1], WIDTH))).astype(np.float32)
     users = draw.normal(size=(USERS, WIDTH)).astype(np.float32)
     return HandOver(ids, vectors, [f"观众-{i}" for i in range(USERS)], users, **fields)
