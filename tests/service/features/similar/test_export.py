@@ -6,15 +6,21 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.conftest import put, wait_until_visible
+from tests.service.conftest import put_all, wait_until_visible
 
 
-def fill(client: TestClient, count: int = 40) -> None:
-    last = 0
-    for i in range(count):
-        tags = ["cooking", ("gaming", "music", "travel")[i % 3]]
-        last = put(client, f"s{i}", tags=tags, bio="soup " * (i % 4), language="zh")
-    wait_until_visible(client, last)
+def fill(client: TestClient, count: int = 18) -> None:
+    tags = ("gaming", "music", "travel")
+    profiles = (
+        {
+            "streamer_id": f"s{i}",
+            "tags": ["cooking", tags[i % 3]],
+            "bio": "soup " * (i % 4),
+            "language": "zh",
+        }
+        for i in range(count)
+    )
+    wait_until_visible(client, put_all(client, profiles))
 
 
 def exported(client: TestClient, body: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
@@ -46,8 +52,8 @@ def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.Mo
     monkeypatch.setattr("service.features.similar.endpoints.EXPORTED_AT_ONCE", 7)
     fill(client)
     hits, last = exported(client, {"positive": [{"streamer_id": "s4"}], "min_score": -1})
-    assert [hit["rank"] for hit in hits] == list(range(1, 40))
-    assert last["reached"] == 39
+    assert [hit["rank"] for hit in hits] == list(range(1, 18))
+    assert last["reached"] == 17
 
 
 @pytest.mark.slow
@@ -83,7 +89,7 @@ def test_nobody_is_an_answer_too(client: TestClient) -> None:
 def test_errors_come_before_the_first_line(
     client: TestClient, body: dict[str, Any], status: int, pointer: str
 ) -> None:
-    fill(client)
+    fill(client, 5)
     answer = client.post("/v1/similar/export", json=body)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
