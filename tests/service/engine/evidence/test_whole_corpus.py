@@ -108,15 +108,11 @@ async def test_processes_find_what_threads_find(
     apart.close()
 
 
-def lost_soon() -> None:
-    """Nothing to prepare."""
-
-
 @pytest.mark.slow
 async def test_threads_go_on_when_processes_are_lost(
     evidence: Evidence, lanes: Lanes, profiles: list[tuple[str, ReadProfile]]
 ) -> None:
-    workers = Workers(1, lost_soon)  # or another one would be asked before the loss is noticed
+    workers = Workers(1, os.getpid)  # or another one would be asked before the loss is noticed
     whole = WholeCorpus(evidence, lanes, None, workers)
     (process,) = {await workers.run(os.getpid)}
     os.kill(process, signal.SIGKILL)
