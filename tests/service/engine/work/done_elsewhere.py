@@ -11,6 +11,10 @@ def remember(number: int) -> None:
     _known = number
 
 
+def prepare_nothing() -> None:
+    """For workers that need nothing."""
+
+
 def told() -> tuple[int, int]:
     return _known, os.getpid()
 

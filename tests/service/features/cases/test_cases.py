@@ -43,13 +43,11 @@ def chain(client: TestClient) -> int:
         "cyd": {"name": "Cyd", "bio": bio("cyd", "harbour_9023"), "videos": videos("bo")},
         "dee": {"name": "Dee", "bio": bio("dee", "harbour_9023"), "videos": videos("dee")},
     }
-    rng = random.Random(7)
-    words = " ".join(WORDS.values()).split()
+    rng, words = random.Random(7), " ".join(WORDS.values()).split()
     for i in range(12):
-        told = " ".join(rng.sample(words, 6))
-        shown[f"stranger-{i}"] = {"name": f"S{i}", "bio": f"{told} telegram: solo{i}x{i}77"}
-    last = put_all(client, [{"streamer_id": name, **each} for name, each in shown.items()])
-    evaluated(client, last)
+        told = [*rng.sample(words, 6), f"telegram: solo{i}x{i}77"]
+        shown[f"stranger-{i}"] = {"name": f"S{i}", "bio": " ".join(told)}
+    evaluated(client, last := put_all(client, ({"streamer_id": k} | v for k, v in shown.items())))
     return last
 
 
