@@ -16,6 +16,7 @@ from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.base import Delete, LogGap, Record, Upsert
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.jobs import LeaseLost, NewJob
+from service.store.redis import backup_lines
 from service.store.redis.backup import (
     JOBS,
     RECORDS,
@@ -293,11 +294,12 @@ async def test_what_is_no_copy(
 
 @pytest.mark.slow
 async def test_a_small_file_that_unpacks_to_a_huge_one(
-    other: ArchivedStore, tmp_path: Path
+    other: ArchivedStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(backup_lines, "_LINE_BYTES", 3 << 20)
     usual = {"kind": "similar-streamer store", "format": 1, "streamers": 1, "sequence": 1}
     with creating(tmp_path / "copy", usual) as folder:
-        folder.write(RECORDS, gzip.compress(bytes(70 << 20), 1))
+        folder.write(RECORDS, gzip.compress(bytes(5 << 20), 1))
     with pytest.raises(Broken, match="has a line of"):
         await other.restore(ChecksummedFolder(tmp_path / "copy"))
 

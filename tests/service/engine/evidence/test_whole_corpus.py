@@ -26,6 +26,7 @@ from service.engine.evidence.whole_corpus import (
 from service.engine.work.lanes import Lanes
 from service.engine.work.workers import Workers
 from service.settings import Work
+from tests.service.engine.work.done_elsewhere import prepare_nothing
 from training.world import generate
 
 pytestmark = pytest.mark.anyio
@@ -108,15 +109,12 @@ async def test_processes_find_what_threads_find(
     apart.close()
 
 
-def lost_soon() -> None:
-    """Nothing to prepare."""
-
-
 @pytest.mark.slow
 async def test_threads_go_on_when_processes_are_lost(
     evidence: Evidence, lanes: Lanes, profiles: list[tuple[str, ReadProfile]]
 ) -> None:
-    workers = Workers(1, lost_soon)  # or another one would be asked before the loss is noticed
+    # One process, or another one would be asked before the loss is noticed.
+    workers = Workers(1, prepare_nothing)
     whole = WholeCorpus(evidence, lanes, None, workers)
     (process,) = {await workers.run(os.getpid)}
     os.kill(process, signal.SIGKILL)

@@ -6,7 +6,7 @@ from itertools import combinations, pairwise
 
 import hypothesis.strategies as st
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 
 from service.engine.expansion.certificate import certificate
 from service.engine.expansion.paths import Link, Rules, settle
@@ -66,6 +66,7 @@ def by_all_paths(case: Drawn) -> dict[str, float]:
     return found
 
 
+@settings(max_examples=50)
 @given(cases())
 def test_members_are_those_whom_some_path_reaches(case: Drawn) -> None:
     expected = by_all_paths(case)
@@ -86,6 +87,7 @@ def test_members_are_those_whom_some_path_reaches(case: Drawn) -> None:
 
 
 @pytest.mark.slow
+@settings(max_examples=50)
 @given(cases())
 def test_exactly_the_named_members_leave_when_an_edge_is_removed(case: Drawn) -> None:
     before = settle(case.links, case.sources, case.barred, case.rules)
@@ -99,6 +101,7 @@ def test_exactly_the_named_members_leave_when_an_edge_is_removed(case: Drawn) ->
         assert not after.keys() - before.hops().keys()
 
 
+@settings(max_examples=50)
 @given(cases())
 def test_exactly_the_named_members_leave_when_a_verdict_is_removed(case: Drawn) -> None:
     before = settle(case.links, case.sources, case.barred, case.rules)
@@ -114,6 +117,7 @@ def test_exactly_the_named_members_leave_when_a_verdict_is_removed(case: Drawn) 
 
 
 @pytest.mark.slow
+@settings(max_examples=50)
 @given(cases())
 def test_exactly_the_named_members_leave_when_a_member_is_cleared(case: Drawn) -> None:
     before = settle(case.links, case.sources, case.barred, case.rules)
@@ -125,6 +129,7 @@ def test_exactly_the_named_members_leave_when_a_member_is_cleared(case: Drawn) -
         assert before.hops().keys() - after.keys() == named | {cleared}
 
 
+@settings(max_examples=50)
 @given(cases(), st.integers(1, 4))
 def test_a_walk_without_limits_finds_the_members_of_all_edges(case: Drawn, at_once: int) -> None:
     walk = walked(case, lambda near: near, budget=100, at_once=at_once)
@@ -139,6 +144,7 @@ def test_a_walk_without_limits_finds_the_members_of_all_edges(case: Drawn, at_on
 
 
 @pytest.mark.slow
+@settings(max_examples=50)
 @given(cases(), st.integers(1, 8))
 def test_a_walk_visits_no_more_than_its_budget(case: Drawn, budget: int) -> None:
     walk = walked(case, lambda near: near, budget=budget)

@@ -107,10 +107,16 @@ async def test_without_the_library_it_says_what_to_install(
         await fit(tmp_path / "files", vectors_of(20), None, teller([]))
 
 
-@pytest.mark.parametrize("full", ["vectors.npy", "start.npy", fitting.PLACES, "progress.draft"])
+@pytest.mark.parametrize("full", ["vectors.npy", "start.npy", fitting.PLACES])
 async def test_a_full_disk_has_a_reason(tmp_path: Path, full: str) -> None:
     """Each file in turn is on a device that has no room."""
     (tmp_path / full).symlink_to("/dev/full")
     vectors = vectors_of(100)
     with pytest.raises(FilesFailed, match=r"No space left|requested and \d+ written"):
         await fit(tmp_path, vectors, vectors[:, :2], teller([]))
+
+
+def test_a_disk_that_is_full_of_progress_has_a_reason(tmp_path: Path) -> None:
+    (tmp_path / "progress.draft").symlink_to("/dev/full")
+    with pytest.raises(FilesFailed, match="No space left"):
+        fitted(tmp_path, vectors_of(100))

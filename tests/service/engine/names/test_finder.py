@@ -91,16 +91,16 @@ def random_text(drawn: random.Random, most: int) -> str:
 def test_it_agrees_with_looking_at_every_streamer(tmp_path: Path) -> None:
     drawn, stored = random.Random(3), dict[str, Shown]()
     file = NamesFile(tmp_path / "names.sqlite")
-    for _ in range(12):
+    for _ in range(8):
         changes: dict[str, Shown | None] = {}
         for _ in range(40):
-            name = f"s{drawn.randrange(200)}"
+            name = f"s{drawn.randrange(100)}"
             tags = [random_text(drawn, 4) for _ in range(drawn.randrange(3))]
             shown = Shown(random_text(drawn, 6), tags, random_text(drawn, 9))
             changes[name] = None if drawn.random() < 0.2 else shown
         apply(file, changes)
         stored = {k: v for k, v in (stored | changes).items() if v is not None}
-        for _ in range(60):
+        for _ in range(40):
             text = random_text(drawn, 4)
             if len(plain(text)) < 2:
                 assert question_of(text) is None

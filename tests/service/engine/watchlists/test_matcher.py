@@ -85,7 +85,7 @@ def _exact(evidence: Evidence, one: Sequence[Side], other: Sequence[Side]) -> "n
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_no_seed_that_is_reached_is_left_out(evidence: Evidence, seed: int) -> None:
     world = World(evidence, seed)
     seeds = [world.side() for _ in range(150)]
@@ -144,7 +144,7 @@ def _list(
 @pytest.mark.slow
 def test_hits_are_those_of_all_pairs(evidence: Evidence) -> None:
     world = World(evidence, 5)
-    written = [world.side() for _ in range(80)]
+    written = [world.side() for _ in range(60)]
     ids = [f"w{place}" for place in range(len(written))]
     lists = [
         _list(
@@ -153,7 +153,7 @@ def test_hits_are_those_of_all_pairs(evidence: Evidence) -> None:
             [world.side() for _ in range(world.choices.randrange(3))],
             world.choices.choice([0.05, 0.5, 0.9, 0.999]),
         )
-        for place in range(40)
+        for place in range(30)
     ]
     expected: dict[tuple[str, str], tuple[int, float]] = {}
     for each in lists:
@@ -168,7 +168,7 @@ def test_hits_are_those_of_all_pairs(evidence: Evidence) -> None:
     matcher = Matcher(evidence)
     for start in range(0, len(lists), 7):  # so that there are several segments, and merges
         matcher.take(matcher.changed(lists[start : start + 7]))
-    assert (matcher.lists, matcher.version("l3"), matcher.version("none")) == (40, 1, None)
+    assert (matcher.lists, matcher.version("l3"), matcher.version("none")) == (30, 1, None)
     hits = run_to_end(matcher.match(ids, written))
     found = {(ids[hit.written], hit.list_id): (hit.seed, hit.weight) for hit in hits}
     assert len(found) == len(hits) > 20

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 from contextlib import suppress
@@ -13,33 +12,16 @@ import psutil
 import pytest
 
 from service.engine.work.workers import Workers, WorkersLost
+from tests.service.engine.work.done_elsewhere import dies, fails, remember, told
 from tests.service.process import is_gone
 
 pytestmark = pytest.mark.anyio
 NICENESS = 10
-_known = 0
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
-
-
-def remember(number: int) -> None:
-    global _known
-    _known = number
-
-
-def told() -> tuple[int, int]:
-    return _known, os.getpid()
-
-
-def fails() -> None:
-    raise ValueError("no")
-
-
-def dies() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
 
 
 async def ended(process_id: int) -> None:

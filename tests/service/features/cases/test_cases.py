@@ -12,7 +12,7 @@ from service.engine.expansion.evidence_edges import EvidenceEdges, Looking
 from service.features.cases.keeping import KeptCases
 from service.http.headers.cursors import cursor_of
 from service.store.once import Made, Once, Requests
-from tests.service.conftest import put
+from tests.service.conftest import put, put_all
 from tests.service.features.duplicates.test_duplicates import evaluated
 
 WORDS = {
@@ -37,16 +37,17 @@ def videos(name: str) -> list[dict[str, str]]:
 
 def chain(client: TestClient) -> int:
     """ana - bo by a handle, bo - cyd by titles, cyd - dee by another handle; and strangers."""
-    put(client, "ana", name="Ana", bio=bio("ana", "lunaris4471"))
-    put(client, "bo", name="Bo", bio=bio("bo", "lunaris4471"), videos=videos("bo"))
-    put(client, "cyd", name="Cyd", bio=bio("cyd", "harbour_9023"), videos=videos("bo"))
-    last = put(client, "dee", name="Dee", bio=bio("dee", "harbour_9023"), videos=videos("dee"))
-    rng = random.Random(7)
-    words = " ".join(WORDS.values()).split()
+    shown: dict[str, dict[str, Any]] = {
+        "ana": {"name": "Ana", "bio": bio("ana", "lunaris4471")},
+        "bo": {"name": "Bo", "bio": bio("bo", "lunaris4471"), "videos": videos("bo")},
+        "cyd": {"name": "Cyd", "bio": bio("cyd", "harbour_9023"), "videos": videos("bo")},
+        "dee": {"name": "Dee", "bio": bio("dee", "harbour_9023"), "videos": videos("dee")},
+    }
+    rng, words = random.Random(7), " ".join(WORDS.values()).split()
     for i in range(12):
-        told = " ".join(rng.sample(words, 6))
-        last = put(client, f"stranger-{i}", name=f"S{i}", bio=f"{told} telegram: solo{i}x{i}77")
-    evaluated(client, last)
+        told = [*rng.sample(words, 6), f"telegram: solo{i}x{i}77"]
+        shown[f"stranger-{i}"] = {"name": f"S{i}", "bio": " ".join(told)}
+    evaluated(client, last := put_all(client, ({"streamer_id": k} | v for k, v in shown.items())))
     return last
 
 

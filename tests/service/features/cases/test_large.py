@@ -1,10 +1,15 @@
-"""A case of 10,000 members: expanded, read in pages, run again, decided on and exported."""
+"""A case with as many members as a walk may find: expanded, paged, run again and exported.
 
+A smaller limit than the service's, with which a case is expanded in the tests of the console.
+"""
+
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from service.engine.expansion.walk import MOST_MEMBERS
+from service.engine.expansion.walk import Walk
+from service.features.cases import expanding
 from service.features.cases.exports.archive import verify
 from service.features.cases.exports.exporting import Format
 from service.features.cases.records import Actor, Query
@@ -12,6 +17,7 @@ from service.features.cases.running import Ran
 from tests.service.features.cases.large import Large, large_cases
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+MOST_MEMBERS = 2000
 WHO = Actor("k", "desk")
 QUERY = Query(hops=5, min_probability=0.1, budget=20_000, fan_out=64)
 
@@ -36,7 +42,8 @@ async def exported(large: Large, case_id: str, file_format: Format) -> bytes:
     return b"".join([part async for part in exported.parts])
 
 
-async def test_a_case_of_ten_thousand(tmp_path: Path) -> None:
+async def test_a_case_of_thousands(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(expanding, "Walk", partial(Walk, most_members=MOST_MEMBERS))
     async with large_cases(tmp_path, MOST_MEMBERS + 200) as large:
         kept = await large.cases.create("a farm", [large.names[0]], [], WHO)
         case_id = kept.case.case_id

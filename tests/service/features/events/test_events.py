@@ -61,10 +61,12 @@ def test_writes_are_told_and_kinds_are_chosen(client: TestClient) -> None:
     assert one_by_one["events"] + rest["events"] == page["events"]
 
 
-@pytest.mark.slow
-def test_a_kind_is_found_behind_many_others(client: TestClient) -> None:
+def test_a_kind_is_found_behind_many_others(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "LOOKED_AT_ONCE", 10)
     cursor = end(client)
-    lines = "".join(json.dumps({"streamer_id": f"m{i}", "bio": "x"}) + "\n" for i in range(1100))
+    lines = "".join(json.dumps({"streamer_id": f"m{i}", "bio": "x"}) + "\n" for i in range(25))
     headers = {"Content-Type": NDJSON}
     client.post("/v1/streamers:bulk", content=lines, headers=headers).raise_for_status()
     client.delete("/v1/streamers/m7").raise_for_status()

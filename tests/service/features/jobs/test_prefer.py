@@ -30,21 +30,21 @@ def applied(answer: Any) -> str:
 
 @pytest.mark.slow
 def test_a_bulk_write_becomes_an_import(client: TestClient) -> None:
-    lines = "".join(profiles(300)) + "rubbish\n"
+    lines = "".join(profiles(50)) + "rubbish\n"
     path = applied(client.post(BULK, content=lines, headers=NDJSON | ASYNC))
     job = ended(client, path)
     assert (job["kind"], job["state"]) == ("import", "succeeded")
     result = job["result"]
-    assert (result["created"], result["refused"]) == (300, 1)
+    assert (result["created"], result["refused"]) == (50, 1)
     # As without the preference, what is stored like this already is written unless it is skipped.
     path = applied(client.post(BULK, content=lines, headers=NDJSON | ASYNC))
     result = ended(client, path)["result"]
-    assert (result["updated"], result["unchanged"]) == (300, 0)
+    assert (result["updated"], result["unchanged"]) == (50, 0)
     skipping = client.post(
         BULK, params={"skip_unchanged": True}, content=lines, headers=NDJSON | ASYNC
     )
     result = ended(client, applied(skipping))["result"]
-    assert (result["updated"], result["unchanged"]) == (0, 300)
+    assert (result["updated"], result["unchanged"]) == (0, 50)
 
 
 @pytest.mark.slow

@@ -34,7 +34,8 @@ from tests.service.process import (
 
 pytestmark = pytest.mark.slow
 
-MANY = "".join(profiles(1500))
+COUNT = 300
+MANY = "".join(profiles(COUNT))
 
 
 def events_of(client: httpx.Client, path: str, last: str | None = None) -> list[tuple[int, dict]]:
@@ -145,7 +146,7 @@ def test_sigterm_in_an_import_leaves_it_to_the_next_process(serve: Serve, tmp_pa
     client = serve(**UNGROUPED).client
     job = ended(client, path)
     assert job["state"] == "succeeded"
-    assert (job["result"]["created"], job["result"]["sequence"]) == (1500, 1500)
+    assert (job["result"]["created"], job["result"]["sequence"]) == (COUNT, COUNT)
 
 
 def test_a_running_import_is_cancelled_and_retried(serve: Serve, tmp_path: Path) -> None:
@@ -157,12 +158,12 @@ def test_a_running_import_is_cancelled_and_retried(serve: Serve, tmp_path: Path)
     job = ended(client, path)
     assert (job["state"], job["cancelling"]) == ("cancelled", False)
     done = job["progress"]["done"]
-    assert 0 < done < 1500
+    assert 0 < done < COUNT
     assert len(client.get("/v1/streamers", params={"limit": 1000}).json()["streamers"]) == done
     held.go_on()
     assert client.post(path + ":retry").json()["progress"]["done"] == done
     result = ended(client, path)["result"]
-    assert (result["created"], result["sequence"]) == (1500, 1500)
+    assert (result["created"], result["sequence"]) == (COUNT, COUNT)
 
 
 def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) -> None:
@@ -181,7 +182,7 @@ def test_a_file_that_changes_while_it_is_imported(serve: Serve, tmp_path: Path) 
     assert "'many.jsonl' was changed" in job["error"]["detail"]
     assert client.post(path + ":retry").status_code == 200
     result = ended(client, path)["result"]
-    assert (result["lines"], result["refused"]) == (1501, 0)
+    assert (result["lines"], result["refused"]) == (COUNT + 1, 0)
 
 
 # python -m service jobs
@@ -193,13 +194,13 @@ def test_the_command_line(serve: Serve) -> None:
     job_id = path.rpartition("/")[2]
     watched = run("jobs", "watch", job_id, "--url", service.url)
     assert watched.returncode == 0, watched.stderr
-    assert json.loads(watched.stdout)["created"] == 1500
-    assert watched.stderr.splitlines()[-1] == "import: succeeded, 1500 of 1500"
+    assert json.loads(watched.stdout)["created"] == COUNT
+    assert watched.stderr.splitlines()[-1] == f"import: succeeded, {COUNT} of {COUNT}"
     shown = run("jobs", "show", job_id, "--url", service.url)
     assert json.loads(shown.stdout) == service.client.get(path).json()
     listed = run("jobs", "list", "--url", service.url).stdout.splitlines()
     assert listed[0].split() == ["job", "kind", "state", "done", "total", "created", "key"]
-    assert listed[1].split()[:5] == [job_id, "import", "succeeded", "1500", "1500"]
+    assert listed[1].split()[:5] == [job_id, "import", "succeeded", str(COUNT), str(COUNT)]
     assert listed[1].split("\t")[-1] == "anyone on this machine"
     as_json = run("jobs", "list", "--json", "--url", service.url).stdout
     assert json.loads(as_json) == service.client.get("/v1/jobs").json()
@@ -240,7 +241,7 @@ def test_watching_goes_on_through_a_restart(serve: Serve, free_port: int) -> Non
     serve(port=free_port, **UNGROUPED)  # which runs it
     out, _ = watching.communicate(timeout=RUN_S)
     assert watching.returncode == 0
-    assert json.loads(out)["created"] == 1500
+    assert json.loads(out)["created"] == COUNT
 
 
 def test_a_bar_on_a_terminal(serve: Serve) -> None:
@@ -275,6 +276,6 @@ def test_a_bar_on_a_terminal(serve: Serve) -> None:
     reading.join(30)
     os.close(terminal)
     assert done.returncode == 0
-    assert json.loads(done.stdout)["created"] == 1500
+    assert json.loads(done.stdout)["created"] == COUNT
     assert b"import" in shown
     assert b"\r" in shown

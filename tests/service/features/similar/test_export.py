@@ -1,20 +1,35 @@
 """Everyone who reaches a score, in one answer: equal to all pages of the same question."""
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 
-from tests.service.conftest import put, wait_until_visible
+from service.app import create_app
+from service.settings import Settings
+from tests.service.conftest import put_all, wait_until_visible
 
 
-def fill(client: TestClient, count: int = 40) -> None:
-    last = 0
-    for i in range(count):
-        tags = ["cooking", ("gaming", "music", "travel")[i % 3]]
-        last = put(client, f"s{i}", tags=tags, bio="soup " * (i % 4), language="zh")
-    wait_until_visible(client, last)
+@pytest.fixture(scope="module")
+def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service with 18 streamers, whom no test changes."""
+    tags = ("gaming", "music", "travel")
+    profiles = (
+        {
+            "streamer_id": f"s{i}",
+            "tags": ["cooking", tags[i % 3]],
+            "bio": "soup " * (i % 4),
+            "language": "zh",
+        }
+        for i in range(18)
+    )
+    settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        wait_until_visible(client, put_all(client, profiles))
+        yield client
 
 
 def exported(client: TestClient, body: dict[str, Any]) -> tuple[list[dict[str, Any]], Any]:
@@ -28,7 +43,6 @@ def exported(client: TestClient, body: dict[str, Any]) -> tuple[list[dict[str, A
 @pytest.mark.slow
 @pytest.mark.parametrize("least", [-1.0, 0.3, 0.9, 1.0])
 def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
-    fill(client)
     body = {"positive": [{"streamer_id": "s4"}, {"streamer_id": "s5"}], "min_score": least}
     hits, last = exported(client, body)
     page = client.post("/v1/similar", json={**body, "k": 1000, "pages": True}).json()
@@ -44,15 +58,13 @@ def test_the_same_as_all_pages(client: TestClient, least: float) -> None:
 @pytest.mark.slow
 def test_more_than_are_sent_at_a_time(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("service.features.similar.endpoints.EXPORTED_AT_ONCE", 7)
-    fill(client)
     hits, last = exported(client, {"positive": [{"streamer_id": "s4"}], "min_score": -1})
-    assert [hit["rank"] for hit in hits] == list(range(1, 40))
-    assert last["reached"] == 39
+    assert [hit["rank"] for hit in hits] == list(range(1, 18))
+    assert last["reached"] == 17
 
 
 @pytest.mark.slow
 def test_a_precision_says_which_score_it_came_to(client: TestClient) -> None:
-    fill(client)
     body = {"positive": [{"streamer_id": "s4"}], "min_precision": 0.5}
     hits, last = exported(client, body)
     asked = client.post("/v1/similar", json={**body, "k": 1000}).json()
@@ -62,7 +74,6 @@ def test_a_precision_says_which_score_it_came_to(client: TestClient) -> None:
 
 @pytest.mark.slow
 def test_nobody_is_an_answer_too(client: TestClient) -> None:
-    fill(client)
     wanted = {"must": [{"field": "language", "any": ["fr"]}]}
     body = {"positive": [{"streamer_id": "s4"}], "min_score": 0.5, "filter": wanted}
     hits, last = exported(client, body)
@@ -83,7 +94,6 @@ def test_nobody_is_an_answer_too(client: TestClient) -> None:
 def test_errors_come_before_the_first_line(
     client: TestClient, body: dict[str, Any], status: int, pointer: str
 ) -> None:
-    fill(client)
     answer = client.post("/v1/similar/export", json=body)
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"

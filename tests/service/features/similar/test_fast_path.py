@@ -1,8 +1,9 @@
 """The short way to the k nearest answers as the framework's route does, or leaves it to that."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,10 +11,11 @@ import pytest
 from fastapi.testclient import TestClient
 from starlette.types import Receive, Scope, Send
 
+from service.app import create_app
 from service.errors import Overloaded
 from service.features.similar.fast_path import NearestRoute
 from service.http.auth.audit import RequestAudit
-from service.settings import Limits
+from service.settings import Limits, Settings
 from tests.bundles import DIM
 from tests.service.conftest import put_all, wait_until_visible
 
@@ -35,6 +37,23 @@ LEFT_ALONE = [
 
 
 EVERYONE = [f"s{i}" for i in range(30)]
+
+
+@pytest.fixture(scope="module")
+def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    """A service with everyone, whom no test changes."""
+    profiles = [
+        {
+            "streamer_id": name,
+            "tags": ["cooking", ("gaming", "music", "travel")[i % 3]],
+            "bio": "soup",
+        }
+        for i, name in enumerate(EVERYONE)
+    ]
+    settings = Settings(bundle=bundle, data_dir=tmp_path_factory.mktemp("data"))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        wait_until_visible(client, put_all(client, [*profiles, {"streamer_id": "shows.nothing"}]))
+        yield client
 
 
 @pytest.fixture
@@ -67,24 +86,11 @@ def passed(client: TestClient) -> Callable[..., bool]:
     return ask
 
 
-def fill(client: TestClient) -> None:
-    profiles = [
-        {
-            "streamer_id": name,
-            "tags": ["cooking", ("gaming", "music", "travel")[i % 3]],
-            "bio": "soup",
-        }
-        for i, name in enumerate(EVERYONE)
-    ]
-    wait_until_visible(client, put_all(client, [*profiles, {"streamer_id": "shows.nothing"}]))
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("query", SHORT)
 def test_the_same_as_the_framework(
     client: TestClient, passed: Callable[..., bool], query: str
 ) -> None:
-    fill(client)
     path = f"/v1/streamers/s4/similar{query}"
     assert not passed(path)
     short = client.get(path)
@@ -106,7 +112,6 @@ def test_the_same_as_the_framework(
 def test_what_is_not_ordinary_is_left_alone(
     client: TestClient, passed: Callable[..., bool], query: str
 ) -> None:
-    fill(client)
     assert passed(f"/v1/streamers/s4/similar{query}")
 
 
@@ -114,14 +119,12 @@ def test_what_is_not_ordinary_is_left_alone(
     ("streamer_id", "status"), [("nobody", 404), ("shows.nothing", 422), ("..", 422), ("a b", 422)]
 )
 def test_errors_are_the_frameworks(client: TestClient, streamer_id: str, status: int) -> None:
-    fill(client)
     answer = client.get(f"/v1/streamers/{streamer_id.replace('..', '%2E%2E')}/similar")
     assert answer.status_code == status
     assert answer.headers["content-type"] == "application/problem+json"
 
 
 def test_other_methods_are_the_frameworks(client: TestClient) -> None:
-    fill(client)
     assert client.post("/v1/streamers/s4/similar").status_code == 405
     assert client.get("/v1/streamers/s4").status_code == 200
 
@@ -137,7 +140,6 @@ def vector_of(client: TestClient, streamer_id: str) -> list[float]:
 def test_a_body_with_one_seed_is_answered_as_by_the_framework(
     client: TestClient, passed: Callable[..., bool], more: dict[str, int], by_vector: bool
 ) -> None:
-    fill(client)
     seed = {"vector": vector_of(client, "s4")} if by_vector else {"streamer_id": "s4"}
     body: dict[str, Any] = {"positive": [seed], **more}
     assert not passed("/v1/similar", json.dumps(body).encode())
@@ -174,14 +176,12 @@ def test_a_body_with_one_seed_is_answered_as_by_the_framework(
 def test_other_bodies_are_left_alone(
     client: TestClient, passed: Callable[..., bool], body: object
 ) -> None:
-    fill(client)
     assert passed("/v1/similar", json.dumps(body).encode())
 
 
 def test_bodies_that_are_no_json_or_much_of_it_are_left_alone(
     client: TestClient, passed: Callable[..., bool]
 ) -> None:
-    fill(client)
     good = b'{"positive": [{"streamer_id": "s4"}]}'
     assert not passed("/v1/similar", good)
     assert passed("/v1/similar", good[:-1])

@@ -122,7 +122,7 @@ def test_what_was_acknowledged_is_in_the_next_answer(client: TestClient) -> None
         answer = client.get("/v1/streamers/seed/similar")  # without after_sequence
         return [hit["streamer_id"] for hit in answer.json()["hits"]]
 
-    for i in range(50):
+    for i in range(15):
         put(client, f"s{i}", tags=["cooking"])
         assert found() == [f"s{i}"]
         assert client.patch(f"/v1/streamers/s{i}", json={"tags": None}).status_code == 200
@@ -237,13 +237,13 @@ def test_attributes_in_another_order_are_no_change(
 
 @pytest.mark.slow
 def test_bulk_answers_hundreds_of_lines_in_order(client: TestClient) -> None:
-    lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(500)]
+    lines = [json.dumps({"streamer_id": f"s-{i}", "tags": ["cooking"]}) for i in range(200)]
     answer = client.post("/v1/streamers:bulk", content="\n".join(lines) + "\n", headers=NDJSON)
     results = [json.loads(line) for line in answer.text.splitlines()]
-    assert [r["line"] for r in results] == list(range(1, 501))
-    assert len({r["sequence"] for r in results}) == 500
+    assert [r["line"] for r in results] == list(range(1, 201))
+    assert len({r["sequence"] for r in results}) == 200
     wait_until_visible(client, results[-1]["sequence"])
-    assert client.get("/readyz").json()["index_rows"] == 500
+    assert client.get("/readyz").json()["index_rows"] == 200
 
 
 def test_a_write_names_its_near_duplicates(client: TestClient) -> None:

@@ -34,6 +34,7 @@ from tests.service.towers import Counts, media
 Encode = Callable[..., Path]
 TYPE = {"Content-Type": "application/vnd.apache.parquet"}
 ENCODED = {"encoded": "true"}
+SOME = 70
 WORDS = " ".join(TOPICS.values()).split()
 
 
@@ -111,12 +112,12 @@ def test_records_are_those_that_a_service_makes(
     bundle: Path, tmp_path: Path, encode: Encode, is_bulk: bool
 ) -> None:
     """One by one in any service, and many at once where none depends on another."""
-    profiles = [shown(i) for i in range(150)]
+    profiles = [shown(i) for i in range(SOME)]
     reproducible = Encoding(reproducible=is_bulk)
     with service(bundle, tmp_path / "writes", encoding=reproducible) as client:
-        body = "".join(map(json_line, profiles[: 150 * is_bulk]))
+        body = "".join(map(json_line, profiles[: SOME * is_bulk]))
         client.post("/v1/streamers:bulk", content=body, headers=NDJSON).raise_for_status()
-        for profile in profiles[150 * is_bulk :]:
+        for profile in profiles[SOME * is_bulk :]:
             client.put(f"/v1/streamers/{profile['streamer_id']}", json=profile).raise_for_status()
     file = encode(profiles)
     with service(bundle, tmp_path / "imports") as client:
@@ -124,13 +125,18 @@ def test_records_are_those_that_a_service_makes(
         assert job["state"] == "succeeded", job
         result = job["result"]
         counts = {name: result[name] for name in ("lines", "created", "refused", "without_content")}
-        assert counts == {"lines": 150, "created": 150, "refused": 0, "without_content": 15}
-        assert job["progress"]["total"] == 150
+        assert counts == {
+            "lines": SOME,
+            "created": SOME,
+            "refused": 0,
+            "without_content": SOME // 10,
+        }
+        assert job["progress"]["total"] == SOME
         wait_until_visible(client, result["sequence"])
         hits = client.get("/v1/streamers/s001/similar").json()["hits"]
         assert hits
         again = upload(client, file)["result"]
-        assert (again["unchanged"], again["created"], again["updated"]) == (150, 0, 0)
+        assert (again["unchanged"], again["created"], again["updated"]) == (SOME, 0, 0)
     assert stored(tmp_path / "imports") == stored(tmp_path / "writes")
 
 
@@ -138,14 +144,14 @@ def test_records_are_those_that_a_service_makes(
 def test_pictures_and_sounds_come_with_what_towers_made_of_them(
     media_bundle: Path, tmp_path: Path, encode: Encode
 ) -> None:
-    profiles = [shown_in_pictures(i) for i in range(30)]
+    profiles = [shown_in_pictures(i) for i in range(16)]
     reproducible = Encoding(reproducible=True)
     with service(media_bundle, tmp_path / "writes", encoding=reproducible) as client:
         for profile in profiles:
             client.put(f"/v1/streamers/{profile['streamer_id']}", json=profile).raise_for_status()
     file = encode(profiles, model=media_bundle)
     with service(media_bundle, tmp_path / "imports") as client:
-        assert upload(client, file)["result"]["created"] == 30
+        assert upload(client, file)["result"]["created"] == 16
         assert Counts(client)() == {}
     assert stored(tmp_path / "imports") == stored(tmp_path / "writes")
 
@@ -344,7 +350,7 @@ def test_metadata_are_read_without_a_library(tmp_path: Path, encode: Encode) -> 
 def test_each_text_of_the_corpus_is_encoded_once(
     tmp_path: Path, media_bundle: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    profiles = [shown_in_pictures(i) for i in range(40)]
+    profiles = [shown_in_pictures(i) for i in range(16)]
     source, files = tmp_path / "in.jsonl", [tmp_path / f"t{i}.texts" for i in (1, 2, 3)]
     source.write_text("".join(map(json_line, profiles)) + "no profile\n", encoding="utf-8")
     given = ["encode", "--bundle", media_bundle, "--in", source, "--json"]

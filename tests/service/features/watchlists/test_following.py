@@ -9,6 +9,7 @@ import pytest
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.watchlists.matcher import Matcher
 from service.errors import StoreUnavailable, StreamerNotFound
+from service.features.watchlists import sweeping
 from service.features.watchlists.cursor import LogCursor, NotTheMatcher, read_matched
 from service.features.watchlists.erasing import SeedCopies
 from service.features.watchlists.following import Sweeps
@@ -121,11 +122,12 @@ async def test_a_gap_in_the_log_makes_all_lists_due(deployment: Deployment) -> N
 
 @pytest.mark.slow
 async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
-    deployment: Deployment,
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sweeping, "AT_ONCE", 20)
     await deployment.write("seed-a", NOODLES)
     await deployment.write("seed-b", CHESS)
-    for i in range(450):  # three parts
+    for i in range(45):  # three parts
         await deployment.write(f"x{i:03}", (NOODLES if i % 2 else CHESS) + chr(0x4E00 + i))
     made = await deployment.create("seed-a")
     steps: list[str] = []
@@ -142,11 +144,11 @@ async def test_a_list_that_is_changed_while_it_is_swept_is_swept_anew(
     by_version = {version: set[str]() for version in (1, 2)}
     for each in found:
         by_version[each.alert.watchlist_version].add(each.alert.streamer_id)
-    copies = {f"x{i:03}" for i in range(450)}
+    copies = {f"x{i:03}" for i in range(45)}
     assert by_version[2] == {name for name in copies if int(name[1:]) % 2 == 0}
     # Of the older version only what was raised before it was changed.
     assert by_version[1] < copies - by_version[2]
-    assert len(by_version[1]) < 200
+    assert len(by_version[1]) < 20
     (shown,) = (await deployment.lists.page("", 10))[0]
     assert shown.known.version == 2
     assert (await due_lists(deployment.documents))[1] == {}
@@ -184,10 +186,11 @@ async def test_changes_of_before_are_not_read_again(
 
 @pytest.mark.slow
 async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
-    deployment: Deployment,
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(sweeping, "AT_ONCE", 20)
     await deployment.write("seed", NOODLES)
-    for i in range(450):
+    for i in range(45):
         await deployment.write(f"x{i:03}", NOODLES + chr(0x4E00 + i))
     made = await deployment.create("seed")
 
@@ -197,13 +200,13 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
     dead = Progress(die)
     with pytest.raises(KeyError):
         await deployment.sweeps().run(dead)
-    assert len(await deployment.raised(made.watchlist_id)) == 199  # the seed is among the first 200
+    assert len(await deployment.raised(made.watchlist_id)) == 19  # the seed is among the first 20
     await deployment.sweeps().run(Progress())  # from the beginning: no step was recorded
-    assert sorted(await deployment.raised(made.watchlist_id)) == [f"x{i:03}" for i in range(450)]
+    assert sorted(await deployment.raised(made.watchlist_id)) == [f"x{i:03}" for i in range(45)]
     await deployment.lists.replace(made.watchlist_id, wanted_of([Given("seed")]), WRITER, ())
 
     def die_later(checkpoint: dict[str, Any]) -> None:
-        if checkpoint["round"]["after"] >= "x300":
+        if checkpoint["round"]["after"] >= "x030":
             raise KeyError
 
     dead = Progress(die_later)
@@ -211,15 +214,18 @@ async def test_an_interrupted_sweep_goes_on_and_raises_nothing_twice(
         await deployment.sweeps().run(dead)
     going_on = Progress()
     going_on.checkpoint = dead.checkpoint
-    assert (await deployment.sweeps().run(going_on))["streamers"] == 451 - 400
-    assert len(await deployment.raised(made.watchlist_id)) == 450
+    assert (await deployment.sweeps().run(going_on))["streamers"] == 46 - 40
+    assert len(await deployment.raised(made.watchlist_id)) == 45
 
 
 @pytest.mark.slow
-async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: Deployment) -> None:
+async def test_a_list_that_comes_while_others_are_swept_joins_them(
+    deployment: Deployment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sweeping, "AT_ONCE", 20)
     await deployment.write("seed-a", NOODLES)
     await deployment.write("seed-b", CHESS)
-    for i in range(450):
+    for i in range(44):
         await deployment.write(f"x{i:03}", (NOODLES if i % 2 else CHESS) + chr(0x4E00 + i))
     first = await deployment.create("seed-a")
     later: list[ShownList] = []
@@ -228,23 +234,23 @@ async def test_a_list_that_comes_while_others_are_swept_joins_them(deployment: D
     async def told(checkpoint: dict[str, Any]) -> None:
         at = checkpoint["round"]
         rounds.append((at["after"], set(at["lists"])))
-        if at["after"] == "x197" and not later:
+        if at["after"] == "x017" and not later:
             later.append(await deployment.create("seed-b"))
 
     result = await deployment.sweeps().run(Progress(lambda c: told(c)))
 
     assert result["lists"] == 2
-    assert result["streamers"] < 2 * 452  # it shares the rest of the first round
+    assert result["streamers"] < 2 * 46  # it shares the rest of the first round
     names = {"first": {first.watchlist_id}, "later": {later[0].watchlist_id}}
     assert rounds == [
-        ("x197", names["first"]),
-        ("x397", names["first"] | names["later"]),
-        ("x449", names["first"] | names["later"]),
+        ("x017", names["first"]),
+        ("x037", names["first"] | names["later"]),
+        ("x043", names["first"] | names["later"]),
         ("", names["later"]),
-        ("x197", set()),
+        ("x017", set()),
     ]
-    assert len(await deployment.raised(first.watchlist_id)) == 225
-    assert len(await deployment.raised(later[0].watchlist_id)) == 225
+    assert len(await deployment.raised(first.watchlist_id)) == 22
+    assert len(await deployment.raised(later[0].watchlist_id)) == 22
     assert (await due_lists(deployment.documents))[1] == {}
 
 

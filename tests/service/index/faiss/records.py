@@ -55,3 +55,27 @@ def _holds(condition: Condition, facets: dict[str, Any]) -> bool:
         and (lt is None or value < lt)
         and (lte is None or value <= lte)
     )
+
+
+FILTERS = [
+    Filter([Condition("tags", any=["t3"])]),
+    Filter([Condition("language", any=["zh"]), Condition("views", gte=100, lt=300)]),
+    Filter([Condition("attributes.live", any=[True])], [Condition("city", any=["c5", "c17"])]),
+    Filter([Condition("rare", any=[1 << 70, 5])]),
+    Filter([Condition("ratio", lte=0.25)]),
+]
+
+
+def facets(i: int) -> dict:
+    """Of the streamer of a number, with values of every kind; `FILTERS` ask for some."""
+    attributes = {"views": i % 500, "live": i % 3 == 0, "city": f"c{i}", "ratio": i / 900}
+    if i % 50 == 0:
+        attributes["rare"] = 1 << 70 if i % 100 else i
+    if i % 31 == 0:
+        attributes["long"] = "x" * 900
+    return {
+        "name": f"näme {i}\n",
+        "language": ["zh", "en"][i % 2],
+        "tags": [f"t{i % 7}", f"t{i % 5}"],
+        "attributes": attributes,
+    }

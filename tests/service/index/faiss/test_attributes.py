@@ -133,7 +133,7 @@ def test_no_condition_is_no_filter() -> None:
 
 
 @pytest.mark.slow
-@settings(max_examples=300, deadline=None, derandomize=True)
+@settings(max_examples=100, deadline=None, derandomize=True)
 @given(
     history=st.lists(st.tuples(st.integers(0, 90), st.none() | ALL_FACETS), max_size=60),
     many=st.lists(SCALARS, max_size=80),

@@ -8,7 +8,7 @@ from service.index.filters import Condition, Filter
 from tests.service.index.asked import drop, put, search
 from tests.service.index.faiss.records import lets_through, row, unit
 
-ROWS, DIM, CONTENT_DIM = 20_000, 16, 4
+ROWS, DIM, CONTENT_DIM = 10_000, 16, 4
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.3, 0.9, 0.9999, 1.0)
 
 

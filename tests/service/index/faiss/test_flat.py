@@ -149,7 +149,7 @@ class AgainstADictionary(RuleBasedStateMachine):
 
 
 AgainstADictionary.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, derandomize=True
+    max_examples=25, stateful_step_count=40, deadline=None, derandomize=True
 )
 TestAgainstADictionary = pytest.mark.slow(AgainstADictionary.TestCase)
 

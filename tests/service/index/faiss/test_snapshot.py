@@ -5,6 +5,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,36 +18,14 @@ from service.index.faiss.ann.device import Device, OnCpu
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from service.index.faiss.snapshot import format as image
-from service.index.filters import Condition, Filter
 from tests.service.index.asked import drop, put, rows_of, search
 from tests.service.index.faiss.owned import OwnedDevice
-from tests.service.index.faiss.records import lets_through, row, unit
+from tests.service.index.faiss.records import FILTERS, facets, lets_through, row, unit
 
 faiss = cast(Any, untyped_faiss)
 DIM, CONTENT_DIM = 16, 4
 ESTABLISHED = [f"s{i}" for i in range(0, 900, 3)]
-QUERIES = unit(np.random.default_rng(99), 16, DIM)
-FILTERS = [
-    Filter([Condition("tags", any=["t3"])]),
-    Filter([Condition("language", any=["zh"]), Condition("views", gte=100, lt=300)]),
-    Filter([Condition("attributes.live", any=[True])], [Condition("city", any=["c5", "c17"])]),
-    Filter([Condition("rare", any=[1 << 70, 5])]),
-    Filter([Condition("ratio", lte=0.25)]),
-]
-
-
-def facets(i: int) -> dict:
-    attributes = {"views": i % 500, "live": i % 3 == 0, "city": f"c{i}", "ratio": i / 900}
-    if i % 50 == 0:
-        attributes["rare"] = 1 << 70 if i % 100 else i
-    if i % 31 == 0:
-        attributes["long"] = "x" * 900
-    return {
-        "name": f"näme {i}\n",
-        "language": ["zh", "en"][i % 2],
-        "tags": [f"t{i % 7}", f"t{i % 5}"],
-        "attributes": attributes,
-    }
+QUERIES = unit(np.random.default_rng(99), 6, DIM)
 
 
 def flat() -> FaissIndex:
@@ -115,6 +94,32 @@ def saved(index: FaissIndex, path: Path) -> ChecksummedFolder:
     return ChecksummedFolder(path)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """An index that no test changes, what it holds, and its files."""
+
+    index: FaissIndex
+    model: dict[str, tuple[np.ndarray | None, dict]]
+    path: Path
+
+
+def kept_in(folder: Path, index: FaissIndex) -> Kept:
+    kept = Kept(index, fill(index), folder / "s")
+    saved(index, kept.path)
+    return kept
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    return kept_in(tmp_path_factory.mktemp("kept"), segmented())
+
+
+@pytest.fixture(scope="module")
+def kept_by_half(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """With a recall of one half."""
+    return kept_in(tmp_path_factory.mktemp("half"), segmented(recall=0.5))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("new", [flat, segmented, lambda: segmented("HNSW8")])
 def test_a_round_trip(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
@@ -131,10 +136,10 @@ def test_a_round_trip(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
         drop(each, "s6", 5000)
         put(each, "s7", 5001, *row(QUERIES[1], CONTENT_DIM, facets(3)))
         for i in range(200):
-            put(each, f"m{i}", 6000 + i, *row(QUERIES[i % 16], CONTENT_DIM, facets(i)))
+            put(each, f"m{i}", 6000 + i, *row(QUERIES[i % 6], CONTENT_DIM, facets(i)))
     del model["s6"]
     model["s7"] = QUERIES[1], facets(3)
-    model |= {f"m{i}": (QUERIES[i % 16], facets(i)) for i in range(200)}
+    model |= {f"m{i}": (QUERIES[i % 6], facets(i)) for i in range(200)}
     same(loaded, index, model)
     again = new()
     again.load(saved(loaded, tmp_path / "t"))
@@ -165,12 +170,10 @@ def test_what_was_removed_is_not_on_disk(tmp_path: Path) -> None:
     assert secret.tobytes() not in content
 
 
-def test_codes_of_what_was_removed_or_changed_are_cleared(tmp_path: Path) -> None:
-    index = segmented()
-    fill(index)
-    source = saved(index, tmp_path / "s")
+def test_codes_of_what_was_removed_or_changed_are_cleared(kept: Kept) -> None:
+    source = ChecksummedFolder(kept.path)
     slots = np.frombuffer(source.read("base-slots"), np.int64)  # by when they were first written
-    base = faiss.read_index(str(tmp_path / "s" / "base"))
+    base = faiss.read_index(str(kept.path / "base"))
     cleared: set[int] = set()
     for each in range(base.nlist):
         size = base.invlists.list_size(each)
@@ -183,11 +186,9 @@ def test_codes_of_what_was_removed_or_changed_are_cleared(tmp_path: Path) -> Non
 
 
 @pytest.mark.slow
-def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
-    index = segmented()
-    model = fill(index)
-    path = tmp_path / "s"
-    files = [*saved(index, path).files, MANIFEST]
+def test_every_damaged_file_is_noticed(kept: Kept, tmp_path: Path) -> None:
+    path = Path(shutil.copytree(kept.path, tmp_path / "s"))
+    files = [*ChecksummedFolder(path).files, MANIFEST]
     assert len(files) == 14
     for name in files:
         good = (path / name).read_bytes()
@@ -210,7 +211,7 @@ def test_every_damaged_file_is_noticed(tmp_path: Path) -> None:
         (path / name).write_bytes(good)
     loaded = segmented()
     loaded.load(ChecksummedFolder(path))
-    same(loaded, index, model)
+    same(loaded, kept.index, kept.model)
 
 
 def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -> ChecksummedFolder:
@@ -224,12 +225,10 @@ def resealed(path: Path, to: Path, changes: dict[str, bytes], **about: object) -
 
 
 @pytest.mark.slow
-def test_files_that_do_not_fit_together(tmp_path: Path) -> None:
+def test_files_that_do_not_fit_together(kept: Kept, tmp_path: Path) -> None:
     """With the right checksums: of a faulty writer, or of another release."""
-    index = segmented()
-    fill(index)
-    path, to = tmp_path / "s", tmp_path / "t"
-    before = saved(index, path)
+    path, to = kept.path, tmp_path / "t"
+    before = ChecksummedFolder(path)
     rest = json.loads(before.read("rest"))
     beyond = {**rest, "columns": [{**rest["columns"][0], "slots": [0, 1 << 40]}]}
     cases = [
@@ -279,15 +278,15 @@ def test_another_width(tmp_path: Path, dim: int, content_dim: int) -> None:
         lambda: segmented(device=OwnedDevice()),
     ],
 )
-def test_a_base_that_is_not_wanted_any_more(tmp_path: Path, new: Callable[[], FaissIndex]) -> None:
-    index = segmented(recall=0.5)
-    model = fill(index)
-    assert index.segment is not None
+def test_a_base_that_is_not_wanted_any_more(
+    kept_by_half: Kept, new: Callable[[], FaissIndex]
+) -> None:
+    assert kept_by_half.index.segment is not None
     loaded = new()
-    loaded.load(saved(index, tmp_path / "s"))
+    loaded.load(ChecksummedFolder(kept_by_half.path))
     assert loaded.state().kind == "exact"
     query = QUERIES[0]
-    best = max(float(query @ v) for v, _ in model.values() if v is not None)
+    best = max(float(query @ v) for v, _ in kept_by_half.model.values() if v is not None)
     assert search(loaded, query, 1).hits[0].score == pytest.approx(best, abs=1e-6)
 
 
