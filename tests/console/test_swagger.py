@@ -120,11 +120,8 @@ def make(service: Service, name: str) -> None:
 
 
 def test_all_operations_are_shown(page: Page, service: Service) -> None:
-    docs = authorised(page, service)
-    expect(docs.locator(".opblock")).to_have_count(sum(len(o["tags"]) for o in OPERATIONS.values()))
-    name, status = AS_THEY_STAND[0]
-    with begun(docs, name) as operation:
-        assert execute(operation) == status
+    page.goto(f"{service.url}/docs")
+    expect(page.locator(".opblock")).to_have_count(sum(len(o["tags"]) for o in OPERATIONS.values()))
 
 
 def test_examples_are_answered_as_they_stand(page: Page, service: Service) -> None:

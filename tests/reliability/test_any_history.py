@@ -390,5 +390,5 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def test_any_history(url: str, kind: str) -> None:
     run_state_machine_as_test(
         type("AnyHistoryOfOneKind", (AnyHistory,), {"kind": kind, "url": url}),
-        settings=settings(max_examples=8, stateful_step_count=25, deadline=None, derandomize=True),
+        settings=settings(max_examples=5, stateful_step_count=25, deadline=None, derandomize=True),
     )

@@ -19,8 +19,11 @@ FILES = (ROOT / "service" / "commands").rglob("[!_]*.py")
 MODULES = sorted(".".join(file.relative_to(ROOT).with_suffix("").parts) for file in FILES)
 
 ALONE = """
-import importlib, os, sys
-import fastapi, httpx, numpy, redis.asyncio
+import gc, importlib, os, sys
+gc.disable()
+import faiss, fastapi, httpx, numpy, pydantic_settings, redis.asyncio, uvicorn
+import model_export.contract.bundle, model_export.contract.evidence, model_export.contract.towers
+gc.freeze()
 for name in sys.argv[1:]:
     if os.fork() == 0:
         importlib.import_module(name)

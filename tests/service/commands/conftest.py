@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from tests.service import process
+
 
 class OtherServer(http.server.BaseHTTPRequestHandler):
     """Answers everything with a page."""
@@ -43,6 +45,13 @@ def serving(handler: type[http.server.BaseHTTPRequestHandler]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+@pytest.fixture
+def forks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forks have variables that are read after the fork, as any others that a test gives them."""
+    parent = process.parent_for({})
+    monkeypatch.setattr(process, "parent_for", lambda _: parent)
 
 
 @pytest.fixture

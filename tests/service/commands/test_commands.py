@@ -193,6 +193,7 @@ def test_doctor_for_people(bundle: Path, tmp_path: Path, free_port: int) -> None
     assert done.stderr == ""
 
 
+@pytest.mark.usefixtures("forks")
 def test_doctor_for_programs(bundle: Path, tmp_path: Path, free_port: int) -> None:
     status, checks = doctor("--bundle", bundle, "--data-dir", tmp_path / "new", "--port", free_port)
     assert status == 0
@@ -252,6 +253,7 @@ def test_doctor_finds_a_data_folder_that_nobody_can_make() -> None:
     assert checks["data folder"][1].endswith("choose another by --data-dir")
 
 
+@pytest.mark.usefixtures("forks")
 @pytest.mark.parametrize(
     ("said", "status", "detail"),
     [
@@ -374,6 +376,7 @@ def test_a_key_with_a_line_end_is_not_told(tmp_path: Path, words: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["jobs list", "jobs watch " + "0" * 28, "events"])
+@pytest.mark.usefixtures("forks")
 def test_a_proxy_that_can_not_be_used_is_named(words: str) -> None:
     given = (*words.split(), "--url", "http://service.example.org")
     said = error_line(run(*given, ALL_PROXY="ftp://127.0.0.1:1"))

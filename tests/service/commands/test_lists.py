@@ -1,6 +1,7 @@
 """`lists`, `outreach`, and `similar` with more than one seed, as a person runs them."""
 
 import csv
+import io
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from service.__main__ import main
 from service.commands.questions.seeds import condition as parsed_condition
 from tests.reliability.fault_proxy import FaultProxy
 from tests.service.features.lists.conftest import sheets_of
@@ -111,21 +113,24 @@ def shell(script: str, url: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.parametrize("words", ["similar -", "dedup -", "outreach record -", "lists preview -"])
+def test_standard_input_has_to_be_utf_8(
+    words: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = io.BytesIO(b"\xff\xfes\x000\x00\n\x00")
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(given, "ascii"))
+    assert main([*words.split(), "--url", "http://127.0.0.1:9"]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith("error: standard input is not UTF-8")
+    assert said.endswith("save it as UTF-8")
+
+
 def test_ids_come_from_standard_input(service: Service, tmp_path: Path) -> None:
     given = b"\xef\xbb\xbfs0\tsomething\r\ns2\n\nnobody\n"
     done = piped(given, "dedup", "-", "--url", service.url)
     assert done.returncode == 0, done.stderr
     names = {line.split("\t")[1] for line in done.stdout.splitlines()[1:]}
     assert names == {"s0", "s2", "nobody"}
-    for words in (
-        ("similar", "-"),
-        ("dedup", "-"),
-        ("outreach", "record", "-"),
-        ("lists", "preview", "-"),
-    ):
-        said = error_line(piped(b"\xff\xfes\x000\x00\n\x00", *words, "--url", service.url))
-        assert said.startswith("error: standard input is not UTF-8")
-        assert said.endswith("save it as UTF-8")
     for words, given in (
         ("lists preview - --exclude -", "<<< s0"),
         ("similar - -", "<<< s0"),

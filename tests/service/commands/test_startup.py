@@ -146,9 +146,12 @@ def test_a_bundle_that_can_not_be_trusted(
     assert not (tmp_path / "data").exists()
 
 
-@in_new_processes
 def test_a_bad_bundle_does_not_touch_what_is_stored(
-    bundle: Path, tmp_path: Path, serve: Serve
+    bundle: Path,
+    tmp_path: Path,
+    serve: Serve,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     service = serve()
     version = service.put("a", tags=["cooking"])
@@ -157,7 +160,9 @@ def test_a_bad_bundle_does_not_touch_what_is_stored(
     damaged = tmp_path / "damaged"
     shutil.copytree(bundle, damaged)
     flip_a_byte(damaged)
+    request.getfixturevalue("new_processes")
     refusal(damaged, tmp_path / "data")
+    monkeypatch.undo()
     assert stored(tmp_path / "data") == before
     assert is_free(tmp_path / "data")
     assert serve().streamers()["a"]["version"] == version
@@ -240,7 +245,6 @@ def test_a_port_that_is_taken(bundle: Path, tmp_path: Path, taken_port: int) -> 
     assert not (tmp_path / "data").exists()
 
 
-@in_new_processes
 def test_one_of_two_that_start_at_once_gets_the_port(
     bundle: Path, tmp_path: Path, free_port: int
 ) -> None:

@@ -37,10 +37,17 @@ in_new_processes = pytest.mark.usefixtures("new_processes")
 STOPS = pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 
 
-@in_new_processes
 @STOPS
-def test_it_stops_in_order(serve: Serve, number: signal.Signals) -> None:
+def test_it_stops_in_order(
+    serve: Serve,
+    number: signal.Signals,
+    request: pytest.FixtureRequest,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if number == signal.SIGTERM:
+        request.getfixturevalue("new_processes")
     service = serve()
+    monkeypatch.undo()  # who looks afterwards may be a fork
     service.put("a", tags=["cooking"])
     store = service.store
     assert service.stop(number) == 0
@@ -139,8 +146,11 @@ def send(connection: http.client.HTTPConnection, part: bytes) -> None:
 
 
 @in_new_processes
-def test_many_lines_end_with_one_that_says_why(serve: Serve) -> None:
+def test_many_lines_end_with_one_that_says_why(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
     service = serve()
+    monkeypatch.undo()  # who looks afterwards may be a fork
     lines = [json.dumps({"streamer_id": f"s{i}", "tags": ["music"]}).encode() for i in range(70)]
     with contextlib.closing(begin(service, "POST", "/v1/streamers:bulk", *NDJSON.values())) as bulk:
         send(bulk, b"\n".join(lines) + b'\n{"streamer_id": "half')
@@ -226,11 +236,11 @@ def test_it_can_be_interrupted_while_it_starts(
         assert is_free(tmp_path / "data")
 
 
-@in_new_processes
 def test_it_can_be_interrupted_while_it_waits_for_the_folder(
-    bundle: Path, tmp_path: Path, serve: Serve
+    bundle: Path, tmp_path: Path, serve: Serve, request: pytest.FixtureRequest
 ) -> None:
     first = serve()
+    request.getfixturevalue("new_processes")
     with Service(bundle, tmp_path / "data") as second:
         wait_until(lambda: maps(second, "faiss"), "it has loaded everything", START_S)
         time.sleep(0.5)

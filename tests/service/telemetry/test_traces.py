@@ -11,7 +11,7 @@ import pytest
 from tests.bundles import TOPICS
 from tests.service.conftest import Serve
 from tests.service.data_sets import NDJSON, json_line
-from tests.service.process import Service, wait_until
+from tests.service.process import UNGROUPED, Service, wait_until
 from tests.service.telemetry.receiver import Received, Receiver, below
 
 pytestmark = pytest.mark.slow
@@ -35,8 +35,9 @@ def traced(
     """A service that sends its traces, for tests that know theirs by the id."""
     data_dir = tmp_path_factory.mktemp("traced") / "data"
     with Receiver() as receiver:
-        variables: dict[str, Any] = {**receiver.environment}
+        variables: dict[str, Any] = {**receiver.environment, "STREAMER_API_KEY": KEY}
         with Service(bundle, data_dir, **variables) as service:
+            service.client.headers["Authorization"] = f"Bearer {KEY}"
             yield service.wait_until_ready(), receiver
 
 
@@ -141,9 +142,8 @@ def test_a_job_has_a_trace_of_its_own(traced: tuple[Service, Receiver]) -> None:
     assert {"encode", "store_write"} <= {span.name for span in spans}
 
 
-def test_nothing_private_is_in_a_trace(serve: Serve, receiver: Receiver) -> None:
-    service = serve(STREAMER_API_KEY=KEY, **receiver.environment)
-    service.client.headers["Authorization"] = f"Bearer {KEY}"
+def test_nothing_private_is_in_a_trace(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
     for trace_id, path in (
         (new_id(), "/v1/streamers/private-id/similar?k=77"),
         (new_id(), "/v1/private-path?private=query"),
@@ -160,24 +160,22 @@ def test_nothing_private_is_in_a_trace(serve: Serve, receiver: Receiver) -> None
         assert secret not in sent
 
 
-def test_refused_requests_are_traced_and_probes_are_not(serve: Serve, receiver: Receiver) -> None:
-    service = serve(STREAMER_API_KEY=KEY, **receiver.environment)
-    assert service.client.get("/metrics", headers=of(TRACE)).status_code == 200
-    trace_id = new_id()
-    answer = service.client.get("/v1/streamers/a", headers=of(trace_id))
+def test_refused_requests_are_traced_and_probes_are_not(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
+    probe_id, trace_id = new_id(), new_id()
+    assert service.client.get("/metrics", headers=of(probe_id)).status_code == 200
+    refused = {**of(trace_id), "Authorization": "Bearer another"}
+    answer = service.client.get("/v1/streamers/a", headers=refused)
     assert (answer.status_code, answer.json()["trace_id"]) == (401, trace_id)
     (root,) = receiver.trace(trace_id, "GET")
     assert root.attributes["http.response.status_code"] == 401
     assert not root.is_error
-    assert {span.trace_id for span in receiver.spans} == {trace_id}
+    assert probe_id not in {span.trace_id for span in receiver.spans}
 
 
-def test_a_trace_that_begins_here_names_problems_and_log_lines(
-    serve: Serve, receiver: Receiver
-) -> None:
-    service = serve(STREAMER_LIMITS__VISIBLE_TIMEOUT_MS="1", **receiver.environment)
-    later = {"positive": [{"vector": [1.0] * 4}], "after_sequence": 10**9}
-    problem = service.client.post("/v1/similar", json=later).json()
+def test_a_trace_that_begins_here_names_problems(traced: tuple[Service, Receiver]) -> None:
+    service, receiver = traced
+    problem = service.client.post("/v1/similar", json={"positive": [{"vector": [1.0] * 4}]}).json()
     assert re.fullmatch("[0-9a-f]{32}", problem["trace_id"])
     receiver.trace(problem["trace_id"], "POST /v1/similar")
     assert {r["service.name"] for r in receiver.resources} == {"similar-streamer"}
@@ -185,13 +183,12 @@ def test_a_trace_that_begins_here_names_problems_and_log_lines(
 
 
 @pytest.mark.parametrize(
-    ("sampler", "argument", "is_callers", "recorded"),
+    ("sampler", "argument", "recorded"),
     [
-        ("parentbased_traceidratio", "0", None, False),
-        ("parentbased_traceidratio", "0", True, True),
-        ("parentbased_always_on", "", False, False),
-        ("always_off", "", True, False),
-        ("always_on", "", False, True),
+        ("parentbased_traceidratio", "0", {None: False, True: True}),
+        ("parentbased_always_on", "", {False: False}),
+        ("always_off", "", {True: False}),
+        ("always_on", "", {False: True}),
     ],
 )
 def test_the_sampler_decides(
@@ -199,18 +196,18 @@ def test_the_sampler_decides(
     receiver: Receiver,
     sampler: str,
     argument: str,
-    is_callers: bool | None,
-    recorded: bool,
+    recorded: dict[bool | None, bool],
 ) -> None:
     variables = {"OTEL_TRACES_SAMPLER": sampler, "OTEL_TRACES_SAMPLER_ARG": argument}
     service = serve(**receiver.environment, **variables)
-    trace_id = new_id()
-    headers = {} if is_callers is None else of(trace_id, is_callers)
-    problem = service.client.get("/v1/streamers/nobody", headers=headers).json()
-    assert problem.get("trace_id") == (None if is_callers is None else trace_id)
+    trace_ids = {is_callers: new_id() for is_callers in recorded}
+    for is_callers, trace_id in trace_ids.items():
+        headers = {} if is_callers is None else of(trace_id, is_callers)
+        problem = service.client.get("/v1/streamers/nobody", headers=headers).json()
+        assert problem.get("trace_id") == (None if is_callers is None else trace_id)
     assert service.stop() == 0  # whatever was recorded has been sent
-    assert any(span.trace_id == trace_id for span in receiver.spans) is recorded
-    assert bool(receiver.spans) is recorded
+    sent = {span.trace_id for span in receiver.spans}
+    assert sent == {trace_ids[is_callers] for is_callers in recorded if recorded[is_callers]}
 
 
 def test_what_waits_is_sent_at_the_end(serve: Serve, receiver: Receiver) -> None:
@@ -261,6 +258,7 @@ def test_it_is_told_when_the_collector_answers_again(serve: Serve, receiver: Rec
     wait_until(lambda: "traces are sent again" in service.output, "it is told")
 
 
+@pytest.mark.usefixtures("new_processes")
 def test_a_silent_collector_does_not_keep_the_service_from_ending(
     serve: Serve, receiver: Receiver, silent_store: str
 ) -> None:
@@ -273,10 +271,8 @@ def test_a_silent_collector_does_not_keep_the_service_from_ending(
 
 
 def test_a_trace_has_so_many_spans_and_no_more(serve: Serve, receiver: Receiver) -> None:
-    service = serve(STREAMER_LIMITS__BULK_LINES="5000", **receiver.environment)
-    lines = "".join(
-        json_line({"streamer_id": f"s{i}", "bio": TOPICS["music"]}) for i in range(4000)
-    )
+    service = serve(STREAMER_LIMITS__BULK_LINES="5000", **UNGROUPED, **receiver.environment)
+    lines = "".join(json_line({"streamer_id": f"s{i}", "tags": ["music"]}) for i in range(2000))
     headers = {**NDJSON, **of(TRACE)}
     service.client.post("/v1/streamers:bulk", content=lines, headers=headers).raise_for_status()
     spans = receiver.trace(TRACE, "POST /v1/streamers:bulk")
