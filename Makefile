@@ -9,8 +9,8 @@ HOST    ?= 127.0.0.1
 PORT    ?= 8000
 ARGS    ?=
 # Processes that share the tests, a file at a time; WORKERS=0 runs them in one, as a debugger wants.
-# One more than there are processors: a test that waits for a process takes none.
-WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1)
+# Twice as many as there are processors: a test that waits for a process takes none.
+WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 2)
 
 VENV    := .venv
 BIN     := $(VENV)/bin

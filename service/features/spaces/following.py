@@ -312,8 +312,9 @@ class SpaceFollower:
             _log.warning("generation %r of %r", record.generation, space, exc_info=error)
             self._given_up.add(chunks_id)
             self._failed(space, record, f"{type(error).__name__}: {error}")
-        finally:
-            self._loading.pop(chunks_id, None)
+        finally:  # it may be read anew already
+            if self._loading.get(chunks_id) is asyncio.current_task():
+                del self._loading[chunks_id]
 
     async def _loaded(self, space: str, record: GenerationRecord) -> ServedGeneration:
         generation, neighbours = await load(self._store, space, record, self._lanes)
