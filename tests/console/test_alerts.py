@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.console.conftest import open_at
+from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import PHONE, violations
 from tests.service.process import Service, wait_until
 
@@ -47,9 +47,14 @@ def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> N
     expect(watch).to_be_disabled()
     expect(watch).not_to_have_css("background-color", enabled)
     seeds.fill("amber-0")
+    lose_the_answer(page, "**/v1/watchlists")
+    watch.click()
+    expect(page.get_by_role("alert")).to_be_visible()
     watch.click()
     lists = page.get_by_role("navigation", name="Watchlists")
-    expect(lists).to_contain_text("<u>amber</u>")
+    expect(lists.get_by_role("link", name="<u>amber</u>")).to_have_count(1)
+    expect(page.get_by_role("alert")).to_have_count(0)
+    assert len(service.client.get("/v1/watchlists").json()["watchlists"]) == 1
     for name in ("amber-1", "amber-2"):
         profile = {**RING, "name": "<img src=x onerror=window.harmed=1>"}
         service.client.put(f"/v1/streamers/{name}", json=profile).raise_for_status()

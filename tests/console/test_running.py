@@ -3,7 +3,7 @@
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.console.conftest import KEY, NO_KEY, open_at, sign_in
+from tests.console.conftest import KEY, NO_KEY, lose_the_answer, open_at, sign_in
 from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
 from tests.service.process import Service, wait_until
@@ -196,6 +196,40 @@ def test_what_was_typed_outlasts_the_text_of_a_key(page: Page, service: Service)
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_label("API key")).to_be_visible()
     expect(page.locator(".results")).to_have_count(0)
+
+
+def test_a_lost_answer_ends_no_text_that_is_in_use(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    page.provoked.append("409")  # pyright: ignore[reportAttributeAccessIssue]
+    open_at(page, service, "#/running?tab=keys")
+    page.get_by_label("Name").fill("lost")
+    lose_the_answer(page, "**/v1/keys")
+    page.get_by_role("button", name="New key").click()
+    lost = page.locator("tbody tr", has_text="lost")
+    expect(lost).to_have_count(1)
+    alert, dialog = page.get_by_role("alert"), page.get_by_role("dialog")
+    expect(alert).to_be_visible()
+    page.get_by_role("button", name="New key").click()
+    expect(alert).to_contain_text("was shown then")
+    expect(lost).to_have_count(1)
+    lost.get_by_role("button", name="Rotate").click()
+    key = page.locator(".secret").inner_text()
+    page.get_by_role("button", name="Close").click()
+    path = f"/v1/keys/{key.split('_')[1]}"
+    rotated = service.client.post(f"{path}:rotate", json={"grace_s": 0}).raise_for_status().json()
+    page.reload()  # without the text before
+    lose_the_answer(page, "**/v1/keys/*:rotate")
+    lost.get_by_role("button", name="Rotate").click()
+    expect(alert).to_be_visible()
+    lost.get_by_role("button", name="Rotate").click()
+    expect(dialog).to_contain_text("Rotate again, and that is refused at once")
+    headers = {"Authorization": f"Bearer {rotated['key']}"}
+    assert service.client.get("/v1/streamers/cooking-01", headers=headers).is_success
+    dialog.get_by_role("button", name="Rotate").click()
+    expect(dialog).to_contain_text("one more day")
+    page.get_by_role("button", name="Close").click()
+    expect(dialog).to_have_count(0)
+    service.client.delete(path).raise_for_status()
 
 
 def test_a_key_gets_scopes_of_its_own(signed_in: Page, service: Service) -> None:

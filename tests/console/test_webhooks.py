@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 from tests.bundles import write_bundle
-from tests.console.conftest import KEY
+from tests.console.conftest import KEY, lose_the_answer
 from tests.console.desks import at, click_again
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
@@ -58,6 +58,10 @@ def test_dead_letters_are_seen_and_sent_again(
     page.get_by_label("URL").fill(receiver.url())
     page.get_by_label("Kinds of events").fill("streamer.*")
     page.get_by_label("Description").fill(HARM.format(field="hook"))
+    lose_the_answer(page, "**/v1/webhooks")
+    page.get_by_role("button", name="New webhook").click()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.get_by_role("link", name=receiver.url())).to_be_visible()
     page.get_by_role("button", name="New webhook").click()
     secret = page.locator(".secret").inner_text()
     assert secret.startswith("whsec_")

@@ -111,6 +111,8 @@ export const deskEn = {
   "run.key.rotate": "Rotate",
   "run.key.revoke": "Revoke",
   "run.key.sure": "Revoke the key “{name}”? Whoever uses it is refused at once.",
+  "run.key.rotate.sure":
+    "The key “{name}” was rotated already: its old text works until {time}. Rotate again, and that is refused at once.",
   "run.key.rotated": "The old key works for one more day.",
   "run.key.cancel": "Keep it",
   "run.keys.none": "No keys",

@@ -112,6 +112,7 @@ export const deskZh: Record<keyof typeof deskEn, string> = {
   "run.key.rotate": "轮换",
   "run.key.revoke": "吊销",
   "run.key.sure": "吊销密钥“{name}”？使用者会立即被拒绝。",
+  "run.key.rotate.sure": "密钥“{name}”已轮换过，旧密钥可用至 {time}。再次轮换会使旧密钥立即失效。",
   "run.key.rotated": "旧密钥还可使用一天。",
   "run.key.cancel": "保留",
   "run.keys.none": "没有密钥",

@@ -48,7 +48,7 @@ export function useActing(): Acting {
     // One that is `disabled` loses the focus, which a dialog could not give back.
     "aria-disabled": acting,
     onClick: (event) => {
-      if (isFirst(event)) void action();
+      if (isFirst(event) && !busy.current) void action();
     },
     // Enter that is held down clicks again and again.
     onKeyDown: (event) => {

@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { api, ask } from "../../api/client";
 import { t } from "../../i18n";
 import { Problem } from "../../parts/states";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 import { changed, go, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
@@ -19,6 +19,7 @@ export function NewWatchlist(props: { changed: () => void }) {
   const [probability, setProbability] = useState("0.9");
   const [mode, setMode] = useState<Mode>("shadow");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const seeds = idsIn(text);
   const create = (): Promise<void> =>
     act(async () => {
@@ -30,12 +31,18 @@ export function NewWatchlist(props: { changed: () => void }) {
         positive: of ? [...positive, { case_id: of }] : positive,
         negative: [],
       });
-      const made = await ask(api.POST("/v1/watchlists", { body }));
-      say(t("alert.created", { name }));
-      setName("");
-      setText("");
-      go("alerts", changed({ list: made.watchlist_id, watch: null, case: null, name: null }));
-      props.changed();
+      try {
+        const made = await once(JSON.stringify(body), (key) => {
+          const params = { header: { "idempotency-key": key } };
+          return ask(api.POST("/v1/watchlists", { params, body }));
+        });
+        say(t("alert.created", { name }));
+        setName("");
+        setText("");
+        go("alerts", changed({ list: made.watchlist_id, watch: null, case: null, name: null }));
+      } finally {
+        props.changed();
+      }
     });
   return (
     <details open={given !== "" || of !== null}>

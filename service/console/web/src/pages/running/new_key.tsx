@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { api, ask, type Schemas } from "../../api/client";
 import { t } from "../../i18n";
 import { Problem } from "../../parts/states";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 
 type Body = Schemas["KeyIn"];
 type Scope = NonNullable<Body["scopes"]>[number];
@@ -22,12 +22,16 @@ const SCOPES: Record<Scope, true> = {
 };
 const OWN = "own";
 
-export function NewKey({ made }: { made: (issued: Schemas["IssuedKeyOut"]) => void }) {
+export function NewKey(props: {
+  made: (issued: Schemas["IssuedKeyOut"]) => void;
+  again: () => void;
+}) {
   const [name, setName] = useState("");
   const [role, setRole] = useState<(typeof ROLES)[number] | typeof OWN>("operations");
   const [scopes, setScopes] = useState<ReadonlySet<Scope>>(new Set());
   const [until, setUntil] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const isOwn = role === OWN;
   const create = (): Promise<void> =>
     act(async () => {
@@ -36,8 +40,16 @@ export function NewKey({ made }: { made: (issued: Schemas["IssuedKeyOut"]) => vo
         ...(isOwn ? { scopes: [...scopes] } : { role }),
         ...(until && { expires_at: new Date(`${until}T23:59:59`).toISOString() }),
       };
-      made(await ask(api.POST("/v1/keys", { body })));
-      setName("");
+      try {
+        const made = await once(JSON.stringify(body), (key) => {
+          const params = { header: { "idempotency-key": key } };
+          return ask(api.POST("/v1/keys", { params, body }));
+        });
+        props.made(made);
+        setName("");
+      } finally {
+        props.again();
+      }
     });
   return (
     <form

@@ -7,7 +7,7 @@ import { NextPage } from "../../../parts/next_page";
 import { Secret } from "../../../parts/secret";
 import { Empty, Loading, Problem } from "../../../parts/states";
 import { Words } from "../../../parts/words";
-import { useActing } from "../../../state/acting";
+import { useActing, useOnce } from "../../../state/acting";
 import { changed, hrefOf, place } from "../../../state/location";
 import { OneWebhook } from "./one";
 
@@ -29,12 +29,7 @@ function AllWebhooks() {
   return (
     <>
       {failure && <Problem failure={failure} again={again} />}
-      <NewWebhook
-        made={(made) => {
-          setIssued(made);
-          again();
-        }}
-      />
+      <NewWebhook made={setIssued} again={again} />
       {!value.webhooks.length && <Empty title={t("hook.none")} remedy={t("hook.none.remedy")} />}
       {value.webhooks.length > 0 && (
         <table>
@@ -92,18 +87,27 @@ function AllWebhooks() {
   );
 }
 
-function NewWebhook({ made }: { made: (issued: Issued) => void }) {
+function NewWebhook(props: { made: (issued: Issued) => void; again: () => void }) {
   const [url, setUrl] = useState("");
   const [kinds, setKinds] = useState("");
   const [description, setDescription] = useState("");
   const { act, wrong, acting } = useActing();
+  const once = useOnce();
   const create = (): Promise<void> =>
     act(async () => {
       const body = { url, kinds: kinds.split(/[\s,，、]+/).filter(Boolean), description };
-      made(await ask(api.POST("/v1/webhooks", { body })));
-      setUrl("");
-      setKinds("");
-      setDescription("");
+      try {
+        const made = await once(JSON.stringify(body), (key) => {
+          const params = { header: { "idempotency-key": key } };
+          return ask(api.POST("/v1/webhooks", { params, body }));
+        });
+        props.made(made);
+        setUrl("");
+        setKinds("");
+        setDescription("");
+      } finally {
+        props.again();
+      }
     });
   return (
     <form
