@@ -3,13 +3,13 @@
 from typing import cast
 
 from fastapi.testclient import TestClient
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.bundles import TOPICS
 from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import violations
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
-from tests.service.process import Service
+from tests.service.process import Service, wait_until
 
 IDS = [f"{topic}-{i:02}" for topic in TOPICS for i in range(15)]
 
@@ -36,6 +36,17 @@ def test_a_generation_is_promoted_and_rolled_back(signed_in: Page, service: Serv
     tuesday.get_by_role("button", name="Promote").click()
     expect(dialog).to_contain_text("nightly goes from monday to tuesday")
     assert violations(page) == []
+    waiting: list[Route] = []
+    page.route("**/tuesday:promote", lambda route: waiting.append(route), times=1)
+    dialog.get_by_role("button", name="Promote").click()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(tuesday.get_by_role("button", name="Promote")).to_be_disabled()
+    wait_until(lambda: bool(page.evaluate("true") and waiting), "it is asked for")
+    page.provoked.append("504")  # pyright: ignore[reportAttributeAccessIssue]
+    waiting[0].fulfill(status=504)
+    expect(page.get_by_role("alert")).to_be_visible()
+    tuesday.get_by_role("button", name="Promote").click()
     dialog.get_by_role("button", name="Promote").click()
     expect(space).to_contain_text("This replica serves tuesday")
     assert service.client.get("/v1/spaces/nightly").json()["serving"] == "tuesday"

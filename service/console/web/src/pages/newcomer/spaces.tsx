@@ -32,11 +32,14 @@ export function Spaces() {
     const name = idempotencyKey();
     setSure({ change, space, to, name, wasSent: false });
   };
-  const go = (step: Step): Promise<void> =>
+  const take = (step: Step): Promise<void> =>
     act(async () => {
-      await (step.change === "promote" ? promote(step) : rollBack(step));
-      setSure(null);
-      await renew();
+      try {
+        await (step.change === "promote" ? promote(step) : rollBack(step));
+        setSure((now) => (now === step ? null : now));
+      } finally {
+        await renew();
+      }
     });
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   if (!value.spaces.length) {
@@ -45,6 +48,7 @@ export function Spaces() {
   return (
     <>
       {failure && <Problem failure={failure} again={again} />}
+      {wrong && !sure && <Problem failure={wrong} />}
       {value.spaces.map((space) => (
         <One key={space.space} space={space} press={press} begin={begin} />
       ))}
@@ -54,7 +58,7 @@ export function Spaces() {
           label={labelOf(sure)}
           isActing={acting}
           wrong={wrong}
-          act={() => void go(sure)}
+          act={() => void take(sure)}
           close={() => {
             setSure(null);
             again();

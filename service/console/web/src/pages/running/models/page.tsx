@@ -7,7 +7,7 @@ import { Loading, Problem } from "../../../parts/states";
 import { Sure } from "../../../parts/sure";
 import { Table } from "../../../parts/table";
 import { Words } from "../../../parts/words";
-import { useActing } from "../../../state/acting";
+import { useActing, type Acting } from "../../../state/acting";
 import { hrefOf, place } from "../../../state/location";
 import { Report } from "./report";
 
@@ -34,22 +34,26 @@ export function Models() {
     ask(api.GET("/v1/models", { signal })),
   );
   const [sure, setSure] = useState<Step | null>(null);
-  const { act, wrong, forget, acting } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
   const begin = (change: Change, model: Model): void => {
     forget();
     const name = idempotencyKey();
     setSure({ change, model, from: activeOf(value?.models ?? []), name, wasSent: false });
   };
-  const change = (share: number): Promise<void> =>
+  const take = (step: Step, share: number): Promise<void> =>
     act(async () => {
-      if (sure) await asked(sure, share);
-      setSure(null);
-      await renew();
+      try {
+        await asked(step, share);
+        setSure((now) => (now === step ? null : now));
+      } finally {
+        await renew();
+      }
     });
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
       {failure && <Problem failure={failure} again={again} />}
+      {wrong && !sure && <Problem failure={wrong} />}
       <p>{t("models.how")}</p>
       <Table
         name={t("models.title")}
@@ -63,7 +67,7 @@ export function Models() {
         ]}
       >
         {value.models.map((model) => (
-          <Row key={model.model_version} model={model} begin={begin} />
+          <Row key={model.model_version} model={model} press={press} begin={begin} />
         ))}
       </Table>
       {shown && value.models.some((model) => model.model_version === shown) && (
@@ -75,7 +79,7 @@ export function Models() {
           step={sure}
           acting={acting}
           wrong={wrong}
-          act={(share) => void change(share)}
+          act={(share) => void take(sure, share)}
           close={() => {
             setSure(null);
             again();
@@ -118,7 +122,12 @@ async function asked(step: Step, share: number): Promise<void> {
   }
 }
 
-function Row({ model, begin }: { model: Model; begin: (change: Change, model: Model) => void }) {
+function Row(props: {
+  model: Model;
+  press: Acting["press"];
+  begin: (change: Change, model: Model) => void;
+}) {
+  const { model, press, begin } = props;
   const { gate, replicas } = model;
   const indexed = replicas.filter((replica) => replica.is_indexed).length;
   const isReady = READY.has(model.state);
@@ -146,7 +155,7 @@ function Row({ model, begin }: { model: Model; begin: (change: Change, model: Mo
       <td class="actions">
         {isReady && <a href={hrefOf("running", report)}>{t("models.report")}</a>}
         {changes.map((change) => (
-          <button key={change} type="button" onClick={() => begin(change, model)}>
+          <button key={change} {...press(async () => begin(change, model))}>
             {t(`models.act.${change}`)}
           </button>
         ))}
