@@ -1,10 +1,11 @@
 """The inbox: a watchlist is made, a write raises an alert, and keys decide on it."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import PHONE, violations
@@ -155,4 +156,30 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
     editor.get_by_role("button", name="Delete").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".watchlist")).to_have_count(0)
+    assert service.client.get(path).status_code == 404
+
+
+def test_a_late_answer_takes_nobody_away(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    body = {
+        "name": "late",
+        "positive": [{"streamer_id": "hostile-1"}],
+        "min_probability": 0.95,
+        "mode": "shadow",
+    }
+    made = service.client.post("/v1/watchlists", json=body).json()
+    path = f"/v1/watchlists/{made['watchlist_id']}"
+    open_at(page, service, f"#/alerts?list={made['watchlist_id']}")
+    page.locator(".watchlist summary").click()
+    waiting: list[Route] = []
+    page.get_by_role("button", name="Delete").click()
+    page.route(f"**{path}", lambda route: waiting.append(route), times=1)
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    wait_until(lambda: bool(page.evaluate("true") and waiting), "it is asked for")
+    page.keyboard.press("Escape")
+    page.get_by_role("link", name="Lists", exact=True).click()
+    expect(page).to_have_url(re.compile("#/lists$"))
+    waiting[0].continue_()
+    expect(page.get_by_text("Deleted: late")).to_be_visible()
+    expect(page).to_have_url(re.compile("#/lists$"))
     assert service.client.get(path).status_code == 404

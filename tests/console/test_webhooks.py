@@ -1,16 +1,18 @@
 """Webhooks: made with a secret that verifies, dead letters are sent again, turned off, deleted."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from tests.bundles import write_bundle
 from tests.console.conftest import KEY, lose_the_answer
 from tests.console.desks import at, click_again
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
+from tests.console.test_once import let_go
 from tests.service.features.webhooks.receiver import Receiver, receiving
 from tests.service.process import ROOT, Service, wait_until
 
@@ -86,13 +88,25 @@ def test_dead_letters_are_seen_and_sent_again(
     page.get_by_role("link", name="Delivered").click()
     page.get_by_role("button", name="Look again").click()
     expect(letters).to_have_count(1)
+    waiting: list[Route] = []
+    page.route("**/deliveries?*", lambda route: waiting.append(route), times=1)
+    page.get_by_role("link", name="Dead letters").click()
+    expect(letters).to_have_count(0)  # those before are no dead letters
+    let_go(page, waiting)
+    expect(page.get_by_text("No dead letters")).to_be_visible()
     page.get_by_role("button", name="Send a ping").click()
     expect(page.get_by_text("The ping arrived: 204")).to_be_visible()
     page.get_by_role("button", name="New secret").click()
+    shown = re.compile(r"/v1/webhooks/[^/:]+$")
+    page.route(shown, lambda route: route.fulfill(status=504), times=1)
     page.get_by_role("dialog").get_by_role("button", name="New secret").click()
+    alert = page.get_by_role("alert")
+    expect(alert).to_be_attached()  # under the dialog
     expect(page.locator(".secret")).to_contain_text("whsec_")
     assert page.locator(".secret").inner_text() != secret
     page.get_by_role("button", name="Close").click()
+    alert.get_by_role("button", name="Try again").click()
+    expect(alert).to_have_count(0)
     page.get_by_role("button", name="Turn off").click()
     expect(page.get_by_text("Nothing is sent: it was turned off")).to_be_visible()
     click_again(page, page.get_by_role("button", name="Turn on"))

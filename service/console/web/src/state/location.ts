@@ -30,6 +30,14 @@ export function go(page: string, params?: URLSearchParams, replace = false): voi
   place.value = read(); // now, not at its event: what changes next builds on it
 }
 
+/** `go` for the end of what takes a while: does nothing once the reader went elsewhere. */
+export function goFromHere(): typeof go {
+  const from = location.hash;
+  return (...to) => {
+    if (location.hash === from) go(...to);
+  };
+}
+
 /** A copy of the present parameters with some changed; empty ones are left out. */
 export function changed(changes: Record<string, string | string[] | null>): URLSearchParams {
   const params = new URLSearchParams(place.value.params);

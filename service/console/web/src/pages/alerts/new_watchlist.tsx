@@ -4,7 +4,7 @@ import { api, ask } from "../../api/client";
 import { t } from "../../i18n";
 import { Problem } from "../../parts/states";
 import { useActing, useOnce } from "../../state/acting";
-import { changed, go, place } from "../../state/location";
+import { changed, go, goFromHere, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
 import { Choices } from "./choices";
@@ -31,6 +31,7 @@ export function NewWatchlist(props: { changed: () => void }) {
         positive: of ? [...positive, { case_id: of }] : positive,
         negative: [],
       });
+      const goOn = goFromHere();
       try {
         const made = await once(JSON.stringify(body), (key) => {
           const params = { header: { "idempotency-key": key } };
@@ -39,7 +40,7 @@ export function NewWatchlist(props: { changed: () => void }) {
         say(t("alert.created", { name }));
         setName("");
         setText("");
-        go("alerts", changed({ list: made.watchlist_id, watch: null, case: null, name: null }));
+        goOn("alerts", changed({ list: made.watchlist_id, watch: null, case: null, name: null }));
       } finally {
         props.changed();
       }

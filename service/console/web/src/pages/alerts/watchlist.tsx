@@ -9,7 +9,7 @@ import { Loading, Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { Words } from "../../parts/words";
 import { isFirst, useActing } from "../../state/acting";
-import { changed, go, hrefOf } from "../../state/location";
+import { changed, goFromHere, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { idsIn } from "../find/question";
 import { Choices } from "./choices";
@@ -70,6 +70,7 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
     });
   const drop = (): Promise<void> =>
     act(async () => {
+      const go = goFromHere();
       await ask(api.DELETE("/v1/watchlists/{watchlist_id}", { params }));
       say(t("watch.deleted", { name: list.name }));
       go("alerts", changed({ list: null, cursor: null }));

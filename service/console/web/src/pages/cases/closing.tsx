@@ -6,7 +6,7 @@ import { download } from "../../parts/download";
 import { Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { useActing } from "../../state/acting";
-import { go, hrefOf } from "../../state/location";
+import { goFromHere, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 
 const FORMATS = ["zip", "csv", "ndjson"] as const;
@@ -23,6 +23,7 @@ export function Closing({ id, title, revision }: { id: string; title: string; re
   const drop = (): Promise<void> =>
     act(async () => {
       const header = { "if-match": `"${revision}"` };
+      const go = goFromHere();
       await ask(api.DELETE("/v1/cases/{case_id}", { params: { path, header } }));
       say(t("case.deleted", { title }));
       go("cases");

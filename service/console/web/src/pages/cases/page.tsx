@@ -7,7 +7,7 @@ import { NextPage } from "../../parts/next_page";
 import { Empty, Loading, Problem } from "../../parts/states";
 import { Words } from "../../parts/words";
 import { useActing, useOnce } from "../../state/acting";
-import { changed, go, hrefOf, place } from "../../state/location";
+import { changed, goFromHere, hrefOf, place } from "../../state/location";
 import { idsIn } from "../find/question";
 import { beginCase } from "../find/shelf";
 import { Board } from "./board";
@@ -66,6 +66,7 @@ function NewCase() {
   const seeds = idsIn(text);
   const begin = (): Promise<void> =>
     act(async () => {
+      const go = goFromHere();
       const made = await once(JSON.stringify([title, seeds]), (key) =>
         beginCase(title, seeds, key),
       );

@@ -7,7 +7,7 @@ import { Dialog } from "../../parts/dialog";
 import { download } from "../../parts/download";
 import { Problem } from "../../parts/states";
 import { useActing, useOnce } from "../../state/acting";
-import { go, hrefOf } from "../../state/location";
+import { goFromHere, hrefOf } from "../../state/location";
 import { say } from "../../state/saying";
 import { bodyOf, curlOf, fileOf, type FileFormat, type Found, type Question } from "./question";
 
@@ -99,6 +99,7 @@ export function SaveList(props: {
       const asked = { ...props.question, count: Number(count) };
       const question = bodyOf(asked, props.isExplained ? "short" : null, props.chosen);
       const params = { path: { list_name: name }, header: { "if-none-match": "*" } };
+      const go = goFromHere();
       await ask(api.PUT("/v1/lists/{list_name}", { params, body: { title, question } }));
       go("lists", new URLSearchParams({ list: name }));
     });
@@ -168,6 +169,7 @@ export function BeginCase({ chosen, close }: { chosen: string[]; close: () => vo
   const once = useOnce();
   const begin = (): Promise<void> =>
     act(async () => {
+      const go = goFromHere();
       const made = await once(JSON.stringify([title, seeds]), (key) =>
         beginCase(title, seeds, key),
       );

@@ -12,7 +12,7 @@ import { Words } from "../../parts/words";
 import { useActing, useOnce } from "../../state/acting";
 import { FINAL, useFollowing, whyFailed } from "../../state/following";
 import { useKeys } from "../../state/keyboard";
-import { changed, go, hrefOf, place } from "../../state/location";
+import { changed, go, goFromHere, hrefOf, place } from "../../state/location";
 import { say } from "../../state/saying";
 import { holders } from "../../state/session";
 import { asWritten, warningsOf } from "../find/question";
@@ -122,8 +122,9 @@ export function SavedList({ name }: { name: string }) {
   const drop = (): Promise<void> =>
     act(async () => {
       const header = { "if-match": `"${value!.revision}"` };
+      const goOn = goFromHere();
       await ask(api.DELETE("/v1/lists/{list_name}", { params: { ...params, header } }));
-      go("lists");
+      goOn("lists");
     });
   useKeys({ r: () => void (value && !isUnderWay && runIt()) });
 

@@ -9,6 +9,7 @@ import { useActing } from "../../state/acting";
 import { changed, hrefOf, place } from "../../state/location";
 import { AuditFilter, wantedOf } from "./audit_filter";
 
+type Wanted = ReturnType<typeof wantedOf>;
 type Page = Schemas["AuditPage"];
 const MOST_IDS = 5;
 
@@ -16,12 +17,6 @@ export function Audit() {
   const { params } = place.value;
   const cursor = params.get("cursor");
   const wanted = wantedOf(params);
-  const asked = `audit ${JSON.stringify(wanted)} ${cursor}`;
-  const { value, failure, again } = useAsked(asked, (signal) => {
-    const newest = { order: "newest", limit: 100 } as const;
-    const query = { ...wanted, ...newest, ...(cursor && { cursor }) };
-    return ask(api.GET("/v1/audit", { params: { query }, signal }));
-  });
   const { act, wrong, acting } = useActing();
   const save = (): Promise<void> =>
     act(async () => {
@@ -37,11 +32,20 @@ export function Audit() {
         </button>
       </p>
       {wrong && <Problem failure={wrong} />}
-      {failure && <Problem failure={failure} again={again} />}
-      {!value && !failure && <Loading />}
-      {value && !failure && <Entries page={value} />}
+      <Log key={JSON.stringify([wanted, cursor])} wanted={wanted} cursor={cursor} />
     </>
   );
+}
+
+/** Made anew for each question: no entries of the one before stand under its filter. */
+function Log({ wanted, cursor }: { wanted: Wanted; cursor: string | null }) {
+  const { value, failure, again } = useAsked("audit", (signal) => {
+    const newest = { order: "newest", limit: 100 } as const;
+    const query = { ...wanted, ...newest, ...(cursor && { cursor }) };
+    return ask(api.GET("/v1/audit", { params: { query }, signal }));
+  });
+  if (failure) return <Problem failure={failure} again={again} />;
+  return value ? <Entries page={value} /> : <Loading />;
 }
 
 function Entries({ page }: { page: Page }) {

@@ -2,23 +2,33 @@
 import { useState } from "preact/hooks";
 import { api, ask } from "../../api/client";
 import { t } from "../../i18n";
+import { Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
 import { useActing } from "../../state/acting";
-import { go } from "../../state/location";
+import { goFromHere } from "../../state/location";
 
 export function Rebuild() {
   const [sure, setSure] = useState(false);
-  const { act, wrong, acting } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
   const rebuild = (): Promise<void> =>
     act(async () => {
+      const go = goFromHere();
       await ask(api.POST("/v1/index:rebuild"));
       go("running", new URLSearchParams({ tab: "jobs" }));
     });
   return (
-    <p class="actions">
-      <button type="button" onClick={() => setSure(true)}>
-        {t("run.rebuild")}
-      </button>
+    <>
+      <p class="actions">
+        <button
+          {...press(async () => {
+            forget();
+            setSure(true);
+          })}
+        >
+          {t("run.rebuild")}
+        </button>
+      </p>
+      {wrong && !sure && <Problem failure={wrong} />}
       {sure && (
         <Sure
           title={t("run.rebuild")}
@@ -31,6 +41,6 @@ export function Rebuild() {
           <p>{t("run.rebuild.sure")}</p>
         </Sure>
       )}
-    </p>
+    </>
   );
 }

@@ -1,4 +1,5 @@
 /** Messages of a webhook: due, delivered of late, and dead letters, which can be sent again. */
+import { useState } from "preact/hooks";
 import { useAsked } from "../../../api/asked";
 import { api, ask, type Schemas } from "../../../api/client";
 import { number, t, time } from "../../../i18n";
@@ -21,24 +22,7 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
   const asked = params.get("messages") as State;
   const state = STATES.includes(asked) ? asked : hook.dead ? "dead" : "due";
   const cursor = params.get("cursor");
-  const path = { webhook_id: hook.webhook_id };
-  const question = `${state} ${cursor} ${hook.due} ${hook.dead} ${hook.delivered}`;
-  const { value, failure, again, renew } = useAsked(question, (signal) => {
-    const query = { state, limit: MOST, ...(cursor && { cursor }) };
-    const to = { path, query };
-    return ask(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: to, signal }));
-  });
-  const { act, wrong, press } = useActing();
-  const replay = (delivery_ids?: string[]): Promise<void> =>
-    act(async () => {
-      const body = { ...(delivery_ids && { delivery_ids }) };
-      const { replayed } = await ask(
-        api.POST("/v1/webhooks/{webhook_id}:replay", { params: { path }, body }),
-      );
-      say(t("hook.replayed", { n: number(replayed) }));
-      props.changed();
-      await renew();
-    });
+  const [round, setRound] = useState(0);
   return (
     <section aria-label={t("hook.messages")}>
       <nav class="tabs" aria-label={t("hook.messages")}>
@@ -56,12 +40,46 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
           class="plain"
           onClick={() => {
             props.changed();
-            again();
+            setRound((n) => n + 1);
           }}
         >
           {t("alert.refresh")}
         </button>
       </nav>
+      <Messages key={`${state} ${cursor}`} {...{ ...props, state, cursor, round }} />
+    </section>
+  );
+}
+
+/** Made anew for each choice of messages, so that none of those shown before is sent again. */
+function Messages(props: {
+  hook: Hook;
+  state: State;
+  cursor: string | null;
+  round: number;
+  changed: () => void;
+}) {
+  const { hook, state, cursor } = props;
+  const path = { webhook_id: hook.webhook_id };
+  const question = `${props.round} ${hook.due} ${hook.dead} ${hook.delivered}`;
+  const { value, failure, again, renew } = useAsked(question, (signal) => {
+    const query = { state, limit: MOST, ...(cursor && { cursor }) };
+    const to = { path, query };
+    return ask(api.GET("/v1/webhooks/{webhook_id}/deliveries", { params: to, signal }));
+  });
+  const { act, wrong, press } = useActing();
+  const replay = (delivery_ids?: string[]): Promise<void> =>
+    act(async () => {
+      const body = { ...(delivery_ids && { delivery_ids }) };
+      const { replayed } = await ask(
+        api.POST("/v1/webhooks/{webhook_id}:replay", { params: { path }, body }),
+      );
+      say(t("hook.replayed", { n: number(replayed) }));
+      props.changed();
+      await renew();
+    });
+  return (
+    <>
       {state === "dead" && hook.dead > 0 && (
         <p class="actions">
           <button {...press(() => replay())}>
@@ -105,6 +123,6 @@ export function Deliveries(props: { hook: Hook; changed: () => void }) {
         </Table>
       )}
       <NextPage next={value?.next_cursor} />
-    </section>
+    </>
   );
 }

@@ -7,8 +7,8 @@ import { Secret } from "../../../parts/secret";
 import { Loading, Problem } from "../../../parts/states";
 import { Sure } from "../../../parts/sure";
 import { Words } from "../../../parts/words";
-import { useActing } from "../../../state/acting";
-import { go, hrefOf } from "../../../state/location";
+import { useActing, useOnce } from "../../../state/acting";
+import { goFromHere, hrefOf } from "../../../state/location";
 import { say } from "../../../state/saying";
 import { Deliveries } from "./deliveries";
 
@@ -21,7 +21,8 @@ export function OneWebhook({ id }: { id: string }) {
   );
   const [secret, setSecret] = useState<string | null>(null);
   const [asking, setAsking] = useState<"rotate" | "delete" | null>(null);
-  const { act, wrong, acting, press } = useActing();
+  const { act, wrong, forget, acting, press } = useActing();
+  const once = useOnce();
   /** What somebody else did meanwhile is shown, as is what was done. */
   const change = (work: () => Promise<void>): Promise<void> =>
     act(async () => {
@@ -31,6 +32,10 @@ export function OneWebhook({ id }: { id: string }) {
         await renew();
       }
     });
+  const begin = (what: "rotate" | "delete"): void => {
+    forget();
+    setAsking(what);
+  };
   const header = { "if-match": `"${value?.version}"` };
   const turn = (enabled: boolean): Promise<void> =>
     change(async () => {
@@ -49,12 +54,16 @@ export function OneWebhook({ id }: { id: string }) {
     });
   const rotate = (): Promise<void> =>
     change(async () => {
-      const made = await ask(api.POST("/v1/webhooks/{webhook_id}:rotate", { params }));
-      setAsking(null);
+      const made = await once(id, (name) => {
+        const to = { ...params, header: { "idempotency-key": name } };
+        return ask(api.POST("/v1/webhooks/{webhook_id}:rotate", { params: to }));
+      });
+      setAsking((now) => (now === "rotate" ? null : now));
       setSecret(made.secret);
     });
   const drop = (): Promise<void> =>
     act(async () => {
+      const go = goFromHere();
       const to = { ...params, header };
       await ask(api.DELETE("/v1/webhooks/{webhook_id}", { params: to }));
       go("running", new URLSearchParams({ tab: "webhooks" }));
@@ -66,18 +75,19 @@ export function OneWebhook({ id }: { id: string }) {
       </a>
     </p>
   );
-  if (failure) {
+  const problem = failure && <Problem failure={failure} again={again} />;
+  if (!value) {
     return (
       <>
         {back}
-        <Problem failure={failure} again={again} />
+        {problem ?? <Loading />}
       </>
     );
   }
-  if (!value) return <Loading />;
   return (
     <>
       {back}
+      {problem}
       <h2>
         <Words value={value.url} />
       </h2>
@@ -86,11 +96,11 @@ export function OneWebhook({ id }: { id: string }) {
           {t(value.enabled ? "hook.turn.off" : "hook.turn.on")}
         </button>
         <button {...press(ping)}>{t("hook.ping")}</button>
-        <button type="button" disabled={acting} onClick={() => setAsking("rotate")}>
+        <button type="button" disabled={acting} onClick={() => begin("rotate")}>
           {t("hook.rotate")}
         </button>
         <span class="spring" />
-        <button type="button" class="danger" disabled={acting} onClick={() => setAsking("delete")}>
+        <button type="button" class="danger" disabled={acting} onClick={() => begin("delete")}>
           {t("hook.delete")}
         </button>
       </div>
