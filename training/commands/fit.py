@@ -17,7 +17,7 @@ from training.models.distributed import DEVICES, PRECISIONS, computing
 from training.tasks.recipes import RECIPES, Recipe, find_recipe
 from training.towers import cache_folder
 from training.tracking import TRACKERS
-from training.trainer.fit import Request, already_trained, fit
+from training.trainer.fit import Request, already_trained, fit, one_fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,10 +111,11 @@ def run(args: argparse.Namespace) -> None:
             track=args.track,
         )
         dataset = load_dataset(args.data).dealt(args.split_number)
-        if already_trained(request, dataset):
-            summary = f"{args.out} is already trained with these settings and data\n"
-        else:
-            summary = _summary(fit(request, dataset), recipe, dataset.notes, args.out)
+        with one_fit(request):
+            if already_trained(request, dataset):
+                summary = f"{args.out} is already trained with these settings and data\n"
+            else:
+                summary = _summary(fit(request, dataset), recipe, dataset.notes, args.out)
     if compute.is_first:
         sys.stdout.write(summary)
 
