@@ -64,12 +64,14 @@ def _of_users(dataset: "Dataset") -> Iterator[str]:
         )
     watch = np.bincount(matrix.indices)
     many = int((watch > len(dataset.ids) / 2).sum())
-    if many > 1:
+    users = dataset.interactions.user_ids
+    if many and len(users) > 1:  # one user alone can't be a placeholder among viewers
+        them = f"{many:,} users watch" if many > 1 else f"{users[watch.argmax()]!r:.80} watches"
         yield (
-            f"interactions: {many:,} users watch more than half of the streamers, so nearly all "
-            "streamers share them and count as related; remove them if they are no viewers"
+            f"interactions: {them} more than half of the streamers, which so share a user and "
+            "count as related; remove whoever is no viewer"
         )
-    yield from _of_ids("users", dataset.interactions.user_ids)
+    yield from _of_ids("users", users)
 
 
 def _of_placeholders(dataset: "Dataset") -> Iterator[str]:
