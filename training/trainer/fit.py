@@ -200,6 +200,7 @@ def _fit(request: Request, dataset: Dataset, begun: float) -> Checkpoint:
     if request.overwrite and request.compute.is_first:
         journal.discard_other()
     request.compute.wait()
+    journal.restore()  # the state of another fit is refused before its trackers are opened
     dataset = handed_over(dataset, request.config, request.seed, request.threads)
     with _tracking(request, description) as tracking, _tower_reader(request, dataset) as reader:
         run = _Run(request, find_recipe(request.recipe), dataset, journal, reader, tracking)

@@ -15,6 +15,7 @@ from tests.training.trainer.parallel_worker import tiny
 from training.baselines import TowerChoice
 from training.commands.cli import main
 from training.data import Dataset, load_dataset
+from training.errors import CheckpointError
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.models.distributed import Compute
 from training.tasks.recipes import RECIPES
@@ -119,3 +120,13 @@ def test_a_folder_is_used_by_one_fit_at_a_time(
     assert [path.name for path in request.out.iterdir()] == [".lock"]
     with one_fit(request):
         pass
+
+
+def test_the_trackers_of_another_fit_are_left_alone(
+    tiny_world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    request = Request("masked-views", tiny("masked-views"), 1, 1, tmp_path / "out")
+    save_state(request.out, {}, {"run": "another"})
+    monkeypatch.setattr("training.trainer.fit.open_tracking", lambda *_: pytest.fail("opened"))
+    with pytest.raises(CheckpointError, match="unfinished fit with other settings or data"):
+        fit(request, tiny_world)
