@@ -63,6 +63,7 @@ class Dataset:
         labels: N labels, None for streamers without a label; None = unknown.
         spaces: vector space -> width, for all spaces in the profiles.
         digest: SHA-256 over names and contents of the files, and the number of a dealt split.
+        split_number: of a dealt split; 0 = the folder's own.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Dataset:
     labels: list[str | None] | None
     spaces: dict[str, int]
     digest: str
+    split_number: int = 0
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -110,7 +112,7 @@ class Dataset:
                 f"{' and '.join(lost)}; known duplicates stay together"
             )
         digest = hashlib.sha256(f"{self.digest}\nsplit {number}\n".encode()).hexdigest()
-        return replace(self, split=split, digest=digest)
+        return replace(self, split=split, digest=digest, split_number=number)
 
 
 @dataclass

@@ -255,6 +255,7 @@ def _checkpoint(
         vocabulary=stage.vocabulary,
         config={
             **request.description(dataset),
+            "split_number": dataset.split_number,
             "refit_on_validation": request.config.refit,
             "validation_history": chosen.history,
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},

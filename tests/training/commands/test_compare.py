@@ -222,6 +222,7 @@ def test_further_splits_are_fitted_measured_and_kept(
     learned = [set(Checkpoint.load(fit).learned_from) for fit in fits]
     assert learned[0] & test
     assert learned[1] == set(dealt.ids) - test
+    assert [Checkpoint.load(fit).config["split_number"] for fit in fits] == [0, 1]
 
     results = json.loads((out / "results.json").read_text())
     assert "--splits 2" in results["command"]
