@@ -106,3 +106,11 @@ def test_ids_that_look_alike(tmp_path: Path) -> None:
         "users: 3 ids",
         "streamers: 1 ids",
     ]
+
+
+def test_ids_that_were_rounded(tmp_path: Path) -> None:
+    splits = "s0,train\ns1,train\ns2,val\ns3,test\n"
+    for user in ("7.123456789012345e+18", "9007199254740992.0"):
+        lines = f"{user},s0,1\nu,s1,1\n"
+        (note,) = load_dataset(write(tmp_path, 4, interactions=lines, splits=splits)).notes
+        assert note.startswith(f"users: ids such as '{user}' are rounded numbers")
