@@ -61,7 +61,7 @@ def fit(
         CheckpointError: the folder holds another fit, or `init_from` no finished one.
         DivergedError: a loss is no longer finite.
         LeakError: a held-out streamer would be learned from, or was by `init_from`.
-        OutputError: the folder can't be written to, or holds other files.
+        OutputError: the folder can't be written to, holds other files, or is in use by a fit.
         UsageError: recipe, setting or tracker are not valid, or the data set lacks something.
     """
     given = FitFile(config=dict(settings or {}))
@@ -77,9 +77,10 @@ def fit(
             init_from=init_from,
             track=track,
         )
-        if trainer.already_trained(request, dataset):
-            return Checkpoint.load(out)
-        return trainer.fit(request, dataset)
+        with trainer.one_fit(request):
+            if trainer.already_trained(request, dataset):
+                return Checkpoint.load(out)
+            return trainer.fit(request, dataset)
 
 
 def embed(checkpoint: Path, profiles: Sequence[StreamerProfile]) -> NDArray[np.float32]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.training.data.folders import write_folder
 from training.commands.cli import main
 from training.config import MaskedViewsConfig, TransferPlusConfig, as_dict, override, read_fit_file
 from training.errors import UsageError
@@ -95,3 +96,13 @@ def test_what_a_file_lacks_is_one_line(
     error = capsys.readouterr().err
     assert problem in error
     assert error.count("\n") == 1
+
+
+def test_the_split_of_a_fit_is_dealt_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    data = write_folder(tmp_path / "data")
+    config = write(tmp_path, {"recipe": "masked-views", "split_number": 2})
+    words = ["fit", "--data", str(data), "--out", str(tmp_path / "out"), "--config", str(config)]
+    assert main(words) == 1
+    assert f"{data} is too small for split number 2" in capsys.readouterr().err
+    assert main([*words, "--split-number", "4"]) == 1
+    assert f"{data} is too small for split number 4" in capsys.readouterr().err

@@ -127,6 +127,7 @@ def _check(args: argparse.Namespace) -> None:
         raise UsageError("--vectors: needs --checkpoint")
     if args.vectors is not None and args.vectors.suffix != ".npz":
         raise UsageError(f"--vectors {args.vectors}: needs a name that ends in .npz")
+    _check_places(args)
     check_output("--out", args.out)
     check_output("--out", per_query_path(args.out))
     if args.robustness:
@@ -135,6 +136,18 @@ def _check(args: argparse.Namespace) -> None:
         check_output("--out", _modalities_file(args))
     if args.vectors is not None:
         check_output("--vectors", args.vectors)
+
+
+def _check_places(args: argparse.Namespace) -> None:
+    """Check that no output is among the files of the checkpoint or of the data set."""
+    for option, file in (("--out", args.out), ("--vectors", args.vectors)):
+        for what, folder in (("checkpoint", args.checkpoint), ("data set", args.data)):
+            if file is None or folder is None or file.parent.resolve() != folder.resolve():
+                continue
+            raise UsageError(
+                f"{option} {file}: the folder of the {what} takes no other files; "
+                "choose another folder"
+            )
 
 
 def _robustness_file(args: argparse.Namespace) -> Path:

@@ -17,7 +17,7 @@ from training.models.distributed import DEVICES, PRECISIONS, computing
 from training.tasks.recipes import RECIPES, Recipe, find_recipe
 from training.towers import cache_folder
 from training.tracking import TRACKERS
-from training.trainer.fit import Request, already_trained, fit
+from training.trainer.fit import Request, already_trained, fit, one_fit
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,7 +35,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--split-number",
         type=whole_number(0),
-        default=0,
         metavar="N",
         help="above 0, streamers are dealt anew to train, val and test, see `compare --splits` "
         "(default: 0, the data set's own split)",
@@ -110,11 +109,13 @@ def run(args: argparse.Namespace) -> None:
             init_from=args.init_from,
             track=args.track,
         )
-        dataset = load_dataset(args.data).dealt(args.split_number)
-        if already_trained(request, dataset):
-            summary = f"{args.out} is already trained with these settings and data\n"
-        else:
-            summary = _summary(fit(request, dataset), recipe, dataset.notes, args.out)
+        number = args.split_number if args.split_number is not None else given.split_number or 0
+        dataset = load_dataset(args.data).dealt(number)
+        with one_fit(request):
+            if already_trained(request, dataset):
+                summary = f"{args.out} is already trained with these settings and data\n"
+            else:
+                summary = _summary(fit(request, dataset), recipe, dataset.notes, args.out)
     if compute.is_first:
         sys.stdout.write(summary)
 

@@ -25,7 +25,7 @@ from training.evaluation.setting import Split
 from training.evaluation.subject import Representation
 from training.inference.load import load_checkpoint, represent_checkpoint
 from training.inference.robustness import Robustness, robustness
-from training.models.checkpoint import Checkpoint, write_atomically
+from training.models.checkpoint import Checkpoint, read_config, write_atomically
 
 _SETTINGS = "settings.json"
 _WORST = "worst.json"
@@ -84,8 +84,13 @@ class Measurer:
                 )
 
     def __call__(self, run: Run) -> dict[str, float]:
-        """Evaluate and save a run; returns the metric of each compared task."""
+        """Evaluate and save a run; returns the metric of each compared task.
+
+        Raises:
+            DataError: the run was planned or fitted with other content of the data set folder.
+        """
         dataset = self._dataset(run)
+        self._check_unchanged(run, dataset)
         with self._bounded():
             representation = self._representation(run)
             evaluation = evaluate(
@@ -159,6 +164,14 @@ class Measurer:
 
     def _dataset(self, run: Run) -> Dataset:
         return self._load(run.data).dataset(run.split_number)
+
+    def _check_unchanged(self, run: Run, dataset: Dataset) -> None:
+        digests = [(run.identity["data_digest"], self._load(run.data).own.digest)]
+        if run.method.recipe:
+            fitted = read_config(run.folder / CHECKPOINT)
+            digests.append((fitted["data_digest"], dataset.digest))
+        if any(one != other for one, other in digests):
+            raise DataError(f"{run.data} was changed during the comparison; start again")
 
     def _representation(self, run: Run) -> Representation:
         if run.method.recipe:

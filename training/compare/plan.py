@@ -2,8 +2,9 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
@@ -203,13 +204,19 @@ def plan(
 
     Raises:
         DataError: a folder is not a data set folder.
-        UsageError: two folders have the same name, or `seeds` or `splits` is below 1.
+        UsageError: two folders have the same name, the folder of a tower can't be read, or `seeds`
+            or `splits` is below 1.
     """
     for option, number in (("--seeds", seeds), ("--splits", splits)):
         if number < 1:
             raise UsageError(f"{option} {number}: needs at least 1")
     runs: list[Run] = []
     paths: dict[str, Path] = {}
+    digest = cache(_folder_digest)
+    towers = {
+        method.name: {setting: digest(where) for setting, where in _tower_folders(method.config())}
+        for method in methods
+    }
     for folder in folders:
         path = folder.resolve()
         if path.name in paths:
@@ -225,6 +232,8 @@ def plan(
                 "config": dict(as_dict(method.config())),
                 "seed": seed,
             }
+            if towers[method.name]:
+                identity["towers"] = towers[method.name]
             name = f"{method.name}-seed{seed}"
             if number:  # the own split is told by neither, so that older runs are those of it
                 identity["split_number"] = number
@@ -232,6 +241,32 @@ def plan(
             place = out / "runs" / path.name / name
             runs.append(Run(path, method, seed, place, identity, number))
     return runs
+
+
+def _tower_folders(config: RecipeConfig | BaselineConfig) -> Iterator[tuple[str, Path]]:
+    """Settings with a tower from a folder, which may be tuned anew, and the folder."""
+    for setting, reference in as_dict(config).items():
+        name = str(reference).partition("?")[0]
+        folder = Path(name.removeprefix("hf:"))
+        if setting.endswith("_tower") and name.startswith("hf:") and folder.is_dir():
+            yield setting, folder
+
+
+def _folder_digest(folder: Path) -> str:
+    """SHA-256 over names and contents of the files in a folder.
+
+    Raises:
+        UsageError: one of them can't be read.
+    """
+    digest = hashlib.sha256()
+    try:
+        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            digest.update(f"{path.relative_to(folder)}\0{content}\n".encode())
+    except OSError as error:
+        raise UsageError(f"the tower in {folder} can't be read: {error.strerror}") from error
+    return digest.hexdigest()
 
 
 def code_version() -> str:

@@ -8,7 +8,6 @@ REPORT_DIR/runs/<data set>/<method>-seed<k>/, or <method>-seed<k>-split<n>/ for 
     log.txt                 output of the fit, or the traceback of a failure
 """
 
-import fcntl
 import json
 import shutil
 import signal
@@ -28,12 +27,13 @@ from training.compare.progress import RunProgress
 from training.compare.results import Cost, Failure
 from training.errors import OutputError, TrainingError
 from training.models.checkpoint import write_atomically
+from training.models.folder_lock import LOCK, locked
 
 CHECKPOINT = "checkpoint"
 METRICS = "metrics.json"
 LOG = "log.txt"
 _STATUS = "run.json"
-_REPORT_FILES = {"runs", "results.json", "results.md", "charts", "report.html", ".lock"}
+_REPORT_FILES = {"runs", "results.json", "results.md", "charts", "report.html", LOCK}
 _POLL_S = 0.05
 _STOP_S = 10.0
 
@@ -71,20 +71,13 @@ def report_folder(out: Path) -> Iterator[int]:
         foreign = sorted({path.name for path in out.iterdir()} - _REPORT_FILES)
         if foreign:
             raise OutputError(f"{out} holds other files ({foreign[0]}, ...); take another folder")
-        lock = (out / ".lock").open("w")
     except OSError as error:
         raise OutputError(
             f"{out} can't be used: {error.strerror}; choose another folder"
         ) from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"{out} is in use by another comparison, or by the fit of one that was killed; "
-                "wait until that ends"
-            ) from None
-        yield lock.fileno()
+    in_use = "another comparison, or by the fit of one that was killed; wait until that ends"
+    with locked(out, in_use) as lock:
+        yield lock
 
 
 def execute(

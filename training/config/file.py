@@ -20,6 +20,7 @@ class FitFile(BaseModel):
     Attributes:
         recipe, seed: of the fit; None = not given.
         config: settings by name; the defaults of the recipe where one is missing.
+        split_number: of the data set; None = not given.
         init_from: the checkpoint that the fit started from; None = it started anew.
     """
 
@@ -28,6 +29,7 @@ class FitFile(BaseModel):
     recipe: str | None = None
     seed: Annotated[int | None, Field(strict=True, ge=0, lt=2**32)] = None
     config: dict[str, bool | int | float | str] = {}
+    split_number: Annotated[int | None, Field(strict=True, ge=0, lt=2**31)] = None
     init_from: dict[str, Any] | None = None
 
     # What the fit found, and where it ran; not read.

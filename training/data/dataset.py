@@ -63,6 +63,7 @@ class Dataset:
         labels: N labels, None for streamers without a label; None = unknown.
         spaces: vector space -> width, for all spaces in the profiles.
         digest: SHA-256 over names and contents of the files, and the number of a dealt split.
+        split_number: of a dealt split; 0 = the folder's own.
     """
 
     folder: Path
@@ -77,6 +78,7 @@ class Dataset:
     labels: list[str | None] | None
     spaces: dict[str, int]
     digest: str
+    split_number: int = 0
 
     @property
     def groups(self) -> NDArray[np.int64]:
@@ -110,7 +112,7 @@ class Dataset:
                 f"{' and '.join(lost)}; known duplicates stay together"
             )
         digest = hashlib.sha256(f"{self.digest}\nsplit {number}\n".encode()).hexdigest()
-        return replace(self, split=split, digest=digest)
+        return replace(self, split=split, digest=digest, split_number=number)
 
 
 @dataclass
@@ -190,6 +192,7 @@ def read_folder(folder: Path, in_memory: int = IN_MEMORY) -> Reading:
 def _read(folder: Path, files: dict[str, Path], problems: Problems, in_memory: int) -> Reading:
     if "streamers" not in files:
         return Reading(problems)
+    before = _states(files)
     streamers = read_streamers(files["streamers"], problems, in_memory)
     ids = streamers.ids
     counts = {"streamers": len(ids)}
@@ -215,6 +218,11 @@ def _read(folder: Path, files: dict[str, Path], problems: Problems, in_memory: i
         split = read_splits(files["splits"], streamers, problems)
         if duplicates is not None:
             _check_groups_whole(streamers, split, duplicates, problems)
+    digest = "" if problems else _digest(list(files.values()))
+    for part, state in _states(files).items():
+        if state != before[part]:
+            reason = "was changed while it was read; start again"
+            problems.append(Problem(files[part].name, None, "", reason))
     if problems:
         return Reading(problems, None, counts)
 
@@ -230,7 +238,7 @@ def _read(folder: Path, files: dict[str, Path], problems: Problems, in_memory: i
         duplicates=duplicates,
         labels=labels,
         spaces=dict(sorted(streamers.spaces.items())),
-        digest=_digest(list(files.values())),
+        digest=digest,
     )
     return Reading(problems, dataset, counts)
 
@@ -263,6 +271,12 @@ def _check_groups_whole(
             one, two = (streamers.ids[r] for r in (row, other))
             reason = f"{one!r} is in {split[row]}, its duplicate {two!r} in {split[other]}"
             problems.append(Problem(streamers.file, streamers.lines[row], "split", reason))
+
+
+def _states(files: dict[str, Path]) -> dict[str, tuple[int, int, int]]:
+    """What tells whether a file was written or replaced, by part."""
+    states = {part: path.stat() for part, path in files.items()}
+    return {part: (each.st_ino, each.st_size, each.st_mtime_ns) for part, each in states.items()}
 
 
 def _digest(files: list[Path]) -> str:

@@ -1,8 +1,10 @@
 """Notes on a valid data set: what is read and not used, and what is likely a mistake."""
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 _PLACEHOLDER, _PLACEHOLDER_SHARE = 100, 0.05
 """Above both, streamers of one group or of one vector have a value that stands for none."""
+_ROUNDED = re.compile(r"\d\.\d+[eE]\+?\d+|\d{16,}\.\d+")
+"""How a table of floating-point numbers writes ids above 2^53, which lose digits."""
 _MOST_FOLDED = 1_000_000
 """Most ids that are compared without case: among more, chance alone makes some."""
 
@@ -64,12 +68,14 @@ def _of_users(dataset: "Dataset") -> Iterator[str]:
         )
     watch = np.bincount(matrix.indices)
     many = int((watch > len(dataset.ids) / 2).sum())
-    if many > 1:
+    users = dataset.interactions.user_ids
+    if many and len(users) > 1:  # one user alone can't be a placeholder among viewers
+        them = f"{many:,} users watch" if many > 1 else f"{users[watch.argmax()]!r:.80} watches"
         yield (
-            f"interactions: {many:,} users watch more than half of the streamers, so nearly all "
-            "streamers share them and count as related; remove them if they are no viewers"
+            f"interactions: {them} more than half of the streamers, which so share a user and "
+            "count as related; remove whoever is no viewer"
         )
-    yield from _of_ids("users", dataset.interactions.user_ids)
+    yield from _of_ids("users", users)
 
 
 def _of_placeholders(dataset: "Dataset") -> Iterator[str]:
@@ -92,7 +98,12 @@ def _of_placeholders(dataset: "Dataset") -> Iterator[str]:
 
 
 def _of_ids(what: str, ids: Sequence[str]) -> Iterator[str]:
-    """A note on ids that differ by what a person may not see, and may be of one."""
+    """Notes on ids that were rounded, or differ by what a person may not see, and may be of one."""
+    if rounded := next(filter(_ROUNDED.fullmatch, islice(ids, _MOST_FOLDED)), None):
+        yield (
+            f"{what}: ids such as {rounded!r:.80} are rounded numbers, each of which may stand for "
+            "several ids; write whole numbers or text"
+        )
     if len(ids) > _MOST_FOLDED:
         return
     folded = len({unicodedata.normalize("NFKC", name).strip().casefold() for name in ids})

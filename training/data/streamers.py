@@ -27,8 +27,8 @@ IN_MEMORY = 30_000
 class StreamerFile(Passes[StreamerProfile]):
     """Lazy profiles of a valid file, read again at every pass."""
 
-    def __init__(self, path: Path, lines: NDArray[np.int64]) -> None:
-        self._path, self._lines = path, lines
+    def __init__(self, path: Path, lines: NDArray[np.int64], ids: Sequence[str]) -> None:
+        self._path, self._lines, self._ids = path, lines, ids
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -44,7 +44,10 @@ class StreamerFile(Passes[StreamerProfile]):
         changed = DataError(f"{self._path} was changed while it was in use; start again")
         try:
             for _, content in _contents(self._path, problems, self._lines[places]):
-                yield _profile(content)
+                profile = _profile(content)
+                if profile.streamer_id != self._ids[places[found]]:
+                    raise changed
+                yield profile
                 found += 1
         except (ValidationError, OSError) as error:
             raise changed from error
@@ -103,7 +106,7 @@ def read_streamers(path: Path, problems: list[Problem], in_memory: int = IN_MEMO
     if not found.ids and not problems:
         problems.append(Problem(path.name, None, "", "has no streamers"))
     lines = np.asarray(found.lines, np.int64)
-    found.profiles = StreamerFile(path, lines) if kept is None else kept
+    found.profiles = StreamerFile(path, lines, found.ids) if kept is None else kept
     return found
 
 

@@ -11,6 +11,7 @@
     metrics.jsonl         what the fit recorded on its way, see `training.tracking`
     tensorboard/, mlflow_run.txt   optional: likewise
     training_state.safetensors   only while unfinished: the state to resume from
+    .lock                 empty; the fit that is using the folder holds its lock
 
 Each file is written to a temporary name, fsynced and renamed.
 """

@@ -29,6 +29,9 @@ DEVICES = ("cpu", "cuda")
 PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
 _PATIENCE = timedelta(minutes=30)
 """Timeout of collective operations: reading the data may differ by minutes."""
+_ALONE = timedelta(days=30)
+"""Timeout of `Compute.wait`: process 0 may encode a large data set for days. A process that ends
+cuts its connections, so the others don't wait for one that is dead."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +43,14 @@ class Compute:
         precision: of the encoder's matrix products while training; everything else is float32.
         rank: number of this process; only process 0 writes and reports.
         processes: number of processes.
+        waiting: group of all processes that `wait` uses; None for one process.
     """
 
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     precision: Precision = "float32"
     rank: int = 0
     processes: int = 1
+    waiting: dist.ProcessGroup | None = field(default=None, repr=False, compare=False)
 
     @property
     def is_first(self) -> bool:
@@ -109,9 +114,9 @@ class Compute:
                 dist.broadcast(tensor, 0)
 
     def wait(self) -> None:
-        """Wait for all processes."""
+        """Wait for all processes, however long process 0 works alone."""
         if self.processes > 1:
-            dist.barrier()
+            dist.barrier(self.waiting)
 
 
 class _Gather(torch.autograd.Function):
@@ -155,7 +160,9 @@ def computing(device: str = "cpu", precision: Precision = "float32") -> Iterator
     else:
         dist.init_process_group("gloo", timeout=_PATIENCE)
     try:
-        yield Compute(place, precision, dist.get_rank(), processes)
+        waiting = dist.new_group(backend="gloo", timeout=_ALONE)
+        assert isinstance(waiting, dist.ProcessGroup)
+        yield Compute(place, precision, dist.get_rank(), processes, waiting)
         dist.barrier()  # leaving early would cut connections that others still use
     finally:
         dist.destroy_process_group()

@@ -5,7 +5,8 @@ import json
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
@@ -13,17 +14,15 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
-from model_export.contract.established import Established
 from model_export.contract.pieces import pieces_of
 from training.baselines import AUTO, TowerChoice, choose_text_tower
 from training.calibration import Measured, calibrate_embeddings, calibration_of
 from training.calibration.evidence import evidence_of_stage
-from training.cold_start.vote import Vote, choose_vote, edges_of, graph_of, weighed
+from training.cold_start.vote import Vote, choose_vote, edges_of, weighed
 from training.config import RecipeConfig, TeacherConfig, as_dict, with_choices
 from training.data import Dataset
 from training.data.passes import mapped
@@ -41,8 +40,9 @@ from training.models.checkpoint import (
     read_config,
 )
 from training.models.distributed import Compute
+from training.models.folder_lock import locked
 from training.numeric.memory_usage import peak_rss_mib
-from training.preparation.leaks import check_known, check_learned, check_stage, check_towers
+from training.preparation.leaks import check_known, check_stage, check_towers
 from training.preparation.stage import MOST_ASKED, MOST_SEARCHED, Stage, embeddings, prepare, sample
 from training.progress import Progress
 from training.tasks.base import Task
@@ -53,6 +53,7 @@ from training.tracking import Tracker, Tracking, open_tracking
 from training.trainer.held_out import held_out_metrics
 from training.trainer.init_from import Start
 from training.trainer.loop import Journal, Settings, Trained, train
+from training.trainer.stored import counts, established, id_space
 
 
 @dataclass(frozen=True)
@@ -134,6 +135,23 @@ class Request:
         }
 
 
+@contextmanager
+def one_fit(request: Request) -> Iterator[None]:
+    """Keep other fits out of the checkpoint folder, which is created.
+
+    Raises:
+        OutputError: another fit is using the folder, it can't be written to, or it holds other
+            files.
+    """
+    if not is_finished(request.out):
+        make_folder(request.out)
+    with ExitStack() as held:
+        if request.compute.is_first:
+            held.enter_context(locked(request.out, "another fit; wait, or choose another --out"))
+        request.compute.wait()  # nobody looks at the folder before it is held
+        yield
+
+
 def already_trained(request: Request, dataset: Dataset) -> bool:
     """Whether the folder already holds the finished checkpoint of this request.
 
@@ -182,6 +200,7 @@ def _fit(request: Request, dataset: Dataset, begun: float) -> Checkpoint:
     if request.overwrite and request.compute.is_first:
         journal.discard_other()
     request.compute.wait()
+    journal.restore()  # the state of another fit is refused before its trackers are opened
     dataset = handed_over(dataset, request.config, request.seed, request.threads)
     with _tracking(request, description) as tracking, _tower_reader(request, dataset) as reader:
         run = _Run(request, find_recipe(request.recipe), dataset, journal, reader, tracking)
@@ -236,12 +255,13 @@ def _checkpoint(
         vocabulary=stage.vocabulary,
         config={
             **request.description(dataset),
+            "split_number": dataset.split_number,
             "refit_on_validation": request.config.refit,
             "validation_history": chosen.history,
             "duplicate_threshold": {"value": threshold.value, "source": threshold.source},
             "calibration": calibration.model_dump(),
             "evidence": evidence_of_stage(stage).model_dump(),
-            "id_space": _id_space(stage),
+            "id_space": id_space(stage),
             "text_tower_choice": None if choice is None else asdict(choice),
         },
         metrics={
@@ -254,7 +274,7 @@ def _checkpoint(
             **held_out_metrics(stage, vote, edges),
             **threshold.metrics,
         },
-        established=_established(stage, vote, edges),
+        established=established(stage, vote, edges),
         learned_from=[*learned_from, *sorted(earlier.difference(learned_from))],
     )
 
@@ -360,33 +380,6 @@ class _Run:
             return train(
                 task, settings, self._journal, progress, chosen, self._tracking, cold_start
             )
-
-
-def _id_space(stage: Stage) -> dict[str, Any] | None:
-    if stage.teacher is None:
-        return None
-    return {"name": stage.teacher.space, "dim": int(stage.teacher.vectors.shape[1])}
-
-
-def _established(stage: Stage, vote: Vote, edges: sp.csr_matrix | None) -> Established | None:
-    """Established streamers of the bundle; None without a teacher."""
-    if stage.teacher is None or edges is None:
-        return None
-    ids = [stage.dataset.ids[row] for row in stage.teacher.rows]
-    others = np.setdiff1d(np.arange(len(stage.dataset.ids)), stage.known)
-    check_learned(ids, stage.dataset, others)
-    return Established(ids, stage.teacher.vectors, graph_of(edges, vote))
-
-
-def counts(stage: Stage) -> dict[str, float]:
-    """Sizes of the training data."""
-    return {
-        "streamers": float(len(stage.dataset.ids)),
-        "streamers_learned_from": float(len(stage.known)),
-        "streamers_without_content": float((~stage.usable).sum()),
-        "tokens": float(len(stage.vocabulary.tokens)),
-        "teacher_streamers": float(0 if stage.teacher is None else len(stage.teacher.rows)),
-    }
 
 
 def audience_vote(stage: Stage, held_out: NDArray[np.int64]) -> AudienceVote | None:

@@ -20,7 +20,7 @@ from training.compare.progress import RunProgress
 from training.compare.results import Cost
 from training.compare.runs import _cost, cost_of, execute, interrupt_later, report_folder
 from training.data import load_dataset
-from training.errors import OutputError
+from training.errors import DataError, OutputError
 from training.evaluation.result import Evaluation
 from training.models.checkpoint import Checkpoint
 from training.progress import Progress
@@ -178,6 +178,20 @@ def test_a_run_of_another_identity_is_made_anew_and_an_interrupted_one_goes_on(
     assert cost_of(other) is None
 
 
+def test_a_run_of_data_that_was_replaced_meanwhile_is_refused(compared: Compared, tmp_path: Path):
+    data, out = compared.data[0], tmp_path / "out"
+    settings = [f"transfer-plus.{name}={value}" for name, value in SETTINGS.items()]
+    methods = methods_of(["transfer-plus"], ["tf-idf"], settings, [], "test")
+    shutil.copytree(compared.out / "runs", out / "runs")
+    baseline, fitted = plan([data], methods, 1, "test", out)
+    config = fitted.folder / "checkpoint" / "config.json"
+    config.write_text(json.dumps(json.loads(config.read_text()) | {"data_digest": "another"}))
+    planned = replace(baseline, identity=baseline.identity | {"data_digest": "another"})
+    for run in (planned, fitted):
+        with pytest.raises(DataError, match="was changed during the comparison; start again"):
+            Measurer("test", 1)(run)
+
+
 def test_an_interrupted_run_costs_what_all_its_sessions_took(
     small_world_folder: Path, tmp_path: Path
 ):
@@ -208,6 +222,7 @@ def test_further_splits_are_fitted_measured_and_kept(
     learned = [set(Checkpoint.load(fit).learned_from) for fit in fits]
     assert learned[0] & test
     assert learned[1] == set(dealt.ids) - test
+    assert [Checkpoint.load(fit).config["split_number"] for fit in fits] == [0, 1]
 
     results = json.loads((out / "results.json").read_text())
     assert "--splits 2" in results["command"]

@@ -181,6 +181,15 @@ def test_other_data_is_allowed_and_said(
         (("--out", "m.json"), "one of the arguments --checkpoint --baseline is required"),
         (("--baseline", "svd", "--checkpoint", "c", "--out", "m.json"), "not allowed with"),
         (("--baseline", "svd", "--out", "m.json", "--split", "train"), "invalid choice: 'train'"),
+        (("--baseline", "svd", "--out", "data/m.json"), "folder of the data set takes no other"),
+        (
+            ("--checkpoint", "c", "--out", "c/metrics.json"),
+            "--out c/metrics.json: the folder of the checkpoint takes no other files; choose",
+        ),
+        (
+            ("--checkpoint", "c", "--out", "a/m.json", "--vectors", "c/established.npz"),
+            "--vectors c/established.npz: the folder of the checkpoint takes no other files",
+        ),
     ],
 )
 def test_a_wrong_call_is_told_in_one_line(
@@ -192,7 +201,7 @@ def test_a_wrong_call_is_told_in_one_line(
 ):
     monkeypatch.chdir(tmp_path)
     try:
-        status = call("--data", tmp_path, *words)
+        status = call("--data", "data", *words)
     except SystemExit as stopped:
         status = stopped.code
     assert status == 2
@@ -214,6 +223,6 @@ def test_each_file_that_is_written_is_tried_first(
 def test_what_is_no_checkpoint_is_told(
     world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    out = tmp_path / "m.json"
-    assert call("--data", world_folder, "--checkpoint", tmp_path, "--out", out) == 1
+    out, folder = tmp_path / "m.json", tmp_path / "c"
+    assert call("--data", world_folder, "--checkpoint", folder, "--out", out) == 1
     assert "it is not a checkpoint" in capsys.readouterr().err

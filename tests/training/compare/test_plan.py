@@ -159,6 +159,24 @@ def test_a_run_is_known_by_its_data_configuration_and_code(tmp_path: Path):
     assert identity() != before
 
 
+def test_a_tower_that_was_tuned_anew_makes_other_runs(tmp_path: Path):
+    folder, tower = write_folder(tmp_path / "data"), tmp_path / "tower"
+    tower.mkdir()
+    (tower / "model.safetensors").write_bytes(b"first")
+    setting = f"text_tower=hf:{tower}?max_tokens=32"
+    found = methods(variants=(f"mlm-read=mlm:{setting}", f"words=tf-idf:{setting}"))
+
+    def identities():
+        runs = plan([folder], found, 1, "test", tmp_path)
+        return {run.method.name: run.identity for run in runs}
+
+    before = identities()
+    assert identities() == before
+    (tower / "model.safetensors").write_bytes(b"second")
+    after = identities()
+    assert {name for name in before if before[name] != after[name]} == {"mlm-read", "words"}
+
+
 def test_folders_are_checked(tmp_path: Path):
     one, other = write_folder(tmp_path / "a" / "data"), write_folder(tmp_path / "b" / "data")
     with pytest.raises(UsageError, match="another data set is also called data"):

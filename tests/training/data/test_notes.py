@@ -68,6 +68,12 @@ def test_users_who_watch_nearly_everyone(tmp_path: Path) -> None:
     assert note.startswith("interactions: 2 users watch more than half")
 
 
+def test_a_user_who_stands_for_none(tmp_path: Path) -> None:
+    lines = "".join(f"nan,s{i},1\nu{i // 4},s{i},1\n" for i in range(40))
+    (note,) = load_dataset(write(tmp_path, 40, interactions=lines)).notes
+    assert note.startswith("interactions: 'nan' watches more than half of the streamers")
+
+
 def test_a_group_that_stands_for_none(tmp_path: Path) -> None:
     def notes(size: int) -> list[str]:
         lines = "".join(f"s{i},{0 if i < size else i}\n" for i in range(1000))
@@ -100,3 +106,11 @@ def test_ids_that_look_alike(tmp_path: Path) -> None:
         "users: 3 ids",
         "streamers: 1 ids",
     ]
+
+
+def test_ids_that_were_rounded(tmp_path: Path) -> None:
+    splits = "s0,train\ns1,train\ns2,val\ns3,test\n"
+    for user in ("7.123456789012345e+18", "9007199254740992.0"):
+        lines = f"{user},s0,1\nu,s1,1\n"
+        (note,) = load_dataset(write(tmp_path, 4, interactions=lines, splits=splits)).notes
+        assert note.startswith(f"users: ids such as '{user}' are rounded numbers")

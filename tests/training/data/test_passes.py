@@ -10,7 +10,8 @@ import pytest
 from tests.training.data.folders import write_folder
 from training.data import DataError, Dataset, load_dataset
 from training.data.passes import mapped, subset
-from training.data.streamers import StreamerFile
+from training.data.problems import Problem
+from training.data.streamers import StreamerFile, Streamers, read_streamers
 from training.world import generate
 from training.world.files import write_world
 
@@ -72,13 +73,31 @@ def test_a_file_that_was_changed_meanwhile_is_named(tmp_path: Path):
     read = load_dataset(folder, in_memory=0)
     file = folder / "streamers.jsonl"
     lines = file.read_bytes().splitlines(keepends=True)
-    for spoilt in (lines[:2], [*lines[:3], b"{\n"], [*lines[:3], b"\xff\n"]):
+    new = b'{"streamer_id": "new"}\n'
+    for spoilt in (lines[:2], [*lines[:3], b"{\n"], [*lines[:3], b"\xff\n"], [new, *lines]):
         file.write_bytes(b"".join(spoilt))
         with pytest.raises(DataError, match=r"streamers\.jsonl was changed while it was in use"):
             list(read.profiles)
     file.unlink()
     with pytest.raises(DataError, match=r"streamers\.jsonl was changed while it was in use"):
         list(read.profiles)
+
+
+def test_a_file_that_is_replaced_while_it_is_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = write_folder(tmp_path)
+    file = folder / "streamers.jsonl"
+
+    def replaced(path: Path, problems: list[Problem], in_memory: int) -> Streamers:
+        found = read_streamers(path, problems, in_memory)
+        with file.open("ab") as appended:
+            appended.write(b'{"streamer_id": "new"}\n')
+        return found
+
+    monkeypatch.setattr("training.data.dataset.read_streamers", replaced)
+    with pytest.raises(DataError, match=r"streamers\.jsonl: was changed while it was read"):
+        load_dataset(folder)
 
 
 def test_bad_lines_of_a_large_set_are_named_too(tmp_path: Path):

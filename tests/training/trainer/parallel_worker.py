@@ -7,14 +7,17 @@ is killed and goes on. `torchrun`'s launcher forks them from this process, which
 """
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
 import torch
 from torch import Tensor
+from torch import distributed as dist
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
@@ -93,6 +96,16 @@ def fitting(data: Path, out: Path) -> list[str]:
     return ["fit", *where, *how, *settings]
 
 
+def wait_long(compute: Compute) -> None:
+    """Wait for the first process for longer than any other operation of the group may take."""
+    group = dist.distributed_c10d
+    group._set_pg_timeout(timedelta(milliseconds=1))
+    if compute.is_first:
+        time.sleep(0.1)
+    compute.wait()
+    group._set_pg_timeout(timedelta(minutes=5))
+
+
 def record_all(data: Path, out: Path) -> None:
     """Record all cases; the first process writes."""
     torch.set_num_threads(1)
@@ -103,6 +116,7 @@ def record_all(data: Path, out: Path) -> None:
             for case in CASES
             for name, tensor in record(dataset, case, compute).items()
         }
+        wait_long(compute)
     if compute.is_first:
         out.write_bytes(safetensors.torch.save(found))
 

@@ -13,12 +13,14 @@ import torch
 
 from tests.training.trainer.parallel_worker import tiny
 from training.baselines import TowerChoice
+from training.commands.cli import main
 from training.data import Dataset, load_dataset
+from training.errors import CheckpointError
 from training.models.checkpoint import Checkpoint, is_finished, load_state, save_state
 from training.models.distributed import Compute
 from training.tasks.recipes import RECIPES
 from training.trainer import loop as train
-from training.trainer.fit import Request, fit
+from training.trainer.fit import Request, fit, one_fit
 
 pytestmark = pytest.mark.slow
 
@@ -105,3 +107,26 @@ def test_all_sessions_and_trials_of_towers_are_part_of_the_time_it_took(
     monkeypatch.setattr(train, "update", update)
     fit(request, tiny_world)
     assert 51_000 <= Checkpoint.load(request.out).metrics["fit_seconds"] < 52_000
+
+
+def test_a_folder_is_used_by_one_fit_at_a_time(
+    tiny_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    request = Request("masked-views", tiny("masked-views"), 1, 1, tmp_path / "out")
+    words = ["fit", "--recipe", "masked-views", "--data", str(tiny_world_folder)]
+    with one_fit(request):
+        assert main([*words, "--out", str(request.out), "--overwrite"]) == 1
+    assert f"{request.out} is in use by another fit; wait, or" in capsys.readouterr().err
+    assert [path.name for path in request.out.iterdir()] == [".lock"]
+    with one_fit(request):
+        pass
+
+
+def test_the_trackers_of_another_fit_are_left_alone(
+    tiny_world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    request = Request("masked-views", tiny("masked-views"), 1, 1, tmp_path / "out")
+    save_state(request.out, {}, {"run": "another"})
+    monkeypatch.setattr("training.trainer.fit.open_tracking", lambda *_: pytest.fail("opened"))
+    with pytest.raises(CheckpointError, match="unfinished fit with other settings or data"):
+        fit(request, tiny_world)
