@@ -1,7 +1,8 @@
 """Makes the index that the settings name, and what saves it."""
 
 import contextlib
-from collections.abc import Collection
+import os
+from collections.abc import Collection, Generator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,8 @@ from service.settings import Index, Settings
 
 if TYPE_CHECKING:
     from service.bootstrap.milvus import MilvusParts
+
+_READ_BY_THE_CLIENT = ("MILVUS_URI", "MILVUS_DEFAULT_CONNECTION")
 
 
 def new_index(
@@ -55,13 +58,29 @@ def milvus_parts(
         StartupError: its client is not installed, or the settings don't fit.
     """
     try:
-        from service.bootstrap.milvus import MilvusParts  # with a client that others don't need
+        with _empty_variables(_READ_BY_THE_CLIENT):
+            from service.bootstrap.milvus import MilvusParts  # its client is an extra
     except ModuleNotFoundError as error:
         raise StartupError(
             f"STREAMER_INDEX__BACKEND=milvus needs the package {error.name}: "
             "pip install 'similar-streamer[milvus]'"
         ) from error
     return MilvusParts.of(settings, manifest, established, stack)
+
+
+@contextlib.contextmanager
+def _empty_variables(names: Collection[str]) -> Generator[None]:
+    """Hide variables from a module that takes them for its own when it is imported.
+
+    The client of Milvus fails on an address of two clusters, and prints its password. A variable
+    that is removed, and not emptied, it would read from a file `.env`.
+    """
+    given = {name: os.environ[name] for name in names if name in os.environ}
+    os.environ.update(dict.fromkeys(given, ""))
+    try:
+        yield
+    finally:
+        os.environ.update(given)
 
 
 def index_device(settings: Settings) -> Device:

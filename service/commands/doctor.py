@@ -10,17 +10,20 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from service.commands.answers import answer
 from service.commands.environment import variable
 from service.features.operations.installation import twin_packages
 from service.store.embedded.folder import in_use_because
 from service.telemetry.opening import open_tracer
+
+if TYPE_CHECKING:
+    from model_export.contract.bundle import Manifest
 
 _PACKAGES = (
     *("fastapi", "fastapi-offline", "uvicorn", "uvloop", "pydantic", "pydantic-settings", "redis"),
@@ -75,11 +78,13 @@ def _from_environment(name: str) -> Path | None:
 def run(args: argparse.Namespace) -> int:
     """Print all checks; 1 when one fails."""
     settings = _settings(args)
-    bundle, model_version = _bundle(args.bundle)
+    bundle, manifest = _bundle(args.bundle)
     if settings.status == "fail":
-        store = Check("store", "warn", "not looked at before the settings can be used")
+        later = "not looked at before the settings can be used"
+        store, index = Check("store", "warn", later), Check("index", "warn", later)
     else:
-        store = _store(args, model_version)
+        store = _store(args, manifest and manifest.model_version)
+        index = _index(args, manifest)
     checks = [
         _python(),
         *_packages(),
@@ -89,6 +94,7 @@ def run(args: argparse.Namespace) -> int:
         settings,
         store,
         bundle,
+        index,
         _towers(args.bundle),
         _data_dir(args.data_dir),
         _port(args.host, args.port),
@@ -215,11 +221,11 @@ def _store(args: argparse.Namespace, model_version: str | None) -> Check:
     return _checked("store", look)
 
 
-def _bundle(path: Path | None) -> tuple[Check, str | None]:
-    """Whether the bundle can be served, and its model version if so."""
+def _bundle(path: Path | None) -> tuple[Check, "Manifest | None"]:
+    """Whether the bundle can be served, and what it says of its model if so."""
     if path is None:
         return Check("bundle", "warn", "none given; use --bundle or STREAMER_BUNDLE"), None
-    versions: list[str] = []
+    manifests: list[Manifest] = []
 
     def look() -> str:
         from model_export.contract.bundle import Bundle
@@ -230,10 +236,31 @@ def _bundle(path: Path | None) -> tuple[Check, str | None]:
         manifest = bundle.manifest.at(int(dim) if dim else None)
         encoder = OnnxEncoder(bundle, device=_device(), dim=manifest.dim)
         bundle.established()
-        versions.append(manifest.model_version)
+        manifests.append(manifest)
         return f"{manifest.model_version}, {manifest.dim} dimensions, {encoder.device}"
 
-    return _checked("bundle", look), next(iter(versions), None)
+    return _checked("bundle", look), next(iter(manifests), None)
+
+
+def _index(args: argparse.Namespace, manifest: "Manifest | None") -> Check:
+    """Whether `serve` would make the index that the settings name; Milvus is not asked."""
+    if manifest is None:
+        return Check("index", "warn", "not looked at without a bundle that can be served")
+
+    async def find() -> str:
+        from service.bootstrap.index import check_index, index_device, milvus_parts
+        from service.settings.reading import read_settings
+
+        settings = read_settings(_given(args))
+        check_index(settings.index, manifest.dim)
+        device = index_device(settings)
+        if settings.index.backend == "faiss":
+            return f"faiss, {settings.index.kind}, {device.name}"
+        async with AsyncExitStack() as stack:
+            clusters = milvus_parts(settings, manifest, (), stack).clusters
+        return f"milvus, {len(clusters)} clusters" if len(clusters) > 1 else "milvus"
+
+    return _checked("index", lambda: asyncio.run(find()))
 
 
 def _towers(path: Path | None) -> Check:

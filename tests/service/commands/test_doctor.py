@@ -158,3 +158,38 @@ def test_settings_that_are_wrong_are_told_once(tmp_path: Path) -> None:
     _, checks = doctor("--data-dir", tmp_path, STREAMER_LIMITS__MAX_K="many")
     assert checks["settings"][0] == "fail"
     assert checks["store"] == ("warn", "not looked at before the settings can be used")
+
+
+@pytest.mark.usefixtures("forks")
+@pytest.mark.parametrize(
+    ("said", "variables"),
+    [
+        ("FAISS can't make an index 'Foo12'", {"STREAMER_INDEX__KIND": "Foo12"}),
+        ("needs STREAMER_MILVUS_URI", {"STREAMER_INDEX__BACKEND": "milvus"}),
+    ],
+)
+def test_an_index_that_can_not_be_made(
+    bundle: Path, tmp_path: Path, said: str, variables: dict[str, str]
+) -> None:
+    where = ("--bundle", bundle, "--data-dir", tmp_path, "--port", 0)
+    status, checks = doctor(*where, **variables)
+    assert (status, checks["index"][0]) == (1, "fail")
+    assert said in checks["index"][1]
+    assert said in error_line(run("serve", *where, **variables))
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("http://milvus:19530", "milvus"),
+        ("a=http://u:secret@milvus-a:19530,b=http://milvus-b:19530", "milvus, 2 clusters"),
+        ("http://milvus-a:19530,http://milvus-b:19530", "milvus, 2 clusters"),
+    ],
+)
+def test_addresses_of_milvus_are_read_by_the_service_alone(
+    bundle: Path, tmp_path: Path, uri: str, said: str
+) -> None:
+    """Its client reads the variable too when it is imported, as one address."""
+    where = ("--bundle", bundle, "--data-dir", tmp_path, "--port", 0)
+    _, checks = doctor(*where, STREAMER_INDEX__BACKEND="milvus", MILVUS_URI=uri)
+    assert checks["index"] == ("ok", said)
