@@ -248,7 +248,12 @@ async def _opened_graph(
         )
         stack.callback(fitter.stop)
         kept_for = settings.paging.keep_s, settings.audit.keep_days
-        known = Known(frozenset(known_ids).__contains__, *kept_for, has_files=True)
+        with_milvus = settings.index.backend == "milvus"
+        known = Known(
+            *(frozenset(known_ids).__contains__, *kept_for),
+            has_files=True,
+            may_have_milvus=with_milvus,
+        )
         yield Services(
             streamers=Streamers(store, stored, settings.limits.page_bytes),
             writes=writes,

@@ -43,7 +43,11 @@ async def _run(args: argparse.Namespace) -> int:
             return outcome.sequence
 
         known = Known(
-            None, read_group(Paging, "paging").keep_s, audit_settings().keep_days, has_files=False
+            None,
+            read_group(Paging, "paging").keep_s,
+            audit_settings().keep_days,
+            has_files=False,
+            may_have_milvus=True,
         )
         in_spaces = partial(erase_streamer, store.spaces, in_thread=asyncio.to_thread)
         erasure = erasure_of(store, Lanes(Work()), delete, known, in_spaces)

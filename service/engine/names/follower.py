@@ -18,7 +18,7 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import loads
 from service.engine.work.resumable import Resumable
 from service.errors import NotYetVisible, Overloaded, Unavailable
-from service.store.base import LogGap, Position, StoredProfile, StreamerStore
+from service.store.base import LogEntry, LogGap, Position, StoredProfile, StreamerStore
 from service.store.embedded.folder import try_lock
 from service.store.trouble import Trouble
 
@@ -210,6 +210,8 @@ class Names:
             page = await self._store.page(after, _PAGE, _PAGE_BYTES)
             after, read = page.next_after, read + len(page.profiles)
             await self._write(file, page.profiles, (), Progress(place, after))
+            if after is not None:  # what comes after the last page is followed
+                place = await self._catch_up(file, place, after)
         # Not earlier: processes that start together find what they left.
         await asyncio.to_thread(remove_unused, self._folder)
         self._reading = None
@@ -221,18 +223,43 @@ class Names:
         async with contextlib.aclosing(feed):
             self._trouble.note(None)
             async for entries in feed:
-                ids = list(dict.fromkeys(entry.streamer_id for entry in entries))
-                before = place
-                place = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
-                parts = await self._store.chunks(ids, _PAGE_BYTES)
-                for number, part in enumerate(parts, start=1):
-                    found = await self._store.profiles(part)
-                    gone = [i for i, p in zip(part, found, strict=True) if p is None]
-                    stored = [profile for profile in found if profile is not None]
-                    upto = place if number == len(parts) else before
-                    await self._write(file, stored, gone, Progress(upto, None))
+                place = await self._take_in(file, entries, place, None)
                 await self._move_to(place.sequence)
                 await asyncio.sleep(_GATHER_S)
+
+    async def _catch_up(self, file: NamesFile, place: Position, read_to: str) -> Position:
+        """Take in what came of streamers that were read while more are to be read.
+
+        Otherwise a log that is short, or from which somebody was erased, would have lost some of it
+        once all are read, and they would be read anew, again and again.
+
+        Raises:
+            LogGap: it has lost some already.
+        """
+        head = await self._store.position()
+        if (head.epoch, head.sequence) == (place.epoch, place.sequence):
+            return place
+        feed = self._store.follow(place.sequence, place.epoch, place.mark)
+        async with contextlib.aclosing(feed):
+            while place.sequence < head.sequence:
+                place = await self._take_in(file, await anext(feed), place, read_to)
+        return place
+
+    async def _take_in(
+        self, file: NamesFile, entries: Sequence[LogEntry], place: Position, read_to: str | None
+    ) -> Position:
+        """Take in what entries of the log changed, of those up to `read_to`; the place behind."""
+        changed = dict.fromkeys(entry.streamer_id for entry in entries)
+        ids = [name for name in changed if read_to is None or name <= read_to]
+        behind = Position(place.epoch, entries[-1].sequence, entries[-1].mark)
+        parts = await self._store.chunks(ids, _PAGE_BYTES)
+        for number, part in enumerate(parts, start=1):
+            found = await self._store.profiles(part)
+            gone = [i for i, p in zip(part, found, strict=True) if p is None]
+            stored = [profile for profile in found if profile is not None]
+            upto = behind if number == len(parts) else place
+            await self._write(file, stored, gone, Progress(upto, read_to))
+        return behind
 
     async def _write(
         self,

@@ -56,12 +56,14 @@ class Known:
         pages_s: seconds for which answers in pages are kept.
         audit_days: days for which the audit log is kept.
         has_files: whether saved indexes and names of this replica are removed as well.
+        may_have_milvus: whether vectors are in Milvus, or may be.
     """
 
     is_established: Callable[[str], bool] | None
     pages_s: float
     audit_days: float
     has_files: bool
+    may_have_milvus: bool
 
 
 class Erasure:
@@ -231,6 +233,16 @@ class Erasure:
                 "audit log", "id", f"{known.audit_days:g} days after the last entry of the file"
             ),
         ]
+        if known.may_have_milvus:
+            found.append(
+                Persisting(
+                    "Milvus, with every model that is kept",
+                    "id, embedding, tokens and numbers of facets",
+                    "seconds, once the process that writes there has read the delete; in a cluster "
+                    "that is down, and of a kept model whose bundle no replica has, until it is "
+                    "back or the model is retired; in files of Milvus until it compacts",
+                )
+            )
         if known.is_established is None or known.is_established(streamer_id):
             is_known = known.is_established is not None
             found.append(

@@ -13,7 +13,6 @@ import secrets
 import time
 import zlib
 from collections.abc import AsyncGenerator, Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +20,17 @@ from service.errors import StartupError
 from service.files.checksummed import Broken, ChecksummedFolder, creating, packed_texts, texts_in
 from service.store.base import LogGap, Position
 from service.store.progress import Tell, tell_nobody
-from service.store.redis.backup_lines import RECORDS, json_in, line_of, lines_in, records_in
+from service.store.redis.backup_lines import (
+    FORMAT,
+    KIND,
+    RECORDS,
+    BackupContents,
+    contents_of,
+    json_in,
+    line_of,
+    lines_in,
+    records_in,
+)
 from service.store.redis.client import Argument
 from service.store.redis.codec import RECORD_FIELDS
 from service.store.redis.connecting.address import StoreAddress
@@ -46,8 +55,6 @@ DICTIONARY = "dictionary"
 RESTORING = "incomplete:restore"
 """A store's model version while it is being restored: no service starts on it."""
 _TAIL = Path(__file__).with_name("tail.lua").read_text(encoding="utf-8")
-_KIND = "similar-streamer store"
-_FORMAT = 1
 _CHUNK = 500
 _LOG_CHUNK = 1000
 _COPIED = wide(RECORD_FIELDS)
@@ -56,21 +63,6 @@ _REPLACED = "the store was replaced meanwhile, or another model serves by now"
 
 class BackupFailed(StartupError):
     """A backup could not be made or restored; the message says why."""
-
-
-@dataclass(frozen=True)
-class BackupContents:
-    """What a backup holds.
-
-    Attributes:
-        streamers: how many.
-        sequence: of the last write that is in it.
-        model_version: whose vectors they are; None for an empty store.
-    """
-
-    streamers: int
-    sequence: int
-    model_version: str | None
 
 
 class ArchivedStore(RedisStore):
@@ -101,7 +93,7 @@ class ArchivedStore(RedisStore):
             OSError: the folder can't be written; nothing is there then.
             StoreUnavailable: the store does not answer; likewise.
         """
-        about: dict[str, Any] = {"kind": _KIND, "format": _FORMAT}
+        about: dict[str, Any] = {"kind": KIND, "format": FORMAT}
         jobs = await self._job_copies.all()  # first: none may be further than the records are
         with creating(path, about) as folder, folder.file(RECORDS) as file:
             packed = zlib.compressobj(1, wbits=31)
@@ -235,10 +227,10 @@ class ArchivedStore(RedisStore):
         copied = contents_of(source)
         if await self.model_version() == RESTORING:
             await self._clear()
-        elif await self.count() or (await self.position()).sequence:
+        elif held := await self._held():
             raise BackupFailed(
-                f"the store holds {await self.count()} streamers: a backup is restored into an "
-                "empty one; empty it, or take another"
+                f"the store holds {held}: a backup is restored into an empty one; empty it "
+                "(FLUSHALL), or take another"
             )
         await self.set_model_version(RESTORING)
         await self.raise_format()
@@ -270,6 +262,24 @@ class ArchivedStore(RedisStore):
         else:
             await self.set_model_version(copied.model_version)
         return await self.position()
+
+    async def _held(self) -> str:
+        """What a restore would replace, for a message; empty if there is nothing.
+
+        What services that have started write on their own, such as who leads, does not count.
+        """
+        counts = {
+            "API keys": len(await self.keys.all()),
+            "spaces": len(await self.spaces.all()),
+            "judgements": len(await self.judgements.all()),
+        }
+        others = [f"{count} {what}" for what, count in counts.items() if count]
+        if collections := await self._document_copies.collections():
+            others.append(f"documents ({', '.join(collections)})")
+        streamers = await self.count()
+        if not (streamers or others or (await self.position()).sequence):
+            return ""
+        return ", ".join([f"{streamers} streamers", *others])
 
     async def _restore_others(self, source: ChecksummedFolder) -> None:
         """What is neither a record nor a space."""
@@ -356,25 +366,6 @@ class ArchivedStore(RedisStore):
                 return found
             found |= {streamer_id for _, streamer_id in news}
             after = news[-1][0]
-
-
-def contents_of(source: ChecksummedFolder) -> BackupContents:
-    """Read what a backup holds from its manifest.
-
-    Raises:
-        Broken: it is none, or of another release.
-    """
-    about = source.about
-    if about.get("kind") != _KIND or about.get("format") != _FORMAT:
-        raise Broken(
-            f"{source.path} is {about.get('kind', 'something else')!r} of format "
-            f"{about.get('format')}, not {_KIND!r} of format {_FORMAT}"
-        )
-    model = about.get("model_version")
-    try:
-        return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
-    except (KeyError, TypeError, ValueError) as error:
-        raise Broken(f"{source.path} has another form than this release writes") from error
 
 
 def _only(before: str | None, now: str | None) -> str | None:

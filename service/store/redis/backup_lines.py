@@ -1,9 +1,10 @@
-"""Lines of a backup, a record each, and how its files are read."""
+"""What a backup says of itself, its lines, a record each, and how its files are read."""
 
 import base64
 import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from service.files.checksummed import Broken, ChecksummedFolder
@@ -11,9 +12,45 @@ from service.store.redis.codec import RECORD_FIELDS
 
 Found = TypeVar("Found")
 RECORDS = "records.jsonl.gz"
+KIND = "similar-streamer store"
+FORMAT = 1
 _LINE_BYTES = 64 << 20
 _TEXTS = frozenset({"version", "digest", "model_version", "status", "updated_at"})
 _JSON = frozenset({"facets", "profile", "modalities"})
+
+
+@dataclass(frozen=True)
+class BackupContents:
+    """What a backup holds.
+
+    Attributes:
+        streamers: how many.
+        sequence: of the last write that is in it.
+        model_version: whose vectors they are; None for an empty store.
+    """
+
+    streamers: int
+    sequence: int
+    model_version: str | None
+
+
+def contents_of(source: ChecksummedFolder) -> BackupContents:
+    """Read what a backup holds from its manifest.
+
+    Raises:
+        Broken: it is none, or of another release.
+    """
+    about = source.about
+    if about.get("kind") != KIND or about.get("format") != FORMAT:
+        raise Broken(
+            f"{source.path} is {about.get('kind', 'something else')!r} of format "
+            f"{about.get('format')}, not {KIND!r} of format {FORMAT}"
+        )
+    model = about.get("model_version")
+    try:
+        return BackupContents(int(about["streamers"]), int(about["sequence"]), model and str(model))
+    except (KeyError, TypeError, ValueError) as error:
+        raise Broken(f"{source.path} has another form than this release writes") from error
 
 
 def line_of(streamer_id: str, row: Sequence[bytes | None]) -> bytes:

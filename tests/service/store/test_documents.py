@@ -15,12 +15,13 @@ from service.files.checksummed import Broken, ChecksummedFolder, creating
 from service.store.documents import Append, Document, Put, RevisionConflict, Unchanged
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.events import NewEvent
-from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore
+from service.store.redis.backup import DOCUMENTS, RECORDS, ArchivedStore, BackupFailed
 from service.store.redis.backup_lines import lines_in
 from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
+from service.store.spaces import SpaceChange, SpaceRecord
 from tests.service.store.conftest import FAST
 
 pytestmark = pytest.mark.anyio
@@ -300,6 +301,28 @@ async def test_a_copy_of_an_older_release_brings_no_projections(
         folder.write(DOCUMENTS, gzip.compress(b"".join(of + line + b"\n" for line in lines)))
     await other.restore(ChecksummedFolder(tmp_path / "older"))
     assert await other.documents.page("projections:a", None, 9) == []
+
+
+async def test_a_store_without_streamers_keeps_what_people_made(
+    archived: ArchivedStore, other: ArchivedStore, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    await archived.back_up(copy)
+    beating = [Put("webhooks:leader", "leader", b"{}"), Put("watchlists:log", "cursor", b"{}")]
+    await other.documents.change([*beating, Put("projections:a", "m", b"{}")])
+    await other.restore(ChecksummedFolder(copy))  # services had begun on it
+    await other.documents.change([Put("cases:1", "a", b"{}"), Put("cases", "1", b"{}")])
+    await other.keys.replace("a", b"", b"{}")
+    said = r"holds 0 streamers, 1 API keys, documents \(cases\): .* \(FLUSHALL\)"
+    with pytest.raises(BackupFailed, match=said):
+        await other.restore(ChecksummedFolder(copy))
+    assert await other.documents.count("cases") == 1
+    await other.keys.replace("a", b"{}", b"")
+    gone = [Put("cases:1", "a", None), Put("cases", "1", None)]
+    await other.documents.change(gone)
+    await other.spaces.change(SpaceChange("als", b"", SpaceRecord("als", []).to_json()))
+    with pytest.raises(BackupFailed, match="holds 0 streamers, 1 spaces:"):
+        await other.restore(ChecksummedFolder(copy))
 
 
 @pytest.mark.parametrize("line", [b"[]", b"{", b'{"collection":"cases","document_id":"a"}'])

@@ -101,6 +101,15 @@ class DocumentCopies:
                 if value is not None:
                     yield document_of(document_id, value)
 
+    async def collections(self) -> list[str]:
+        """What has documents that a copy would have: the first parts of collections' names."""
+        names = [name.decode() for name in (await self._state())[1]]
+        copied = [name for name in names if not _is_left_out(name)]
+        sizes = await self._client.ask_all(
+            [("HLEN", self._keys.of(name).documents) for name in copied]
+        )
+        return sorted({n.split(":")[0] for n, size in zip(copied, sizes, strict=True) if size})
+
     async def restore(self, lines: Iterable[bytes]) -> None:
         """Write documents and logs to a store without any.
 

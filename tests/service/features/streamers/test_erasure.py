@@ -23,6 +23,7 @@ from tests.service.store.records import put, read_log, remove
 from tests.service.valkey import Server
 
 BIO = "a bio that nobody else has"
+MILVUS = "Milvus, with every model that is kept"
 SECURITY = Path(__file__).parents[4] / "docs" / "security.md"
 
 
@@ -124,9 +125,10 @@ def test_both_ways_remove_it_from_all_that_people_and_models_keep(
     live = client.app_state["services"].live  # type: ignore[index]
     assert client.portal is not None
     client.portal.call(live.reports.begin, report)
-    assert {"jobs", "files that `encode` wrote, and its rejected rows"} <= {
-        *erase(client, server, tmp_path)
-    }
+    persists = {*erase(client, server, tmp_path)}
+    assert {"jobs", "files that `encode` wrote, and its rejected rows"} <= persists
+    # The command does not know what services use.
+    assert (MILVUS in persists) == (erase is _by_command)
     assert sorted(kept(server, b"gone")) == ["ss:events:writes", "ss:log"]
 
 
@@ -134,7 +136,7 @@ def test_the_documentation_names_what_persists(client: TestClient) -> None:
     (section,) = re.findall(r"(?ms)^## Erasure$(.*?)^## ", SECURITY.read_text(encoding="utf-8"))
     rows = re.findall(r"(?m)^\| (.*?) \|", section)
     persists = client.delete("/v1/streamers/gone?erase=true").json()["persists"]
-    places = {place for each in persists for place in each["where"].split(", ")}
+    places = {place for each in persists for place in each["where"].split(", ")} | {MILVUS}
     assert {place for place in places if not any(place in row for row in rows)} == set()
 
 
@@ -246,9 +248,10 @@ def test_what_is_written_while_nobody_is_erased_stays_in_the_log(server: Server)
         async def drop(_: str) -> None:
             return None
 
-        known = Known(is_established=None, pages_s=0.0, audit_days=0.0, has_files=False)
+        known = Known(None, 0.0, 0.0, has_files=False, may_have_milvus=True)
         erased = await Erasure(store, delete, drop, known, nowhere).erase("gone", None)
         assert (erased.sequence, erased.log_entries) == (None, 1)
+        assert MILVUS in {left.where for left in erased.persists}
         left = await read_log(store, 1, 3)
         assert [entry.sequence for entry in left] == [2, 3]
         await store.close()
