@@ -23,6 +23,7 @@ def filled(kind: str = "Flat", vectors: np.ndarray = VECTORS) -> Any:
     index.cp.min_points_per_centroid = 1
     if kind == "PQ8":  # or it orders its codes for comparisons by bits, which nobody makes
         index.do_polysemous_training = False
+        index.pq.cp.niter = 3  # finer codes tell no more of which lists are searched
     index.train(VECTORS)
     index.add(vectors)
     return index
@@ -38,7 +39,7 @@ def probed(lists: InvertedLists, queries: np.ndarray, reach: Reach) -> float:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["Flat", "SQfp16", "SQ8", "PQ8", "PQ16x4fs"])
+@pytest.mark.parametrize("kind", ["Flat", "SQ8", "PQ8", "PQ16x4fs"])
 def test_without_a_margin_it_finds_what_faiss_finds(kind: str) -> None:
     index = filled(kind)
     index.nprobe = 12
