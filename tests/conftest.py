@@ -11,6 +11,8 @@ from service.engine.work import workers
 
 # As `python -m training` does: OpenMP threads that spin stand still when the cores are busy.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+# As `python -m service` does; numpy reads it when it is imported.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Read once, when Hugging Face's library is loaded: no test asks a hub for anything.
 os.environ["HF_HUB_OFFLINE"] = "1"
 
