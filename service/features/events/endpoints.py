@@ -28,7 +28,7 @@ from service.features.events.schemas import (
     RetentionOut,
 )
 from service.features.events.service import MOST_CURSOR, Events, FoundPage, cursor_of
-from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.callers import Caller, CurrentCaller, still_allowed
 from service.http.auth.rate_limits import Charges, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
@@ -37,13 +37,7 @@ from service.http.json_bodies import written
 from service.http.lifecycle import Lifecycle
 from service.http.ndjson import NDJSON, line_of
 from service.http.openapi import ANTI_FRAUD
-from service.http.streams.server_sent import (
-    MEDIA_TYPE,
-    Take,
-    Watchers,
-    event_stream,
-    still_allowed,
-)
+from service.http.streams.server_sent import MEDIA_TYPE, Take, Watchers, event_stream
 from service.scopes import Scope
 from service.store.events import MOST_KEPT, StoredEvent
 
