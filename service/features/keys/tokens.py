@@ -5,6 +5,7 @@ is not known; no request waits for the provider.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import json
@@ -12,7 +13,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -68,7 +69,7 @@ class Tokens:
             ) from error
         self._settings = settings
         self._now = now
-        self._keys: dict[str | None, Any] = {}
+        self._keys: dict[tuple[str | None, str], Any] = {}  # by id and algorithm
         self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
         self.read_at = 0.0
         self.failure: str | None = None
@@ -115,6 +116,8 @@ class Tokens:
             if not math.isfinite(begins + ends):
                 raise ValueError("a time is not finite")
         except (self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
+            if isinstance(error, self._jwt.InvalidSignatureError):
+                self._wanted.set()  # another key may have the id of the one before, or none too
             _log.debug("a token is refused: %s", type(error).__name__)
             raise Unauthorized(
                 f"the token is not valid here: it must be signed by {settings.issuer} for "
@@ -127,8 +130,9 @@ class Tokens:
         return found
 
     def _key_of(self, token: str) -> Any:
-        """The provider's key that a token names."""
-        key = self._keys.get(self._jwt.get_unverified_header(token).get("kid"))
+        """The provider's key that a token names, for the algorithm that it names."""
+        header = self._jwt.get_unverified_header(token)
+        key = self._keys.get((header.get("kid"), header["alg"]))
         if key is None:
             self._wanted.set()  # it may be new there
             raise self._jwt.InvalidKeyError("the key is not known")
@@ -160,18 +164,34 @@ class Tokens:
                 text = await _fetched(place)
             else:
                 text = await asyncio.to_thread(Path(place).read_bytes)
-            found = self._jwt.PyJWKSet.from_dict(json.loads(text)).keys
+            keys = self._keys_in(json.loads(text)["keys"])
         except (OSError, httpx.HTTPError, self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
             raise _Unreadable(f"{place}: {str(error) or type(error).__name__}") from error
-        fit = [key for key in found if key.algorithm_name in self._settings.algorithms]
-        keys = {key.key_id: key for key in fit}
         if not keys:
             raise _Unreadable(f"{place} has no key for {', '.join(self._settings.algorithms)}")
-        if len(fit) == 1:
-            keys[None] = fit[0]  # a token need not name the only one
         self._keys = keys
         self._known.clear()  # of a key that is gone nothing holds
         self.read_at = self._now()
+
+    def _keys_in(self, published: Iterable[Any]) -> dict[tuple[str | None, str], Any]:
+        """The keys of a JWKS that fit, by id and algorithm."""
+        found = [
+            self._forms_of(cast(dict[str, Any], jwk)) for jwk in published if isinstance(jwk, dict)
+        ]
+        fit = [forms for forms in found if forms]
+        keys = {(key.key_id, key.algorithm_name): key for forms in fit for key in forms}
+        if len(fit) == 1:  # a token need not name the only one
+            keys |= {(None, key.algorithm_name): key for key in fit[0]}
+        return keys
+
+    def _forms_of(self, jwk: Mapping[str, Any]) -> list[Any]:
+        """A key for its algorithm, or, where it names none, for each that it can be used with."""
+        named, forms = jwk.get("alg"), list[Any]()
+        for algorithm in self._settings.algorithms:
+            if not named or named == algorithm:
+                with contextlib.suppress(self._jwt.InvalidKeyError, self._jwt.PyJWKError):
+                    forms.append(self._jwt.PyJWK(jwk, algorithm))
+        return forms
 
     async def __aenter__(self) -> Self:
         """Read the keys, and read them again now and then.

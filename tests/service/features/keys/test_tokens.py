@@ -205,6 +205,37 @@ async def test_keys_of_the_provider_that_change(tokens: Tokens, jwks: Path) -> N
     refused(tokens, before)
 
 
+async def test_a_signature_by_an_unknown_key_has_the_keys_read_again(
+    jwks: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_MOST_EVERY_S", 0.001)
+    publish(jwks, published(a=PRIVATE))
+    async with Tokens(settings(jwks), clock) as tokens:
+        tokens.caller_of(token(kid=None))
+        publish(jwks, published(a=ANOTHER))
+        after = token(ANOTHER, kid=None)
+        refused(tokens, after)
+        clock.seconds += 1
+        await until(lambda: tokens.read_at == clock.seconds)
+        assert tokens.caller_of(after).name == "nightly-export"
+
+
+async def test_a_key_that_names_no_algorithm_fits_each_of_its_kind(
+    jwks: Path, clock: Clock
+) -> None:
+    keys = json.loads(published(a=PRIVATE, b=OLD))["keys"]
+    publish(jwks, json.dumps({"keys": [{**key, "alg": None} for key in keys]}))
+    found = Tokens(settings(jwks, algorithms="PS256,RS512,ES256,ES384"), clock)
+    await found.refresh()
+    for text in (token(OLD, "PS256", "b"), token(OLD, "RS512", "b"), token()):
+        assert found.caller_of(text).name == "nightly-export"
+    refused(found, token(OLD, "RS256", "b"))  # not in the list
+    publish(jwks, json.dumps({"keys": [keys[1]]}))  # with its algorithm, which is not in the list
+    with pytest.raises(StartupError, match="has no key for PS256"):
+        async with found:
+            pass
+
+
 WITHOUT_K = '{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256"}]}'
 
 
