@@ -43,12 +43,16 @@ class _Unreadable(Exception):
     """The provider's keys can't be read; the message says why."""
 
 
+class _Unreachable(_Unreadable):
+    """The provider does not answer, or has a failure of its own."""
+
+
 class Tokens:
     """Knows the callers of an identity provider by their tokens.
 
     Attributes:
         read_at: when the provider's keys were read, in seconds since 1970.
-        failure: why they could not be read again, for the log; None if they could.
+        failure: why they could not be read, for the log; None if they could.
     """
 
     def __init__(self, settings: Oidc, now: Callable[[], float] = time.time) -> None:
@@ -87,6 +91,11 @@ class Tokens:
         Raises:
             Unauthorized: it is not valid here or now.
         """
+        if not self._keys:
+            raise Unauthorized(
+                "the keys of the identity provider can't be read yet, so no token is taken: try "
+                "again soon, or use an API key"
+            )
         digest, now = hashlib.sha256(token.encode()).digest(), self._now()
         caller, begins, ends = self._known.get(digest) or self._checked(token, digest)
         if now >= ends:
@@ -165,6 +174,10 @@ class Tokens:
             else:
                 text = await asyncio.to_thread(Path(place).read_bytes)
             keys = self._keys_in(json.loads(text)["keys"])
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            is_away = not isinstance(error, httpx.HTTPStatusError) or error.response.is_server_error
+            kind = _Unreachable if is_away else _Unreadable
+            raise kind(f"{place}: {str(error) or type(error).__name__}") from error
         except (OSError, httpx.HTTPError, self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
             raise _Unreadable(f"{place}: {str(error) or type(error).__name__}") from error
         if not keys:
@@ -194,15 +207,19 @@ class Tokens:
         return forms
 
     async def __aenter__(self) -> Self:
-        """Read the keys, and read them again now and then.
+        """Read the keys, and read them again now and then; soon where the provider does not answer.
 
         Raises:
-            StartupError: they can't be read.
+            StartupError: what the settings name has no keys that fit.
         """
         try:
             await self.refresh()
+        except _Unreachable as error:
+            _log.warning("no token is taken until the identity provider answers: %s", error)
+            self.failure = str(error)
+            self._wanted.set()
         except _Unreadable as error:
-            raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it, or start it") from error
+            raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it") from error
         self._background.start(self._run())
         return self
 
@@ -228,6 +245,8 @@ class Tokens:
                     level = logging.WARNING if is_known else logging.ERROR
                     _log.log(level, said, failure, exc_info=not is_known)
                 self.failure = failure
+                if not self._keys:
+                    self._wanted.set()
             else:
                 self.failure = None
 

@@ -4,9 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -304,38 +302,6 @@ async def test_symmetric_keys_of_a_document_are_not_taken(jwks: Path) -> None:
     with pytest.raises(StartupError, match="has no key for RS256, ES256"):
         async with Tokens(settings(jwks)):
             pass
-
-
-@pytest.fixture
-def provider() -> Iterator[str]:
-    """The address of a provider's keys, and of one that is too large."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = (published(a=PRIVATE) if self.path == "/keys" else " " * (2 << 20)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-async def test_keys_by_url(provider: str, clock: Clock) -> None:
-    async with Tokens(settings(f"{provider}/keys"), clock) as tokens:
-        assert tokens.caller_of(token()).scopes == ROLES["recommender"]
-    for url in (f"{provider}/large", "http://127.0.0.1:1/keys"):
-        with pytest.raises(StartupError, match="STREAMER_OIDC__JWKS"):
-            async with Tokens(settings(url)):
-                pass
 
 
 async def test_no_more_tokens_are_remembered_than_fit(tokens: Tokens) -> None:
