@@ -1,5 +1,6 @@
 """`/v1/events`: what happened, in order, as a page, as lines, or as server-sent events."""
 
+import asyncio
 import itertools
 import json
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi.sse import format_sse_event
 
 from service.engine.work.lanes import Lanes
-from service.errors import CursorExpired, InvalidRequest
+from service.errors import CursorExpired, InvalidRequest, RateLimited
 from service.features.events.kinds import (
     MOST_KINDS,
     Selection,
@@ -28,7 +29,7 @@ from service.features.events.schemas import (
     RetentionOut,
 )
 from service.features.events.service import MOST_CURSOR, Events, FoundPage, cursor_of
-from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.callers import Caller, CurrentCaller, still_allowed
 from service.http.auth.rate_limits import Charges, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, CurrentLanes, service_named
@@ -37,13 +38,7 @@ from service.http.json_bodies import written
 from service.http.lifecycle import Lifecycle
 from service.http.ndjson import NDJSON, line_of
 from service.http.openapi import ANTI_FRAUD
-from service.http.streams.server_sent import (
-    MEDIA_TYPE,
-    Take,
-    Watchers,
-    event_stream,
-    still_allowed,
-)
+from service.http.streams.server_sent import MEDIA_TYPE, Take, Watchers, event_stream
 from service.scopes import Scope
 from service.store.events import MOST_KEPT, StoredEvent
 
@@ -117,7 +112,11 @@ def _charging(charges: Charges, units: int) -> Callable[[], None]:
 
 
 class _Taking:
-    """Gives the events behind a cursor as they come; `more` is told of the first search alone."""
+    """Gives the events behind a cursor as they come; `more` is told of the first search alone.
+
+    Each page after the first is charged like one that is asked for; where the limit is used up, the
+    stream waits.
+    """
 
     def __init__(
         self,
@@ -127,6 +126,7 @@ class _Taking:
         limit: int,
         wanted: Selection,
         more: Callable[[], None],
+        charges: Charges,
     ) -> None:
         self._events = events
         self._lanes = lanes
@@ -134,9 +134,17 @@ class _Taking:
         self._limit = limit
         self._wanted = wanted
         self._more: Callable[[], None] | None = more
+        self._charges = charges
+        self._wait_s = 0  # until the limit allows another page
 
     async def take(self) -> tuple[bytes, bool]:
         found = await self._events.page(self._cursor, self._limit, self._wanted, self._more)
+        if found.events and self._more is None:
+            try:
+                self._charges.anew().reach(_SCOPE, hits_units(len(found.events)))
+            except RateLimited as error:
+                self._wait_s = error.retry_after_s
+                return b"", False  # it is read once more then
         self._cursor, self._more = found.cursor, None  # an answer that has begun is not refused
         return await written(partial(_stream, found), len(found.events), self._lanes), False
 
@@ -145,7 +153,10 @@ class _Taking:
         return self._cursor
 
     async def pause(self) -> None:
-        if self._cursor is not None:
+        wait_s, self._wait_s = self._wait_s, 0
+        if wait_s:
+            await asyncio.sleep(min(wait_s, _PAUSE_S))
+        elif self._cursor is not None:
             await self._events.wait(self._cursor, self._wanted, _PAUSE_S)
 
 
@@ -236,7 +247,7 @@ def router_of(lifecycle: Lifecycle) -> APIRouter:
         accept = request.headers.get("accept", "")
         allowed = still_allowed(request, [_SCOPE, *wanted.scopes])
         if MEDIA_TYPE in accept:
-            taking = _Taking(events, lanes, last_event_id or cursor, limit, wanted, more)
+            taking = _Taking(events, lanes, last_event_id or cursor, limit, wanted, more, charges)
             with ExitStack() as place:
                 place.enter_context(watchers.waiting(caller, "read the feed page by page"))
                 text, _ = await taking.take()

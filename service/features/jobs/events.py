@@ -18,7 +18,7 @@ from service.features.jobs.endpoints import OWN, READ, CurrentJobs, JobIdPath
 from service.features.jobs.schemas import EXAMPLE, JobOut
 from service.features.jobs.service import Jobs
 from service.features.jobs.shown import job_for
-from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.callers import Caller, CurrentCaller, still_allowed
 from service.http.dependencies import CheckedRouter
 from service.http.documents import STORE, responses
 from service.http.lifecycle import Lifecycle
@@ -29,7 +29,6 @@ from service.http.streams.server_sent import (
     Take,
     Watchers,
     event_stream,
-    still_allowed,
 )
 from service.scopes import Scope
 from service.store.jobs import FINISHED, Job

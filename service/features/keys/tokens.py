@@ -5,6 +5,7 @@ is not known; no request waits for the provider.
 """
 
 import asyncio
+import contextlib
 import hashlib
 import importlib
 import json
@@ -12,7 +13,7 @@ import logging
 import math
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self, cast
 
@@ -42,12 +43,16 @@ class _Unreadable(Exception):
     """The provider's keys can't be read; the message says why."""
 
 
+class _Unreachable(_Unreadable):
+    """The provider does not answer, or has a failure of its own."""
+
+
 class Tokens:
     """Knows the callers of an identity provider by their tokens.
 
     Attributes:
         read_at: when the provider's keys were read, in seconds since 1970.
-        failure: why they could not be read again, for the log; None if they could.
+        failure: why they could not be read, for the log; None if they could.
     """
 
     def __init__(self, settings: Oidc, now: Callable[[], float] = time.time) -> None:
@@ -68,7 +73,7 @@ class Tokens:
             ) from error
         self._settings = settings
         self._now = now
-        self._keys: dict[str | None, Any] = {}
+        self._keys: dict[tuple[str | None, str], Any] = {}  # by id and algorithm
         self._known: OrderedDict[bytes, tuple[Caller, float, float]] = OrderedDict()
         self.read_at = 0.0
         self.failure: str | None = None
@@ -86,6 +91,11 @@ class Tokens:
         Raises:
             Unauthorized: it is not valid here or now.
         """
+        if not self._keys:
+            raise Unauthorized(
+                "the keys of the identity provider can't be read yet, so no token is taken: try "
+                "again soon, or use an API key"
+            )
         digest, now = hashlib.sha256(token.encode()).digest(), self._now()
         caller, begins, ends = self._known.get(digest) or self._checked(token, digest)
         if now >= ends:
@@ -115,6 +125,8 @@ class Tokens:
             if not math.isfinite(begins + ends):
                 raise ValueError("a time is not finite")
         except (self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
+            if isinstance(error, self._jwt.InvalidSignatureError):
+                self._wanted.set()  # another key may have the id of the one before, or none too
             _log.debug("a token is refused: %s", type(error).__name__)
             raise Unauthorized(
                 f"the token is not valid here: it must be signed by {settings.issuer} for "
@@ -127,8 +139,9 @@ class Tokens:
         return found
 
     def _key_of(self, token: str) -> Any:
-        """The provider's key that a token names."""
-        key = self._keys.get(self._jwt.get_unverified_header(token).get("kid"))
+        """The provider's key that a token names, for the algorithm that it names."""
+        header = self._jwt.get_unverified_header(token)
+        key = self._keys.get((header.get("kid"), header["alg"]))
         if key is None:
             self._wanted.set()  # it may be new there
             raise self._jwt.InvalidKeyError("the key is not known")
@@ -160,29 +173,53 @@ class Tokens:
                 text = await _fetched(place)
             else:
                 text = await asyncio.to_thread(Path(place).read_bytes)
-            found = self._jwt.PyJWKSet.from_dict(json.loads(text)).keys
+            keys = self._keys_in(json.loads(text)["keys"])
+        except (httpx.TransportError, httpx.HTTPStatusError) as error:
+            is_away = not isinstance(error, httpx.HTTPStatusError) or error.response.is_server_error
+            kind = _Unreachable if is_away else _Unreadable
+            raise kind(f"{place}: {str(error) or type(error).__name__}") from error
         except (OSError, httpx.HTTPError, self._jwt.PyJWTError, *_NO_JSON_OBJECT) as error:
             raise _Unreadable(f"{place}: {str(error) or type(error).__name__}") from error
-        fit = [key for key in found if key.algorithm_name in self._settings.algorithms]
-        keys = {key.key_id: key for key in fit}
         if not keys:
             raise _Unreadable(f"{place} has no key for {', '.join(self._settings.algorithms)}")
-        if len(fit) == 1:
-            keys[None] = fit[0]  # a token need not name the only one
         self._keys = keys
         self._known.clear()  # of a key that is gone nothing holds
         self.read_at = self._now()
 
+    def _keys_in(self, published: Iterable[Any]) -> dict[tuple[str | None, str], Any]:
+        """The keys of a JWKS that fit, by id and algorithm."""
+        found = [
+            self._forms_of(cast(dict[str, Any], jwk)) for jwk in published if isinstance(jwk, dict)
+        ]
+        fit = [forms for forms in found if forms]
+        keys = {(key.key_id, key.algorithm_name): key for forms in fit for key in forms}
+        if len(fit) == 1:  # a token need not name the only one
+            keys |= {(None, key.algorithm_name): key for key in fit[0]}
+        return keys
+
+    def _forms_of(self, jwk: Mapping[str, Any]) -> list[Any]:
+        """A key for its algorithm, or, where it names none, for each that it can be used with."""
+        named, forms = jwk.get("alg"), list[Any]()
+        for algorithm in self._settings.algorithms:
+            if not named or named == algorithm:
+                with contextlib.suppress(self._jwt.InvalidKeyError, self._jwt.PyJWKError):
+                    forms.append(self._jwt.PyJWK(jwk, algorithm))
+        return forms
+
     async def __aenter__(self) -> Self:
-        """Read the keys, and read them again now and then.
+        """Read the keys, and read them again now and then; soon where the provider does not answer.
 
         Raises:
-            StartupError: they can't be read.
+            StartupError: what the settings name has no keys that fit.
         """
         try:
             await self.refresh()
+        except _Unreachable as error:
+            _log.warning("no token is taken until the identity provider answers: %s", error)
+            self.failure = str(error)
+            self._wanted.set()
         except _Unreadable as error:
-            raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it, or start it") from error
+            raise StartupError(f"STREAMER_OIDC__JWKS: {error}; correct it") from error
         self._background.start(self._run())
         return self
 
@@ -208,6 +245,8 @@ class Tokens:
                     level = logging.WARNING if is_known else logging.ERROR
                     _log.log(level, said, failure, exc_info=not is_known)
                 self.failure = failure
+                if not self._keys:
+                    self._wanted.set()
             else:
                 self.failure = None
 

@@ -32,7 +32,7 @@ from service.features.spaces.schemas import (
 from service.features.spaces.service import Spaces
 from service.features.spaces.shown import generation_out, own_out, space_out
 from service.http.auth.audit import CurrentAudit
-from service.http.auth.callers import Caller, CurrentCaller
+from service.http.auth.callers import Caller, CurrentCaller, parts_while, still_allowed
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
@@ -178,13 +178,15 @@ async def hand_over(
     form = _FORMS.get(kind)
     if form is None:  # the request guard lets anything pass with an empty body
         raise UnsupportedMediaType(f"send a hand-over as {', '.join(_FORMS)}")
+    allowed = still_allowed(request, ["spaces:write", "admin"] if force else ["spaces:write"])
     try:
-        parts = request.stream()
+        parts = parts_while(allowed, request)
         record = await spaces.hand_over(space, generation, parts, form, caller.key_id)
     except ClientDisconnect:
         raise MalformedBody("the client left before the body was complete") from None
     audit.about(results=record.streamers, action="hand over")
     if promote:
+        allowed()  # checking the generation takes a while
         await spaces.promote(space, generation, force=force)
     known = (await spaces.get(space)).record
     return generation_out(known.get(generation) or record, known)

@@ -3,7 +3,8 @@
 Results that the client has not read yet are kept, up to `RESULT_BYTES`, so that it may send all of
 its lines before it reads. Beyond that a chunk waits until some are read; if none is read for
 `STALL_S`, the rest of the body is received and dropped, and the last line of the answer names the
-first line that was not processed. Every line before that one has its result.
+first line that was not processed. Every line before that one has its result. It ends likewise once
+the caller may not write any more, as when the key was revoked: a body may take hours to come.
 
 Chunks are small and yield by time: others wait a few milliseconds for the event loop, and encoding
 is done in the bulk lane.
@@ -47,17 +48,19 @@ async def write_lines(
     lanes: Lanes,
     body: AsyncIterator[bytes],
     *,
+    allowed: Callable[[], object] = lambda: None,
     skip_unchanged: bool,
     near_duplicates: bool = False,
     note: Callable[[Sequence[str]], None] = lambda _: None,
 ) -> AsyncGenerator[bytes, None]:
     """One result line for each line of the body, several at a time; see the module.
 
-    `note` is told the ids that were written, before their results are sent. With `near_duplicates`
-    each result of a written line has them.
+    `allowed` is asked before each chunk, and raises a `ServiceError` once the caller may not write
+    any more. `note` is told the ids that were written, before their results are sent. With
+    `near_duplicates` each result of a written line has them.
     """
     results = _Results()
-    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged, near_duplicates, note)
+    bulk = _Bulk(writes, limits, lanes, results, skip_unchanged, near_duplicates, note, allowed)
     working = asyncio.create_task(bulk.process(body))
     working.add_done_callback(results.end)
     try:
@@ -131,6 +134,7 @@ class _Bulk:
         skip_unchanged: bool,
         near_duplicates: bool,
         note: Callable[[Sequence[str]], None],
+        allowed: Callable[[], object],
     ) -> None:
         self._writes = writes
         self._limits = limits
@@ -140,6 +144,7 @@ class _Bulk:
         self._skip_unchanged = skip_unchanged
         self._near_duplicates = near_duplicates
         self._note = note
+        self._allowed = allowed
         self._last: int | None = None
 
     async def process(self, body: AsyncIterator[bytes]) -> None:
@@ -168,11 +173,16 @@ class _Bulk:
                             "request, and read while you send"
                         )
                         break
+                    if (refused := self._lost()) is not None:
+                        number, chunk = chunk[0][0], []
+                        break
                     await self._write(chunk)
                     chunk, size = [], 0
         except HTTPException as error:  # the body is too large, or does not come
             number += 1
             refused = error_of_http(error)
+        if chunk and (lost := self._lost()) is not None:
+            number, chunk, refused = chunk[0][0], [], lost
         await self._write(chunk)
         if self._last is not None:  # whoever reads to the end finds all of it
             await self._writes.show(self._last)
@@ -181,6 +191,14 @@ class _Bulk:
             with contextlib.suppress(HTTPException):
                 async for _ in lines:  # a client may send all of them before it reads
                     pass
+
+    def _lost(self) -> ServiceError | None:
+        """Why the caller may not write any more; None if it may."""
+        try:
+            self._allowed()
+        except ServiceError as error:
+            return error
+        return None
 
     async def _write(self, chunk: list[tuple[int, bytes]]) -> None:
         """Put the results of a chunk, by number; blank lines have none."""

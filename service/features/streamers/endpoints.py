@@ -36,7 +36,7 @@ from service.features.streamers.schemas import (
 )
 from service.features.streamers.write_pipeline import WritePipeline
 from service.http.auth.audit import CurrentAudit
-from service.http.auth.callers import CurrentCaller
+from service.http.auth.callers import CurrentCaller, parts_while, still_allowed
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import (
@@ -316,9 +316,11 @@ async def bulk_write(
     With `Prefer: respond-async` the lines are imported by a job (see `POST /v1/jobs/imports`).
     """
     charges.reach("streamers:write", ALL_UNITS)
+    allowed = still_allowed(request, ["streamers:write"])
     if prefers_async:
         try:
-            job = await later.receive(request.stream(), caller.key, skip_unchanged=skip_unchanged)
+            parts = parts_while(allowed, request)
+            job = await later.receive(parts, caller.key, skip_unchanged=skip_unchanged)
             audit.about([job.job_id])
             return deferred(job)
         except ClientDisconnect:
@@ -328,6 +330,7 @@ async def bulk_write(
         limits,
         lanes,
         request.stream(),
+        allowed=allowed,
         skip_unchanged=skip_unchanged,
         near_duplicates=near_duplicates,
         note=lambda ids: audit.about(ids, len(ids)),

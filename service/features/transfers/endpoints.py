@@ -32,7 +32,7 @@ from service.features.jobs.schemas import JobOut
 from service.features.transfers.schemas import PROFILES, ImportIn, StreamerExportIn
 from service.features.transfers.service import Transfers
 from service.http.auth.audit import CurrentAudit
-from service.http.auth.callers import CurrentCaller
+from service.http.auth.callers import CurrentCaller, parts_while, still_allowed
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges
 from service.http.auth.route_scopes import requires
 from service.http.dependencies import CheckedRouter, service_named
@@ -151,7 +151,10 @@ async def import_streamers(
             if encoded:
                 caller.require("admin")
             charges.reach("streamers:write", ALL_UNITS)
-            parts, parquet = request.stream(), kind == PARQUET
+            allowed = still_allowed(
+                request, ["streamers:write", "admin"] if encoded else ["streamers:write"]
+            )
+            parts, parquet = parts_while(allowed, request), kind == PARQUET
             job = await transfers.receive(
                 parts, caller.key, parquet=parquet, encoded=encoded, once=once
             )

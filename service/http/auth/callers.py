@@ -1,6 +1,6 @@
 """Callers, and the protocol of the key ring that knows them."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Protocol
 
@@ -77,6 +77,29 @@ def caller_by(keys: KeyRing, authorization: str) -> Caller:
     if scheme.lower() != "bearer" or not key:
         raise Unauthorized(Unauthorized.example)
     return keys.caller_of(key)
+
+
+def still_allowed(request: Request, scopes: Iterable[Scope]) -> Callable[[], None]:
+    """A check that the caller of a request still has a key with these scopes.
+
+    The check raises `Unauthorized` or `MissingScope`.
+    """
+
+    def check() -> None:
+        keys: KeyRing = request.state.services.key_ring
+        if not keys.is_open:
+            caller = caller_by(keys, request.headers.get("authorization", ""))
+            for scope in scopes:
+                caller.require(scope)
+
+    return check
+
+
+async def parts_while(allowed: Callable[[], None], request: Request) -> AsyncGenerator[bytes]:
+    """The parts of a body, each checked when it has come: an upload may outlive its key."""
+    async for part in request.stream():
+        allowed()
+        yield part
 
 
 async def current_caller(request: Request) -> Caller:

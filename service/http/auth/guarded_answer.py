@@ -57,6 +57,8 @@ class GuardedAnswer:
         if message["type"] == "http.response.start":
             self.status = message["status"]
             headers = [*message.get("headers", ()), self._id_header]
+            if audit is not None and any(map(_is_event_stream, headers)):
+                audit.finish(self.status)  # it may never end
             charges: Charges | None = self._scope.get("charges")
             if charges is not None:
                 headers += charges.headers()
@@ -72,6 +74,10 @@ class GuardedAnswer:
         """Note what is not in the log yet."""
         if self.audit is not None:
             self.audit.finish(self.status)
+
+
+def _is_event_stream(header: tuple[bytes, bytes]) -> bool:
+    return header[0] == b"content-type" and header[1].startswith(b"text/event-stream")
 
 
 def _code_in(body: bytes) -> str | None:

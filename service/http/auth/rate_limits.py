@@ -85,6 +85,13 @@ class Charges:
             account.take(units - paid, paid)
         self._paid[scope] = units
 
+    def anew(self) -> "Charges":
+        """Charges of what is like another request of the caller, such as the next part of a stream.
+
+        Unlike a request that was let in, it is refused where nothing is left.
+        """
+        return Charges(self._limits, self._caller)
+
     def headers(self) -> list[tuple[bytes, bytes]]:
         """`RateLimit-Policy` and `RateLimit`, of the limits that counted."""
         if not self._accounts:

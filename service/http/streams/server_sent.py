@@ -8,18 +8,15 @@ import asyncio
 import contextlib
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 
-from fastapi import Request
 from fastapi.sse import format_sse_event
 from starlette.responses import StreamingResponse
-from starlette.types import Receive, Send
-from starlette.types import Scope as AsgiScope
+from starlette.types import Receive, Scope, Send
 
 from service.errors import Overloaded, ServiceError, Unavailable
-from service.http.auth.callers import KEYLESS, Caller, KeyRing, caller_by
+from service.http.auth.callers import KEYLESS, Caller
 from service.http.lifecycle import Lifecycle
-from service.scopes import Scope
 
 HEARTBEAT_S = 10.0
 """A comment keeps connections open on which nothing happens for so long."""
@@ -42,7 +39,7 @@ class EventStream(StreamingResponse):
     media_type = MEDIA_TYPE
     place: contextlib.ExitStack
 
-    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send all events."""
         with self.place:
             await super().__call__(scope, receive, send)
@@ -138,16 +135,3 @@ async def _or_nothing(take: Take) -> tuple[bytes, bool]:
         return b"", False
     except ServiceError:  # what comes next is not kept any more
         return b"", True
-
-
-def still_allowed(request: Request, scopes: Iterable[Scope]) -> Callable[[], None]:
-    """A check that the caller of a request still has a key with these scopes."""
-
-    def check() -> None:
-        keys: KeyRing = request.state.services.key_ring
-        if not keys.is_open:
-            caller = caller_by(keys, request.headers.get("authorization", ""))
-            for scope in scopes:
-                caller.require(scope)
-
-    return check

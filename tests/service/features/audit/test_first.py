@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from starlette.types import Message
 
 from service.http.auth.audit import QUESTIONS, Entry, RequestAudit
+from service.http.auth.guarded_answer import GuardedAnswer
 from service.http.auth.route_scopes import RouteScope
 from tests.bundles import SPACE
 from tests.service.features.audit.test_requests import ask, audited, folder, of
@@ -47,6 +49,32 @@ class _Log:
 
     def check(self) -> None:
         return None
+
+
+class _Noting(_Log):
+    def __init__(self) -> None:
+        self.noted: list[Entry] = []
+
+    def note(self, entry: Entry) -> None:
+        self.noted.append(entry)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
+async def test_a_stream_of_events_is_noted_when_it_begins() -> None:
+    async def send(message: Message) -> None:
+        pass
+
+    log, scope = _Noting(), {"method": "GET", "request_id": "r-1", "state": {}}
+    answer = GuardedAnswer(scope, send)
+    answer.audit = RequestAudit(log, scope, RouteScope("streamers:read", "/v1/events", ()))
+    answer.audit.begin()
+    headers = [(b"content-type", b"text/event-stream; charset=utf-8")]
+    await answer.send({"type": "http.response.start", "status": 200, "headers": headers})
+    assert [(entry.route, entry.status) for entry in log.noted] == [("/v1/events", 200)]
+    await answer.send({"type": "http.response.body", "body": b"", "more_body": False})
+    answer.finish()
+    assert len(log.noted) == 1
 
 
 def _comes_first(method: str, path: str, operation: dict[str, Any]) -> bool:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -16,8 +16,11 @@ import pytest
 from fastapi.testclient import TestClient
 
 from service.app import create_app
-from service.features.events import service
-from service.features.events.kinds import SCOPES
+from service.errors import RateLimited
+from service.features.events import endpoints, service
+from service.features.events.kinds import SCOPES, everything
+from service.http.auth.callers import KEYLESS
+from service.http.auth.rate_limits import Charges, RateLimits
 from service.http.ndjson import NDJSON
 from service.http.streams import server_sent
 from service.http.streams.server_sent import MOST_OF_A_KEY
@@ -309,6 +312,50 @@ def test_a_heartbeat_tells_how_far_was_looked(
     assert passed["next_cursor"] != begins
     heartbeat = first_part(client, f"cursor={begins}&kinds=streamer.deleted")
     assert heartbeat.decode() == f": still here\nid: {passed['next_cursor']}\n\n"
+
+
+class Granted:
+    """`RateLimits` and an account with so many units."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def account(self, *_: object) -> Any:
+        return self
+
+    def take(self, units: int, paid: int) -> None:
+        if self.left + paid < 1:
+            raise RateLimited(RateLimited.example, 60)
+        self.left -= units
+
+
+def test_a_stream_of_events_pays_for_each_page_and_waits_where_it_can_not(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoints, "_PAUSE_S", 0.0)
+    begins = end(client)
+    for name in ("e-1", "e-2", "e-3"):
+        put(client, name, tags=["music"])
+    services, granted = client.app_state["services"], Granted(2)
+    charges = Charges(cast(RateLimits, granted), KEYLESS)
+
+    async def scenario() -> None:
+        known = services.events, services.lanes
+        wanted = everything(lambda _: True)
+        taking = endpoints._Taking(*known, begins, 1, wanted, lambda: None, charges)
+        charges.reach("streamers:read", 1)
+        assert [(await taking.take())[0].count(b"data:") for _ in range(2)] == [1, 1]
+        assert granted.left == 0
+        before = taking.seen()
+        assert await taking.take() == (b"", False)
+        await taking.pause()
+        assert taking.seen() == before
+        granted.left = 1
+        text, _ = await taking.take()
+        assert text.count(b"data:") == 1
+
+    assert client.portal is not None
+    client.portal.call(scenario)
 
 
 @pytest.mark.slow

@@ -4,9 +4,7 @@ import asyncio
 import base64
 import hmac
 import json
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -205,6 +203,37 @@ async def test_keys_of_the_provider_that_change(tokens: Tokens, jwks: Path) -> N
     refused(tokens, before)
 
 
+async def test_a_signature_by_an_unknown_key_has_the_keys_read_again(
+    jwks: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_AT_MOST_EVERY_S", 0.001)
+    publish(jwks, published(a=PRIVATE))
+    async with Tokens(settings(jwks), clock) as tokens:
+        tokens.caller_of(token(kid=None))
+        publish(jwks, published(a=ANOTHER))
+        after = token(ANOTHER, kid=None)
+        refused(tokens, after)
+        clock.seconds += 1
+        await until(lambda: tokens.read_at == clock.seconds)
+        assert tokens.caller_of(after).name == "nightly-export"
+
+
+async def test_a_key_that_names_no_algorithm_fits_each_of_its_kind(
+    jwks: Path, clock: Clock
+) -> None:
+    keys = json.loads(published(a=PRIVATE, b=OLD))["keys"]
+    publish(jwks, json.dumps({"keys": [{**key, "alg": None} for key in keys]}))
+    found = Tokens(settings(jwks, algorithms="PS256,RS512,ES256,ES384"), clock)
+    await found.refresh()
+    for text in (token(OLD, "PS256", "b"), token(OLD, "RS512", "b"), token()):
+        assert found.caller_of(text).name == "nightly-export"
+    refused(found, token(OLD, "RS256", "b"))  # not in the list
+    publish(jwks, json.dumps({"keys": [keys[1]]}))  # with its algorithm, which is not in the list
+    with pytest.raises(StartupError, match="has no key for PS256"):
+        async with found:
+            pass
+
+
 WITHOUT_K = '{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256"}]}'
 
 
@@ -273,38 +302,6 @@ async def test_symmetric_keys_of_a_document_are_not_taken(jwks: Path) -> None:
     with pytest.raises(StartupError, match="has no key for RS256, ES256"):
         async with Tokens(settings(jwks)):
             pass
-
-
-@pytest.fixture
-def provider() -> Iterator[str]:
-    """The address of a provider's keys, and of one that is too large."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            body = (published(a=PRIVATE) if self.path == "/keys" else " " * (2 << 20)).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
-async def test_keys_by_url(provider: str, clock: Clock) -> None:
-    async with Tokens(settings(f"{provider}/keys"), clock) as tokens:
-        assert tokens.caller_of(token()).scopes == ROLES["recommender"]
-    for url in (f"{provider}/large", "http://127.0.0.1:1/keys"):
-        with pytest.raises(StartupError, match="STREAMER_OIDC__JWKS"):
-            async with Tokens(settings(url)):
-                pass
 
 
 async def test_no_more_tokens_are_remembered_than_fit(tokens: Tokens) -> None:

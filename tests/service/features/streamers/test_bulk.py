@@ -3,7 +3,7 @@
 import asyncio
 import json
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from model_export.contract.streamer import StreamerProfile
 from service.engine.work.lanes import Lanes
+from service.errors import Unauthorized
 from service.features.streamers import bulk
 from service.features.streamers.outcomes import Unchanged
 from service.features.streamers.write_pipeline import WritePipeline
@@ -48,11 +49,14 @@ class Body:
         self.is_received.set()
 
 
-def results_of(writes: Writes, body: Body, **limits: int) -> AsyncIterator[bytes]:
+def results_of(
+    writes: Writes, body: Body, allowed: Callable[[], None] = lambda: None, **limits: int
+) -> AsyncIterator[bytes]:
     parts = aiter(body)  # type: ignore[arg-type]
     wanted = Limits(**limits)  # type: ignore[arg-type]
     lanes = Lanes(Work())  # for long lines, which these are not
-    return bulk.write_lines(cast(WritePipeline, writes), wanted, lanes, parts, skip_unchanged=True)
+    pipeline = cast(WritePipeline, writes)
+    return bulk.write_lines(pipeline, wanted, lanes, parts, allowed=allowed, skip_unchanged=True)
 
 
 async def first_and_rest(results: AsyncIterator[bytes], body: Body) -> list[dict[str, Any]]:
@@ -97,6 +101,25 @@ def test_too_many_lines_are_received_to_their_end() -> None:
         *found, last = await first_and_rest(results_of(Writes(), body, bulk_lines=100), body)
         assert len(found) == 100
         assert (last["line"], last["error"]["code"]) == (101, "body_too_large")
+
+    asyncio.run(scenario())
+
+
+def test_a_key_that_is_revoked_meanwhile_writes_nothing_more() -> None:
+    async def scenario() -> None:
+        writes, body, asked = Writes(), Body(1000), 0
+
+        def allowed() -> None:
+            nonlocal asked
+            asked += 1
+            if asked > 2:
+                raise Unauthorized(Unauthorized.example)
+
+        results = results_of(writes, body, allowed=allowed)
+        *found, last = await first_and_rest(results, body)
+        assert sum(writes.chunks) == 2 * bulk.CHUNK_LINES
+        assert [one["line"] for one in found] == list(range(1, 2 * bulk.CHUNK_LINES + 1))
+        assert (last["line"], last["error"]["code"]) == (len(found) + 1, "unauthorized")
 
     asyncio.run(scenario())
 
