@@ -33,10 +33,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = training(["world", "--out", data, "--streamers", str(STREAMERS), "--seed", "11"])
     assert made == 0
     fit = ["fit", "--data", data, "--recipe", "transfer-plus", "--out", checkpoint]
-    settings = ("steps=60", "evaluate_every=30", "refit=false", "text_tower=")
+    settings = ("steps=30", "evaluate_every=30", "batch_size=256", "refit=false", "text_tower=")
+    settings += ("kernel_landmarks=400", "kernel_rank=64")
+    settings += ("kernel_table_dim=128", "kernel_hidden_dim=64")
     fit += ["--threads", "1", *(f"--set={setting}" for setting in settings)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "MOST_COPIED", 300)
+        patch.setattr(estimate, "MOST_COPIED", 150)
         assert training(fit) == 0
     loader = "training.inference.load:load_checkpoint"
     assert model_export([loader, "--checkpoint", checkpoint, "--out", bundle]) == 0

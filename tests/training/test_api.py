@@ -20,8 +20,8 @@ SETTINGS: dict[str, Any] = SMALL | {"steps": 4, "evaluate_every": 2}
 
 
 @pytest.fixture(scope="module")
-def data(small_world_folder: Path) -> api.Dataset:
-    return api.load_dataset(small_world_folder)
+def data(tiny_world_folder: Path) -> api.Dataset:
+    return api.load_dataset(tiny_world_folder)
 
 
 @pytest.fixture(scope="module")

@@ -35,13 +35,13 @@ EXPORTED = "mlm"
 
 
 @pytest.fixture(scope="module")
-def small(small_world_folder: Path) -> Dataset:
-    return load_dataset(small_world_folder)
+def tiny(tiny_world_folder: Path) -> Dataset:
+    return load_dataset(tiny_world_folder)
 
 
 @pytest.mark.parametrize("recipe", CONFIGS)
-def test_from_fit_to_bundle(small: Dataset, tmp_path: Path, recipe: str):
-    alone = replace(small, interactions=None, relations=None, id_embeddings=None)
+def test_from_fit_to_bundle(tiny: Dataset, tmp_path: Path, recipe: str):
+    alone = replace(tiny, interactions=None, relations=None, id_embeddings=None)
     metrics = fit(Request(recipe, CONFIGS[recipe], 1, threads=1, out=tmp_path / "c"), alone).metrics
     assert 0 < metrics["validation_MRR"] <= 1
     kept = Checkpoint.load(tmp_path / "c").tensors

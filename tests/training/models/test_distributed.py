@@ -95,9 +95,9 @@ def test_bfloat16_is_used_while_training_and_only_then(world: Dataset):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-def test_a_step_computes_on_the_device_alone(small_world_folder: Path, recipe: str):
+def test_a_step_computes_on_the_device_alone(tiny_world_folder: Path, recipe: str):
     """On PyTorch's device without data, which refuses to mix with another as a GPU does."""
-    task = build(load_dataset(small_world_folder), recipe, Compute())
+    task = build(load_dataset(tiny_world_folder), recipe, Compute())
     meta = torch.device("meta")
     task.encoder.move_to(Compute(device=meta))
     task.module.to(meta).train()

@@ -13,7 +13,7 @@ import training.trainer.fit
 from model_export.contract.pieces import pieces_of
 from training.baselines import Corpus
 from training.config import MaskedViewsConfig, TransferPlusConfig
-from training.data import Dataset
+from training.data import Dataset, load_dataset
 from training.errors import LeakError
 from training.features.vocabulary import build_vocabulary
 from training.models.checkpoint import Checkpoint, is_finished
@@ -150,7 +150,8 @@ def test_a_baseline_is_checked_as_well(world: Dataset):
 
 
 @pytest.mark.slow
-def test_a_checkpoint_says_whom_it_learned_from(world: Dataset, tmp_path: Path):
+def test_a_checkpoint_says_whom_it_learned_from(tiny_world_folder: Path, tmp_path: Path):
+    world = load_dataset(tiny_world_folder)
     fit(request(tmp_path / "c"), world)
     learned = Checkpoint.load(tmp_path / "c").learned_from
     assert learned == [world.ids[row] for row in world.rows("train", "val")]

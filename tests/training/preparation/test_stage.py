@@ -1,6 +1,7 @@
 """How far a teacher is believed that comes from two places: vectors and an audience."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from model_export.contract.pieces import pieces_of
 from tests.training.small import TAUGHT, stage_of
 from training.config import TransferPlusConfig
-from training.data import Dataset, IdEmbeddings
+from training.data import Dataset, IdEmbeddings, load_dataset
 from training.preparation.stage import Stage, prepare
 from training.tasks.transfer_plus import TransferPlus
 from training.teachers.id_embeddings import Teacher, audience_directions, find_teacher
@@ -78,8 +79,9 @@ def test_an_audience_of_one_user_has_no_direction_but_itself(learned: Teacher):
 
 @pytest.mark.slow
 def test_all_streamers_are_landmarks_or_far_from_all(
-    world: Dataset, monkeypatch: pytest.MonkeyPatch
+    tiny_world_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    world = load_dataset(tiny_world_folder)
     monkeypatch.setattr("training.preparation.stage._DRAWN_LANDMARKS", 20)
 
     def landmarks(most: int) -> int:

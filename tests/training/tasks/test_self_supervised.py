@@ -1,6 +1,9 @@
 """`mlm`, `ptum` and `simcse`: what they hide, find and refuse. That they learn: `test_tasks`."""
 
+from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,7 +26,7 @@ from training.config import (
 from training.data import Dataset
 from training.errors import DataError, UsageError
 from training.features.bags import Bags
-from training.preparation.stage import prepare
+from training.preparation.stage import Stage, prepare
 from training.tasks.masked_views import MaskedViews
 from training.tasks.mlm import Masked, MaskedTokens
 from training.tasks.ptum import Ptum, others, time_order
@@ -34,6 +37,21 @@ RNG = np.random.default_rng
 
 def shown_ids(bags: Bags, row: int) -> set[int]:
     return set(bags.ids[bags.indptr[row] : bags.indptr[row + 1]].tolist())
+
+
+Fresh = Callable[[RecipeConfig], Stage]
+
+
+@pytest.fixture(scope="module")
+def fresh(world: Dataset) -> Fresh:
+    """Stages of the world for settings of a task, each encoder still at the start."""
+    prepared = cache(lambda kind: stage_of(world, kind(**SMALL)))
+
+    def of(config: RecipeConfig) -> Stage:
+        stage = prepared(type(config))
+        return replace(stage, encoder=deepcopy(stage.encoder), config=config)
+
+    return of
 
 
 def strip(world: Dataset, **parts: Any) -> Dataset:
@@ -88,9 +106,9 @@ def test_vectors_weigh_more_where_they_tell_streamers_apart(
 
 
 @pytest.mark.slow
-def test_every_masked_token_is_hidden_and_nowhere_shown(world: Dataset):
+def test_every_masked_token_is_hidden_and_nowhere_shown(fresh: Fresh):
     config = MlmConfig(**SMALL, targets=3)
-    task = MaskedTokens(stage_of(world, config), config, None)
+    task = MaskedTokens(fresh(config), config, None)
     shown, hidden = task.mask(np.arange(20), RNG(0))
     assert (shown.lengths > 0).any()
     assert len(shown) == len(hidden) == 20
@@ -106,11 +124,11 @@ def test_every_masked_token_is_hidden_and_nowhere_shown(world: Dataset):
 
 
 @pytest.mark.slow
-def test_the_share_of_hidden_atoms_is_as_configured(world: Dataset):
+def test_the_share_of_hidden_atoms_is_as_configured(fresh: Fresh):
     share = {}
     for mask in (0.1, 0.7):
         config = MlmConfig(**SMALL, mask=mask)
-        task = MaskedTokens(stage_of(world, config), config, None)
+        task = MaskedTokens(fresh(config), config, None)
         shown, hidden = task.mask(np.arange(100), RNG(0))
         assert ((shown.lengths > 0) | np.any([p.any(1) for p in shown.pooled], axis=0)).all()
         share[mask] = hidden.lengths.sum() / (hidden.lengths.sum() + shown.lengths.sum())
@@ -118,9 +136,9 @@ def test_the_share_of_hidden_atoms_is_as_configured(world: Dataset):
 
 
 @pytest.mark.slow
-def test_the_head_of_mlm_learns(world: Dataset):
+def test_the_head_of_mlm_learns(fresh: Fresh):
     config = MlmConfig(**SMALL)
-    task = MaskedTokens(stage_of(world, config), config, None)
+    task = MaskedTokens(fresh(config), config, None)
     before = {name: p.detach().clone() for name, p in task.module.named_parameters()}
     make_steps(task, 1, learning_rate=1e-2)
     changed = {n for n, p in task.module.named_parameters() if not torch.equal(p, before[n])}
@@ -249,9 +267,9 @@ def test_ptum_without_behaviours_says_what_to_do(world: Dataset):
 
 
 @pytest.mark.slow
-def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(world: Dataset):
+def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(fresh: Fresh):
     config = PtumConfig(**SMALL, temperature=1e6)
-    losses = Ptum(stage_of(world, config), config, None).losses(0)
+    losses = Ptum(fresh(config), config, None).losses(0)
     assert set(losses) == {"masked_loss", "next_loss"}
     for value in losses.values():
         assert float(value.detach()) == pytest.approx(np.log(5), abs=1e-4)
@@ -260,10 +278,12 @@ def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(world: Data
 # simcse
 
 
-def twins(world: Dataset, **settings: Any) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def twins(
+    world: Dataset, fresh: Fresh, **settings: Any
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Distances of twins (30,), while training and with all hidden units."""
     config = SimcseConfig(**SMALL, **settings)
-    task = Simcse(stage_of(world, config), config, None)
+    task = Simcse(fresh(config), config, None)
     rows = world.rows("train")[:30]
     found = []
     for training in (True, False):
@@ -273,34 +293,34 @@ def twins(world: Dataset, **settings: Any) -> tuple[NDArray[np.float32], NDArray
     return found[0], found[1]
 
 
-def test_twins_differ_by_dropout_of_hidden_units_only(world: Dataset):
-    training, all_units = twins(world)
+def test_twins_differ_by_dropout_of_hidden_units_only(world: Dataset, fresh: Fresh):
+    training, all_units = twins(world, fresh)
     assert training.min() > 1e-3
     np.testing.assert_allclose(all_units, 0, atol=1e-5)
 
 
-def test_twins_may_also_differ_by_dropout_of_tokens(world: Dataset):
-    _, all_units = twins(world, token_dropout=0.3)
+def test_twins_may_also_differ_by_dropout_of_tokens(world: Dataset, fresh: Fresh):
+    _, all_units = twins(world, fresh, token_dropout=0.3)
     assert 0.05 < all_units.mean() < 1
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("positives", ["duplicates", "labels", "behaviour"])
-def test_supervised_simcse_learns(world: Dataset, positives: str):
+def test_supervised_simcse_learns(world: Dataset, fresh: Fresh, positives: str):
     config = override(SimcseConfig(**SMALL), [f"positives={positives}"])
     assert isinstance(config, SimcseConfig)
-    task = Simcse(stage_of(world, config), config, world.rows("val"))
+    task = Simcse(fresh(config), config, world.rows("val"))
     losses = [each["contrast_loss"] for each in make_steps(task, 40)]
     assert np.mean(losses[-5:]) < 0.8 * np.mean(losses[:5])
     assert 0 <= task.validate() <= 1
 
 
 @pytest.mark.slow
-def test_held_out_views_are_searched_whatever_the_dropout_of_training(world: Dataset):
+def test_held_out_views_are_searched_whatever_the_dropout_of_training(world: Dataset, fresh: Fresh):
     found: list[float] = []
     for share in (0.0, 0.5):
         config = SimcseConfig(**SMALL, token_dropout=share)
-        task = Simcse(stage_of(world, config), config, world.rows("val"))
+        task = Simcse(fresh(config), config, world.rows("val"))
         found += [task.validate(), task.validate()]
     assert 0.05 < found[0] < 0.95
     assert len({*found}) == 1
@@ -319,9 +339,9 @@ def test_a_vector_that_nobody_else_shows_finds_no_held_out_view(world: Dataset):
     assert 0 < Simcse(stage, config, world.rows("val")).validate() < 0.7
 
 
-def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
+def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset, fresh: Fresh):
     config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
-    stage = stage_of(world, config)
+    stage = fresh(config)
     task = Simcse(stage, config, None)
     rows = world.rows("train")
     hard = task._hard_of(rows, RNG(0))
@@ -335,15 +355,17 @@ def test_hard_negatives_are_near_by_content_and_not_alike(world: Dataset):
 
 
 @pytest.mark.slow
-def test_known_near_duplicates_are_no_hard_negatives(world: Dataset):
+def test_known_near_duplicates_are_no_hard_negatives(world: Dataset, fresh: Fresh):
     config = SimcseConfig(**SMALL, positives="labels", hard_negatives=3)
-    near = Simcse(stage_of(replace(world, duplicates=None), config), config, None)._hard
+    stage = fresh(config)
+    unknown = replace(stage, dataset=replace(world, duplicates=None))
+    near = Simcse(unknown, config, None)._hard
     assert near is not None
     rows = np.flatnonzero(near[:, 0] >= 0)
     groups = np.arange(300)
     groups[near[rows[0], 0]] = groups[rows[0]]
-    twins = replace(world, duplicates=groups)
-    found = Simcse(stage_of(twins, config), config, None)._hard
+    twins = replace(stage, dataset=replace(world, duplicates=groups))
+    found = Simcse(twins, config, None)._hard
     assert found is not None
     assert near[rows[0], 0] not in found[rows[0]]
     assert found[rows[0], 0] == near[rows[0], 1]

@@ -32,8 +32,6 @@ from training.tasks.transfer_plus import TransferPlus
 from training.teachers.id_embeddings import Teacher
 from training.teachers.label_noise import NoiseEstimate
 from training.trainer.fit import Request, fit
-from training.world import generate
-from training.world.files import write_world
 
 QUICK: dict[str, Any] = TAUGHT | {"steps": 2, "evaluate_every": 1}
 CONFIGS: dict[str, TeacherConfig] = {
@@ -59,10 +57,8 @@ def stage(prepared: Stage) -> Stage:
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
-    folder = tmp_path_factory.mktemp("tiny")
-    write_world(generate(100, 3), folder, 3, "jsonl")
-    return load_dataset(folder)
+def tiny(tiny_world_folder: Path) -> Dataset:
+    return load_dataset(tiny_world_folder)
 
 
 @pytest.mark.slow

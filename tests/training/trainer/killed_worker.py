@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401 - the first optimiser imports it, for seconds, in each process
 from torch import Tensor
 
 import training.commands.fit  # noqa: F401 - the command line imports it later, in each process

@@ -35,12 +35,13 @@ from training.teachers.id_embeddings import find_teacher
 from training.trainer.loop import update
 
 TINY: dict[str, Any] = {"dim": 8, "table_dim": 16, "hidden_dim": 16, "content_dim": 32}
+KERNEL: dict[str, Any] = {"kernel_rank": 16, "kernel_table_dim": 16, "kernel_hidden_dim": 16}
 STEPS = 2
 PROCESSES = 2
 CASES: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in RECIPES}
 CASES |= {
     "simcse": ("simcse", {"token_dropout": 0.5}),
-    "transfer-plus": ("transfer-plus", {"kernel_dropout": 0.0}),
+    "transfer-plus": ("transfer-plus", {**KERNEL, "kernel_dropout": 0.0}),
     "masked-views in chunks": ("masked-views", {"chunk_size": 4}),
 }
 """Name -> recipe and changes to its settings."""
@@ -49,7 +50,7 @@ FIT = ("transfer-plus", "bfloat16")
 FIT_SETTINGS = [
     f"{name}={value}"
     for name, value in {
-        **TINY, "batch_size": 30, "teacher_dim": 8, "steps": 20, "evaluate_every": 5
+        **TINY, **KERNEL, "batch_size": 30, "teacher_dim": 8, "steps": 8, "evaluate_every": 2
     }.items()
 ]  # fmt: skip
 

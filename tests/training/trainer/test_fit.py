@@ -35,6 +35,7 @@ pytestmark = pytest.mark.slow
 
 WIDTHS = {"table_dim": 32, "dim": 16, "hidden_dim": 32, "content_dim": 256}
 SMALL: dict[str, Any] = WIDTHS | {"batch_size": 64}
+KERNEL: dict[str, Any] = {"kernel_rank": 16, "kernel_table_dim": 32, "kernel_hidden_dim": 32}
 QUICK = TransferPlusConfig(**SMALL, steps=20, evaluate_every=10, teacher_dim=16)
 
 
@@ -227,7 +228,8 @@ COMMAND = [sys.executable, "-m", "training", "fit", "--recipe", "transfer-plus",
 
 
 def settings(steps: int) -> list[str]:
-    values = SMALL | {"steps": steps, "evaluate_every": 5, "teacher_dim": 16, "patience": 100}
+    values = SMALL | KERNEL | {"steps": steps, "evaluate_every": 5}
+    values |= {"teacher_dim": 16, "patience": 100}
     return [part for name, value in values.items() for part in ("--set", f"{name}={value}")]
 
 
@@ -291,8 +293,8 @@ def test_wrong_calls_are_one_line(
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(tmp_path: Path):
     world = tmp_path / "world"
     write_world(generate(150, 3), world, 3, "jsonl")  # of 80, step 0 is best: nothing is refitted
-    more = ["--set", "evaluate_every=15", "--save-every", "0.001"]
-    arguments = ["--data", str(world), *settings(60), *more]
+    more = ["--set", "evaluate_every=10", "--save-every", "0.001"]
+    arguments = ["--data", str(world), *settings(20), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     # All in one environment: another number of threads adds up in another order.
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
