@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from model_export.__main__ import main
-from model_export.contract.bundle import Bundle
 
 pytestmark = pytest.mark.slow
 
@@ -32,15 +31,6 @@ def command(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
         timeout=600,
         check=False,
     )
-
-
-def test_a_checkpoint_is_exported(checkpoint: Path, tmp_path: Path) -> None:
-    out = tmp_path / "bundle"
-    done = command(LOADER, "--checkpoint", checkpoint, "--out", out)
-    assert (done.returncode, done.stderr) == (0, "")
-    manifest = Bundle(out).manifest
-    assert done.stdout.startswith(f"{out}: {manifest.model_version}, 8 dimensions, 0.0 MB, ")
-    assert done.stdout.count("\n") == 1
 
 
 def test_a_missing_checkpoint_of_the_trainer_is_one_line(tmp_path: Path) -> None:

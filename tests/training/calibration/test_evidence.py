@@ -30,7 +30,7 @@ from training.calibration.evidence.estimate import frequencies_of
 from training.calibration.evidence.look_alikes import simulated_look_alikes
 from training.calibration.evidence.pairs import Pairs, known_pairs, simulated_copies, strangers
 from training.config import TransferPlusConfig
-from training.data import Dataset
+from training.data import Dataset, load_dataset
 from training.disguises import Kind, copy_of, fits
 from training.inference.load import load_checkpoint
 from training.trainer.fit import Request, fit
@@ -112,9 +112,10 @@ def test_disguised_copies_of_others_are_found(
 
 
 def test_a_fit_keeps_them_for_the_bundle(
-    world: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny_world_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(estimate, "MOST_COPIED", 20)
+    world = load_dataset(tiny_world_folder)
     checkpoint = fit(Request("transfer-plus", QUICK, 1, 1, tmp_path), world)
     source = load_checkpoint(tmp_path)
     assert source.evidence == EvidenceParameters.model_validate(checkpoint.config["evidence"])

@@ -16,7 +16,7 @@ from training.calibration import (
     carry_over,
 )
 from training.config import TransferPlusConfig
-from training.data import Dataset
+from training.data import Dataset, load_dataset
 from training.inference.load import load_checkpoint
 from training.models.checkpoint import Checkpoint
 from training.preparation.stage import Stage, prepare
@@ -27,6 +27,11 @@ pytestmark = pytest.mark.slow
 QUICK = TransferPlusConfig(
     table_dim=32, dim=16, hidden_dim=32, batch_size=64, steps=10, evaluate_every=5, teacher_dim=16
 )
+
+
+@pytest.fixture(scope="module")
+def small_world(small_world_folder: Path) -> Dataset:
+    return load_dataset(small_world_folder)
 
 
 @pytest.fixture(scope="module")
@@ -81,15 +86,17 @@ def test_shorter_widths_are_calibrated_apart(world: Dataset, tmp_path: Path):
     assert 0 < metrics["test_seen_NDCG@20_d4"] < 1.2 * metrics["test_seen_NDCG@20"]
 
 
-def test_without_a_refit_nothing_is_carried_over(world: Dataset, tmp_path: Path):
+def test_without_a_refit_nothing_is_carried_over(small_world: Dataset, tmp_path: Path):
     once = replace(QUICK, refit=False)
-    checkpoint = fit(Request("transfer-plus", once, 1, 1, tmp_path), world)
+    checkpoint = fit(Request("transfer-plus", once, 1, 1, tmp_path), small_world)
     source = checkpoint.config["calibration"]["embedding"]["source"]
     assert source.endswith("by an encoder that learned from train only")
 
 
-def test_without_labels_there_is_a_reason_in_place_of_a_calibration(world: Dataset, tmp_path: Path):
-    bare = replace(world, labels=None, duplicates=None)
+def test_without_labels_there_is_a_reason_in_place_of_a_calibration(
+    small_world: Dataset, tmp_path: Path
+):
+    bare = replace(small_world, labels=None, duplicates=None)
     split = np.where(bare.split == "val", "train", bare.split)
     checkpoint = fit(Request("transfer-plus", QUICK, 1, 1, tmp_path), replace(bare, split=split))
     stored = Calibration.model_validate(Checkpoint.load(tmp_path).config["calibration"])

@@ -72,10 +72,16 @@ def excerpt() -> E5File:
 
 
 @pytest.fixture
-def short(excerpt: E5File, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> TowerSource:
-    """The tower of the excerpt."""
+def only_excerpt(excerpt: E5File, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(e5, "E5File", lambda file: excerpt)
-    return find_tower("text", "multilingual-e5-small", tmp_path)
+
+
+@pytest.fixture(scope="module")
+def short(excerpt: E5File) -> TowerSource:
+    """The tower of the excerpt."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(e5, "E5File", lambda file: excerpt)
+        return find_tower("text", "multilingual-e5-small", Path("unused"))
 
 
 def batch(inputs: TowerInputs, texts: list[str]) -> TowerBatch:
@@ -129,7 +135,7 @@ def test_what_means_the_same_in_two_languages_is_near(
     assert found[0] @ found[1] > found[0] @ found[2] + 0.02
 
 
-@pytest.mark.usefixtures("short")
+@pytest.mark.usefixtures("only_excerpt")
 def test_options(tmp_path: Path) -> None:
     asked = "multilingual-e5-small?max_tokens=16&prefix=&kinds=tag&modalities=tags"
     made = find_tower("text", asked, tmp_path)
@@ -145,6 +151,7 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
         E5File(tmp_path / "model.bin")
 
 
+@pytest.mark.usefixtures("only_excerpt")
 def test_unpacked_it_is_a_folder_of_hugging_face(short: TowerSource, tmp_path: Path) -> None:
     full = find_tower("text", "multilingual-e5-small-full", tmp_path)
     assert full.spec.text == short.spec.text

@@ -16,6 +16,7 @@ from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import Media, StreamerProfile, Video
 from model_export.errors import SourceError
 from model_export.export import export_bundle
+from model_export.source import ExportSource
 from service.engine.encoding.onnx_encoder import OnnxEncoder
 from service.engine.encoding.onnx_towers import OnnxTowers
 from tests.contract.media import files
@@ -33,8 +34,7 @@ from training.trainer.fit import Request, already_trained, fit
 
 pytestmark = pytest.mark.slow
 
-TOWER = "use-multilingual?modalities=bio&max_tokens=32"
-NAMES = ["use-multilingual", "vit", "log-mel"]
+NAMES = ["bert", "vit", "log-mel"]
 
 
 def _media(content_type: str, data: bytes) -> Media:
@@ -66,16 +66,23 @@ def data(small_world_folder: Path) -> Dataset:
 
 @pytest.fixture(scope="module")
 def folder(data: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """With `checkpoint`, `bundle`, the `cache` and the encoder `vit`."""
+    """With `checkpoint`, `bundle`, the `cache` and the encoders `bert` and `vit`."""
     folder = tmp_path_factory.mktemp("tower")
+    write_encoder(folder / "bert")
     write_vision(folder / "vit")
     fit(request(folder), data)
-    export_bundle(load_checkpoint(folder / "checkpoint", folder / "cache"), folder / "bundle")
     return folder
 
 
+@pytest.fixture(scope="module")
+def source(folder: Path) -> ExportSource:
+    found = load_checkpoint(folder / "checkpoint", folder / "cache")
+    export_bundle(found, folder / "bundle")
+    return found
+
+
 def references(folder: Path) -> list[str]:
-    return [TOWER, f"hf:{folder / 'vit'}", "log-mel"]
+    return [f"hf:{folder / 'bert'}?modalities=bio", f"hf:{folder / 'vit'}", "log-mel"]
 
 
 def request(folder: Path) -> Request:
@@ -87,23 +94,23 @@ def request(folder: Path) -> Request:
     return Request("transfer-plus", config, 0, threads=1, out=out, tower_cache=cache)
 
 
-def test_the_checkpoint_says_which_tower(folder: Path, data: Dataset) -> None:
+def test_the_checkpoint_says_which_tower(folder: Path, source: ExportSource, data: Dataset) -> None:
     checkpoint = Checkpoint.load(folder / "checkpoint")
-    towers = load_checkpoint(folder / "checkpoint", folder / "cache").towers
     assert checkpoint.config["towers"] == [
         {"kind": kind, "reference": reference, "name": name, "version": tower.spec.version}
         for kind, reference, name, tower in zip(
-            ("text", "image", "audio"), references(folder), NAMES, towers, strict=True
+            ("text", "image", "audio"), references(folder), NAMES, source.towers, strict=True
         )
     ]
     assert {space.name for space in checkpoint.vocabulary.spaces} >= set(NAMES)
     assert already_trained(request(folder), data)
 
 
-def test_what_is_served_is_what_was_learned_from(folder: Path, data: Dataset) -> None:
+def test_what_is_served_is_what_was_learned_from(
+    folder: Path, source: ExportSource, data: Dataset
+) -> None:
     """The bundle's towers and contract give the features of training, and the same embeddings."""
     bundle = Bundle(folder / "bundle")
-    source = load_checkpoint(folder / "checkpoint", folder / "cache")
     profiles = [pieces_of(profile) for profile in data.profiles]
     served = OnnxTowers(bundle).read(data.profiles)
     with TowerReader(source.towers, folder / "cache") as reader:
@@ -115,7 +122,7 @@ def test_what_is_served_is_what_was_learned_from(folder: Path, data: Dataset) ->
             np.testing.assert_allclose(a, b, atol=5e-4)  # float16: 11 bits of numbers below 1
     made = Counter((p.space, p.modality) for pieces in served for p in pieces if p.payload_digest)
     assert {pair: count for pair, count in made.items() if pair[0]} == {
-        ("use-multilingual", "bio"): sum(profile.bio is not None for profile in data.profiles),
+        ("bert", "bio"): sum(profile.bio is not None for profile in data.profiles),
         ("vit", "avatar"): sum(p.avatar is not None for p in data.profiles),
         ("log-mel", "audio"): 40,  # silence is no sound
     }
@@ -131,9 +138,10 @@ def _arrays(features: Features) -> list[np.ndarray]:
     return [np.asarray(array) for array in collate([features]).values()]
 
 
+@pytest.mark.usefixtures("source")
 def test_the_card_lists_the_towers(folder: Path) -> None:
     card = (folder / "bundle" / CARD).read_text()
-    for reads in ("text of bio | 512", "image of avatar, covers, frames | 48", "audio of audio"):
+    for reads in ("text of bio | 16", "image of avatar, covers, frames | 48", "audio of audio"):
         assert reads in card
 
 
@@ -158,8 +166,9 @@ def test_weights_that_were_changed_are_noticed(folder: Path, tmp_path: Path) -> 
     assert issubclass(CheckpointError, SourceError)  # so the exporter tells it
 
 
-def test_a_tower_and_what_it_read_are_on_one_side_of_two_views(folder: Path, data: Dataset) -> None:
-    source = load_checkpoint(folder / "checkpoint", folder / "cache")
+def test_a_tower_and_what_it_read_are_on_one_side_of_two_views(
+    folder: Path, source: ExportSource, data: Dataset
+) -> None:
     maker = ViewMaker(source.vocabulary, overlap=0.1, group_modality=0.3)
     with TowerReader(source.towers, folder / "cache") as reader:
         atoms = [maker.atoms(reader(pieces_of(profile))) for profile in data.profiles]
@@ -167,7 +176,7 @@ def test_a_tower_and_what_it_read_are_on_one_side_of_two_views(folder: Path, dat
     for each in atoms:
         for atom in each:
             read = {piece.content_hash for piece in atom.pieces}
-            derived = [p.payload_digest for p in atom.pieces if p.space == "use-multilingual"]
+            derived = [p.payload_digest for p in atom.pieces if p.space == "bert"]
             made += len(derived)
             assert read.issuperset(derived) or len(atom.pieces) == len(derived)
     assert made > 30

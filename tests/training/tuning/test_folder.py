@@ -77,7 +77,6 @@ def test_a_folder_that_is_there_is_left_alone(
 @pytest.mark.parametrize(
     ("tower", "instead"),
     [
-        ("use-multilingual", "an encoder of Hugging Face's, all-minilm-l6-v2 or"),
         ("multilingual-e5-small", "an encoder of Hugging Face's, all-minilm-l6-v2 or"),
         ("efficientnet-lite0", "a vision model of Hugging Face's (ViT"),
         ("log-mel", "an encoder of samples of Hugging Face's (wav2vec 2.0"),
