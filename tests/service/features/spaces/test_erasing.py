@@ -187,7 +187,7 @@ def test_a_generation_is_read_anew_by_one_task_at_a_time(
         for number in (1, 2):
             client.delete(f"/v1/spaces/als/users/观众-{number}").raise_for_status()
             wait_until(lambda: readings[0] == number, "it is being read anew")  # noqa: B023
-            wait_until(lambda: tellers, "the first reading has ended")
+            wait_until(lambda: bool(tellers), "the first reading has ended")
         may_tell.set()
         assert client.portal is not None
         assert client.portal.call(readings_after_the_first) == 1
