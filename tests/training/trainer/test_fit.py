@@ -293,7 +293,7 @@ def test_wrong_calls_are_one_line(
 def test_killed_in_the_middle_it_goes_on_to_the_same_result(tmp_path: Path):
     world = tmp_path / "world"
     write_world(generate(150, 3), world, 3, "jsonl")  # of 80, step 0 is best: nothing is refitted
-    more = ["--set", "evaluate_every=10", "--save-every", "0.001"]
+    more = ["--set", "evaluate_every=10", "--set", "learning_rate=0.01", "--save-every", "0.001"]
     arguments = ["--data", str(world), *settings(20), *more]
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     # All in one environment: another number of threads adds up in another order.
