@@ -95,18 +95,23 @@ def test_an_alert_appears_and_is_decided(signed_in: Page, service: Service) -> N
         service.client.delete(path, headers=tag).raise_for_status()
 
 
-def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -> None:
-    page = signed_in
+def opened(page: Page, service: Service, name: str, *seeds: str) -> tuple[str, dict[str, Any]]:
+    """Make a watchlist and open its editor; its path, and what it was made of."""
     body = {
-        "name": "<i>old</i>",
-        "positive": [{"streamer_id": "hostile-1"}, {"streamer_id": "arabic-1"}],
+        "name": name,
+        "positive": [{"streamer_id": seed} for seed in seeds],
         "min_probability": 0.95,
         "mode": "shadow",
     }
     made = service.client.post("/v1/watchlists", json=body).json()
-    path = f"/v1/watchlists/{made['watchlist_id']}"
     open_at(page, service, f"#/alerts?list={made['watchlist_id']}")
     page.locator(".watchlist summary").click()
+    return f"/v1/watchlists/{made['watchlist_id']}", body
+
+
+def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -> None:
+    page = signed_in
+    path, body = opened(page, service, "<i>old</i>", "hostile-1", "arabic-1")
     chips = page.get_by_role("group", name="Like one of these").locator(".chip")
     expect(chips).to_have_count(2)
     chips.first.get_by_role("button").click()
@@ -161,16 +166,7 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
 
 def test_a_late_answer_takes_nobody_away(signed_in: Page, service: Service) -> None:
     page = signed_in
-    body = {
-        "name": "late",
-        "positive": [{"streamer_id": "hostile-1"}],
-        "min_probability": 0.95,
-        "mode": "shadow",
-    }
-    made = service.client.post("/v1/watchlists", json=body).json()
-    path = f"/v1/watchlists/{made['watchlist_id']}"
-    open_at(page, service, f"#/alerts?list={made['watchlist_id']}")
-    page.locator(".watchlist summary").click()
+    path, _ = opened(page, service, "late", "hostile-1")
     waiting: list[Route] = []
     page.get_by_role("button", name="Delete").click()
     page.route(f"**{path}", lambda route: waiting.append(route), times=1)

@@ -3,6 +3,7 @@
 import io
 import json
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -139,14 +140,18 @@ class Request:
 def one_fit(request: Request) -> Iterator[None]:
     """Keep other fits out of the checkpoint folder, which is created.
 
+    A finished checkpoint in a folder that nobody can write to is not locked.
+
     Raises:
         OutputError: another fit is using the folder, it can't be written to, or it holds other
             files.
     """
-    if not is_finished(request.out):
+    is_done = is_finished(request.out)
+    if not is_done:
         make_folder(request.out)
+    is_safe = is_done and not os.access(request.out, os.W_OK)
     with ExitStack() as held:
-        if request.compute.is_first:
+        if request.compute.is_first and not is_safe:
             held.enter_context(locked(request.out, "another fit; wait, or choose another --out"))
         request.compute.wait()  # nobody looks at the folder before it is held
         yield

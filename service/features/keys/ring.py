@@ -94,9 +94,16 @@ class StoredKeyRing:
 
     def trouble(self) -> str | None:
         """Which keys can't be read, for people; None while all can."""
-        tokens, of = self._tokens, "(the log has the reason): those that are revoked stay valid"
-        stored = self._failure and f"the API keys can't be read {of}"
-        provided = tokens and tokens.failure and f"the identity provider's keys can't be read {of}"
+        tokens, why = self._tokens, "can't be read (the log has the reason)"
+        stored = self._failure and f"the API keys {why}: those that are revoked stay valid"
+        provided = (
+            tokens
+            and tokens.failure
+            and (
+                f"the identity provider's keys {why}: "
+                + ("known ones hold" if tokens.read_at else "no token is taken")
+            )
+        )
         return "; ".join(filter(None, (stored, provided))) or None
 
     def caller_of(self, key: str) -> Caller:

@@ -296,7 +296,7 @@ def same_with_and_without_warnings(decode: Callable[[], bytes]) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("declared", sorted(PICTURES))
-@settings(max_examples=100)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_damaged_picture_is_read_or_refused(declared: str, data: st.DataObject) -> None:
     originals = [PICTURES[declared]] + [PROGRESSIVE] * (declared == "image/jpeg")
@@ -308,7 +308,7 @@ def test_a_damaged_picture_is_read_or_refused(declared: str, data: st.DataObject
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SOUNDS))
-@settings(max_examples=40)
+@settings(max_examples=80)
 @given(st.data())
 def test_a_damaged_sound_is_read_or_refused(kind: str, data: st.DataObject) -> None:
     file = data.draw(damaged(st.just(SOUNDS[kind])))

@@ -1,5 +1,6 @@
 """A fit that was stopped anywhere goes on to the same result, whatever the recipe."""
 
+import os
 import shutil
 import time
 from dataclasses import replace
@@ -120,6 +121,22 @@ def test_a_folder_is_used_by_one_fit_at_a_time(
     assert [path.name for path in request.out.iterdir()] == [".lock"]
     with one_fit(request):
         pass
+
+
+def test_a_checkpoint_on_a_read_only_disk_is_told_to_be_trained(
+    tiny_world_folder: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    out, settings = tmp_path / "out", ("--set=steps=2", "--set=refit=false")
+    words = ["fit", "--recipe", "masked-views", "--data", str(tiny_world_folder), "--out", str(out)]
+    assert main([*words, *settings]) == 0
+    (out / ".lock").unlink()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert main([*words, *settings]) == 0
+    assert "is already trained" in capsys.readouterr().out
+    assert not (out / ".lock").exists()
 
 
 def test_the_trackers_of_another_fit_are_left_alone(

@@ -55,7 +55,7 @@ def start(bundle: Path, tmp_path: Path, server: Server) -> Iterator[Start]:
 
 
 @pytest.mark.slow
-def test_no_answer_mixes_generations_while_six_are_promoted(
+def test_no_answer_mixes_generations_while_twelve_are_promoted(
     client: TestClient, handed: HandOver
 ) -> None:
     generations = {f"g{number}": handed.turned(number) for number in range(2)}
@@ -91,11 +91,11 @@ def test_no_answer_mixes_generations_while_six_are_promoted(
                 wrong.append(answer)
             reads[0] += 1
 
-    readers = [threading.Thread(target=read) for _ in range(2)]
+    readers = [threading.Thread(target=read) for _ in range(3)]
     for reader in readers:
         reader.start()
     try:
-        for number in range(6):
+        for number in range(12):
             promote(client, f"g{(number + 1) % 2}")
     finally:
         is_over.set()
@@ -103,7 +103,7 @@ def test_no_answer_mixes_generations_while_six_are_promoted(
             reader.join()
     assert not wrong
     assert seen == {"g0", "g1"}
-    assert reads[0] > 6
+    assert reads[0] > 12
 
 
 @pytest.mark.slow
