@@ -198,10 +198,14 @@ class Tokens:
         return keys
 
     def _forms_of(self, jwk: Mapping[str, Any]) -> list[Any]:
-        """A key for its algorithm, or, where it names none, for each that it can be used with."""
+        """A key for its algorithm, or, where it names none, for each that it can be used with.
+
+        One that is for encryption (RFC 7517, 4.2) signs nothing.
+        """
         named, forms = jwk.get("alg"), list[Any]()
+        is_of_signatures = jwk.get("use") in (None, "sig")
         for algorithm in self._settings.algorithms:
-            if not named or named == algorithm:
+            if is_of_signatures and (not named or named == algorithm):
                 with contextlib.suppress(self._jwt.InvalidKeyError, self._jwt.PyJWKError):
                     forms.append(self._jwt.PyJWK(jwk, algorithm))
         return forms

@@ -234,6 +234,16 @@ async def test_a_key_that_names_no_algorithm_fits_each_of_its_kind(
             pass
 
 
+async def test_a_key_of_encryptions_signs_nothing(jwks: Path, clock: Clock) -> None:
+    signs, encrypts = json.loads(published(a=PRIVATE, b=OLD))["keys"]
+    keys = [{**signs, "use": "sig"}, {**encrypts, "alg": None, "use": "enc"}]
+    publish(jwks, json.dumps({"keys": keys}))
+    found = Tokens(settings(jwks, algorithms="ES256,RS256"), clock)
+    await found.refresh()
+    assert found.caller_of(token(kid=None)).name == "nightly-export"  # the only one of signatures
+    refused(found, token(OLD, "RS256", "b"))
+
+
 WITHOUT_K = '{"keys": [{"kty": "oct", "kid": "a", "alg": "HS256"}]}'
 
 

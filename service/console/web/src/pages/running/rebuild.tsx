@@ -4,16 +4,19 @@ import { api, ask } from "../../api/client";
 import { t } from "../../i18n";
 import { Problem } from "../../parts/states";
 import { Sure } from "../../parts/sure";
-import { useActing } from "../../state/acting";
+import { useActing, useOnce } from "../../state/acting";
 import { goFromHere } from "../../state/location";
 
 export function Rebuild() {
   const [sure, setSure] = useState(false);
   const { act, wrong, forget, acting, press } = useActing();
+  const once = useOnce();
   const rebuild = (): Promise<void> =>
     act(async () => {
       const go = goFromHere();
-      await ask(api.POST("/v1/index:rebuild"));
+      await once("rebuild", (name) =>
+        ask(api.POST("/v1/index:rebuild", { params: { header: { "idempotency-key": name } } })),
+      );
       go("running", new URLSearchParams({ tab: "jobs" }));
     });
   return (
