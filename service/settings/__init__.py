@@ -39,7 +39,7 @@ class Limits(Group):
     bulk_lines: Annotated[int, Field(ge=1)] = 10_000
     """Most lines of a `:bulk` request."""
     max_k: Annotated[int, Field(ge=1)] = 1000
-    """Most hits of one answer, and most neighbours of a cold start."""
+    """Most hits of one answer, and most neighbours and most users of a cold start."""
     max_explained: Annotated[int, Field(ge=1)] = 50
     """Most hits of an answer with `explain`: each is encoded again for every modality."""
     max_seeds: Annotated[int, Field(ge=1, le=MOST_SEEDS)] = 100

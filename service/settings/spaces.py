@@ -39,7 +39,7 @@ class Spaces(Group):
     min_overlap: Annotated[float, Field(ge=0, le=1)] = 0.1
     """Least overlap of neighbourhoods with the generation before, beyond chance: 0 = by chance, 1 =
     the same neighbours; below, the rows are taken for shuffled. Likewise the least correlation of
-    audiences."""
+    audiences; of narrow vectors 3 / their width, at most 0.5, where that is more."""
     min_interactions: Annotated[float, Field(ge=0)] = 10
     """A streamer counts as established with so many interactions, where they are handed over."""
     promote_timeout_s: Annotated[float, Field(gt=0)] = 300

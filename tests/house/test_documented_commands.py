@@ -153,6 +153,13 @@ def test_every_block_says_what_it_is(page: Path) -> None:
             assert fence.category in categories, where
 
 
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
+def test_a_page_says_which_address_it_asks(page: Path) -> None:
+    text = "\n".join(fence.text for fence in fences(page) if fence.language == "bash")
+    first = re.search(r"\bURL=|\$URL\b", text)
+    assert first is None or first.group() == "URL="
+
+
 @pytest.mark.slow  # all pages together
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=name)
 def test_commands_work(page: Path, workplace: Workplace, python: Sequence[str]) -> None:

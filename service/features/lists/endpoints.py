@@ -260,7 +260,7 @@ async def get_list_run(
     Other formats give the list again as it was told, of everybody whom the run holds, whether it
     told them or only who was new; `reasons` are not kept, and who was erased since is not on it.
     Reasons in words need the scope `explain`. Of a run that an earlier release kept, and of one
-    whose rows have more than 4 MiB, all columns but `rank` and `streamer_id` are empty.
+    whose rows have more than 2 MiB, all columns but `rank` and `streamer_id` are empty.
     """
     begin = time.perf_counter()
     audit.about(is_export=form != "json")
