@@ -89,8 +89,8 @@ async def _drift(args: argparse.Namespace) -> int:
                 f"{manifest.model_version}: give that model's by --bundle, --dim and --variant"
             )
         with Progress("sample", "streamers") as progress:
-            since = now - args.days * _DAY_S
-            sample = await draw(store, bundle, manifest, since, args.sample, args.seed, progress.to)
+            since, of_it = now - args.days * _DAY_S, store.of_model(model)
+            sample = await draw(of_it, bundle, manifest, since, args.sample, args.seed, progress.to)
     with Progress("compare", "modalities") as progress:
         findings = find_drift(sample, args.seed, progress.to)
     alarms = [each for each in findings if each.is_alarm]

@@ -25,7 +25,10 @@ from service.features.drift.permutations import (
 )
 from service.settings import Settings
 from tests.bundles import TOPICS, write_bundle
+from tests.service.conftest import put_all
 from tests.service.data_sets import NDJSON, json_line
+from tests.service.features.models.test_life_cycle import NEXT, backfilled, opened
+from tests.service.features.models.test_life_cycle import folder as models
 from tests.service.features.operations.stored import inside
 
 WORDS = {topic: words.split() for topic, words in TOPICS.items()}
@@ -138,6 +141,24 @@ def test_another_model_or_too_few_streamers(
             given = ["--data-dir", str(tmp_path / "data"), "--bundle", str(model)]
             assert main(["drift", *given]) == 1
             assert said in capsys.readouterr().err
+
+
+def test_who_was_not_written_since_a_promotion_is_of_the_model_too(
+    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rng, data = random.Random(4), tmp_path / "data"
+    profiles = [shown(i, rng) for i in range(100)]
+    with opened(models, data) as client:
+        put_all(client, profiles)
+        with inside(data) as store:
+            date_back(store, {profile["streamer_id"] for profile in profiles[:50]})
+        backfilled(client)
+        client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
+        given = ["--data-dir", str(data), "--bundle", str(models / "next")]
+        main(["drift", "--json", *given])
+    out, err = capsys.readouterr()
+    found = json.loads(out or "{}")
+    assert (found.get("before"), found.get("late")) == (50, 50), err
 
 
 @pytest.mark.slow
