@@ -152,6 +152,9 @@ def about(path: Path) -> About | None:
 def kept(path: Path, wanted: About) -> About | None:
     """Metadata of a file that is there already, if it is what is wanted; None if it has to be made.
 
+    One that lacks rejected rows is made again: a medium that could not be fetched, or a limit, may
+    have been the reason.
+
     Raises:
         NotEncoded: something else is in its place.
         OSError: it can't be read.
@@ -161,4 +164,4 @@ def kept(path: Path, wanted: About) -> About | None:
     found = about(path)
     if found is None:
         raise NotEncoded(f"{path} was not written by `encode`: give another file by --out")
-    return found if found.is_of(wanted) else None
+    return found if found.is_of(wanted) and not found.rejected else None

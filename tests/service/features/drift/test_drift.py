@@ -28,7 +28,7 @@ from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put_all
 from tests.service.data_sets import NDJSON, json_line
 from tests.service.features.models.test_life_cycle import NEXT, backfilled, opened
-from tests.service.features.models.test_life_cycle import folder as models
+from tests.service.features.models.test_life_cycle import folder as folder
 from tests.service.features.operations.stored import inside
 
 WORDS = {topic: words.split() for topic, words in TOPICS.items()}
@@ -144,17 +144,17 @@ def test_another_model_or_too_few_streamers(
 
 
 def test_who_was_not_written_since_a_promotion_is_of_the_model_too(
-    models: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rng, data = random.Random(4), tmp_path / "data"
     profiles = [shown(i, rng) for i in range(100)]
-    with opened(models, data) as client:
+    with opened(folder, data) as client:
         put_all(client, profiles)
         with inside(data) as store:
             date_back(store, {profile["streamer_id"] for profile in profiles[:50]})
         backfilled(client)
         client.post(f"/v1/models/{NEXT}:promote").raise_for_status()
-        given = ["--data-dir", str(data), "--bundle", str(models / "next")]
+        given = ["--data-dir", str(data), "--bundle", str(folder / "next")]
         main(["drift", "--json", *given])
     out, err = capsys.readouterr()
     found = json.loads(out or "{}")

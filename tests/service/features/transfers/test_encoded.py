@@ -214,6 +214,15 @@ def test_another_file_is_not_replaced(
     assert source.read_text() == json_line(shown(1))
 
 
+def test_rejected_rows_are_tried_again(
+    encode: Encode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for limit, rejected in (("1024", 1), ("9999", 0)):
+        monkeypatch.setenv("STREAMER_LIMITS__BODY_LIMIT_BYTES", limit)
+        encode([json_line(shown(0)), json_line({**shown(1), "bio": "music " * 300})])
+        assert json.loads(capsys.readouterr().out)["rejected"] == rejected
+
+
 def test_rejected_rows_are_named_and_written_down(
     tmp_path: Path, encode: Encode, capsys: pytest.CaptureFixture[str]
 ) -> None:
