@@ -161,18 +161,22 @@ class Follower:
         """The last sequence number of the store that is known; None before a look."""
         return self._lag.head
 
+    def has(self, sequence: int) -> bool:
+        """Whether it has applied that of the store's present history."""
+        return self._position.sequence >= sequence
+
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
         """Return once the index has applied `sequence`.
 
         Raises:
             NotYetVisible: it did not within the time.
         """
-        if self._position.sequence >= sequence:
+        if self.has(sequence):
             return
         try:
             with spanned("wait_for_index"):
                 async with asyncio.timeout(timeout_ms / 1000), self._moved:
-                    await self._moved.wait_for(lambda: self._position.sequence >= sequence)
+                    await self._moved.wait_for(lambda: self.has(sequence))
         except TimeoutError:
             raise NotYetVisible(
                 f"the index has applied sequence {self._position.sequence}, not yet {sequence}"

@@ -159,7 +159,7 @@ class Similar:
         if not follower.is_ready:
             return None
         index, sequence, behind = follower.index, follower.sequence, follower.behind_because
-        if sequence < after_sequence:
+        if not follower.has(after_sequence):
             return None
         if isinstance(seed, str):
             stored = await index.vector(seed)

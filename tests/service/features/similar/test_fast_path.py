@@ -1,7 +1,8 @@
 """The short way to the k nearest answers as the framework's route does, or leaves it to that."""
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,12 @@ from service.errors import Overloaded
 from service.features.similar.fast_path import NearestRoute
 from service.http.auth.audit import RequestAudit
 from service.settings import Limits, Settings
+from service.store.base import IndexEntry
+from service.store.redis.store import RedisStore
 from tests.bundles import DIM
-from tests.service.conftest import put_all, wait_until_visible
+from tests.service.conftest import put, put_all, wait_until_visible
+from tests.service.features.operations.stored import inside
+from tests.service.process import wait_until
 
 SHORT = ["", "?k=1", "?k=3", "?k=3&after_sequence=7", "?k=1000"]
 LEFT_ALONE = [
@@ -222,3 +227,32 @@ def test_what_is_too_much_is_refused_and_not_asked_again() -> None:
     answer = TestClient(app).get("/v1/streamers/s4/similar")
     assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
     assert answer.headers["retry-after"] == "3"
+
+
+def test_an_index_of_a_history_that_was_lost_has_no_write_of_the_present_one(
+    bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scan, may_scan = RedisStore.scan, asyncio.Event()
+    may_scan.set()
+
+    async def held(store: RedisStore, chunk: int = 1000) -> AsyncGenerator[list[IndexEntry], None]:
+        await may_scan.wait()
+        async for entries in scan(store, chunk):
+            yield entries
+
+    monkeypatch.setattr(RedisStore, "scan", held)
+    settings = Settings(bundle=bundle, data_dir=tmp_path, limits=Limits(visible_timeout_ms=50))
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        profiles = [{"streamer_id": name, "bio": "soup"} for name in "abc"]
+        wait_until_visible(client, put_all(client, profiles))
+        assert client.portal is not None
+        client.portal.call(may_scan.clear)
+        with inside(tmp_path) as store:
+            store.flushall()
+        last = put(client, "a", bio="soup")
+        path = "/v1/streamers/a/similar"
+        wait_until(lambda: "built anew" in client.get(path).text, "the loss is noticed")
+        answer = client.get(path, params={"k": 3, "after_sequence": last})
+        assert (answer.status_code, answer.json()["code"]) == (503, "not_yet_visible")
+        client.portal.call(may_scan.set)
+        wait_until(lambda: "built anew" not in client.get(path).text, "it is built anew")
