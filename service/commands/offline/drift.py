@@ -89,7 +89,7 @@ async def _drift(args: argparse.Namespace) -> int:
                 f"{manifest.model_version}: give that model's by --bundle, --dim and --variant"
             )
         with Progress("sample", "streamers") as progress:
-            since, of_it = now - args.days * _DAY_S, store.of_model(model)
+            since, of_it = now - args.days * _DAY_S, store.of_model(manifest.model_version)
             sample = await draw(of_it, bundle, manifest, since, args.sample, args.seed, progress.to)
     with Progress("compare", "modalities") as progress:
         findings = find_drift(sample, args.seed, progress.to)
