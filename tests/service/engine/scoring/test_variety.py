@@ -70,8 +70,6 @@ def worth_of(
     return relevance * float(scores[places].sum()) + (1 - relevance) * float(log_determinant)
 
 
-# Kernels of BLAS may set the processor's flag by numbers beside a matrix; the choice is compared.
-@pytest.mark.filterwarnings("ignore:invalid value encountered in matmul:RuntimeWarning")
 @given(
     st.integers(1, 25), st.integers(1, 30), st.integers(2, 6), st.floats(0, 1), st.integers(0, 999)
 )
