@@ -162,7 +162,7 @@ class Follower:
         return self._lag.head
 
     def has(self, sequence: int) -> bool:
-        """Whether it has applied that of the store's present history."""
+        """Whether the index has applied this number of the store's present history."""
         return self._position.sequence >= sequence
 
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
