@@ -88,6 +88,8 @@ class Commit:
         position: up to where the log is evaluated with it; None = as before.
         judged: the last judgement that is taken in with it; None = as before.
         rules: by which all streamers are compared with it; None = as before.
+        pending: streamers that have to be compared again, since they lost edges.
+        compared: streamers that have not to be any more.
     """
 
     edges: Sequence[EdgeRecord] = ()
@@ -97,6 +99,8 @@ class Commit:
     position: Position | None = None
     judged: int | None = None
     rules: str | None = None
+    pending: Sequence[str] = ()
+    compared: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +146,7 @@ class Kept:
         position: up to where the log is evaluated; None = nothing is, or not to the end.
         step: number of the last commit.
         members: of each live group.
+        pending: streamers that have to be compared again; see `Commit`.
     """
 
     position: Position | None
@@ -149,6 +154,7 @@ class Kept:
     edges: Sequence[EdgeRecord]
     groups: Mapping[str, GroupRecord]
     members: Mapping[str, Collection[str]]
+    pending: Sequence[str] = ()
 
 
 class JudgementStore(Protocol):

@@ -130,12 +130,15 @@ class Ledger:
 
 
 def edge_steps(added: Sequence[Edge], removed: Sequence[tuple[str, str]]) -> Iterator[Commit]:
-    """Steps that write edges alone."""
-    for start in range(0, len(removed), _EDGES_AT_ONCE):
-        yield Commit(removed=removed[start : start + _EDGES_AT_ONCE])
+    """Steps that write edges alone.
+
+    Those that are no more tell whom a change touches, so they stay until the new ones are written.
+    """
     for start in range(0, len(added), _EDGES_AT_ONCE):
         part = added[start : start + _EDGES_AT_ONCE]
         yield Commit(edges=[EdgeRecord(e.a, e.b, e.weight, e.kind) for e in part])
+    for start in range(0, len(removed), _EDGES_AT_ONCE):
+        yield Commit(removed=removed[start : start + _EDGES_AT_ONCE])
 
 
 def _event(event: GroupEvent, cause: str) -> NewEvent:

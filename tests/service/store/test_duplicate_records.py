@@ -100,6 +100,14 @@ async def test_a_commit_is_carried_out_once(groups: RedisGroups, events: RedisEv
     assert await groups.edges_of(["m0", "m1", "m"], 5) == [[edge], [edge], []]
 
 
+async def test_who_has_to_be_compared_again_is_kept_until_it_is(groups: RedisGroups) -> None:
+    token = await claimed(groups)
+    names = [f"m{i:04}" for i in range(3000)]
+    await groups.commit(token, 1, Commit(pending=names))
+    await groups.commit(token, 2, Commit(compared=[*names[1:], "other"], position=PLACE))
+    assert (await groups.load()).pending == names[:1]
+
+
 async def test_a_commit_behind_one_that_was_lost_is_refused(groups: RedisGroups) -> None:
     token = await claimed(groups)
     edge = EdgeRecord("m0", "m1", 1.0, "near_duplicate")

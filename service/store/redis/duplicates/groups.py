@@ -10,6 +10,7 @@ ss:duplicates:edges         sorted set, each with score 0: "<streamer> <other> <
 ss:duplicates:size          sorted set, each with score 0: "<size, complemented> <group id>": in
                             byte order the largest comes first
 ss:duplicates:newest        likewise by when a group was changed last
+ss:duplicates:pending       sorted set, each with score 0: streamers that have to be compared again
 """
 
 import asyncio
@@ -114,6 +115,7 @@ class RedisGroups:
         self._state, self._groups, self._of = f"{base}state", f"{base}groups", f"{base}of"
         self._members, self._edges = f"{base}members:", f"{base}edges"
         self._size, self._newest = f"{base}size", f"{base}newest"
+        self._pending = f"{base}pending"
         self._shared = [self._state, events.stream, events.meta, judgements.news_key]
         self._claim, self._renew = client.script(_CLAIM), client.script(_RENEW)
         self._commit, self._replace = client.script(EMIT + _COMMIT), client.script(_REPLACE)
@@ -168,13 +170,8 @@ class RedisGroups:
     async def load(self) -> Kept:
         """All that is kept, without judgements; see `GroupStore.load`."""
         edges: list[EdgeRecord] = []
-        start = "-"
-        while found := cast(
-            list[bytes],
-            await self._client.ask("ZRANGEBYLEX", self._edges, start, "+", "LIMIT", 0, _CHUNK),
-        ):
-            start = f"({found[-1].decode()}"
-            edges += [edge for edge, is_forward in map(_edge, found) if is_forward]
+        async for entries in self._sorted(self._edges):
+            edges += [edge for edge, is_forward in map(_edge, entries) if is_forward]
         groups: dict[str, GroupRecord] = {}
         async for part in self._hash(self._groups):
             records = map(_RECORD.validate_json, part.values())
@@ -183,8 +180,9 @@ class RedisGroups:
         async for part in self._hash(self._of):
             for streamer_id, name in part.items():
                 members.setdefault(name.decode(), {})[streamer_id.decode()] = None
+        pending = [name.decode() async for part in self._sorted(self._pending) for name in part]
         step = int(await self._client.ask("HGET", self._state, "step") or 0)
-        return Kept(await self.position(), step, edges, groups, members)
+        return Kept(await self.position(), step, edges, groups, members, pending)
 
     async def get(self, group_id: str) -> GroupRecord | None:
         """A group, live or not."""
@@ -297,6 +295,16 @@ class RedisGroups:
             if not int(cursor):
                 return
 
+    async def _sorted(self, key: str) -> AsyncGenerator[list[bytes], None]:
+        """All of a sorted set whose scores are 0, in parts that others need not wait for."""
+        start = "-"
+        while found := cast(
+            list[bytes],
+            await self._client.ask("ZRANGEBYLEX", key, start, "+", "LIMIT", 0, _CHUNK),
+        ):
+            start = f"({found[-1].decode()}"
+            yield found
+
     def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
         forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]
         for a, b in forget:
@@ -310,6 +318,10 @@ class RedisGroups:
         ]
         for part in _parts(entries):
             yield "ZADD", self._edges, *part
+        for names in _parts(commit.pending):
+            yield "ZADD", self._pending, *(part for name in names for part in (0, name))
+        for names in _parts(commit.compared):
+            yield "ZREM", self._pending, *names
         for change in commit.groups:
             yield from self._group(change)
         # Who changes from one group to another leaves first.
