@@ -35,7 +35,8 @@ from service.store.base import Position, Record, StreamerStore
 from service.store.duplicates import Commit, GroupStore, JudgementRecord, JudgementStore, Kept
 
 Result = TypeVar("Result")
-_READ_AT_ONCE = 200
+_READ_AT_ONCE = 50
+"""To take in the answer keeps the event loop for a millisecond or two."""
 _AGAIN_AT_ONCE = 256
 """Streamers that are compared again in one step, since others took edges from them."""
 
@@ -307,6 +308,7 @@ class Evaluation:
             after = ids[-1]
             async for records in self._records(ids):
                 yield records
+                await self._lanes.give_way()
 
     async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
         for start in range(0, len(ids), _READ_AT_ONCE):
