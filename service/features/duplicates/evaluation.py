@@ -90,7 +90,7 @@ class Evaluation:
         self._step = 0
         self._of_all: OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
-        self._ledger = Ledger({}, {})
+        self._ledger = Ledger({}, {}, corpus)
         self._finder = EdgeFinder(comparer, corpus, lanes, self._graph.neighbours)
         self._pending: dict[str, None] = {}
 
@@ -233,7 +233,7 @@ class Evaluation:
         edges = (Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in kept.edges)
         members = {name: kept.members.get(name, ()) for name in kept.groups}
         self._graph.load(edges, map(_judgement, judged), absent, members)
-        self._ledger = Ledger(kept.groups, kept.members)
+        self._ledger = Ledger(kept.groups, kept.members, self._corpus)
         self._step, self._pending = kept.step, dict.fromkeys(kept.pending)
 
     async def _all_judgements(self) -> list[JudgementRecord]:
