@@ -5,7 +5,7 @@ whoever has the lease. They can be made anew from the streamers and the judgemen
 given by people and can't be made anew, so a backup holds them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -256,6 +256,14 @@ class GroupStore(Protocol):
         Args:
             streamer_id: who is erased.
             among: ids of groups; None: all are looked at.
+        """
+        ...
+
+    async def forget_others(self, stored: Container[str]) -> None:
+        """Take streamers that are not stored out of the records of groups that are not live.
+
+        Args:
+            stored: ids of all that are.
         """
         ...
 

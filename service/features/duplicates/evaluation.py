@@ -3,13 +3,7 @@
 import asyncio
 import contextlib
 import time
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Collection,
-    Generator,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator, Sequence
 from functools import partial
 from typing import TypeVar
 
@@ -141,6 +135,8 @@ class Evaluation:
             async for records, found in entries:
                 await self._in_slices(self._loaded(records, found))
         await self._lanes.run(self._corpus.settle, Lane.BULK)
+        # Who was erased before the last evaluator wrote a record may be in it.
+        await self._groups.forget_others(self._corpus)
         if not to_rebuild:
             self.close()
 

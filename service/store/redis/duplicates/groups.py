@@ -15,7 +15,7 @@ ss:duplicates:pending       sorted set, each with score 0: streamers that have t
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -192,26 +192,36 @@ class RedisGroups:
     async def forget(self, streamer_id: str, among: Sequence[str] | None = None) -> None:
         """Take a streamer out of records; see `GroupStore.forget`."""
         quoted = json.dumps(streamer_id).encode()
+
+        def keeps(member: str) -> bool:
+            return member != streamer_id
+
         if among is not None:
             for name in among:
                 row: bytes | None = await self._client.ask("HGET", self._groups, name)
                 if row is not None and quoted in row:
-                    await self._without(streamer_id, name.encode(), row)
+                    await self._reduce(name.encode(), row, keeps)
             return
         async for part in self._hash(self._groups):
             for key, read in part.items():
                 if quoted in read:
-                    await self._without(streamer_id, key, read)
+                    await self._reduce(key, read, keeps)
 
-    async def _without(self, streamer_id: str, name: bytes, read: bytes) -> None:
-        """Take a streamer out of the record of a group, unless it is a live one."""
+    async def forget_others(self, stored: Container[str]) -> None:
+        """Take streamers that are not stored out of records; see `GroupStore.forget_others`."""
+        async for part in self._hash(self._groups):
+            for key, read in part.items():
+                await self._reduce(key, read, stored.__contains__)
+
+    async def _reduce(self, name: bytes, read: bytes, keeps: Callable[[str], bool]) -> None:
+        """Take members out of the record of a group, unless it is a live one."""
         row: bytes | None = read
         while row is not None:
             record = _RECORD.validate_json(row)
-            known = record.members or ()
-            if streamer_id not in known:
-                return  # a live one, until its evaluation
-            members = tuple(one for one in known if one != streamer_id)
+            known = record.members or ()  # none of a live one, until its evaluation
+            members = tuple(member for member in known if keeps(member))
+            if members == known:
+                return
             after = json.dumps(asdict(replace(record, members=members)))
             if await self._replace([self._groups], [name, row, after]):
                 return
