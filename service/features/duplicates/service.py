@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from heapq import nsmallest
 from typing import Literal
 
 from service.engine.work.lanes import Lanes
@@ -145,7 +146,8 @@ class Duplicates:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         (group_id,) = await self._groups.groups_of([streamer_id])
         (edges,) = await self._groups.edges_of([streamer_id], _ALL)
-        edges = sorted(edges, key=lambda e: (-e.weight, e.a, e.b))[:limit]
+        order = partial(nsmallest, limit, edges, key=lambda e: (-e.weight, e.a, e.b))
+        edges = await self._lanes.run(order)
         others = [edge.b if edge.a == streamer_id else edge.a for edge in edges]
         groups = await self._groups.groups_of(others)
         ties = [

@@ -256,14 +256,18 @@ class RedisGroups:
         """Edges of each streamer; see `GroupStore.edges_of`."""
         found: list[list[EdgeRecord]] = []
         at_once = _ASKED_AT_ONCE if most <= _FEW else _ASKED_FOR_MANY
+        part = min(most, _AT_ONCE)
         for start in range(0, len(streamer_ids), at_once):
-            asked = [
-                ("ZRANGEBYLEX", self._edges, f"[{i} ", f"({i}!", "LIMIT", 0, most)
-                for i in streamer_ids[start : start + at_once]
-            ]
-            for row in await self._client.ask_all(asked):
-                found.append([edge for edge, _ in map(_edge, row)])
-                if len(row) > _FEW:
+            names = streamer_ids[start : start + at_once]
+            asked = [("ZRANGEBYLEX", self._edges, *_edges_from(i, None), part) for i in names]
+            for name, row in zip(names, await self._client.ask_all(asked), strict=True):
+                edges = [edge for edge, _ in map(_edge, row)]
+                while len(row) == part and len(edges) < most:  # all at once keep the event loop
+                    bounds, left = _edges_from(name, row[-1]), min(part, most - len(edges))
+                    row = await self._client.ask("ZRANGEBYLEX", self._edges, *bounds, left)
+                    edges += [edge for edge, _ in map(_edge, row)]
+                found.append(edges)
+                if len(edges) > _FEW:
                     await asyncio.sleep(0)
         return found
 
@@ -360,6 +364,12 @@ def _parts(items: Sequence[Argument]) -> Iterator[list[Argument]]:
     rest = iter(items)
     while part := list(islice(rest, _AT_ONCE)):
         yield part
+
+
+def _edges_from(streamer_id: str, last: bytes | None) -> tuple[str | bytes, str, str, int]:
+    """What asks for edges of a streamer, after one of them, or from the first on."""
+    begin = f"[{streamer_id} " if last is None else b"(" + last
+    return begin, f"({streamer_id}!", "LIMIT", 0
 
 
 def _edge(entry: bytes) -> tuple[EdgeRecord, bool]:
