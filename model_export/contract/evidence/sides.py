@@ -136,6 +136,11 @@ class Side:
         start = sum(self.sizes[:place])
         return self.flat[start : start + self.sizes[place]]
 
+    def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
+        """What another model compares of a profile that it reads alike; (D,), unit length."""
+        name, limit = self.name, self.limit
+        return self.joined(self.flat, self.sizes, name, limit, self.vectors, embedding, self.script)
+
     @property
     def size_bytes(self) -> int:
         """Memory of its arrays."""

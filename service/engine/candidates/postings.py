@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 MOST_ROWS = 128
 """Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
 _LOOKED_AT = 4 * MOST_ROWS
-"""Postings of a key that are read at most: void ones count too, until they are merged away."""
+"""Postings of a key that are read first. Where most of these are void, the others are read too."""
 _FRESH = 8192
 _FEWEST = 1024
 Keys = NDArray[np.uint32]
@@ -90,15 +90,22 @@ class Postings:
             one more each time that half as many have it.
         """
         begins = np.searchsorted(self._keys, keys, "left")
-        counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
-        says_nothing = (keys & 1 > 0) & (counts > MOST_ROWS)
-        counts[says_nothing] = 0
-        counts = np.minimum(counts, _LOOKED_AT)
+        all_counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
+        says_nothing = (keys & 1 > 0) & (all_counts > MOST_ROWS)
+        all_counts[says_nothing] = 0
+        counts = np.minimum(all_counts, _LOOKED_AT)
         which = np.repeat(np.arange(len(keys)), counts)  # (S,)
         places = np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
         rows = self._rows[places].astype(np.int64)
         alive = ~self._is_void[rows]
         rows, which = rows[alive], which[alive]
+        few = np.bincount(which, minlength=len(keys)) < MOST_ROWS
+        for at in np.flatnonzero(few & (all_counts > _LOOKED_AT)).tolist():
+            every = self._rows[begins[at] : begins[at] + all_counts[at]].astype(np.int64)
+            living = every[~self._is_void[every]][:MOST_ROWS]
+            start, end = np.searchsorted(which, [at, at + 1])
+            rows = np.concatenate([rows[:start], living, rows[end:]])
+            which = np.concatenate([which[:start], np.full(len(living), at), which[end:]])
         if self._fresh:
             fresh = [
                 () if is_void else self._fresh.get(key, ())[:MOST_ROWS]

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
+from heapq import nsmallest
 from typing import Literal
 
 from service.engine.work.lanes import Lanes
@@ -14,7 +15,7 @@ from service.features.duplicates.groups.edges import Edge, Pair, kind_of
 from service.features.duplicates.rebuild import KIND
 from service.features.jobs.service import Jobs
 from service.store.base import StreamerStore
-from service.store.duplicates import GroupRecord, GroupStore, JudgementStore
+from service.store.duplicates import EdgeRecord, GroupRecord, GroupStore, JudgementStore
 from service.store.jobs import Job
 from service.store.once import Once
 
@@ -144,8 +145,8 @@ class Duplicates:
         if known is None:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         (group_id,) = await self._groups.groups_of([streamer_id])
-        (edges,) = await self._groups.edges_of([streamer_id], _ALL)
-        edges = sorted(edges, key=lambda e: (-e.weight, e.a, e.b))[:limit]
+        (every,) = await self._groups.edges_of([streamer_id], _ALL)
+        edges = await self._lanes.run(lambda: nsmallest(limit, every, key=_strongest_first))
         others = [edge.b if edge.a == streamer_id else edge.a for edge in edges]
         groups = await self._groups.groups_of(others)
         ties = [
@@ -207,6 +208,10 @@ class Duplicates:
             groups = await self._groups.groups_of(part)
             inside |= {o for o, group in zip(part, groups, strict=True) if group == group_id}
         return inside
+
+
+def _strongest_first(edge: EdgeRecord) -> tuple[float, str, str]:
+    return -edge.weight, edge.a, edge.b
 
 
 def _strongest(members: Sequence[str], edges: Sequence[Edge], inside: Set[str]) -> list[Edge]:

@@ -3,7 +3,12 @@
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-from service.errors import IdempotencyKeyInUse, IdempotencyKeyReused
+from service.errors import (
+    IdempotencyKeyInUse,
+    IdempotencyKeyReused,
+    StreamerNotFound,
+    VersionConflict,
+)
 from service.store.base import DoneBefore, StreamerStore
 from service.store.once import Once
 
@@ -37,13 +42,20 @@ class Repeats:
             raise kind(kind.example)
         self._under_way[once.key] = once.fingerprint
         try:
-            before = await self._store.done_before(once.key)
-            if before is not None:
-                raise before
-            yield
+            await self._look(once)
+            try:
+                yield
+            except (StreamerNotFound, VersionConflict):
+                await self._look(once)  # what it met may be its own write, made by another process
+                raise
         except DoneBefore as done:
             if done.fingerprint != once.fingerprint:
                 raise IdempotencyKeyReused(IdempotencyKeyReused.example) from None
             raise
         finally:
             del self._under_way[once.key]
+
+    async def _look(self, once: Once) -> None:
+        before = await self._store.done_before(once.key)
+        if before is not None:
+            raise before

@@ -1,6 +1,7 @@
 """Candidates: nearly all pairs that are alike, and every pair that shares an exact key."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -54,6 +55,20 @@ def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
     assert rows_of(postings, 0) == list(range(MOST_ROWS))
     assert not [row for row in rows_of(postings, 1) if row < 90_000]
     assert rows_of(postings, 2 * 99_999 + 10) == [99_999]
+
+
+@pytest.mark.parametrize("gone", [700, 4990])
+def test_a_key_leads_to_the_living_however_many_before_them_are_gone(gone: int) -> None:
+    postings = Postings()
+    for row in range(5000):
+        postings.put(row, frozenset({0, 2 * row + 10}))
+    postings.merge()
+    for row in range(gone):
+        postings.remove(row)
+    postings.put(5000, frozenset({0, 4}))
+    rows, _ = postings.shared(np.array([0, 4, 2 * 4999 + 10], np.uint32))
+    living = [*range(gone, 5001)][:MOST_ROWS]
+    assert rows.tolist() == [*living, 5000, 4999]
 
 
 def test_the_nearest_codes_are_those_with_the_fewest_different_bits() -> None:

@@ -126,6 +126,27 @@ def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_correct
     assert resolved() == []
 
 
+def test_the_id_of_a_dissolved_group_leads_to_its_members_when_they_form_one_again(
+    client: TestClient,
+) -> None:
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    put(client, "left", name="Zhu", bio="ranked match", tags=["gaming"])
+    evaluated(client, put(client, "right", name="Bo", bio="mountain hostel", tags=["travel"]))
+    judge(client, "hub", "left", "same")
+    judge(client, "hub", "right", "same")
+    ended = until(lambda: g if (g := group_of(client, "left")) and g["size"] == 3 else None)
+
+    def resolved() -> tuple[str, list[str]]:
+        answer = client.get(f"/v1/duplicates/{ended['group_id']}").raise_for_status().json()
+        return answer["state"], answer["successors"]
+
+    evaluated(client, client.delete("/v1/streamers/hub").json()["sequence"])
+    assert resolved() == ("dissolved", [])
+    judge(client, "left", "right", "same")
+    again = until(lambda: group_of(client, "left"))
+    assert resolved() == ("dissolved", [again["group_id"]])
+
+
 def test_impossible_judgements_are_refused_by_field(client: TestClient) -> None:
     put(client, "here", name="Zhu", bio="ranked match")
     body = {"a": "here", "b": "here", "verdict": "same"}

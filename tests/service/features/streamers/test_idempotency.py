@@ -3,6 +3,8 @@
 import asyncio
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,9 @@ from service.features.streamers.repeats import Repeats
 from service.settings import Settings
 from service.store.base import DoneBefore
 from service.store.once import Once
+from service.store.redis.store import RedisStore
 from tests.service.conftest import put
+from tests.service.valkey import Server
 
 S = "/v1/streamers/s"
 Send = Callable[..., Any]
@@ -162,6 +166,43 @@ def test_keys_are_the_callers_own(bundle: Path, tmp_path: Path) -> None:
         other = {"Authorization": f"Bearer {made.json()['key']}", **keyed("k")}
         answer = client.put(S, json={"tags": ["cooking"]}, headers=other)
         assert answer.json()["version"] == first.json()["version"] + 1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("then", ["nothing", "delete"])
+def test_a_patch_that_another_replica_gets_while_the_first_carries_it_out(
+    bundle: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, then: str
+) -> None:
+    """It was done after the other had looked, and met its own write: 412."""
+    look, first = RedisStore.done_before, list[Any]()
+    known = {"bundle": bundle, "redis_url": server.url}
+    with ExitStack() as running:
+        one, other = (
+            running.enter_context(
+                TestClient(
+                    create_app(Settings.model_validate({**known, "data_dir": tmp_path / name})),
+                    base_url="http://localhost",
+                )
+            )
+            for name in ("one", "other")
+        )
+        headers = keyed("k", **{"If-Match": f'"{put(one, "s", tags=["music"])}"'})
+
+        async def overtaken(store: RedisStore, key: str) -> DoneBefore | None:
+            found = await look(store, key)
+            if not first:
+                first.append(None)
+                change = partial(one.patch, json={"name": "new"}, headers=headers)
+                first[0] = await asyncio.to_thread(change, S)
+                if then == "delete":
+                    await asyncio.to_thread(one.delete, S)
+            return found
+
+        monkeypatch.setattr(RedisStore, "done_before", overtaken)
+        second = other.patch(S, json={"name": "new"}, headers=headers)
+        again(first[0], second)
+        changed = other.patch(S, json={"name": "newer"}, headers=headers)
+        assert changed.json()["code"] == "idempotency_key_reused"
 
 
 class Nothing:
