@@ -248,6 +248,17 @@ def sounds_like(text: str) -> str:
     return _spelt(fold(text).text)
 
 
+def as_read(text: str) -> tuple[str, str]:
+    """A text as its keys are made, where its words are hidden: as it is read, and by look.
+
+    Other things that part its Chinese characters are left out. Its places are not those of the
+    folded text.
+    """
+    folded = fold(text).text
+    shown = without_others(folded) or read(folded)
+    return shown, _spelt(shown)
+
+
 def _spelt(folded: str) -> str:
     return folded.translate(_LOOKS) if folded.isascii() else translated(folded, _alike())
 
