@@ -242,14 +242,14 @@ class WritePipeline:
     ) -> list[Acknowledged | Refused | ServiceError]:
         """Encode stored profiles again, and store those that are at their version still.
 
-        `updated_at` stays: nobody wrote them.
+        `updated_at` and `digest` stay: nobody wrote them, and of some no bytes were kept.
         """
         encoded = await self._encoding.encode_many(items)
         good = [
             (e, r) for e, r in zip(encoded, stored, strict=True) if isinstance(e, EncodedProfile)
         ]
-        versions, times = [r.version for _, r in good], [r.updated_at for _, r in good]
-        done = iter(await self._commit([e for e, _ in good], versions, Lane.BULK, updated_at=times))
+        versions, kept = [r.version for _, r in good], [r for _, r in good]
+        done = iter(await self._commit([e for e, _ in good], versions, Lane.BULK, stored=kept))
         return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def delete(
@@ -315,7 +315,7 @@ class WritePipeline:
         *,
         once: Once | None = None,
         step: JobStep | None = None,
-        updated_at: Sequence[float] | None = None,
+        stored: Sequence[Record] | None = None,
     ) -> list[Acknowledged | Refused | ServiceError]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
@@ -328,8 +328,11 @@ class WritePipeline:
             records.append(await beside_if_large(self._lanes, item.profile, make, lane))
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
-        if updated_at is not None:
-            records = [replace(r, updated_at=t) for r, t in zip(records, updated_at, strict=True)]
+        if stored is not None:
+            records = [
+                replace(record, updated_at=before.updated_at, digest=before.digest)
+                for record, before in zip(records, stored, strict=True)
+            ]
         upserts = [Upsert(r, version) for r, version in zip(records, expected, strict=True)]
         if once is not None:
             once = replace(once, answer=told_of(records[0], encoded[0].features.coverage))
