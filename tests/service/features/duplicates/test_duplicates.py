@@ -1,5 +1,6 @@
 """Groups over the corpus, as a caller sees them."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.duplicates import endpoints
+from service.features.duplicates.schemas import GroupDetailOut
+from service.features.duplicates.service import ShownGroup
 from tests.service.conftest import put
 from tests.service.process import WAIT_S
 
@@ -232,6 +236,24 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
         assert "of another listing or order" in other.json()["detail"]
     wrong = client.get("/v1/duplicates", params={"cursor": "%%%"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
+
+
+def test_many_edges_are_written_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, threads = endpoints._detail_out, list[str]()
+
+    def watched(found: ShownGroup) -> GroupDetailOut:
+        threads.append(threading.current_thread().name)
+        return made(found)
+
+    monkeypatch.setattr(endpoints, "_detail_out", watched)
+    names = ring(client, "music", 12)
+    group = until(lambda: g if (g := group_of(client, names[0])) and g["size"] == 12 else None)
+    answer = client.get(f"/v1/duplicates/{group['group_id']}").raise_for_status().json()
+    assert sorted(answer["members"]) == sorted(names)
+    assert len(answer["edges"]) == 66
+    assert [name.startswith("lanes-") for name in threads] == [True]
 
 
 @pytest.mark.slow
