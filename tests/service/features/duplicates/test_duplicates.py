@@ -106,6 +106,32 @@ def test_judgements_join_and_part_and_the_newest_wins(client: TestClient) -> Non
     until(lambda: group_of(client, "alone") is not None)
 
 
+def test_judgements_about_who_is_not_stored_overrule_nothing(client: TestClient) -> None:
+    """They join nobody either, until the streamer is back."""
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    put(client, "left", name="Zhu", bio="ranked match", tags=["gaming"])
+    evaluated(client, put(client, "right", name="Bo", bio="mountain hostel", tags=["travel"]))
+    judge(client, "left", "right", "different")
+    judge(client, "hub", "left", "same")
+    parted = [{"a": "left", "b": "right"}]
+    joined = [{"a": "hub", "b": "left"}, {"a": "hub", "b": "right"}]
+    assert judge(client, "hub", "right", "same")["overrules"] == parted
+
+    def overruled_by() -> list[list[dict[str, str]]]:
+        listed = client.get("/v1/judgements").raise_for_status().json()["judgements"]
+        return [one["overruled_by"] for one in listed]
+
+    assert overruled_by() == [[], [], joined]
+    until(lambda: (group_of(client, "right") or {}).get("size") == 3)
+    evaluated(client, client.delete("/v1/streamers/hub").json()["sequence"])
+    assert group_of(client, "right") is None
+    assert overruled_by() == [[], [], []]
+    assert judge(client, "left", "right", "same")["overrules"] == []
+    judge(client, "left", "right", "different")
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    assert overruled_by() == [[{"a": "hub", "b": "right"}, *parted], [], []]
+
+
 def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_corrected(
     client: TestClient,
 ) -> None:
