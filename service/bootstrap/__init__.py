@@ -270,7 +270,7 @@ async def _opened_graph(
             duplicates=Duplicates(
                 *(store, duplicates.groups, duplicates.judgements, lanes, long.jobs)
             ),
-            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            judgements=Judgements(store, duplicates.judgements, duplicates.follower.wake),
             events=feed.events,
             webhooks=feed.webhooks,
             cases=cases.open(long.jobs),

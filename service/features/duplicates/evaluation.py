@@ -23,6 +23,7 @@ from service.features.duplicates.groups.edges import (
     kind_of,
 )
 from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
+from service.features.duplicates.judgements import not_stored
 from service.features.duplicates.looked_up import LookedUp
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
@@ -120,7 +121,7 @@ class Evaluation:
         kept = await self._groups.load()
         judged = await self._all_judgements()
         ids = sorted({name for record in judged for name in (record.a, record.b)})
-        absent = await self._not_stored(ids)
+        absent = await not_stored(self._store, ids)
         await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
         self.position = kept.position
         self.read_from = await self._store.position()
@@ -208,7 +209,7 @@ class Evaluation:
             return False
         self.is_whole = False
         names = {name for j in news.judged for name in (j.a, j.b)}
-        self._graph.note_absent(await self._not_stored(sorted(names)))
+        self._graph.note_absent(await not_stored(self._store, sorted(names)))
         change = Change(judged=[_judgement(j) for j in news.judged], unjudged=news.unjudged)
         cause = f"judgement {news.upto}"
         outcome = await self._in_slices(self._graph.change(change, cause))
@@ -239,14 +240,6 @@ class Evaluation:
             part, after = await self._judgements.page(after, 1000)
             found += part
         return found
-
-    async def _not_stored(self, ids: Sequence[str]) -> list[str]:
-        missing: list[str] = []
-        for start in range(0, len(ids), _READ_AT_ONCE):
-            part = ids[start : start + _READ_AT_ONCE]
-            found = await self._store.digests(part)
-            missing += [name for name, known in zip(part, found, strict=True) if known is None]
-        return missing
 
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""

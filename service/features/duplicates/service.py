@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
 from heapq import nsmallest
 from typing import Literal
 
@@ -128,12 +127,13 @@ class Duplicates:
         edges = await self._edges(every, _ALL if is_small else _MOST_READ)
         known = await self._bridges(every, edges) if is_small else None
         inside = set(every) if is_small else await self._inside(group_id, edges, members)
-        strongest = await self._lanes.run(partial(_strongest, members, edges, inside))
-        shown = [
-            ShownEdge(*edge, None if known is None else edge.pair in known) for edge in strongest
-        ]
+
+        def shown() -> list[ShownEdge]:
+            strongest = _strongest(members, edges, inside)
+            return [ShownEdge(*e, None if known is None else e.pair in known) for e in strongest]
+
         following = members[-1] if len(members) == limit else None
-        return ShownGroup(record, (), members, shown, following)
+        return ShownGroup(record, (), members, await self._lanes.run(shown), following)
 
     async def of(self, streamer_id: str, limit: int) -> tuple[GroupRecord | None, list[Tie]]:
         """The group of a stored streamer, None if it is in none, and its strongest edges.
@@ -202,7 +202,7 @@ class Duplicates:
     ) -> set[str]:
         """Which ends of edges are in a group, of which some members are known."""
         inside = set(members)
-        others = sorted({name for edge in edges for name in edge.pair} - inside)
+        others = await self._lanes.run(lambda: list({n for e in edges for n in e.pair} - inside))
         for start in range(0, len(others), _ASKED_AT_ONCE):
             part = others[start : start + _ASKED_AT_ONCE]
             groups = await self._groups.groups_of(part)
