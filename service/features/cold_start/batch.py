@@ -1,6 +1,7 @@
 """Many questions in one request: NDJSON in, NDJSON out, in order."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -20,7 +21,6 @@ from service.settings import Limits
 
 _AT_ONCE = 4
 """Questions that are answered at the same time: others wait for the event loop no longer."""
-_YIELD_S = 0.002
 
 
 class Line(NamedTuple):
@@ -52,8 +52,7 @@ async def questions_of(
         BodyTooLarge: the body is.
     """
     lines: list[Line] = []
-    number, loop = 0, asyncio.get_running_loop()
-    begin = loop.time()
+    number, begin = 0, time.perf_counter()
     async for line in lines_of(body, limits.body_limit_bytes):
         number += 1
         if number > limits.bulk_lines:
@@ -61,9 +60,7 @@ async def questions_of(
                 f"the body may have {limits.bulk_lines} lines (STREAMER_LIMITS__BULK_LINES): send "
                 "the rest in another request"
             )
-        if loop.time() - begin > _YIELD_S:
-            await lanes.give_way()
-            begin = loop.time()
+        begin = await lanes.give_way.after(begin)
         if line.strip():
             charge(len(lines) + 1)
             read = partial(_read, number, line, limits, check)
