@@ -37,7 +37,8 @@ class DedupIn(Request):
         Literal["clusters", "feed"],
         Field(
             description="clusters: groups of near-duplicates. feed: the list in an order that "
-            "keeps near-duplicates apart."
+            "keeps near-duplicates apart. Both go by what the streamers show: what people judged "
+            "(`/v1/judgements`) counts in the groups of `/v1/duplicates` alone."
         ),
     ] = "clusters"
     threshold: Annotated[
