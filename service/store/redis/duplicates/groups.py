@@ -151,17 +151,8 @@ class RedisGroups:
             NotTheEvaluator: the lease is another one's; nothing was written.
             StepsLost: the step before is not stored.
         """
-        place, commands = commit.position, list(self._commands(commit))
-        arguments: list[Argument] = [
-            *(token, step),
-            *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
-            *("" if commit.judged is None else commit.judged, commit.rules or "", len(commands)),
-        ]
-        for command in commands:
-            arguments += [len(command), *command]
-        arguments += event_arguments(commit.events)
-        keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
-        done = int(await self._commit(list(keys), arguments))
+        packed = await asyncio.to_thread(self._packed, token, step, commit)
+        done = int(await self._commit(*packed))
         if done < 0:
             raise StepsLost(f"the store does not have step {step - 1}, which it acknowledged")
         if not done:
@@ -319,7 +310,21 @@ class RedisGroups:
             start = f"({found[-1].decode()}"
             yield found
 
-    def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
+    def _packed(self, token: int, step: int, commit: Commit) -> tuple[list[str], list[Argument]]:
+        """Keys and arguments of the script that commits; of many members it takes long."""
+        place, commands = commit.position, list(self._commands(commit))
+        arguments: list[Argument] = [
+            *(token, step),
+            *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
+            *("" if commit.judged is None else commit.judged, commit.rules or ""),
+            # One argument: the client packs each on the event loop.
+            f"[{','.join(map(json.dumps, commands))}]",
+            *event_arguments(commit.events),
+        ]
+        keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
+        return list(keys), arguments
+
+    def _commands(self, commit: Commit) -> Iterator[Sequence[str | int]]:
         forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]
         for a, b in forget:
             for one, other in ((a, b), (b, a)):
@@ -345,7 +350,7 @@ class RedisGroups:
                 yield "HSET", self._of, *(part for member in joined for part in (member, name))
                 yield "ZADD", self._members + name, *(part for m in joined for part in (0, m))
 
-    def _group(self, change: GroupChange) -> Iterator[Sequence[Argument]]:
+    def _group(self, change: GroupChange) -> Iterator[Sequence[str | int]]:
         before, after = change.before, change.after
         name = after.group_id
         if before is not None and before.state == "live":
@@ -360,7 +365,7 @@ class RedisGroups:
             yield "ZREM", self._members + name, *left
 
 
-def _parts(items: Sequence[Argument]) -> Iterator[list[Argument]]:
+def _parts(items: Sequence[str | int]) -> Iterator[list[str | int]]:
     rest = iter(items)
     while part := list(islice(rest, _AT_ONCE)):
         yield part
