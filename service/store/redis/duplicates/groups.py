@@ -90,6 +90,8 @@ return 1
 _RECORD = TypeAdapter(GroupRecord)
 _CHUNK = 2000
 """Entries that are read at once: some 5 ms of the event loop."""
+_RECORDS = 200
+"""Records of groups that are looked into at once; each may name a hundred members."""
 _FEW = 50
 """Edges of a streamer; each takes microseconds."""
 _ASKED_AT_ONCE, _ASKED_FOR_MANY = 64, 8
@@ -164,9 +166,10 @@ class RedisGroups:
         async for entries in self._sorted(self._edges):
             edges += [edge for edge, is_forward in map(_edge, entries) if is_forward]
         groups: dict[str, GroupRecord] = {}
-        async for part in self._hash(self._groups):
-            records = map(_RECORD.validate_json, part.values())
-            groups |= {record.group_id: record for record in records if record.state == "live"}
+        after: str | None = ""
+        while after is not None:  # not those that ended: there are more and more of them
+            records, after = await self.page("size", after, _CHUNK)
+            groups |= {record.group_id: record for record in records}
         members: dict[str, dict[str, None]] = {}  # a scan may name one twice
         async for part in self._hash(self._of):
             for streamer_id, name in part.items():
@@ -200,7 +203,7 @@ class RedisGroups:
 
     async def forget_others(self, stored: Container[str]) -> None:
         """Take streamers that are not stored out of records; see `GroupStore.forget_others`."""
-        async for part in self._hash(self._groups):
+        async for part in self._hash(self._groups, _RECORDS):
             for key, read in part.items():
                 await self._reduce(key, read, stored.__contains__)
 
@@ -291,11 +294,13 @@ class RedisGroups:
         found: bytes | None = await self._client.ask("HGET", self._state, "rules")
         return None if found is None else found.decode()
 
-    async def _hash(self, key: str) -> AsyncGenerator[dict[bytes, bytes], None]:
+    async def _hash(
+        self, key: str, at_once: int = _CHUNK
+    ) -> AsyncGenerator[dict[bytes, bytes], None]:
         """All of a hash, in parts that others need not wait for."""
         cursor = 0
         while True:
-            cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", _CHUNK)
+            cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", at_once)
             yield cast(dict[bytes, bytes], part)
             if not int(cursor):
                 return
