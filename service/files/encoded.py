@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, BinaryIO, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -25,6 +25,8 @@ GROUP_BYTES = 16 << 20
 """A row group is in memory when it is written and when it is read: it ends at so many rows, or at
 so many bytes of them."""
 _FOOTER_BYTES = 8
+_METADATA_BYTES = 1 << 20
+"""Of the end of the footer, where the metadata are, behind what it has of each row group."""
 _MAGIC = b"PAR1"
 
 
@@ -131,14 +133,20 @@ def about(path: Path) -> About | None:
         OSError: it can't be read.
     """
     with path.open("rb") as file:
-        size = file.seek(0, os.SEEK_END)
-        file.seek(max(0, size - _FOOTER_BYTES))
-        end = file.read()
-        length = int.from_bytes(end[:4], "little")
-        if end[4:] != _MAGIC or length > size - _FOOTER_BYTES:
-            return None
-        file.seek(size - _FOOTER_BYTES - length)
-        footer = file.read(length)
+        return about_in(file)
+
+
+def about_in(file: BinaryIO) -> About | None:
+    """Metadata of an open file; see `about`."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(0, size - _FOOTER_BYTES))
+    end = file.read()
+    length = int.from_bytes(end[:4], "little")
+    if end[4:] != _MAGIC or length > size - _FOOTER_BYTES:
+        return None
+    length = min(length, _METADATA_BYTES)
+    file.seek(size - _FOOTER_BYTES - length)
+    footer = file.read(length)
     begin = footer.find(b'{"format":', footer.find(ENCODED.encode()))
     if begin < 0 or ENCODED.encode() not in footer:
         return None

@@ -98,6 +98,15 @@ def check_header(line: bytes, manifest: Manifest) -> None:
             "/encoded",
             "the file was not written by `python -m service encode`: import it without `encoded`",
         )
+    check_model(found, manifest)
+
+
+def check_model(found: About, manifest: Manifest) -> None:
+    """Refuse what another model encoded.
+
+    Raises:
+        InvalidRequest: it did; says what to do.
+    """
     served = about_model(manifest)
     names = ("model_version", "features_fingerprint", "dim", "content_dim", "id_dim")
     if any(getattr(found, name) != getattr(served, name) for name in names):

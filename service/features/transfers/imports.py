@@ -10,7 +10,7 @@ from collections.abc import Generator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from model_export.contract.bundle import Manifest
 from model_export.contract.streamer import StreamerProfile
@@ -26,11 +26,13 @@ from service.features.transfers.encoded import (
     LINE_FACTOR,
     EncodedReader,
     check_header,
+    check_model,
     is_header,
 )
 from service.features.transfers.media_patience import MediaPatience
 from service.features.transfers.record import JobRecord
 from service.features.transfers.sources import Content, Source, Stamp, changed, find
+from service.files.encoded import about_in
 from service.files.parquet import write_lines
 from service.files.spool import Spool
 from service.settings import Jobs as JobSettings
@@ -147,7 +149,7 @@ class ImportJobs(Kind):
             if state.is_encoded:  # another model may have been promoted since the first attempt
                 check_header((await self._first_line(source, content))[0], self._manifest)
             return source, state, content
-        token, source = 0, self._source(job)
+        token, source, is_encoded = 0, self._source(job), bool(job.input.get("encoded"))
         stamp, asked = await asyncio.to_thread(source.stamp), job.input.get("stamp")
         is_retried = job.job.is_retried  # it takes the file as it is by then
         if not is_retried and asked is not None and Stamp(**asked) != stamp:
@@ -155,12 +157,16 @@ class ImportJobs(Kind):
         if job.input.get("parquet"):
             token = job.job.token
             await asyncio.to_thread(self._spool.remove_lines, job.job.job_id, token)
-            await self._convert(source, stamp, self._spool.lines(job.job.job_id, token))
+            lines = self._spool.lines(job.job.job_id, token)
+            await self._convert(source, stamp, lines, is_encoded)
             source = self._source(job, token)
         content = await self._look(source)
-        is_encoded = bool(job.input.get("encoded"))
         state = _State(content.dump(), token, is_encoded=is_encoded)
-        state = await self._behind_header(source, state, content)
+        try:
+            state = await self._behind_header(source, state, content)
+        except InvalidRequest:  # no attempt goes on with these lines
+            await asyncio.to_thread(self._spool.remove_lines, job.job.job_id, token)
+            raise
         await job.advance(asdict(state), 0, content.lines - (state.at > 0))
         return source, state, content
 
@@ -190,13 +196,19 @@ class ImportJobs(Kind):
     async def _look(self, source: Source) -> Content:
         return await persist(lambda: self._lanes.run_in_slices(source.look(), Lane.BULK))
 
-    async def _convert(self, source: Source, stamp: Stamp, target: Path) -> None:
-        """Make lines of a Parquet file."""
+    async def _convert(self, source: Source, stamp: Stamp, target: Path, is_encoded: bool) -> None:
+        """Make lines of a Parquet file, unless its metadata name another model.
 
-        def convert() -> Generator[None, None, None]:
-            return source.convert(lambda file: write_lines(file, target, self._spool), stamp)
+        Raises:
+            InvalidRequest: they do, or it is no Parquet file.
+        """
 
-        await persist(lambda: self._lanes.run_in_slices(convert(), Lane.BULK))
+        def write(file: BinaryIO) -> Generator[None, None, None]:
+            if is_encoded and (found := about_in(file)) is not None:
+                check_model(found, self._manifest)
+            yield from write_lines(file, target, self._spool)
+
+        await persist(lambda: self._lanes.run_in_slices(source.convert(write, stamp), Lane.BULK))
 
     def _source(self, job: RunningJob, token: int = 0) -> Source:
         limit = self._limits.body_limit_bytes
