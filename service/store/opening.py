@@ -323,6 +323,14 @@ async def check_data(
     return witness
 
 
+async def count_on(store: ArchivedStore, sequence: int) -> None:
+    """Have a store whose loss is accepted give no number up to this one again."""
+    try:
+        await store.count_on(sequence)
+    except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
+        _log.warning("numbers of writes that the store lost may come again: %s", error.detail)
+
+
 async def check_model(store: StreamerStore, model_version: str, *, reencode: bool) -> bool:
     """Refuse vectors of another model; whether stored profiles have to be encoded again.
 

@@ -1,10 +1,18 @@
-"""Whether a server keeps what it acknowledges."""
+"""Whether a server keeps what it acknowledges, and how its numbers go on where it did not."""
+
+import secrets
 
 from redis.exceptions import ResponseError
 
 from service.store.redis.client import CommandRefused, RedisClient
 
 ALWAYS = "always"
+_COUNT_ON = """
+if tonumber(redis.call('HGET', KEYS[1], 'sequence') or '0') < tonumber(ARGV[1]) then
+  redis.call('HSET', KEYS[1], 'sequence', ARGV[1], 'epoch', ARGV[2])
+  redis.call('HDEL', KEYS[1], 'mark')
+end
+"""
 
 
 async def find_durability(client: RedisClient) -> str:
@@ -46,3 +54,20 @@ async def _setting(client: RedisClient, name: str) -> str:
 async def run_id(client: RedisClient) -> bytes:
     """A name of the server's present run."""
     return str((await client.ask("INFO", "server"))["run_id"]).encode()
+
+
+async def count_on(client: RedisClient, meta: str, sequence: int) -> None:
+    """Have a store that ends before a number go on behind it, as another history.
+
+    Callers have seen the numbers of the writes that it lost, as versions and to wait for: with
+    another meaning none may come again.
+
+    Args:
+        client: of the store.
+        meta: the key where it keeps its position.
+        sequence: the number; a store that ends there or later is left as it is.
+
+    Raises:
+        StoreFull, StoreUnavailable: nothing was changed, as far as is known.
+    """
+    await client.script(_COUNT_ON)([meta], [sequence, secrets.token_hex(16)])

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from service.errors import DataLost
-from service.store.base import Position
+from service.store.base import LogGap, Position
+from service.store.redis.durability import count_on
 from service.store.redis.store import RedisStore
 from service.store.witness import Witness, WitnessKeeper
 from tests.service.store.records import put, until
@@ -71,6 +72,21 @@ def test_a_store_without_a_password_keeps_the_name_of_its_file(tmp_path: Path) -
     assert Witness(tmp_path, url).path.name == named_as_before(url)
     Witness(tmp_path, url).write(Position("e", 7, "m"))
     assert Witness(tmp_path, url).read() == Position("e", 7, "m")
+
+
+@pytest.mark.anyio
+async def test_numbers_that_were_lost_do_not_come_again(store: RedisStore) -> None:
+    await put(store, "a")
+    end = await store.position()
+    await count_on(store.client, "ss:meta", 1)
+    assert await store.position() == end
+    await count_on(store.client, "ss:meta", 7)
+    behind = await store.position()
+    assert behind.sequence == 7
+    with pytest.raises(LogGap, match="another history"):
+        await store.check_continues(end)
+    assert await put(store, "b") == 8
+    await store.check_continues(behind)
 
 
 @pytest.mark.anyio
