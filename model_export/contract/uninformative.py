@@ -28,4 +28,9 @@ def says_nothing(piece: Piece, shared: Set[str]) -> bool:
         return False
     if piece.kind == "text" and is_empty_talk(piece.text):
         return True
+    return is_listed(piece, shared)
+
+
+def is_listed(piece: Piece, shared: Set[str]) -> bool:
+    """Whether a piece to which the rule applies is among those that many share."""
     return bool(shared) and (piece.cluster_hash in shared or piece.content_hash in shared)

@@ -162,7 +162,11 @@ async def _opened_graph(
         )
         serving = Serving(manifest, loaded.device, pipeline, stored, work, follower, snapshots)
         version = manifest.model_version
-        sides = StoredSides(store, evidence, lanes, version, folder=settings.data_dir)
+        sides = StoredSides(
+            *(store, evidence, lanes, version),
+            folder=settings.data_dir,
+            beside=lambda: [model.sides for model in shared.open_models],
+        )
         dedup = _dedup(serving, evidence, sides, lanes, settings)
         threshold = manifest.duplicate_threshold.value
         kept = KeptCorpus()
@@ -269,7 +273,7 @@ async def _opened_graph(
             duplicates=Duplicates(
                 *(store, duplicates.groups, duplicates.judgements, lanes, long.jobs)
             ),
-            judgements=Judgements(duplicates.judgements, duplicates.follower.wake),
+            judgements=Judgements(store, duplicates.judgements, duplicates.follower.wake),
             events=feed.events,
             webhooks=feed.webhooks,
             cases=cases.open(long.jobs),

@@ -84,4 +84,6 @@ class DuplicateParts:
             ),
             lanes.give_way.press,
         )
-        self.rebuilds = RebuildJobs(store, self.groups, new_evaluation, ready, *how)
+        self.rebuilds = RebuildJobs(
+            *(store, self.groups, new_evaluation, ready, *how, serving.model_version)
+        )

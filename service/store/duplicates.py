@@ -5,7 +5,7 @@ whoever has the lease. They can be made anew from the streamers and the judgemen
 given by people and can't be made anew, so a backup holds them.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -43,8 +43,9 @@ class GroupRecord:
         size: members; 0 unless it is live.
         representative: one of them; empty unless it is live.
         successors: of a group that is not live, those that had its members when it ended.
-        members: of such a group, some that were in another one then and are not erased; None of
-            live groups, and of those that ended before releases that keep them.
+        members: of such a group, some that were stored then and are not erased, first those that
+            were in another one; None of live groups, and of those that ended before releases that
+            keep them.
         has_others: whether it had more of them.
     """
 
@@ -88,6 +89,8 @@ class Commit:
         position: up to where the log is evaluated with it; None = as before.
         judged: the last judgement that is taken in with it; None = as before.
         rules: by which all streamers are compared with it; None = as before.
+        pending: streamers that have to be compared again, since they lost edges.
+        compared: streamers that have not to be any more.
     """
 
     edges: Sequence[EdgeRecord] = ()
@@ -97,6 +100,8 @@ class Commit:
     position: Position | None = None
     judged: int | None = None
     rules: str | None = None
+    pending: Sequence[str] = ()
+    compared: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -142,6 +147,7 @@ class Kept:
         position: up to where the log is evaluated; None = nothing is, or not to the end.
         step: number of the last commit.
         members: of each live group.
+        pending: streamers that have to be compared again; see `Commit`.
     """
 
     position: Position | None
@@ -149,6 +155,7 @@ class Kept:
     edges: Sequence[EdgeRecord]
     groups: Mapping[str, GroupRecord]
     members: Mapping[str, Collection[str]]
+    pending: Sequence[str] = ()
 
 
 class JudgementStore(Protocol):
@@ -249,6 +256,14 @@ class GroupStore(Protocol):
         Args:
             streamer_id: who is erased.
             among: ids of groups; None: all are looked at.
+        """
+        ...
+
+    async def forget_others(self, stored: Container[str]) -> None:
+        """Take streamers that are not stored out of the records of groups that are not live.
+
+        Args:
+            stored: ids of all that are.
         """
         ...
 

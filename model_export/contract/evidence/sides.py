@@ -136,6 +136,11 @@ class Side:
         start = sum(self.sizes[:place])
         return self.flat[start : start + self.sizes[place]]
 
+    def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
+        """What another model compares of a profile that it reads alike; (D,), unit length."""
+        name, limit = self.name, self.limit
+        return self.joined(self.flat, self.sizes, name, limit, self.vectors, embedding, self.script)
+
     @property
     def size_bytes(self) -> int:
         """Memory of its arrays."""
@@ -241,6 +246,17 @@ def sounds_like(text: str) -> str:
     It has the length of the folded text.
     """
     return _spelt(fold(text).text)
+
+
+def as_read(text: str) -> tuple[str, str]:
+    """A text as its keys are made, where its words are hidden: as it is read, and by look.
+
+    Other things that part its Chinese characters are left out. Its places are not those of the
+    folded text.
+    """
+    folded = fold(text).text
+    shown = without_others(folded) or read(folded)
+    return shown, _spelt(shown)
 
 
 def _spelt(folded: str) -> str:

@@ -18,7 +18,7 @@ from service.commands.environment import variable
 from service.commands.progress import Progress
 from service.commands.stores import add_data_dir, finish, opened_store
 from service.errors import ServiceError
-from service.features.drift.sample import draw
+from service.features.drift.sample import FEWEST, MOST, draw
 from service.features.drift.service import Finding, find_drift
 
 _DAY_S = 86_400
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--sample",
-        type=whole_number(50, most=20_000),
+        type=whole_number(FEWEST, most=MOST),
         default=1000,
         help="most streamers of each side (1000)",
     )

@@ -3,7 +3,7 @@
 Keys are hashes of 32 bits: two different ones may be taken for the same, which makes a needless
 candidate and misses none. Most of the postings are two sorted arrays; the newest are in a dict,
 until there are enough of them to be merged. What a row had before is skipped: a key counts only
-where the row still has it.
+where the row still has it. Few rows are void at a time, so few postings are skipped for a key.
 """
 
 from array import array
@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 MOST_ROWS = 128
 """Rows of a key that are given: whoever shares it has an edge with these, so all are connected."""
-_LOOKED_AT = 4 * MOST_ROWS
-"""Postings of a key that are read at most: void ones count too, until they are merged away."""
+_MOST_VOID = 8 * MOST_ROWS
+"""Void rows above which their postings are merged away: a key has at most one of each row."""
 _FRESH = 8192
 _FEWEST = 1024
 Keys = NDArray[np.uint32]
@@ -48,6 +48,7 @@ class Postings:
         self._fresh_of: dict[int, AbstractSet[int]] = {}
         self._count = 0
         self._is_void = np.zeros(_FEWEST, np.bool_)  # rows whose postings in the arrays are
+        self._void_count = 0
         self._loaded_keys, self._loaded_rows = array("I"), array("I")
 
     def __len__(self) -> int:
@@ -75,10 +76,13 @@ class Postings:
     def remove(self, row: int) -> None:
         """A row has no keys any more."""
         self._reach(row)
+        self._void_count += not self._is_void[row]
         self._is_void[row] = True
         for key in self._fresh_of.pop(row, ()):
             self._fresh[key].remove(row)
             self._count -= 1
+        if self._void_count > _MOST_VOID:
+            self.merge()
 
     def shared(self, keys: Keys) -> tuple[Rows, NDArray[np.float64]]:
         """Rows with some of these keys (K,), once for each key, up to `MOST_ROWS` for one.
@@ -91,13 +95,17 @@ class Postings:
         """
         begins = np.searchsorted(self._keys, keys, "left")
         counts = np.searchsorted(self._keys, keys, "right") - begins  # (K,)
-        says_nothing = (keys & 1 > 0) & (counts > MOST_ROWS)
+        enough = MOST_ROWS + self._void_count  # `MOST_ROWS` of so many are not void
+        is_hint = keys & 1 > 0
+        says_nothing = is_hint & (counts > enough)
         counts[says_nothing] = 0
-        counts = np.minimum(counts, _LOOKED_AT)
+        counts = np.minimum(counts, enough)
         which = np.repeat(np.arange(len(keys)), counts)  # (S,)
         places = np.arange(len(which)) + (begins - np.cumsum(counts) + counts)[which]
         rows = self._rows[places].astype(np.int64)
         alive = ~self._is_void[rows]
+        says_nothing |= is_hint & (np.bincount(which[alive], minlength=len(keys)) > MOST_ROWS)
+        alive &= ~says_nothing[which]
         rows, which = rows[alive], which[alive]
         if self._fresh:
             fresh = [
@@ -146,6 +154,7 @@ class Postings:
         self._rows = np.insert(self._rows[kept], places, rows)
         self._fresh, self._fresh_of, self._count = {}, {}, 0
         self._is_void[:] = False
+        self._void_count = 0
 
     def _reach(self, row: int) -> None:
         if row >= len(self._is_void):

@@ -1,8 +1,8 @@
 """The evidence of one model: its parameters, applied to profiles."""
 
-from collections.abc import Collection, Generator, Mapping, Sequence, Set
+from collections.abc import Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,9 @@ from model_export.contract.evidence import (
     side_of,
 )
 from model_export.contract.folding import FOLDING_VERSION
-from model_export.contract.streamer import StreamerContent
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerContent, StreamerProfile
+from model_export.contract.uninformative import is_listed, may_say_nothing
 
 Places = NDArray[np.int64]
 MOST_SIDES = 1200
@@ -91,13 +93,24 @@ class Evidence:
                 f"release folds by {FOLDING_VERSION}; train and export again"
             )
         self.matcher = Matcher(parameters)
-        self.uninformative: Set[str] = vocabulary.uninformative
+        self.uninformative = vocabulary.uninformative
         self.worth = parameters.frequencies.table()
         self.rules = f"evidence {EVIDENCE_VERSION}, folding {FOLDING_VERSION}"
 
     def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""
         return side_of(profile, self.uninformative, embedding)
+
+    def reads_alike(self, other: "Evidence", profile: bytes) -> bool:
+        """Whether another model compares the same of a stored profile, but for the embedding.
+
+        It does where nothing that the profile shows is boilerplate to one of the two alone.
+        """
+        listed_once = _listed_once(self.uninformative, other.uninformative)
+        if not listed_once:
+            return True
+        pieces = pieces_of(StreamerProfile.model_validate_json(profile))
+        return not any(may_say_nothing(each) and is_listed(each, listed_once) for each in pieces)
 
     def compare(
         self,
@@ -150,6 +163,11 @@ class Evidence:
         """Pairs of a block that are told or may be the same: some content speaks for them."""
         contributions = self.matcher.contributions(levels, masked)
         return told[block] | self.matcher.has_direct(contributions)
+
+
+@lru_cache(maxsize=4)
+def _listed_once(one: frozenset[str], other: frozenset[str]) -> frozenset[str]:
+    return one ^ other
 
 
 def _joined(parts: Sequence[Compared]) -> Compared:

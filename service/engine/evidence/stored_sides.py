@@ -4,10 +4,11 @@ The others are in a file.
 """
 
 from collections import OrderedDict
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from model_export.contract.evidence import Side
 from model_export.contract.streamer import StreamerProfile
@@ -38,6 +39,7 @@ class StoredSides:
         model_version: str,
         max_bytes: int = MAX_BYTES,
         folder: Path | None = None,
+        beside: Callable[[], Iterable["StoredSides"]] = tuple,
     ) -> None:
         """Read from `store`.
 
@@ -48,6 +50,7 @@ class StoredSides:
             model_version: embeddings of other models are left out.
             max_bytes: of the sides in memory.
             folder: of those that are not; None: where temporary files are.
+            beside: of models that are open in this process, for the same store.
         """
         self._store = store
         self._evidence = evidence
@@ -57,6 +60,7 @@ class StoredSides:
         self._bytes = 0
         self._known: OrderedDict[str, tuple[int, Side, int]] = OrderedDict()
         self._spilled = SpilledSides(folder)
+        self._beside = beside
 
     @property
     def size_bytes(self) -> int:
@@ -128,27 +132,45 @@ class StoredSides:
         while self._bytes > self._max_bytes:
             oldest = next(iter(self._known))
             version, side, _ = self._known[oldest]
-            if not self._spilled.has(oldest, version):
-                self.spill(oldest, version, pack(side))
+            self.spill(oldest, version, pack(side))
             self._drop(oldest)
 
     def spill(self, streamer_id: str, version: int, packed: Packed) -> None:
         """Keep what `pack` made of the side of a version, in a file."""
-        self._spilled.put(streamer_id, version, packed)
+        if not self._spilled.has(streamer_id, version):
+            self._spilled.put(streamer_id, version, packed)
 
     def side_of(self, record: Record) -> Side:
         """What is compared of a record, kept or made; call it in a thread."""
         known = self._known.get(record.streamer_id)
         if known is not None and known[0] == record.version:
             return known[1]
-        vector = self.embedding_of(record)
-        embedding = np.frombuffer(vector, "<f4").astype(np.float32) if vector else None
+        if (made := self.made_of(record)) is not None:
+            return made
         profile = StreamerProfile.model_validate_json(record.profile)
-        return self._evidence.side(profile, embedding)
+        return self._evidence.side(profile, self._embedding(record))
+
+    def made_of(self, record: Record) -> Side | None:
+        """What a model that is open compares of a record, with this model's embedding.
+
+        None where no other one has made it, or where each reads it in another way; for any thread.
+        After a change of the model nearly all are made already, and to make them takes minutes.
+        """
+        for other in self._beside():
+            (made,) = other.at_hand([record.streamer_id], [record.version])
+            if made is None or made.version != record.version:
+                continue
+            if self._evidence.reads_alike(other._evidence, record.profile):
+                return made.side.with_embedding(self._embedding(record))
+        return None
 
     def embedding_of(self, record: Record) -> bytes:
         """The embedding of a record; empty without usable content, or of another model."""
         return record.embedding if record.model_version == self._model_version else b""
+
+    def _embedding(self, record: Record) -> NDArray[np.float32] | None:
+        vector = self.embedding_of(record)
+        return np.frombuffer(vector, "<f4").astype(np.float32) if vector else None
 
     def _read(self, versions: Mapping[str, int]) -> Generator[None, None, dict[str, Spilled]]:
         found: dict[str, Spilled] = {}

@@ -10,6 +10,7 @@ from model_export.contract.evidence import (
     ABSENT,
     CHANNELS,
     SAME_VECTOR,
+    as_read,
     contact_key,
     contact_texts,
     is_text,
@@ -158,7 +159,7 @@ def _names(a: Shows, b: Shows) -> _Found:
 
 def _titles(a: Shows, b: Shows) -> _Found:
     ours, theirs = _texts(a, is_title), _texts(b, is_title)
-    return _equal(ours, theirs, lambda title: title_letters(fold(title).text, sounds_like(title)))
+    return _equal(ours, theirs, lambda title: title_letters(*as_read(title)))
 
 
 def _tags(a: Shows, b: Shows) -> _Found:
@@ -267,6 +268,10 @@ def _shared_passages(ours: Texts, theirs: Texts) -> _Found:
         found.disguises |= dict.fromkeys([*undone_in(fold_a, *span_a), *undone_in(fold_b, *span_b)])
         spans = fold_a.text[slice(*span_a)], fold_b.text[slice(*span_b)]
         found.disguises |= dict.fromkeys(spelt_otherwise(*spans))
+    if not passages:
+        read = [[as_read(text)[1] for _, text in side] for side in (ours, theirs)]
+        for passage in common_passages(read[0], read[1], MOST_QUOTES):
+            _add(found, ours[passage.one], theirs[passage.other])
     return found
 
 

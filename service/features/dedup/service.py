@@ -1,7 +1,9 @@
 """Which streamers of a list are the same content, and a list with those kept apart."""
 
+import asyncio
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,33 +21,18 @@ from service.engine.scoring.precision import Precision
 from service.engine.spaces.geometry import unit_rows
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.turns import Turns
-from service.errors import FieldError, InvalidRequest, ServiceError, StreamerNotFound
+from service.errors import ServiceError
 from service.features.dedup.answers import Cluster, DedupAnswer, FeedAnswer, NearDuplicate
 from service.features.dedup.edges import Edges, compare_list
 from service.features.dedup.feed import spread
+from service.features.dedup.given import Shown, refuse_repeated, shown_of
 from service.features.dedup.grouping import Components, components, groups_of, join_pairs
-from service.index.base import VectorIndex
 from service.index.query import EQUAL
 
 _PROFILES_PER_TURN = 64
 """So many are encoded before others get their turn: writes wait for the same encoder."""
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """A streamer of the list.
-
-    Attributes:
-        content: its sketch; None without usable content.
-        tower_vectors: what towers made of it, of a profile.
-        side: what evidence compares of it, of a profile.
-        version: of a stored streamer.
-    """
-
-    content: NDArray[np.float16] | None
-    tower_vectors: bytes = b""
-    side: Side | None = None
-    version: int | None = None
+_SIDES_AT_ONCE = 1000
+"""Sides in memory that are looked up before others get their turn: a millisecond."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,14 +200,17 @@ class Dedup:
         with_pictures: bool,
         after_sequence: int,
     ) -> _Compared:
-        await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         names = [*ids, *(profile.streamer_id for profile in profiles)]
-        _refuse_repeated(names, "/ids" if ids else "/profiles")
+        refuse = partial(refuse_repeated, names, "/ids" if ids else "/profiles")
+        await self._lanes.run(refuse, Lane.HEAVY)
+        await self._follower.wait_for(after_sequence, self._visible_timeout_ms)
         async with self._turns.turn():
             if profiles:
                 shown = await self._shown_by(profiles, by_evidence)
                 return await self._compare_shown(names, shown, [], threshold, with_pictures)
-            names, shown, unknown = await _stored(self._follower.index, ids)
+            rows = await self._follower.index.get(ids)
+            look = partial(shown_of, ids, rows)  # ten thousand would keep the event loop
+            names, shown, unknown = await self._lanes.run(look, Lane.HEAVY)
             if by_evidence:
                 shown = await self._with_sides(names, shown)
             return await self._compare_shown(names, shown, unknown, threshold, with_pictures)
@@ -228,7 +218,7 @@ class Dedup:
     async def _compare_shown(
         self,
         names: Sequence[str],
-        shown: Sequence[_Shown],
+        shown: Sequence[Shown],
         not_stored: Sequence[str],
         threshold: float,
         with_pictures: bool,
@@ -266,16 +256,24 @@ class Dedup:
 
         return await self._lanes.run_in_slices(compare())
 
-    async def _with_sides(self, names: Sequence[str], shown: Sequence[_Shown]) -> list[_Shown]:
+    async def _with_sides(self, names: Sequence[str], shown: Sequence[Shown]) -> list[Shown]:
         """With what evidence compares of stored streamers; nothing of those deleted meanwhile."""
-        sides = await self._sides.get(names, [one.version for one in shown])
-        return [
-            _Shown(one.content, side=side or Side({}), version=one.version)
-            for one, side in zip(shown, sides, strict=True)
-        ]
+        sides: list[Side | None] = []
+        for start in range(0, len(names), _SIDES_AT_ONCE):
+            part = slice(start, start + _SIDES_AT_ONCE)
+            sides += await self._sides.get(names[part], [one.version for one in shown[part]])
+            await asyncio.sleep(0)  # sides that are in memory come at once
+
+        def together() -> list[Shown]:
+            return [
+                Shown(one.content, side=side or Side({}), version=one.version)
+                for one, side in zip(shown, sides, strict=True)
+            ]
+
+        return await self._lanes.run(together, Lane.HEAVY)
 
     async def _same_media(
-        self, names: Sequence[str], shown: Sequence[_Shown], *, stored: bool
+        self, names: Sequence[str], shown: Sequence[Shown], *, stored: bool
     ) -> list[SameMedia]:
         """Who shares pictures and sounds with whom, by places in the list."""
         if not self._pipeline.has_towers:  # nobody has a thumbnail or a fingerprint
@@ -291,13 +289,13 @@ class Dedup:
 
     async def _shown_by(
         self, profiles: Sequence[StreamerProfile], by_evidence: bool
-    ) -> list[_Shown]:
-        shown: list[_Shown] = []
+    ) -> list[Shown]:
+        shown: list[Shown] = []
         for start in range(0, len(profiles), _PROFILES_PER_TURN):
             part = profiles[start : start + _PROFILES_PER_TURN]
             items = [ToRead(profile, f"/profiles/{i}") for i, profile in enumerate(part, start)]
             encoded = await self._pipeline.encode_many(items)
-            found: list[_Shown] = []
+            found: list[Shown] = []
             vectors: list[NDArray[np.float32] | None] = []
             for item in encoded:
                 if isinstance(item, ServiceError):
@@ -305,11 +303,11 @@ class Dedup:
                 made = item.encoded
                 vectors.append(None if made is None else made.embedding)
                 content = None if made is None else made.content
-                found.append(_Shown(content, b"" if made is None else item.tower_vectors))
+                found.append(Shown(content, b"" if made is None else item.tower_vectors))
             if by_evidence:
                 sides = await self._lanes.run_in_slices(_sides(self._evidence, part, vectors))
                 found = [
-                    _Shown(one.content, one.tower_vectors, side)
+                    Shown(one.content, one.tower_vectors, side)
                     for one, side in zip(found, sides, strict=True)
                 ]
             shown += found
@@ -334,36 +332,6 @@ def _looks(packed: Sequence[bytes]) -> Generator[None, None, list[Look]]:
         looks.append(look_in(one))
         yield
     return looks
-
-
-async def _stored(
-    index: VectorIndex, ids: Sequence[str]
-) -> tuple[list[str], list[_Shown], list[str]]:
-    """Ids that are stored, what the index knows of them, and the ids that are not stored."""
-    rows = await index.get(ids)
-    known = [row for row in rows if row is not None]
-    if not known:
-        raise StreamerNotFound(
-            "not stored: " + ", ".join(map(repr, ids)),
-            [FieldError(f"/ids/{i}", f"streamer {n!r} is not stored") for i, n in enumerate(ids)],
-        )
-    shown = [_Shown(row.content, version=row.version) for row in known]
-    missing = [name for name, row in zip(ids, rows, strict=True) if row is None]
-    return [row.streamer_id for row in known], shown, missing
-
-
-def _refuse_repeated(names: Sequence[str], pointer: str) -> None:
-    seen: dict[str, int] = {}
-    errors: list[FieldError] = []
-    for place, name in enumerate(names):
-        if name in seen:
-            detail = f"streamer {name!r} is already at {pointer}/{seen[name]}"
-            errors.append(FieldError(f"{pointer}/{place}", detail))
-        seen.setdefault(name, place)
-    if errors:
-        first = "; ".join(f"{error.pointer}: {error.detail}" for error in errors[:3])
-        more = f" (and {len(errors) - 3} more)" if len(errors) > 3 else ""
-        raise InvalidRequest(f"{first}{more}; give each streamer once", errors)
 
 
 def _clusters(compared: _Compared) -> list[Cluster]:

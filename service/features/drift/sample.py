@@ -16,8 +16,10 @@ from service.store.base import Record, StreamerStore
 
 FEWEST = 50
 """Streamers of a window below which nothing is compared."""
+MOST = 20_000
+"""Streamers of each window that can be drawn."""
 _PAGE = 1000
-_LOOK_FACTOR = 50
+LOOK_FACTOR = 50
 """So many times the size of a sample is looked at for streamers of both windows."""
 
 
@@ -69,7 +71,7 @@ async def draw(
         bundle: of the model that encoded them.
         manifest: of that model, at the width that is served.
         since: seconds since 1970; those written from then on are late.
-        size: of each window.
+        size: of each window, at most `MOST`.
         seed: of the draw.
         tell: is called with how many were found, and how many are wanted.
 
@@ -79,10 +81,13 @@ async def draw(
     """
     reader = Reader(bundle.featurizer, manifest.towers)
     windows = {False: _Window(), True: _Window()}
-    for part in await store.chunks(await _drawn_ids(store, _LOOK_FACTOR * size, seed)):
+    of_model = 0
+    drawn, stored = await _drawn_ids(store, LOOK_FACTOR * size, seed)
+    for part in await store.chunks(drawn):
         for record in await store.get(part):
             if record is None or record.model_version != manifest.model_version:
                 continue
+            of_model += 1
             window = windows[record.updated_at >= since]
             if len(window.ids) < size:
                 window.ids.append(record.streamer_id)
@@ -94,9 +99,17 @@ async def draw(
     for is_late, window in windows.items():
         if len(window.ids) < FEWEST:
             when = "from then on" if is_late else "before"
+            remedies = [
+                f"a larger --sample (it looks at {LOOK_FACTOR} times as many)"
+                if len(drawn) < stored and size < MOST
+                else "",
+                "another time by --days" if of_model >= 2 * FEWEST else "",
+            ]
+            choose = " or ".join(filter(None, remedies))
             raise TooFewStreamers(
-                f"only {len(window.ids)} streamers of model {manifest.model_version} were last "
-                f"written {when}, {FEWEST} are needed: choose another time by --days"
+                f"only {len(window.ids)} of {len(drawn)} streamers that were looked at, of "
+                f"{stored} in all, are of model {manifest.model_version} and were last written "
+                f"{when}, {FEWEST} are needed" + (f": choose {choose}" if choose else "")
             )
     both = [windows[False], windows[True]]
     vectors = [found for window in both for found in window.embedding]
@@ -114,8 +127,11 @@ async def draw(
     )
 
 
-async def _drawn_ids(store: StreamerStore, most: int, seed: int) -> list[str]:
-    """Ids in random order, at most so many: a reservoir over all of them (Vitter 1985)."""
+async def _drawn_ids(store: StreamerStore, most: int, seed: int) -> tuple[list[str], int]:
+    """Ids in random order, at most so many, and how many there are in all.
+
+    A reservoir over all of them (Vitter 1985).
+    """
     rng = np.random.default_rng(seed)
     kept: list[str] = []
     seen, after = 0, ""
@@ -127,7 +143,7 @@ async def _drawn_ids(store: StreamerStore, most: int, seed: int) -> list[str]:
             elif (place := int(rng.integers(seen))) < most:
                 kept[place] = streamer_id
         after = page[-1]
-    return [kept[i] for i in rng.permutation(len(kept)).tolist()]
+    return [kept[i] for i in rng.permutation(len(kept)).tolist()], seen
 
 
 def _features(reader: Reader, record: Record) -> Features:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from service.features.duplicates.groups.edges import Edge
@@ -26,8 +26,20 @@ class Ledger:
     that tell of it, so a process that dies between two steps leaves nothing half told.
     """
 
-    def __init__(self, groups: Mapping[str, GroupRecord], members: Mapping[str, Collection[str]]):
-        """Begin with what is stored."""
+    def __init__(
+        self,
+        groups: Mapping[str, GroupRecord],
+        members: Mapping[str, Collection[str]],
+        streamers: Container[str],
+    ) -> None:
+        """Begin with what is stored.
+
+        Args:
+            groups: record of each live group, by id.
+            members: of each, by id.
+            streamers: ids of those that are stored, as far as the log is evaluated.
+        """
+        self._streamers = streamers
         self._records = dict(groups)
         self._members = {name: frozenset(members.get(name, ())) for name in groups}
         self._kept = defaultdict[str, list[str]](list)
@@ -98,9 +110,12 @@ class Ledger:
             left = sorted(self._members.pop(name, frozenset()))
             created = now if before is None else before.created_at
             successors = tuple(retired.successors)
-            # Not who is gone: it may be erased, and is in no group again.
-            grouped = [m for m in left if graph.group_of(m)]
-            kept, has_others = tuple(grouped[:_MOST_KEPT]), len(grouped) > _MOST_KEPT
+            # Not who is gone: it may be erased. Who is in no group now may be in one later.
+            stored = sorted(
+                (member for member in left if member in self._streamers),
+                key=lambda member: graph.group_of(member) is None,
+            )
+            kept, has_others = tuple(stored[:_MOST_KEPT]), len(stored) > _MOST_KEPT
             for member in kept:
                 self._kept[member].append(name)
             told = created, now, successors, kept, has_others
@@ -130,12 +145,15 @@ class Ledger:
 
 
 def edge_steps(added: Sequence[Edge], removed: Sequence[tuple[str, str]]) -> Iterator[Commit]:
-    """Steps that write edges alone."""
-    for start in range(0, len(removed), _EDGES_AT_ONCE):
-        yield Commit(removed=removed[start : start + _EDGES_AT_ONCE])
+    """Steps that write edges alone.
+
+    Those that are no more tell whom a change touches, so they stay until the new ones are written.
+    """
     for start in range(0, len(added), _EDGES_AT_ONCE):
         part = added[start : start + _EDGES_AT_ONCE]
         yield Commit(edges=[EdgeRecord(e.a, e.b, e.weight, e.kind) for e in part])
+    for start in range(0, len(removed), _EDGES_AT_ONCE):
+        yield Commit(removed=removed[start : start + _EDGES_AT_ONCE])
 
 
 def _event(event: GroupEvent, cause: str) -> NewEvent:

@@ -1,6 +1,6 @@
 """Compares stored streamers by the evidence of the model that is served."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -12,8 +12,10 @@ from model_export.contract.evidence.keys import Hashes
 from service.engine.candidates.corpus import Entry
 from service.engine.candidates.keys import asked_keys, kept_keys
 from service.engine.evidence.engine import Evidence
+from service.engine.evidence.packed_sides import pack
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.evidence.whole_corpus import (
+    Found,
     Joined,
     ReadProfile,
     WholeCorpus,
@@ -82,7 +84,7 @@ class EvidenceComparer:
         """A comparer for who reads all streamers; see `Comparer.of_all`."""
         workers = workers_for(self._evidence, streamers)
         whole = WholeCorpus(self._evidence, self._lanes, self._folder, workers)
-        return EvidenceOfAll(whole, self._sides, keeps=to_compare)
+        return EvidenceOfAll(whole, self._sides, self._lanes, keeps=to_compare)
 
     async def _some(
         self, pairs: Sequence[Pair], version_of: Callable[[str], int | None]
@@ -103,16 +105,20 @@ class EvidenceComparer:
 class EvidenceOfAll:
     """A `ComparerOfAll` by match weights."""
 
-    def __init__(self, whole: WholeCorpus, sides: StoredSides, *, keeps: bool) -> None:
+    def __init__(
+        self, whole: WholeCorpus, sides: StoredSides, lanes: Lanes, *, keeps: bool
+    ) -> None:
         """Nobody is known yet.
 
         Args:
             whole: does the work.
             sides: of stored streamers.
+            lanes: where it is looked for what is made already.
             keeps: whether what is read is compared.
         """
         self._whole = whole
         self._stored = sides
+        self._lanes = lanes
         self._keeps = keeps
 
     @property
@@ -122,14 +128,29 @@ class EvidenceOfAll:
 
     async def entries(self, records: Sequence[Record]) -> list[Entry]:
         """What is searched of records; see `ComparerOfAll.entries`."""
-        read = [ReadProfile(r.profile, self._stored.embedding_of(r)) for r in records]
+        made = await self._lanes.run_in_slices(self._made(records), Lane.BULK)
+        left = [record for record in records if record.streamer_id not in made]
+        if left:
+            read = [ReadProfile(r.profile, self._stored.embedding_of(r)) for r in left]
+            names = [record.streamer_id for record in left]
+            made |= zip(names, await self._whole.read(read), strict=True)
         entries: list[Entry] = []
-        for record, found in zip(records, await self._whole.read(read), strict=True):
+        for record in records:
+            name, found = record.streamer_id, made[record.streamer_id]
             if self._keeps:
-                self._whole.put(record.streamer_id, found.packed)
-            self._stored.spill(record.streamer_id, record.version, found.packed)
+                self._whole.put(name, found.packed)
+            self._stored.spill(name, record.version, found.packed)
             entries.append(entry_of(record, self._stored, found.keys, found.asked))
         return entries
+
+    def _made(self, records: Sequence[Record]) -> Generator[None, None, dict[str, Found]]:
+        """Those of the records whose sides are made already."""
+        made: dict[str, Found] = {}
+        for record in records:
+            if (side := self._stored.made_of(record)) is not None:
+                made[record.streamer_id] = Found(kept_keys(side), asked_keys(side), pack(side))
+            yield
+        return made
 
     def asked(self, streamer_id: str) -> NDArray[np.uint32]:
         """Keys by which a streamer that was read finds others (K,)."""

@@ -8,24 +8,26 @@ from service.errors import GroupNotFound, IdempotencyKeyReused, StreamerNotFound
 from service.features.duplicates.rebuild import KIND
 from service.features.duplicates.schemas import (
     GROUP_PATTERN,
+    EdgeOut,
     GroupDetailOut,
     GroupOut,
     GroupPage,
     StreamerDuplicatesOut,
     TieOut,
 )
-from service.features.duplicates.service import Duplicates
+from service.features.duplicates.service import Duplicates, ShownGroup
 from service.features.jobs.accepting import ACCEPTED, accepted
 from service.features.jobs.schemas import QUEUED, JobOut
 from service.http.auth.audit import CurrentAudit
 from service.http.auth.callers import CurrentCaller
 from service.http.auth.rate_limits import ALL_UNITS, CurrentCharges, hits_units
 from service.http.auth.route_scopes import requires
-from service.http.dependencies import CheckedRouter, StreamerIdPath, service_named
+from service.http.dependencies import CheckedRouter, CurrentLanes, StreamerIdPath, service_named
 from service.http.documents import STORE, responses
 from service.http.headers.cursors import Cursor, cursor_of, place_of
 from service.http.headers.idempotency import OnceByKey
 from service.http.headers.prefer import PrefersAsync
+from service.http.json_bodies import json_answer
 from service.http.openapi import ANTI_FRAUD
 from service.http.schemas import with_nulls
 from service.store.duplicates import GroupRecord
@@ -88,28 +90,34 @@ async def list_duplicates(
     operation_id="get_duplicates",
     summary="Get a group of duplicates",
     dependencies=[requires("duplicates")],
+    response_model=GroupDetailOut,
     responses=responses(*STORE, GroupNotFound),
 )
 async def get_duplicates(
     duplicates: CurrentDuplicates,
+    lanes: CurrentLanes,
     charges: CurrentCharges,
     audit: CurrentAudit,
     group_id: GroupIdPath,
     cursor: Cursor = None,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most members on a page.")] = 100,
-) -> GroupDetailOut:
+) -> Response:
     """Members in pages, with their edges. A group that is no more names its successors."""
     charges.reach("duplicates", hits_units(limit))
     found = await duplicates.get(group_id, place_of(cursor, group_id), limit)
     audit.about(found.members, len(found.members))
-    return GroupDetailOut.model_validate(
-        {
-            **_fields(found.record),
-            "successors": found.successors,
-            "members": found.members,
-            "edges": [vars(edge) for edge in found.edges],
-            "next_cursor": cursor_of(found.next_after, group_id),
-        }
+    items = len(found.members) + len(found.edges)
+    return await json_answer(lambda: _detail_out(found), items, lanes)
+
+
+def _detail_out(found: ShownGroup) -> GroupDetailOut:
+    """A group as it is answered; each edge is a step of its own, so that others run in between."""
+    return GroupDetailOut(
+        **GroupOut.model_validate(_fields(found.record)).model_dump(),
+        successors=list(found.successors),
+        members=list(found.members),
+        edges=[EdgeOut.model_validate(vars(edge)) for edge in found.edges],
+        next_cursor=cursor_of(found.next_after, found.record.group_id),
     )
 
 
@@ -118,26 +126,32 @@ async def get_duplicates(
     operation_id="get_streamer_duplicates",
     summary="Get the duplicates of a streamer",
     dependencies=[requires("duplicates")],
+    response_model=StreamerDuplicatesOut,
     responses=responses(*STORE, StreamerNotFound),
 )
 async def get_streamer_duplicates(
     duplicates: CurrentDuplicates,
+    lanes: CurrentLanes,
     charges: CurrentCharges,
     audit: CurrentAudit,
     streamer_id: StreamerIdPath,
     limit: Annotated[int, Query(ge=1, le=1000, description="Most duplicates.")] = 100,
-) -> StreamerDuplicatesOut:
+) -> Response:
     """Its group, and whom evidence takes for duplicates of it, in the group or not."""
     charges.reach("duplicates", hits_units(limit))
     sequence = await duplicates.sequence()  # as above
     group, ties = await duplicates.of(streamer_id, limit)
     audit.about((tie.streamer_id for tie in ties), len(ties))
-    return StreamerDuplicatesOut(
-        streamer_id=streamer_id,
-        group=None if group is None else GroupOut.model_validate(_fields(group)),
-        duplicates=[TieOut.model_validate(tie) for tie in ties],
-        evaluated_sequence=sequence,
-    )
+
+    def made() -> StreamerDuplicatesOut:
+        return StreamerDuplicatesOut(
+            streamer_id=streamer_id,
+            group=None if group is None else GroupOut.model_validate(_fields(group)),
+            duplicates=[TieOut.model_validate(tie) for tie in ties],
+            evaluated_sequence=sequence,
+        )
+
+    return await json_answer(made, len(ties), lanes)
 
 
 @router.post(

@@ -3,20 +3,9 @@
 import asyncio
 import contextlib
 import time
-from array import array
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Callable,
-    Collection,
-    Generator,
-    Sequence,
-)
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Generator, Sequence
 from functools import partial
 from typing import TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
 
 from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.candidates.look_ups import LookUps
@@ -25,29 +14,26 @@ from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.resumable import Resumable
 from service.features.duplicates.committing import Ledger, edge_steps
 from service.features.duplicates.comparers import Comparer, OfAll
+from service.features.duplicates.finding import MOST_FOUND, EdgeFinder
 from service.features.duplicates.groups.cutting import Cut
 from service.features.duplicates.groups.edges import (
     Edge,
     Judgement,
-    Pair,
     at_both_ends,
     kind_of,
-    pair_of,
-    shared_out,
 )
 from service.features.duplicates.groups.graph import Change, GroupGraph, Outcome
+from service.features.duplicates.judgements import not_stored
 from service.features.duplicates.looked_up import LookedUp
 from service.features.jobs.runner import persist
 from service.store.base import Position, Record, StreamerStore
 from service.store.duplicates import Commit, GroupStore, JudgementRecord, JudgementStore, Kept
 
 Result = TypeVar("Result")
-MOST_FOUND = 16
-"""Edges that a streamer is given when it is evaluated, beside those that others have with it: the
-strongest. In a farm of thousands all are alike, and a few edges each hold it together."""
-_READ_AT_ONCE = 200
-_ASKED_AT_ONCE = 16
-"""Streamers whose candidates are looked for in one step: some 20 ms at 100,000 streamers."""
+_READ_AT_ONCE = 50
+"""To take in the answer keeps the event loop for a millisecond or two."""
+_AGAIN_AT_ONCE = 256
+"""Streamers that are compared again in one step, since others took edges from them."""
 
 
 class Evaluation:
@@ -99,7 +85,9 @@ class Evaluation:
         self._step = 0
         self._of_all: OfAll | None = None
         self._graph = GroupGraph(Cut(comparer.strong_weight))
-        self._ledger = Ledger({}, {})
+        self._ledger = Ledger({}, {}, corpus)
+        self._finder = EdgeFinder(comparer, corpus, lanes, self._graph.neighbours)
+        self._pending: dict[str, None] = {}
 
     @property
     def corpus(self) -> Corpus:
@@ -116,6 +104,11 @@ class Evaluation:
         """Number of pairs that are judged."""
         return self._graph.judged
 
+    @property
+    def has_pending(self) -> bool:
+        """Whether some streamers have to be compared again; every `evaluate` does so with some."""
+        return bool(self._pending)
+
     async def open(self, *, to_rebuild: bool = False) -> None:
         """Take in all that is kept, and all streamers as candidates.
 
@@ -128,7 +121,7 @@ class Evaluation:
         kept = await self._groups.load()
         judged = await self._all_judgements()
         ids = sorted({name for record in judged for name in (record.a, record.b)})
-        absent = await self._not_stored(ids)
+        absent = await not_stored(self._store, ids)
         await self._lanes.run(partial(self._load, kept, judged, absent), Lane.BULK)
         self.position = kept.position
         self.read_from = await self._store.position()
@@ -143,6 +136,8 @@ class Evaluation:
             async for records, found in entries:
                 await self._in_slices(self._loaded(records, found))
         await self._lanes.run(self._corpus.settle, Lane.BULK)
+        # Who was erased before the last evaluator wrote a record may be in it.
+        await self._groups.forget_others(self._corpus)
         if not to_rebuild:
             self.close()
 
@@ -159,6 +154,9 @@ class Evaluation:
     async def evaluate(self, ids: Sequence[str], cause: str, position: Position | None) -> None:
         """Compare streamers as they are stored now with all others, and regroup what it touches.
 
+        In a farm all others may have their edges with the same few. So whoever loses some to those
+        that are gone or changed, and keeps fewer than `MOST_FOUND`, is compared again.
+
         Args:
             ids: each once; some may be gone.
             cause: names what happened, once for all time.
@@ -169,12 +167,17 @@ class Evaluation:
             Unavailable: the store or the index can't answer at the moment.
         """
         self.is_whole = False
-        news = await self._news(ids)
+        news, pending = await self._with_thinned(await self._news(ids))
         outcome = await self._in_slices(self._graph.change(news, cause))
         # An erasure may have looked before they were kept.
         for name, groups in self._ledger.kept(news.gone).items():
             await self._groups.forget(name, groups)
-        await self._commit(outcome, cause, Commit(position=position))
+        # First, since it can't be told from the edges that are left.
+        if added := sorted(pending.keys() - self._pending.keys()):
+            await self._write(Commit(pending=added))
+        compared = sorted(self._pending.keys() - pending.keys())
+        await self._commit(outcome, cause, Commit(position=position, compared=compared))
+        self._pending = pending
         self.position, self.is_whole = position or self.position, True
 
     async def compare(self, ids: Sequence[str]) -> None:
@@ -185,7 +188,7 @@ class Evaluation:
         known = self._of_all
         assert known is not None
         names = [name for name in ids if name in self._corpus]
-        edges = await self._edges(names, known.comparer.asked, known)
+        edges = await self._finder.edges(names, known.comparer.asked, known)
         news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
         added, removed = await self._in_slices(self._graph.take(news))
         for step in edge_steps(added, removed):
@@ -206,7 +209,7 @@ class Evaluation:
             return False
         self.is_whole = False
         names = {name for j in news.judged for name in (j.a, j.b)}
-        self._graph.note_absent(await self._not_stored(sorted(names)))
+        self._graph.note_absent(await not_stored(self._store, sorted(names)))
         change = Change(judged=[_judgement(j) for j in news.judged], unjudged=news.unjudged)
         cause = f"judgement {news.upto}"
         outcome = await self._in_slices(self._graph.change(change, cause))
@@ -227,8 +230,8 @@ class Evaluation:
         edges = (Edge(e.a, e.b, e.weight, kind_of(e.kind)) for e in kept.edges)
         members = {name: kept.members.get(name, ()) for name in kept.groups}
         self._graph.load(edges, map(_judgement, judged), absent, members)
-        self._ledger = Ledger(kept.groups, kept.members)
-        self._step = kept.step
+        self._ledger = Ledger(kept.groups, kept.members, self._corpus)
+        self._step, self._pending = kept.step, dict.fromkeys(kept.pending)
 
     async def _all_judgements(self) -> list[JudgementRecord]:
         found: list[JudgementRecord] = []
@@ -238,91 +241,25 @@ class Evaluation:
             found += part
         return found
 
-    async def _not_stored(self, ids: Sequence[str]) -> list[str]:
-        missing: list[str] = []
-        for start in range(0, len(ids), _READ_AT_ONCE):
-            part = ids[start : start + _READ_AT_ONCE]
-            found = await self._store.digests(part)
-            missing += [name for name, known in zip(part, found, strict=True) if known is None]
-        return missing
-
     async def _news(self, ids: Sequence[str]) -> Change:
         """What the comparison of some streamers with all others tells."""
         entries, looked = await self._take_in(ids)
         names = [name for name in ids if name in entries]
-        edges = await self._edges(names, lambda name: entries[name].asked, looked=looked)
+        edges = await self._finder.edges(names, lambda name: entries[name].asked, looked=looked)
         return Change(edges=edges, gone=[name for name in ids if name not in entries])
 
-    async def _edges(
-        self,
-        names: Sequence[str],
-        asked_of: Callable[[str], NDArray[np.uint32]],
-        of_all: OfAll | None = None,
-        looked: LookedUp | None = None,
-    ) -> dict[str, list[Edge]]:
-        """All edges of some streamers, which find others by these keys."""
-        known_of = looked or LookedUp(self._corpus)
-
-        async def compared(part: Sequence[str]) -> dict[str, list[Edge]]:
-            near = await self._near(part, asked_of, known_of)
-            known = [set(self._graph.neighbours(name)) for name in part]
-            edges = await self._compared(part, near, known, of_all, known_of)
-            return shared_out(part, known, edges, MOST_FOUND)
-
-        async def parts() -> AsyncGenerator[Sequence[str], None]:
-            for start in range(0, len(names), _ASKED_AT_ONCE):
-                yield names[start : start + _ASKED_AT_ONCE]
-
-        edges: dict[str, list[Edge]] = {}
-        # While the pairs of one part are compared, another thread looks for the next ones.
-        results = ahead(parts(), compared, 2 if of_all is None else of_all.comparer.at_once)
-        async with contextlib.aclosing(results):
-            async for _, found in results:
-                edges |= found
-        return at_both_ends(edges)
-
-    async def _near(
-        self,
-        names: Sequence[str],
-        asked_of: Callable[[str], NDArray[np.uint32]],
-        looked: LookedUp,
-    ) -> list[set[str]]:
-        found = {name: looked.candidates(name) for name in names}
-        left = [name for name, near in found.items() if near is None]
-        if left:
-            near = self._corpus.candidates(left, [asked_of(name) for name in left])
-            found |= zip(left, await self._in_slices(near), strict=True)
-        return [found[name] or set() for name in names]
-
-    async def _compared(
-        self,
-        names: Sequence[str],
-        near: Sequence[set[str]],
-        known: Sequence[set[str]],
-        of_all: OfAll | None,
-        looked: LookedUp,
-    ) -> list[Edge]:
-        """Edges of some streamers with others that are near, or were known to have one."""
-        pairs: set[Pair] = set()
-        compared: dict[Pair, Edge | None] = {}
-        for name, others, before in zip(names, near, known, strict=True):
-            unlike = set(of_all.unlike.pop(name, ())) if of_all else set[int]()
-            new = {o for o in others if self._corpus.row(o) not in unlike} if unlike else others
-            pairs |= {pair_of(name, other) for other in new | before}
-            compared |= looked.compared(name)
-        wanted = sorted(pairs - compared.keys())
-        found = [edge for pair, edge in compared.items() if edge is not None and pair in pairs]
-        if not wanted:
-            return found
-        if of_all is None:
-            found += await persist(lambda: self._comparer.edges(wanted, self._corpus.version))
-            return found
-        edges = await persist(lambda: of_all.comparer.edges(wanted))
-        asked, joined = set(names), {edge.pair for edge in edges}
-        for a, b in wanted:  # the later one of the two need not be compared with the earlier
-            if a in asked and b not in asked and (a, b) not in joined:
-                of_all.unlike.setdefault(b, array("I")).append(self._corpus.row(a))
-        return edges
+    async def _with_thinned(self, news: Change) -> tuple[Change, dict[str, None]]:
+        """News, with those of some who have to be compared again, and who still has to be then."""
+        thinned = await self._in_slices(self._graph.thinned(news, MOST_FOUND))
+        told = {*news.edges, *news.gone}
+        waiting = [n for n in dict.fromkeys([*thinned, *self._pending]) if n not in told]
+        if not waiting:
+            return news, {}
+        more = await self._news(waiting[:_AGAIN_AT_ONCE])
+        edges = at_both_ends({**news.edges, **more.edges})
+        news = Change(edges=edges, gone=[*news.gone, *more.gone])
+        thinned = await self._in_slices(self._graph.thinned(news, MOST_FOUND))
+        return news, dict.fromkeys([*waiting[_AGAIN_AT_ONCE:], *thinned])
 
     async def _take_in(self, ids: Sequence[str]) -> tuple[dict[str, Entry], LookedUp]:
         """Read streamers into the corpus; what it knows of those that are stored, and look-ups."""
@@ -360,6 +297,7 @@ class Evaluation:
             after = ids[-1]
             async for records in self._records(ids):
                 yield records
+                await self._lanes.give_way()
 
     async def _records(self, ids: Sequence[str]) -> AsyncIterator[Sequence[Record]]:
         for start in range(0, len(ids), _READ_AT_ONCE):
@@ -376,7 +314,7 @@ class Evaluation:
 
         for step in await persist(lambda: self._lanes.run(steps, Lane.BULK)):
             await self._write(step)
-        if last.position is not None or last.judged is not None:
+        if last != Commit():
             await self._write(last)
 
     async def _in_slices(self, work: Generator[None, None, Result]) -> Result:

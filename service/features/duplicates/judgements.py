@@ -9,6 +9,7 @@ from typing import Literal
 from service.errors import FieldError, InvalidRequest, JudgementNotFound, StreamerNotFound
 from service.features.duplicates.groups.edges import Judgement, Pair, pair_of
 from service.features.duplicates.groups.settling import settle
+from service.store.base import StreamerStore
 from service.store.duplicates import JudgementRecord, JudgementStore
 
 _MOST_LOOKED_AT = 5000
@@ -17,6 +18,8 @@ _FEW = 50
 """Judgements that are settled at once, in less time than a thread takes to begin."""
 _SETTLED_AT_ONCE = 2
 """More would only wait for each other's turns, and keep threads from others."""
+_READ_AT_ONCE = 50
+"""To take in the answer keeps the event loop for a millisecond or two."""
 _MOST_NAMED = 100
 """Of the judgements that overrule one, the first of their chain."""
 
@@ -47,8 +50,11 @@ class Listed:
 class Judgements:
     """The use-cases behind `/v1/judgements`."""
 
-    def __init__(self, store: JudgementStore, told: Callable[[], None]) -> None:
+    def __init__(
+        self, streamers: StreamerStore, store: JudgementStore, told: Callable[[], None]
+    ) -> None:
         """Keep judgements in `store`; `told` hears of each that is given or taken back."""
+        self._streamers = streamers
         self._store = store
         self._told = told
         self._settling = asyncio.Semaphore(_SETTLED_AT_ONCE)
@@ -112,7 +118,10 @@ class Judgements:
     async def _overruled(
         self, records: Sequence[JudgementRecord]
     ) -> Mapping[Pair, tuple[Pair, ...]]:
-        """Which judgements do not hold, among these and all that `same` leads to from them."""
+        """Which judgements do not hold, among these and all that `same` leads to from them.
+
+        Those about streamers that are not stored are left out, as in groups.
+        """
         known: dict[Pair, JudgementRecord] = {(r.a, r.b): r for r in records}
         seen: set[str] = set()
         waiting = sorted({name for record in records for name in (record.a, record.b)})
@@ -125,9 +134,12 @@ class Judgements:
             known |= {(r.a, r.b): r for r in found}
             joined = [r for r in found if r.verdict == "same"]
             waiting += [other for r in joined for other in (r.a, r.b) if other not in seen]
+        names = sorted({name for pair in known for name in pair})
+        absent = set(await not_stored(self._streamers, names))
 
         def overruled() -> Mapping[Pair, tuple[Pair, ...]]:
-            return settle(Judgement(p, r.verdict, r.order) for p, r in known.items()).overruled
+            present = ((p, r) for p, r in known.items() if absent.isdisjoint(p))
+            return settle(Judgement(p, r.verdict, r.order) for p, r in present).overruled
 
         if len(known) <= _FEW:
             return overruled()
@@ -136,3 +148,13 @@ class Judgements:
         work = asyncio.get_running_loop().run_in_executor(None, overruled)
         work.add_done_callback(lambda _: self._settling.release())  # the thread outlasts the caller
         return await asyncio.shield(work)
+
+
+async def not_stored(store: StreamerStore, ids: Sequence[str]) -> list[str]:
+    """Which of some streamers are not stored: judgements about them join and part nobody."""
+    missing: list[str] = []
+    for start in range(0, len(ids), _READ_AT_ONCE):
+        part = ids[start : start + _READ_AT_ONCE]
+        found = await store.digests(part)
+        missing += [name for name, known in zip(part, found, strict=True) if known is None]
+    return missing

@@ -96,6 +96,7 @@ class RebuildJobs(Kind):
         ready: Callable[[], Awaitable[None]],
         lease_s: float,
         rules: str,
+        model_version: str,
     ) -> None:
         """Rebuild what is kept in `groups`.
 
@@ -106,21 +107,23 @@ class RebuildJobs(Kind):
             ready: returns when there is an index to compare by.
             lease_s: length of the lease.
             rules: `Comparer.rules`.
+            model_version: of the model whose evidence is compared.
         """
         self._store = store
         self._groups = groups
         self._new_evaluation = new_evaluation
         self._ready = ready
         self._lease_s = lease_s
-        self._rules = rules
+        self._made_by = {"rules": rules, "model_version": model_version}
 
     async def run(self, job: RunningJob) -> Mapping[str, Any]:
         """Rebuild; a job that was interrupted goes on behind the last part that it compared.
 
-        Where that was compared by other rules, or the store lost a part, all are compared again.
+        Where that was compared by other rules or with another model, or the store lost a part, all
+        are compared again.
         """
         await self._ready()
-        known = job.checkpoint if job.checkpoint.get("rules") == self._rules else None
+        known = job.checkpoint if self._made_by.items() <= job.checkpoint.items() else None
         begin = Position(**known["begin"]) if known else await persist(self._store.position)
         after, done = (str(known["after"]), job.job.done) if known else ("", 0)
         total = max(await persist(self._store.count), done)
@@ -130,7 +133,7 @@ class RebuildJobs(Kind):
             nonlocal after, done, total
             after, done = last, done + count
             total = max(total, done)
-            checkpoint = {"begin": vars(begin), "after": after, "rules": self._rules}
+            checkpoint = {"begin": vars(begin), "after": after, **self._made_by}
             await job.advance(checkpoint, done, total)
 
         async def compare() -> int:

@@ -263,7 +263,8 @@ class GivenOut(JudgementOut):
         list[PairOut],
         Field(
             description="Older judgements that this one contradicts: the newest wins, and they do "
-            "not hold while it stands. Take back the one that is wrong."
+            "not hold while it stands. Take back the one that is wrong. Those about a streamer "
+            "that is not stored count nowhere."
         ),
     ]
 
@@ -279,7 +280,10 @@ class ListedOut(JudgementOut):
 
     overruled_by: Annotated[
         list[PairOut],
-        Field(description="Newer judgements that contradict it; empty if it holds."),
+        Field(
+            description="Newer judgements that contradict it; empty if it holds, or if one of the "
+            "two is not stored."
+        ),
     ]
 
 

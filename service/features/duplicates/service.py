@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Generator, Sequence, Set
 from dataclasses import dataclass
-from functools import partial
+from heapq import nsmallest
 from typing import Literal
 
 from service.engine.work.lanes import Lanes
@@ -14,7 +14,7 @@ from service.features.duplicates.groups.edges import Edge, Pair, kind_of
 from service.features.duplicates.rebuild import KIND
 from service.features.jobs.service import Jobs
 from service.store.base import StreamerStore
-from service.store.duplicates import GroupRecord, GroupStore, JudgementStore
+from service.store.duplicates import EdgeRecord, GroupRecord, GroupStore, JudgementStore
 from service.store.jobs import Job
 from service.store.once import Once
 
@@ -127,12 +127,13 @@ class Duplicates:
         edges = await self._edges(every, _ALL if is_small else _MOST_READ)
         known = await self._bridges(every, edges) if is_small else None
         inside = set(every) if is_small else await self._inside(group_id, edges, members)
-        strongest = await self._lanes.run(partial(_strongest, members, edges, inside))
-        shown = [
-            ShownEdge(*edge, None if known is None else edge.pair in known) for edge in strongest
-        ]
+
+        def shown() -> list[ShownEdge]:
+            strongest = _strongest(members, edges, inside)
+            return [ShownEdge(*e, None if known is None else e.pair in known) for e in strongest]
+
         following = members[-1] if len(members) == limit else None
-        return ShownGroup(record, (), members, shown, following)
+        return ShownGroup(record, (), members, await self._lanes.run(shown), following)
 
     async def of(self, streamer_id: str, limit: int) -> tuple[GroupRecord | None, list[Tie]]:
         """The group of a stored streamer, None if it is in none, and its strongest edges.
@@ -144,8 +145,8 @@ class Duplicates:
         if known is None:
             raise StreamerNotFound(f"streamer {streamer_id!r} is not stored")
         (group_id,) = await self._groups.groups_of([streamer_id])
-        (edges,) = await self._groups.edges_of([streamer_id], _ALL)
-        edges = sorted(edges, key=lambda e: (-e.weight, e.a, e.b))[:limit]
+        (every,) = await self._groups.edges_of([streamer_id], _ALL)
+        edges = await self._lanes.run(lambda: nsmallest(limit, every, key=_strongest_first))
         others = [edge.b if edge.a == streamer_id else edge.a for edge in edges]
         groups = await self._groups.groups_of(others)
         ties = [
@@ -201,12 +202,16 @@ class Duplicates:
     ) -> set[str]:
         """Which ends of edges are in a group, of which some members are known."""
         inside = set(members)
-        others = sorted({name for edge in edges for name in edge.pair} - inside)
+        others = await self._lanes.run(lambda: list({n for e in edges for n in e.pair} - inside))
         for start in range(0, len(others), _ASKED_AT_ONCE):
             part = others[start : start + _ASKED_AT_ONCE]
             groups = await self._groups.groups_of(part)
             inside |= {o for o, group in zip(part, groups, strict=True) if group == group_id}
         return inside
+
+
+def _strongest_first(edge: EdgeRecord) -> tuple[float, str, str]:
+    return -edge.weight, edge.a, edge.b
 
 
 def _strongest(members: Sequence[str], edges: Sequence[Edge], inside: Set[str]) -> list[Edge]:

@@ -79,7 +79,7 @@ async def _reencode(
         for record in records:
             items.append(_to_read(record, model_version))
             await asyncio.sleep(0)  # probes are answered meanwhile
-        results = await writes.rewrite(items, [r.version for r in records])
+        results = await writes.rewrite(items, records)
     except Unavailable as error:
         return 0, error
     for record, result in zip(records, results, strict=True):

@@ -194,7 +194,13 @@ class StreamerOut(Response):
     status: str
     modalities: dict[str, str]
     model_version: str
-    updated_at: Annotated[float, Field(description="Seconds since 1970, UTC.")]
+    updated_at: Annotated[
+        float,
+        Field(
+            description="When it was written last, seconds since 1970, UTC: encoding it again "
+            "for another model is no write."
+        ),
+    ]
     profile: dict[str, Any]
 
 

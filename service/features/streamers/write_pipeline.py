@@ -238,14 +238,18 @@ class WritePipeline:
         return cast(list[Acknowledged | Unchanged | ServiceError], done)  # nothing was expected
 
     async def rewrite(
-        self, items: Sequence[ToRead], versions: Sequence[int]
+        self, items: Sequence[ToRead], stored: Sequence[Record]
     ) -> list[Acknowledged | Refused | ServiceError]:
-        """Encode stored profiles again, and store those that are at their version still."""
+        """Encode stored profiles again, and store those that are at their version still.
+
+        `updated_at` and `digest` stay: nobody wrote them, and of some no bytes were kept.
+        """
         encoded = await self._encoding.encode_many(items)
         good = [
-            (e, v) for e, v in zip(encoded, versions, strict=True) if isinstance(e, EncodedProfile)
+            (e, r) for e, r in zip(encoded, stored, strict=True) if isinstance(e, EncodedProfile)
         ]
-        done = iter(await self._commit([e for e, _ in good], [v for _, v in good], Lane.BULK))
+        versions, kept = [r.version for _, r in good], [r for _, r in good]
+        done = iter(await self._commit([e for e, _ in good], versions, Lane.BULK, stored=kept))
         return [next(done) if isinstance(e, EncodedProfile) else e for e in encoded]
 
     async def delete(
@@ -311,6 +315,7 @@ class WritePipeline:
         *,
         once: Once | None = None,
         step: JobStep | None = None,
+        stored: Sequence[Record] | None = None,
     ) -> list[Acknowledged | Refused | ServiceError]:
         """Store encoded profiles in one script; on disk when this returns."""
         if not encoded:
@@ -323,6 +328,11 @@ class WritePipeline:
             records.append(await beside_if_large(self._lanes, item.profile, make, lane))
             if len(encoded) > 1:
                 await asyncio.sleep(0)  # a profile may be large, and others wait
+        if stored is not None:
+            records = [
+                replace(record, updated_at=before.updated_at, digest=before.digest)
+                for record, before in zip(records, stored, strict=True)
+            ]
         upserts = [Upsert(r, version) for r, version in zip(records, expected, strict=True)]
         if once is not None:
             once = replace(once, answer=told_of(records[0], encoded[0].features.coverage))

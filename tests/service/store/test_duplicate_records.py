@@ -100,6 +100,28 @@ async def test_a_commit_is_carried_out_once(groups: RedisGroups, events: RedisEv
     assert await groups.edges_of(["m0", "m1", "m"], 5) == [[edge], [edge], []]
 
 
+@pytest.mark.parametrize(("most", "parts"), [(10, 1), (500, 1), (1234, 3), (10_000, 4)])
+async def test_edges_of_a_hub_are_read_in_parts(
+    groups: RedisGroups, store: RedisStore, most: int, parts: int
+) -> None:
+    token = await claimed(groups)
+    edges = [EdgeRecord("hub", f"m{i:04}", float(i % 7), "same_media") for i in range(1700)]
+    for step, start in enumerate(range(0, len(edges), 500), 1):
+        await groups.commit(token, step, Commit(edges[start : start + 500]))
+    await store.client.ask("CONFIG", "RESETSTAT")
+    assert await groups.edges_of(["hub", "m0003"], most) == [edges[:most], [edges[3]]]
+    calls = (await store.client.ask("INFO", "commandstats"))["cmdstat_zrangebylex"]["calls"]
+    assert calls == parts + 1
+
+
+async def test_who_has_to_be_compared_again_is_kept_until_it_is(groups: RedisGroups) -> None:
+    token = await claimed(groups)
+    names = [f"m{i:04}" for i in range(3000)]
+    await groups.commit(token, 1, Commit(pending=names))
+    await groups.commit(token, 2, Commit(compared=[*names[1:], "other"], position=PLACE))
+    assert (await groups.load()).pending == names[:1]
+
+
 async def test_a_commit_behind_one_that_was_lost_is_refused(groups: RedisGroups) -> None:
     token = await claimed(groups)
     edge = EdgeRecord("m0", "m1", 1.0, "near_duplicate")

@@ -9,6 +9,7 @@ from model_export.contract.folding.contacts.announcements import Announcement, a
 from model_export.contract.folding.contacts.everyday import (
     is_calendar,
     is_date,
+    is_end_of_a_word,
     is_everyday_sound,
     is_everyday_word,
     is_price_or_taste,
@@ -74,6 +75,8 @@ def announced(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
 
 def _by_word(platform: Platform, announcement: Announcement, text: str) -> Iterator[Found]:
     for match in announcement.pattern.finditer(text):
+        if is_end_of_a_word(text, match.start()):
+            continue
         fill, start, strength = match[1], match.end(), announcement.strength
         if not fill and _is_letter(text[start - 1]) and _is_letter(text[start : start + 1]):
             if is_everyday_word(text, start):

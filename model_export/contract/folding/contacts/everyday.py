@@ -29,8 +29,13 @@ _WORDS_OF_V = frozenset((
 ))  # fmt: skip
 """Words that begin like one that announces a handle."""
 _EVERYDAY_SOUNDS = frozenset(("唯心", "违心", "维新"))
+_ENDS_LIKE_ONE = frozenset((
+    "参加", "增加", "附加", "追加", "叠加", "施加", "倍加", "更加", "愈加", "累加",
+    "蔷薇", "紫薇", "采薇", "依赖", "信赖", "无赖", "耍赖", "抵赖",
+))  # fmt: skip
+"""Words that end like one that announces a handle, and what they are about stands behind them."""
 _OF_LOVE = re.compile("(?:1314|520|521)+")
-_ONE_DIGIT = re.compile(r"\d{0,4}(\d)\1{7,}")
+_ONE_DIGIT = re.compile(r"(\d)\1{4,}|\d{0,4}(\d)\2{7,}")
 _SAMPLES = frozenset(("13800138000", "13888888888", "1234567890"))
 _COUNTED = (
     "量", "价格", "价", "数", "¥", "$", "€", "£", "涨粉", "经验", "攻击", "防御", "血量", "伤害",
@@ -100,6 +105,11 @@ def is_everyday_word(text: str, end: int) -> bool:
     before = _LETTERS_BEFORE.match(text[max(0, end - 12) : end][::-1])
     after = _LETTERS_BEFORE.match(text, end, end + 20)
     return (before[0][::-1] if before else "") + (after[0] if after else "") in _WORDS_OF_V
+
+
+def is_end_of_a_word(text: str, start: int) -> bool:
+    """Whether an announcing word that begins there is the end of another one, as 加 of 参加."""
+    return text[max(0, start - 1) : start + 1] in _ENDS_LIKE_ONE
 
 
 def is_everyday_sound(word: str) -> bool:

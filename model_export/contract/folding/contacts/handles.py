@@ -199,7 +199,9 @@ def _put_together(text: str) -> Reading | None:
     for match in _BY_BLANKS.finditer(apart):
         handle = _LETTERS_THEN_DIGITS.match(apart, *match.span())
         blanks = [*_BLANK.finditer(apart, *handle.span())] if handle else []
-        if handle and len(blanks) >= _FEWEST_BETWEEN and _counted(handle[0]) >= FEWEST_DIGITS:
+        if handle is None or is_series(GROUPS.findall(handle[0])):
+            continue
+        if len(blanks) >= _FEWEST_BETWEEN and _counted(handle[0]) >= FEWEST_DIGITS:
             spread += blanks
     if not spread:
         return None

@@ -117,7 +117,8 @@ def phones(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
                 yield Found("phone", dialled(digits), match.start(), number.end(), disguises)
     for match in _ABROAD.finditer(text):
         digits = re.sub(r"\D", "", _TRUNK.sub("", match[0]))
-        if _may_be_abroad(digits) and not is_counted(text, *match.span()):
+        is_count = is_counted(text, *match.span()) or is_series(GROUPS.findall(match[0]))
+        if _may_be_abroad(digits) and not is_count:
             yield Found("phone", dialled(digits), match.start(), match.end())
     for match in _BRACKETED.finditer(text):
         yield Found("phone", "".join(match.groups()), match.start(), match.end())

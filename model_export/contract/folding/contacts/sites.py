@@ -40,14 +40,14 @@ _CODES: Final = {"wa.me": ("message", "qr"), "t.me": ("addlist",), "facebook.com
 """First path components behind which a code stands for who shows it."""
 _SECTIONS: Final = frozenset((
     "about", "accounts", "add", "addlist", "bg", "c", "channel", "channels", "clip", "compose",
-    "directory", "discover", "download", "events", "explore", "feed", "feeds", "following",
+    "directory", "discover", "download", "embed", "events", "explore", "feed", "feeds", "following",
     "foryou", "gaming", "groups", "guild", "hashtag", "help", "home", "i", "intent", "invite",
     "joinchat", "legal", "live", "login", "lens", "messages", "message", "music", "n", "news",
     "notifications", "p", "pages", "people", "photo", "playlist", "playlists", "post", "posts",
-    "premium", "privacy", "profile.php", "proxy", "qr", "reel", "reels", "results", "s", "search",
-    "settings", "share", "sharer", "shorts", "signup", "socks", "spotlight", "status", "store",
-    "stories", "story", "support", "t", "tag", "team", "terms", "trending", "ttarticle", "tv", "u",
-    "user", "users", "v", "video", "videos", "watch",
+    "premium", "privacy", "profile.php", "proxy", "qr", "redirect", "reel", "reels",
+    "results", "s", "search", "settings", "share", "sharer", "shorts", "signup", "socks",
+    "spotlight", "status", "store", "stories", "story", "story.php", "support", "t", "tag", "team",
+    "terms", "trending", "ttarticle", "tv", "u", "user", "users", "v", "video", "videos", "watch",
 ))  # fmt: skip
 """First path components of sites that are no account."""
 _ID: Final = re.compile(r"[?&]id=(\d+)")
@@ -57,7 +57,7 @@ _PUBLIC: Final = frozenset((
     "baidu.com", "tieba.baidu.com", "zhihu.com", "douban.com", "douyin.com", "kuaishou.com",
     "xiaohongshu.com", "huya.com", "douyu.com", "youku.com", "iqiyi.com", "sina.com", "sohu.com",
     "weibo.cn", "ximalaya.com", "acfun.cn", "csdn.net", "gitee.com", "google.com", "gmail.com",
-    "youtu.be", "facebook.net", "amazon.com", "ebay.com", "etsy.com", "spotify.com",
+    "facebook.net", "amazon.com", "ebay.com", "etsy.com", "spotify.com",
     "soundcloud.com", "patreon.com", "onlyfans.com", "reddit.com", "github.com", "github.io",
     "gitlab.com", "wikipedia.org", "steam.com", "steampowered.com", "steamcommunity.com",
     "epicgames.com", "roblox.com", "minecraft.net", "battle.net", "blizzard.com", "chess.com",
@@ -72,9 +72,18 @@ _PUBLIC: Final = frozenset((
 _SERVICES: Final = re.compile(
     r"^(?:www|m|h5|live|space|pan|mail|bbs|search|store|open|play|help)\."
 )
+_WORKS: Final = re.compile(
+    r"(?:m\.)?(?:youtu\.be(?:/|$)|music\.youtube\.com/watch|clips\.twitch\.tv/"
+    r"|bilibili\.com/(?:video|bangumi)/|nicovideo\.jp/watch/|v\.qq\.com/x/"
+    r"|store\.steampowered\.com/(?:app|sub|bundle)/|play\.google\.com/store/apps/details"
+    r"|apps\.apple\.com/|open\.spotify\.com/(?:intl-[a-z]+/)?(?:track|album)/"
+    r"|music\.163\.com/(?:#/)?(?:m/)?(?:song|album)\b|imdb\.com/title/)"
+    r"|(?:[a-z\-]{2,12}\.)?(?:m\.)?wikipedia\.org/"
+)
+"""Links of videos, games, songs and articles: those who show one like it, and that is all."""
 _SHORT_LINKS: Final = frozenset((
     "b23.tv", "v.douyin.com", "v.kuaishou.com", "xhslink.com", "t.cn", "url.cn", "dwz.cn", "suo.im",
-    "bit.ly", "tinyurl.com", "youtu.be", "vm.tiktok.com", "vt.tiktok.com", "goo.gl", "is.gd",
+    "bit.ly", "tinyurl.com", "vm.tiktok.com", "vt.tiktok.com", "goo.gl", "is.gd",
     "cutt.ly", "reurl.cc", "u.jd.com", "m.tb.cn",
 ))  # fmt: skip
 """Hosts in whose links capitals are other letters."""
@@ -91,6 +100,8 @@ def contact_of(host: str, path: str) -> tuple[Kind, str, int] | None:
     Returns:
         Kind, value, and how many of its last characters have the case of the original.
     """
+    if _WORKS.match(host + path):
+        return None
     host = host.removeprefix("m.") if site_of(host) else host
     kind = site_of(host)
     parts = [part for part in re.split(r"[/?#]", path) if part]

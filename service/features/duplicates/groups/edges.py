@@ -86,7 +86,7 @@ def shared_out(
     return {name: [edge for edge in found[name] if edge.pair in kept] for name in names}
 
 
-def at_both_ends(edges: Mapping[str, Sequence[Edge]]) -> dict[str, list[Edge]]:
+def at_both_ends(edges: Mapping[str, Collection[Edge]]) -> dict[str, list[Edge]]:
     """Edges of streamers, each edge among those of both its ends where both are among them.
 
     One may find another who does not find it, or whose strongest edges are others.

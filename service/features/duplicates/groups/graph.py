@@ -5,7 +5,9 @@ carried out by dividing the components that it touches anew: it comes to the sam
 nothing. Only ids have a history.
 """
 
+from collections import Counter
 from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from math import fsum
 
@@ -76,7 +78,7 @@ class GroupGraph:
         """The group that a streamer is in; None if it is in none."""
         return self._group_of.get(streamer_id)
 
-    def neighbours(self, streamer_id: str) -> Collection[str]:
+    def neighbours(self, streamer_id: str) -> AbstractSet[str]:
         """Who has an edge with a streamer."""
         return self._around.get(streamer_id, {}).keys()
 
@@ -178,6 +180,25 @@ class GroupGraph:
         return (
             [edge for edge in added.values() if self._around.get(edge.a, {}).get(edge.b) == edge],
             [pair for pair in removed if pair[1] not in self._around.get(pair[0], {})],
+        )
+
+    def thinned(self, news: Change, fewest: int) -> Generator[None, None, list[str]]:
+        """Who loses edges by a change that tells nothing else of it, and keeps too few; ascending.
+
+        Args:
+            news: not taken in yet.
+            fewest: edges that are enough.
+        """
+        lost = Counter[str]()
+        for name in {**news.edges, **dict.fromkeys(news.gone)}:
+            kept = {end for edge in news.edges.get(name, ()) for end in edge.pair}
+            lost.update(self.neighbours(name) - kept)
+            yield
+        told = {*news.edges, *news.gone}
+        return sorted(
+            name
+            for name, count in lost.items()
+            if name not in told and len(self.neighbours(name)) - count < fewest
         )
 
     def note_absent(self, streamer_ids: Iterable[str]) -> None:

@@ -10,11 +10,12 @@ ss:duplicates:edges         sorted set, each with score 0: "<streamer> <other> <
 ss:duplicates:size          sorted set, each with score 0: "<size, complemented> <group id>": in
                             byte order the largest comes first
 ss:duplicates:newest        likewise by when a group was changed last
+ss:duplicates:pending       sorted set, each with score 0: streamers that have to be compared again
 """
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Container, Iterator, Sequence
 from dataclasses import asdict, replace
 from itertools import islice
 from pathlib import Path
@@ -114,6 +115,7 @@ class RedisGroups:
         self._state, self._groups, self._of = f"{base}state", f"{base}groups", f"{base}of"
         self._members, self._edges = f"{base}members:", f"{base}edges"
         self._size, self._newest = f"{base}size", f"{base}newest"
+        self._pending = f"{base}pending"
         self._shared = [self._state, events.stream, events.meta, judgements.news_key]
         self._claim, self._renew = client.script(_CLAIM), client.script(_RENEW)
         self._commit, self._replace = client.script(EMIT + _COMMIT), client.script(_REPLACE)
@@ -168,13 +170,8 @@ class RedisGroups:
     async def load(self) -> Kept:
         """All that is kept, without judgements; see `GroupStore.load`."""
         edges: list[EdgeRecord] = []
-        start = "-"
-        while found := cast(
-            list[bytes],
-            await self._client.ask("ZRANGEBYLEX", self._edges, start, "+", "LIMIT", 0, _CHUNK),
-        ):
-            start = f"({found[-1].decode()}"
-            edges += [edge for edge, is_forward in map(_edge, found) if is_forward]
+        async for entries in self._sorted(self._edges):
+            edges += [edge for edge, is_forward in map(_edge, entries) if is_forward]
         groups: dict[str, GroupRecord] = {}
         async for part in self._hash(self._groups):
             records = map(_RECORD.validate_json, part.values())
@@ -183,8 +180,9 @@ class RedisGroups:
         async for part in self._hash(self._of):
             for streamer_id, name in part.items():
                 members.setdefault(name.decode(), {})[streamer_id.decode()] = None
+        pending = [name.decode() async for part in self._sorted(self._pending) for name in part]
         step = int(await self._client.ask("HGET", self._state, "step") or 0)
-        return Kept(await self.position(), step, edges, groups, members)
+        return Kept(await self.position(), step, edges, groups, members, pending)
 
     async def get(self, group_id: str) -> GroupRecord | None:
         """A group, live or not."""
@@ -194,26 +192,36 @@ class RedisGroups:
     async def forget(self, streamer_id: str, among: Sequence[str] | None = None) -> None:
         """Take a streamer out of records; see `GroupStore.forget`."""
         quoted = json.dumps(streamer_id).encode()
+
+        def keeps(member: str) -> bool:
+            return member != streamer_id
+
         if among is not None:
             for name in among:
                 row: bytes | None = await self._client.ask("HGET", self._groups, name)
                 if row is not None and quoted in row:
-                    await self._without(streamer_id, name.encode(), row)
+                    await self._reduce(name.encode(), row, keeps)
             return
         async for part in self._hash(self._groups):
             for key, read in part.items():
                 if quoted in read:
-                    await self._without(streamer_id, key, read)
+                    await self._reduce(key, read, keeps)
 
-    async def _without(self, streamer_id: str, name: bytes, read: bytes) -> None:
-        """Take a streamer out of the record of a group, unless it is a live one."""
+    async def forget_others(self, stored: Container[str]) -> None:
+        """Take streamers that are not stored out of records; see `GroupStore.forget_others`."""
+        async for part in self._hash(self._groups):
+            for key, read in part.items():
+                await self._reduce(key, read, stored.__contains__)
+
+    async def _reduce(self, name: bytes, read: bytes, keeps: Callable[[str], bool]) -> None:
+        """Take members out of the record of a group, unless it is a live one."""
         row: bytes | None = read
         while row is not None:
             record = _RECORD.validate_json(row)
-            known = record.members or ()
-            if streamer_id not in known:
-                return  # a live one, until its evaluation
-            members = tuple(one for one in known if one != streamer_id)
+            known = record.members or ()  # none of a live one, until its evaluation
+            members = tuple(member for member in known if keeps(member))
+            if members == known:
+                return
             after = json.dumps(asdict(replace(record, members=members)))
             if await self._replace([self._groups], [name, row, after]):
                 return
@@ -248,14 +256,18 @@ class RedisGroups:
         """Edges of each streamer; see `GroupStore.edges_of`."""
         found: list[list[EdgeRecord]] = []
         at_once = _ASKED_AT_ONCE if most <= _FEW else _ASKED_FOR_MANY
+        part = min(most, _AT_ONCE)
         for start in range(0, len(streamer_ids), at_once):
-            asked = [
-                ("ZRANGEBYLEX", self._edges, f"[{i} ", f"({i}!", "LIMIT", 0, most)
-                for i in streamer_ids[start : start + at_once]
-            ]
-            for row in await self._client.ask_all(asked):
-                found.append([edge for edge, _ in map(_edge, row)])
-                if len(row) > _FEW:
+            names = streamer_ids[start : start + at_once]
+            asked = [("ZRANGEBYLEX", self._edges, *_edges_from(i, None), part) for i in names]
+            for name, row in zip(names, await self._client.ask_all(asked), strict=True):
+                edges = [edge for edge, _ in map(_edge, row)]
+                while len(row) == part and len(edges) < most:  # all at once keep the event loop
+                    bounds, left = _edges_from(name, row[-1]), min(part, most - len(edges))
+                    row = await self._client.ask("ZRANGEBYLEX", self._edges, *bounds, left)
+                    edges += [edge for edge, _ in map(_edge, row)]
+                found.append(edges)
+                if len(edges) > _FEW:
                     await asyncio.sleep(0)
         return found
 
@@ -297,6 +309,16 @@ class RedisGroups:
             if not int(cursor):
                 return
 
+    async def _sorted(self, key: str) -> AsyncGenerator[list[bytes], None]:
+        """All of a sorted set whose scores are 0, in parts that others need not wait for."""
+        start = "-"
+        while found := cast(
+            list[bytes],
+            await self._client.ask("ZRANGEBYLEX", key, start, "+", "LIMIT", 0, _CHUNK),
+        ):
+            start = f"({found[-1].decode()}"
+            yield found
+
     def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
         forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]
         for a, b in forget:
@@ -310,6 +332,10 @@ class RedisGroups:
         ]
         for part in _parts(entries):
             yield "ZADD", self._edges, *part
+        for names in _parts(commit.pending):
+            yield "ZADD", self._pending, *(part for name in names for part in (0, name))
+        for names in _parts(commit.compared):
+            yield "ZREM", self._pending, *names
         for change in commit.groups:
             yield from self._group(change)
         # Who changes from one group to another leaves first.
@@ -338,6 +364,12 @@ def _parts(items: Sequence[Argument]) -> Iterator[list[Argument]]:
     rest = iter(items)
     while part := list(islice(rest, _AT_ONCE)):
         yield part
+
+
+def _edges_from(streamer_id: str, last: bytes | None) -> tuple[str | bytes, str, str, int]:
+    """What asks for edges of a streamer, after one of them, or from the first on."""
+    begin = f"[{streamer_id} " if last is None else b"(" + last
+    return begin, f"({streamer_id}!", "LIMIT", 0
 
 
 def _edge(entry: bytes) -> tuple[EdgeRecord, bool]:

@@ -117,6 +117,39 @@ NOT_FOUND: list[str] = [
     "2024.10.01（QQ）",
     "5月20日是我的vx",
     "微信 lisaqq",
+    # words that end like one that announces
+    "参加VCT2024",
+    "參加VCT2024 決賽",
+    "参加vct2024比赛",
+    "参加 blackpink2024 演唱会",
+    "追加dlc2077",
+    "叠加buff999",
+    "增加 covid19 检测",
+    "依赖: react18",
+    "无赖：lol2024",
+    "蔷薇 rose2024",
+    "紫薇：huanzhu1998",
+    # steps of sizes, prices and points
+    "+20 30 40 50 60",
+    "+36 37 38 39 40 码",
+    "攻击 +5 10 15 20 25 30",
+    # links of what anybody may show
+    "https://youtu.be/dQw4w9WgXcQ?t=10",
+    "youtube.com/embed/dQw4w9WgXcQ",
+    "music.youtube.com/watch?v=dQw4w9WgXcQ",
+    "clips.twitch.tv/FunnyClipName",
+    "https://www.bilibili.com/video/BV1xx411c7mD",
+    "m.bilibili.com/video/BV1xx411c7mD",
+    "nicovideo.jp/watch/sm9",
+    "https://store.steampowered.com/app/570/Dota_2/",
+    "play.google.com/store/apps/details?id=com.mojang",
+    "apps.apple.com/us/app/roblox/id431946152",
+    "https://open.spotify.com/track/4cOdK2wGLETKBW3PvgPWqT",
+    "music.163.com/song?id=186016",
+    "https://music.163.com/#/song?id=186016",
+    "https://en.wikipedia.org/wiki/League_of_Legends",
+    "zh.m.wikipedia.org/wiki/Dota",
+    "imdb.com/title/tt0111161",
 ]
 
 FOUND: list[tuple[str, list[tuple[str, str]]]] = [
@@ -212,6 +245,12 @@ FOUND: list[tuple[str, list[tuple[str, str]]]] = [
     ("tel 01 23 45 67 89", [("phone", "0123456789")]),
     ("粉丝群 123456789 名额有限", [("qq", "123456789")]),
     ("微信QQ同号：123456789", [("qq", "123456789")]),
+    ("添加 abc8866", [("handle", "abc8866")]),
+    ("参加活动加V abc8866", [("wechat", "abc8866")]),
+    ("增加微信abc8866", [("wechat", "abc8866")]),
+    ("space.bilibili.com/12345678", [("url", "space.bilibili.com/12345678")]),
+    ("steamcommunity.com/id/lisa99", [("url", "steamcommunity.com/id/lisa99")]),
+    ("open.spotify.com/playlist/37abc", [("url", "open.spotify.com/playlist/37abc")]),
 ]
 
 SAME: list[tuple[str, ...]] = [
@@ -248,5 +287,7 @@ EVERYBODYS: list[str] = [
     "微信 13800138000",
     "QQ 5201314",
     "QQ 88888888",
+    "QQ 666666",
+    "企鹅 66666",
 ]
 """Texts with a number that everybody writes."""

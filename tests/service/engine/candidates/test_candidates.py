@@ -1,6 +1,7 @@
 """Candidates: nearly all pairs that are alike, and every pair that shares an exact key."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -54,6 +55,20 @@ def test_a_key_of_thousands_gives_its_first_rows_alone() -> None:
     assert rows_of(postings, 0) == list(range(MOST_ROWS))
     assert not [row for row in rows_of(postings, 1) if row < 90_000]
     assert rows_of(postings, 2 * 99_999 + 10) == [99_999]
+
+
+@pytest.mark.parametrize("removed", [600, 5000, 99_990])
+def test_who_has_a_key_is_found_however_many_before_had_it(removed: int) -> None:
+    postings = Postings()
+    for row in range(100_000):
+        postings.load(row, as_keys(0, 1, 2 * row + 10))
+    postings.merge()
+    for row in range(removed):
+        postings.remove(row)
+    left = range(removed, 100_000)
+    assert rows_of(postings, 0) == list(left[:MOST_ROWS])
+    assert rows_of(postings, 1) == (list(left) if len(left) <= MOST_ROWS else [])
+    assert len(postings) < 3 * (len(left) + 2000)
 
 
 def test_the_nearest_codes_are_those_with_the_fewest_different_bits() -> None:

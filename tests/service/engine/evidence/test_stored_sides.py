@@ -13,6 +13,8 @@ import pytest
 
 from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import Side
+from model_export.contract.pieces import pieces_of
+from model_export.contract.streamer import StreamerProfile
 from service.engine.evidence.engine import Evidence
 from service.engine.evidence.stored_sides import StoredSides
 from service.engine.work.lanes import Lanes
@@ -123,3 +125,41 @@ def test_without_a_folder_for_files_they_are_made_anew(
     assert store.read == [*every, "s0"]
     assert_same(again[1], first[0])
     assert len([one for one in caplog.messages if "made anew" in one]) == 1
+
+
+def of_two_models(
+    bundle: Path, store: Store, rewritten: Record, boilerplate: frozenset[str]
+) -> tuple[list[Side], list[Side]]:
+    """Sides of two records and of a newer version of the second one, as two models have them.
+
+    The first makes those of the two. Texts that are `boilerplate` are so to the second one alone.
+    """
+    lanes, one, other = Lanes(Work()), Evidence(Bundle(bundle)), Evidence(Bundle(bundle))
+    other.uninformative |= boilerplate
+    sides = StoredSides(cast(StreamerStore, store), one, lanes, "m")
+    beside = StoredSides(cast(StreamerStore, store), other, lanes, "n", beside=lambda: [sides])
+    records = list(store.records.values())
+    made = [sides.side_of(record) for record in records]
+    for record, side in zip(records, made, strict=True):
+        sides.keep(record.streamer_id, record.version, side)
+    return made, [beside.side_of(record) for record in [*records, rewritten]]
+
+
+@pytest.mark.parametrize("is_boilerplate", [False, True])
+def test_another_model_takes_over_what_it_would_read_alike(
+    bundle: Path, is_boilerplate: bool
+) -> None:
+    store, newer = Store(), Store()
+    store.write("a", 5, "handmade noodles every friday", model="n")
+    store.write("b", 6, "old songs until two in the morning", model="n")
+    newer.write("b", 7, "a bio that is quite another one", model="n")
+    (piece,) = pieces_of(StreamerProfile.model_validate_json(store.records["b"].profile))
+    boilerplate = frozenset({piece.cluster_hash} if is_boilerplate else set[str]())
+    made, (a, b, after) = of_two_models(bundle, store, newer.records["b"], boilerplate)
+    assert all(side.embedding is None for side in made)  # of another model's vectors
+    assert a.flat is made[0].flat
+    assert a.embedding is not None
+    assert a.embedding.tolist() == VECTOR.tolist()
+    assert (b.flat is made[1].flat) is not is_boilerplate
+    assert bool(len(b.of("text"))) is not is_boilerplate
+    assert after.of("text").tolist() != made[1].of("text").tolist()

@@ -14,7 +14,7 @@ from redis import Redis
 
 from service.__main__ import main
 from service.app import create_app
-from service.features.drift import permutations
+from service.features.drift import permutations, sample
 from service.features.drift.permutations import (
     Labellings,
     classifier_auc,
@@ -137,10 +137,41 @@ def test_another_model_or_too_few_streamers(
     with TestClient(app, base_url="http://localhost") as client:
         client.put("/v1/streamers/s", json={"bio": "music"}).raise_for_status()
         write_bundle(tmp_path / "other", seed=5)
-        for model, said in ((bundle, "only 0 streamers"), (tmp_path / "other", "the bundle is")):
+        for model, said in (
+            (bundle, "only 0 of 1 streamers"),
+            (tmp_path / "other", "the bundle is"),
+        ):
             given = ["--data-dir", str(tmp_path / "data"), "--bundle", str(model)]
             assert main(["drift", *given]) == 1
-            assert said in capsys.readouterr().err
+            err = capsys.readouterr().err
+            assert said in err
+            assert "--days" not in err  # whatever the time, one streamer is too few
+
+
+def test_too_few_of_those_looked_at_asks_for_what_can_help(
+    bundle: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sample, "LOOK_FACTOR", 2)
+    rng = random.Random(4)
+    with TestClient(
+        create_app(Settings(bundle=bundle, data_dir=tmp_path)), base_url="http://localhost"
+    ) as client:
+        put_all(client, [shown(i, rng) for i in range(150)])
+        for size, most, looked_at, larger in (
+            (50, 20_000, 100, True),
+            (100, 20_000, 150, False),
+            (50, 50, 100, False),
+        ):
+            monkeypatch.setattr(sample, "MOST", most)
+            given = ["--data-dir", str(tmp_path), "--bundle", str(bundle), "--sample", str(size)]
+            assert main(["drift", *given]) == 1
+            err = capsys.readouterr().err
+            assert f"only 0 of {looked_at} streamers that were looked at, of 150 in all," in err
+            assert ("--sample" in err) is larger
+            assert "--days" in err
 
 
 def test_who_was_not_written_since_a_promotion_is_of_the_model_too(

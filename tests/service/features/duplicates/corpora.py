@@ -83,16 +83,24 @@ class Corpora:
         parts = (self.store, self.groups, self.judgements, comparer, corpus, self.lanes)
         return Evaluation(*parts, token)
 
-    async def open(self, owner: str, *, to_rebuild: bool = False) -> Evaluation:
+    async def open(
+        self, owner: str, *, to_rebuild: bool = False, comparer: ContentComparer | None = None
+    ) -> Evaluation:
         token = await self.groups.claim(owner, 60, force=True)
         assert token is not None
-        evaluation = self.evaluation(token, self.comparer())
+        evaluation = self.evaluation(token, comparer or self.comparer())
         await evaluation.open(to_rebuild=to_rebuild)
         return evaluation
 
-    async def rebuilt(self, owner: str, after: str = "", upto: int | None = None) -> Evaluation:
+    async def rebuilt(
+        self,
+        owner: str,
+        after: str = "",
+        upto: int | None = None,
+        comparer: ContentComparer | None = None,
+    ) -> Evaluation:
         """Rebuild; with `upto`, die when so many parts are done."""
-        evaluation = await self.open(owner, to_rebuild=True)
+        evaluation = await self.open(owner, to_rebuild=True, comparer=comparer)
         parts = 0
 
         async def told(_: str, __: int) -> None:

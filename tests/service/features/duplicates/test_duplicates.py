@@ -1,5 +1,6 @@
 """Groups over the corpus, as a caller sees them."""
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -7,6 +8,9 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
+from service.features.duplicates import endpoints
+from service.features.duplicates.schemas import GroupDetailOut
+from service.features.duplicates.service import ShownGroup
 from tests.service.conftest import put
 from tests.service.process import WAIT_S
 
@@ -102,6 +106,32 @@ def test_judgements_join_and_part_and_the_newest_wins(client: TestClient) -> Non
     until(lambda: group_of(client, "alone") is not None)
 
 
+def test_judgements_about_who_is_not_stored_overrule_nothing(client: TestClient) -> None:
+    """They join nobody either, until the streamer is back."""
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    put(client, "left", name="Zhu", bio="ranked match", tags=["gaming"])
+    evaluated(client, put(client, "right", name="Bo", bio="mountain hostel", tags=["travel"]))
+    judge(client, "left", "right", "different")
+    judge(client, "hub", "left", "same")
+    parted = [{"a": "left", "b": "right"}]
+    joined = [{"a": "hub", "b": "left"}, {"a": "hub", "b": "right"}]
+    assert judge(client, "hub", "right", "same")["overrules"] == parted
+
+    def overruled_by() -> list[list[dict[str, str]]]:
+        listed = client.get("/v1/judgements").raise_for_status().json()["judgements"]
+        return [one["overruled_by"] for one in listed]
+
+    assert overruled_by() == [[], [], joined]
+    until(lambda: (group_of(client, "right") or {}).get("size") == 3)
+    evaluated(client, client.delete("/v1/streamers/hub").json()["sequence"])
+    assert group_of(client, "right") is None
+    assert overruled_by() == [[], [], []]
+    assert judge(client, "left", "right", "same")["overrules"] == []
+    judge(client, "left", "right", "different")
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    assert overruled_by() == [[{"a": "hub", "b": "right"}, *parted], [], []]
+
+
 def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_corrected(
     client: TestClient,
 ) -> None:
@@ -124,6 +154,27 @@ def test_the_id_of_a_merged_group_leads_to_its_members_when_the_merge_is_correct
     gone = [client.delete(f"/v1/streamers/{name}").json()["sequence"] for name in travel]
     evaluated(client, max(gone))
     assert resolved() == []
+
+
+def test_the_id_of_a_dissolved_group_leads_to_its_members_when_they_form_one_again(
+    client: TestClient,
+) -> None:
+    put(client, "hub", name="Ada", bio="kitchen recipe noodles soup", tags=["cooking"])
+    put(client, "left", name="Zhu", bio="ranked match", tags=["gaming"])
+    evaluated(client, put(client, "right", name="Bo", bio="mountain hostel", tags=["travel"]))
+    judge(client, "hub", "left", "same")
+    judge(client, "hub", "right", "same")
+    ended = until(lambda: g if (g := group_of(client, "left")) and g["size"] == 3 else None)
+
+    def resolved() -> tuple[str, list[str]]:
+        answer = client.get(f"/v1/duplicates/{ended['group_id']}").raise_for_status().json()
+        return answer["state"], answer["successors"]
+
+    evaluated(client, client.delete("/v1/streamers/hub").json()["sequence"])
+    assert resolved() == ("dissolved", [])
+    judge(client, "left", "right", "same")
+    again = until(lambda: group_of(client, "left"))
+    assert resolved() == ("dissolved", [again["group_id"]])
 
 
 def test_impossible_judgements_are_refused_by_field(client: TestClient) -> None:
@@ -211,6 +262,24 @@ def test_pages_have_all_groups_and_members_once(client: TestClient) -> None:
         assert "of another listing or order" in other.json()["detail"]
     wrong = client.get("/v1/duplicates", params={"cursor": "%%%"})
     assert (wrong.status_code, wrong.json()["errors"][0]["parameter"]) == (422, "cursor")
+
+
+def test_many_edges_are_written_beside_the_event_loop(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, threads = endpoints._detail_out, list[str]()
+
+    def watched(found: ShownGroup) -> GroupDetailOut:
+        threads.append(threading.current_thread().name)
+        return made(found)
+
+    monkeypatch.setattr(endpoints, "_detail_out", watched)
+    names = ring(client, "music", 12)
+    group = until(lambda: g if (g := group_of(client, names[0])) and g["size"] == 12 else None)
+    answer = client.get(f"/v1/duplicates/{group['group_id']}").raise_for_status().json()
+    assert sorted(answer["members"]) == sorted(names)
+    assert len(answer["edges"]) == 66
+    assert [name.startswith("lanes-") for name in threads] == [True]
 
 
 @pytest.mark.slow

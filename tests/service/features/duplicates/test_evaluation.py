@@ -151,6 +151,33 @@ async def test_who_lost_the_lease_writes_nothing(corpora: Corpora) -> None:
     assert await corpora.groups.load() == before
 
 
+async def test_who_was_erased_under_one_leader_is_in_no_ended_group_under_the_next(
+    corpora: Corpora,
+) -> None:
+    corpora.styles = corpora.rng.standard_normal((24, WIDTH))
+    for name in "abcde":
+        await corpora.write(name)
+    first = await corpora.rebuilt("first")
+
+    async def judged(a: str, b: str) -> None:
+        await corpora.judgements.put(JudgementRecord(a, b, "same", "", "", "", 0.0))
+        await first.judge()
+
+    async def members() -> tuple[str, ...] | None:
+        record = await corpora.groups.get(ended)
+        return record.members if record else None
+
+    for a, b in ("ab", "cd", "de"):
+        await judged(a, b)
+    ended = (await corpora.groups.groups_of(["a"]))[0] or ""
+    await corpora.delete("a")
+    await corpora.groups.forget("a")
+    await judged("b", "c")  # its erasure could not find this record
+    assert await members() == ("a", "b")
+    await corpora.open("next")
+    assert await members() == ("b",)
+
+
 async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) -> None:
     """As those of another folding are."""
 

@@ -16,7 +16,7 @@ from service.features.duplicates.counts import DuplicateCounts
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.jobs.runner import RunningJob
-from service.store.jobs import Job
+from service.store.jobs import Job, LeaseLost
 from service.store.redis.store import RedisStore
 from tests.service.features.duplicates.corpora import WIDTH, Corpora
 from tests.service.store.records import until
@@ -170,7 +170,7 @@ async def test_a_rebuild_that_lost_a_part_begins_anew(
     comparer = corpora.comparer()
     jobs = rebuild.RebuildJobs(
         *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
-        *(nothing, 60, comparer.rules),
+        *(nothing, 60, comparer.rules, "model-1"),
     )
     result = await jobs.run(Rebuild())
     assert told[:4] == ["", "s09", "s19", ""]
@@ -179,3 +179,45 @@ async def test_a_rebuild_that_lost_a_part_begins_anew(
     found = (await corpora.groups.load()).edges
     await corpora.rebuilt("anew")
     assert (await corpora.groups.load()).edges == found
+
+
+async def test_a_rebuild_that_another_model_takes_over_begins_anew(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rebuild, "_AT_ONCE", 10)
+
+    class Rebuild(RunningJob):
+        """Goes on where another one stood when it lost its lease, as this one does after a part."""
+
+        def __init__(self, checkpoint: Mapping[str, Any], lost_after: str) -> None:
+            self.job = cast(Job, SimpleNamespace(job_id="job", done=10 if checkpoint else 0))
+            self.checkpoint: dict[str, Any] = dict(checkpoint)
+            self.lost_after = lost_after
+            self.told: list[str] = []
+
+        async def advance(
+            self, checkpoint: Mapping[str, Any], done: int, total: int | None = None
+        ) -> None:
+            self.checkpoint = dict(checkpoint)
+            self.told.append(checkpoint["after"])
+            if self.told[-1] == self.lost_after:
+                raise LeaseLost
+
+    comparer = corpora.comparer()
+
+    def jobs_of(model_version: str) -> rebuild.RebuildJobs:
+        return rebuild.RebuildJobs(
+            *(corpora.store, corpora.groups, lambda token: corpora.evaluation(token, comparer)),
+            *(nothing, 60, comparer.rules, model_version),
+        )
+
+    for i in range(20):
+        await corpora.write(f"s{i:02}")
+    lost = Rebuild({}, "s09")
+    with pytest.raises(LeaseLost):
+        await jobs_of("model-1").run(lost)
+    by_the_same, by_another = (Rebuild(lost.checkpoint, "never") for _ in range(2))
+    assert (await jobs_of("model-1").run(by_the_same))["streamers"] == 20
+    assert by_the_same.told == ["s09", "s19"]
+    assert (await jobs_of("model-2").run(by_another))["streamers"] == 20
+    assert by_another.told == ["", "s09", "s19"]

@@ -34,16 +34,16 @@ class Counted(RedisJudgements):
 
 
 @pytest.fixture
-async def stored(embedded: EmbeddedStore) -> AsyncIterator[Counted]:
+async def store(embedded: EmbeddedStore) -> AsyncIterator[RedisStore]:
     async with Redis.from_url(embedded.url) as admin:
         await admin.flushall()
-    store = await RedisStore(embedded.url).open()
-    yield Counted(store.client)
-    await store.close()
+    opened = await RedisStore(embedded.url).open()
+    yield opened
+    await opened.close()
 
 
 async def test_many_who_ask_wait_for_few_threads(
-    stored: Counted, monkeypatch: pytest.MonkeyPatch
+    store: RedisStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle, may_end, lock = judgements.settle, threading.Event(), threading.Lock()
     inside, most = 0, 0
@@ -60,7 +60,8 @@ async def test_many_who_ask_wait_for_few_threads(
 
     monkeypatch.setattr(judgements, "settle", watched)
     monkeypatch.setattr(judgements, "_FEW", -1)
-    asked = Judgements(stored, lambda: None)
+    stored = Counted(store.client)
+    asked = Judgements(store, stored, lambda: None)
     left = [asyncio.create_task(asked.page(None, "", 10)) for _ in range(AT_ONCE)]
     await until(lambda: inside == AT_ONCE)
     for one in left:  # their threads work on, and nobody takes their places

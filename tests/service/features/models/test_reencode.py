@@ -1,5 +1,6 @@
 """A data folder that holds another model's vectors."""
 
+import base64
 import json
 from pathlib import Path
 
@@ -8,6 +9,7 @@ from redis import Redis
 
 from tests.bundles import DIM, SHORT_DIM, TOPICS, write_bundle
 from tests.service.conftest import Serve
+from tests.service.data_sets import NDJSON, json_line
 from tests.service.process import START_S, Service, error_line, is_free, run, wait_until
 
 pytestmark = pytest.mark.slow
@@ -71,9 +73,8 @@ def test_another_model_needs_leave(
     # With leave, everybody is found with the new model's vectors.
     service = serve("--reencode", bundle=next_bundle)
     found = service.streamers()
-    assert {i: s["profile"] for i, s in found.items()} == {
-        i: s["profile"] for i, s in profiles.items()
-    }
+    for kept in ("profile", "updated_at"):  # nobody wrote them
+        assert {i: s[kept] for i, s in found.items()} == {i: s[kept] for i, s in profiles.items()}
     assert {s["model_version"] for s in found.values()} == {"test-1"}
     assert {i: s["status"] for i, s in found.items()} == {
         "a": "indexed",
@@ -89,6 +90,27 @@ def test_another_model_needs_leave(
     # From then on it is the new model's folder.
     assert "vectors of model test-1, the bundle is test-0" in refused(bundle, data_dir)
     assert set(serve(bundle=next_bundle).streamers()) == {"a", "b", "thin", "fresh"}
+
+
+def test_whose_bytes_are_not_kept_is_unchanged_when_it_comes_again(
+    next_bundle: Path, serve: Serve
+) -> None:
+    def outcomes(service: Service) -> set[str]:
+        address = "/v1/streamers:bulk?skip_unchanged=true"
+        avatar = {
+            "data": base64.b64encode(b"picture").decode(),
+            "content_type": "image/png",
+        }
+        line = json_line({"streamer_id": "a", "tags": ["cooking"], "avatar": avatar})
+        answer = service.client.post(address, content=line, headers=NDJSON)
+        return {json.loads(each)["outcome"] for each in answer.iter_lines()}
+
+    kept = {"STREAMER_MEDIA__KEEP_BYTES": "false"}
+    service = serve(**kept)
+    assert outcomes(service) == {"created"}
+    assert outcomes(service) == {"unchanged"}
+    service.stop()
+    assert outcomes(serve("--reencode", bundle=next_bundle, **kept)) == {"unchanged"}
 
 
 def test_an_empty_folder_takes_any_model(next_bundle: Path, serve: Serve) -> None:

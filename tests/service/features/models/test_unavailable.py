@@ -10,7 +10,7 @@ from service.engine.encoding.profile_reader import ToRead
 from service.errors import Overloaded, ServiceError, Unavailable
 from service.features.models.reencode import reencode_all
 from service.features.streamers.outcomes import Acknowledged
-from service.store.base import Refused
+from service.store.base import Record, Refused
 from tests.service.features.streamers.test_write_pipeline import never, parts
 from tests.service.store.records import record, upsert
 
@@ -29,14 +29,14 @@ def test_it_is_tried_again(
             rewrite, asked = writes.rewrite, list[int]()
 
             async def busy(
-                items: Sequence[ToRead], versions: Sequence[int]
+                items: Sequence[ToRead], stored: Sequence[Record]
             ) -> list[Acknowledged | Refused | ServiceError]:
                 asked.append(len(items))
                 if len(asked) > 2:
-                    return await rewrite(items, versions)
+                    return await rewrite(items, stored)
                 if raises:
                     raise BUSY
-                return [BUSY, *(await rewrite(items[1:], versions[1:]))]
+                return [BUSY, *(await rewrite(items[1:], stored[1:]))]
 
             monkeypatch.setattr(writes, "rewrite", busy)
             assert record("s0").model_version != NEXT
