@@ -137,7 +137,7 @@ class Side:
         return self.flat[start : start + self.sizes[place]]
 
     def with_embedding(self, embedding: NDArray[np.float32] | None) -> Self:
-        """What another model compares of a profile that it reads alike; (D,), unit length."""
+        """A copy with the embedding of another model, (D,) of unit length, or without one."""
         name, limit = self.name, self.limit
         return self.joined(self.flat, self.sizes, name, limit, self.vectors, embedding, self.script)
 
@@ -249,10 +249,9 @@ def sounds_like(text: str) -> str:
 
 
 def as_read(text: str) -> tuple[str, str]:
-    """A text as its keys are made, where its words are hidden: as it is read, and by look.
+    """A text in the two forms that keys are made of: as it is read, and the same by look.
 
-    Other things that part its Chinese characters are left out. Its places are not those of the
-    folded text.
+    What parts its Chinese characters is left out, so its places are not those of the folded text.
     """
     folded = fold(text).text
     shown = without_others(folded) or read(folded)

@@ -38,8 +38,9 @@ def shown_of(
     """
     known = [row for row in rows if row is not None]
     if not known:
+        more = f" (and {len(ids) - 3} more)" if len(ids) > 3 else ""
         raise StreamerNotFound(
-            "not stored: " + ", ".join(map(repr, ids)),
+            "not stored: " + ", ".join(map(repr, ids[:3])) + more,
             [FieldError(f"/ids/{i}", f"streamer {n!r} is not stored") for i, n in enumerate(ids)],
         )
     shown = [Shown(row.content, version=row.version) for row in known]

@@ -276,13 +276,18 @@ class Evaluation:
                     yield
 
             await self._in_slices(made())
-        for name in ids:
-            if name in entries:
-                self._comparer.keep(name, entries[name])
-            else:
+        for name, entry in entries.items():
+            self._comparer.keep(name, entry)
+        if gone := [name for name in ids if name not in entries]:
+            for name in gone:
                 self._look_ups.forget(name)
-                self._corpus.remove(name)
+            await self._in_slices(self._removed(gone))
         return entries, looked
+
+    def _removed(self, names: Sequence[str]) -> Generator[None, None, None]:
+        for name in names:
+            self._corpus.remove(name)
+            yield
 
     def _loaded(
         self, records: Sequence[Record], entries: Sequence[Entry]

@@ -18,8 +18,6 @@ _FEW = 50
 """Judgements that are settled at once, in less time than a thread takes to begin."""
 _SETTLED_AT_ONCE = 2
 """More would only wait for each other's turns, and keep threads from others."""
-_READ_AT_ONCE = 50
-"""To take in the answer keeps the event loop for a millisecond or two."""
 _MOST_NAMED = 100
 """Of the judgements that overrule one, the first of their chain."""
 
@@ -152,9 +150,5 @@ class Judgements:
 
 async def not_stored(store: StreamerStore, ids: Sequence[str]) -> list[str]:
     """Which of some streamers are not stored: judgements about them join and part nobody."""
-    missing: list[str] = []
-    for start in range(0, len(ids), _READ_AT_ONCE):
-        part = ids[start : start + _READ_AT_ONCE]
-        found = await store.digests(part)
-        missing += [name for name, known in zip(part, found, strict=True) if known is None]
-    return missing
+    found = await store.digests(ids)
+    return [name for name, known in zip(ids, found, strict=True) if known is None]

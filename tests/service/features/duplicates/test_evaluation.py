@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 
-from service.engine.candidates.corpus import Entry
+from service.engine.candidates.corpus import Corpus, Entry
 from service.engine.candidates.kept import KeptCorpus
 from service.errors import StoreUnavailable
 from service.features.duplicates.following import GroupsFollower
@@ -176,6 +177,28 @@ async def test_who_was_erased_under_one_leader_is_in_no_ended_group_under_the_ne
     assert await members() == ("a", "b")
     await corpora.open("next")
     assert await members() == ("b",)
+
+
+async def test_nobody_waits_while_those_who_are_gone_leave_the_corpus(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To merge what is left of a large one takes long."""
+    evaluation = await corpora.rebuilt("first")
+    remove, threads = Corpus.remove, list[int]()
+
+    def noted(corpus: Corpus, name: str) -> None:
+        threads.append(threading.get_ident())
+        remove(corpus, name)
+
+    monkeypatch.setattr(Corpus, "remove", noted)
+    for name in "ab":
+        await corpora.write(name)
+    await evaluation.evaluate(["a", "b"], "written", None)
+    await corpora.delete("a")
+    await evaluation.evaluate(["a", "b"], "deleted", None)
+    assert ("a" in evaluation.corpus, "b" in evaluation.corpus) == (False, True)
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
 
 
 async def test_groups_are_made_anew_when_the_rules_are_others(corpora: Corpora) -> None:
