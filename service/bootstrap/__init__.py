@@ -77,7 +77,7 @@ from service.services import Services
 from service.settings import Settings
 from service.settings.reading import refuse_open
 from service.store.embedded.supervisor import EmbeddedStore
-from service.store.opening import check_data, count_on, open_store
+from service.store.opening import check_data, open_store
 from service.store.redis.models.store import RedisModels
 from service.store.witness import WitnessKeeper
 from service.telemetry.spans import Tracer
@@ -118,10 +118,8 @@ async def open_services(
         opened = await open_store(settings, embedded, stack, tell)
         opened.store.client.stages = lanes.stages
         snapshot = newest_place(settings.snapshots_folder)
-        witness = await check_data(opened.store, snapshot, settings)
+        witness = await check_data(opened.store, snapshot, settings, counts_on=True)
         if witness is not None:
-            if settings.accept_data_loss:
-                await count_on(opened.store, witness.last_number(snapshot))
             keeper = WitnessKeeper(opened.store, witness)
             keeper.start()
             stack.push_async_callback(keeper.stop)

@@ -72,7 +72,7 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
         if before is not None:
             print(f"what was stored before is in {before}: remove it when all is well")
 
-    told = {"sequence": place.sequence, "webhooks": webhooks, "before": before}
+    told = {"next_sequence": place.sequence + 1, "webhooks": webhooks, "before": before}
     answer(args, asdict(copied) | told, show)
     return 0
 

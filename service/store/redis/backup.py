@@ -341,7 +341,7 @@ class ArchivedStore(RedisStore):
 
     async def count_on(self, sequence: int) -> None:
         """Give no number up to this one again; see `durability.count_on`."""
-        await count_on(self._client, self._meta, sequence)
+        await count_on(self._client, self._prefix, sequence)
 
     async def is_listed(self, streamer_id: str) -> bool:
         """Whether it is among the ids."""

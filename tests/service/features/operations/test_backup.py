@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -121,11 +122,10 @@ async def test_an_external_store_goes_on_behind_what_was_acknowledged(tmp_path: 
         async with contextlib.aclosing(store):
             await store.back_up(copy)
         Witness(data, server.url).write(Position("before", 93, "m"))
-        restore = ("restore", copy, "--data-dir", data)
+        restore = ("restore", copy, "--data-dir", data, "--json")
         done = await asyncio.to_thread(run, *restore, REDIS_URL=server.url)
-        assert "0 streamers of model none are back, as of sequence 0; the next write is 94" in (
-            done.stdout
-        )
+        told = json.loads(done.stdout)
+        assert (told["sequence"], told["next_sequence"]) == (0, 94)
 
 
 @pytest.mark.anyio
