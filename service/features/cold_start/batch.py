@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES
 from service.errors import BodyTooLarge, InvalidRequest, ServiceError
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut
+from service.features.cold_start.schemas import BatchProblemOut, ColdStartIn, ColdStartOut
 from service.http.documents import problem_of
 from service.http.json_bodies import loads_bounded
 from service.http.ndjson import line_of, lines_of
@@ -119,7 +119,6 @@ def _line(
         made["answer"] = answer.model_dump(mode="json")
     if wrong is not None:
         problem = problem_of(wrong)
-        made["problem"] = {
-            name: problem[name] for name in ("code", "detail", "errors") if name in problem
-        }
+        names = BatchProblemOut.model_fields
+        made["problem"] = {name: problem[name] for name in names if name in problem}
     return line_of(made)
