@@ -32,6 +32,8 @@ VERDICTS: Sequence[Verdict] = (
 JOINING: Sequence[Verdict] = VERDICTS[:3]
 _FEWEST_STYLE = 2
 """So many of embedding, tags, and category or language agree where two are of one style."""
+MATCHING_VERSION = 2
+"""Goes up when the same parameters join other pairs: groups that are kept are made anew then."""
 MOST_COMMON = 0.5
 """Two of a topic share tags, category and embedding, which are no three reasons: with a passage in
 common they would outweigh a copied text. Players of a game and shops of a chain share its name as
