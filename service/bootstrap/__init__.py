@@ -117,7 +117,8 @@ async def open_services(
         tell("the store is being opened")
         opened = await open_store(settings, embedded, stack, tell)
         opened.store.client.stages = lanes.stages
-        witness = await check_data(opened.store, newest_place(settings.snapshots_folder), settings)
+        snapshot = newest_place(settings.snapshots_folder)
+        witness = await check_data(opened.store, snapshot, settings, counts_on=True)
         if witness is not None:
             keeper = WitnessKeeper(opened.store, witness)
             keeper.start()

@@ -12,7 +12,7 @@ from pydantic_core import to_json
 
 from service.client import calls
 from service.client.async_transport import AsyncTransport
-from service.client.calls import Call, ExportLine, LastWrite
+from service.client.calls import Call, ExportLine
 from service.client.errors import ClientError, JobCancelled, JobFailed, UnexpectedAnswer
 from service.client.lines import NDJSON, Profile, chunks_of
 from service.client.models import (
@@ -22,7 +22,7 @@ from service.client.models import (
     JobOut,
     StreamerProfile,
 )
-from service.client.patience import Deadline
+from service.client.patience import Deadline, LastWrite
 
 Progress = Callable[[JobOut], None]
 _JSON = "application/json"

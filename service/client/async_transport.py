@@ -11,6 +11,7 @@ from service.client import calls
 from service.client.calls import Call
 from service.client.connections import async_blocks, async_http_of, headers_of
 from service.client.errors import (
+    ApiProblem,
     ClientError,
     OutcomeUnknown,
     UnexpectedAnswer,
@@ -19,7 +20,7 @@ from service.client.errors import (
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
 from service.client.parallel import async_sleep
-from service.client.patience import Attempts, Patience
+from service.client.patience import Attempts, LastWrite, Patience
 
 Answer = TypeVar("Answer")
 Event = tuple[str, bytes]
@@ -33,7 +34,12 @@ class AsyncTransport:
     """
 
     def __init__(
-        self, url: str, api_key: str | None, patience: Patience, http: httpx.AsyncClient | None
+        self,
+        url: str,
+        api_key: str | None,
+        patience: Patience,
+        http: httpx.AsyncClient | None,
+        last: LastWrite,
     ) -> None:
         """Make no connection yet.
 
@@ -42,6 +48,7 @@ class AsyncTransport:
             api_key: of every request.
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `aclose` closes.
+            last: is told where the store ends, once a question is refused by that.
 
         Raises:
             ClientError: the key can't be sent, or the address or a proxy can't be used.
@@ -51,6 +58,7 @@ class AsyncTransport:
         self._patience = patience
         self._http = http or async_http_of(url)
         self._owns_http = http is None
+        self._last = last
         self._keyed: frozenset[str] | None = None
 
     def attempts(self, *, attempt_s: float) -> Attempts:
@@ -195,6 +203,8 @@ class AsyncTransport:
 
     async def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
+        if isinstance(error, ApiProblem):
+            self._last.limit(error.problem.store_sequence)
         pause_s = tries.pause_after(error)
         is_doubtful = error.is_in_doubt and not call.is_repeatable
         if is_doubtful and not await self._is_keyed(call, tries):

@@ -9,7 +9,7 @@ import httpx
 from service.client import calls
 from service.client.async_jobs import AsyncExports, AsyncImports, AsyncJobs
 from service.client.async_transport import AsyncTransport
-from service.client.calls import ExportLine, LastWrite
+from service.client.calls import ExportLine
 from service.client.cases.asynchronous import AsyncCases
 from service.client.duplicates.asynchronous import AsyncDuplicates, AsyncEvents, AsyncJudgements
 from service.client.errors import AnswerCut
@@ -39,7 +39,7 @@ from service.client.models import (
     WrittenOut,
 )
 from service.client.parallel import async_results
-from service.client.patience import Patience
+from service.client.patience import LastWrite, Patience
 from service.client.spaces.asynchronous import AsyncSpaces
 from service.client.watchlists.asynchronous import AsyncAlerts, AsyncWatchlists
 from service.client.webhooks.asynchronous import AsyncWebhooks
@@ -97,7 +97,7 @@ class AsyncClient:
         """
         self.url = url.rstrip("/")
         self._last = LastWrite(after_sequence)
-        self._transport = AsyncTransport(self.url, api_key, patience, http)
+        self._transport = AsyncTransport(self.url, api_key, patience, http, self._last)
         self.jobs = AsyncJobs(self._transport)
         self.imports = AsyncImports(self._transport, self.jobs, self._last)
         self.exports = AsyncExports(self._transport, self.jobs, self._last)
@@ -346,7 +346,7 @@ class AsyncClient:
         One request holds a few thousand.
         """
         asked = [{"streamer_id": q} if isinstance(q, str) else q for q in questions]
-        return await self._transport.call(calls.cold_starts(asked, self.sequence), deadline_s)
+        return await self._transport.call(calls.cold_starts(asked, self._last), deadline_s)
 
     async def dedup(
         self,

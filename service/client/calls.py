@@ -1,6 +1,5 @@
 """Requests of each call and how their answers are read; knows no connection."""
 
-import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -37,6 +36,7 @@ from service.client.models import (
     StreamerPage,
     WrittenOut,
 )
+from service.client.patience import LastWrite
 
 Answer = TypeVar("Answer")
 Fields = Mapping[str, Any]
@@ -86,19 +86,6 @@ class Call(Generic[Answer]):
             return self.read(body)
         except ValidationError as error:
             raise UnexpectedAnswer(url, status, body, error) from error
-
-
-class LastWrite:
-    """The highest sequence number of what a client has written; for several threads."""
-
-    def __init__(self, sequence: int) -> None:
-        self._lock = threading.Lock()
-        self.sequence = sequence
-
-    def note(self, sequence: int | None) -> None:
-        """Take in the sequence number of a write; None changes nothing."""
-        with self._lock:
-            self.sequence = max(self.sequence, sequence or 0)
 
 
 class _Parameter(BaseModel):
@@ -296,17 +283,19 @@ def cold_start(question: ColdStartIn | Fields, after_sequence: int) -> Call[Cold
 
 
 def cold_starts(
-    questions: Iterable[ColdStartIn | Fields], after_sequence: int
+    questions: Iterable[ColdStartIn | Fields], last: LastWrite
 ) -> Call[list[ColdStartLineOut]]:
     """`POST /v1/cold-start:batch`."""
-    content = b"\n".join(_asked(question, after_sequence) for question in questions)
+    content = b"\n".join(_asked(question, last.sequence) for question in questions)
     headers = {"Content-Type": NDJSON}
-    return Call("POST", "/v1/cold-start:batch", _cold_start_lines, content=content, headers=headers)
 
+    def read(body: bytes) -> list[ColdStartLineOut]:
+        lines = [reader_of(ColdStartLineOut)(line) for line in body.splitlines()]
+        for line in lines:
+            last.limit(line.problem and line.problem.store_sequence)
+        return lines
 
-def _cold_start_lines(content: bytes) -> list[ColdStartLineOut]:
-    read = reader_of(ColdStartLineOut)
-    return [read(line) for line in content.splitlines()]
+    return Call("POST", "/v1/cold-start:batch", read, content=content, headers=headers)
 
 
 def dedup(question: DedupIn | Fields, after_sequence: int) -> Call[DedupClustersOut | DedupFeedOut]:

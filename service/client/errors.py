@@ -147,7 +147,8 @@ class ApiProblem(ClientError):
         super().__init__(problem.detail)
         self.problem = problem
         self.retry_after_s = retry_after_s
-        self.is_passing = problem.status in _PASSING or problem.code in _PASSING_CODES
+        may_pass = problem.status in _PASSING or problem.code in _PASSING_CODES
+        self.is_passing = may_pass and problem.store_sequence is None  # nothing brings it back
         is_refused = problem.status < 500 and problem.status != HTTPStatus.REQUEST_TIMEOUT
         self.is_in_doubt = not is_refused and problem.code not in _NOT_DONE
 

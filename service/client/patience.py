@@ -1,7 +1,8 @@
-"""When a call is made again, and when it is given up; knows no connection."""
+"""What calls wait for, when one is made again, and when given up; knows no connection."""
 
 import math
 import random
+import threading
 import time
 from dataclasses import dataclass
 
@@ -126,3 +127,25 @@ class Attempts:
         if not error.is_passing or is_last or pause_s >= left:
             raise error
         return pause_s
+
+
+class LastWrite:
+    """The sequence number that a client's questions wait for: mostly that of its last write.
+
+    For several threads.
+    """
+
+    def __init__(self, sequence: int) -> None:
+        self._lock = threading.Lock()
+        self.sequence = sequence
+
+    def note(self, sequence: int | None) -> None:
+        """Take in the sequence number of a write; None changes nothing."""
+        with self._lock:
+            self.sequence = max(self.sequence, sequence or 0)
+
+    def limit(self, end: int | None) -> None:
+        """Wait for nothing behind the end of the store, where that is known; it lost what was."""
+        if end is not None:
+            with self._lock:
+                self.sequence = min(self.sequence, end)

@@ -11,7 +11,7 @@ import httpx
 from service.client import calls
 from service.client.jobs import Exports, Imports, Jobs
 from service.client.transport import Transport
-from service.client.calls import ExportLine, LastWrite
+from service.client.calls import ExportLine
 from service.client.cases.synchronous import Cases
 from service.client.duplicates.synchronous import Duplicates, Events, Judgements
 from service.client.errors import AnswerCut
@@ -41,7 +41,7 @@ from service.client.models import (
     WrittenOut,
 )
 from service.client.parallel import results
-from service.client.patience import Patience
+from service.client.patience import LastWrite, Patience
 from service.client.spaces.synchronous import Spaces
 from service.client.watchlists.synchronous import Alerts, Watchlists
 from service.client.webhooks.synchronous import Webhooks
@@ -99,7 +99,7 @@ class Client:
         """
         self.url = url.rstrip("/")
         self._last = LastWrite(after_sequence)
-        self._transport = Transport(self.url, api_key, patience, http)
+        self._transport = Transport(self.url, api_key, patience, http, self._last)
         self.jobs = Jobs(self._transport)
         self.imports = Imports(self._transport, self.jobs, self._last)
         self.exports = Exports(self._transport, self.jobs, self._last)
@@ -348,7 +348,7 @@ class Client:
         One request holds a few thousand.
         """
         asked = [{"streamer_id": q} if isinstance(q, str) else q for q in questions]
-        return self._transport.call(calls.cold_starts(asked, self.sequence), deadline_s)
+        return self._transport.call(calls.cold_starts(asked, self._last), deadline_s)
 
     def dedup(
         self,

@@ -13,6 +13,7 @@ from service.client import calls
 from service.client.calls import Call
 from service.client.connections import blocks, http_of, headers_of
 from service.client.errors import (
+    ApiProblem,
     ClientError,
     OutcomeUnknown,
     UnexpectedAnswer,
@@ -21,7 +22,7 @@ from service.client.errors import (
 )
 from service.client.lines import EVENTS, NDJSON, Chunk, EventSplitter, LineSplitter
 from service.client.parallel import sleep
-from service.client.patience import Attempts, Patience
+from service.client.patience import Attempts, LastWrite, Patience
 
 Answer = TypeVar("Answer")
 Event = tuple[str, bytes]
@@ -35,7 +36,12 @@ class Transport:
     """
 
     def __init__(
-        self, url: str, api_key: str | None, patience: Patience, http: httpx.Client | None
+        self,
+        url: str,
+        api_key: str | None,
+        patience: Patience,
+        http: httpx.Client | None,
+        last: LastWrite,
     ) -> None:
         """Make no connection yet.
 
@@ -44,6 +50,7 @@ class Transport:
             api_key: of every request.
             patience: deadlines and retries.
             http: what sends; None = one of its own, which `close` closes.
+            last: is told where the store ends, once a question is refused by that.
 
         Raises:
             ClientError: the key can't be sent, or the address or a proxy can't be used.
@@ -53,6 +60,7 @@ class Transport:
         self._patience = patience
         self._http = http or http_of(url)
         self._owns_http = http is None
+        self._last = last
         self._keyed: frozenset[str] | None = None
 
     def attempts(self, *, attempt_s: float) -> Attempts:
@@ -197,6 +205,8 @@ class Transport:
 
     def pause(self, call: Call[Any], tries: Attempts, error: ClientError) -> None:
         """Wait until a call may be made again; else raise the error that says why not."""
+        if isinstance(error, ApiProblem):
+            self._last.limit(error.problem.store_sequence)
         pause_s = tries.pause_after(error)
         is_doubtful = error.is_in_doubt and not call.is_repeatable
         if is_doubtful and not self._is_keyed(call, tries):

@@ -157,6 +157,7 @@ from service.errors.watchlists import WatchlistNotFound as WatchlistNotFound
 from service.errors.webhooks import TooManyWebhooks as TooManyWebhooks
 from service.errors.webhooks import WebhookNotFound as WebhookNotFound
 from service.errors.writes import NotReplicated as NotReplicated
+from service.errors.writes import NotYetVisible as NotYetVisible
 from service.errors.writes import ResultsNotRead as ResultsNotRead
 from service.errors.writes import StoreFull as StoreFull
 from service.errors.writes import StoreUnavailable as StoreUnavailable
@@ -342,13 +343,6 @@ class TooManyConnections(Unavailable):
 
     code, title = "too_many_connections", "Too many connections are open"
     example = "all connections that the service may have are in use; try again"
-
-
-class NotYetVisible(Unavailable):
-    """The index did not apply the write of `after_sequence` in time; ask again."""
-
-    code, title = "not_yet_visible", "The write is not visible yet"
-    example = "sequence 130 was not reached within 2000 ms; the index is at 128"
 
 
 class StartupError(ServiceError):

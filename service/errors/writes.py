@@ -39,3 +39,18 @@ class StoreFull(Unavailable):
 
     status, code, title = 507, "store_full", "The store is full"
     example = "the store takes no more: its disk is full"
+
+
+class NotYetVisible(Unavailable):
+    """The index did not apply the write of `after_sequence` in time; ask again.
+
+    Where `store_sequence` is there, the store ends at that number, before the write: it was lost,
+    or is of another store, and nobody should wait for it.
+    """
+
+    code, title = "not_yet_visible", "The write is not visible yet"
+    example = "the index has applied sequence 128, not yet 130"
+
+    def __init__(self, detail: str, *, store_sequence: int | None = None) -> None:
+        super().__init__(detail)
+        self.store_sequence = store_sequence

@@ -4,7 +4,7 @@ What is measured is how late the event loop is, and how long interactive work wa
 The requests that may be in flight shrink by a share while that is above a target, and grow by steps
 while it is below (AIMD, as TCP does), so that they settle where the delay is small, whatever a
 request costs. A few clients that wait for each answer are never refused. Where many come whatever
-is answered, the bound falls lower still: that costs no answers, and shortens the wait for each.
+is answered, the bound falls lower still while that costs no answers: the wait for each is shorter.
 """
 
 import asyncio
@@ -31,6 +31,9 @@ _FEWEST_OVERLOADED = 4
 """Bound while many are refused anyway: as many are answered, and each waits for fewer others."""
 _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 """Share of the requests, smoothed over so many ticks with requests."""
+_TRIAL_TICKS, _NEXT_TRIAL_TICKS, _TRIAL_GAIN = 25, 1000, 1.25
+"""Twice `_FEWEST_OVERLOADED` are tried for so long, so long after the last time; if so many times
+as many are let in then, `_FEWEST` are for that long."""
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
 _HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/lists:preview", "/v1/similar/export"})
@@ -93,6 +96,42 @@ class _Delay:
         return self._smooth_s
 
 
+class _Fewest:
+    """The least that the bound of a kind falls to: lower while many are refused anyway.
+
+    That costs no answers where the requests themselves cause the delay. Where something else does,
+    such as the backfill of a model, few in flight would have many refused, and those keep it few
+    for good. So more are tried now and then.
+    """
+
+    def __init__(self) -> None:
+        self._refused_share = 0.0  # smoothed
+        self._spared = 0  # ticks for which no fewer than `_FEWEST` may be in flight
+        self._until_tried = 0  # ticks
+        self._few = self._more = 0  # let in before and during a trial
+
+    def after(self, entered: int, refused: int) -> int:
+        """What it is after a tick in which so many requests were let in and refused."""
+        if came := entered + refused:
+            self._refused_share += (refused / came - self._refused_share) / _REFUSED_TICKS
+        if self._spared or self._refused_share <= _MANY_REFUSED:
+            self._spared = max(0, self._spared - 1)
+            self._few = self._more = 0
+            self._until_tried = 4 * _TRIAL_TICKS
+            return _FEWEST
+        self._until_tried -= 1
+        if self._until_tried >= 0:
+            self._few += entered if self._until_tried < _TRIAL_TICKS else 0
+            return _FEWEST_OVERLOADED
+        self._more += entered
+        if self._until_tried > -_TRIAL_TICKS:
+            return 2 * _FEWEST_OVERLOADED
+        if self._more > _TRIAL_GAIN * self._few:
+            self._spared = _NEXT_TRIAL_TICKS
+        self._until_tried, self._few, self._more = _NEXT_TRIAL_TICKS, 0, 0
+        return _FEWEST_OVERLOADED
+
+
 class _Kind:
     """Requests of one kind: how many are in flight, and may be.
 
@@ -105,7 +144,7 @@ class _Kind:
         self.newest, self.older = _Generation(), _Generation()
         self.peak = 0
         self._entered = self._refused = 0  # since the last tick
-        self._refused_share = 0.0  # smoothed
+        self._fewest = _Fewest()
 
     def enter(self) -> _Generation | None:
         """Count one more; None if it has to be refused."""
@@ -122,12 +161,9 @@ class _Kind:
 
     def adapt(self, is_late: bool) -> None:
         """Once a tick: fewer may be in flight, or a few more."""
-        if came := self._entered + self._refused:
-            self._refused_share += (self._refused / came - self._refused_share) / _REFUSED_TICKS
-            self._entered = self._refused = 0
-        fewest, grow = _FEWEST, _GROW
-        if self._refused_share > _MANY_REFUSED:
-            fewest, grow = _FEWEST_OVERLOADED, _GROW_OVERLOADED
+        fewest = self._fewest.after(self._entered, self._refused)
+        self._entered = self._refused = 0
+        grow = _GROW if fewest == _FEWEST else _GROW_OVERLOADED
         if is_late:
             self.limit = max(fewest, min(self.limit, self.peak) * _SHRINK)
         else:

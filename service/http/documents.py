@@ -97,6 +97,8 @@ def problem_of(error: ServiceError, request_id: str | None = None) -> dict[str, 
             | ({"parameter": e.parameter} if e.parameter else {"pointer": e.pointer})
             for e in error.errors[:SHOWN_ERRORS]
         ]
+    if isinstance(error, NotYetVisible) and error.store_sequence is not None:
+        body["store_sequence"] = error.store_sequence
     ids = current_ids()
     if request_id is None and ids is not None:
         request_id = ids.request_id

@@ -113,6 +113,15 @@ class FieldProblem(BaseModel):
     detail: Annotated[str, Field(description="What is wrong with it, and the remedy.")]
 
 
+StoreSequence = Annotated[
+    int | None,
+    Field(
+        description="Of not_yet_visible, where the store ends before after_sequence: its last "
+        "write; what is asked for was lost, or is of another store, and will not come."
+    ),
+]
+
+
 class Problem(BaseModel):
     """What went wrong, as problem details (RFC 9457)."""
 
@@ -124,6 +133,7 @@ class Problem(BaseModel):
     errors: Annotated[
         list[FieldProblem] | None, Field(description=f"The first {SHOWN_ERRORS} wrong fields.")
     ] = None
+    store_sequence: StoreSequence = None
     request_id: Annotated[
         str | None, Field(description="Also the X-Request-Id header, and in the log.")
     ] = None

@@ -1,7 +1,8 @@
 """The store's interface: records, an ordered log of writes, and positions in it.
 
 Every write gets the next number of one contiguous sequence; that number is also the streamer's new
-version, so a version never comes back, not even after a delete. The log holds one entry per number.
+version, so a version never comes back, not even after a delete. The log holds one entry per number;
+none are skipped but where another epoch begins behind numbers that were lost.
 """
 
 from collections.abc import AsyncGenerator, Sequence

@@ -43,9 +43,9 @@ class GroupRecord:
         size: members; 0 unless it is live.
         representative: one of them; empty unless it is live.
         successors: of a group that is not live, those that had its members when it ended.
-        members: of such a group, some that were stored then and are not erased, first those that
-            were in another one; None of live groups, and of those that ended before releases that
-            keep them.
+        members: of such a group, some that were stored then and are not erased: one at a time of
+            each of the successors, then those that were in no group; None of live groups, and of
+            those that ended before releases that keep them.
         has_others: whether it had more of them.
     """
 

@@ -291,7 +291,7 @@ async def _keep_log(store: ArchivedStore, entries: int | None) -> None:
 
 
 async def check_data(
-    store: ArchivedStore, snapshot: Position | None, settings: Settings
+    store: ArchivedStore, snapshot: Position | None, settings: Settings, *, counts_on: bool = False
 ) -> Witness | None:
     """Refuse a store that lacks what it acknowledged.
 
@@ -301,6 +301,7 @@ async def check_data(
         store: the store.
         snapshot: up to where the saved index is complete; None without one.
         settings: of the service.
+        counts_on: have a store whose loss is accepted give no number again that is known.
 
     Returns:
         The store's witness; None where the store is not checked.
@@ -320,7 +321,16 @@ async def check_data(
         if not settings.accept_data_loss:
             raise
         _log.warning("accepted: %s", error)
+        if counts_on:
+            await _count_on(store, witness.last_number(snapshot))
     return witness
+
+
+async def _count_on(store: ArchivedStore, sequence: int) -> None:
+    try:
+        await store.count_on(sequence)
+    except (StoreFull, StoreUnavailable) as error:  # it can be read, and that is what counts
+        _log.warning("numbers of writes that the store lost may come again: %s", error.detail)
 
 
 async def check_model(store: StreamerStore, model_version: str, *, reencode: bool) -> bool:

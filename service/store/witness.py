@@ -58,6 +58,11 @@ class Witness:
         found = json.loads(body)
         return Position(found["epoch"], found["sequence"], found["mark"])
 
+    def last_number(self, snapshot: Position | None) -> int:
+        """The highest sequence number that this or a saved index knows to have been given."""
+        known = [each.sequence for each in (self.read(), snapshot) if each is not None]
+        return max([0, *known])
+
     def write(self, position: Position) -> None:
         """Replace it; on disk when this returns.
 

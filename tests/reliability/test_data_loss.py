@@ -95,7 +95,7 @@ def test_it_is_refused_until_the_loss_is_accepted(
         left = set(service.wait_until_ready().streamers())
         assert service.similar(tags=["cooking"], k=1000) == left
         assert len(left) == rows if rows is not None else 0 < len(left) < ROWS
-        service.put("new", tags=["cooking"])
+        assert service.put("new", tags=["cooking"]) == ROWS + 2  # no number comes again
         service.kill()
     wait_until(lambda: is_free(data), "the folder is free")
     with Service(bundle, data, **SAVED) as service:  # accepted once is enough
@@ -116,10 +116,10 @@ def test_an_older_backup_may_be_put_back(bundle: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     with Service(bundle, data) as service:
         assert set(service.wait_until_ready().streamers()) == {"old"}
-        service.put("next", tags=["cooking"])
+        assert service.put("next", tags=["cooking"]) == 3
         assert service.stop() == 0
     shutil.rmtree(data / "store")  # of the restored one, everything counts again
-    assert "it is empty, and sequence 2 was acknowledged" in refused(bundle, data)
+    assert "it is empty, and sequence 3 was acknowledged" in refused(bundle, data)
 
 
 def test_a_kill_right_after_a_write_is_no_loss(bundle: Path, tmp_path: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_external_store_that_was_emptied(
         assert empty.process.wait(60) == 1
         assert "it is empty, and sequence 1 was acknowledged" in empty.output
     (service,) = replicas(server.url, STREAMER_ACCEPT_DATA_LOSS="true")
-    assert service.put("b", tags=["cooking"]) == 1
+    assert service.put("b", tags=["cooking"]) == 2
 
 
 def test_a_damaged_witness_is_no_witness(tmp_path: Path) -> None:

@@ -99,11 +99,13 @@ def test_a_store_that_is_set_back_under_a_snapshot(bundle: Path, tmp_path: Path)
     shutil.copytree(copy, data / "store")
     with Service(bundle, data, "--accept-data-loss", **ALWAYS) as service:
         service.wait_until_ready()
-        assert "the store ends at 50, the snapshot at 71: the store was set back" in service.output
+        assert "it ends at sequence 50, and 71 was acknowledged" in service.output
+        assert "the store's history is another one" in service.output
         assert snapshot(service)["source"] == "store"
         assert service.similar(tags=["cooking"]) == {f"s{i}" for i in range(50)}
-        # Numbers that the old snapshot knew as others come again.
-        for i in range(30):
+        # No number that the old snapshot knew comes again.
+        assert service.put("other0", tags=["cooking"]) == 72
+        for i in range(1, 30):
             service.put(f"other{i}", tags=["cooking"])
         service.kill()
     wait_until(lambda: is_free(data), "the folder is free")

@@ -37,7 +37,14 @@ from model_export.contract.evidence.keys import (
     shingles,
 )
 from model_export.contract.evidence.languages import NO_LETTERS, are_two_scripts
-from model_export.contract.evidence.matching import JOINING, VERDICTS, Matcher, Matches, Verdict
+from model_export.contract.evidence.matching import (
+    JOINING,
+    MATCHING_VERSION,
+    VERDICTS,
+    Matcher,
+    Matches,
+    Verdict,
+)
 from model_export.contract.evidence.packaged import packaged
 from model_export.contract.evidence.parameters import (
     EVIDENCE,
@@ -76,6 +83,7 @@ __all__ = [
     "IDENTITY",
     "JOINING",
     "KEYED",
+    "MATCHING_VERSION",
     "MEDIA",
     "NAMES_OF_CHANNELS",
     "NO_LETTERS",

@@ -1,8 +1,8 @@
 """Match weights of pairs, in the manner of Fellegi and Sunter (1969).
 
 weight = sum over channels of log2(m / u),  absent channels contribute 0, and those against a pair
-         for which a channel of `IDENTITY` speaks contribute 0 too; channels of `STYLE_CHANNELS`
-         contribute at most `MOST_STYLE` of what those of `DIRECT` do
+         for which a channel of `IDENTITY` speaks contribute 0 too; channels beside `DIRECT`
+         contribute at most `MOST_COMMON` of what those of `DIRECT` do
 log2 odds = log2(prior / (1 - prior)) + slope * weight
 """
 
@@ -32,9 +32,12 @@ VERDICTS: Sequence[Verdict] = (
 JOINING: Sequence[Verdict] = VERDICTS[:3]
 _FEWEST_STYLE = 2
 """So many of embedding, tags, and category or language agree where two are of one style."""
-MOST_STYLE = 0.5
+MATCHING_VERSION = 2
+"""Goes up when the same parameters join other pairs: groups that are kept are made anew then."""
+MOST_COMMON = 0.5
 """Two of a topic share tags, category and embedding, which are no three reasons: with a passage in
-common they would outweigh a copied text."""
+common they would outweigh a copied text. Players of a game and shops of a chain share its name as
+well: with its picture in common it would join them."""
 Bits = NDArray[np.float64]
 _MOST_LEVELS = max(len(channel.levels) for channel in CHANNELS)
 _AGREEING = np.array([channel.agreeing for channel in CHANNELS])
@@ -45,8 +48,9 @@ def _columns(names: Collection[str]) -> NDArray[np.int64]:
 
 
 _DIRECT, _STYLE, _IDENTITY = _columns(DIRECT), _columns(STYLE_CHANNELS), _columns(IDENTITY)
+_COMMON = _columns({*NAMES_OF_CHANNELS} - DIRECT)
 _ALL = np.arange(len(CHANNELS))
-_GROUPS = (_columns(MEDIA), _columns({"text", "titles", "names"}), _columns({"contacts"}))
+_GROUPS = (_columns(MEDIA), _columns({"text", "titles"}), _columns({"contacts"}))
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,10 +96,10 @@ class Matcher:
         found = self.bits[_ALL, levels]  # ABSENT is the last
         tells = (found[:, _IDENTITY] > 0).any(1, keepdims=True)  # (P, 1)
         found = np.where(tells, np.maximum(found, 0.0), found)
-        most = MOST_STYLE * np.maximum(found[:, _DIRECT], 0).sum(1)  # (P,)
-        style = found[:, _STYLE]  # (P, style)
-        share = np.minimum(1.0, most / np.maximum(np.maximum(style, 0).sum(1), 1e-12))
-        found[:, _STYLE] = np.where(style > 0, style * share[:, None], style)
+        most = MOST_COMMON * np.maximum(found[:, _DIRECT], 0).sum(1)  # (P,)
+        common = found[:, _COMMON]  # (P, common)
+        share = np.minimum(1.0, most / np.maximum(np.maximum(common, 0).sum(1), 1e-12))
+        found[:, _COMMON] = np.where(common > 0, common * share[:, None], common)
         if masked:
             found[:, [NAMES_OF_CHANNELS.index(name) for name in masked]] = 0
         return found

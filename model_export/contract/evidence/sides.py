@@ -333,7 +333,9 @@ def contact_key(value: str) -> int:
 
 def telling_contacts(text: str, most: int = MOST_CONTACTS) -> list[Contact]:
     """Contacts that a text names, but for numbers that everybody writes."""
-    return [each for each in find_contacts(text, most) if not is_everybodys(each.value)]
+    return [
+        each for each in find_contacts(text, most) if not is_everybodys(identity_of(each.value))
+    ]
 
 
 def contact_texts(profile: StreamerContent) -> Iterable[tuple[str, str]]:

@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from service.client.async_transport import AsyncTransport
-from service.client.calls import LastWrite
 from service.client.find import calls
 from service.client.find.calls import Filter
 from service.client.models import (
@@ -17,6 +16,7 @@ from service.client.models import (
     RatingOut,
     RatingPage,
 )
+from service.client.patience import LastWrite
 
 
 class AsyncFind:

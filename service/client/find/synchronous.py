@@ -6,7 +6,6 @@ from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 from service.client.transport import Transport
-from service.client.calls import LastWrite
 from service.client.find import calls
 from service.client.find.calls import Filter
 from service.client.models import (
@@ -19,6 +18,7 @@ from service.client.models import (
     RatingOut,
     RatingPage,
 )
+from service.client.patience import LastWrite
 
 
 class Find:

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from service.client.jobs import Jobs
 from service.client.transport import Transport
-from service.client.calls import Call, LastWrite, job_result
+from service.client.calls import Call, job_result
 from service.client.errors import ClientError
 from service.client.lines import Profile
 from service.client.lists import calls
@@ -23,6 +23,7 @@ from service.client.models import (
     OutreachPage,
     RunDetailOut,
 )
+from service.client.patience import LastWrite
 
 Answer = TypeVar("Answer")
 Form = Literal["ndjson", "csv", "xlsx"]

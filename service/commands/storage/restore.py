@@ -13,6 +13,7 @@ from service.commands.arguments import using
 from service.commands.progress import Progress
 from service.commands.stopping import interruptible, undisturbed
 from service.commands.stores import STORE, add_data_dir, chunks_dir, external_address, finish
+from service.engine.replica.snapshots import newest_place
 from service.errors import StartupError
 from service.files.checksummed import MANIFEST, ChecksummedFolder, sync_folder
 from service.store.base import Position
@@ -52,14 +53,16 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
         else:
             store = await ArchivedStore(address, chunks_dir=chunks_dir()).open()
             async with contextlib.aclosing(store):
-                place = await store.restore(source, progress.to)
+                witness = Witness(data_dir, address.url)
+                known = witness.last_number(newest_place(data_dir / "index"))
+                place = await store.restore(source, progress.to, after=known)
                 webhooks = await store.documents.count(WEBHOOKS)
-            Witness(data_dir, address.url).remove()
+            witness.remove()
 
     def show() -> None:
         print(
             f"{copied.streamers} streamers of model {copied.model_version or 'none'} are back, as "
-            f"of sequence {place.sequence}"
+            f"of sequence {copied.sequence}; the next write is {place.sequence + 1}"
         )
         if webhooks:
             print(
@@ -69,7 +72,7 @@ async def _restore(args: argparse.Namespace, copy: Path, data_dir: Path) -> int:
         if before is not None:
             print(f"what was stored before is in {before}: remove it when all is well")
 
-    told = {"sequence": place.sequence, "webhooks": webhooks, "before": before}
+    told = {"next_sequence": place.sequence + 1, "webhooks": webhooks, "before": before}
     answer(args, asdict(copied) | told, show)
     return 0
 
@@ -86,6 +89,7 @@ async def _into_folder(
     """
     target, new, witness = data_dir / STORE, data_dir / UNFINISHED_STORE, Witness(data_dir)
     async with _owning(target):
+        known = witness.last_number(newest_place(data_dir / "index"))
         shutil.rmtree(new, ignore_errors=True)
         try:
             async with EmbeddedStore(new) as embedded:
@@ -93,7 +97,7 @@ async def _into_folder(
                     embedded.url, chunks_dir=chunks_dir(), trouble=embedded.trouble
                 ).open()
                 async with contextlib.aclosing(store):
-                    place = await store.restore(source, progress.to)
+                    place = await store.restore(source, progress.to, after=known)
                     webhooks = await store.documents.count(WEBHOOKS)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)

@@ -5,6 +5,7 @@ and only then from the tower.
 """
 
 import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -205,8 +206,9 @@ class Reader:
     async def _read(self, items: Sequence[ToRead], lane: Lane) -> list[Reading | ServiceError]:
         plans: list[_Plan | ServiceError] = []
         jobs: dict[object, TowerJob] = {}
+        begin = time.perf_counter()
         for item in items:
-            await self._give_way(items)
+            begin = await self._give_way(begin)
             plan = await beside_if_large(
                 self._lanes, item.profile, partial(self._prepare, item), lane
             )
@@ -216,8 +218,9 @@ class Reader:
         if self._jobs is not None:
             await self._jobs.make(list(jobs.values()), lane)
         results: list[Reading | ServiceError] = []
+        begin = time.perf_counter()
         for plan in plans:
-            await self._give_way(items)
+            begin = await self._give_way(begin)
             if isinstance(plan, _Plan):
                 finish = partial(self._finish, plan)
                 results.append(await beside_if_large(self._lanes, plan.item.profile, finish, lane))
@@ -225,9 +228,9 @@ class Reader:
                 results.append(plan)
         return results
 
-    async def _give_way(self, items: Sequence[ToRead]) -> None:
-        if len(items) > 1 and self._lanes is not None:
-            await self._lanes.give_way()
+    async def _give_way(self, begin: float) -> float:
+        """Let others go first after a turn; when the present one began."""
+        return begin if self._lanes is None else await self._lanes.give_way.after(begin)
 
     def _prepare(self, item: ToRead) -> _Plan | ServiceError:
         """The pieces of a profile, and what is known of them."""

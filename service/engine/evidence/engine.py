@@ -11,6 +11,7 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.evidence import (
     CHANNELS,
     EVIDENCE_VERSION,
+    MATCHING_VERSION,
     Comparison,
     Levels,
     Matcher,
@@ -95,7 +96,9 @@ class Evidence:
         self.matcher = Matcher(parameters)
         self.uninformative = vocabulary.uninformative
         self.worth = parameters.frequencies.table()
-        self.rules = f"evidence {EVIDENCE_VERSION}, folding {FOLDING_VERSION}"
+        self.rules = (
+            f"evidence {EVIDENCE_VERSION}, matching {MATCHING_VERSION}, folding {FOLDING_VERSION}"
+        )
 
     def side(self, profile: StreamerContent, embedding: NDArray[np.float32] | None = None) -> Side:
         """What is compared of a profile; linear in its length, some 0.2 ms."""

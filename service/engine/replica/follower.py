@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 from service.engine.replica.lag import Lag
 from service.engine.replica.record_check import RecordCheck, SkippedRecords
 from service.engine.replica.snapshots import Model, Snapshots
-from service.errors import NotReady, NotYetVisible, Unavailable
+from service.engine.replica.visibility import not_yet_visible
+from service.errors import NotReady, Unavailable
 from service.index.base import Change, Remove, Upsert, VectorIndex
 from service.store.base import INCOMPLETE, IndexEntry, LogEntry, LogGap, Position, StreamerStore
 from service.store.trouble import Trouble
@@ -165,22 +166,22 @@ class Follower:
         """Whether the index has applied this number of the store's present history."""
         return self._position.sequence >= sequence
 
+    async def reaches(self, sequence: int, timeout_ms: int) -> bool:
+        """Whether the index has applied `sequence`, or does within the time."""
+        if not self.has(sequence):
+            with contextlib.suppress(TimeoutError), spanned("wait_for_index"):
+                async with asyncio.timeout(timeout_ms / 1000), self._moved:
+                    await self._moved.wait_for(lambda: self.has(sequence))
+        return self.has(sequence)
+
     async def wait_for(self, sequence: int, timeout_ms: int) -> None:
         """Return once the index has applied `sequence`.
 
         Raises:
             NotYetVisible: it did not within the time.
         """
-        if self.has(sequence):
-            return
-        try:
-            with spanned("wait_for_index"):
-                async with asyncio.timeout(timeout_ms / 1000), self._moved:
-                    await self._moved.wait_for(lambda: self.has(sequence))
-        except TimeoutError:
-            raise NotYetVisible(
-                f"the index has applied sequence {self._position.sequence}, not yet {sequence}"
-            ) from None
+        if not await self.reaches(sequence, timeout_ms):
+            raise await not_yet_visible(self._store, self._position.sequence, sequence)
 
     async def show(self, sequence: int) -> None:
         """Let the index take in an acknowledged write before its answer goes out.
@@ -190,8 +191,7 @@ class Follower:
         """
         self._lag.wrote(sequence)
         if self.is_ready and self.behind_because is None:
-            with contextlib.suppress(NotYetVisible):
-                await self.wait_for(sequence, _SHOW_MS)
+            await self.reaches(sequence, _SHOW_MS)
 
     async def rebuild(
         self,

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from model_export.contract.calibration import Curve, ScoreCalibration
 from service.errors import FieldError, PrecisionNotPromised
+from service.index.query import EQUAL
 
 _FIELD = "min_precision"
 
@@ -28,7 +29,7 @@ class Threshold:
 
     Attributes:
         min_precision: what was wanted.
-        min_score: from which score on answers are kept.
+        min_score: from which score on answers are kept; at most `EQUAL`, which copies reach.
         at_least: the precision that this promises; a 95 % bound for the encoder before its refit.
         measured_on: whose answers it was measured on, as `2 to 3 modalities`.
         source: what counted as right.
@@ -96,7 +97,11 @@ class Precision:
             )
         knot, curve = max(((k, c) for k, c in knots if k is not None), key=lambda kc: kc[0].score)
         return Threshold(
-            min_precision, knot.score, knot.at_least, curve.describe(), self._calibration.source
+            min_precision,
+            min(knot.score, EQUAL),
+            knot.at_least,
+            curve.describe(),
+            self._calibration.source,
         )
 
     def _why(self) -> str:

@@ -7,9 +7,13 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from typing import TypeVar
 
 Result = TypeVar("Result")
-_STEP_S, _STEPS = 0.001, 8
-"""An answer of some milliseconds ends meanwhile. With fewer steps answers took longer; with 12, a
-load beside questions that followed each other had half of its pace."""
+_STEP_S, _LET_S = 0.001, 0.008
+"""An answer of some milliseconds ends meanwhile. With less answers took longer; with 12 ms, a load
+beside questions that followed each other had half of its pace.
+A busy event loop makes each step longer: they are not counted."""
+_TURN_S = 0.002
+"""How long work keeps the event loop at a time. To give way after each of many short pieces had
+the encoding of a hundred profiles take twenty seconds on a busy machine."""
 _SHORT_S = 0.004
 """How long a slice computes that begins while somebody waits for an answer."""
 _LONG_S = 0.1
@@ -42,10 +46,20 @@ class GiveWay:
     async def __call__(self) -> None:
         """Let others have their turn: eight milliseconds while somebody waits for an answer."""
         await asyncio.sleep(0)
-        for _ in range(_STEPS):
-            if not self.is_asked():
-                return
+        end = self._now() + _LET_S
+        while self.is_asked() and self._now() < end:  # noqa: ASYNC110 - as in `slice`
             await asyncio.sleep(_STEP_S)
+
+    async def after(self, begin: float) -> float:
+        """Let others have their turn if this one was long; when the present one began.
+
+        Args:
+            begin: when this one did, in seconds by `time.perf_counter`.
+        """
+        if self._now() - begin < _TURN_S:
+            return begin
+        await self()
+        return self._now()
 
     def press(self, is_pressed: bool) -> None:
         """Hear whether work in slices is far behind."""

@@ -1,6 +1,7 @@
 """Many questions in one request: NDJSON in, NDJSON out, in order."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
@@ -11,7 +12,7 @@ from pydantic import ValidationError
 from service.engine.work.lanes import Lane, Lanes
 from service.engine.work.large_json import LARGE_BYTES
 from service.errors import BodyTooLarge, InvalidRequest, ServiceError
-from service.features.cold_start.schemas import ColdStartIn, ColdStartOut
+from service.features.cold_start.schemas import BatchProblemOut, ColdStartIn, ColdStartOut
 from service.http.documents import problem_of
 from service.http.json_bodies import loads_bounded
 from service.http.ndjson import line_of, lines_of
@@ -20,7 +21,6 @@ from service.settings import Limits
 
 _AT_ONCE = 4
 """Questions that are answered at the same time: others wait for the event loop no longer."""
-_YIELD_S = 0.002
 
 
 class Line(NamedTuple):
@@ -52,8 +52,7 @@ async def questions_of(
         BodyTooLarge: the body is.
     """
     lines: list[Line] = []
-    number, loop = 0, asyncio.get_running_loop()
-    begin = loop.time()
+    number, begin = 0, time.perf_counter()
     async for line in lines_of(body, limits.body_limit_bytes):
         number += 1
         if number > limits.bulk_lines:
@@ -61,9 +60,7 @@ async def questions_of(
                 f"the body may have {limits.bulk_lines} lines (STREAMER_LIMITS__BULK_LINES): send "
                 "the rest in another request"
             )
-        if loop.time() - begin > _YIELD_S:
-            await lanes.give_way()
-            begin = loop.time()
+        begin = await lanes.give_way.after(begin)
         if line.strip():
             charge(len(lines) + 1)
             read = partial(_read, number, line, limits, check)
@@ -122,7 +119,6 @@ def _line(
         made["answer"] = answer.model_dump(mode="json")
     if wrong is not None:
         problem = problem_of(wrong)
-        made["problem"] = {
-            name: problem[name] for name in ("code", "detail", "errors") if name in problem
-        }
+        names = BatchProblemOut.model_fields
+        made["problem"] = {name: problem[name] for name in names if name in problem}
     return line_of(made)

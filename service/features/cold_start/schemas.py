@@ -13,6 +13,7 @@ from service.http.schemas import (
     FilterIn,
     Request,
     Response,
+    StoreSequence,
     with_nulls,
 )
 from service.maxima import MOST_EXCLUDED_USERS, MOST_USER_ID_CHARS
@@ -272,6 +273,7 @@ class BatchProblemOut(Response):
     code: str
     detail: str
     errors: Annotated[list[FieldProblem], Field(default_factory=list[FieldProblem])]
+    store_sequence: StoreSequence = None
 
 
 class ColdStartLineOut(Response):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, ValidationInfo, field_validator, model_validator
 
 from model_export.contract.streamer import StreamerId, StreamerProfile
 from service.http.schemas import AfterSequence, Complete, MinPrecision, Request, Response
@@ -37,7 +37,8 @@ class DedupIn(Request):
         Literal["clusters", "feed"],
         Field(
             description="clusters: groups of near-duplicates. feed: the list in an order that "
-            "keeps near-duplicates apart."
+            "keeps near-duplicates apart. Both go by what the streamers show: what people judged "
+            "(`/v1/judgements`) counts in the groups of `/v1/duplicates` alone."
         ),
     ] = "clusters"
     threshold: Annotated[
@@ -61,12 +62,27 @@ class DedupIn(Request):
     ] = None
     window: Annotated[
         int,
-        Field(ge=2, le=1000, description="feed: near-duplicates are at least this far apart."),
+        Field(
+            ge=2,
+            le=1000,
+            description="Of mode feed alone: near-duplicates are at least this far apart.",
+        ),
     ] = 3
     max_per_cluster: Annotated[
-        int | None, Field(ge=1, description="feed: most streamers of a cluster in the order.")
+        int | None,
+        Field(ge=1, description="Of mode feed alone: most streamers of a cluster in the order."),
     ] = None
     after_sequence: AfterSequence = 0
+
+    @field_validator("window", "max_per_cluster")
+    @classmethod
+    def _of_a_feed(cls, value: int | None, info: ValidationInfo) -> int | None:
+        assert info.field_name is not None
+        is_default = value == cls.model_fields[info.field_name].default
+        # `mode` stands above them, or it would not be known here.
+        if info.data.get("mode") == "clusters" and not is_default:
+            raise ValueError("is not used by mode clusters; leave it out, or ask for mode feed")
+        return value
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
@@ -111,10 +111,8 @@ class Ledger:
             created = now if before is None else before.created_at
             successors = tuple(retired.successors)
             # Not who is gone: it may be erased. Who is in no group now may be in one later.
-            stored = sorted(
-                (member for member in left if member in self._streamers),
-                key=lambda member: graph.group_of(member) is None,
-            )
+            there = [member for member in left if member in self._streamers]
+            stored = _in_turns(there, graph, successors)
             kept, has_others = tuple(stored[:_MOST_KEPT]), len(stored) > _MOST_KEPT
             for member in kept:
                 self._kept[member].append(name)
@@ -154,6 +152,18 @@ def edge_steps(added: Sequence[Edge], removed: Sequence[tuple[str, str]]) -> Ite
         yield Commit(edges=[EdgeRecord(e.a, e.b, e.weight, e.kind) for e in part])
     for start in range(0, len(removed), _EDGES_AT_ONCE):
         yield Commit(removed=removed[start : start + _EDGES_AT_ONCE])
+
+
+def _in_turns(members: Iterable[str], graph: GroupGraph, groups: Sequence[str]) -> list[str]:
+    """Members: one of each group in turns, in the order of these; last those that are in none."""
+    order = {name: place for place, name in enumerate(groups)}
+    taken = Counter[str | None]()
+    found: list[tuple[bool, int, int, str]] = []
+    for member in members:
+        group = graph.group_of(member)
+        found.append((group is None, taken[group], order.get(group or "", 0), member))
+        taken[group] += 1
+    return [member for *_, member in sorted(found)]
 
 
 def _event(event: GroupEvent, cause: str) -> NewEvent:

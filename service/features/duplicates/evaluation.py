@@ -105,9 +105,9 @@ class Evaluation:
         return self._graph.judged
 
     @property
-    def has_pending(self) -> bool:
-        """Whether some streamers have to be compared again; every `evaluate` does so with some."""
-        return bool(self._pending)
+    def pending(self) -> Collection[str]:
+        """Streamers that have to be compared again; every `evaluate` does so with some."""
+        return self._pending.keys()
 
     async def open(self, *, to_rebuild: bool = False) -> None:
         """Take in all that is kept, and all streamers as candidates.
@@ -183,16 +183,25 @@ class Evaluation:
     async def compare(self, ids: Sequence[str]) -> None:
         """Compare streamers as they were when they were read; `regroup` has to follow.
 
-        Edges alone are written. Raises as `evaluate`; it was opened to rebuild.
+        Edges alone are written, and who is `pending`: an earlier process may have compared some
+        that lose edges. Raises as `evaluate`; it was opened to rebuild.
         """
         known = self._of_all
         assert known is not None
         names = [name for name in ids if name in self._corpus]
         edges = await self._finder.edges(names, known.comparer.asked, known)
         news = Change(edges=edges, gone=[name for name in ids if name not in self._corpus])
+        thinned = await self._in_slices(self._graph.thinned(news, MOST_FOUND))
+        if thinned:  # first, as in `evaluate`
+            await self._write(Commit(pending=thinned))
         added, removed = await self._in_slices(self._graph.take(news))
         for step in edge_steps(added, removed):
             await self._write(step)
+        self._pending |= dict.fromkeys(thinned)
+        if compared := [name for name in ids if name in self._pending]:
+            await self._write(Commit(compared=compared))
+        for name in compared:
+            del self._pending[name]
 
     async def regroup(self, cause: str, position: Position | None) -> None:
         """Divide everything anew; arguments as of `evaluate`, a position once all are compared."""

@@ -220,7 +220,7 @@ class GroupsFollower:
             async with evaluation.turn, _whole():
                 while await evaluation.judge():
                     pass
-                if evaluation.has_pending:
+                if evaluation.pending:
                     await evaluation.evaluate([], f"pending {secrets.token_hex(8)}", None)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_NEWS_S):

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
+from itertools import islice
 from typing import Any
 
 from service.errors import Unavailable
@@ -50,6 +51,8 @@ async def rebuild(
     async with evaluation.turn:
         if gone := await evaluation.gone():
             await evaluation.compare(gone)
+        while again := list(islice(evaluation.pending, _AT_ONCE)):
+            await evaluation.compare(again)
         await evaluation.regroup(cause, begin)
 
 

@@ -141,7 +141,12 @@ class GroupDetailOut(GroupOut):
     )
 
     successors: Annotated[
-        list[str], Field(description="Live groups that have its members, if it is not live.")
+        list[str],
+        Field(
+            description="Live groups that have its members, if it is not live, the one with most "
+            "first. Where it had more than 100 members who were stored when it ended, 100 are "
+            "followed: in turns one of each group that took some in."
+        ),
     ]
     members: Annotated[list[str], Field(description="In byte order.")]
     edges: Annotated[

@@ -38,6 +38,7 @@ from service.store.redis.connecting.format import raise_format
 from service.store.redis.documents.copies import DocumentCopies
 from service.store.redis.documents.store import RedisDocuments
 from service.store.redis.duplicates.judgements import RedisJudgements
+from service.store.redis.durability import count_on
 from service.store.redis.job_copies import JobCopies, copies_of
 from service.store.redis.models.second import narrowed, wide
 from service.store.redis.packing.dictionary import packed_by
@@ -213,8 +214,10 @@ class ArchivedStore(RedisStore):
             )
         return unpacked
 
-    async def restore(self, source: ChecksummedFolder, tell: Tell = tell_nobody) -> Position:
-        """Fill an empty store from a backup; where its log then ends.
+    async def restore(
+        self, source: ChecksummedFolder, tell: Tell = tell_nobody, *, after: int = 0
+    ) -> Position:
+        """Fill an empty store from a backup; where its log then ends, at `after` or later.
 
         It is another history from then on: whoever followed the one before notices.
 
@@ -256,7 +259,8 @@ class ArchivedStore(RedisStore):
         await self._restore_others(source)
         await restore_spaces(self.spaces, source)
         epoch = secrets.token_hex(16)
-        await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", copied.sequence)
+        sequence = max(copied.sequence, after)
+        await self._client.ask("HSET", self._meta, "epoch", epoch, "sequence", sequence)
         if copied.model_version is None:
             await self._client.ask("HDEL", self._meta, "model_version")
         else:
@@ -334,6 +338,10 @@ class ArchivedStore(RedisStore):
             await self._client.ask("HSET", self._meta, "sequence", logged)
         async for streamer_id in self.orphans():
             await self._client.ask("ZADD", self._ids, 0, streamer_id)
+
+    async def count_on(self, sequence: int) -> None:
+        """Give no number up to this one again; see `durability.count_on`."""
+        await count_on(self._client, self._prefix, sequence)
 
     async def is_listed(self, streamer_id: str) -> bool:
         """Whether it is among the ids."""

@@ -64,7 +64,7 @@ from service.store.redis.durability import ALWAYS, find_durability, run_id
 from service.store.redis.forgetting import forget, rewrite_files
 from service.store.redis.keys import RedisKeys
 from service.store.redis.limits import RedisLimits
-from service.store.redis.models.second import kept_models, rows_of, set_model
+from service.store.redis.models.second import ModelRows, kept_models, set_model
 from service.store.redis.packing.packing import Packing
 
 _WRITE = Path(__file__).with_name("write.lua").read_text("utf-8").replace("%KEPT", str(MOST_KEPT))
@@ -110,11 +110,11 @@ class RedisStore:
         self._record, self._job = f"{prefix}record:", f"{prefix}job:"
         self._done, self._once = f"{prefix}done:", f"{prefix}once:"
         self._events = f"{prefix}events:{WRITES}"
-        self._model: str | None = None
         self._ahead_ms = 0.0  # the server's clock, of this process's monotonic one
         place = StoreAddress(address) if isinstance(address, str) else address
         self._has_replicas = bool(place.sentinels or place.replicas)
         self._client = RedisClient(place, self._limits, trouble)
+        self._rows = ModelRows(self._client)
         self.packing = Packing(self._client, prefix)
         self._write = self._client.script(_WRITE, "store_write")
         # Connections of their own: no traffic delays a revocation.
@@ -147,7 +147,7 @@ class RedisStore:
     def of_model(self, model: str) -> Self:
         """A view that reads of records with two models' vectors what this one made."""
         view = copy(self)
-        view._model = model
+        view._rows = ModelRows(self._client, model)
         return view
 
     async def close(self) -> None:
@@ -372,7 +372,7 @@ class RedisStore:
 
     async def _fields(self, ids: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
         keys = [self._record + streamer_id for streamer_id in ids]
-        rows = await rows_of(self._client, keys, names, self._model)
+        rows = await self._rows.read(keys, names)
         return await self.packing.unpack_rows(rows, names)
 
     async def _position(self, client: RedisClient, *, confirmed: bool = False) -> Position:
@@ -397,4 +397,4 @@ class RedisStore:
         await self._log_by(client).check(await self._position(client), after, epoch, mark)
 
     def _log_by(self, client: RedisClient) -> LogReader:
-        return LogReader(client, self._log, self._limits, self._model, self.packing)
+        return LogReader(client, self._log, self._limits, self._rows.model, self.packing)

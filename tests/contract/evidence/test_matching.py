@@ -16,7 +16,6 @@ from model_export.contract.evidence import (
     IDENTITY,
     NAMES_OF_CHANNELS,
     NO_LETTERS,
-    STYLE_CHANNELS,
     VERDICTS,
     Comparison,
     Frequencies,
@@ -27,7 +26,7 @@ from model_export.contract.evidence import (
     side_of,
 )
 from model_export.contract.evidence.channels import text_levels
-from model_export.contract.evidence.matching import MOST_STYLE
+from model_export.contract.evidence.matching import MOST_COMMON
 from model_export.contract.streamer import StreamerProfile
 
 BIO = "手工面条每周五一个新食谱 handmade noodles, one recipe every friday night"
@@ -341,12 +340,12 @@ def test_long_texts_are_sampled() -> None:
 some_levels = st.tuples(*(st.integers(-1, len(channel.levels) - 1) for channel in CHANNELS))
 
 
-def styled(bits: dict[str, float]) -> dict[str, float]:
-    """What speaks for a style counts half of what content says at most."""
-    most = MOST_STYLE * sum(max(0.0, bits.get(name, 0.0)) for name in DIRECT)
-    style = sum(max(0.0, bits.get(name, 0.0)) for name in STYLE_CHANNELS)
-    share = min(1.0, most / style) if style else 1.0
-    return {n: b * share if n in STYLE_CHANNELS and b > 0 else b for n, b in bits.items()}
+def bounded(bits: dict[str, float]) -> dict[str, float]:
+    """What many share counts half of what content says at most."""
+    most = MOST_COMMON * sum(max(0.0, bits.get(name, 0.0)) for name in DIRECT)
+    common = sum(max(0.0, b) for name, b in bits.items() if name not in DIRECT)
+    share = min(1.0, most / common) if common else 1.0
+    return {n: b * share if n not in DIRECT and b > 0 else b for n, b in bits.items()}
 
 
 @pytest.mark.slow
@@ -365,7 +364,7 @@ def test_weights_are_the_formula_and_masking_takes_its_part(
                 bits[channel.name] = math.log(chances.m[level] / chances.u[level], 2)
         if any(bits.get(name, 0) > 0 for name in IDENTITY):  # others against the pair do not count
             bits = {name: max(0.0, each) for name, each in bits.items()}
-        expected = sum(styled(bits).values())
+        expected = sum(bounded(bits).values())
         assert weight == pytest.approx(expected, abs=1e-9)
         odds = parameters.prior / (1 - parameters.prior) * 2 ** (parameters.slope * expected)
         assert probability == pytest.approx(odds / (1 + odds), abs=1e-9)
@@ -395,4 +394,7 @@ def test_verdicts_are_typed() -> None:
     assert verdict(vectors="several", **differs, embedding="lower") == "same_media"
     style = {"tags": "many_rare", "category_language": "rare", "embedding": "0.95"}
     assert verdict(**style) == "same_style"  # however much, it is no copy
+    # A game's cover and name, as all its players show them.
+    assert verdict(pictures="one", names="same_common", **style) == "same_style"
+    assert verdict(pictures="several", titles="one", names="same_rare") == "same_media"
     assert verdict(text="none", tags="none", embedding="lower") == "unrelated"

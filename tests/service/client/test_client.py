@@ -138,6 +138,20 @@ def test_every_question_has_its_typed_answer(client: Client) -> None:
     assert feed.order == ["s0", "other", "s1"]
 
 
+def test_what_another_store_was_told_is_waited_for_once(client: Client, service: Service) -> None:
+    last = client.put("a", {"tags": ["cooking"]}).sequence
+    with Client(service.url, after_sequence=last + 10**6) as other:
+        with pytest.raises(Unavailable, match=rf"the store ends at sequence {last}, before"):
+            other.similar("a")
+        assert other.sequence == last
+        assert other.similar("a").hits == []
+    with Client(service.url, after_sequence=last + 10**6) as other:
+        (line,) = other.cold_starts(["a"])
+        assert line.problem is not None
+        assert line.problem.code == "not_yet_visible"
+        assert other.sequence == last
+
+
 def test_health_is_told_whatever_it_is(client: Client, service: Service) -> None:
     state = client.health()
     assert (state.status, state.model_version) == ("ok", "test-0")

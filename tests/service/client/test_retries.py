@@ -308,6 +308,25 @@ def test_questions_wait_for_the_last_write_of_the_client() -> None:
     }
 
 
+def test_a_write_that_the_store_lost_is_waited_for_once() -> None:
+    """As after a restore of a backup: each question would be refused until its numbers come."""
+    late, answer = problem(503, "not_yet_visible"), httpx.Response(200, json=EMPTY)
+    lost = httpx.Response(503, json={**late.json(), "store_sequence": 5})
+    script = Script(DONE, late, lost, answer)
+    client = script.client()
+    client.put("a", {})
+    with pytest.raises(Unavailable) as raised:
+        client.similar("a")
+    assert not raised.value.is_passing
+    client.similar("a")
+    assert [seen.url.params["after_sequence"] for seen in script.seen[1:]] == ["7", "7", "5"]
+    line = {"line": 1, "problem": {"code": "not_yet_visible", "detail": "", "store_sequence": 3}}
+    script.steps += [httpx.Response(200, json=line), answer]
+    assert client.cold_starts(["a"])[0].answer is None
+    client.similar("a")
+    assert script.seen[-1].url.params["after_sequence"] == "3"
+
+
 def test_the_asynchronous_client_does_the_same() -> None:
     done = [httpx.Response(200, json=WRITTEN) for _ in range(2)]
     script = Script(CUT, problem(503, "overloaded"), done[0], LATE, done[1], keyed=("PATCH",))

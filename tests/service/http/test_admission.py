@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -140,6 +141,48 @@ def test_a_few_clients_that_wait_for_their_answers_are_never_refused(kind: tuple
             service.tick(1)
 
     scenario(run)
+
+
+def in_flight(
+    kind: admission._Kind, ticks: int, arrivals: int, *, most: int, takes: int
+) -> list[tuple[int, int]]:
+    """Requests let in at each tick and then in flight, while the event loop is always late.
+
+    Args:
+        kind: of the requests.
+        ticks: how many.
+        arrivals: requests that come in each.
+        most: requests that can be answered in one.
+        takes: ticks until one can be answered.
+    """
+    under_way, seen = deque[tuple[int, admission._Generation]](), list[tuple[int, int]]()
+    for tick in range(ticks):
+        for _ in range(most):
+            if under_way and under_way[0][0] + takes <= tick:
+                under_way.popleft()[1].running -= 1
+        entered = [each for _ in range(arrivals) if (each := kind.enter()) is not None]
+        under_way += [(tick, each) for each in entered]
+        seen.append((len(entered), len(under_way)))
+        kind.adapt(is_late=True)
+    for _, each in under_way:
+        each.running -= 1
+    return seen
+
+
+def test_a_delay_of_other_causes_has_nobody_refused_for_good() -> None:
+    """Two come in a tick and take four each, so that ten are in flight, which is no overload."""
+    kind = admission._Kind()
+    stall = in_flight(kind, 100, 40, most=1, takes=4)
+    assert stall[-1] == (1, admission._FEWEST_OVERLOADED)
+    seen = in_flight(kind, 3 * admission._NEXT_TRIAL_TICKS, 2, most=9, takes=4)
+    assert {entered for entered, _ in seen[6 * admission._TRIAL_TICKS :]} == {2}
+
+
+def test_an_overload_that_lasts_has_few_in_flight_but_for_trials() -> None:
+    kind = admission._Kind()
+    seen = in_flight(kind, 5 * admission._NEXT_TRIAL_TICKS, 8, most=1, takes=0)
+    few = [running <= admission._FEWEST_OVERLOADED for _, running in seen]
+    assert 0.95 * len(few) < sum(few) < len(few)
 
 
 def test_a_single_stall_is_no_overload() -> None:

@@ -37,6 +37,8 @@ UNAVAILABLE = {"not_yet_visible"}
 """Codes of 503 that a request alone can bring about."""
 TIMES = 3
 """A store that is silent that often is a defect."""
+ANSWER_S = 60
+"""An answer may wait ten seconds for events, as long as schemathesis waits by default."""
 CHECKS = [
     checks.status_code_conformance,
     checks.content_type_conformance,
@@ -115,7 +117,7 @@ def answer(
 ) -> schemathesis.Response:
     """Answer to a request; asked again if the machine was too busy for the store to answer."""
     headers = {"Authorization": f"Bearer {KEY}"}
-    response = case.call(base_url=service.url, session=session, headers=headers)
+    response = case.call(base_url=service.url, session=session, headers=headers, timeout=ANSWER_S)
     is_silent = response.status_code == 503 and response.json().get("code") == "store_unavailable"
     if not is_silent or times == 1:
         return response

@@ -1,5 +1,7 @@
 """Groups, judgements and events in a real store."""
 
+import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,6 +174,19 @@ async def test_who_is_erased_is_in_no_group_that_is_no_more(
     assert await groups.get("dup-b") == GroupRecord("dup-b", "split", 0, "", 1.0, 2.0, ("dup-c",))
 
 
+async def test_records_that_name_many_are_read_a_few_at_a_time(
+    groups: RedisGroups, store: RedisStore
+) -> None:
+    """Two thousand of a hundred members each keep the event loop for 40 ms."""
+    token = await claimed(groups)
+    ended = [GroupRecord(f"dup-{i}", "split", 0, "", 1.0, 2.0, (), ("a", "b")) for i in range(1000)]
+    await groups.commit(token, 1, Commit(groups=[GroupChange(None, each) for each in ended]))
+    await store.client.ask("CONFIG", "RESETSTAT")
+    await groups.forget_others({"a", "b"})
+    assert (await store.client.ask("INFO", "commandstats"))["cmdstat_hscan"]["calls"] >= 4
+    assert await groups.get("dup-7") == ended[7]
+
+
 async def test_pages_of_groups_are_in_order_and_have_each_once(groups: RedisGroups) -> None:
     token = await claimed(groups)
     records = [live(f"dup-{i}", 2 + i % 3, float(i)) for i in range(7)]
@@ -195,6 +210,32 @@ async def test_a_group_of_20_000_is_written_and_read_in_pages(groups: RedisGroup
     await groups.commit(token, 1, Commit(groups=[change]))
     assert await groups.members("dup-a", "m19997", 100) == members[-2:]
     assert sorted((await groups.load()).members["dup-a"]) == members
+
+
+async def test_members_of_a_large_group_are_packed_beside_the_event_loop(
+    groups: RedisGroups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The client packs on the loop, argument by argument, so that it is given few."""
+    threads, told, send = set[int](), list[int](), groups._commit
+
+    class Watched(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            threads.add(threading.get_ident())
+            return super().__iter__()
+
+    async def noted(keys: list[str], arguments: list[Any]) -> int:
+        told.append(len(keys) + len(arguments))
+        return await send(keys, arguments)
+
+    monkeypatch.setattr(groups, "_commit", noted)
+    members = Watched(f"m{i:05}" for i in range(10_000))
+    change = GroupChange(None, live("dup-a", len(members)), joined=members)
+    token = await claimed(groups)
+    await groups.commit(token, 1, Commit(groups=[change]))
+    assert await groups.members("dup-a", "m09997", 9) == members[-2:]
+    assert len(threads) == 1
+    assert threading.get_ident() not in threads
+    assert told == [len(groups._shared) + 5 + 8]
 
 
 async def test_a_judgement_is_one_of_a_pair_that_is_stored(

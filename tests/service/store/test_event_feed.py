@@ -8,6 +8,7 @@ import pytest
 from service.store.base import Delete, Written
 from service.store.events import MOST_KEPT, WRITES, FeedGap, FeedPlace, NewEvent
 from service.store.redis.documents.store import RedisDocuments
+from service.store.redis.durability import count_on
 from service.store.redis.events.feed import RedisEvents
 from service.store.redis.store import RedisStore
 from tests.service.store.records import upsert
@@ -128,3 +129,24 @@ async def test_a_clock_that_is_set_back_loses_nothing(
     assert [n for group, n in numbers if group == "alert"] == [1, 2, 3]
     assert len(numbers) == 4
     assert await events.newest() == FeedPlace(place.epoch if place else "", {"alert": 3, WRITES: 1})
+
+
+async def test_a_store_that_counts_on_behind_a_loss_has_another_feed(
+    store: RedisStore, events: RedisEvents
+) -> None:
+    await store.write([upsert("a"), upsert("b")])
+    await tell(store, "alert.raised")
+    place = (await events.page(None, 9)).after
+    await count_on(store.client, "ss:", 2)  # nothing was lost
+    assert (await events.page(place, 9)).events == []
+    await count_on(store.client, "ss:", 9)
+    saw_all = FeedPlace(place.epoch, {**place.numbers, WRITES: 9})  # of what was lost
+    for seen in (place, saw_all):
+        with pytest.raises(FeedGap) as gap:
+            await events.page(seen, 9)
+        assert not gap.value.missed
+    page = await events.page(None, 9)
+    assert [event.kind for event in page.events] == ["alert.raised"]
+    assert (await events.page(page.after, 9)).events == []
+    await store.write([upsert("c")])
+    assert [event.number for event in (await events.page(page.after, 9)).events] == [10]

@@ -263,3 +263,26 @@ async def test_a_backup_during_which_another_model_served_fails(
     finally:
         await archived.close()
     assert not (tmp_path / "copy").exists()
+
+
+async def test_records_of_a_second_model_are_read_once(store: RedisStore) -> None:
+    await put(store, "a")
+    await set_target(store, "backfilling")
+    names = list("abcdef")
+    await store.write([both(name) for name in names])
+    await put_before(store, "f", "has one")
+    views = {model: store.of_model(model) for model in (FIRST, NEXT)}
+
+    async def reads(model: str) -> int:
+        await store.client.ask("CONFIG", "RESETSTAT")
+        found = [
+            (each.embedding, each.model_version) for each in await views[model].get(names) if each
+        ]
+        made = [by(model, name) if model == NEXT else record(name) for name in names[:-1]]
+        made.append(record("f", "has one"))
+        assert found == [(each.embedding, each.model_version) for each in made]
+        calls: int = (await store.client.ask("INFO", "commandstats"))["cmdstat_hmget"]["calls"]
+        return calls
+
+    assert [await reads(FIRST) for _ in range(2)] == [6, 6]
+    assert [await reads(NEXT) for _ in range(2)] == [12, 6]

@@ -1,13 +1,20 @@
 """What a store acknowledged is known, whatever happens to it."""
 
+import contextlib
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.errors import DataLost
-from service.store.base import Position
+from service.settings import Settings
+from service.store.base import LogGap, Position
+from service.store.embedded.supervisor import EmbeddedStore
+from service.store.opening import check_data
+from service.store.redis.backup import ArchivedStore
+from service.store.redis.durability import count_on
 from service.store.redis.store import RedisStore
 from service.store.witness import Witness, WitnessKeeper
 from tests.service.store.records import put, until
@@ -71,6 +78,46 @@ def test_a_store_without_a_password_keeps_the_name_of_its_file(tmp_path: Path) -
     assert Witness(tmp_path, url).path.name == named_as_before(url)
     Witness(tmp_path, url).write(Position("e", 7, "m"))
     assert Witness(tmp_path, url).read() == Position("e", 7, "m")
+
+
+@pytest.mark.anyio
+async def test_numbers_that_were_lost_do_not_come_again(store: RedisStore) -> None:
+    await put(store, "a")
+    end = await store.position()
+    await count_on(store.client, "ss:", 1)
+    assert await store.position() == end
+    await count_on(store.client, "ss:", 7)
+    behind = await store.position()
+    assert behind.sequence == 7
+    with pytest.raises(LogGap, match="another history"):
+        await store.check_continues(end)
+    assert await put(store, "b") == 8
+    await store.check_continues(behind)
+
+
+@pytest.mark.anyio
+async def test_only_a_store_that_lost_something_counts_on(
+    store: RedisStore, embedded: EmbeddedStore, tmp_path: Path
+) -> None:
+    settings = Settings.model_validate(
+        {
+            "bundle": tmp_path,
+            "data_dir": tmp_path,
+            "redis_url": embedded.url,
+            "accept_data_loss": True,
+        }
+    )
+    await put(store, "a")
+    async with contextlib.aclosing(await ArchivedStore(embedded.url).open()) as opened:
+        end, of_another = await opened.position(), Position("of another store", 90, "m")
+        witness = await check_data(opened, of_another, settings, counts_on=True)
+        assert await opened.position() == end  # or all services on it would begin anew
+        assert witness is not None
+        witness.write(replace(end, sequence=7))
+        await check_data(opened, None, settings)  # by who only looks
+        assert await opened.position() == end
+        await check_data(opened, None, settings, counts_on=True)
+        assert (await opened.position()).sequence == 7
 
 
 @pytest.mark.anyio

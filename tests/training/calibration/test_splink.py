@@ -16,13 +16,12 @@ from model_export.contract.evidence import (
     CHANNELS,
     DIRECT,
     IDENTITY,
-    STYLE_CHANNELS,
     ChannelParameters,
     Levels,
     Matcher,
     packaged,
 )
-from model_export.contract.evidence.matching import MOST_STYLE
+from model_export.contract.evidence.matching import MOST_COMMON
 from training.calibration.evidence.counting import chances
 
 PAIR = "pair"
@@ -76,15 +75,14 @@ def test_weights_and_probabilities_are_splinks() -> None:
     rows = sorted(answer.to_pylist(), key=lambda row: row["unique_id_l"])
     assert len(rows) == len(levels)
     weights = np.array([[row[f"mw_{channel.name}"] for channel in CHANNELS] for row in rows])
-    # What speaks for a style counts at most half of what content says.
-    is_style = np.array([channel.name in STYLE_CHANNELS for channel in CHANNELS])
-    is_direct = [channel.name in DIRECT for channel in CHANNELS]
+    # What many share counts at most half of what content says.
+    is_direct = np.array([channel.name in DIRECT for channel in CHANNELS])
     positive = np.maximum(weights, 0)
-    style, most = positive[:, is_style].sum(1), MOST_STYLE * positive[:, is_direct].sum(1)
-    share = np.minimum(1, most / np.maximum(style, 1e-12))
-    weights = np.where(is_style & (weights > 0), weights * share[:, None], weights)
+    common, most = positive[:, ~is_direct].sum(1), MOST_COMMON * positive[:, is_direct].sum(1)
+    share = np.minimum(1, most / np.maximum(common, 1e-12))
+    weights = np.where(~is_direct & (weights > 0), weights * share[:, None], weights)
     assert found.contributions.ravel().tolist() == pytest.approx(weights.ravel().tolist(), abs=1e-6)
-    whole = np.flatnonzero(style <= most)
+    whole = np.flatnonzero(common <= most)
     assert 100 < len(whole) < len(rows)
     odds = np.log2(parameters.prior / (1 - parameters.prior))
     expected = [rows[place]["match_weight"] for place in whole]

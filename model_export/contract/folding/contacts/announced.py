@@ -5,7 +5,11 @@ from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from functools import cache
 
-from model_export.contract.folding.contacts.announcements import Announcement, announcements
+from model_export.contract.folding.contacts.announcements import (
+    Announcement,
+    Announcements,
+    announcements,
+)
 from model_export.contract.folding.contacts.everyday import (
     is_calendar,
     is_date,
@@ -14,6 +18,7 @@ from model_export.contract.folding.contacts.everyday import (
     is_everyday_word,
     is_price_or_taste,
     is_product,
+    is_title,
 )
 from model_export.contract.folding.contacts.found import Found
 from model_export.contract.folding.contacts.handles import (
@@ -32,13 +37,19 @@ from model_export.contract.folding.contacts.numbers import (
     number_at,
 )
 from model_export.contract.folding.contacts.platforms import PLATFORMS, Platform, Strength
-from model_export.contract.folding.letters import Disguise
+from model_export.contract.folding.letters import Disguise, Span
 from model_export.contract.folding.scripts import phonetic
 
 _Handle = tuple[str, int, tuple[Disguise, ...]]
 
 _FILLED = re.compile(FILL)
 _EXPLICIT = re.compile(r"[:：=@#]|id|(?<!公众)(?<!订阅)号|아이디|ไอดี")
+_ASKS = re.compile(r"(?:加|(?:我|人)的|(?<![a-z])(?:add|my)(?: me)?(?: on)?)\s?$")
+_ASKED = re.compile(r"加|@|id|(?<!公众)(?<!订阅)号|아이디|ไอดี")
+"""Marks of contact, before an announcing word and behind it."""
+_LONGEST_MARK = 12
+"""Characters of what may stand before, at most."""
+_UNSURE = (Strength.MIXED, Strength.DOUBTFUL)
 _COUNT = re.compile(QUANTITY)
 _HANDLE = re.compile(r"[a-z0-9][a-z0-9_.\-]{1,39}")
 _SPLIT = re.compile(rf"[a-z0-9](?:{BETWEEN}{{1,2}}[a-z0-9](?![a-z0-9])){{4,24}}")
@@ -49,11 +60,12 @@ _SHORTEST_NUMBER = 6
 
 
 @cache
-def _announcements() -> list[tuple[Platform, Announcement]]:
+def _announcements() -> tuple[list[tuple[Platform, Announcement]], Announcements]:
     """How each platform is announced."""
-    return [
+    found = [
         (platform, each) for platform in PLATFORMS for each in announcements(platform, f"({FILL})")
     ]
+    return found, Announcements(each for _, each in found)
 
 
 def announced(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
@@ -64,17 +76,17 @@ def announced(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
         letters: `letters_in` of the text.
     """
     sound = phonetic(text)
-    for platform, each in _announcements():
-        if each.may_match(sound if each.is_sound else text, letters):
-            yield from (
-                _by_sound(platform, each, text, sound)
-                if each.is_sound
-                else _by_word(platform, each, text)
-            )
+    known, which = _announcements()
+    for place in which.perhaps_in(text, sound, letters):
+        platform, each = known[place]
+        if each.is_sound:
+            yield from _by_sound(platform, each, text, sound)
+        else:
+            yield from _by_word(platform, each, text)
 
 
 def _by_word(platform: Platform, announcement: Announcement, text: str) -> Iterator[Found]:
-    for match in announcement.pattern.finditer(text):
+    for match in announcement.matches(text):
         if is_end_of_a_word(text, match.start()):
             continue
         fill, start, strength = match[1], match.end(), announcement.strength
@@ -82,7 +94,7 @@ def _by_word(platform: Platform, announcement: Announcement, text: str) -> Itera
             if is_everyday_word(text, start):
                 continue
             strength = Strength.MIXED  # a word may begin like this one
-        handle = _handle_at(platform, text, start, fill, strength)
+        handle = _handle_at(platform, text, Span(match.start(), start), fill, strength)
         if handle is not None:
             yield Found(platform.kind, handle[0], match.start(), *handle[1:])
 
@@ -90,14 +102,14 @@ def _by_word(platform: Platform, announcement: Announcement, text: str) -> Itera
 def _by_sound(
     platform: Platform, announcement: Announcement, text: str, sound: str
 ) -> Iterator[Found]:
-    for match in announcement.pattern.finditer(sound):
+    for match in announcement.matches(sound):
         word = text[match.start() : match.end()]
         if word in platform.spoken or (platform.kind == "wechat" and is_price_or_taste(word)):
             continue  # that is what `_by_word` reads
         rest = _FILLED.match(text, match.end())
         fill, end = (rest[0], rest.end()) if rest else ("", match.end())
         strength = Strength.MIXED if is_everyday_sound(word) else announcement.strength
-        handle = _handle_at(platform, text, end, fill, strength)
+        handle = _handle_at(platform, text, Span(match.start(), end), fill, strength)
         if handle is not None:
             value, after, disguises = handle
             disguises = (*disguises, Disguise.HOMOPHONE)
@@ -109,8 +121,9 @@ def _is_letter(character: str) -> bool:
 
 
 def _handle_at(
-    platform: Platform, text: str, start: int, fill: str, strength: Strength
+    platform: Platform, text: str, before: Span, fill: str, strength: Strength
 ) -> _Handle | None:
+    start = before.end
     is_told = _EXPLICIT.search(fill) is not None
     if is_calendar(text, start) or (not is_told and is_product(text, start)):
         return None
@@ -118,10 +131,21 @@ def _handle_at(
         return None
     if "/" in fill and _ANOTHER.match(text, start):
         return None  # `微信/qq12345678` names two places
+    is_asked = strength in _UNSURE and _is_asked(text, before, fill)
+    if strength == Strength.DOUBTFUL:
+        strength = Strength.WEAK if is_asked else Strength.MIXED
     found = _any_handle(platform, text, start, strength, is_told=is_told)
     if found is None or (strength == Strength.SIGNED and not is_told and "_" not in found[0]):
         return None
-    return found
+    is_topic = strength == Strength.MIXED and not is_asked and is_title(found[0])
+    return None if is_topic else found
+
+
+def _is_asked(text: str, before: Span, fill: str) -> bool:
+    """Whether a mark of contact is near an announcing word, which its `fill` ends."""
+    asks = _ASKS.search(text, max(0, before.start - _LONGEST_MARK), before.start)
+    is_told = not fill and text.startswith(("vx", "wx"), before.end - 2)
+    return is_told or bool(asks or _ASKED.search(fill))
 
 
 def _any_handle(

@@ -1,11 +1,13 @@
-"""Words that announce a contact, with what tells without a search that a text has none of them.
+"""Words that announce a contact, with where a search for them may begin.
 
 A search for each platform's words takes most of the time of a text that names no contact, which is
-most of what is written.
+most of what is written. So each pattern begins with a word itself, or is tried only where one of
+the characters stands that its matches begin with.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from typing import NamedTuple
 
@@ -14,6 +16,9 @@ from model_export.contract.folding.scripts import phonetic
 
 _LETTERS = re.compile("[a-z]+")
 _BETWEEN = r"[·•*\u2190-\u2bff\U0001f000-\U0001faff]{1,2}"
+_LATIN = "[a-z]"
+_ALPHABETS = (_LATIN, "[а-яё]", "[ァ-ヺー]")
+"""Of words that longer ones end with, as オンライン does with ライン."""
 
 
 class Announcement(NamedTuple):
@@ -21,29 +26,71 @@ class Announcement(NamedTuple):
 
     Attributes:
         pattern: of the words.
-        needles: the pattern matches no text without one of these ...
-        latin: ... and without all letter runs of one of these.
+        needles: the pattern matches no text without one of these,
+        latin: or without all letter runs of one of these.
+        begins: pattern of the character that a match begins with, instead of both.
         strength: what may follow them.
         is_sound: whether the pattern is over `phonetic` text.
     """
 
     pattern: re.Pattern[str]
-    needles: Sequence[str]
+    needles: Sequence[str] = ()
     latin: Collection[AbstractSet[str]] = ()
+    begins: re.Pattern[str] | None = None
     strength: Strength = Strength.SURE
     is_sound: bool = False
 
-    def may_match(self, text: str, letters: AbstractSet[str]) -> bool:
-        """Whether a search for the words is worth it.
+    def matches(self, text: str) -> Iterator[re.Match[str]]:
+        """Matches in a text, as `finditer` finds them."""
+        return self._beginning(self.begins, text) if self.begins else self.pattern.finditer(text)
+
+    def _beginning(self, begins: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+        end = 0
+        for begin in begins.finditer(text):
+            if begin.start() >= end:
+                match = self.pattern.match(text, begin.start())
+                if match is not None:
+                    yield match
+                    end = match.end()
+
+
+class Announcements:
+    """Announcements in an order, and which of them a text may have."""
+
+    def __init__(self, given: Iterable[Announcement]) -> None:
+        """Index them by what tells that a text may have them."""
+        self._needles: list[tuple[str, bool, int]] = []
+        self._latin: dict[str, list[tuple[AbstractSet[str], int]]] = defaultdict(list)
+        self._begins: dict[re.Pattern[str], list[int]] = defaultdict(list)
+        for place, each in enumerate(given):
+            self._needles += [(needle, each.is_sound, place) for needle in each.needles]
+            for runs in each.latin:
+                self._latin[max(runs)].append((runs, place))
+            if each.begins:
+                self._begins[each.begins].append(place)
+
+    def perhaps_in(self, text: str, sound: str, letters: AbstractSet[str]) -> list[int]:
+        """Places of those that a text may have.
 
         Args:
             text: of which it is asked.
+            sound: `phonetic` of the text.
             letters: `letters_in` of the text.
         """
-        for needle in self.needles:  # no `any`: this is asked of each text for all platforms
-            if needle in text:
-                return True
-        return any(words <= letters for words in self.latin) if self.latin else False
+        found = {
+            place
+            for word in self._latin.keys() & letters
+            for runs, place in self._latin[word]
+            if runs <= letters
+        }
+        for begins, places in self._begins.items():
+            if begins.search(text) is not None:
+                found.update(places)
+        if not text.isascii():
+            for needle, is_sound, place in self._needles:
+                if needle in (sound if is_sound else text):
+                    found.add(place)
+        return sorted(found)
 
 
 def letters_in(text: str) -> AbstractSet[str]:
@@ -51,32 +98,49 @@ def letters_in(text: str) -> AbstractSet[str]:
     return frozenset(_LETTERS.findall(text))
 
 
+def said(word: str, behind: str, strength: Strength = Strength.SURE) -> Announcement:
+    """How a word announces that is not the end of another one.
+
+    Args:
+        word: no Latin letter stands behind a Latin one, and no digit behind one that is not sure.
+        behind: pattern of what follows.
+        strength: what may follow.
+    """
+    written = re.escape(word)
+    alphabet = next((each for each in _ALPHABETS if re.match(each, word)), None)
+    whole = f"{written}(?<!{alphabet}{written})" if alphabet else written
+    if alphabet != _LATIN:
+        return Announcement(re.compile(whole + behind), (word,), strength=strength)
+    whole += "(?![a-z])" if strength == Strength.SURE else "(?![a-z0-9])"
+    return Announcement(re.compile(whole + behind), latin=[letters_in(word)], strength=strength)
+
+
 def announcements(platform: Platform, behind: str) -> list[Announcement]:
     """How a platform is announced; `behind` is the pattern of what follows but for sounds."""
-    found: list[Announcement] = []
-    for words, strength in (
-        (platform.words, Strength.SURE),
-        (platform.usual, Strength.USUAL),
-        (platform.mixed, Strength.MIXED),
-    ):
-        if words:
-            pattern = re.compile(f"(?:{words}){behind}")
-            found.append(Announcement(pattern, platform.needles, strength=strength))
-    for others, latins, strength in (
-        (platform.weak, platform.latin, Strength.WEAK),
-        (platform.topics, platform.latin_topics, Strength.SIGNED),
-    ):
-        parts = [*map(re.escape, others)]
-        if latins:
-            parts.append(f"(?<![a-z])(?:{'|'.join(map(re.escape, latins))})(?![a-z0-9])")
-        if parts:
-            latin = [letters_in(word) for word in latins]
-            pattern = re.compile(f"(?:{'|'.join(parts)}){behind}")
-            found.append(Announcement(pattern, others, latin, strength))
+    begins = re.compile(platform.begins) if platform.begins else None
+    found = [
+        Announcement(re.compile(f"(?:{words}){behind}"), begins=begins, strength=strength)
+        for words, strength in (
+            (platform.words, Strength.SURE),
+            (platform.usual, Strength.USUAL),
+            (platform.mixed, Strength.MIXED),
+        )
+        if words
+    ]
+    found += [
+        said(word, behind, strength)
+        for words, strength in (
+            (platform.sure, Strength.SURE),
+            (platform.weak, Strength.WEAK),
+            (platform.topics, Strength.SIGNED),
+            (platform.doubtful, Strength.DOUBTFUL),
+        )
+        for word in words
+    ]
     if platform.apart:
         pattern = re.compile(f"(?:{'|'.join(map(_apart, platform.apart))}){behind}")
         latin = [letters_in(" ".join(word)) for word in platform.apart]
-        found.append(Announcement(pattern, (), latin))
+        found.append(Announcement(pattern, latin=latin))
     if platform.spoken:
         words = [phonetic(word) for word in platform.spoken]
         pattern = re.compile("|".join(words))

@@ -11,6 +11,7 @@ _CALENDAR = re.compile(
     rf"|{_HOUR}[ ]?[\-~—–][ ]?{_HOUR})(?!\d)"
 )
 _DATE = re.compile(r"(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])")
+_TITLE = re.compile(r"[a-z]+(?:_[a-z]+)*(?:[1-9]|(?:19|20)\d\d)")
 _VERSION = re.compile(r"\d{1,2}(?:\.\d{1,2}){1,3}(?![\w.])")
 _PRODUCT = re.compile(
     r"(?:(?:iphone|ipad|macbook|airpods|ios|android|windows|ubuntu|python|java|rtx|gtx|ryzen|boeing"
@@ -31,12 +32,16 @@ _WORDS_OF_V = frozenset((
 _EVERYDAY_SOUNDS = frozenset(("唯心", "违心", "维新"))
 _ENDS_LIKE_ONE = frozenset((
     "参加", "增加", "附加", "追加", "叠加", "施加", "倍加", "更加", "愈加", "累加",
-    "蔷薇", "紫薇", "采薇", "依赖", "信赖", "无赖", "耍赖", "抵赖",
+    "蔷薇", "紫薇", "采薇", "依赖", "信赖", "无赖", "耍赖", "抵赖", "온라",
 ))  # fmt: skip
 """Words that end like one that announces a handle, and what they are about stands behind them."""
 _OF_LOVE = re.compile("(?:1314|520|521)+")
+_COUNT = re.compile(r"[1-9]\d*0|(?:19|20)\d\d")
 _ONE_DIGIT = re.compile(r"(\d)\1{4,}|\d{0,4}(\d)\2{7,}")
-_SAMPLES = frozenset(("13800138000", "13888888888", "1234567890"))
+_SAMPLES = frozenset(("13800138000", "13888888888"))
+_RUNS = "01234567890", "09876543210"
+_SERVICE = re.compile(r"(?:1[0-2]|9[56])\d{3}")
+"""Services of China have such numbers of five digits: carriers, banks, railways."""
 _COUNTED = (
     "量", "价格", "价", "数", "¥", "$", "€", "£", "涨粉", "经验", "攻击", "防御", "血量", "伤害",
     "金币", "exp", "atk", "hp", "mp",
@@ -59,6 +64,11 @@ def is_date(digits: str) -> bool:
 def is_product(text: str, start: int) -> bool:
     """Whether a version number or a product with a number stands at a place of a text."""
     return bool(_VERSION.match(text, start) or _PRODUCT.match(text, start))
+
+
+def is_title(name: str) -> bool:
+    """Whether a name is one of words with a year or a number behind, such as `starcraft2`."""
+    return _TITLE.fullmatch(name) is not None
 
 
 def is_series(groups: Sequence[str]) -> bool:
@@ -87,6 +97,11 @@ def _size(group: str) -> int:
     """The number that a group of two digits or more may be; -1 where it is none."""
     is_size = group.isascii() and 1 < len(group) <= _LONGEST_SIZE and group[0] != "0"
     return int(group) if is_size else -1
+
+
+def are_counts(groups: Sequence[str]) -> bool:
+    """Whether two groups of digits are counts, sizes or years, such as `1920 1080`."""
+    return len(groups) == 2 and all(map(_COUNT.fullmatch, groups))
 
 
 def is_round(digits: str) -> bool:
@@ -123,7 +138,14 @@ def is_price_or_taste(word: str) -> bool:
 
 
 def is_everybodys(value: str) -> bool:
-    """Whether a number is one that everybody writes: of love, of one digit, or an example."""
+    """Whether a number is one that everybody writes.
+
+    These are numbers of love, of one digit or of digits in a row, examples, and those of services.
+    """
     return value.isdigit() and bool(
-        value in _SAMPLES or _OF_LOVE.fullmatch(value) or _ONE_DIGIT.fullmatch(value)
+        value in _SAMPLES
+        or any(value in run for run in _RUNS)
+        or _SERVICE.fullmatch(value)
+        or _OF_LOVE.fullmatch(value)
+        or _ONE_DIGIT.fullmatch(value)
     )

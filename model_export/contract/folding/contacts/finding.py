@@ -13,6 +13,7 @@ import re
 import unicodedata
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from itertools import islice
 from operator import attrgetter
 from typing import NamedTuple
@@ -72,13 +73,17 @@ def find_contacts(text: str, most: int = 50) -> list[Contact]:
     readable, folded = readable_and_folded(text)
     plain = readable.text
     kept: list[Contact] = []
-    for each in _all(plain):
+    letters = letters_in(plain)
+    for each in _all(plain, letters):
         _keep(kept, _contact(each, readable, text), _is_none)
     seen = skeleton(folded.text)
-    readings = [] if seen == plain else [Reading(seen, range(len(seen)))]
-    for reading in [*readings, *spread_readings(seen)]:
+    readings: list[Reading] = []
+    if seen != plain:
+        letters = letters_in(seen)
+        readings.append(Reading(seen, range(len(seen))))
+    for reading in [*readings, *spread_readings(seen, letters)]:
         gives_way = _is_piece if reading.is_put_together else _is_any
-        for each in _told(reading.text):
+        for each in _told(reading.text, letters_in(reading.text)):
             start, end = reading.places[each.start], reading.places[each.end - 1] + 1
             found = each._replace(start=start, end=end)
             if folded.text[start:end] != seen[start:end]:
@@ -153,11 +158,11 @@ def _disguises(undone: Sequence[Undone], start: int, end: int) -> Iterator[Disgu
             yield each.disguise
 
 
-def _all(text: str) -> Iterator[Found]:
+def _all(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
     """Contacts of a plain text; of two that overlap the first one counts."""
     yield from mails(text)
     yield from links(text)
-    yield from _told(text)
+    yield from _told(text, letters)
     for match in _MENTION.finditer(text) if "@" in text else ():
         name = match[1].rstrip(".")
         if name in _EVERYONE:
@@ -166,9 +171,8 @@ def _all(text: str) -> Iterator[Found]:
             yield Found("handle", name, match.start(), match.end())
 
 
-def _told(text: str) -> Iterator[Found]:
+def _told(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
     """Handles beside announcing words, and numbers."""
-    letters = letters_in(text)
     yield from announced(text, letters)
     yield from told_behind(text)
     yield from phones(text, letters)

@@ -6,7 +6,9 @@ and dashes separate single characters only. Linear: a handle has at most `_LONGE
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from itertools import compress
 from typing import Final, NamedTuple
 
 from model_export.contract.folding.contacts.everyday import is_series
@@ -32,8 +34,10 @@ WIDEST: Final = 3
 _LONGEST = 40
 _SHORTEST = 5
 _DIGITS = f"0-9{''.join(NUMERALS)}"
+_A_DIGIT = re.compile(f"[{_DIGITS}]")
 GROUPS: Final = re.compile(rf"[{_DIGITS}]+")
 _CHUNK = re.compile(f"[a-z_{_DIGITS}]+")
+_LONGEST_UNIT = 2 * WIDEST + 2
 _UNIT = rf"_?[^\W_]{{1,{WIDEST}}}(?:_[^\W_]{{0,{WIDEST}}})?"
 
 
@@ -46,11 +50,22 @@ def _chain(separator: str, fewest: int) -> re.Pattern[str]:
     return re.compile(rf"(?<![a-z0-9_]){_UNIT}(?:{separator}{_UNIT}){{{fewest},}}(?![a-z0-9_])")
 
 
+def _begun(separator: str) -> re.Pattern[str]:
+    """Pattern of what such a chain has from its first separator to its fourth."""
+    return re.compile(rf"(?:{separator}{_UNIT}){{{_FEWEST_BETWEEN - 1}}}{separator}")
+
+
 _BY_SIGNS = [
-    (_chain(separator, _FEWEST_BETWEEN), _chain(separator, 1), re.compile(separator))
+    (
+        _begun(separator),
+        _chain(separator, _FEWEST_BETWEEN),
+        _chain(separator, 1),
+        re.compile(separator),
+    )
     for separator in (rf"[{EMOJI}\ufe0e\ufe0f\u200d\u20e3]{{1,8}}", rf"[^\w\s{EMOJI}]")
 ]
-_BY_BLANKS = _chain(r"(?<!\s)[^\S\n](?!\s)", _FEWEST_BETWEEN)
+_BETWEEN_BLANKS = r"[^\S\n](?<!\s.)(?!\s)"
+_BY_BLANKS = _begun(_BETWEEN_BLANKS), _chain(_BETWEEN_BLANKS, _FEWEST_BETWEEN)
 _BLANK = re.compile(r"[^\S\n]")
 _LETTERS_THEN_DIGITS = re.compile(
     rf"[^{_DIGITS}]*[{_DIGITS}](?:[{_DIGITS}_]|[^\S\n](?=[{_DIGITS}_]))*"
@@ -94,6 +109,7 @@ _SIZE = re.compile(
     rf"|[0-9]{_TIMES}[0-9]"
 )
 """A size, such as `w x h 120 x 80 cm`: its letters are no handle."""
+_TIMED = re.compile(f"[0-9]{_TIMES}[0-9]")
 _USUAL = (" ", ".", "-")
 """Separators that stand in handles too, or between words."""
 _SEPARATOR = re.compile(r"[^\w\s]{1,4}|[ ]")
@@ -170,14 +186,20 @@ def spread_handle(text: str, start: int) -> Spread | None:
     return Spread(value, end, separator, has_numerals)
 
 
-def spread_readings(text: str) -> list[Reading]:
-    """Readings of a text without compatibility forms and capitals in which handles are spread.
+def spread_readings(text: str, letters: AbstractSet[str]) -> list[Reading]:
+    """Readings of a text in which handles are spread.
 
     First with digits for numbers in words, then without what stands between.
+
+    Args:
+        text: without compatibility forms and capitals.
+        letters: whole runs of its small Latin letters.
     """
-    readings = [_spoken_numbers(text, behind=False)]
-    if readings[0] is not None:
-        readings.append(_spoken_numbers(text, behind=True))
+    readings: list[Reading | None] = []
+    if not letters.isdisjoint(_SPOKEN):
+        readings.append(_spoken_numbers(text, behind=False))
+        if readings[0] is not None:
+            readings.append(_spoken_numbers(text, behind=True))
     return [each for each in (*readings, _put_together(text)) if each is not None]
 
 
@@ -188,30 +210,44 @@ def _put_together(text: str) -> Reading | None:
     word that announces the handle. Blanks part honest words, so that only letters with digits
     behind them are joined. It is for finding handles alone.
     """
-    apart = _SIZE.sub(lambda match: "\n" * len(match[0]), text)
+    apart = text
+    if _TIMED.search(text):
+        apart = _SIZE.sub(lambda match: "\n" * len(match[0]), text)
     spread: list[re.Match[str]] = []
-    for long, chain, separator in _BY_SIGNS:
-        known = {sign for match in long.finditer(apart) for sign in separator.findall(match[0])}
+    for begun, long, chain, separator in _BY_SIGNS:
+        chains = _chains(begun, long, apart)
+        known = {sign for match in chains for sign in separator.findall(match[0])}
         for match in chain.finditer(apart) if known else ():
             signs = [*separator.finditer(apart, *match.span())]
             is_list = is_series(GROUPS.findall(match[0]))
             spread += signs if not is_list and known.issuperset(sign[0] for sign in signs) else ()
-    for match in _BY_BLANKS.finditer(apart):
+    for match in _chains(*_BY_BLANKS, apart):
         handle = _LETTERS_THEN_DIGITS.match(apart, *match.span())
         blanks = [*_BLANK.finditer(apart, *handle.span())] if handle else []
         if handle is None or is_series(GROUPS.findall(handle[0])):
             continue
-        if len(blanks) >= _FEWEST_BETWEEN and _counted(handle[0]) >= FEWEST_DIGITS:
+        if len(blanks) >= _FEWEST_BETWEEN and len(_A_DIGIT.findall(handle[0])) >= FEWEST_DIGITS:
             spread += blanks
     if not spread:
         return None
-    dropped = {place for match in spread for place in range(*match.span())}
-    places = [place for place in range(len(text)) if place not in dropped]
-    return Reading("".join(text[place] for place in places), places, is_put_together=True)
+    kept = bytearray(b"\1") * len(text)
+    for match in spread:
+        kept[slice(*match.span())] = bytes(len(match[0]))
+    places = [*compress(range(len(text)), kept)]
+    return Reading("".join(compress(text, kept)), places, is_put_together=True)
 
 
-def _counted(text: str) -> int:
-    return sum(c in NUMERALS or c.isdigit() for c in text)
+def _chains(begun: re.Pattern[str], chain: re.Pattern[str], text: str) -> Iterator[re.Match[str]]:
+    """Matches of a chain, as `finditer` finds them, looked for only where one has begun."""
+    end = at = 0
+    while (found := begun.search(text, at)) is not None:
+        at = found.start() + 1
+        for start in range(max(end, found.start() - _LONGEST_UNIT), found.start()):
+            match = chain.match(text, start)
+            if match is not None:
+                yield match
+                at = end = match.end()
+                break
 
 
 def _spoken_numbers(text: str, *, behind: bool) -> Reading | None:

@@ -16,7 +16,7 @@ _MAIL = re.compile(
     r"|(?<=[0-9]\s)at(?=\s[a-z0-9\-]{1,63}(?:\sdot\s|[(\[]dot)))\s?"
     rf"((?:[a-z0-9\-]{{1,63}}{_DOT}){{1,4}}[a-z]{{2,12}})(?![a-z0-9])"
 )
-_AT = ("@", "(at)", "[at]", "#", "艾特", "圈a", " at ")
+_AT = ("@", "(at)", "[at]", "#qq", "#163", "#gmail", "艾特", "圈a")
 _TOP = (
     "com|net|org|tv|me|gg|io|co|cn|de|fr|es|it|uk|us|ru|jp|kr|tw|hk|vn|th|br|mx|ca|au|eu|info|biz|xyz|top|vip|cc|"
     "app|shop|live|site|club|link|ly|be|ee|fm|to|online|store|pro|dev|pl|nl|se|pt|in|id|my|sg|ph|ch|at"
@@ -35,7 +35,7 @@ _NAME_OF_WEIBO = re.compile(r"[\w·\-]{2,30}")
 
 def mails(text: str) -> Iterator[Found]:
     """Mail addresses of a plain text."""
-    if any(sign in text for sign in _AT):
+    if any(sign in text for sign in _AT) or (" at " in text and "dot" in text):
         for match in _MAIL.finditer(text):
             host = re.sub(_DOT, ".", match[2])
             split = (

@@ -3,9 +3,11 @@
 import re
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
+from itertools import chain, islice
 
-from model_export.contract.folding.contacts.announcements import Announcement, letters_in
+from model_export.contract.folding.contacts.announcements import Announcements, said
 from model_export.contract.folding.contacts.everyday import (
+    are_counts,
     are_prices,
     is_calendar,
     is_counted,
@@ -51,19 +53,29 @@ _BRACKETED = re.compile(
 _MOBILE = re.compile(r"(?:0086|86)?(1[3-9][0-9]{9})")
 _ABROAD = re.compile(r"(?<![0-9a-z])(?:\+|00)[1-9](?:[ .\-()]{0,2}[0-9]){7,14}(?![0-9])")
 _TRUNK = re.compile(r"\(0\)")
-_CALLS = ("电话", "手机", "热线", "来电", "致电", "座机", "전화", "☎", "📞", "📱", "📲")
-_LATIN_CALLS = ("tel", "phone", "telephone", "mobile", "call", "cell")
-_CALL = Announcement(
-    re.compile(f"(?:{'|'.join(_CALLS)}|(?<![a-z])(?:{'|'.join(_LATIN_CALLS)})(?![a-z]))" + FILL),
-    needles=_CALLS,
-    latin=[letters_in(word) for word in _LATIN_CALLS],
-)
+_CALLS = [
+    said(word, FILL)
+    for word in (
+        *("电话", "手机", "热线", "来电", "致电", "座机", "전화", "☎", "📞", "📱", "📲"),
+        *("電話", "携帯", "휴대폰", "핸드폰", "연락처", "문의"),
+        *("телефон", "тел.", "тел", "контакты", "контакт", "điện thoại", "sđt", "sdt"),
+        *("tel.", "tel", "phone", "telephone", "mobile", "call", "cell"),
+    )
+]
+_ANNOUNCEMENTS = Announcements(_CALLS)
 _COMMA = re.compile("[,，、]")
 _SHAPES = frozenset(
     {(11,), (13,), (3, 4, 4), (4, 4, 3), (3, 8), (3, 3, 5), (4, 7), (7, 4), (2, 3, 4, 4), (2, 11)}
 )
-_LENGTHS = {"1": (10, 10), "7": (10, 10), "86": (10, 11)}
-"""Digits behind calling codes whose numbers have so many."""
+_LENGTHS = {
+    **dict.fromkeys(("1", "7"), (10, 10)),
+    "86": (10, 11),
+    **dict.fromkeys(("52", "55", "90", "91", "98"), (10, 12)),
+    **dict.fromkeys(
+        ("27", "31", "33", "34", "41", "44", "48", "61", "63", "81", "84", "92"), (9, 12)
+    ),
+}
+"""Digits behind calling codes whose numbers have so many, at least and at most."""
 _SHORT_CODES = frozenset((
     "1", "7", "20", "27", "30", "31", "32", "33", "34", "36", "39", "40", "41", "43", "44", "45",
     "46", "47", "48", "49", "51", "52", "53", "54", "55", "56", "57", "58", "60", "61", "62", "63",
@@ -81,7 +93,8 @@ def is_number_of_nobody(text: str, number: re.Match[str], digits: str) -> bool:
     """Whether a number that a word announces is a day, an hour, a count or sizes."""
     if is_date(digits) or is_round(digits) or is_calendar(text, number.start()):
         return True
-    return is_series(GROUPS.findall(number[0]))
+    groups = GROUPS.findall(number[0])
+    return are_counts(groups) or is_series(groups)
 
 
 def is_mobile(digits: str) -> bool:
@@ -107,9 +120,10 @@ def phones(text: str, letters: AbstractSet[str]) -> Iterator[Found]:
         text: without compatibility forms and capitals.
         letters: `letters_in` of the text.
     """
-    if len(_ONE_DIGIT.findall(text)) < _FEWEST_IN_A_CALL:
+    if not any(islice(_ONE_DIGIT.finditer(text), _FEWEST_IN_A_CALL - 1, None)):
         return
-    for match in _CALL.pattern.finditer(text) if _CALL.may_match(text, letters) else ():
+    calls = (_CALLS[place] for place in _ANNOUNCEMENTS.perhaps_in(text, text, letters))
+    for match in chain.from_iterable(each.matches(text) for each in calls):
         number = _NUMBER.match(text, match.end())
         if number is not None:
             digits, disguises = digits_in(number[0])

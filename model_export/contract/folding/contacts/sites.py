@@ -69,6 +69,8 @@ _PUBLIC: Final = frozenset((
     "yahoo.com", "live.com", "kick.com", "pixiv.net", "nicovideo.jp", "fc2.com", "dlive.tv",
 ))  # fmt: skip
 """Hosts that tell nobody without a path."""
+_OF_ACCOUNTS: Final = frozenset(("github.io", "taobao.com", "tmall.com", "etsy.com", "t.me"))
+"""Sites that give each account a host of its own."""
 _SERVICES: Final = re.compile(
     r"^(?:www|m|h5|live|space|pan|mail|bbs|search|store|open|play|help)\."
 )
@@ -106,8 +108,7 @@ def contact_of(host: str, path: str) -> tuple[Kind, str, int] | None:
     kind = site_of(host)
     parts = [part for part in re.split(r"[/?#]", path) if part]
     if not parts:
-        is_public = kind or host in _PUBLIC or _SERVICES.sub("", host) in _PUBLIC
-        return None if is_public else ("url", host, 0)
+        return None if kind or _is_public(host) else ("url", host, 0)
     if kind is None:
         return "url", host + path, len(path) if host in _SHORT_LINKS else 0
     first = parts[0]
@@ -121,3 +122,12 @@ def contact_of(host: str, path: str) -> tuple[Kind, str, int] | None:
     name = "".join(parts[later : later + 1]) if later else "" if first in _SECTIONS else first
     name = unquote(name).lstrip("@+~").lower()
     return (kind, name, 0) if name else None
+
+
+def _is_public(host: str) -> bool:
+    """Whether a host is that of a public site or of a part of one, such as `lol.qq.com`."""
+    site = _SERVICES.sub("", host)
+    if host in _PUBLIC or site in _PUBLIC:
+        return True
+    whole = site.partition(".")[2]
+    return whole not in _OF_ACCOUNTS and (whole in _PUBLIC or whole in SITES)

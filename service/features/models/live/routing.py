@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from starlette.types import Scope
 
 from service.engine.work.lanes import Lanes
-from service.errors import NotYetVisible
 from service.features.models.comparing.open_models import OpenModel
 from service.features.models.following import ModelFollower
 from service.features.models.live.counts import LiveCounts
@@ -88,9 +87,7 @@ class LiveModels(LiveQuestions):
         if found is None:
             self.counts.give_way("not_here")
             return None
-        try:
-            await found.follower.wait_for(own.sequence, _WAIT_MS)
-        except NotYetVisible:
+        if not await found.follower.reaches(own.sequence, _WAIT_MS):
             self.counts.give_way("behind")
             return None
         return found.similar

@@ -3,8 +3,7 @@
 -- KEYS  state, events, events' meta, news of judgements, then every key that a command writes
 -- ARGV  token of the lease, number of the step, epoch, sequence and mark of the place ("" each: as
 --       before), the last judgement that is taken in ("": none), the rules ("": as before),
---       number of commands,
---       of each its length and its parts, then of each event its id, kind and data
+--       the commands, a JSON array of arrays, then of each event its id, kind and data
 -- Returns 1, also when the step was made already, 0 when the lease is another one's, or -1 when the
 -- step before was never made.
 
@@ -23,13 +22,10 @@ if made ~= step - 1 then
 end
 local time = redis.call('TIME')
 local now = string.format('%.0f', tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000))
-local at = 9
-for _ = 1, tonumber(ARGV[8]) do
-  local length = tonumber(ARGV[at])
-  redis.call(unpack(ARGV, at + 1, at + length))
-  at = at + length + 1
+for _, command in ipairs(cjson.decode(ARGV[8])) do
+  redis.call(unpack(command))
 end
-for i = at, #ARGV, 3 do
+for i = 9, #ARGV, 3 do
   emit(KEYS[2], KEYS[3], ARGV[i], ARGV[i + 1], ARGV[i + 2], now)
 end
 if ARGV[6] ~= '' then

@@ -90,6 +90,8 @@ return 1
 _RECORD = TypeAdapter(GroupRecord)
 _CHUNK = 2000
 """Entries that are read at once: some 5 ms of the event loop."""
+_RECORDS = 200
+"""Records of groups that are looked into at once; each may name a hundred members."""
 _FEW = 50
 """Edges of a streamer; each takes microseconds."""
 _ASKED_AT_ONCE, _ASKED_FOR_MANY = 64, 8
@@ -151,17 +153,8 @@ class RedisGroups:
             NotTheEvaluator: the lease is another one's; nothing was written.
             StepsLost: the step before is not stored.
         """
-        place, commands = commit.position, list(self._commands(commit))
-        arguments: list[Argument] = [
-            *(token, step),
-            *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
-            *("" if commit.judged is None else commit.judged, commit.rules or "", len(commands)),
-        ]
-        for command in commands:
-            arguments += [len(command), *command]
-        arguments += event_arguments(commit.events)
-        keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
-        done = int(await self._commit(list(keys), arguments))
+        packed = await asyncio.to_thread(self._packed, token, step, commit)
+        done = int(await self._commit(*packed))
         if done < 0:
             raise StepsLost(f"the store does not have step {step - 1}, which it acknowledged")
         if not done:
@@ -173,9 +166,10 @@ class RedisGroups:
         async for entries in self._sorted(self._edges):
             edges += [edge for edge, is_forward in map(_edge, entries) if is_forward]
         groups: dict[str, GroupRecord] = {}
-        async for part in self._hash(self._groups):
-            records = map(_RECORD.validate_json, part.values())
-            groups |= {record.group_id: record for record in records if record.state == "live"}
+        after: str | None = ""
+        while after is not None:  # not those that ended: there are more and more of them
+            records, after = await self.page("size", after, _CHUNK)
+            groups |= {record.group_id: record for record in records}
         members: dict[str, dict[str, None]] = {}  # a scan may name one twice
         async for part in self._hash(self._of):
             for streamer_id, name in part.items():
@@ -209,7 +203,7 @@ class RedisGroups:
 
     async def forget_others(self, stored: Container[str]) -> None:
         """Take streamers that are not stored out of records; see `GroupStore.forget_others`."""
-        async for part in self._hash(self._groups):
+        async for part in self._hash(self._groups, _RECORDS):
             for key, read in part.items():
                 await self._reduce(key, read, stored.__contains__)
 
@@ -300,11 +294,13 @@ class RedisGroups:
         found: bytes | None = await self._client.ask("HGET", self._state, "rules")
         return None if found is None else found.decode()
 
-    async def _hash(self, key: str) -> AsyncGenerator[dict[bytes, bytes], None]:
+    async def _hash(
+        self, key: str, at_once: int = _CHUNK
+    ) -> AsyncGenerator[dict[bytes, bytes], None]:
         """All of a hash, in parts that others need not wait for."""
         cursor = 0
         while True:
-            cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", _CHUNK)
+            cursor, part = await self._client.ask("HSCAN", key, cursor, "COUNT", at_once)
             yield cast(dict[bytes, bytes], part)
             if not int(cursor):
                 return
@@ -319,7 +315,21 @@ class RedisGroups:
             start = f"({found[-1].decode()}"
             yield found
 
-    def _commands(self, commit: Commit) -> Iterator[Sequence[Argument]]:
+    def _packed(self, token: int, step: int, commit: Commit) -> tuple[list[str], list[Argument]]:
+        """Keys and arguments of the script that commits; of many members it takes long."""
+        place, commands = commit.position, list(self._commands(commit))
+        arguments: list[Argument] = [
+            *(token, step),
+            *(("", "", "") if place is None else (place.epoch, place.sequence, place.mark)),
+            *("" if commit.judged is None else commit.judged, commit.rules or ""),
+            # One argument: the client packs each on the event loop.
+            f"[{','.join(map(json.dumps, commands))}]",
+            *event_arguments(commit.events),
+        ]
+        keys = dict.fromkeys([*self._shared, *(str(command[1]) for command in commands)])
+        return list(keys), arguments
+
+    def _commands(self, commit: Commit) -> Iterator[Sequence[str | int]]:
         forget = [*commit.removed, *((e.a, e.b) for e in commit.edges)]
         for a, b in forget:
             for one, other in ((a, b), (b, a)):
@@ -345,7 +355,7 @@ class RedisGroups:
                 yield "HSET", self._of, *(part for member in joined for part in (member, name))
                 yield "ZADD", self._members + name, *(part for m in joined for part in (0, m))
 
-    def _group(self, change: GroupChange) -> Iterator[Sequence[Argument]]:
+    def _group(self, change: GroupChange) -> Iterator[Sequence[str | int]]:
         before, after = change.before, change.after
         name = after.group_id
         if before is not None and before.state == "live":
@@ -360,7 +370,7 @@ class RedisGroups:
             yield "ZREM", self._members + name, *left
 
 
-def _parts(items: Sequence[Argument]) -> Iterator[list[Argument]]:
+def _parts(items: Sequence[str | int]) -> Iterator[list[str | int]]:
     rest = iter(items)
     while part := list(islice(rest, _AT_ONCE)):
         yield part

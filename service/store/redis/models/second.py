@@ -50,24 +50,41 @@ def narrowed(row: Sequence[Any], names: Sequence[str], model: str) -> list[Any]:
     return first
 
 
-async def rows_of(
-    client: RedisClient, keys: Sequence[str], names: Sequence[str], model: str | None
-) -> list[list[Any]]:
-    """Fields of hashes, of those that a model made the ones that `model` did; None = the first.
+class ModelRows:
+    """Reads hashes of records; of the fields that a model made, those of one model.
 
-    Most hashes have one model's alone and are read once.
+    Attributes:
+        model: whose fields are read; None = the first ones, whoever made them.
     """
-    if model is None or not {_MODEL, *MADE_BY_MODEL} & set(names):
-        return await client.ask_all([("HMGET", key, *names) for key in keys])
-    asked = [*names, *(name for name in (_MODEL, _VERSION) if name not in names)]
-    rows = await client.ask_all([("HMGET", key, *asked) for key in keys])
-    at, mine = asked.index(_MODEL), model.encode()
-    others = [i for i, row in enumerate(rows) if row[at] not in (None, mine)]
-    fields = wide(asked)
-    again = await client.ask_all([("HMGET", keys[i], *fields) for i in others])
-    for i, row in zip(others, again, strict=True):
-        rows[i] = narrowed(row, asked, model)
-    return [row[: len(names)] for row in rows]
+
+    def __init__(self, client: RedisClient, model: str | None = None) -> None:
+        """Nothing is read yet."""
+        self.model = model
+        self._client = client
+        self._is_wide = False
+
+    async def read(self, keys: Sequence[str], names: Sequence[str]) -> list[list[Any]]:
+        """Fields `names` of each hash.
+
+        Most hashes have one model's alone. So the first ones are read, and both where these are
+        another model's. Where most of those that were read last were, as after a promotion, both
+        are read at once.
+        """
+        if self.model is None or not {_MODEL, *MADE_BY_MODEL} & set(names):
+            return await self._client.ask_all([("HMGET", key, *names) for key in keys])
+        asked = [*names, *(name for name in (_MODEL, _VERSION) if name not in names)]
+        both, is_wide = wide(asked), self._is_wide
+        fields = both if is_wide else asked
+        rows = await self._client.ask_all([("HMGET", key, *fields) for key in keys])
+        at, mine = asked.index(_MODEL), self.model.encode()
+        others = [i for i, row in enumerate(rows) if row[at] not in (None, mine)]
+        self._is_wide = 2 * len(others) > len(rows)
+        again = [rows[i] for i in others]
+        if not is_wide:
+            again = await self._client.ask_all([("HMGET", keys[i], *both) for i in others])
+        for i, row in zip(others, again, strict=True):
+            rows[i] = narrowed(row, asked, self.model)
+        return [row[: len(names)] for row in rows]
 
 
 async def set_model(client: RedisClient, meta: str, version: str) -> None:

@@ -88,8 +88,9 @@ def test_it_scans_then_follows(tmp_path: Path) -> None:
             assert rows[0].facets == {"seed": 99}
             assert rows[1] is None
             assert rows[2] is not None
-            with pytest.raises(NotYetVisible, match="1503"):
+            with pytest.raises(NotYetVisible, match="the store ends at sequence 1503") as lost:
                 await follower.wait_for(1504, 50)
+            assert lost.value.store_sequence == 1503
 
     asyncio.run(scenario())
 
@@ -187,8 +188,9 @@ def test_answers_of_an_index_that_is_being_replaced_say_so(tmp_path: Path, cause
             assert "being built anew" in str(follower.behind_because)
             assert follower.is_ready  # the old index answers, and says of when it is
             assert (follower.index.count, follower.sequence) == (20, 20)
-            with pytest.raises(NotYetVisible, match="applied sequence 0"):
+            with pytest.raises(NotYetVisible, match="applied sequence 0") as late:
                 await follower.wait_for(1, 50)  # no number of the lost history counts
+            assert late.value.store_sequence is None  # the store has it
             slow.may_scan.set()
             await follower.wait_for(30, 60_000)
             assert (follower.sequence, follower.behind_because) == (30, None)

@@ -53,6 +53,22 @@ def test_it_goes_on_after_a_while_whoever_waits() -> None:
     assert 1 < len(asked) < 10
 
 
+def test_a_busy_event_loop_makes_it_no_longer() -> None:
+    passed_s = 0.0
+    asked: list[bool] = []
+
+    def is_asked() -> bool:
+        nonlocal passed_s
+        passed_s += 0.01
+        asked.append(True)
+        return True
+
+    give_way = GiveWay(lambda: passed_s)
+    give_way.is_asked = is_asked
+    turns(give_way)
+    assert len(asked) == 1
+
+
 def test_slices_have_half_of_the_time_while_somebody_asks() -> None:
     passed_s = 0.0
 

@@ -106,6 +106,17 @@ def test_equal_covers_given_as_vectors_are_copies(client: TestClient) -> None:
     ]
 
 
+def test_the_picture_and_the_name_of_a_game_join_nobody(client: TestClient) -> None:
+    logo = {"url": "https://game.example/logo.png"}
+    shown = {"name": "Game Center", "avatar": logo, "tags": ["gaming", "raid", "boss"]}
+    found = compare(client, shown, shown)
+    assert found["verdict"] == "same_style"
+    agree = {name for name, each in channels_of(found).items() if each["state"] == "agrees"}
+    assert {"pictures", "names", "tags", "embedding"} <= agree
+    copied = shown | {"videos": videos(cover(1), cover(2))}
+    assert compare(client, copied, copied)["verdict"] == "same_media"
+
+
 @pytest.mark.slow
 def test_copied_pictures_are_recognised(media_client: TestClient) -> None:
     first, second, third = SCENES[:3]

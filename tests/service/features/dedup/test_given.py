@@ -48,3 +48,21 @@ def test_a_list_that_names_somebody_twice_waits_for_no_write(client: TestClient)
     assert [error["pointer"] for error in answer.json()["errors"]] == ["/ids/2"]
     once = client.post("/v1/dedup", json=body | {"ids": ["a", "b"]})
     assert once.json()["code"] == "not_yet_visible"
+
+
+@pytest.mark.parametrize("mode", [{}, {"mode": "clusters"}])
+def test_a_field_that_the_mode_does_not_use_is_refused(
+    client: TestClient, mode: dict[str, str]
+) -> None:
+    profiles = [{"streamer_id": name, "bio": "guitar vocal cover concert"} for name in "ab"]
+    query = {"profiles": profiles, **mode}
+    answer = client.post("/v1/dedup", json={**query, "window": 5, "max_per_cluster": 1})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    detail = "is not used by mode clusters; leave it out, or ask for mode feed"
+    assert answer.json()["errors"] == [
+        {"pointer": f"/{name}", "detail": detail} for name in ("window", "max_per_cluster")
+    ]
+    defaults = {**query, "window": 3, "max_per_cluster": None}
+    assert client.post("/v1/dedup", json=defaults).json()["mode"] == "clusters"
+    spread = {**query, "mode": "feed", "window": 5, "max_per_cluster": 1}
+    assert client.post("/v1/dedup", json=spread).json()["held_back"] == ["b"]

@@ -1,9 +1,16 @@
 """What is known of groups that are no more, and for how long."""
 
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+import pytest
+
 from service.engine.work.lanes import run_to_end
+from service.features.duplicates import committing
 from service.features.duplicates.committing import Ledger
 from service.features.duplicates.groups.edges import Edge
 from service.features.duplicates.groups.graph import Change, GroupGraph
+from service.store.duplicates import GroupRecord
 from tests.service.features.duplicates.test_groups import CUT, edge
 
 
@@ -29,14 +36,34 @@ def test_ended_groups_are_in_memory_until_no_erasure_can_have_missed_them() -> N
     assert ledger.kept("abcd") == {}
 
 
-def test_of_an_ended_group_all_who_are_stored_are_kept_first_those_in_another_one() -> None:
-    graph, ledger = GroupGraph(CUT), Ledger({}, {}, "bcdef")
-    edges = [edge("a", "b"), edge("a", "c"), edge("d", "e"), edge("d", "f")]
+def record_of_ended(
+    edges: Sequence[Edge], streamers: str, news: Mapping[str, list[Edge]], gone: str = ""
+) -> GroupRecord:
+    """The record of the group that a was in, which a change ends."""
+    graph, ledger = GroupGraph(CUT), Ledger({}, {}, streamers)
     graph.load(edges, (), (), {})
     list(ledger.steps(run_to_end(graph.regroup("first")), graph, "first", 0.0))
     ended = graph.group_of("a")
-    news = Change(edges={"c": [edge("c", "d", 9.0)]}, gone=["a"])
-    outcome = run_to_end(graph.change(news, "second"))
+    outcome = run_to_end(graph.change(Change(edges=news, gone=gone), "second"))
     changes = [c for step in ledger.steps(outcome, graph, "second", 0.0) for c in step.groups]
     (record,) = (change.after for change in changes if change.after.group_id == ended)
+    return record
+
+
+def test_of_an_ended_group_all_who_are_stored_are_kept_first_those_in_another_one() -> None:
+    edges = [edge("a", "b"), edge("a", "c"), edge("d", "e"), edge("d", "f")]
+    record = record_of_ended(edges, "bcdef", {"c": [edge("c", "d", 9.0)]}, gone="a")
     assert (record.state, record.members, record.has_others) == ("merged", ("c", "b"), False)
+
+
+def test_of_a_large_ended_group_some_are_kept_of_each_that_took_them_in(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(committing, "_MOST_KEPT", 3)
+    chains = map(pairwise, ("abcdefg", "pqrsx", "tuvw"))
+    edges = [edge(*pair, 9.0) for pairs in chains for pair in pairs]
+    moved = {**dict.fromkeys("abc", "t"), **dict.fromkeys("defg", "p")}
+    news = {name: [edge(name, other, 9.0)] for name, other in moved.items()}
+    record = record_of_ended(edges, "abcdefgpqrstuvwx", news)
+    assert (record.state, len(record.successors)) == ("split", 2)
+    assert (record.members, record.has_others) == (("d", "a", "e"), True)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,13 @@ from service.errors import StoreUnavailable
 from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.groups.edges import Edge, Pair, pair_of
 from service.store.base import LogEntry, Position, Record
-from service.store.duplicates import Commit, JudgementRecord, NotTheEvaluator
+from service.store.duplicates import (
+    Commit,
+    GroupChange,
+    GroupRecord,
+    JudgementRecord,
+    NotTheEvaluator,
+)
 from tests.service.features.duplicates.corpora import THRESHOLD, WIDTH, Corpora
 from tests.service.features.duplicates.cosines import NOTHING, ContentComparer
 
@@ -177,6 +184,22 @@ async def test_who_was_erased_under_one_leader_is_in_no_ended_group_under_the_ne
     assert await members() == ("a", "b")
     await corpora.open("next")
     assert await members() == ("b",)
+
+
+async def test_records_of_ended_groups_are_read_once_when_it_opens(corpora: Corpora) -> None:
+    """They stay for ever, so that there are ever more of them."""
+    token = await corpora.groups.claim("first", 60)
+    assert token is not None
+    ended = GroupRecord("dup-a", "merged", 0, "", 1.0, 2.0, ("dup-b",), ("a",))
+    live = GroupRecord("dup-b", "live", 2, "c", 1.0, 2.0)
+    changes = [GroupChange(None, ended), GroupChange(None, live, joined=["b", "c"])]
+    await corpora.groups.commit(token, 1, Commit(groups=changes))
+    await corpora.store.client.ask("CONFIG", "RESETSTAT")
+    evaluation = await corpora.open("next")
+    told = await corpora.store.client.ask("INFO", "commandstats")
+    assert told["cmdstat_hscan"]["calls"] == 2  # the records, and who is in which group
+    assert evaluation.count == 1
+    assert await corpora.groups.get("dup-a") == replace(ended, members=())
 
 
 async def test_nobody_waits_while_those_who_are_gone_leave_the_corpus(

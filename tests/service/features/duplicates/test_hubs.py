@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.engine.candidates.corpus import Entry
 from service.engine.candidates.kept import KeptCorpus
 from service.features.duplicates import evaluation as evaluation_module
+from service.features.duplicates import rebuild as rebuild_module
 from service.features.duplicates.evaluation import Evaluation
 from service.features.duplicates.following import GroupsFollower
 from service.features.duplicates.groups.edges import Edge, Kind, Pair
@@ -69,7 +70,7 @@ async def written(corpora: Corpora, count: int) -> list[str]:
 async def drained(evaluation: Evaluation) -> None:
     """Compare again whoever still has to be."""
     step = 0
-    while evaluation.has_pending:
+    while evaluation.pending:
         await evaluation.evaluate([], f"drained {secrets.token_hex(8)}", None)
         step += 1
         assert step < 100
@@ -87,7 +88,7 @@ async def test_a_group_outlives_its_hubs(corpora: Corpora, at_once: int, count: 
         for name in some:
             await corpora.delete(name)
         await evaluation.evaluate(some, f"deleted {start}", await corpora.store.position())
-    assert evaluation.has_pending == ((at_once, count) == (HUBS, 300))
+    assert bool(evaluation.pending) == ((at_once, count) == (HUBS, 300))
     await drained(evaluation)
     assert await corpora.partition() == {frozenset(names[HUBS:])}
     comparer.shown |= dict.fromkeys(edited, 1)
@@ -184,3 +185,25 @@ async def test_who_is_left_is_compared_again_without_another_write(
             await asyncio.sleep(0.02)
     await follower.stop()
     assert await corpora.partition() == {frozenset(names[HUBS:-1])}
+
+
+@pytest.mark.parametrize("dies_again", [False, True])
+async def test_a_group_outlives_hubs_that_go_while_a_rebuild_is_interrupted(
+    corpora: Corpora, monkeypatch: pytest.MonkeyPatch, dies_again: bool
+) -> None:
+    monkeypatch.setattr(rebuild_module, "_AT_ONCE", 50)
+    names, comparer = await written(corpora, 100), Shared(corpora)
+    hubs, others = names[:HUBS], frozenset(names[HUBS:])
+    with pytest.raises(KeyboardInterrupt):
+        await corpora.rebuilt("killed", upto=1, comparer=comparer)
+    for name in hubs:
+        await corpora.delete(name)
+    if dies_again:
+        evaluation = await corpora.open("dies", to_rebuild=True, comparer=comparer)
+        await evaluation.compare(hubs)
+        assert (await corpora.groups.load()).pending == names[HUBS:50]
+    resumed = await corpora.rebuilt("resumed", names[49], comparer=comparer)
+    assert await corpora.partition() == {others}
+    assert (await corpora.groups.load()).pending == []
+    await resumed.evaluate(hubs, "log", await corpora.store.position())
+    assert await corpora.partition() == {others}

@@ -7,15 +7,23 @@ from typing import Any
 import pytest
 from fastapi.testclient import TestClient
 
-from model_export.contract.calibration import ScoreCalibration
+from model_export.contract.calibration import Calibration, ScoreCalibration
 from service.app import create_app
 from service.engine.scoring.precision import Precision
 from service.errors import PrecisionNotPromised
+from service.index.query import EQUAL
 from service.settings import Settings
-from tests.bundles import CALIBRATION, DIM, TOPICS, write_bundle
+from tests.bundles import CALIBRATION, DIM, TOPICS, curve, write_bundle
 from tests.service.conftest import put, put_all
 
 WHOLE, THIN = CALIBRATION.embedding.curves
+_BY_COPIES = ScoreCalibration(
+    source="right = copied by hand",
+    base_rate=0.001,
+    curves=[curve(1, None, (1.0001, 0.99, 0.98), (0.5, 0.75, 0.7))],
+)
+STRICT = Calibration(embedding=_BY_COPIES, content=_BY_COPIES)
+"""Its highest score is the cosine of copies whose vectors were rounded up."""
 
 
 def fill(client: TestClient) -> int:
@@ -197,13 +205,41 @@ def test_dedup_joins_from_where_its_precision_is_promised(client: TestClient) ->
             assert members == list(copies)
 
 
+def served(folder: Path, calibration: Calibration | None) -> Iterator[TestClient]:
+    write_bundle(folder / "bundle", calibration=calibration)
+    settings = Settings(bundle=folder / "bundle", data_dir=folder / "data")
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        yield client
+
+
+@pytest.fixture
+def strict(tmp_path: Path) -> Iterator[TestClient]:
+    """A service that promises most from the cosine of copies on."""
+    yield from served(tmp_path, STRICT)
+
+
 @pytest.fixture
 def uncalibrated(tmp_path: Path) -> Iterator[TestClient]:
     """A service whose bundle is of the time before scores were calibrated."""
-    write_bundle(tmp_path / "bundle", calibration=None)
-    settings = Settings(bundle=tmp_path / "bundle", data_dir=tmp_path / "data")
-    with TestClient(create_app(settings), base_url="http://localhost") as client:
-        yield client
+    yield from served(tmp_path, None)
+
+
+def test_copies_are_found_with_the_highest_precision_that_is_promised(strict: TestClient) -> None:
+    profiles = [
+        {"streamer_id": f"{topic}-{name}", "bio": words, "tags": [topic]}
+        for topic, words in TOPICS.items()
+        for name in "ab"
+    ]
+    query = {"min_precision": 0.98, "after_sequence": put_all(strict, profiles)}
+    for topic in TOPICS:
+        found = similar(strict, positive=[{"streamer_id": f"{topic}-a"}], **query)
+        assert [hit["streamer_id"] for hit in found["hits"]] == [f"{topic}-b"]
+        assert found["threshold"]["min_score"] == EQUAL
+    for asked in ({"profiles": profiles}, {"ids": [each["streamer_id"] for each in profiles]}):
+        copies = strict.post("/v1/dedup", json={**asked, **query}).json()
+        members = [[m["streamer_id"] for m in each["members"]] for each in copies["clusters"]]
+        assert members == [[f"{topic}-a", f"{topic}-b"] for topic in TOPICS]
+        assert copies["threshold"] == EQUAL
 
 
 def test_without_a_calibration_the_reason_is_told(uncalibrated: TestClient) -> None:
