@@ -313,14 +313,15 @@ async def test_lost_answers_of_the_store_are_got_over(
     store: RedisStore, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_PAUSES_S", (0.01,) * 6)
-    jobs = Flaky(store.client, JobLimits(0.1, 10, 600, b"{}"))
+    jobs = Flaky(store.client, JobLimits(0.5, 10, 600, b"{}"))
     jobs.lost = {"submit"}
     work = Work()
-    start(work, jobs, lease_s=0.1)
+    start(work, jobs, lease_s=0.5)
     await submitted(jobs)
     work.let(30)
     job = await ended(jobs)
     assert (job.state, job.done) == ("succeeded", 3)
+    await until(lambda: "finish" in jobs.lost)  # it is stored before its answer is lost
     assert jobs.lost >= {"submit", "claim", "advance", "finish"}
     assert work.at in ([1, 2, 3], [2, 3])  # the first answer was lost, and the step was made
     await until(lambda: work.tidied == ["succeeded"])  # by the runner that finished it
