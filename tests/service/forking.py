@@ -29,6 +29,8 @@ from typing import Any, NoReturn
 ROOT = Path(__file__).parents[2]
 _REQUEST_BYTES = 1 << 17
 _IMPORTED = ("service.app", "service.commands.serve")
+_SIDES, _PROFILES = "model_export.contract.evidence.sides", "model_export.contract.streamer"
+_CERTIFICATES = "service.media.pinned"
 _WORKERS = "service.engine.work.workers"
 _STARTS_THREADS = "onnxruntime"
 """Which a fork would lose; so each process loads it by itself."""
@@ -171,6 +173,13 @@ def put_off(name: str) -> Any:
     return module
 
 
+def fill_caches() -> None:
+    """Compute what every process would compute of constants: tables, patterns and certificates."""
+    profile: Any = import_module(_PROFILES).StreamerProfile(streamer_id="s", bio="美食 wx: cook")
+    import_module(_SIDES).side_of(profile, frozenset())
+    import_module(_CERTIFICATES).public_trust()
+
+
 def run_to_its_end(main: Callable[[], object]) -> NoReturn:
     """Run what this process is for, and end it as Python would, with its exit status.
 
@@ -205,6 +214,7 @@ def _main() -> None:
     loaded_later = put_off(_STARTS_THREADS)
     for name in _IMPORTED:
         import_module(name)
+    fill_caches()
     workers: Any = import_module(_WORKERS)
     workers.NICENESS = 0  # with a low priority they would starve beside the tests
     gc.freeze()

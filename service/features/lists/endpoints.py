@@ -11,6 +11,7 @@ from service.errors import (
     InvalidRequest,
     ListConflict,
     ListNotFound,
+    NoSuchPath,
     PrecisionNotPromised,
     StoreFull,
     StreamerNotFound,
@@ -165,7 +166,7 @@ async def list_lists(
     operation_id="save_list",
     summary="Save a list",
     dependencies=[requires("search")],
-    responses=responses(*BODY, *STORE, StoreFull, ListConflict, TooManyRecords)
+    responses=responses(*BODY, *STORE, NoSuchPath, StoreFull, ListConflict, TooManyRecords)
     | {
         200: {"headers": ETAG},
         201: {"model": ListOut, "description": "There was none of this name.", "headers": ETAG},

@@ -102,6 +102,12 @@ def test_every_route_has_a_name_that_stays() -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)+", name)
 
 
+def test_an_unknown_path_is_documented_where_a_caller_fills_in_a_part() -> None:
+    """A line break in it makes an unknown path of any."""
+    filled = {name: one[2] for name, one in OPERATIONS.items() if "{" in one[1]}
+    assert [name for name, one in filled.items() if "404" not in one["responses"]] == []
+
+
 def test_every_route_is_of_a_team() -> None:
     for name, (_, _, operation) in OPERATIONS.items():
         assert operation["summary"], name
