@@ -23,6 +23,7 @@ from tests.benchmarks.closed_loop import http_request
 
 _GRACE_S = 30
 _STEP_S = 0.001
+_PROBE = http_request("GET", "/livez")
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,6 +111,7 @@ class _Connection(asyncio.Protocol):
         self.run = run
         self.data = b""
         self.number = -1
+        self.accepted = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
@@ -124,9 +126,14 @@ class _Connection(asyncio.Protocol):
         if len(body) < int(head[at : end if end > 0 else None]):
             return
         self.data, status = b"", int(head[9:12])
+        if not self.accepted.done():
+            self.accepted.set_result(None)
+            return
         self.run.answered(self, status, status != 200 and b"retry-after:" in head.lower())
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if not self.accepted.done():
+            self.accepted.set_exception(exc or ConnectionResetError())
         self.run.lost(self)
 
 
@@ -175,10 +182,14 @@ class _Run:
         )
 
     async def _open(self) -> None:
+        """One more connection, once it is accepted: a server may accept one in each turn of its
+        event loop, so that the first requests over 64 new ones would wait for 64 turns."""
         self.opened += 1
         _, made = await asyncio.get_running_loop().create_connection(
             lambda: _Connection(self), "127.0.0.1", self.port
         )
+        made.transport.write(_PROBE)
+        await made.accepted
         self.idle.append(made)
 
     def _drain(self) -> None:
