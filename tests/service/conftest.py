@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.engine.replica import follower
+from service.features.streamers import near_duplicates
 from service.settings import Settings
 from tests import machine
 from tests.bundles import DIM, write_bundle
@@ -29,6 +30,8 @@ Serve = Callable[..., Service]
 # A write is answered when the index has it, or a tenth of a second later: whoever asks next without
 # `after_sequence` would miss it whenever this machine is busy for so long.
 follower._SHOW_MS = 5000
+# So it would miss near-duplicates that take longer than two seconds.
+near_duplicates.LONGEST_S = 60.0
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
+from service.engine.replica import presence
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.errors import ServiceError, StoreUnavailable
@@ -26,7 +27,7 @@ from service.store.redis.documents.store import RedisDocuments
 from tests.bundles import TOPICS, write_bundle
 from tests.service.conftest import put, put_all, wait_until_visible
 from tests.service.features.spaces.hand_overs import hand_over_of, send, store_streamers
-from tests.service.process import wait_until
+from tests.service.process import WAIT_S, wait_until, when_visible
 
 FIRST, NEXT = "test-0", "test-1"
 TOPIC_NAMES = tuple(TOPICS)
@@ -131,23 +132,17 @@ def test_there_and_back(client: TestClient) -> None:
     states = {m["model_version"]: m["state"] for m in client.get("/v1/models").json()["models"]}
     assert states == {NEXT: "active", FIRST: "ready"}
     # What is written meanwhile is there after the way back too.
-    written = put(client, "meanwhile", tags=["travel"], bio=TOPICS["travel"])
-    client.delete("/v1/streamers/s39").raise_for_status()
+    put(client, "meanwhile", tags=["travel"], bio=TOPICS["travel"])
+    last = client.delete("/v1/streamers/s39").raise_for_status().json()["sequence"]
     client.post("/v1/models:rollback").raise_for_status()
-    found = client.post(
-        "/v1/similar",
-        json={"positive": [{"profile": {"tags": ["travel"]}}], "k": 100, "after_sequence": written},
-    ).json()
+    asked = {"positive": [{"profile": {"tags": ["travel"]}}], "k": 100, "after_sequence": last}
+    found = when_visible(lambda: client.post("/v1/similar", json=asked)).json()
     assert found["model_version"] == FIRST
     names = {hit["streamer_id"] for hit in found["hits"]}
     assert "meanwhile" in names
     assert "s39" not in names
     put_all(client, [profile(39)])
-    last = client.delete("/v1/streamers/meanwhile").json()["sequence"]
-    client.post(
-        "/v1/similar",
-        json={"positive": [{"streamer_id": "s00"}], "after_sequence": last},
-    ).raise_for_status()
+    wait_until_visible(client, client.delete("/v1/streamers/meanwhile").json()["sequence"])
     assert answers(client) == before
     retired = client.post(f"/v1/models/{NEXT}:retire")
     assert retired.json()["state"] == "retired"
@@ -172,7 +167,10 @@ def test_an_answer_that_was_begun_goes_on(client: TestClient) -> None:
 
 
 @pytest.mark.slow
-def test_a_model_that_was_promoted_serves_after_a_restart(folder: Path, tmp_path: Path) -> None:
+def test_a_model_that_was_promoted_serves_after_a_restart(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_LEAVE_S", WAIT_S)  # a process that ends is forgotten
     with opened(folder, tmp_path / "data") as client:
         fill(client)
         before = answers(client)

@@ -17,7 +17,7 @@ from tests.bundles import TOPICS
 from tests.service.conftest import put
 from tests.service.features.models.test_life_cycle import NEXT, fill, model, opened
 from tests.service.features.models.test_life_cycle import folder as folder
-from tests.service.process import wait_until
+from tests.service.process import wait_until, when_visible
 from tests.service.valkey import Server
 
 
@@ -123,7 +123,7 @@ def test_its_index_is_complete_when_the_model_comes_back(
     last = one.delete("/v1/streamers/s07").json()["sequence"]
     for client in replicas:
         query = {"positive": [{"streamer_id": "s00"}], "after_sequence": last}
-        client.post("/v1/similar", json=query).raise_for_status()
+        when_visible(lambda: client.post("/v1/similar", json=query))  # noqa: B023
     if back == "while it is backfilled":
         begun(one, streamers_per_s=2)
         one.post(f"/v1/models/{NEXT}:pause").raise_for_status()

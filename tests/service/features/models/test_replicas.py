@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from service.app import create_app
 from service.bootstrap.models.switching import ModelHost
+from service.engine.replica import presence
 from service.errors import StoreUnavailable
 from service.settings import Settings
 from service.settings.models import Models
@@ -29,7 +30,7 @@ from tests.service.features.models.test_life_cycle import (
     opened,
     refused,
 )
-from tests.service.process import wait_until
+from tests.service.process import WAIT_S, wait_until
 from tests.service.valkey import Server
 
 
@@ -126,7 +127,10 @@ def test_what_a_replica_shows_of_itself_the_others_know(
         assert not indexed(other)[name_of(one)]
 
 
-def test_a_replica_that_stops_is_forgotten(bundles: Path, tmp_path: Path, server: Server) -> None:
+def test_a_replica_that_stops_is_forgotten(
+    bundles: Path, tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(presence, "_LEAVE_S", WAIT_S)  # however busy the store is
     with beside(bundles, tmp_path / "one", server) as one:
         with beside(bundles, tmp_path / "other", server) as other:
             assert seen(one) == sorted([name_of(one), name_of(other)])

@@ -16,6 +16,7 @@ from fastapi.testclient import TestClient
 from service.app import create_app
 from service.engine.prediction.fitted import FittedGeneration
 from service.engine.prediction.fitting import GenerationFitter
+from service.engine.replica import presence
 from service.engine.spaces.generation import Generation
 from service.engine.spaces.streamer_neighbours import StreamerNeighbours
 from service.errors import StoreUnavailable
@@ -35,7 +36,7 @@ from tests.service.features.spaces.hand_overs import (
     store_streamers,
 )
 from tests.service.http.test_bad_input import problem
-from tests.service.process import wait_until
+from tests.service.process import WAIT_S, wait_until
 from tests.service.valkey import Server
 
 Start = Callable[..., TestClient]
@@ -194,9 +195,10 @@ async def silent() -> None:
 
 
 def test_a_replica_that_stops_is_forgotten(
-    start: Start, server: Server, bundle: Path, tmp_path: Path
+    start: Start, server: Server, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A promotion waited for it, and went on after some time."""
+    monkeypatch.setattr(presence, "_LEAVE_S", WAIT_S)  # however busy the store is
     one = start("one")
     spaces = one.app_state["services"].spaces  # type: ignore[index]
 

@@ -7,6 +7,7 @@ from service.features.webhooks import retries
 from service.features.webhooks.records import Delivery
 from service.features.webhooks.schedule import Item, Schedule
 from service.features.webhooks.sending import Attempt
+from tests.service.process import wait_until
 
 
 def delivery_of(number: int, key: str) -> Item:
@@ -57,6 +58,7 @@ def test_another_thread_may_ask_how_old_the_oldest_is() -> None:
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(ask)
         try:
+            wait_until(lambda: bool(seen), "it asks")
             for turn in range(4000):
                 for place, key in enumerate("abcdefgh"):
                     schedule.add(delivery_of(8 * turn + place, key))
@@ -65,7 +67,6 @@ def test_another_thread_may_ask_how_old_the_oldest_is() -> None:
         finally:
             ended.set()
         asking.result()
-    assert seen
     assert schedule.oldest_at is None
 
 

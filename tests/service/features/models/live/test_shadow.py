@@ -191,7 +191,7 @@ def test_it_goes_on_after_a_restart(folder: Path, tmp_path: Path) -> None:
 
         def is_open() -> bool:
             shown = client.get(f"/v1/models/{GOOD}").json()
-            return shown["state"] == "shadow" and shown["replicas"][0]["is_indexed"]
+            return shown["state"] == "shadow" and all(r["is_indexed"] for r in shown["replicas"])
 
         wait_until(is_open, "the shadow is there again")
         for seed in SEEDS[:4]:
