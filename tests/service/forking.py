@@ -32,6 +32,7 @@ _IMPORTED = ("service.app", "service.commands.serve")
 _SIDES, _PROFILES = "model_export.contract.evidence.sides", "model_export.contract.streamer"
 _CERTIFICATES = "service.media.pinned"
 _WORKERS = "service.engine.work.workers"
+_FOLLOWER = "service.engine.replica.follower"
 _STARTS_THREADS = "onnxruntime"
 """Which a fork would lose; so each process loads it by itself."""
 _NUMBER = struct.Struct("i")
@@ -217,6 +218,8 @@ def _main() -> None:
     fill_caches()
     workers: Any = import_module(_WORKERS)
     workers.NICENESS = 0  # with a low priority they would starve beside the tests
+    follower: Any = import_module(_FOLLOWER)
+    follower._SHOW_MS = 5000  # or a busy machine would answer writes before the index has them
     gc.freeze()
     gc.enable()
     tasks = os.listdir("/proc/self/task")

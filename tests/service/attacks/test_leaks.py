@@ -1,6 +1,7 @@
 """What must not get out: secrets in logs and answers, lines of others in logs and headers."""
 
 import ast
+import contextlib
 import json
 from pathlib import Path
 from urllib.parse import quote
@@ -19,7 +20,12 @@ HOSTILE = ["\x1b[2J\x1b]0;owned\x07", "\x9b31m", "%0d%0aX-Injected:%201", "${jnd
 
 
 def files_below(folder: Path) -> bytes:
-    return b"".join(file.read_bytes() for file in folder.rglob("*") if file.is_file())
+    found = b""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with contextlib.suppress(FileNotFoundError):  # a draft that took its place meanwhile
+                found += file.read_bytes()
+    return found
 
 
 def test_no_secret_is_written_anywhere(guarded: Service) -> None:

@@ -186,6 +186,4 @@ def test_a_question_is_in_the_file_soon(serve: Serve, tmp_path: Path) -> None:
     service.put("s-1", tags=["music"])
     headers = {"X-Request-Id": "soon"}
     assert service.client.get("/v1/streamers/s-1/similar", headers=headers).status_code == 200
-    wait_until(
-        lambda: any(e["request_id"] == "soon" for e in requests(tmp_path / "data")), "it is", 10
-    )
+    wait_until(lambda: any(e["request_id"] == "soon" for e in requests(tmp_path / "data")), "it is")

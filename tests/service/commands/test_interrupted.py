@@ -103,7 +103,9 @@ def test_a_restore_that_is_ended_leaves_what_was_there(serve: Serve, tmp_path: P
     before, new = {path.name for path in data.iterdir()}, data / UNFINISHED_STORE
 
     def is_filled() -> bool:
-        return any(b"kitchen" in log.read_bytes() for log in new.rglob("*.aof"))
+        with contextlib.suppress(FileNotFoundError):  # a store that starts renames one
+            return any(b"kitchen" in log.read_bytes() for log in new.rglob("*.aof"))
+        return False
 
     given = ("restore", copy, "--data-dir", data)
     with begun(is_filled, *given) as restore:

@@ -18,7 +18,7 @@ from tests.service.commands.conftest import end_main_thread, serving
 
 
 class Away(http.server.BaseHTTPRequestHandler):
-    """A service that can't answer before three seconds have passed."""
+    """A service that can't answer before so many seconds have passed."""
 
     asked: ClassVar[list[str]] = []
 
@@ -26,7 +26,7 @@ class Away(http.server.BaseHTTPRequestHandler):
         self.asked.append(self.path)
         self.rfile.read(int(self.headers.get("content-length", 0)))
         self.send_response(503)
-        self.send_header("Retry-After", "3")
+        self.send_header("Retry-After", "25")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -56,7 +56,7 @@ def test_a_switch_is_waited_for_as_long_as_it_says(
 ) -> None:
     Away.asked.clear()
     with serving(Away) as url:
-        assert main([*words.split(), "--timeout", "2", "--url", url]) == 1
+        assert main([*words.split(), "--timeout", "20", "--url", url]) == 1
     assert "answers 503" in capsys.readouterr().err
     assert len(Away.asked) == 1  # there was no time for another one
 

@@ -23,6 +23,9 @@ NEVER_S = 600
 """Longer than any test waits."""
 LONG_S = 60
 """Within which everything has happened, also on a busy machine."""
+PATIENT = {
+    f"url_{name}_ms": LONG_S * 1000 for name in ("timeout", "connect_timeout", "idle_timeout")
+}
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8
 Result = TypeVar("Result")
 
@@ -192,9 +195,9 @@ def fetcher_for(
     """A fetcher that may ask this server."""
     trust = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     authority.configure_trust(trust)
-    values = {"url_hosts": (HOST, "*.example.org"), "url_ports": (server.port,), **settings}
+    values = {"url_hosts": (HOST, "*.example.org"), "url_ports": (server.port,)}
     return Fetcher(
-        Media.model_validate(values),
+        Media.model_validate({**values, **PATIENT, **settings}),
         names or this_machine(),
         is_safe=loopback_too,
         trust=trust,

@@ -28,9 +28,6 @@ from tests.service.media.server import (
     whole,
 )
 
-PATIENT = {
-    f"url_{name}_ms": LONG_S * 1000 for name in ("timeout", "connect_timeout", "idle_timeout")
-}
 MP3 = b"ID3\4\0\0\0\0\0\0" + bytes(1000)
 
 
@@ -320,7 +317,7 @@ def test_no_more_at_once_than_allowed(
             await whole(PNG)(request, writer)
 
         async with serve(slowly, authority) as server:
-            fetcher = fetcher_for(server, authority, None, **bounds, **PATIENT)
+            fetcher = fetcher_for(server, authority, None, **bounds)
             calls = [fetcher.fetch(server.url(f"/{i}"), "image", "") for i in range(10)]
             assert [f.data for f in await asyncio.gather(*calls)] == [PNG] * 10
             assert len(server.requests) == 10
@@ -341,7 +338,7 @@ def test_a_slow_host_keeps_nobody_else_waiting(authority: trustme.CA) -> None:
         names = Names(a_example_org=[["127.0.0.1"]], b_example_org=[["127.0.0.1"]])
         async with serve(slow_at_a, authority) as server:
             bounds = {"url_concurrency": 2, "url_concurrency_per_host": 1}
-            fetcher = fetcher_for(server, authority, names, **bounds, **PATIENT)
+            fetcher = fetcher_for(server, authority, names, **bounds)
             slow = [
                 asyncio.create_task(fetcher.fetch(server.url(host="a.example.org"), "image", ""))
                 for _ in range(3)
