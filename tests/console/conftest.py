@@ -30,6 +30,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
+def wait_until_seen(service: Service, sequence: int) -> None:
+    """Wait until a write is in the index and in groups: an expansion waits for them 2 s at most."""
+
+    def is_known() -> bool:
+        groups = service.client.get("/v1/duplicates?limit=1").json()
+        index = service.client.get("/readyz").json()["index_sequence"]
+        return min(groups["evaluated_sequence"] or 0, index) >= sequence
+
+    wait_until(is_known, "the write is in the index and in groups")
+
+
 def serving(folder: Path) -> Iterator[Service]:
     """Knows `STREAMERS`, and answers to `KEY`."""
     write_bundle(folder / "bundle")
@@ -38,14 +49,7 @@ def serving(folder: Path) -> Iterator[Service]:
         running.client.headers["Authorization"] = f"Bearer {KEY}"
         lines = running.bulk(STREAMERS)
         assert {line["outcome"] for line in lines} == {"created"}
-        newest = max(line["sequence"] for line in lines)
-
-        def is_known() -> bool:
-            groups = running.client.get("/v1/duplicates?limit=1").json()
-            index = running.client.get("/readyz").json()["index_sequence"]
-            return min(groups["evaluated_sequence"] or 0, index) >= newest
-
-        wait_until(is_known, "all are in the index and in groups")
+        wait_until_seen(running, max(line["sequence"] for line in lines))
         yield running
 
 

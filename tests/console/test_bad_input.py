@@ -7,7 +7,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
 from tests.bundles import write_bundle
-from tests.console.conftest import KEY, STORED, open_at
+from tests.console.conftest import KEY, STORED, open_at, wait_until_seen
 from tests.console.desks import at
 from tests.console.profiles import HARM, STREAMERS
 from tests.console.test_cases import case_of
@@ -147,7 +147,7 @@ def test_the_service_restarts_while_a_page_is_open(page: Page, folder: Path) -> 
     with started(folder, port) as service:
         service.wait_until_ready()
         service.client.headers["Authorization"] = f"Bearer {KEY}"
-        service.bulk(STREAMERS)
+        wait_until_seen(service, max(line["sequence"] for line in service.bulk(STREAMERS)))
         at(page, service, "#/cases")
         page.get_by_label("What it is about").fill("kept over a restart")
         page.get_by_label("Seeds").fill("copy-0")

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 
 from service.features.cases.exports.archive import verify
-from tests.console.conftest import lose_the_answer, open_at
+from tests.console.conftest import lose_the_answer, open_at, wait_until_seen
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
 from tests.service.process import Service, wait_until
@@ -72,14 +72,6 @@ def case_of(service: Service, title: str, *seeds: str) -> str:
     service.client.post(f"{path}:expand", headers=tag).raise_for_status()
     wait_until(lambda: service.client.get(path).json()["run"] is not None, "the case is expanded")
     return made["case_id"]
-
-
-def wait_until_seen(service: Service, sequence: int) -> None:
-    """Wait until questions consider a write."""
-    wait_until(
-        lambda: service.client.get("/readyz").json()["index_sequence"] >= sequence,
-        "the write is in the index",
-    )
 
 
 SHOP: dict[str, Any] = {

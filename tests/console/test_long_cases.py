@@ -15,7 +15,7 @@ from service.engine.expansion.walk import MOST_MEMBERS
 from service.features.cases import running
 from service.features.cases.records import Actor, Query
 from tests.bundles import write_bundle
-from tests.console.conftest import KEY
+from tests.console.conftest import KEY, wait_until_seen
 from tests.console.desks import at
 from tests.console.test_looks import violations
 from tests.service.features.cases.large import large_cases
@@ -139,7 +139,7 @@ def held(tmp_path: Path) -> Iterator[Service]:
         service.client.headers["Authorization"] = f"Bearer {KEY}"
         service.wait_until_ready()
         for i in range(3):
-            service.put(f"shop-{i}", **PLAN)
+            wait_until_seen(service, service.put(f"shop-{i}", **PLAN))
         yield service
 
 

@@ -200,9 +200,13 @@ def test_a_wheel_depends_on_its_sources_alone(tmp_path: Path) -> None:
     digests: set[str] = set()
     for number, mode in enumerate((0o644, 0o664)):
         tree = tmp_path / f"{number}" / "checkout"
-        left = shutil.ignore_patterns("node_modules", *(["__pycache__"] if number else []))
+        # Other processes write to `__pycache__` meanwhile, and rename what they wrote.
+        sources = shutil.ignore_patterns("node_modules", "__pycache__")
         for name in WHEEL["packages"]:
-            shutil.copytree(ROOT / name, tree / name, ignore=left)
+            shutil.copytree(ROOT / name, tree / name, ignore=sources)
+            if number:
+                (tree / name / "__pycache__").mkdir()
+                (tree / name / "__pycache__" / "left.cpython-311.pyc").touch()
         for name in ("pyproject.toml", "hatch_build.py", "README.md", "LICENSE", ".gitignore"):
             shutil.copy(ROOT / name, tree)
         for file in tree.rglob("*"):

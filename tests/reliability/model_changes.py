@@ -29,10 +29,13 @@ def profile_of(number: int) -> dict[str, Any]:
     return {"streamer_id": f"still{number}", "category": "still", "bio": " ".join(words)}
 
 
-def fill(service: Service) -> None:
-    """Write those that readers ask about."""
-    results = service.bulk([profile_of(i) for i in range(STILL)])
+def fill(*services: Service) -> None:
+    """Write those that readers ask about, by the first one, and wait until each has them all."""
+    results = services[0].bulk([profile_of(i) for i in range(STILL)])
     assert {result["outcome"] for result in results} == {"created"}
+    last = max(result["sequence"] for result in results)
+    for service in services:
+        service.similar(last, bio=_WORDS[0])
 
 
 def questions() -> list[tuple[str, dict[str, Any]]]:

@@ -273,7 +273,5 @@ def random_moment(chance: random.Random) -> tuple[str, str, float]:
 def begun(bundle: Path, models: Path, server: Server, running: ExitStack) -> Installation:
     """Two services that hold what is asked about."""
     installation = Installation(bundle, models, server, running)
-    fill(installation.services[0])
-    for service in installation.services:
-        wait_until(lambda s=service: len(s.similar(bio="soup")) > 0, "it is indexed")
+    fill(*installation.services)
     return installation

@@ -23,7 +23,7 @@ import httpx
 
 from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, profile_of, under_writes
-from tests.service.process import Service, is_free, is_gone, wait_until
+from tests.service.process import Service, is_free, is_gone, kill, wait_until
 
 VICTIMS = ("service", "store", "service and store", "store and service", "rebuilding service")
 STEADY = 3000
@@ -136,7 +136,7 @@ class Soak:
                 service.process.kill()
                 service.process.wait()
             if victims == "service and store":
-                store.kill()
+                kill(store)
         assert len(self.told.versions) > before
         if victims == "store":
             self.told.check_service(service)

@@ -10,7 +10,7 @@ import pytest
 from service.store.base import Position
 from service.store.witness import Witness
 from tests.reliability.conftest import Replicas
-from tests.service.process import Service, error_line, is_free, run, wait_until
+from tests.service.process import Service, error_line, is_free, kill, run, wait_until
 from tests.service.valkey import Server
 
 pytestmark = pytest.mark.slow
@@ -130,7 +130,7 @@ def test_a_kill_right_after_a_write_is_no_loss(bundle: Path, tmp_path: Path) -> 
             store = service.store
             service.put(f"s{i}", tags=["cooking"])
             service.process.kill()
-            store.kill()
+            kill(store)
             service.process.wait()
         wait_until(lambda: is_free(data), "the folder is free")
         known = Witness(data).read()

@@ -81,7 +81,7 @@ def test_a_slow_network_loses_nothing(service: Service, proxy: FaultProxy) -> No
 def test_a_network_that_swallows(replicas: Replicas, server: Server, proxy: FaultProxy) -> None:
     lonely, other = replicas(proxy.url, server.url)
     lonely.put("a", tags=[TAG], name="first")
-    lonely.put("doomed", tags=[TAG])
+    lonely.similar(lonely.put("doomed", tags=[TAG]), tags=[TAG])  # it knows both
     proxy.swallow()
     with ThreadPoolExecutor(3) as pool:
         put = pool.submit(lonely.client.put, "/v1/streamers/a", json={"name": "late"})

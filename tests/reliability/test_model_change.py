@@ -42,8 +42,7 @@ def test_there_and_back_under_load(replicas: Replicas, server: Server, folder: P
 def there_and_back(services: list[Service]) -> None:
     """Change the model of two services that hold nothing yet, and change it back."""
     one, other = services
-    fill(one)
-    wait_until(lambda: len(one.similar(bio="soup")) > 0, "it is indexed")
+    fill(*services)
     expected = {FIRST: answers(one.client)}
     traffic = Traffic(services, per_s=50)
     with traffic.running():
@@ -91,7 +90,6 @@ def test_a_killed_replica_changes_nothing(
 
         one, victim = start(), start()
         fill(one)
-        wait_until(lambda: len(one.similar(bio="soup")) > 0, "it is indexed")
         expected = {FIRST: answers(one.client)}
         register(one, 2)
         traffic = Traffic([one], per_s=20)

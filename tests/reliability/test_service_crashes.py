@@ -20,7 +20,7 @@ from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.tower_vectors import unpack
 from tests.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
-from tests.service.process import Service, is_free, is_gone, wait_until
+from tests.service.process import Service, is_free, is_gone, kill, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -46,7 +46,7 @@ def test_a_service_that_is_killed_again_and_again(
                     time.sleep(choices.uniform(0, 0.1))
                 service.process.kill()
                 if victims == "service and store":
-                    store.kill()
+                    kill(store)
                 service.process.wait()
         wait_until(lambda: is_gone(store), "the store ends with its service")  # noqa: B023
         wait_until(lambda: is_free(tmp_path / "data"), "the folder is free")
@@ -70,7 +70,7 @@ def test_what_towers_made_is_there_after_a_crash(tmp_path: Path) -> None:
             with under_writes(service, told):
                 time.sleep(choices.uniform(0.2, 0.6))
                 service.process.kill()
-                store.kill()
+                kill(store)
                 service.process.wait()
         wait_until(lambda: is_free(tmp_path / "data"), "the folder is free")
     with Service(tmp_path / "b", tmp_path / "data") as service:

@@ -13,7 +13,7 @@ import pytest
 
 from service.files.checksummed import UNFINISHED
 from tests.reliability.service_history import ServiceHistory, under_writes
-from tests.service.process import Service, is_free, is_gone, wait_until
+from tests.service.process import Service, is_free, is_gone, kill, wait_until
 
 pytestmark = pytest.mark.slow
 
@@ -63,7 +63,7 @@ def test_a_service_that_is_killed_while_it_saves(bundle: Path, tmp_path: Path) -
                 else:  # so that the next ones begin with it
                     wait_until(lambda: snapshot(service)["sequence"] is not None, "it is saved")
                 service.process.kill()
-                store.kill()
+                kill(store)
                 service.process.wait()
         wait_until(lambda: is_gone(store), "the store ends with its service")  # noqa: B023
         wait_until(lambda: is_free(tmp_path / "data"), "the folder is free")

@@ -13,6 +13,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -181,6 +182,12 @@ def median_s(ask: Callable[[], object], times: int = 5) -> float:
         ask()
         took.append(time.monotonic() - began)
     return statistics.median(took)
+
+
+def kill(process: psutil.Process) -> None:
+    """kill -9 of a store, which may have ended with its service by now."""
+    with suppress(psutil.NoSuchProcess):
+        process.kill()
 
 
 def is_gone(process: psutil.Process) -> bool:
