@@ -103,7 +103,7 @@ def test_a_job_that_is_done_again_answers_what_it_changed(client: TestClient) ->
     asked = {"case_id": case["case_id"], "query": None, "key_id": "k", "key_name": "desk"}
     assert client.portal is not None
     first = client.portal.call(runs.of_job, "job-1", asked, "")
-    put(client, "fay", name="Fay", bio="fewer words telegram: lunaris4471")
+    evaluated(client, put(client, "fay", name="Fay", bio="fewer words telegram: lunaris4471"))
     again = client.portal.call(runs.of_job, "job-1", asked, "")
     assert again == first
     assert [(each.streamer_id, each.cause) for each in again.differences.joined] == [

@@ -16,7 +16,7 @@ from service.features.find import endpoints
 from service.features.find.schemas import FacetsOut, FindOut
 from service.settings import Settings
 from tests.service.conftest import Serve, put
-from tests.service.process import Service, wait_until
+from tests.service.process import Service, wait_until, when_visible
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +34,8 @@ def world(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Te
             name = f"guest {number:02}"
             attributes = {"followers": number, "live": number % 2 == 0}
             last = put(client, f"g{number:02}", name=name, tags=["music"], attributes=attributes)
-        client.get(
-            "/v1/streamers", params={"q": "guest", "after_sequence": last}
-        ).raise_for_status()
+        asked = {"q": "guest", "after_sequence": last}
+        when_visible(lambda: client.get("/v1/streamers", params=asked))
         yield client
 
 
@@ -202,7 +201,8 @@ def test_a_large_answer_is_made_off_the_event_loop(
 
 def test_a_write_is_found_and_a_deleted_or_renamed_streamer_is_not(client: TestClient) -> None:
     def names(q: str, sequence: int) -> list[str]:
-        answer = client.get("/v1/streamers", params={"q": q, "after_sequence": sequence})
+        asked = {"q": q, "after_sequence": sequence}
+        answer = when_visible(lambda: client.get("/v1/streamers", params=asked))
         return [streamer["streamer_id"] for streamer in answer.json()["streamers"]]
 
     assert names("luna", put(client, "one", name="Luna", bio="sings")) == ["one"]

@@ -204,7 +204,7 @@ async def test_a_runner_that_is_stopped_queues_its_job_again(
     stopped = start(first, jobs)
     await submitted(jobs)
     first.let(1)
-    await when(jobs, lambda job: job.done == 1)
+    await until(lambda: first.at == [1])  # it is stored before the runner hears so
     await stopped.stop()
     job = await jobs.get("a")
     assert job is not None

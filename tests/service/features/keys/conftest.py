@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
@@ -42,3 +43,9 @@ def create(client: TestClient, **fields: object) -> dict[str, str]:
     answer = client.post("/v1/keys", json={"name": "a test", **fields})
     assert answer.status_code == 201, answer.text
     return answer.json()
+
+
+def unused(client: TestClient) -> list[dict[str, Any]]:
+    """All keys, without when they were used, which is noted meanwhile."""
+    page = client.get("/v1/keys", params={"limit": 1000}).json()
+    return [{**key, "last_used_at": None} for key in page["keys"]]

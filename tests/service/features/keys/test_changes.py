@@ -13,7 +13,7 @@ from service.features.keys.ring import StoredKeyRing
 from service.features.keys.service import Changes, Keys
 from service.settings import Settings
 from tests.service.features.audit.logs import written
-from tests.service.features.keys.conftest import bearer, create
+from tests.service.features.keys.conftest import bearer, create, unused
 from tests.service.features.keys.memory_keys import MemoryKeys
 from tests.service.http.test_bad_input import pointers, problem
 
@@ -68,16 +68,10 @@ def test_what_is_named_changes_and_the_rest_stays(guarded: TestClient, data_dir:
 )
 def test_a_wrong_field_is_named(guarded: TestClient, fields: dict[str, Any], pointer: str) -> None:
     key = create(guarded, scopes=["search"])
-    before = _unused(guarded)
+    before = unused(guarded)
     answer = change(guarded, key, **fields)
     assert pointers(problem(answer, 422, "invalid_request")) == [pointer], answer.text
-    assert _unused(guarded) == before
-
-
-def _unused(client: TestClient) -> list[dict[str, Any]]:
-    """All keys, without when they were used, which is noted meanwhile."""
-    page = client.get("/v1/keys", params={"limit": 1000}).json()
-    return [{**key, "last_used_at": None} for key in page["keys"]]
+    assert unused(guarded) == before
 
 
 def test_the_last_admin_stays_one(bundle: Path, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from service.app import create_app
 from service.scopes import ROLES
 from service.settings import Settings
 from tests.service.conftest import put
-from tests.service.features.keys.conftest import bearer, create
+from tests.service.features.keys.conftest import bearer, create, unused
 from tests.service.http.test_bad_input import pointers, problem
 from tests.service.process import ROOT
 
@@ -154,11 +154,11 @@ def test_rotate_and_revoke(guarded: TestClient) -> None:
     ],
 )
 def test_a_wrong_field_is_named(guarded: TestClient, fields: dict, pointer: str) -> None:
-    before = _all(guarded)
+    before = unused(guarded)
     content, kind = json.dumps(fields), {"Content-Type": "application/json"}
     answer = guarded.post("/v1/keys", content=content, headers=kind)
     assert pointers(problem(answer, 422, "invalid_request")) == [pointer]
-    assert _all(guarded) == before
+    assert unused(guarded) == before
 
 
 @pytest.mark.parametrize("grace", [-1, 30 * 86_400 + 1, "long"])

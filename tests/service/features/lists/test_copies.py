@@ -61,6 +61,9 @@ def test_a_list_waits_for_groups_of_the_newest_writes(
         return replace(found, sequence=found.sequence - 1) if found and is_late else found
 
     evaluated(client, ask(client, "cook-00")["index_sequence"])
+    builder = client.app_state["services"].lists._builder
+    patient = builder._limits.model_copy(update={"visible_timeout_ms": 60_000})
+    monkeypatch.setattr(builder, "_limits", patient)
     monkeypatch.setattr(RedisGroups, "position", late_twice)
     assert ask(client, "cook-00", without_copies=True)["complete"]
 
