@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -190,7 +191,7 @@ REFUSED: list[tuple[str, Answer, type[Exception], str]] = [
 def test_what_an_address_does_not_give_is_named(
     bundle: Bundle, authority: trustme.CA, answer: Answer, error: type[Exception], said: str
 ) -> None:
-    hurry = {"url_timeout_ms": 300} if said.startswith("not there") else {}
+    hurry: dict[str, Any] = {"url_timeout_ms": 300} if said.startswith("not there") else {}
 
     async def scenario() -> None:
         async with (
