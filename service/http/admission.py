@@ -164,8 +164,10 @@ class _Kind:
         fewest = self._fewest.after(self._entered, self._refused)
         self._entered = self._refused = 0
         grow = _GROW if fewest == _FEWEST else _GROW_OVERLOADED
-        limit = min(self.limit, self.peak) * _SHRINK if is_late else self.limit + grow
-        self.limit = max(fewest, min(_MOST, limit))
+        if is_late:
+            self.limit = max(fewest, min(self.limit, self.peak) * _SHRINK)
+        else:
+            self.limit = min(_MOST, self.limit + grow)
         self.peak = self.newest.running + self.older.running
 
     def age(self) -> None:

@@ -144,9 +144,9 @@ def test_a_few_clients_that_wait_for_their_answers_are_never_refused(kind: tuple
 
 
 def in_flight(
-    kind: admission._Kind, ticks: int, arrivals: int, *, most: int, takes: int, late: int = 1
+    kind: admission._Kind, ticks: int, arrivals: int, *, most: int, takes: int
 ) -> list[tuple[int, int]]:
-    """Requests let in at each tick and then in flight, while the event loop is late.
+    """Requests let in at each tick and then in flight, while the event loop is always late.
 
     Args:
         kind: of the requests.
@@ -154,7 +154,6 @@ def in_flight(
         arrivals: requests that come in each.
         most: requests that can be answered in one.
         takes: ticks until one can be answered.
-        late: it is in one of so many ticks.
     """
     under_way, seen = deque[tuple[int, admission._Generation]](), list[tuple[int, int]]()
     for tick in range(ticks):
@@ -164,19 +163,18 @@ def in_flight(
         entered = [each for _ in range(arrivals) if (each := kind.enter()) is not None]
         under_way += [(tick, each) for each in entered]
         seen.append((len(entered), len(under_way)))
-        kind.adapt(is_late=tick % late == 0)
+        kind.adapt(is_late=True)
     for _, each in under_way:
         each.running -= 1
     return seen
 
 
-@pytest.mark.parametrize("late", [1, 2, 8])
-def test_a_delay_of_other_causes_has_nobody_refused_for_good(late: int) -> None:
+def test_a_delay_of_other_causes_has_nobody_refused_for_good() -> None:
     """Two come in a tick and take four each, so that ten are in flight, which is no overload."""
     kind = admission._Kind()
     stall = in_flight(kind, 100, 40, most=1, takes=4)
     assert stall[-1] == (1, admission._FEWEST_OVERLOADED)
-    seen = in_flight(kind, 3 * admission._NEXT_TRIAL_TICKS, 2, most=9, takes=4, late=late)
+    seen = in_flight(kind, 3 * admission._NEXT_TRIAL_TICKS, 2, most=9, takes=4)
     assert {entered for entered, _ in seen[6 * admission._TRIAL_TICKS :]} == {2}
 
 
