@@ -182,8 +182,11 @@ class _Run:
         )
 
     async def _open(self) -> None:
-        """One more connection, once it is accepted: a server may accept one in each turn of its
-        event loop, so that the first requests over 64 new ones would wait for 64 turns."""
+        """Open one more connection, and wait until it is accepted.
+
+        A server may accept one in each turn of its event loop: the first requests over 64 new ones
+        would wait for 64 turns.
+        """
         self.opened += 1
         _, made = await asyncio.get_running_loop().create_connection(
             lambda: _Connection(self), "127.0.0.1", self.port

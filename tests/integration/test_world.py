@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Iterator
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -39,20 +38,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     settings += ("kernel_table_dim=128", "kernel_hidden_dim=64")
     fit += ["--threads", "1", *(f"--set={setting}" for setting in settings)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(estimate, "MOST_COUNTED", 20)  # as in other fits: nobody asks for evidence
-        patch.setattr(estimate, "MOST_COPIED", 8)
+        patch.setattr(estimate, "MOST_COPIED", 150)
         assert training(fit) == 0
     loader = "training.inference.load:load_checkpoint"
     assert model_export([loader, "--checkpoint", checkpoint, "--out", bundle]) == 0
     return at
-
-
-def opened(folder: Path, state: str, **settings: Any) -> TestClient:
-    """A service of the bundle; nobody asks it for groups of duplicates, which cost as much."""
-    known = {"bundle": folder / "bundle", "data_dir": folder / state}
-    known |= {"duplicates": {"evaluate": False}, **settings}
-    app = create_app(Settings.model_validate(known))
-    return TestClient(app, base_url="http://localhost")
 
 
 def filled(running: TestClient, folder: Path) -> TestClient:
@@ -70,7 +60,8 @@ def filled(running: TestClient, folder: Path) -> TestClient:
 @pytest.fixture(scope="module")
 def client(folder: Path) -> Iterator[TestClient]:
     """The service with the whole world in it."""
-    with opened(folder, "state") as running:
+    settings = Settings(bundle=folder / "bundle", data_dir=folder / "state")
+    with TestClient(create_app(settings), base_url="http://localhost") as running:
         yield filled(running, folder)
 
 
@@ -288,9 +279,10 @@ def test_a_shorter_width_serves_the_same_world(
     """Half of the numbers find most of whom all find, and promise what was measured of them."""
     assert Bundle(folder / "bundle").manifest.dims == [64, 128]
     found: defaultdict[str, list[set[str]]] = defaultdict(list)
-    with opened(folder, "state-128", dim=128) as short:
+    settings = Settings(bundle=folder / "bundle", data_dir=folder / "state-128", dim=128)
+    with TestClient(create_app(settings), base_url="http://localhost") as opened:
         for running, promised in (
-            (filled(short, folder), calibration.shorter["128"]),
+            (filled(opened, folder), calibration.shorter["128"]),
             (client, calibration.embedding),
         ):
             wanted = promised.curves[0].strictest.at_least / 2

@@ -310,7 +310,7 @@ def test_what_is_ready_by_the_deadline_is_answered(
     assert "deadline_ms" in answer["incomplete_because"]
     assert answer["fallback"] == {"used": True, "reason": "deadline"}
     assert answer["id_embedding"]["source"] == "centroid"
-    assert 50 <= answer["took_ms"] < 60_000
+    assert 50 <= answer["took_ms"] < 5000
 
 
 def test_a_deadline_holds_while_a_write_is_waited_for(client: TestClient, handed: HandOver) -> None:

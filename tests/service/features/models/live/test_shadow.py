@@ -191,7 +191,8 @@ def test_it_goes_on_after_a_restart(folder: Path, tmp_path: Path) -> None:
 
         def is_open() -> bool:
             shown = client.get(f"/v1/models/{GOOD}").json()
-            return shown["state"] == "shadow" and all(r["is_indexed"] for r in shown["replicas"])
+            indexed = [replica["is_indexed"] for replica in shown["replicas"]]
+            return shown["state"] == "shadow" and indexed != [] and all(indexed)
 
         wait_until(is_open, "the shadow is there again")
         for seed in SEEDS[:4]:
