@@ -69,6 +69,13 @@ def test_steps_of_folding_do_not_grow_with_the_text(name: str) -> None:
     assert long <= short * 8 + 1_000
 
 
+@pytest.mark.parametrize(("unit", "most"), [("vx:", 60), ("vx:1", 220), ("wx:捌", 200)])
+def test_a_word_that_announces_no_handle_over_and_over_costs_little(unit: str, most: int) -> None:
+    text = unit * 500
+    find_contacts(text)  # the tables are read
+    assert steps(find_contacts, text) <= most * len(text)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", HOSTILE)
 def test_contacts_are_bounded(name: str) -> None:

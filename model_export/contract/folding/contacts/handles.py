@@ -33,8 +33,11 @@ WIDEST: Final = 3
 
 _LONGEST = 40
 _SHORTEST = 5
+_FARTHEST = 4 * _LONGEST + 4
+"""Where the last chunk ends, at most."""
 _DIGITS = f"0-9{''.join(NUMERALS)}"
 _A_DIGIT = re.compile(f"[{_DIGITS}]")
+_TWO_DIGITS = re.compile(f"[{_DIGITS}][^{_DIGITS}]*[{_DIGITS}]")
 GROUPS: Final = re.compile(rf"[{_DIGITS}]+")
 _CHUNK = re.compile(f"[a-z_{_DIGITS}]+")
 _LONGEST_UNIT = 2 * WIDEST + 2
@@ -153,7 +156,7 @@ def spread_handle(text: str, start: int) -> Spread | None:
         start: where it begins.
     """
     first = _CHUNK.match(text, start, start + _LONGEST)
-    if first is None:
+    if first is None or _TWO_DIGITS.search(text, start, start + _FARTHEST) is None:
         return None
     chunks, separator = [first[0]], ""
     end = first.end()
@@ -171,6 +174,8 @@ def spread_handle(text: str, start: int) -> Spread | None:
         separator = between[0]
         chunks.append(following[0])
         end = following.end()
+        if len(chunks) > 2 and len("".join(chunks).strip("_")) > _LONGEST:
+            return None
         if len(following[0]) < len(first[0]):
             break  # the last one
     if len(chunks) == 2:  # two words, or a name with a dot

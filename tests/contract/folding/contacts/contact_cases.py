@@ -62,6 +62,7 @@ POSITIVE: list[tuple[str, str, str]] = [
     ("微信 guu_捌捌六六", "wechat", "guu_8866"),
     ("VX g·u·u·_·8·8·6·6", "wechat", "guu_8866"),
     ("加V guu🍀_88🍀66", "wechat", "guu_8866"),
+    ("VX " + "❤❤❤❤".join(["abc"] * 12 + ["a12", "9"]), "wechat", "abc" * 12 + "a129"),
     ("wx: ⑧⑧⑥⑥②②⓪①", "wechat", "88662201"),
     ("QQ：壹 貳 叁 肆 伍 陸", "qq", "123456"),
     ("t.me/g。u。u。8。8。6。6", "telegram", "guu8866"),
