@@ -155,10 +155,19 @@ def test_a_watchlist_is_changed_and_deleted(signed_in: Page, service: Service) -
     service.client.put(path, json=body, headers=anyhow).raise_for_status()
     page.get_by_role("button", name="Save and match again").click()
     expect(alert).to_contain_text("Somebody changed it meanwhile")
+    waiting: list[Route] = []
+    page.route(f"**{path}", lambda route: waiting.append(route), times=1)
     alert.get_by_role("button", name="Show what is saved now").click()
+    wait_until(lambda: bool(page.evaluate("true") and waiting), "it is asked for")
     expect(alert).to_have_count(0)
+    drop = editor.get_by_role("button", name="Delete")
+    expect(drop).to_be_disabled()  # until it is known what would be deleted
+    waiting[0].continue_()
     expect(editor.get_by_label("Name")).to_have_value("<i>old</i>")
-    editor.get_by_role("button", name="Delete").click()
+    service.client.put(path, json=body, headers=anyhow).raise_for_status()
+    drop.click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("dialog")).to_contain_text("Somebody changed it meanwhile")
     page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(page.locator(".watchlist")).to_have_count(0)
     assert service.client.get(path).status_code == 404

@@ -17,19 +17,20 @@ import { bodyOf, fieldsOf, meanwhile, type Fields, type Seed, type Watchlist } f
 
 export function OneWatchlist(props: { id: string; round: number; changed: () => void }) {
   const params = { path: { watchlist_id: props.id } };
-  const { value, failure, again } = useAsked(`${props.id} ${props.round}`, (signal) =>
+  const { value, failure, again, renew } = useAsked(`${props.id} ${props.round}`, (signal) =>
     ask(api.GET("/v1/watchlists/{watchlist_id}", { params, signal })),
   );
   if (!value) return failure ? <Problem failure={failure} again={again} /> : <Loading />;
   return (
     <>
       {failure && <Problem failure={failure} again={again} />}
-      <Editor list={value} changed={props.changed} />
+      <Editor list={value} changed={props.changed} renew={renew} />
     </>
   );
 }
 
-function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => void }) {
+function Editor(props: { list: Watchlist; changed: () => void; renew: () => Promise<void> }) {
+  const { list } = props;
   const [fields, setFields] = useState(() => fieldsOf(list));
   const { name, probability, mode, positive, negative } = fields;
   const set = (some: Partial<Fields>): void => setFields((all) => ({ ...all, ...some }));
@@ -42,16 +43,21 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
     setFields(next);
     if (also) setOverruling(true);
   }, [list.revision]);
-  const { act, wrong, forget, acting } = useActing();
-  const showSaved = (): void => {
-    saved.current = fieldsOf(list); // nothing is edited, so that what comes is taken
-    setFields(saved.current);
-    setOverruling(false);
-    forget();
-    refresh();
+  const { act, wrong, acting } = useActing();
+  /** Until it is read anew, a change would be one of the revision before. */
+  const refresh = (): Promise<void> => {
+    props.changed();
+    return props.renew();
   };
+  const showSaved = (): Promise<void> =>
+    act(() => {
+      saved.current = fieldsOf(list); // nothing is edited, so that what comes is taken
+      setFields(saved.current);
+      setOverruling(false);
+      return refresh();
+    });
   const showing = (
-    <button type="button" onClick={showSaved}>
+    <button type="button" onClick={() => void showSaved()}>
       {t("watch.show.saved")}
     </button>
   );
@@ -66,15 +72,18 @@ function Editor({ list, changed: refresh }: { list: Watchlist; changed: () => vo
       saved.current = fields;
       setOverruling(false);
       say(t("watch.saved", { name }));
-      refresh();
+      await refresh();
     });
   const drop = (): Promise<void> =>
     act(async () => {
       const go = goFromHere();
-      await ask(api.DELETE("/v1/watchlists/{watchlist_id}", { params }));
-      say(t("watch.deleted", { name: list.name }));
-      go("alerts", changed({ list: null, cursor: null }));
-      refresh();
+      try {
+        await ask(api.DELETE("/v1/watchlists/{watchlist_id}", { params }));
+        say(t("watch.deleted", { name: list.name }));
+        go("alerts", changed({ list: null, cursor: null }));
+      } finally {
+        await refresh();
+      }
     });
   const swept =
     list.sweep.at === null

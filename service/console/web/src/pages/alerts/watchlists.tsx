@@ -16,7 +16,7 @@ export function Watchlists(props: { round: number; changed: () => void }) {
   const { params } = place.value;
   const cursor = params.get("lists");
   const chosen = params.get("list");
-  const { value, failure, again } = useAsked(`${cursor} ${props.round}`, (signal) => {
+  const { value, failure, again, renew } = useAsked(`${cursor} ${props.round}`, (signal) => {
     const query = { limit: 50, ...(cursor && { cursor }) };
     return ask(api.GET("/v1/watchlists", { params: { query }, signal }));
   });
@@ -30,6 +30,7 @@ export function Watchlists(props: { round: number; changed: () => void }) {
       await ask(api.PATCH("/v1/watchlists/{watchlist_id}", { params: { path, header }, body }));
       say(t("alert.turned", { name: list.name, mode: t(`alert.mode.${mode}`) }));
       props.changed();
+      await renew();
     });
   return (
     <nav class="groups" aria-label={t("alert.lists")}>
