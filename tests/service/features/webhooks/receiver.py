@@ -76,7 +76,11 @@ def receiving(answer: Answer | None = None, port: int = 0) -> Iterator[Receiver]
         def do_POST(self) -> None:
             length = int(self.headers["content-length"])
             headers = {name.lower(): value for name, value in self.headers.items()}
-            received = Received(self.path, headers, self.rfile.read(length).decode())
+            body = self.rfile.read(length)
+            if len(body) < length:  # who sent it was killed meanwhile: no request came
+                self.close_connection = True
+                return
+            received = Received(self.path, headers, body.decode())
             receiver.requests.append(received)
             status = receiver.answer(received, self)
             if status is not None:
