@@ -33,7 +33,7 @@ _MANY_REFUSED, _REFUSED_TICKS = 0.1, 16
 """Share of the requests, smoothed over so many ticks with requests."""
 _TRIAL_TICKS, _NEXT_TRIAL_TICKS, _TRIAL_GAIN = 25, 1000, 1.25
 """Twice `_FEWEST_OVERLOADED` are tried for so long, so long after the last time; if so many times
-as many are let in then, `_FEWEST` are for that long."""
+as many are let in then, or not many refused, `_FEWEST` are for that long."""
 _SHRINK, _GROW, _GROW_OVERLOADED = 0.7, 0.5, 0.1
 _BULK_MOST = _HEAVY_MOST = 32
 _HEAVY_PATHS = frozenset({"/v1/dedup", "/v1/lists:preview", "/v1/similar/export"})
@@ -108,7 +108,7 @@ class _Fewest:
         self._refused_share = 0.0  # smoothed
         self._spared = 0  # ticks for which no fewer than `_FEWEST` may be in flight
         self._until_tried = 0  # ticks
-        self._few = self._more = 0  # let in before and during a trial
+        self._few = self._more = self._kept_out = 0  # let in before a trial; in it, and refused
 
     def after(self, entered: int, refused: int) -> int:
         """What it is after a tick in which so many requests were let in and refused."""
@@ -116,7 +116,7 @@ class _Fewest:
             self._refused_share += (refused / came - self._refused_share) / _REFUSED_TICKS
         if self._spared or self._refused_share <= _MANY_REFUSED:
             self._spared = max(0, self._spared - 1)
-            self._few = self._more = 0
+            self._few = self._more = self._kept_out = 0
             self._until_tried = 4 * _TRIAL_TICKS
             return _FEWEST
         self._until_tried -= 1
@@ -124,11 +124,14 @@ class _Fewest:
             self._few += entered if self._until_tried < _TRIAL_TICKS else 0
             return _FEWEST_OVERLOADED
         self._more += entered
+        self._kept_out += refused
         if self._until_tried > -_TRIAL_TICKS:
             return 2 * _FEWEST_OVERLOADED
-        if self._more > _TRIAL_GAIN * self._few:
+        came = self._more + self._kept_out
+        if self._more > _TRIAL_GAIN * self._few or self._kept_out <= _MANY_REFUSED * came:
             self._spared = _NEXT_TRIAL_TICKS
-        self._until_tried, self._few, self._more = _NEXT_TRIAL_TICKS, 0, 0
+        self._until_tried = _NEXT_TRIAL_TICKS
+        self._few = self._more = self._kept_out = 0
         return _FEWEST_OVERLOADED
 
 

@@ -144,23 +144,25 @@ def test_a_few_clients_that_wait_for_their_answers_are_never_refused(kind: tuple
 
 
 def in_flight(
-    kind: admission._Kind, ticks: int, arrivals: int, *, most: int, takes: int
+    kind: admission._Kind, ticks: int, arrivals: int, *, most: int, takes: int, every: int = 1
 ) -> list[tuple[int, int]]:
     """Requests let in at each tick and then in flight, while the event loop is always late.
 
     Args:
         kind: of the requests.
         ticks: how many.
-        arrivals: requests that come in each.
+        arrivals: requests that come at once.
         most: requests that can be answered in one.
         takes: ticks until one can be answered.
+        every: so many ticks they come, together.
     """
     under_way, seen = deque[tuple[int, admission._Generation]](), list[tuple[int, int]]()
     for tick in range(ticks):
         for _ in range(most):
             if under_way and under_way[0][0] + takes <= tick:
                 under_way.popleft()[1].running -= 1
-        entered = [each for _ in range(arrivals) if (each := kind.enter()) is not None]
+        came = 0 if tick % every else arrivals
+        entered = [each for _ in range(came) if (each := kind.enter()) is not None]
         under_way += [(tick, each) for each in entered]
         seen.append((len(entered), len(under_way)))
         kind.adapt(is_late=True)
@@ -176,6 +178,17 @@ def test_a_delay_of_other_causes_has_nobody_refused_for_good() -> None:
     assert stall[-1] == (1, admission._FEWEST_OVERLOADED)
     seen = in_flight(kind, 3 * admission._NEXT_TRIAL_TICKS, 2, most=9, takes=4)
     assert {entered for entered, _ in seen[6 * admission._TRIAL_TICKS :]} == {2}
+
+
+def test_bursts_of_one_more_than_the_least_are_not_refused_for_good() -> None:
+    """No trial of twice as many can let in a quarter more of them: none is refused in it."""
+    kind = admission._Kind()
+    stall = in_flight(kind, 100, 40, most=1, takes=4)
+    assert stall[-1] == (1, admission._FEWEST_OVERLOADED)
+    ticks, burst = 3 * admission._NEXT_TRIAL_TICKS, admission._FEWEST_OVERLOADED + 1
+    seen = in_flight(kind, ticks, burst, most=9, takes=4, every=burst)
+    later = [entered for entered, _ in seen[6 * admission._TRIAL_TICKS :]]
+    assert sum(later) == len(later)
 
 
 def test_an_overload_that_lasts_has_few_in_flight_but_for_trials() -> None:
