@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.alert_crashes import play
 
 

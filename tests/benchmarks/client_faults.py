@@ -10,9 +10,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.service.client.faults import check, is_keyed, write_through_faults
-from tests.service.process import Service
+from tests.support.service import Service
 
 
 def main() -> int:

@@ -29,7 +29,7 @@ from tests.benchmarks.closed_loop import http_request
 from tests.benchmarks.index_http import wait_for, wait_until_grouped
 from tests.benchmarks.mixed_load import bulk
 from tests.benchmarks.stored import name_of, prepared, vectors_of
-from tests.service.process import Service
+from tests.support.service import Service
 
 TARGETS = {"quiet p50": 8.0, "quiet p99": 20.0, "bulk p99": 30.0}
 """Milliseconds."""

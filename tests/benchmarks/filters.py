@@ -45,7 +45,7 @@ from service.settings import Paging, Work
 from service.store.base import IndexEntry, LogEntry, Position
 from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
-from tests.bundles import CONTENT_DIM, DIM, ID_DIM, write_bundle
+from tests.support.bundles import CONTENT_DIM, DIM, ID_DIM, write_bundle
 
 Question = Callable[[], Awaitable[object]]
 _EDGES = 20

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 
 from model_export.contract.folding import find_contacts, fold
-from tests.contract.folding.test_linear import HOSTILE
+from tests.unit.contract.folding.test_linear import HOSTILE
 
 MIB = 1 << 20
 AT_MOST_MS = 100

@@ -34,7 +34,7 @@ from service.index.faiss.ann.segment import AUTOMATIC
 from service.index.faiss.index import FaissIndex
 from service.index.faiss.segmented import Plan
 from tests.benchmarks.index_kinds import CONTENT_DIM, DIM, HEADER, measure, set_aside
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.service.index import asked
 from tests.service.index.faiss.owned import OwnedDevice
 

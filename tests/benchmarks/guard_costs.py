@@ -22,7 +22,7 @@ from service.maxima import MOST_UNITS
 from tests.benchmarks.closed_loop import http_request, load
 from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.stored import name_of, prepared
-from tests.service.process import Service
+from tests.support.service import Service
 
 TARGET = 0.9
 _KEY = "a-key-of-this-benchmark-0123456789"

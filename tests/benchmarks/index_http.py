@@ -24,7 +24,7 @@ import psutil
 
 from tests.benchmarks.closed_loop import http_request, load
 from tests.benchmarks.stored import name_of, prepared, vectors_of
-from tests.service.process import ROOT, Service, environment
+from tests.support.service import ROOT, Service, environment
 
 QUERIES, K = 200, 10
 _LOAD_S = 1800

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.job_crashes import (
     VICTIMS,
     duplicates_round,

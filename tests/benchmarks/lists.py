@@ -28,7 +28,7 @@ import numpy as np
 from playwright.sync_api import sync_playwright
 
 from tests.benchmarks.stored import name_of, prepared
-from tests.service.process import Service
+from tests.support.service import Service
 
 _ROWS, _TITLES = 200, 10
 

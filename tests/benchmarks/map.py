@@ -43,7 +43,7 @@ from service.http.auth.callers import KEYLESS, current_caller
 from service.index.base import Upsert
 from service.index.faiss.index import FaissIndex
 from service.settings import Work
-from tests.service.process import ROOT, environment, wait_until
+from tests.support.service import ROOT, environment, wait_until
 
 DIM = 32
 PAINT_MS, FRAMES = 3000, 10

@@ -27,7 +27,7 @@ from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.open_loop import Generator
 from tests.benchmarks.overload import encoding_questions, lean_questions, profiles
 from tests.benchmarks.stored import prepared
-from tests.service.process import Service
+from tests.support.service import Service
 
 _ROWS = 10_000
 _SLOWER = 2.5

@@ -25,8 +25,8 @@ import numpy as np
 from tests.benchmarks.closed_loop import http_request
 from tests.benchmarks.index_http import wait_for, wait_until_grouped
 from tests.benchmarks.open_loop import Arrivals, Generator
-from tests.bundles import TOPICS, write_bundle
-from tests.service.process import Service
+from tests.support.bundles import TOPICS, write_bundle
+from tests.support.service import Service
 
 _NEXT = "test-1"
 _WORDS = [word for words in TOPICS.values() for word in words.split()]

@@ -15,10 +15,10 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.model_changes import bundles_in
 from tests.reliability.model_crashes import begun, change_round, random_moment
-from tests.service.valkey import Server
+from tests.support.valkey import Server
 
 
 def main() -> int:

@@ -24,8 +24,8 @@ from tests.benchmarks.closed_loop import http_request, load
 from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.open_loop import Arrivals, Generator
 from tests.benchmarks.stored import name_of, prepared
-from tests.bundles import TOPICS
-from tests.service.process import Service
+from tests.support.bundles import TOPICS
+from tests.support.service import Service
 
 _ROWS = 10_000
 _LIVE_MS, _RECOVERY_S, _SLOWER = 100, 2.0, 5

@@ -19,8 +19,8 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
-from tests.service.data_sets import NDJSON, json_line
-from tests.service.process import Service
+from tests.support.service import NDJSON, json_line
+from tests.support.service import Service
 from training.world import World, generate
 from training.world.media.studio import Picture, made
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from service.engine.prediction.inner_products import nearest_of_all
 from tests.benchmarks.stored import name_of, prepared, vectors_of
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 MIB = 1 << 20
 _BLOCK = 1 << 20

@@ -16,7 +16,7 @@ from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.packing.repacking import Repacking
 from service.store.redis.store import RedisStore
 from tests.benchmarks.clustered import clustered
-from tests.bundles import DIM, write_bundle
+from tests.support.bundles import DIM, write_bundle
 
 CONTENT_DIM = 256
 _AT_ONCE, _UNDER_WAY, _COMPACTED = 250, 4, 50_000

@@ -26,7 +26,7 @@ from tests.benchmarks.closed_loop import http_request, load
 from tests.benchmarks.guard_costs import interval
 from tests.benchmarks.index_http import wait_for
 from tests.benchmarks.stored import name_of, prepared
-from tests.service.process import Service
+from tests.support.service import Service
 
 TARGET = 0.98
 

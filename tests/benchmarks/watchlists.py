@@ -37,8 +37,8 @@ from service.features.watchlists.records import (
 from service.store.documents import Put
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
-from tests.bundles import DIM, write_bundle
-from tests.service.process import Service, wait_until
+from tests.support.bundles import DIM, write_bundle
+from tests.support.service import Service, wait_until
 
 _SLOWER = 1.10
 _P99_S = 1.0

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.console.profiles import STREAMERS
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 KEY = "the-key-of-the-tests"
 STORED = "similar-streamer.key"

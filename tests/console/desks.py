@@ -7,11 +7,11 @@ from typing import Any, cast
 from fastapi.testclient import TestClient
 from playwright.sync_api import Locator, Page
 
-from tests.bundles import TOPICS, write_bundle
+from tests.support.bundles import TOPICS, write_bundle
 from tests.console.conftest import KEY, STORED
 from tests.console.platform import PLATFORM
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 _FOCUSED = """(target) => {
   if (target !== document.activeElement) return null;

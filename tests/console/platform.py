@@ -3,7 +3,7 @@
 import random
 from typing import Any
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 
 _FIRST = {
     "cooking": ["Night", "Granny's", "Harbour", "Tiny", "Smoky", "小北", "老街", "四川"],

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "openapi.json"
 HARM = "<img src=x onerror=\"window.harmed='{field}'\"><script>window.harmed=1</script>"

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 RING: dict[str, Any] = {
     "bio": "Amber pendants carved at the harbour, write for the price list of the week",

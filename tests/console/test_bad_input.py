@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.console.conftest import KEY, STORED, open_at, wait_until_seen
 from tests.console.desks import at
 from tests.console.profiles import HARM, STREAMERS
 from tests.console.test_cases import case_of
 from tests.console.test_looks import PHONE
-from tests.machine import free_port
-from tests.service.process import Service
+from tests.support.machine import free_port
+from tests.support.service import Service
 
 ODD = ("hostile-1", "marks-1", "arabic-1", "flags-1")
 TALLEST = 250

@@ -7,13 +7,13 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, Route, expect
 
-from tests.bundles import write_bundle_with_evidence
+from tests.support.bundles import write_bundle_with_evidence
 from tests.console.conftest import KEY, open_at
 from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
 from tests.console.test_once import let_go
 from tests.service.features.cases.test_cases import chain
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 GRAPH = "document.querySelector('.graph')?._cyreg?.cy"
 NAMES = f"({GRAPH}?.nodes('.member').map((n) => n.data('label')) ?? [])"

@@ -12,7 +12,7 @@ from service.features.cases.exports.archive import verify
 from tests.console.conftest import lose_the_answer, open_at, wait_until_seen
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 NOTE = HARM.format(field="note")
 

@@ -5,7 +5,7 @@ from typing import Any
 from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import open_at
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 
 def judgements(service: Service) -> dict[tuple[str, str], str]:

@@ -10,7 +10,7 @@ from zipfile import ZipFile
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.console.conftest import KEY, open_at
-from tests.service.process import Service
+from tests.support.service import Service
 
 
 def rows(page: Page) -> Locator:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.console.desks import at, desk_in, press_on, tab_to
 from tests.console.platform import AMBER
 from tests.console.test_find import rows
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 
 @pytest.fixture(scope="module")

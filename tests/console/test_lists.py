@@ -5,7 +5,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.console.conftest import KEY, lose_the_answer, open_at
 from tests.console.test_find import rows
 from tests.console.test_looks import violations
-from tests.service.process import Service
+from tests.support.service import Service
 
 NAME = "spring-campaign"
 

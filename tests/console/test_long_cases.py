@@ -14,12 +14,12 @@ from playwright.sync_api import Page, expect
 from service.engine.expansion.walk import MOST_MEMBERS
 from service.features.cases import running
 from service.features.cases.records import Actor, Query
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.console.conftest import KEY, wait_until_seen
 from tests.console.desks import at
 from tests.console.test_looks import violations
 from tests.service.features.cases.large import large_cases
-from tests.service.process import ROOT, UNGROUPED, Service
+from tests.support.service import ROOT, UNGROUPED, Service
 
 LONGEST_MS = 10_000
 """Only for hangs: it takes 80 ms on two busy cores, and a second on slow ones."""

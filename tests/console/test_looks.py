@@ -8,7 +8,7 @@ from playwright.sync_api import Browser, Page, expect
 from tests.console.conftest import open_at
 from tests.console.profiles import FLAGS, HARM
 from tests.console.test_duplicates import group_of_copies
-from tests.service.process import Service
+from tests.support.service import Service
 
 WEB = Path(__file__).parents[2] / "service" / "console" / "web"
 AXE = WEB / "node_modules" / "axe-core" / "axe.min.js"

@@ -9,7 +9,7 @@ from playwright.sync_api import Page, Route, expect
 
 from tests.console.conftest import open_at
 from tests.console.test_looks import violations
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 pytestmark = pytest.mark.slow
 PICTURES = os.environ.get("CONSOLE_PICTURES")

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.console.conftest import KEY, lose_the_answer, open_at
 from tests.console.profiles import STREAMERS
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 FIRST, NEXT = "test-0", "test-1"
 

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, expect
 
 from tests.console.conftest import open_at
 from tests.console.test_looks import violations
-from tests.service.process import Service
+from tests.support.service import Service
 
 
 def test_a_newcomer_is_placed(signed_in: Page, service: Service) -> None:

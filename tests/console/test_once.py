@@ -8,7 +8,7 @@ import pytest
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.console.conftest import open_at, serving
 from tests.console.desks import click_again
 from tests.console.test_alerts import RING
@@ -16,7 +16,7 @@ from tests.console.test_cases import case_of
 from tests.console.test_duplicates import group_of_copies, judgements
 from tests.console.test_find import rows
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from tests.console.desks import desk_in
 from tests.console.platform import AMBER
 from tests.console.test_cases import case_of
 from tests.console.test_looks import OF_COLOURS, PHONE, violations
-from tests.service.process import ROOT, Service, wait_until
+from tests.support.service import ROOT, Service, wait_until
 
 DESK = {"width": 1280, "height": 800}
 TALL = {"width": 1280, "height": 1000}

@@ -12,7 +12,7 @@ from tests.console.test_cases import case_of
 from tests.console.test_duplicates import group_of_copies
 from tests.console.test_find import rows
 from tests.console.test_looks import PHONE, violations
-from tests.service.process import Service, run, wait_until
+from tests.support.service import Service, run, wait_until
 
 COOKING: dict[str, Any] = {"must": [{"field": "category", "any": ["cooking"]}]}
 NAME = "rated-list"

@@ -6,7 +6,7 @@ from playwright.sync_api import Page, Route, expect
 from tests.console.conftest import KEY, NO_KEY, lose_the_answer, open_at, sign_in
 from tests.console.test_cases import case_of
 from tests.console.test_looks import violations
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 
 def test_the_state_of_the_service(signed_in: Page, service: Service) -> None:

@@ -5,11 +5,11 @@ from typing import cast
 from fastapi.testclient import TestClient
 from playwright.sync_api import Page, Route, expect
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.console.conftest import lose_the_answer, open_at
 from tests.console.test_looks import violations
 from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 IDS = [f"{topic}-{i:02}" for topic in TOPICS for i in range(15)]
 

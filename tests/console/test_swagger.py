@@ -11,7 +11,7 @@ from playwright.sync_api import Locator, Page, expect
 
 from tests.console.conftest import KEY, serving
 from tests.console.profiles import DOCUMENT
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 OPENAPI: dict[str, Any] = json.loads(DOCUMENT.read_text("utf-8"))
 PATHS: dict[str, Any] = OPENAPI["paths"]

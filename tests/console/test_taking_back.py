@@ -11,7 +11,7 @@ from tests.console.test_cases import case_of
 from tests.console.test_duplicates import group_of_copies, judgements
 from tests.console.test_find import rows
 from tests.console.test_once import look_at_jobs, sent
-from tests.service.process import Service
+from tests.support.service import Service
 
 
 @pytest.fixture(scope="module")

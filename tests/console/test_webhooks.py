@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, Route, expect
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.console.conftest import KEY, lose_the_answer
 from tests.console.desks import at, click_again
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
 from tests.console.test_once import let_go
 from tests.service.features.webhooks.receiver import Receiver, receiving
-from tests.service.process import ROOT, Service, wait_until
+from tests.support.service import ROOT, Service, wait_until
 
 GIVES_UP_SOON = """\
 from service.features.webhooks import retries

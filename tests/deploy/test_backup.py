@@ -22,7 +22,7 @@ from tests.deploy.test_kubernetes import (
     validate,
 )
 from tests.deploy.test_scale import added
-from tests.service.valkey import Server
+from tests.support.valkey import Server
 
 Document = dict[str, Any]
 

@@ -16,8 +16,8 @@ from service.settings.access import Audit
 from service.settings.spaces import Spaces
 from tests.deploy.files import DEPLOY, ROOT
 from tests.service.conftest import bundle as bundle
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 KUBERNETES = DEPLOY / "kubernetes"
 VERSIONS = ("1.31", "newest")  # what clouds still run, and what comes

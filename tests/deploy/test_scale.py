@@ -25,7 +25,7 @@ from service.store.opening import address_of
 from service.store.redis.store import RedisStore
 from tests.deploy.files import DEPLOY
 from tests.deploy.test_kubernetes import VERSIONS, environment_of_the_pod, validate
-from tests.service.process import wait_until
+from tests.support.service import wait_until
 from tests.service.store.records import put
 
 SCALE = DEPLOY / "kubernetes" / "scale"

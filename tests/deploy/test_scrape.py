@@ -16,15 +16,15 @@ import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.deploy.files import PROMETHEUS, ROOT, RULES, alerts, expressions, targets
-from tests.machine import free_port
-from tests.media_towers import picture
+from tests.support.machine import free_port
+from tests.support.media_towers import picture
 from tests.service.conftest import media_bundle as media_bundle
-from tests.service.data_sets import NDJSON, json_line
+from tests.support.service import NDJSON, json_line
 from tests.service.features.operations.stored import SAVED
-from tests.service.process import STOP_S, Service, wait_until
-from tests.service.towers import media
+from tests.support.service import STOP_S, Service, wait_until
+from tests.support.served import media
 
 pytestmark = pytest.mark.slow
 

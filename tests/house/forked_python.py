@@ -20,7 +20,7 @@ from importlib import import_module
 from pathlib import Path
 
 from tests.service.forking import put_off, run_to_its_end
-from tests.service.process import environment
+from tests.support.service import environment
 
 ROOT = Path(__file__).parents[2]
 ASKS = Path(__file__).with_name("asks_for_a_fork.py")

@@ -13,7 +13,7 @@ import pytest
 
 from service.errors import catalogue
 from tests.house.pages import PAGES, ROOT, fences, name, prose
-from tests.machine import HANGS_S
+from tests.support.machine import HANGS_S
 
 DOCS = ROOT / "docs"
 DECISIONS = sorted((DOCS / "decisions").glob("*.md"))

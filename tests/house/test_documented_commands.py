@@ -23,10 +23,10 @@ import yaml
 
 from model_export.contract.calibration import Calibration, ScoreCalibration
 from service.__main__ import build_parser as service_parser
-from tests.bundles import CALIBRATION, curve, write_bundle
+from tests.support.bundles import CALIBRATION, curve, write_bundle
 from tests.house.forked_python import forking_python
 from tests.house.pages import PAGES, ROOT, Fence, fences, name
-from tests.service.process import Service, environment
+from tests.support.service import Service, environment
 from training.commands.cli import build_parser
 from training.tasks.recipes import find_recipe
 

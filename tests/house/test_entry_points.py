@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.machine import HANGS_S
+from tests.support.machine import HANGS_S
 
 ROOT = Path(__file__).parents[2]
 TARGETS = re.findall(r"(?m)^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(encoding="utf-8"))

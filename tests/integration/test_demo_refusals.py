@@ -13,7 +13,7 @@ from demo.__main__ import main
 from demo.errors import DemoError
 from demo.profiles import read_profiles
 from demo.serving import Service
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 
 @pytest.mark.parametrize("line", [b"{not json}", b"[]", b'"text"', b'{"name": "n"}', b"\xff{}"])

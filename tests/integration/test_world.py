@@ -16,8 +16,8 @@ from model_export.contract.bundle import Bundle
 from model_export.contract.calibration import Calibration
 from service.app import create_app
 from service.settings import Settings
-from tests.service.data_sets import NDJSON
-from tests.service.process import run
+from tests.support.service import NDJSON
+from tests.support.service import run
 from training.calibration.evidence import estimate
 from training.commands.cli import main as training
 

@@ -31,9 +31,9 @@ from service.features.watchlists.records import LISTS, SEEDS, SEEDS_OF, WATCHLIS
 from service.store.base import Record
 from service.store.embedded.supervisor import EmbeddedStore
 from service.store.redis.backup import ArchivedStore
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.service.features.webhooks.receiver import Received, Receiver, receiving
-from tests.service.process import Service, is_free, wait_until
+from tests.support.service import Service, is_free, wait_until
 
 VICTIMS = ("service", "store", "service and store")
 WATCHED = 50

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from tests.service.conftest import bundle as bundle
-from tests.service.process import Service
-from tests.service.valkey import Server
+from tests.support.service import Service
+from tests.support.valkey import Server
 
 Replicas = Callable[..., list[Service]]
 

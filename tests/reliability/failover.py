@@ -29,7 +29,7 @@ from service.store.redis.connecting.address import StoreAddress
 from service.store.redis.store import RedisStore
 from tests.reliability.history import History
 from tests.service.store.records import read_log, upsert
-from tests.service.valkey import SERVICE, Replicated, Sentinels, Server
+from tests.support.valkey import SERVICE, Replicated, Sentinels, Server
 
 WRITERS, IDS_PER_WRITER = 16, 20
 WHOLE_LOG = Limits(log_entries=10_000_000)

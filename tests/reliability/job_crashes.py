@@ -15,8 +15,8 @@ from typing import Any
 
 import httpx
 
-from tests.bundles import TOPICS
-from tests.service.data_sets import json_line, profile
+from tests.support.bundles import TOPICS
+from tests.support.service import json_line, profile
 from tests.service.features.transfers.waiting import (
     FINISHED,
     ended,
@@ -25,7 +25,7 @@ from tests.service.features.transfers.waiting import (
     upload,
     when,
 )
-from tests.service.process import UNGROUPED, Service, is_free, wait_until
+from tests.support.service import UNGROUPED, Service, is_free, wait_until
 
 Reached = Callable[[dict[str, Any]], bool]
 VICTIMS = ("service", "store", "service and store")

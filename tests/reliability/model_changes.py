@@ -14,8 +14,8 @@ from typing import Any
 
 import httpx
 
-from tests.bundles import TOPICS
-from tests.service.process import Service, wait_until
+from tests.support.bundles import TOPICS
+from tests.support.service import Service, wait_until
 
 FIRST, NEXT = "test-0", "test-1"
 STILL = 60

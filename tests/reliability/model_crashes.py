@@ -25,8 +25,8 @@ from tests.reliability.model_changes import (
     kept_of,
     questions,
 )
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 VICTIMS = ("service", "other service", "store")
 STEPS = ("register", "backfill", "open", "promote", "roll back", "retire")

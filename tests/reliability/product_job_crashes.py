@@ -12,15 +12,15 @@ from typing import Any
 
 from httpx import Client
 
-from tests.bundles import TOPICS, write_bundle, write_bundle_with_evidence
+from tests.support.bundles import TOPICS, write_bundle, write_bundle_with_evidence
 from tests.reliability.job_crashes import GROUPED, OPTIONS, begun, further, killed
 from tests.reliability.model_changes import NEXT, bundles_in, everywhere, model
 from tests.reliability.test_case_replicas import evaluated
-from tests.service.data_sets import profile
+from tests.support.service import profile
 from tests.service.features.layouts.maps import ended as fit_ended
 from tests.service.features.layouts.maps import fitted, store, until_placed
 from tests.service.features.transfers.waiting import ended, lines_of, submitted
-from tests.service.process import Service, wait_until
+from tests.support.service import Service, wait_until
 
 RING = 200
 LISTED = 3000

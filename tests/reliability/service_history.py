@@ -13,8 +13,8 @@ from typing import Any
 import httpx
 
 from tests.reliability.history import History, State
-from tests.service.data_sets import NDJSON, json_line
-from tests.service.process import STOP_S, Service, wait_until
+from tests.support.service import NDJSON, json_line
+from tests.support.service import STOP_S, Service, wait_until
 
 WRITERS = 6
 IDS_PER_WRITER = 30

@@ -21,9 +21,9 @@ from typing import Any
 
 import httpx
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, profile_of, under_writes
-from tests.service.process import Service, is_free, is_gone, kill, wait_until
+from tests.support.service import Service, is_free, is_gone, kill, wait_until
 
 VICTIMS = ("service", "store", "service and store", "store and service", "rebuilding service")
 STEADY = 3000

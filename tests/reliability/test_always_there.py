@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.bundles import TOPICS
-from tests.service.process import STOP_S, Service, wait_until
+from tests.support.bundles import TOPICS
+from tests.support.service import STOP_S, Service, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -35,7 +35,7 @@ from service.store.redis.store import RedisStore
 from tests.service.index.asked import matches, now, rows_of, search
 from tests.service.index.faiss.records import lets_through, row, unit
 from tests.service.store.records import until
-from tests.service.valkey import Server
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

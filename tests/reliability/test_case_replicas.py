@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from tests.reliability.conftest import Replicas
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 WORDS = "guitar vocal cover concert on the old roof every monday evening with friends"

@@ -10,8 +10,8 @@ import pytest
 from service.store.base import Position
 from service.store.witness import Witness
 from tests.reliability.conftest import Replicas
-from tests.service.process import Service, error_line, is_free, kill, run, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, error_line, is_free, kill, run, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

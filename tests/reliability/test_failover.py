@@ -8,8 +8,8 @@ import pytest
 from tests.reliability.conftest import Replicas
 from tests.reliability.failover import fail_over
 from tests.reliability.service_history import ServiceHistory, under_writes
-from tests.service.process import wait_until
-from tests.service.valkey import SERVICE, Replicated, Sentinels
+from tests.support.service import wait_until
+from tests.support.valkey import SERVICE, Replicated, Sentinels
 
 pytestmark = pytest.mark.slow
 

@@ -11,8 +11,8 @@ import pytest
 from tests.reliability.conftest import Replicas
 from tests.reliability.fault_proxy import FaultProxy
 from tests.reliability.service_history import TAG, ServiceHistory, under_writes
-from tests.service.process import Service, median_s, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, median_s, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

@@ -25,7 +25,7 @@ from tests.reliability.product_job_crashes import (
     layout_round,
     list_round,
 )
-from tests.service.process import Service
+from tests.support.service import Service
 
 pytestmark = pytest.mark.slow
 

@@ -13,14 +13,14 @@ from typing import Any
 
 import pytest
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.reliability import model_changes
 from tests.reliability.conftest import Replicas
 from tests.reliability.test_model_change import folder as folder
 from tests.reliability.test_model_change import there_and_back
 from tests.service.milvus_server import MilvusServer
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 pytestmark = [pytest.mark.milvus, pytest.mark.slow]
 IDS, LONG_S = 150, 240

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.conftest import Replicas
 from tests.reliability.model_changes import (
     FIRST,
@@ -19,8 +19,8 @@ from tests.reliability.model_changes import (
     fill,
     model,
 )
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.model_changes import bundles_in
 from tests.reliability.model_crashes import STEPS, VICTIMS, begun, change_round
-from tests.service.valkey import Server
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

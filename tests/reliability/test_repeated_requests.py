@@ -10,8 +10,8 @@ from redis import Redis
 from tests.reliability.conftest import Replicas
 from tests.reliability.fault_proxy import FaultProxy
 from tests.reliability.service_history import TAG
-from tests.service.process import Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import Service, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

@@ -13,12 +13,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.bundles import TOPICS
+from tests.support.bundles import TOPICS
 from tests.reliability.conftest import Replicas
 from tests.reliability.fault_proxy import FaultProxy
 from tests.reliability.service_history import TAG, ServiceHistory, under_writes
-from tests.service.process import WAIT_S, Service, wait_until
-from tests.service.valkey import Server
+from tests.support.service import WAIT_S, Service, wait_until
+from tests.support.valkey import Server
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from model_export.contract.pieces import Piece
 from model_export.contract.towers import Payload, payload_key
 from service.engine.encoding.onnx_towers import OnnxTowers
 from service.engine.encoding.tower_vectors import unpack
-from tests.bundles import write_bundle
+from tests.support.bundles import write_bundle
 from tests.reliability.service_history import ServiceHistory, under_writes
-from tests.service.process import Service, is_free, is_gone, kill, wait_until
+from tests.support.service import Service, is_free, is_gone, kill, wait_until
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ import pytest
 
 from service.files.checksummed import UNFINISHED
 from tests.reliability.service_history import ServiceHistory, under_writes
-from tests.service.process import Service, is_free, is_gone, kill, wait_until
+from tests.support.service import Service, is_free, is_gone, kill, wait_until
 
 pytestmark = pytest.mark.slow
 

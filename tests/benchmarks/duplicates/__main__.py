@@ -27,7 +27,7 @@ from tests.benchmarks.duplicates.corpora import (
 )
 from tests.benchmarks.duplicates.pairs import Pairs
 from tests.benchmarks.duplicates.scores import Scores, at_precision, best_f1, interval, score
-from tests.service.process import Service
+from tests.support.service import Service
 from training.disguises import KINDS
 
 PRECISION = 0.98

@@ -11,7 +11,7 @@ from itertools import combinations, islice
 from typing import Any, Protocol
 
 from tests.benchmarks.duplicates.corpora import Corpus, Pair, Profile, pair_of
-from tests.service.process import Service
+from tests.support.service import Service
 
 _LINES = 500
 _TIMEOUT_S = 600

@@ -19,7 +19,7 @@ import httpx
 import numpy as np
 
 from tests.benchmarks.index_http import wait_until_grouped
-from tests.service.process import Service
+from tests.support.service import Service
 from training.world import generate
 
 TARGET_MS = 2.0

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from tests.benchmarks.closed_loop import Protocol, ask, http_request, redis_request
 from tests.benchmarks.stored import name_of, prepared
-from tests.machine import free_port
+from tests.support.machine import free_port
 
 _START_S = 300
 NEIGHBOURS = 10

@@ -1,1 +1,0 @@
-"""What somebody may try against the service, over real sockets; docs/security.md has the list."""
