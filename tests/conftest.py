@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck
@@ -65,7 +66,8 @@ def service(
 ) -> Iterator[Service]:
     """The module's service, with an admin key, an embedded store and no streamers at first."""
     data_dir = tmp_path_factory.mktemp("service") / "data"
-    with Service(bundle, data_dir, **{"STREAMER_API_KEY": ADMIN_KEY, **settings}) as running:
+    variables: dict[str, Any] = {"STREAMER_API_KEY": ADMIN_KEY, **settings}
+    with Service(bundle, data_dir, **variables) as running:
         yield running.wait_until_ready()
 
 

@@ -123,7 +123,7 @@ def main() -> int:
         ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool,
     ):
         wait_for(service, rows)
-        print(f"grouped after {wait_until_grouped(service.client):.0f} s", flush=True)
+        print(f"grouped after {wait_until_grouped(service.api):.0f} s", flush=True)
         port = urlsplit(service.url).port or 0
         archive = Path(folder) / "generation.npz"
         hand_over(archive, rows, known, args.users, args.dim)

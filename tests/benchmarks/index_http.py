@@ -55,7 +55,7 @@ def wait_for(service: Service, rows: int) -> tuple[float, float, str]:
     """Seconds until all rows are there, until a base is, and its kind."""
     begin, ready = time.perf_counter(), 0.0
     while time.perf_counter() - begin < _LOAD_S:
-        state = service.client.get("/readyz").json()
+        state = service.api.get("/readyz").json()
         if not ready and state.get("index_rows", 0) >= rows:
             ready = time.perf_counter() - begin
         if ready and (rows < 50_000 or state["index"]["kind"] != "exact"):
@@ -83,7 +83,7 @@ def recall(service: Service, rows: int) -> float:
     found = 0
     for place, row in zip(chosen.tolist(), places.tolist(), strict=True):
         best = {name_of(i) for i in row if i != place}
-        answer = service.client.get(f"/v1/streamers/{name_of(place)}/similar").json()
+        answer = service.api.get(f"/v1/streamers/{name_of(place)}/similar").json()
         found += len(best & {hit["streamer_id"] for hit in answer["hits"]})
     return found / (K * QUERIES)
 

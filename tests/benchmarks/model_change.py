@@ -80,7 +80,7 @@ def _model(client: httpx.Client) -> dict[str, object]:
 
 
 def _fill(service: Service, rows: int) -> None:
-    client = service.client
+    client = service.api
     rng, begin = np.random.default_rng(1), time.perf_counter()
     for start in range(0, rows, _PART):
         lines = [json.dumps(_profile(i, rng)) for i in range(start, min(start + _PART, rows))]
@@ -94,7 +94,7 @@ def _wait_until_settled(service: Service, rows: int) -> None:
     """Until what follows a write is done, which has nothing to do with a change of the model."""
     begin = time.perf_counter()
     wait_for(service, rows)
-    wait_until_grouped(service.client)
+    wait_until_grouped(service.api)
     print(f"indexed and grouped after another {time.perf_counter() - begin:,.0f} s", flush=True)
 
 
@@ -157,7 +157,7 @@ def main() -> int:
             write_bundle(models / "first")
             write_bundle(models / "next", seed=1)
         with Service(models / "first", data, STREAMER_MODELS__FOLDER=str(models)) as service:
-            client = service.wait_until_ready().client
+            client = service.wait_until_ready().api
             client.timeout = httpx.Timeout(120)
             if is_new:
                 _fill(service, args.rows)

@@ -19,7 +19,7 @@ from itertools import combinations, islice
 from pathlib import Path
 from typing import Any
 
-from tests.support.service import NDJSON, json_line
+from tests.support.api import NDJSON
 from tests.support.service import Service
 from training.world import World, generate
 from training.world.media.studio import Picture, made
@@ -98,19 +98,17 @@ class Found:
 
 def write(service: Service, profiles: Iterator[Profile]) -> None:
     """Write profiles, and wait until they are found."""
-    lines = map(json_line, profiles)
+    lines = (json.dumps(p, ensure_ascii=False) + "\n" for p in profiles)
     last: Profile = {}
     while part := "".join(islice(lines, _LINES)):
-        answer = service.client.post(
-            "/v1/streamers:bulk", content=part, timeout=600, headers=NDJSON
-        )
+        answer = service.api.post("/v1/streamers:bulk", content=part, timeout=600, headers=NDJSON)
         answer.raise_for_status()
         outcomes = [json.loads(line) for line in answer.text.splitlines()]
         wrong = [one for one in outcomes if one.get("outcome") != "created"]
         assert not wrong, wrong[:1]
         last = outcomes[-1]
     query = {"positive": [{"profile": {"bio": "x"}}], "after_sequence": last["sequence"]}
-    service.client.post("/v1/similar", json=query).raise_for_status()
+    service.api.post("/v1/similar", json=query).raise_for_status()
 
 
 def pair_of(one: str, other: str) -> tuple[str, str]:
@@ -121,7 +119,7 @@ def pair_of(one: str, other: str) -> tuple[str, str]:
 def ask(service: Service, ids: list[str], true: Pairs, maybe: Pairs, pictures: bool) -> Found:
     """What `dedup` makes of a list; `maybe` are pairs of which neither is wrong."""
     body = {"ids": ids, "pictures": pictures}
-    answer = service.client.post("/v1/dedup", json=body, timeout=600)
+    answer = service.api.post("/v1/dedup", json=body, timeout=600)
     answer.raise_for_status()
     joined: Pairs = set()
     for cluster in answer.json()["clusters"]:

@@ -17,11 +17,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import faiss
 import numpy as np
 import psutil
 from numpy.typing import NDArray
 
-from service.engine.prediction.inner_products import nearest_of_all
 from tests.benchmarks.stored import name_of, prepared, vectors_of
 from tests.support.service import Service, wait_until
 
@@ -58,7 +58,13 @@ class Memory:
 def neighbours_of(vectors: NDArray[np.float32], count: int) -> dict[str, NDArray[Any]]:
     """Arrays of the nearest by vector, and what they weigh: the cosines."""
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
-    rows, cosines = nearest_of_all(unit, count, lambda: None)
+    lists = int(2 ** np.round(np.log2(2 * np.sqrt(len(unit)))))
+    index = faiss.index_factory(unit.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    index.train(unit)
+    index.add(unit)
+    index.nprobe = max(1, lists // 32)
+    cosines, rows = index.search(unit, count + 1)
+    rows, cosines = rows[:, 1:].astype(np.int32), cosines[:, 1:]
     return {"neighbour_rows": rows, "neighbour_weights": np.maximum(cosines, np.float32(1e-6))}
 
 
@@ -98,7 +104,7 @@ def sent(path: Path, ended: list[float]) -> Iterator[bytes]:
 
 def evaluated(service: Service) -> bool:
     """Whether groups of duplicates are up to date."""
-    answer = service.client.get("/v1/duplicates", params={"limit": 1})
+    answer = service.api.get("/v1/duplicates", params={"limit": 1})
     return answer.is_success and answer.json()["evaluated_sequence"] is not None
 
 
@@ -128,7 +134,7 @@ def main() -> None:
             needed = hand_over(archive, args.streamers, args.users, args.dim, seed, args.neighbours)
             begin, ended = time.perf_counter(), list[float]()
             used = sum(memory.process.cpu_times()[:2])
-            answer = service.client.put(
+            answer = service.api.put(
                 f"/v1/spaces/als/generations/g{seed}",
                 content=sent(archive, ended),
                 headers={"Content-Type": "application/x-npz"},
@@ -152,11 +158,11 @@ def main() -> None:
                 flush=True,
             )
         begin = time.perf_counter()
-        service.client.post("/v1/spaces/als:rollback", timeout=600).raise_for_status()
+        service.api.post("/v1/spaces/als:rollback", timeout=600).raise_for_status()
         print(f"rolled back in {time.perf_counter() - begin:.2f} s", flush=True)
         asked = {"streamer_id": name_of(0), "space": "als", "users": 100}
         for _ in range(100):
-            service.client.post("/v1/cold-start", json=asked).raise_for_status()
+            service.api.post("/v1/cold-start", json=asked).raise_for_status()
         grown = memory.now - memory.first
         print(f"memory then {grown / MIB:,.0f} MiB more ({grown / needed:.2f})", flush=True)
         memory.stop()

@@ -1,25 +1,23 @@
-"""An embedded store full of made-up streamers, written past the encoder: its size counts."""
+"""A data folder full of made-up streamers, imported with their vectors: its size counts."""
 
-import asyncio
+import base64
 import json
 import time
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.store.base import Record, Upsert
-from service.store.embedded.supervisor import EmbeddedStore
-from service.store.redis.packing.repacking import Repacking
-from service.store.redis.store import RedisStore
+from model_export.contract.pieces import MODALITIES
 from tests.benchmarks.clustered import clustered
-from tests.support.bundles import DIM, write_bundle
+from tests.support.api import NDJSON
+from tests.support.bundles import DIM, ID_DIM, write_bundle
+from tests.support.service import Service
 
 CONTENT_DIM = 256
-_AT_ONCE, _UNDER_WAY, _COMPACTED = 250, 4, 50_000
+_IN_ONE_IMPORT = 25_000
 _LANGUAGES = ("zh", "en", "ja", "ko", "es", "pt", "fr", "de")
 _DONE = "complete"
 _WORDS = np.cumsum(1 / np.arange(3, 20_003))
@@ -46,62 +44,72 @@ def mapped_vectors(folder: Path, rows: int) -> NDArray[np.float32]:
     return cast(NDArray[np.float32], np.load(path, mmap_mode="r"))
 
 
-def prepared(
-    folder: Path, rows: int, titles: int = 0, *, compacted: bool = False
-) -> tuple[Path, Path]:
+def prepared(folder: Path, rows: int, titles: int = 0) -> tuple[Path, Path]:
     """A bundle and a data folder with so many streamers, kept in `folder` for the next time.
 
-    With `titles`, each has a bio and so many videos with a title. `compacted` has the first
-    50,000 compacted, by which all others are packed as they are written.
+    With `titles`, each has a bio and so many videos with a title.
     """
     bundle = folder / "bundle"
-    kind = (f"-{titles}" if titles else "") + ("-compacted" if compacted else "")
-    data = folder / f"data-{rows}{kind}"
+    data = folder / (f"data-{rows}-{titles}" if titles else f"data-{rows}")
     if not bundle.exists():
         write_bundle(bundle, content_dim=CONTENT_DIM)
     if not (data / _DONE).exists():
         data.mkdir(parents=True)
         begin = time.perf_counter()
-        asyncio.run(_fill(data, mapped_vectors(folder, rows), titles, compacted))
+        with Service(bundle, data, STREAMER_DUPLICATES__EVALUATE="false") as service:
+            service.wait_until_ready()
+            manifest = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))
+            _fill(service, manifest, mapped_vectors(folder, rows), titles)
         (data / _DONE).touch()
         print(f"{rows:,} streamers stored in {time.perf_counter() - begin:,.0f} s", flush=True)
     return bundle, data
 
 
-async def _fill(data: Path, vectors: NDArray[np.float32], titles: int, compacted: bool) -> None:
-    embedded = EmbeddedStore(data / "store")
-    await embedded.start()
-    try:
-        store = await RedisStore(embedded.url).open()
-        await store.set_model_version("test-0")
-        parts = _parts(vectors, titles)
-
-        async def write(parts: Iterator[Sequence[Record]]) -> None:
-            for part in parts:
-                await store.write([Upsert(record) for record in part])
-
-        if compacted:
-            await write(islice(parts, _COMPACTED // _AT_ONCE))
-            await Repacking(store).run()
-        await asyncio.gather(*(write(parts) for _ in range(_UNDER_WAY)))
-        await store.close()
-    finally:
-        await embedded.stop()
-
-
-def _parts(vectors: NDArray[np.float32], titles: int) -> Iterator[Sequence[Record]]:
+def _fill(
+    service: Service, manifest: dict[str, Any], vectors: NDArray[np.float32], titles: int
+) -> None:
+    about = {
+        "format": 1,
+        "model_version": manifest["model_version"],
+        "features_fingerprint": manifest["features_fingerprint"],
+        "dim": DIM,
+        "content_dim": CONTENT_DIM,
+        "id_dim": ID_DIM,
+        "part": "1/1",
+        "input_sha256": "",
+    }
+    header = json.dumps({"similar_streamer": about}, separators=(",", ":")) + "\n"
     rng = np.random.default_rng(1)
-    for start in range(0, len(vectors), _AT_ONCE):
-        part = vectors[start : start + _AT_ONCE]
-        contents = rng.standard_normal((len(part), CONTENT_DIM), dtype=np.float32)
-        contents /= np.linalg.norm(contents, axis=1, keepdims=True)
-        tags = rng.zipf(1.3, (len(part), 5)) % 3000
-        yield [
-            _record(start + i, embedding, content, labels, _texts(rng, titles))
-            for i, (embedding, content, labels) in enumerate(
-                zip(part, contents, tags.tolist(), strict=True)
-            )
-        ]
+    for start in range(0, len(vectors), _IN_ONE_IMPORT):
+        part = vectors[start : start + _IN_ONE_IMPORT]
+        body = header + "".join(_lines(rng, start, part, titles))
+        path = "/v1/jobs/imports?encoded=true"
+        job = service.api.ok("POST", path, status=202, content=body.encode(), headers=NDJSON)
+        done = service.api.finished(job)["result"]
+        assert done["created"] == len(part), done
+
+
+def _lines(
+    rng: np.random.Generator, start: int, part: NDArray[np.float32], titles: int
+) -> Iterator[str]:
+    contents = rng.standard_normal((len(part), CONTENT_DIM), dtype=np.float32)
+    contents /= np.linalg.norm(contents, axis=1, keepdims=True)
+    tags = rng.zipf(1.3, (len(part), 5)) % 3000
+    for i, (embedding, content, labels) in enumerate(
+        zip(part, contents, tags.tolist(), strict=True)
+    ):
+        place = start + i
+        profile = _profile(place, labels, _texts(rng, titles))
+        row = {
+            "streamer_id": name_of(place),
+            "profile": json.dumps(profile),
+            "embedding": base64.b64encode(embedding.astype("<f4").tobytes()).decode(),
+            "content": base64.b64encode(content.astype("<f2").tobytes()).decode(),
+            "id_embedding": base64.b64encode(embedding[:ID_DIM].astype("<f4").tobytes()).decode(),
+            "modalities": json.dumps(dict.fromkeys(MODALITIES, "used")),
+            "coverage": 0.5,
+        }
+        yield json.dumps(row) + "\n"
 
 
 def _texts(rng: np.random.Generator, titles: int) -> dict[str, object]:
@@ -119,14 +127,9 @@ def _texts(rng: np.random.Generator, titles: int) -> dict[str, object]:
     }
 
 
-def _record(
-    place: int,
-    embedding: NDArray[np.float32],
-    content: NDArray[np.float32],
-    tags: list[int],
-    texts: dict[str, object],
-) -> Record:
-    shown = {
+def _profile(place: int, tags: list[int], texts: dict[str, object]) -> dict[str, object]:
+    return {
+        "streamer_id": name_of(place),
         "name": f"The channel of {place}",
         "language": _LANGUAGES[place % len(_LANGUAGES)],
         "category": f"category {place % 97}",
@@ -137,19 +140,5 @@ def _record(
             "partner": place % 3 == 0,
             "hundredth": place % 100,
         },
+        **texts,
     }
-    profile = {"streamer_id": name_of(place), **shown, **texts}
-    return Record(
-        streamer_id=name_of(place),
-        version=0,
-        embedding=embedding.astype("<f4").tobytes(),
-        content=content.astype("<f2").tobytes(),
-        facets=json.dumps({**shown, "modalities_used": 2 + place % 4}).encode(),
-        profile=json.dumps(profile).encode(),
-        digest=f"{place:064x}",
-        model_version="test-0",
-        status="indexed",
-        modalities=b'{"name":"used","tags":"used"}',
-        id_embedding=b"",
-        updated_at=1_700_000_000.0,
-    )

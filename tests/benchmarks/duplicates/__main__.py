@@ -25,14 +25,11 @@ from tests.benchmarks.duplicates.corpora import (
     real_profiles,
     world_with_rings,
 )
-from tests.benchmarks.duplicates.pairs import Pairs
 from tests.benchmarks.duplicates.scores import Scores, at_precision, best_f1, interval, score
 from tests.support.service import Service
 from training.disguises import KINDS
 
 PRECISION = 0.98
-PAIRS = "pairs"
-"""Beside the adapters: what evidence says of pairs, asked in this process."""
 CHOSEN_ON = 1000
 """Seed on which thresholds are chosen."""
 
@@ -41,9 +38,7 @@ Choice = Callable[[Corpus, Adapter], float]
 
 
 def asked(bundle: Path, ask: str, corpus: Corpus, seed: int, then: Callable[[Adapter], T]) -> T:
-    """Write a corpus into a service of its own, and ask it; `pairs` needs none."""
-    if ask == PAIRS:
-        return then(Pairs(bundle, corpus))
+    """Write a corpus into a service of its own, and ask it."""
     with (
         tempfile.TemporaryDirectory() as folder,
         Service(bundle, Path(folder) / "data") as service,
@@ -60,27 +55,14 @@ def asked(bundle: Path, ask: str, corpus: Corpus, seed: int, then: Callable[[Ada
 def measured(
     bundle: Path, ask: str, make: Callable[[int], Corpus], choice: Choice, seeds: range
 ) -> None:
-    """Choose a threshold on a seed of its own, score the other seeds at it, and print that.
-
-    `pairs` are scored at the bundle's own threshold too.
-    """
+    """Choose a threshold on a seed of its own, score the other seeds at it, and print that."""
     other = make(CHOSEN_ON)
     threshold = asked(bundle, ask, other, CHOSEN_ON, lambda adapter: choice(other, adapter))
-
-    def scored(adapter: Adapter, corpus: Corpus) -> tuple[Scores, tuple[float, Scores] | None]:
-        own = adapter.own_threshold if isinstance(adapter, Pairs) else None
-        at_own = None if own is None else (own, score(corpus, adapter, own))
-        return score(corpus, adapter, threshold), at_own
-
-    found = []
+    found: list[Scores] = []
     for seed in seeds:
         corpus = make(seed)
-        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: scored(a, c)))
-    report(other.name, f"threshold {threshold:g} of another seed", [chosen for chosen, _ in found])
-    at_own = [own for _, own in found if own is not None]
-    if at_own:
-        what = f"the bundle's own threshold, {at_own[0][0]:.2f}"
-        report(other.name, what, [scores for _, scores in at_own])
+        found.append(asked(bundle, ask, corpus, seed, lambda a, c=corpus: score(c, a, threshold)))
+    report(other.name, f"threshold {threshold:g} of another seed", found)
 
 
 def report(name: str, threshold: str, found: list[Scores]) -> None:
@@ -106,7 +88,7 @@ def main() -> int:
         prog="python -m tests.benchmarks.duplicates", description=str(__doc__).splitlines()[0]
     )
     parser.add_argument("--bundle", type=Path, required=True)
-    parser.add_argument("--ask", choices=[*ADAPTERS, PAIRS], default="dedup")
+    parser.add_argument("--ask", choices=[*ADAPTERS], default="dedup")
     parser.add_argument("--streamers", type=int, default=2000)
     parser.add_argument("--rings", type=float, default=0.05, help="share of accounts in rings")
     parser.add_argument("--copies", type=int, default=25, help="copies in each disguise alone")

@@ -48,7 +48,7 @@ class Dedup:
     def joined(self, threshold: float) -> set[Pair]:
         if threshold not in self._known:
             body = {"ids": self._ids, "threshold": threshold}
-            answer = self._service.client.post("/v1/dedup", json=body, timeout=_TIMEOUT_S)
+            answer = self._service.api.post("/v1/dedup", json=body, timeout=_TIMEOUT_S)
             answer.raise_for_status()
             self._known[threshold] = {
                 pair_of(a["streamer_id"], b["streamer_id"])
@@ -93,7 +93,7 @@ class Compare:
         """Nearest streamers of each by embedding, the hardest others."""
 
         def near(i: str) -> list[Pair]:
-            answer = self._service.client.get(
+            answer = self._service.api.get(
                 f"/v1/streamers/{i}/similar", params={"k": self.neighbours}, timeout=_TIMEOUT_S
             )
             if answer.status_code != 200:  # without usable content
@@ -105,7 +105,7 @@ class Compare:
 
     def _ask(self, pair: Pair) -> float:
         body = {"a": {"streamer_id": pair[0]}, "b": {"streamer_id": pair[1]}}
-        answer = self._service.client.post("/v1/compare", json=body, timeout=_TIMEOUT_S)
+        answer = self._service.api.post("/v1/compare", json=body, timeout=_TIMEOUT_S)
         answer.raise_for_status()
         return answer.json()["probability"]
 
@@ -119,7 +119,7 @@ class Duplicates:
     thresholds = (0.0,)
 
     def __init__(self, service: Service, corpus: Corpus, seed: int) -> None:
-        self._get = service.client.get
+        self._get = service.api.get
         last = self._get(f"/v1/streamers/{corpus.profiles[-1]['streamer_id']}", timeout=_TIMEOUT_S)
         newest = last.raise_for_status().json()["version"]  # a sequence number; /readyz may lag
         began = time.monotonic()
@@ -165,9 +165,9 @@ def write(service: Service, profiles: list[Profile]) -> None:
     """Write profiles, and wait until they are found."""
     rest, sequence = iter(profiles), 0
     while part := list(islice(rest, _LINES)):
-        outcomes = service.bulk(part)
+        outcomes = service.api.bulk(part)
         wrong = [one for one in outcomes if one.get("outcome") != "created"]
         assert not wrong, wrong[:1]
         sequence = outcomes[-1]["sequence"]
     query = {"ids": [profiles[0]["streamer_id"]], "after_sequence": sequence}
-    service.client.post("/v1/dedup", json=query, timeout=_TIMEOUT_S).raise_for_status()
+    service.api.post("/v1/dedup", json=query, timeout=_TIMEOUT_S).raise_for_status()

@@ -29,7 +29,7 @@ _DONE = "complete"
 
 def load(service: Service, profiles: list[dict[str, Any]], done: Path) -> None:
     """Import profiles, and wait until all are grouped."""
-    client = service.client
+    client = service.api
     if not done.exists():
         lines = "".join(json.dumps(p, ensure_ascii=False) + "\n" for p in profiles)
         headers = {"Content-Type": "application/x-ndjson"}
@@ -90,7 +90,7 @@ def main() -> int:
                 for place in rng.integers(len(profiles), size=args.writes).tolist():
                     changed = {**profiles[place], "bio": f"{profiles[place].get('bio', '')} {turn}"}
                     lines.append(json.dumps(changed, ensure_ascii=False).encode() + b"\n")
-                found[near].append(median_ms(service.client, lines, near=near))
+                found[near].append(median_ms(service.api, lines, near=near))
     added = np.array(found[True]) - np.array(found[False])
     drawn = np.random.default_rng(0).choice(added, (10_000, len(added)))
     low, high = np.quantile(np.median(drawn, axis=1), (0.025, 0.975))

@@ -18,7 +18,7 @@ from tests.benchmarks.duplicates.corpora import (
 from tests.benchmarks.duplicates.scores import at_precision, best_f1, interval, score
 from training.disguises import KINDS
 
-DATA = Path(os.environ.get("STREAMER_DATA") or Path(__file__).parents[4] / "shared" / "data")
+DATA = Path(os.environ.get("STREAMER_DATA") or Path(__file__).parents[3] / "shared" / "data")
 
 TRUE: set[Pair] = {("a", "b"), ("a", "c"), ("b", "c"), ("d", "e")}
 CORPUS = Corpus("small", [], TRUE, {"bidi": {("d", "e")}}, {("f", "g"), ("f", "h")})
