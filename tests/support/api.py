@@ -73,6 +73,10 @@ class Api(httpx.Client):
         assert answer.status_code == 200, answer.text
         return [json.loads(line) for line in answer.content.splitlines() if line]
 
+    def embedding(self, streamer_id: str) -> list[float]:
+        """The vector of a stored streamer."""
+        return self.ok("GET", f"/v1/streamers/{streamer_id}/embedding")["embedding"]
+
     def wait_until_indexed(self, sequence: int) -> None:
         """Wait until questions see the write with this sequence number."""
         deadline = time.monotonic() + DEADLINE_S
@@ -114,3 +118,8 @@ class Api(httpx.Client):
     def all(self, path: str, field: str, **params: Any) -> list[Any]:
         """All items of a list, page after page."""
         return [item for page in self.pages(path, field, **params) for item in page]
+
+
+def wrong_fields(problem: dict[str, Any]) -> list[str]:
+    """The fields that a problem document names: JSON pointers, and names of parameters."""
+    return [e["parameter"] if "parameter" in e else e["pointer"] for e in problem["errors"]]
