@@ -18,6 +18,13 @@ class Api(httpx.Client):
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         super().__init__(base_url=url, headers=headers, timeout=120, trust_env=False)
+        self._made: list[Api] = []
+
+    def close(self) -> None:
+        """Close this client, and those that `with_key` made."""
+        for client in self._made:
+            client.close()
+        super().close()
 
     def ok(
         self, method: str, path: str, body: Any = None, status: int = 200, **options: Any
@@ -104,7 +111,8 @@ class Api(httpx.Client):
     def with_key(self, *scopes: str, **fields: Any) -> "Api":
         """A client with a new key of these scopes; this client is an admin's."""
         made = self.ok("POST", "/v1/keys", {"name": "t", "scopes": [*scopes], **fields}, status=201)
-        return Api(str(self.base_url), made["key"])
+        self._made.append(Api(str(self.base_url), made["key"]))
+        return self._made[-1]
 
     def pages(self, path: str, field: str, **params: Any) -> Iterator[list[Any]]:
         """Every page of a list, by its cursor."""
