@@ -18,6 +18,13 @@ class Api(httpx.Client):
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         super().__init__(base_url=url, headers=headers, timeout=120, trust_env=False)
+        self._with_keys = list[Api]()
+
+    def close(self) -> None:
+        """Close it, and those that `with_key` made."""
+        for each in self._with_keys:
+            each.close()
+        super().close()
         self._made: list[Api] = []
 
     def close(self) -> None:
@@ -90,6 +97,16 @@ class Api(httpx.Client):
         while (self.get("/readyz").json()["index_sequence"] or 0) < sequence:
             assert time.monotonic() < deadline, f"write {sequence} is not in the index"
             time.sleep(0.01)
+
+    def wait_until_matched(self, sequence: int) -> None:
+        """Wait until watchlists were matched with the write with this sequence number."""
+        name, deadline = "streamer_watchlists_sequence ", time.monotonic() + DEADLINE_S
+        while True:
+            lines = self.get("/metrics").text.splitlines()
+            if any(float(x.split()[1]) >= sequence for x in lines if x.startswith(name)):
+                return
+            assert time.monotonic() < deadline, f"write {sequence} is not matched"
+            time.sleep(0.02)
 
     def wait_until_grouped(self, sequence: int) -> None:
         """Wait until groups of duplicates take the write with this sequence number into account."""
