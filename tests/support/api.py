@@ -18,13 +18,6 @@ class Api(httpx.Client):
     def __init__(self, url: str, key: str | None = None) -> None:
         headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         super().__init__(base_url=url, headers=headers, timeout=120, trust_env=False)
-        self._with_keys = list[Api]()
-
-    def close(self) -> None:
-        """Close it, and those that `with_key` made."""
-        for each in self._with_keys:
-            each.close()
-        super().close()
         self._made: list[Api] = []
 
     def close(self) -> None:
