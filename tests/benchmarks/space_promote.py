@@ -59,7 +59,7 @@ def neighbours_of(vectors: NDArray[np.float32], count: int) -> dict[str, NDArray
     """Arrays of the nearest by vector, and what they weigh: the cosines."""
     unit = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     lists = int(2 ** np.round(np.log2(2 * np.sqrt(len(unit)))))
-    index = faiss.index_factory(unit.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
+    index: Any = faiss.index_factory(unit.shape[1], f"IVF{lists},Flat", faiss.METRIC_INNER_PRODUCT)
     index.train(unit)
     index.add(unit)
     index.nprobe = max(1, lists // 32)

@@ -1,11 +1,12 @@
-"""The Markdown pages of the project, and what stands in them."""
+"""The Markdown pages of the project, and the fenced blocks in them."""
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.support.service import ROOT
+
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
 _FENCE = re.compile(r"^```(\S*)$")
 _CATEGORY = re.compile(r"^<!-- commands: (\w+) -->$")
