@@ -9,7 +9,7 @@ HOST    ?= 127.0.0.1
 PORT    ?= 8000
 ARGS    ?=
 # Processes that share the tests, a file at a time; WORKERS=0 runs them in one, as a debugger wants.
-# Twice as many as there are processors: a test that waits for a process takes none.
+# Twice as many as there are processors: a test that waits for a service takes none.
 WORKERS ?= $(shell expr $$(getconf _NPROCESSORS_ONLN) \* 2)
 
 VENV    := .venv
@@ -23,19 +23,18 @@ CHROMIUM := apt-get install --quiet --yes --no-install-recommends chromium fonts
 # What the service takes besides its twin for the CPU or the GPU.
 SERVED  := service,embedded,text-tower,images,audio,oidc,otel,milvus
 
-# Its operations are lost by processes that share them, so it has one of its own, beside the others.
-SCHEMA  := tests/service/http/test_schemathesis.py
-# `make check` looks at what is edited, or at the last commit where nothing is: at types of these
-# files, and at these features, which all together take as long as everything else that is quick.
+# What is edited, or the last commit where nothing is: `make check` looks at the types of these
+# files, and runs the tests that are named like their folder.
 CHANGED  = $(shell git diff --name-only $$(git diff --quiet HEAD && echo HEAD~1 || echo HEAD) 2>/dev/null; \
                    git ls-files --others --exclude-standard)
 EDITED   = $(wildcard $(filter %.py,$(CHANGED)))
-TOUCHED  = $(sort $(foreach path,$(filter service/features/%,$(CHANGED:tests/%=%)),$(word 3,$(subst /, ,$(path)))))
-QUICK    = $(filter-out %/__pycache__/ tests/service/,$(wildcard tests/*/)) $(wildcard tests/service/test_*.py) \
-           $(filter-out %/__pycache__/ tests/service/features/,$(wildcard tests/service/*/)) \
-           $(wildcard $(addprefix tests/service/features/,$(TOUCHED)))
-# In their order: files of few tests that take long would come last, and packages would be torn.
-SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile --no-loadscope-reorder --ignore $(SCHEMA)
+FEATURES = $(sort $(foreach path,$(filter service/features/%,$(CHANGED)),$(word 3,$(subst /, ,$(path)))))
+PARTS    = $(sort $(foreach path,$(filter training/%,$(CHANGED)),$(word 2,$(subst /, ,$(path)))) \
+                  $(foreach path,$(filter model_export/contract/%,$(CHANGED)),$(word 3,$(subst /, ,$(path)))))
+TOUCHED  = $(sort $(foreach path,$(EDITED),$(if $(findstring /test_,$(path)),$(path))) \
+                  $(wildcard $(foreach name,$(FEATURES),tests/api/test_$(name)*.py)) \
+                  $(wildcard $(foreach name,$(PARTS:.py=),tests/unit/*/test_$(name)*.py tests/unit/*/$(name))))
+SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
 
 comma   := ,
 LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
@@ -46,7 +45,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser pictures demo serve check typecheck-edit test test-quick test-shared test-schema test-service test-milvus test-gpu gpu-report lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-shared coverage test-service test-milvus test-gpu lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -86,38 +85,30 @@ demo: install ## Train, export, serve, load and ask; DATA=folder for real data, 
 serve: install ## Serve BUNDLE with its state in STATE
 	$(BIN)/python -m service serve --bundle $(BUNDLE) --data-dir $(STATE) --host $(HOST) --port $(PORT) $(ARGS)
 
-# Checking all types keeps one processor busy for minutes: `make test` does.
-check: lint arch ## Check an edit in three minutes: style, layers, its files' types, and quick tests
-	@$(MAKE) --no-print-directory --jobs 2 typecheck-edit test-quick
-
-typecheck-edit:
+check: lint arch ## Check an edit in a minute: style, layers, its files' types, its feature's tests
 	$(if $(EDITED),$(BIN)/pyright $(EDITED))
-
-test-quick:
-	$(BIN)/python -m pytest -m "not slow and not gpu and not real_data and not browser" $(SHARED) --durations 5 $(QUICK) $(ARGS)
+	$(if $(TOUCHED),$(BIN)/python -m pytest -m "not gpu and not milvus and not browser" $(SHARED) $(TOUCHED) $(ARGS))
 
 test: lint arch alerts browser ## Check everything that needs no GPU and no Docker
-	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)
+	@$(MAKE) --no-print-directory --jobs 2 typecheck test-shared
 
-test-shared:
-	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) $(ARGS)
+test-shared: install
+	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) --durations 15 $(ARGS)
 
-test-schema:
-	$(BIN)/python -m pytest -p no:cacheprovider $(SCHEMA)
+coverage: install ## Line coverage of the service by the tests over HTTP alone
+	@rm -rf build/coverage && mkdir -p build/coverage
+	$(BIN)/python -m coverage run -m pytest -q -m "not gpu and not milvus" $(SHARED) tests/api tests/stories tests/faults tests/properties $(ARGS)
+	@$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report --sort=cover --skip-covered
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
 	@$(SERVICE_VENV)/bin/python -c "import importlib.util as u, sys; sys.exit('torch is installed' if u.find_spec('torch') else 0)"
-	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu and not milvus" $(SHARED) tests/contract tests/service $(ARGS)
-	$(if $(ARGS),,$(SERVICE_VENV)/bin/python -m pytest -p no:cacheprovider $(SCHEMA))
+	$(SERVICE_VENV)/bin/python -m pytest -m "not gpu and not milvus" $(SHARED) tests/api $(ARGS)
 
 test-milvus: install ## Test the index in Milvus; a server comes as a package, and runs in a network namespace
 	$(BIN)/python -m pytest -m milvus $(ARGS)
 
 test-gpu: $(GPU_VENV)/.installed ## Test what needs an NVIDIA GPU
 	$(GPU_VENV)/bin/python -m pytest -m gpu $(ARGS)
-
-gpu-report: $(GPU_VENV)/.installed ## Measure a GPU: parity, recall, speed, memory, an error; build/gpu-report.txt
-	@$(GPU_VENV)/bin/python -m tests.benchmarks.gpu_report $(ARGS)
 
 lint: install ## Check style
 	$(BIN)/ruff check .
