@@ -1,14 +1,20 @@
 """Near-duplicates of a list: as clusters, or spread out in a feed."""
 
+import base64
+import io
+import wave
 from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image, ImageOps
 
 from tests.support.api import Api
-from tests.support.bundles import CALIBRATION, SPACE, SPACE_WIDTH, TOPICS
+from tests.support.bundles import CALIBRATION, TOPICS, write_bundle
+from tests.support.media_towers import WIDTH, image_spec
 
 BIO = "手工面条每周五一个新食谱，想学做饭的朋友常来坐坐，厨房里天天都有好味道"
 TITLES = ["今天教大家三步做出葱油拌面", "外婆留下来的老面馒头配方"]
@@ -36,9 +42,19 @@ STRANGERS: list[dict[str, Any]] = [
 def covers(*seeds: int) -> list[dict[str, Any]]:
     made: list[dict[str, Any]] = []
     for seed in seeds:
-        vector = np.random.default_rng(seed).normal(size=SPACE_WIDTH).tolist()
-        made.append({"video_id": f"v{seed}", "cover": {"vector": vector, "space": SPACE}})
+        vector = np.random.default_rng(seed).normal(size=WIDTH).tolist()
+        made.append(
+            {"video_id": f"v{seed}", "cover": {"vector": vector, "space": image_spec().name}}
+        )
     return made
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It reads pictures and sounds."""
+    folder = tmp_path_factory.mktemp("bundle") / "bundle"
+    write_bundle(folder, media=True)
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +133,95 @@ def test_pictures_join_where_they_are_to_count(api: Api) -> None:
     assert [c["members"][0]["kind"] for c in found["clusters"]] == ["same_media", "near_duplicate"]
     assert members(dedup(api, shown, pictures=True)) == [["a", "b"], ["c", "d"]]
     assert members(dedup(api, shown, pictures=False)) == [["c", "d"]]
+
+
+def media(content: bytes, kind: str) -> dict[str, str]:
+    return {"data": base64.b64encode(content).decode(), "content_type": kind}
+
+
+def scene(seed: int, *, disguised: bool = False) -> dict[str, str]:
+    """A picture of clouds, like no other; in disguise cropped, mirrored and saved badly."""
+    height, width = 240, 320
+    waves = np.fft.rfft2(np.random.default_rng(seed).normal(size=(height, width, 3)), axes=(0, 1))
+    high, wide = np.fft.fftfreq(height)[:, None, None], np.fft.rfftfreq(width)[None, :, None]
+    waves /= np.maximum(np.hypot(high, wide), 1 / width) ** 1.4
+    clouds = np.fft.irfft2(waves, s=(height, width), axes=(0, 1))
+    clouds = 128 + 45 * (clouds - clouds.mean()) / clouds.std()
+    image = Image.fromarray(clouds.clip(0, 255).astype(np.uint8))
+    if disguised:
+        image = ImageOps.mirror(image.crop((20, 10, 295, 240)).resize((200, 170)))
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=40 if disguised else 85)
+    return media(file.getvalue(), "image/jpeg")
+
+
+def notes(seed: int, gain: float = 1) -> dict[str, str]:
+    """A second and a half of notes, 90 ms each."""
+    pitches = np.repeat(np.random.default_rng(seed).uniform(200, 2000, 17), 1440)
+    sound = gain * 0.4 * np.sin(2 * np.pi * np.cumsum(pitches) / 16_000)
+    file = io.BytesIO()
+    with wave.open(file, "wb") as written:
+        written.setnchannels(1)
+        written.setsampwidth(2)
+        written.setframerate(16_000)
+        written.writeframes((sound * 32767).astype("<i2").tobytes())
+    return media(file.getvalue(), "audio/wav")
+
+
+COPIES: dict[str, list[dict[str, Any]]] = {
+    "pictures": [
+        {"bio": "raid", "videos": [{"video_id": f"v{i}", "cover": scene(i)} for i in (0, 1, 2)]},
+        {
+            "bio": "beach",
+            "videos": [{"video_id": f"v{i}", "cover": scene(i, disguised=True)} for i in (1, 2, 3)],
+        },
+        {
+            "bio": "soup",
+            "videos": [
+                {"video_id": "v0", "cover": scene(0, disguised=True)},
+                {"video_id": "v5", "cover": scene(5)},
+            ],
+        },
+    ],
+    "sounds": [
+        {"bio": "raid", "videos": [{"video_id": f"v{i}", "audio": notes(i)} for i in (1, 2, 3)]},
+        {
+            "bio": "beach",
+            "videos": [{"video_id": f"v{i}", "audio": notes(i, gain=0.3)} for i in (2, 1, 6)],
+        },
+        {"bio": "soup", "videos": [{"video_id": f"v{i}", "audio": notes(i)} for i in (4, 5)]},
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_two_copies_of_media_make_near_duplicates(api: Api, kind: str) -> None:
+    shown = {f"{kind}-{i}": profile for i, profile in enumerate(COPIES[kind])}
+    one, other, alone = shown
+    sequence = api.write([{"streamer_id": name, **profile} for name, profile in shown.items()])
+    for query in ({"profiles": shown}, {"ids": list(shown), "after_sequence": sequence}):
+        found = dedup(api, **query, threshold=0.9, pictures=True)
+        assert (members(found), found["unique"]) == ([[one, other]], [alone])
+        for member in found["clusters"][0]["members"]:
+            assert (member["copies"], member["weight"]) == (2, None)
+            assert member["score"] < found["threshold"]
+        assert members(dedup(api, **query, threshold=0.9)) == []
+        assert members(dedup(api, **query, pictures=False)) == []
+        by_evidence = dedup(api, **query)["clusters"][0]
+        assert {m["kind"] for m in by_evidence["members"]} == {"same_media"}
+        assert all(m["weight"] > 0 for m in by_evidence["members"])
+    sides = {"a": {"streamer_id": one}, "b": {"profile": shown[other]}}
+    compared = api.ok("POST", "/v1/compare", sides)
+    (channel,) = [c for c in compared["channels"] if c["channel"] == kind]
+    assert (compared["verdict"], channel["state"]) == ("same_media", "agrees")
+    assert len(channel["quotes"]) == 2
+    wanted = {"must": [{"field": "streamer_id", "any": [other]}]}
+    query = {"positive": [{"streamer_id": one}], "explain": True, "filter": wanted}
+    (hit,) = api.ok("POST", "/v1/similar", query)["hits"]
+    places = {(pair["seed"], pair["hit"]) for pair in hit["reasons"]["shared"][f"similar_{kind}"]}
+    expected = {"pictures": {(1, 0), (2, 1)}, "sounds": {(0, 1), (1, 0)}}[kind]
+    field = "cover" if kind == "pictures" else "audio"
+    assert places == {(f"videos[{i}].{field}", f"videos[{j}].{field}") for i, j in expected}
 
 
 ALIKE = {
@@ -239,7 +344,11 @@ TWO = {"profiles": [{"streamer_id": "a", "bio": "soup"}, {"streamer_id": "b", "b
         ),
         (
             ["/profiles/0/avatar/vector"],
-            {"profiles": [{"streamer_id": "a", "avatar": {"vector": [1], "space": SPACE}}]},
+            {
+                "profiles": [
+                    {"streamer_id": "a", "avatar": {"vector": [1], "space": image_spec().name}}
+                ]
+            },
         ),
         (["/mode"], {**TWO, "mode": "list"}),
         (["/threshold"], {**TWO, "threshold": 0}),
