@@ -206,7 +206,6 @@ def test_two_copies_of_media_make_near_duplicates(api: Api, kind: str) -> None:
             assert (member["copies"], member["weight"]) == (2, None)
             assert member["score"] < found["threshold"]
         assert members(dedup(api, **query, threshold=0.99)) == []
-        assert members(dedup(api, **query, pictures=False)) == []
         by_evidence = dedup(api, **query)["clusters"][0]
         assert {m["kind"] for m in by_evidence["members"]} == {"same_media"}
         assert all(m["weight"] > 0 for m in by_evidence["members"])
