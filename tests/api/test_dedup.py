@@ -206,9 +206,10 @@ def test_two_copies_of_media_make_near_duplicates(api: Api, kind: str) -> None:
             assert (member["copies"], member["weight"]) == (2, None)
             assert member["score"] < found["threshold"]
         assert members(dedup(api, **query, threshold=0.99)) == []
-        by_evidence = dedup(api, **query)["clusters"][0]
-        assert {m["kind"] for m in by_evidence["members"]} == {"same_media"}
-        assert all(m["weight"] > 0 for m in by_evidence["members"])
+        by_evidence = dedup(api, **query)["clusters"][0]["members"][0]
+        assert (by_evidence["streamer_id"], by_evidence["joined_with"]) == (one, other)
+        assert by_evidence["kind"] == "same_media"
+        assert by_evidence["weight"] > 0
     sides = {"a": {"streamer_id": one}, "b": {"profile": shown[other]}}
     compared = api.ok("POST", "/v1/compare", sides)
     (channel,) = [c for c in compared["channels"] if c["channel"] == kind]
