@@ -3,6 +3,7 @@
 import json
 import math
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,9 +83,7 @@ def test_ratings_come_in_pages_each_once_those_of_a_question_together(api: Api) 
         assert len(set(seen)) == len(seen)
         questions = [question for question, _ in seen]
         assert sorted(q for q in questions if q in ids) == sorted(expected)
-        assert len([*dict.fromkeys(questions)]) == 1 + sum(
-            a != b for a, b in zip(questions, questions[1:], strict=False)
-        )
+        assert len([*dict.fromkeys(questions)]) == 1 + sum(a != b for a, b in pairwise(questions))
     cursor = api.ok("GET", f"{PATH}?limit=1")["next_cursor"]
     params = {"cursor": cursor, "question_id": ids[0]}  # which continues another listing
     problem = api.refused("GET", PATH, params=params, status=422, code="invalid_request")
