@@ -204,7 +204,7 @@ def profile_with(pointer: str, shown: dict[str, str]) -> dict[str, Any]:
     if field == "avatar":
         return {"bio": "boss", "avatar": shown}
     if field == "videos":
-        return {"bio": "boss", "videos": [video(**{rest[1]: shown})]}
+        return {"bio": "boss", "videos": [{"video_id": "v", rest[1]: shown}]}
     part = {"frames": [RED, shown]} if rest[1] == "frames" else {rest[1]: shown}
     return {"bio": "boss", "lives": [{"live_id": "l", **part}]}
 

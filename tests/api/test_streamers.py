@@ -134,8 +134,8 @@ def test_a_write_and_a_removal_are_in_the_next_answer(api: Api) -> None:
     assert "next-other" in similar(api, "next-seed", again)
     deleted = api.ok("DELETE", "/v1/streamers/next-other")
     assert "next-other" not in similar(api, "next-seed", deleted["sequence"])
-    late = {"params": {"after_sequence": deleted["sequence"] + 10**6}}
-    answer = api.get("/v1/streamers/next-seed/similar", **late)
+    late = {"after_sequence": deleted["sequence"] + 10**6}
+    answer = api.get("/v1/streamers/next-seed/similar", params=late)
     assert (answer.status_code, answer.json()["code"]) == (503, "not_yet_visible")
     assert int(answer.headers["retry-after"]) > 0
 
