@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
 
-from tests.support.bundles import write_bundle
 from tests.console.profiles import STREAMERS
+from tests.support.bundles import write_bundle
 from tests.support.service import Service, wait_until
 
 KEY = "the-key-of-the-tests"
@@ -34,8 +34,8 @@ def wait_until_seen(service: Service, sequence: int) -> None:
     """Wait until a write is in the index and in groups: an expansion waits for them 2 s at most."""
 
     def is_known() -> bool:
-        groups = service.client.get("/v1/duplicates?limit=1").json()
-        index = service.client.get("/readyz").json()["index_sequence"]
+        groups = service.api.get("/v1/duplicates?limit=1").json()
+        index = service.api.get("/readyz").json()["index_sequence"]
         return min(groups["evaluated_sequence"] or 0, index) >= sequence
 
     wait_until(is_known, "the write is in the index and in groups")
@@ -46,8 +46,7 @@ def serving(folder: Path) -> Iterator[Service]:
     write_bundle(folder / "bundle")
     with Service(folder / "bundle", folder / "data", STREAMER_API_KEY=KEY) as running:
         running.wait_until_ready()
-        running.client.headers["Authorization"] = f"Bearer {KEY}"
-        lines = running.bulk(STREAMERS)
+        lines = running.api.bulk(STREAMERS)
         assert {line["outcome"] for line in lines} == {"created"}
         wait_until_seen(running, max(line["sequence"] for line in lines))
         yield running

@@ -2,15 +2,14 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from fastapi.testclient import TestClient
 from playwright.sync_api import Locator, Page
 
-from tests.support.bundles import TOPICS, write_bundle
 from tests.console.conftest import KEY, STORED
 from tests.console.platform import PLATFORM
-from tests.service.features.spaces.hand_overs import NPZ, hand_over_of
+from tests.support.bundles import TOPICS, write_bundle
+from tests.support.hand_overs import hand_over_of, handed_over
 from tests.support.service import Service, wait_until
 
 _FOCUSED = """(target) => {
@@ -25,9 +24,8 @@ def desk_in(folder: Path) -> Iterator[Service]:
     write_bundle(folder / "bundle")
     with Service(folder / "bundle", folder / "data", STREAMER_API_KEY=KEY) as running:
         running.wait_until_ready()
-        client = running.client
-        client.headers["Authorization"] = f"Bearer {KEY}"
-        running.bulk(PLATFORM)
+        client = running.api
+        client.write(PLATFORM)
 
         def is_grouped() -> bool:
             found: dict[str, Any] = client.get("/v1/streamers/kitchen-0/duplicates").json()
@@ -35,15 +33,9 @@ def desk_in(folder: Path) -> Iterator[Service]:
 
         wait_until(is_grouped, "the copies are one group")
         ids = [f"{topic}-{i:03}" for topic in TOPICS for i in range(20)]
-        made = hand_over_of(cast(TestClient, client), ids)
-        for name, handed in (("monday", made), ("tuesday", made.turned(3))):
-            answer = client.put(
-                f"/v1/spaces/nightly/generations/{name}",
-                params={"promote": name == "monday"},
-                headers={"Content-Type": NPZ},
-                content=handed.npz(),
-            )
-            assert answer.is_success, answer.text
+        made = hand_over_of(client, ids)
+        handed_over(client, "nightly", "monday", made.npz(), promote=True)
+        handed_over(client, "nightly", "tuesday", made.turned(3).npz())
         yield running
 
 
@@ -52,15 +44,6 @@ def at(page: Page, service: Service, place: str = "") -> Page:
     page.add_init_script(f"origin === 'null' || sessionStorage.setItem('{STORED}', '{KEY}')")
     page.goto(f"{service.url}/console/{place}")
     return page
-
-
-def click_again(page: Page, target: Locator) -> None:
-    """Make the second click of a double click, on what is there by then."""
-    box = target.bounding_box()
-    assert box is not None
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down(click_count=2)
-    page.mouse.up(click_count=2)
 
 
 def tab_to(page: Page, target: Locator, key: str = "Tab", most: int = 150) -> None:

@@ -1,18 +1,16 @@
 """Cases: from a seed in Find to the ring, decided by keys, with evidence and a file to check."""
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
-from service.features.cases.exports.archive import verify
 from tests.console.conftest import lose_the_answer, open_at, wait_until_seen
 from tests.console.profiles import HARM
 from tests.console.test_looks import PHONE, violations
-from tests.support.service import Service, wait_until
+from tests.support.service import Service, run, wait_until
 
 NOTE = HARM.format(field="note")
 
@@ -33,7 +31,7 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     expect(members).to_have_count(3)
     expect(page.get_by_role("img", name="Graph of 3 members")).to_be_visible()
     case_id = page.url.partition("case=")[2]
-    titles = [one["title"] for one in service.client.get("/v1/cases").json()["cases"]]
+    titles = [one["title"] for one in service.api.get("/v1/cases").json()["cases"]]
     assert titles.count("<i>noodles</i>") == 1
     first = members.first.locator(".name")
     page.keyboard.press("j")
@@ -43,7 +41,7 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
     decided = members.nth(1).locator(".id").inner_text()
     page.keyboard.press("y")
     expect(members.nth(1)).to_contain_text("Confirmed")
-    found = service.client.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
+    found = service.api.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
     assert [(one["streamer_id"], one["verdict"]) for one in found] == [(decided, "confirmed")]
     page.locator("summary", has_text="Edges").click()
     page.locator(".edges button").first.click()
@@ -59,18 +57,18 @@ def test_from_a_seed_to_the_ring(signed_in: Page, service: Service, tmp_path: Pa
         page.get_by_role("button", name="ZIP").click()
     archive = tmp_path / "case.zip"
     downloading.value.save_as(archive)
-    assert verify(archive)
+    assert run("verify-case", archive).returncode == 0
     page.set_viewport_size(PHONE)  # pyright: ignore[reportArgumentType]
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
 def case_of(service: Service, title: str, *seeds: str) -> str:
     """A case that was expanded; its id."""
-    made = service.client.post("/v1/cases", json={"title": title, "seeds": seeds}).json()
+    made = service.api.post("/v1/cases", json={"title": title, "seeds": seeds}).json()
     path = f"/v1/cases/{made['case_id']}"
     tag = {"If-Match": f'"{made["revision"]}"'}
-    service.client.post(f"{path}:expand", headers=tag).raise_for_status()
-    wait_until(lambda: service.client.get(path).json()["run"] is not None, "the case is expanded")
+    service.api.post(f"{path}:expand", headers=tag).raise_for_status()
+    wait_until(lambda: service.api.get(path).json()["run"] is not None, "the case is expanded")
     return made["case_id"]
 
 
@@ -85,10 +83,10 @@ SHOP: dict[str, Any] = {
 def shops(service: Service) -> Iterator[None]:
     """Three accounts of one shop, and nobody of it when the test ends."""
     for i in range(3):
-        wait_until_seen(service, service.put(f"shop-{i}", **SHOP))
+        wait_until_seen(service, service.api.put_streamer(f"shop-{i}", **SHOP))
     yield
     for i in range(4):
-        service.client.delete(f"/v1/streamers/shop-{i}")
+        service.api.delete(f"/v1/streamers/shop-{i}")
 
 
 @pytest.mark.usefixtures("shops")
@@ -101,7 +99,7 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
     page.get_by_role("button", name="Run again").click()
     changed = page.get_by_role("region", name="What this run changed")
     expect(changed).to_contain_text("Nothing changed")
-    wait_until_seen(service, service.put("shop-3", **SHOP))
+    wait_until_seen(service, service.api.put_streamer("shop-3", **SHOP))
     page.get_by_role("button", name="Run again").click()
     expect(changed).to_contain_text("1 joined")
     expect(changed).to_contain_text("A streamer is new")
@@ -120,7 +118,7 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
     page.get_by_role("button", name="Run again").click()
     expect(changed).to_contain_text("1 left")
     expect(changed).to_contain_text("Somebody decided")
-    found = service.client.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
+    found = service.api.get(f"/v1/cases/{case_id}/verdicts").json()["verdicts"]
     assert [(one["streamer_id"], one["note"]) for one in found] == [("shop-3", NOTE)]
     page.provoked += ["404", "422"]  # pyright: ignore[reportAttributeAccessIssue]
     page.get_by_role("link", name="Watch for more").click()
@@ -132,51 +130,5 @@ def test_a_case_is_run_again_noted_watched_and_deleted(signed_in: Page, service:
     expect(dialog).to_contain_text("Delete the case again?")
     dialog.get_by_role("button", name="Delete").click()
     expect(page.get_by_role("heading", name="New case")).to_be_visible()
-    assert service.client.get(f"/v1/cases/{case_id}").status_code == 404
+    assert service.api.get(f"/v1/cases/{case_id}").status_code == 404
     assert page.evaluate("window.harmed") is None
-
-
-def test_what_happened_goes_on_a_page_at_a_time(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    case_id = case_of(service, "long", "copy-0")
-
-    def one(route: Route) -> None:
-        route.continue_(url=route.request.url.replace("limit=100", "limit=1"))
-
-    page.route(f"**/v1/cases/{case_id}/events?*", one)
-    open_at(page, service, f"#/cases?case={case_id}")
-    page.locator("summary", has_text="What happened").click()
-    events = page.locator(".events")
-    more = events.get_by_role("button", name="More")
-    expect(events).to_contain_text("begun")
-    expect(events).not_to_contain_text("expanded")
-    more.press("Enter")
-    expect(events).to_contain_text("expanded")
-    expect(events.get_by_role("listitem").nth(1)).to_be_focused()
-    more.click()
-    expect(more).to_have_count(0)
-    service.client.delete(f"/v1/cases/{case_id}")
-
-
-def test_two_who_decide_at_once(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    page.provoked.append("412")  # pyright: ignore[reportAttributeAccessIssue]
-    case_id = case_of(service, "two tabs", "copy-0")
-    path = f"/v1/cases/{case_id}"
-    open_at(page, service, f"#/cases?case={case_id}")
-    expect(page.locator(".members tbody tr")).to_have_count(3)
-    tag = {"If-Match": f'"{service.client.get(path).json()["revision"]}"'}
-    body = {"verdict": "cleared"}
-    service.client.put(f"{path}/members/copy-2", json=body, headers=tag).raise_for_status()
-    page.keyboard.press("y")
-    expect(page.get_by_role("alert")).to_be_visible()
-    expect(page.locator(".members tr", has_text="copy-2")).to_contain_text("Cleared")
-    page.keyboard.press("y")
-    expect(page.locator(".members tr", has_text=re.compile("Confirmed"))).to_have_count(1)
-
-
-def test_a_case_that_is_gone(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
-    open_at(page, service, "#/cases?case=case-0000000000000000")
-    expect(page.get_by_role("alert").first).to_contain_text("That is not there any more")

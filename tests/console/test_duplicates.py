@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from playwright.sync_api import Page, Route, expect
+from playwright.sync_api import Page, expect
 
 from tests.console.conftest import open_at
 from tests.support.service import Service, wait_until
 
 
 def judgements(service: Service) -> dict[tuple[str, str], str]:
-    found: list[dict[str, Any]] = service.client.get("/v1/judgements").json()["judgements"]
+    found: list[dict[str, Any]] = service.api.get("/v1/judgements").json()["judgements"]
     return {(one["a"], one["b"]): one["verdict"] for one in found if one["a"].startswith("copy-")}
 
 
@@ -18,7 +18,7 @@ def group_of_copies(service: Service) -> str:
     found: dict[str, Any] = {}
 
     def is_complete() -> bool:
-        found.update(service.client.get("/v1/streamers/copy-0/duplicates").json())
+        found.update(service.api.get("/v1/streamers/copy-0/duplicates").json())
         return (found["group"] or {}).get("size", 0) >= 3
 
     wait_until(is_complete, "the copies are one group")
@@ -47,28 +47,6 @@ def test_a_group_is_reviewed_by_keys(signed_in: Page, service: Service) -> None:
     wait_until(lambda: judgements(service) == {}, "it is taken back")
 
 
-def test_the_pairs_of_a_large_group_come_a_page_at_a_time(
-    signed_in: Page, service: Service
-) -> None:
-    page, group = signed_in, group_of_copies(service)
-
-    def two(route: Route) -> None:
-        route.continue_(url=route.request.url.replace("limit=1000", "limit=2"))
-
-    page.route(f"**/v1/duplicates/{group}?*", two)
-    open_at(page, service, f"#/duplicates?group={group}")
-    expect(page.get_by_text("Pair 1 of 3")).to_be_visible()
-    page.get_by_role("link", name="Next page").click()
-    expect(page.get_by_text("Pair 1 of 2")).to_be_visible()
-
-
-def test_a_group_that_is_gone_says_so(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    page.provoked.append("404")  # pyright: ignore[reportAttributeAccessIssue]
-    open_at(page, service, f"#/duplicates?group=dup-{'0' * 24}")
-    expect(page.get_by_role("alert")).to_contain_text("That is not there any more")
-
-
 def test_a_comparison_shows_its_evidence(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service, "#/compare")
@@ -76,7 +54,7 @@ def test_a_comparison_shows_its_evidence(signed_in: Page, service: Service) -> N
     page.get_by_label("First").fill("copy-0")
     page.get_by_label("Second").fill("copy-1")
     page.keyboard.press("Enter")
-    answer = service.client.post(
+    answer = service.api.post(
         "/v1/compare", json={"a": {"streamer_id": "copy-0"}, "b": {"streamer_id": "copy-1"}}
     ).json()
     table = page.get_by_role("table")
@@ -84,17 +62,3 @@ def test_a_comparison_shows_its_evidence(signed_in: Page, service: Service) -> N
     expect(table.locator("tfoot")).to_contain_text(f"{answer['weight']:.1f}")
     expect(page.locator(".verdict")).to_contain_text("The same")
     expect(page.locator("mark").first).to_be_visible()
-
-
-def test_a_disguise_is_shown_undone(signed_in: Page, service: Service) -> None:
-    page, bio = signed_in, "Fresh bread from grandma's oven every morning at seven"
-    spaced = " ".join("Fresh bread from grandma's oven") + " every morning at seven"
-    service.put("baker-0", bio=bio)
-    service.put("baker-1", bio=spaced)
-    open_at(page, service, "#/compare?a=baker-0&b=baker-1")
-    texts = page.get_by_role("table").locator("tbody tr", has_text="Disguise undone")
-    expect(texts.locator(".quote").nth(1)).to_contain_text("g r a n d m a")
-    expect(texts.locator(".undone")).to_have_count(1)
-    expect(texts.locator(".undone")).to_contain_text("grandma")
-    for name in ("baker-0", "baker-1"):
-        service.client.delete(f"/v1/streamers/{name}").raise_for_status()

@@ -2,14 +2,13 @@
 
 import csv
 import io
-import json
 import re
 from pathlib import Path
 from zipfile import ZipFile
 
-from playwright.sync_api import Locator, Page, Route, expect
+from playwright.sync_api import Locator, Page, expect
 
-from tests.console.conftest import KEY, open_at
+from tests.console.conftest import open_at
 from tests.support.service import Service
 
 
@@ -25,7 +24,7 @@ def test_from_an_id_to_reasons_and_back_by_the_url(signed_in: Page, service: Ser
     page.keyboard.press("Enter")
     expect(rows(page)).to_have_count(50)
     assert "like=cooking-01" in page.url
-    best = service.client.get("/v1/streamers/cooking-01/similar").json()["hits"][0]
+    best = service.api.get("/v1/streamers/cooking-01/similar").json()["hits"][0]
     first = rows(page).first
     expect(first).to_contain_text(best["streamer_id"])
     expect(first).to_contain_text(f"{best['score']:.3f}")
@@ -54,24 +53,6 @@ def test_a_pasted_list_filters_and_a_threshold(signed_in: Page, service: Service
     page.get_by_label("Value").fill("900")
     page.get_by_role("button", name="Add filter").click()
     expect(rows(page)).to_have_count(6)
-
-
-def test_the_slider_asks_for_precision(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/find?like=cooking-01&k=200")
-    expect(page.get_by_text("Here similarity ends")).to_have_count(1)
-    page.provoked.append("422")  # pyright: ignore[reportAttributeAccessIssue]
-    slider = page.get_by_label("Precision promised")
-    slider.focus()
-    page.keyboard.press("End")
-    expect(page.get_by_role("alert")).to_contain_text("precision")
-    open_at(page, service, "#/find?like=cooking-01,cooking-02&precision=0.7")
-    expect(rows(page).first).to_be_visible()
-    open_at(page, service, "#/find?like=cooking-01&unlike=music-01&precision=0.7")
-    expect(rows(page)).to_have_count(50)
-    expect(slider).to_be_disabled()
-    open_at(page, service, "#/find?like=cooking-01&precision=0.7")
-    expect(page.get_by_text("streamers reach it")).to_be_visible()
 
 
 def test_by_keyboard_alone(signed_in: Page, service: Service) -> None:
@@ -135,7 +116,7 @@ def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
     expect(page.locator(".chip", has_text=chosen)).to_be_visible()
     expect(found).to_have_count(0)
     expect(rows(page)).to_have_count(50)
-    first = service.client.post("/v1/streamers:find", json={"q": "night kitchen"}).json()
+    first = service.api.post("/v1/streamers:find", json={"q": "night kitchen"}).json()
     open_at(page, service, "")
     seeds.fill("night kitchen")  # a name, not two ids
     expect(found.get_by_role("option")).to_have_count(3)
@@ -155,39 +136,14 @@ def test_a_nickname_finds_a_seed(signed_in: Page, service: Service) -> None:
     expect(page.locator(".chip")).to_have_count(3)
 
 
-def test_one_request_has_all_rows(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/find?like=cooking-01&k=50")
-    expect(rows(page)).to_have_count(50)
-    expect(rows(page).first).to_contain_text("Cooking")
-    expect(page.locator(".facet").first).to_be_visible()
-    # Of this document only: what the one before still asked is not its own.
-    fetched = page.evaluate("performance.getEntriesByType('resource').map((entry) => entry.name)")
-    asked = [url.removeprefix(service.url) for url in fetched]
-    api = sorted(path for path in asked if path.startswith("/v1/"))
-    assert api == ["/v1/lists:preview", "/v1/streamers:facets"]
-
-
 def test_filters_have_the_counts_of_all(signed_in: Page, service: Service) -> None:
     page = signed_in
     open_at(page, service)
-    counted = service.client.post("/v1/streamers:facets", json={"fields": ["language"]}).json()
+    counted = service.api.post("/v1/streamers:facets", json={"fields": ["language"]}).json()
     counts = {value["value"]: value["count"] for value in counted["fields"][0]["values"]}
     english = page.locator(".facet").get_by_role("button", name=f"en {counts['en']}")
     english.click()
     expect(page.get_by_text(f"{counts['en']} streamers pass")).to_be_visible()
-
-
-def test_without_copies_and_spread(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/find?like=cooking-01&k=200")
-    page.get_by_label("one of each group of copies").check()
-    page.get_by_label("Most of one category").select_option("5")
-    expect(page.get_by_text("and 2 copies").first).to_be_visible()
-    expect(page.locator(".results .id", has_text="copy-")).to_have_count(1)
-    for topic in ("music", "gaming"):
-        kinds = page.locator(".results td.wide", has_text=re.compile(f"^{topic}"))
-        expect(kinds).to_have_count(5)
 
 
 def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path: Path) -> None:
@@ -214,77 +170,6 @@ def test_a_selection_becomes_a_table(signed_in: Page, service: Service, tmp_path
     with ZipFile(downloading.value.path()) as book:
         texts = book.read("xl/sharedStrings.xml").decode()
     assert all(name in texts for name in names)
-
-
-def test_who_is_left_out_of_a_long_selection_is_told(signed_in: Page, service: Service) -> None:
-    page = signed_in
-
-    def more(route: Route) -> None:
-        answer = route.fetch()
-        told = answer.json()
-        (row,) = told["rows"]
-        told["rows"] = [{**row, "streamer_id": f"one-{place}"} for place in range(101)]
-        route.fulfill(response=answer, json=told)
-
-    page.route("**/v1/lists:preview", more)
-    open_at(page, service, "#/find?like=cooking-01&k=1")
-    page.get_by_label("Select all").check()
-    page.get_by_role("button", name="Start a case").click()
-    notice = page.get_by_role("dialog").locator(".notice")
-    expect(notice).to_contain_text("the first 100 of the 101")
-    page.keyboard.press("Escape")
-    page.get_by_role("link", name="Watch for more").click()
-    expect(page.locator("textarea")).to_have_value(re.compile(r"one-100$"))
-
-
-def test_followers_are_in_the_table_and_in_its_files(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/find?like=cooking-01&k=10&where=category~is~cooking")
-    expect(rows(page)).to_have_count(10)
-    expect(page.get_by_role("columnheader", name="Followers")).to_be_visible()
-    ids = page.locator(".results .id").all_inner_texts()
-    profile = service.client.get(f"/v1/streamers/{ids[0]}").json()["profile"]
-    followers = profile["attributes"]["followers"]
-    expect(rows(page).first).to_contain_text(f"{followers:,}")
-    with page.expect_download() as downloading:
-        page.get_by_role("button", name="Download CSV").click()
-    table = csv.DictReader(Path(downloading.value.path()).read_text("utf-8-sig").splitlines())
-    first = next(table)
-    assert (first["streamer_id"], first["followers"]) == (ids[0], str(followers))
-    # Nobody says how many follow: no column, and no warning of what the page itself asked for.
-    open_at(page, service, "#/find?like=copy-0&k=10&where=streamer_id~is~copy-1")
-    expect(rows(page)).to_have_count(1)
-    expect(page.get_by_role("columnheader", name="Followers")).to_have_count(0)
-    expect(page.locator(".notice")).to_have_count(0)
-
-
-def test_a_number_of_a_room_keeps_its_digits(signed_in: Page, service: Service) -> None:
-    page, rooms = signed_in, {"room-a": 7318296342189918514, "room-b": 7318296342189918515}
-    for name, room in rooms.items():
-        profile = {"bio": "soup and noodles", "attributes": {"room": room}}
-        service.client.put(f"/v1/streamers/{name}", json=profile).raise_for_status()
-    try:
-        condition = f"room~is~{rooms['room-b']}"
-        open_at(page, service, f"#/find?like=cooking-01&where={condition}&open=room-b")
-        expect(page.locator(".results .id")).to_have_text(["room-b"])
-        expect(page.get_by_role("complementary")).to_contain_text(str(rooms["room-b"]))
-    finally:
-        for name in rooms:
-            service.client.delete(f"/v1/streamers/{name}").raise_for_status()
-
-
-def test_the_question_as_curl_has_no_key(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/find?like=cooking-01&exclude=cooking-02&where=language~is~en")
-    page.get_by_role("button", name="Copy as curl").click()
-    expect(page.get_by_text("it reads the key from $STREAMER_API_KEY")).to_be_visible()
-    copied = page.evaluate("navigator.clipboard.readText()")
-    assert KEY not in copied
-    assert "$STREAMER_API_KEY" in copied
-    body = json.loads(copied.partition("-d '")[2].rstrip("'"))
-    answer = service.client.post("/v1/lists:preview", json=body)
-    assert answer.status_code == 200
-    assert "cooking-02" not in {row["streamer_id"] for row in answer.json()["rows"]}
 
 
 def test_a_seed_that_is_gone_can_be_taken_out(signed_in: Page, service: Service) -> None:

@@ -91,11 +91,11 @@ def test_anti_fraud_from_a_seed_to_an_alert(page: Page, desk: Service) -> None:
     page.keyboard.press("ArrowDown")
     press_on(page, page.get_by_role("button", name="Watch", exact=True))
     expect(page.get_by_role("navigation", name="Watchlists")).to_contain_text("amber ring")
-    desk.put("amber-9", **AMBER, name="Amber again")
+    desk.api.put_streamer("amber-9", **AMBER, name="Amber again")
 
     def both_alerts() -> bool:
         """Of the newcomer, and of the one member that was left unconfirmed, by the sweep."""
-        found = desk.client.get("/v1/alerts", params={"state": "open"}).json()["alerts"]
+        found = desk.api.get("/v1/alerts", params={"state": "open"}).json()["alerts"]
         return len(found) == 2 and "amber-9" in {one["streamer_id"] for one in found}
 
     wait_until(both_alerts, "the watchlist matches the newcomer and the member that is left")
@@ -135,9 +135,9 @@ def test_a_recommender_from_a_newcomer_to_a_roll_back(page: Page, desk: Service)
 
 def test_an_operator_from_a_key_to_its_end(page: Page, desk: Service, tmp_path: Path) -> None:
     about = {"streamer_id": "amber-0"}
-    desk.client.get("/v1/streamers/amber-0/similar").raise_for_status()
+    desk.api.get("/v1/streamers/amber-0/similar").raise_for_status()
     wait_until(
-        lambda: bool(desk.client.get("/v1/audit", params=about).json()["entries"]),
+        lambda: bool(desk.api.get("/v1/audit", params=about).json()["entries"]),
         "the question is in the audit log",
     )
     at(page, desk)

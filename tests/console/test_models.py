@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
-from tests.support.bundles import write_bundle
 from tests.console.conftest import KEY, lose_the_answer, open_at
 from tests.console.profiles import STREAMERS
 from tests.console.test_looks import PHONE, violations
+from tests.support.bundles import write_bundle
 from tests.support.service import Service, wait_until
 
 FIRST, NEXT = "test-0", "test-1"
@@ -29,9 +29,8 @@ def two_models(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         STREAMER_MODELS__FOLDER=str(folder),
     ) as running:
         running.wait_until_ready()
-        client = running.client
-        client.headers["Authorization"] = f"Bearer {KEY}"
-        running.bulk(STREAMERS)
+        client = running.api
+        running.api.bulk(STREAMERS)
         client.post("/v1/models", json={"folder": "next"}).raise_for_status()
         client.post(f"/v1/models/{NEXT}:backfill").raise_for_status()
 
@@ -66,7 +65,7 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     change(page, NEXT, "Shadow", "1")
     expect(row(page, NEXT)).to_contain_text("shadow")
     expect(row(page, NEXT)).to_contain_text("100%")
-    service.client.get("/v1/streamers/cooking-01/similar").raise_for_status()
+    service.api.get("/v1/streamers/cooking-01/similar").raise_for_status()
     row(page, NEXT).get_by_role("link", name="Report").click()
     report = page.get_by_role("region", name=f"Shadow of {NEXT}")
     expect(report).to_contain_text("1 of 1")
@@ -84,17 +83,17 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     expect(row(page, NEXT)).to_contain_text("10%")
     change(page, NEXT, "Promote")
     expect(row(page, NEXT)).to_contain_text("active")
-    assert service.client.get("/readyz").json()["model_version"] == NEXT
+    assert service.api.get("/readyz").json()["model_version"] == NEXT
     expect(row(page, FIRST)).to_contain_text("ready")
     row(page, FIRST).get_by_role("button", name="Roll back").click()
     dialog = page.get_by_role("dialog")
     expect(dialog).to_contain_text(f"From {NEXT} to {FIRST}")
-    service.client.post("/v1/models:rollback").raise_for_status()  # somebody else
+    service.api.post("/v1/models:rollback").raise_for_status()  # somebody else
     dialog.get_by_role("button", name="Roll back").click()
     expect(dialog).to_contain_text(f"{FIRST} is active by now")
     dialog.get_by_role("button", name="Close").click()
     expect(row(page, FIRST)).to_contain_text("active")
-    assert service.client.get("/readyz").json()["model_version"] == FIRST
+    assert service.api.get("/readyz").json()["model_version"] == FIRST
     lose_the_answer(page, "**/v1/models:rollback")
     row(page, NEXT).get_by_role("button", name="Roll back").click()
     dialog.get_by_role("button", name="Roll back").click()
@@ -102,4 +101,4 @@ def test_a_model_is_tried_promoted_and_taken_back(signed_in: Page, two_models: S
     dialog.get_by_role("button", name="Roll back").click()
     expect(dialog).to_have_count(0)
     expect(row(page, NEXT)).to_contain_text("active")
-    assert service.client.get("/readyz").json()["model_version"] == NEXT
+    assert service.api.get("/readyz").json()["model_version"] == NEXT

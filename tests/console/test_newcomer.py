@@ -5,7 +5,6 @@ import json
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import open_at
-from tests.console.test_looks import violations
 from tests.support.service import Service
 
 
@@ -34,29 +33,3 @@ def test_a_newcomer_is_placed(signed_in: Page, service: Service) -> None:
     page.go_back()
     expect(page.get_by_text("tags used")).to_be_visible()
     expect(field).to_have_value("cooking-01")
-
-
-def test_a_newcomer_is_found_by_its_nickname(signed_in: Page, service: Service) -> None:
-    page = signed_in
-    open_at(page, service, "#/newcomer")
-    expect(page.get_by_text("Who is new?")).to_be_visible()
-    page.keyboard.press("/")
-    page.keyboard.type("night kitchen")
-    found = page.get_by_role("listbox", name="Streamers found")
-    expect(found.get_by_role("option")).to_have_count(3)
-    page.keyboard.press("ArrowDown")
-    page.keyboard.press("ArrowDown")
-    second = found.get_by_role("option").nth(1)
-    expect(second).to_have_attribute("aria-selected", "true")
-    chosen = second.locator(".id").inner_text()
-    assert violations(page) == []
-    page.keyboard.press("Enter")
-    expect(page.get_by_text("The model knows")).to_be_visible()
-    expect(found).to_have_count(0)
-    assert f"id={chosen}" in page.url
-    field = page.get_by_label("A stored streamer")
-    expect(field).to_have_value(chosen)
-    field.fill("night kitchen")
-    found.get_by_role("option").first.click()
-    first = service.client.post("/v1/streamers:find", json={"q": "night kitchen"}).json()
-    expect(field).to_have_value(first["streamers"][0]["streamer_id"])

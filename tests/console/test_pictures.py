@@ -59,7 +59,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 @pytest.fixture(scope="module")
 def ids(desk: Service) -> dict[str, str]:
     """What is on the desk: a list that ran twice, a case in progress, a watchlist with an alert."""
-    client = desk.client
+    client = desk.api
     question = {
         "positive": [{"streamer_id": "kitchen-0"}],
         "k": 60,
@@ -89,7 +89,7 @@ def ids(desk: Service) -> dict[str, str]:
         "mode": "on",
     }
     made = client.post("/v1/watchlists", json=watched).json()
-    desk.put("amber-9", **AMBER, name="Amber again")
+    desk.api.put_streamer("amber-9", **AMBER, name="Amber again")
 
     def is_raised() -> bool:
         found = client.get("/v1/alerts").json()["alerts"]
@@ -141,11 +141,3 @@ def test_a_picture_is_taken(
     file = folder / f"{name}.webp"
     Image.open(io.BytesIO(png)).save(file, quality=75, method=6)
     assert file.stat().st_size <= MOST_BYTES
-
-
-def test_the_pictures_of_the_documentation_are_these_and_are_small() -> None:
-    kept = {file.stem: file.stat().st_size for file in (DOCS / "pictures").glob("*.webp")}
-    assert set(kept) == set(PICTURES)
-    assert max(kept.values()) <= MOST_BYTES
-    texts = (DOCS / "console.md").read_text("utf-8")
-    assert {name for name in PICTURES if f"pictures/{name}.webp" not in texts} == set()
