@@ -33,6 +33,7 @@ def bio_of(*rings: str) -> str:
 def test_copies_become_a_group_that_keeps_its_id_while_it_grows_and_shrinks(api: Api) -> None:
     ids = write_ring(api, "quorzel", 3)
     group = shown(api, group_id := group_id_of(api, ids[0]))
+    assert "\nstreamer_duplicates_leading 1.0\n" in api.get("/metrics").text
     assert (group["state"], group["size"], group["members"]) == ("live", 3, ids)
     assert group["representative"] in ids
     assert group["successors"] == []

@@ -93,7 +93,7 @@ def test_judgements_survive_writes_that_change_everything_and_deletions(api: Api
         api.wait_until_grouped(api.put_streamer("stay-1", **profile))
         assert members_of(api, "stay-1") == ["stay-1", "stay-2"]
     ring = write_ring(api, "keldrami", 2)
-    judge(api, *ring, "different")
+    judge(api, ring[0], ring[1], "different")
     wait_for_group(api, ring[0])
     api.wait_until_grouped(api.put_streamer(ring[1], **copy_of("keldrami", language="en")))
     assert members_of(api, ring[1]) == [ring[1]]

@@ -1,6 +1,7 @@
 """The map: fitted by a job, everyone on it, whoever is written later a moment after."""
 
 import json
+import random
 import struct
 from typing import Any, NamedTuple
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from tests.support.api import Api, wrong_fields
-from tests.support.bundles import TOPICS
+from tests.support.bundles import DIM, TOPICS, write_bundle
 from tests.support.service import wait_until
 
 EACH = 12
@@ -17,6 +18,14 @@ STEPS = 65_534
 WHOLE = {"polygon": [[0, 0], [STEPS, 0], [STEPS, STEPS], [0, STEPS]]}
 SELECT = "/v1/layouts/current:select"
 POINTS = "/v1/layouts/current/points"
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Another model can be registered from a folder."""
+    folder = tmp_path_factory.mktemp("models")
+    write_bundle(folder / "test-1", seed=1)
+    return {"STREAMER_MODELS__FOLDER": str(folder)}
 
 
 def profile_of(topic: str, i: int) -> dict[str, Any]:
@@ -105,10 +114,13 @@ def mapped(api: Api, first: dict[str, Any]) -> Api:
 
 def test_everyone_is_on_the_map_beside_those_alike(mapped: Api, first: dict[str, Any]) -> None:
     state = mapped.ok("GET", "/v1/layouts")
-    assert state["current"]["fitted"] == first["fitted"] == len(NAMES)
+    assert first["fitted"] == first["streamers"] == len(NAMES)
+    assert (first["shared"], first["residual"]) == (0, None)
+    assert state["current"]["fitted"] >= len(NAMES)
     assert state["current"]["age_s"] >= 0
     assert state["current"]["model_version"] == "test-0"
     assert state["problem"] is None
+    assert "\nstreamer_layout_served 1.0\n" in mapped.get("/metrics").text
     found = drawn(mapped)
     assert (found.head["count"], found.head["layout_id"]) == (len(NAMES), state["served"])
     assert not found.codes.any()
@@ -241,14 +253,6 @@ def test_what_is_no_part_of_the_map_is_refused(api: Api, body: dict[str, Any], f
     assert wrong_fields(problem) == [field]
 
 
-def test_a_colour_that_can_not_be_told_is_refused(mapped: Api) -> None:
-    for colour in ("model_change", ""):  # there is no other model
-        problem = mapped.refused(
-            "GET", POINTS, params={"colour": colour}, status=422, code="invalid_request"
-        )
-        assert wrong_fields(problem) == ["colour"]
-
-
 def test_the_map_needs_the_scope_to_search_and_groups_theirs(mapped: Api) -> None:
     with mapped.with_key("search") as searcher:
         assert drawn(searcher).head["count"] == len(NAMES)
@@ -258,3 +262,37 @@ def test_the_map_needs_the_scope_to_search_and_groups_theirs(mapped: Api) -> Non
         for method, path in (("GET", "/v1/layouts"), ("GET", POINTS), ("POST", "/v1/layouts:fit")):
             other.refused(method, path, status=403, code="missing_scope")
         other.refused("POST", SELECT, {"streamer_id": "a"}, status=403, code="missing_scope")
+
+
+def test_colours_tell_what_another_model_changed(mapped: Api) -> None:
+    asked = {"colour": "model_change"}
+
+    def refused() -> None:
+        problem = mapped.refused("GET", POINTS, params=asked, status=422, code="invalid_request")
+        assert wrong_fields(problem) == ["colour"]
+
+    refused()  # there is no other model
+    mapped.ok("POST", "/v1/models", {"folder": "test-1"}, status=201)
+    mapped.finished(mapped.ok("POST", "/v1/models/test-1:backfill", status=202))
+    wait_until(lambda: mapped.get(POINTS, params=asked).status_code == 422, "its index is complete")
+    refused()  # there are too few streamers to turn one space to the other
+    drawing, count = random.Random(5), 8 * DIM
+    words = [word for known in TOPICS.values() for word in known.split()]
+    mapped.write(
+        {"streamer_id": f"many-{i}", "name": f"n{i}", "tags": drawing.sample(words, 6)}
+        for i in range(count)
+    )
+    wait_until_placed(mapped, len(NAMES) + count)
+
+    def are_all_compared() -> bool:
+        answers = mapped.get(POINTS, params=asked).status_code == 200
+        return answers and bool(drawn(mapped, **asked).codes.all())
+
+    wait_until(are_all_compared, "all are compared")
+    told = drawn(mapped, **asked)
+    classes = told.head["classes"]
+    assert len(classes) == 5
+    assert [one["lte"] for one in classes[:-1]] == [one["gte"] for one in classes[1:]]
+    counts = [one["count"] for one in classes]
+    assert np.bincount(told.codes).tolist() == [0, *counts]
+    assert max(counts) - min(counts) < 0.2 * sum(counts)

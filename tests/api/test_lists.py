@@ -326,7 +326,7 @@ def test_what_is_wrong_with_a_question_is_named(
 
 def test_a_write_that_is_not_there_yet_is_waited_for_and_then_refused(api: Api) -> None:
     save(api, "later")
-    after = {"after_sequence": 10**12}
+    after: dict[str, Any] = {"after_sequence": 10**12}
     for path, body in (("/v1/lists:preview", question(**after)), ("/v1/lists/later:run", after)):
         api.refused("POST", path, body, status=503, code="not_yet_visible")
 
@@ -349,7 +349,8 @@ def test_what_keys_may_ask(api: Api) -> None:
             reader.refused(method, at, body, status=403, code="missing_scope")
     with api.with_key("search") as searcher:
         searcher.ok("POST", "/v1/lists:preview", question())
-        for more in ({"explain": "short"}, {"explain": "full"}, {"k": 1001}):
+        denied: list[dict[str, Any]] = [{"explain": "short"}, {"explain": "full"}, {"k": 1001}]
+        for more in denied:
             searcher.refused(
                 "POST", "/v1/lists:preview", question(**more), status=403, code="missing_scope"
             )
@@ -702,6 +703,26 @@ def test_a_kept_run_is_the_file_that_was_handed_on(api: Api, form: str) -> None:
     assert len(fresh) == 2
     only_new = str(again(new_only=True))
     assert [name for name in ids if f"'{name}'" in only_new and name != ids[0]] == sorted(fresh)
+
+
+def test_of_a_run_that_is_too_large_only_whom_it_held_is_kept(api: Api) -> None:
+    tags = [f"{i:03d}" + "播" * 97 for i in range(400)]
+    names = [f"large-{i:02}" for i in range(20)]  # of more than 2 MiB
+    api.write(
+        {"streamer_id": name, "bio": "soup", "tags": tags, "attributes": {"desk": "large"}}
+        for name in names
+    )
+    save(api, "large", desk="large", fields=["tags"])
+    held = ids_of(run(api, "large"))
+    assert sorted(held) == names
+    answer = api.get("/v1/lists/large/runs/1?format=csv")
+    rows = csv_of(answer.content)
+    assert [row["streamer_id"] for row in rows] == held
+    assert {(row["tags"], row["score"]) for row in rows} == {("", "")}
+    assert answer.headers["x-incomplete-because"]
+    path = "/v1/lists/large/runs/1?format=csv&new_only=true"
+    problem = api.refused("GET", path, status=422, code="invalid_request")
+    assert wrong_fields(problem) == ["new_only"]
 
 
 def test_who_is_erased_is_in_no_saved_question_and_in_no_run(api: Api) -> None:

@@ -198,9 +198,8 @@ def test_answers_are_measured_by_what_was_rated(api: Api, service: Service, tmp_
     asked = {"positive": [{"streamer_id": "m5"}], "filter": wanted, "k": 4}
     hits = api.ok("POST", "/v1/similar", asked)["hits"]
     question, values = {"positive": ["m5"], "filter": wanted}, (0, 3, 1, 2)
-    for hit, value in zip(hits, values, strict=True):
-        rated = rate(api, hit["streamer_id"], value, question)
-    lines = map(json.dumps, api.all(PATH, "ratings", question_id=rated["question_id"]))
+    rated = [rate(api, h["streamer_id"], v, question) for h, v in zip(hits, values, strict=True)]
+    lines = map(json.dumps, api.all(PATH, "ratings", question_id=rated[0]["question_id"]))
     exported = tmp_path / "ratings.ndjson"
     exported.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
