@@ -184,7 +184,7 @@ def test_a_restart_and_another_encoder_need_no_tower(
 BAD: list[tuple[str, dict[str, str]]] = [
     ("/avatar/data", media(announced(40_000, 40_000))),
     ("/avatar/data", media(JPEG[: len(JPEG) // 2], "image/jpeg")),
-    ("/avatar/data", media(JPEG, "image/png")),
+    ("/avatar/data", media(picture("teal", "JPEG"), "image/png")),
     ("/avatar/data", media(sound(440), "audio/wav")),
     ("/avatar/data", RUBBISH),
     ("/videos/0/cover/data", RUBBISH),
@@ -192,7 +192,7 @@ BAD: list[tuple[str, dict[str, str]]] = [
     ("/lives/0/audio/data", media(sound(440, seconds=0), "audio/wav")),
     ("/lives/0/audio/data", media(sound(440, seconds=0.05), "audio/wav")),
     ("/lives/0/audio/data", media(sound(440, rate_hz=3000), "audio/wav")),
-    ("/lives/0/audio/data", media(sound(440), "audio/flac")),
+    ("/lives/0/audio/data", media(sound(447), "audio/flac")),
     ("/videos/0/audio/data", media(picture("red"))),
     ("/videos/0/audio/data", media(picture("red"), "audio/wav")),
 ]
