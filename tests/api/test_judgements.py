@@ -1,5 +1,6 @@
 """Judgements: what people know of pairs joins and parts groups, and the newest wins."""
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -39,9 +40,14 @@ def pair(a: str, b: str) -> dict[str, str]:
 
 
 def overruled(api: Api, streamer_id: str) -> dict[str, list[dict[str, str]]]:
-    """The judgements of a streamer: the other one, and by what it is overruled."""
+    """The judgements of a streamer: the other one, and by what it is overruled, by pair."""
     found = api.all(PATH, "judgements", streamer_id=streamer_id)
-    return {one["b"] if one["a"] == streamer_id else one["a"]: one["overruled_by"] for one in found}
+    return {
+        one["b"] if one["a"] == streamer_id else one["a"]: sorted(
+            one["overruled_by"], key=lambda each: (each["a"], each["b"])
+        )
+        for one in found
+    }
 
 
 def test_a_judgement_says_who_gave_it_and_replaces_the_one_before(api: Api) -> None:
@@ -107,26 +113,23 @@ def test_judgements_survive_writes_that_change_everything_and_deletions(api: Api
 
 
 def test_of_judgements_that_contradict_each_other_the_newest_holds(api: Api) -> None:
-    strangers(api, "con-1", "con-2", "con-3")
-    judge(api, "con-1", "con-2", "same")
-    judge(api, "con-2", "con-3", "same")
-    wait_for_group(api, "con-1", "con-2", "con-3")
-    newest = judge(api, "con-1", "con-3", "different")
-    assert newest["overrules"] == [pair("con-1", "con-2")]
-    wait_for_group(api, "con-1")
-    wait_for_group(api, "con-2", "con-3")
-    assert overruled(api, "con-1") == {
-        "con-2": [pair("con-1", "con-3"), pair("con-2", "con-3")],
-        "con-3": [],
-    }
-    take_back(api, "con-3", "con-1")
-    wait_for_group(api, "con-1", "con-2", "con-3")
-    assert overruled(api, "con-1") == {"con-2": []}
-    anew = judge(api, "con-1", "con-3", "different")
-    assert anew["overrules"] == [pair("con-1", "con-2")]
-    late = judge(api, "con-1", "con-2", "same")  # which is the newest now
-    assert late["overrules"] == [pair("con-2", "con-3")]
-    wait_for_group(api, "con-1", "con-2")
+    a, b, c, d = ids = [f"con-{i}" for i in range(4)]
+    strangers(api, *ids)
+    for one, next_one in pairwise(ids):
+        judge(api, one, next_one, "same")
+    wait_for_group(api, *ids)
+    newest = judge(api, a, d, "different")
+    assert newest["overrules"] == [pair(a, b)]  # the oldest of the chain
+    wait_for_group(api, a)
+    wait_for_group(api, b, c, d)
+    assert overruled(api, a) == {b: [pair(a, d), pair(b, c), pair(c, d)], d: []}
+    take_back(api, d, a)
+    wait_for_group(api, *ids)
+    assert overruled(api, a) == {b: []}
+    judge(api, a, d, "different")
+    late = judge(api, a, b, "same")  # which is the newest now
+    assert late["overrules"] == [pair(b, c)]
+    wait_for_group(api, a, b)
 
 
 def test_judgements_about_who_is_not_stored_overrule_nothing(api: Api) -> None:
