@@ -62,22 +62,6 @@ def drawn(page: Page) -> int:
     )
 
 
-def extent(page: Page) -> list[float]:
-    """The first and the last column of the canvas with a point, as shares of its width."""
-    return page.evaluate(
-        f"() => {{ {_FLAT}"
-        """
-          let [least, most] = [flat.width, 0];
-          for (let i = 3; i < data.length; i += 4) {
-            if (!data[i]) continue;
-            const column = ((i - 3) / 4) % flat.width;
-            [least, most] = [Math.min(least, column), Math.max(most, column)];
-          }
-          return [least / flat.width, most / flat.width];
-        }"""
-    )
-
-
 def test_a_map_is_made_coloured_and_has_nothing_that_axe_finds(
     map_page: Page, service: Service
 ) -> None:

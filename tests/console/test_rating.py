@@ -1,10 +1,8 @@
 """Ratings: given on hits, rows, members and pairs by keys and by hand; what measures models."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from playwright.sync_api import Page, expect
 
 from tests.console.conftest import KEY, open_at
@@ -31,14 +29,6 @@ def taken_back_elsewhere(service: Service, streamer_id: str) -> None:
     (question_id,) = {one["question_id"] for one in ratings(service)}
     which = {"question_id": question_id, "streamer_id": streamer_id}
     service.api.delete("/v1/ratings", params=which).raise_for_status()
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_rated(service: Service) -> Iterator[None]:
-    yield
-    for one in ratings(service):
-        which = {name: one[name] for name in ("question_id", "streamer_id")}
-        service.api.delete("/v1/ratings", params=which).raise_for_status()
 
 
 def test_hits_are_rated_and_measure_the_model(signed_in: Page, service: Service) -> None:

@@ -23,8 +23,7 @@ from model_export.contract.bundle import (
     file_entry,
 )
 from model_export.contract.errors import BundleError
-from model_export.contract.features import Featurizer, fingerprint
-from model_export.contract.streamer import StreamerProfile
+from model_export.contract.features import fingerprint
 from model_export.contract.vocabulary import Vocabulary
 from model_export.golden import golden_profiles
 from tests.support import bundles
@@ -156,12 +155,6 @@ def test_another_schema_version(folder: Path, version: object) -> None:
     )
 
 
-@pytest.mark.parametrize("content", [b"[]", b"1", b"null", b'"text"', b"{}"])
-def test_a_manifest_that_is_no_object_has_no_version(folder: Path, content: bytes) -> None:
-    (folder / MANIFEST).write_bytes(content)
-    assert refused(folder).startswith("manifest.json: schema_version is None, ")
-
-
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -189,12 +182,6 @@ def test_a_manifest_with_a_wrong_field(folder: Path, change: dict[str, Any], rea
     message = refused(folder)
     assert message.startswith(f"manifest.json: {reason}")
     assert message.endswith("; export again")
-
-
-def test_a_bundle_from_before_scores_were_calibrated_is_read(folder: Path) -> None:
-    assert Bundle(folder).manifest.calibration == bundles.CALIBRATION
-    change_manifest(folder, lambda manifest: manifest.pop("calibration"))
-    assert Bundle(folder).manifest.calibration is None
 
 
 def test_a_manifest_with_a_missing_field(folder: Path, original: Path) -> None:
@@ -299,17 +286,6 @@ def test_golden_profiles_that_this_release_can_not_read(
     assert message.endswith("use the release that exported it (the tests) or export again")
 
 
-def test_golden_profiles_may_have_any_line_separator_of_unicode_in_their_text(
-    folder: Path,
-) -> None:
-    line = '{"streamer_id": "s", "bio": "one\u2028two\u0085three"}\n'
-    replace(folder, GOLDEN, line.encode())
-    featurizer = Featurizer(Vocabulary.load(folder / VOCABULARY))
-    expected = fingerprint(featurizer, [StreamerProfile.model_validate_json(line)])
-    change_manifest(folder, lambda m: m.update(features_fingerprint=expected))
-    assert Bundle(folder).manifest.features_fingerprint == expected
-
-
 def npz(**arrays: Any) -> bytes:
     buffer = io.BytesIO()
     np.savez(buffer, **arrays)
@@ -357,15 +333,6 @@ def test_established_streamers_need_an_id_space(folder: Path) -> None:
     )
 
 
-def test_established_streamers_are_given_as_float32(folder: Path) -> None:
-    replace(folder, ESTABLISHED, npz(ids=IDS, vectors=WIDE.astype(np.float16)))
-    found = Bundle(folder).established()
-    assert found is not None
-    assert found.vectors.dtype == np.float32
-    replace(folder, ESTABLISHED, npz(ids=IDS[:0], vectors=WIDE[:0]))
-    assert Bundle(folder).established() is not None
-
-
 def test_a_shorter_width_is_another_version_of_the_model(folder: Path) -> None:
     manifest = Bundle(folder).manifest
     assert manifest.at(None) is manifest.at(manifest.dim) is manifest
@@ -383,13 +350,6 @@ def test_a_shorter_width_is_another_version_of_the_model(folder: Path) -> None:
     for dim in (0, 33, 256):
         with pytest.raises(BundleError, match=f"has no {dim} dimensions, it has 32, 128"):
             manifest.at(dim)
-
-
-def test_bundles_of_before_have_one_width(folder: Path) -> None:
-    change_manifest(folder, lambda m: m.pop("dims"))
-    manifest = Bundle(folder).manifest
-    with pytest.raises(BundleError, match="has no 32 dimensions, it has 128"):
-        manifest.at(bundles.SHORT_DIM)
 
 
 @pytest.mark.parametrize("dims", [[0], [64, 32], [32, 32], [128], [32, 256]])

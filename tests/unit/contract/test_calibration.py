@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from model_export.contract.calibration import Curve, ScoreCalibration
-from tests.support.bundles import CALIBRATION, curve
+from tests.support.bundles import curve
 
 CURVE = curve(1, None, (0.9, 0.95, 0.9), (0.8, 0.85, 0.9), (0.5, 0.75, 0.6))
 
@@ -85,25 +85,6 @@ def test_curves_by_coverage_ascend(least: list[float | None]) -> None:
             curves=[curve(1, None, (0.1, 0.5, 0.4))],
             by_coverage=[covered(each, 0.5) for each in least],
         )
-
-
-@pytest.mark.parametrize(
-    ("fewest", "most", "words"),
-    [
-        (1, None, "all streamers"),
-        (1, 1, "1 modality"),
-        (2, 3, "2 to 3 modalities"),
-        (4, None, "4 modalities and more"),
-        (5, 5, "5 modalities"),
-    ],
-)
-def test_a_curve_says_whose_it_is(fewest: int, most: int | None, words: str) -> None:
-    assert curve(fewest, most, (0.5, 0.5, 0.5)).describe() == words
-
-
-def test_it_survives_json() -> None:
-    text = CALIBRATION.model_dump_json()
-    assert type(CALIBRATION).model_validate_json(text) == CALIBRATION
 
 
 @pytest.mark.parametrize(

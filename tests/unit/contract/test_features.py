@@ -252,12 +252,6 @@ def test_a_wrong_vector_is_named_where_it_stands_in_the_profile() -> None:
         features(videos=videos)
 
 
-def test_a_model_without_spaces_says_so() -> None:
-    profile = StreamerContent.model_validate({"avatar": vector(1, 2)})
-    with pytest.raises(UnreadableContent, match=r"\(it reads: none\)"):
-        Featurizer(Vocabulary(["w=a"], [1], 1))(profile)
-
-
 def test_of_65_videos_64_are_encoded() -> None:
     videos = [
         {"video_id": "v", "title": "beats", "published_at": f"2024-01-01T00:{i:02}:00Z"}
@@ -324,19 +318,6 @@ def test_collate_pads_with_zeros() -> None:
     for name, array in batch.items():
         is_vector = name.startswith("vectors_") and not name.endswith("_modality")
         assert array.dtype == (np.float32 if is_vector else np.int64)
-
-
-def test_a_batch_has_no_empty_axis() -> None:
-    batch = collate([features()])
-    assert {name: array.shape for name, array in batch.items()} == {
-        "token_ids": (1, 1),
-        "token_counts": (1, 1),
-        "token_modality": (1, 1),
-        "vectors_0": (1, 1, 3),
-        "vectors_0_modality": (1, 1),
-        "vectors_1": (1, 1, 2),
-        "vectors_1_modality": (1, 1),
-    }
 
 
 @pytest.mark.slow

@@ -8,7 +8,6 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from model_export.contract.features import (
-    MAX_VECTORS,
     Features,
     Featurizer,
     collate,
@@ -95,13 +94,6 @@ def test_of_any_profile(profile: StreamerProfile, modality: str) -> None:
     assert_same(without(featurize(profile), [modality]), featurize.from_pieces(kept))
 
 
-def test_the_features_that_were_given_stay_as_they_are() -> None:
-    features, again = shown(**PROFILE), shown(**PROFILE)
-    for modality in MODALITIES:
-        without(features, [modality])
-    assert_same(features, again)
-
-
 def test_hiding_twice_and_hiding_what_is_absent_change_nothing() -> None:
     features = shown(**PROFILE)
     once = without(features, ["bio"])
@@ -117,15 +109,6 @@ def test_what_is_left_may_be_nothing() -> None:
     assert not hidden.usable  # a language alone is nothing to go by
     assert hidden.status["name"] == "uninformative"
     assert without(features, ["language"]).usable
-
-
-def test_what_a_limit_cut_off_does_not_come_back() -> None:
-    frames = [{"vector": [1, i], "space": "frame"} for i in range(64)]
-    lives = [{"live_id": "l", "frames": frames} for _ in range(MAX_VECTORS // 64)]
-    full = shown(bio="beats", lives=lives, avatar=frames[0])
-    assert len(full.vectors[0]) == MAX_VECTORS
-    left = without(full, ["avatar"])
-    assert len(left.vectors[0]) == MAX_VECTORS - 1
 
 
 def test_an_unknown_modality_is_an_error() -> None:

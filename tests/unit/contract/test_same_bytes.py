@@ -122,24 +122,6 @@ def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
     assert made[0] == made[1]
 
 
-def test_the_golden_profiles_reach_every_rule() -> None:
-    """They see known and unknown tokens, a vector, every status, and more than can be encoded."""
-    featurizer = Featurizer(vocabulary())
-    found = [featurizer(profile) for profile in golden_profiles(vocabulary())]
-    known = {i for f in found for i in f.token_ids.tolist() if vocabulary().is_known(i)}
-    assert len(known) == len(vocabulary().tokens)
-    assert {s for f in found for s in f.status.values()} == {
-        "used",
-        "absent",
-        "uninformative",
-        "unsupported",
-    }
-    assert max(len(f.token_ids) for f in found) == 2048
-    assert any(len(f.vectors[0]) for f in found)
-    assert any(len(p.videos) > 64 for p in golden_profiles(vocabulary()))
-    assert sum(f.usable for f in found) >= 10
-
-
 Form = Literal["NFC", "NFD", "NFKC", "NFKD"]
 
 
@@ -228,19 +210,4 @@ def test_another_vocabulary_has_another_fingerprint(
     profile = StreamerProfile.model_validate(PROFILE)
     other = dataclasses.replace(vocabulary(), **change(vocabulary()))  # pyright: ignore[reportArgumentType]
     found = {fingerprint(Featurizer(v), [profile]) for v in (vocabulary(), other)}
-    assert len(found) == 2
-
-
-def test_which_tokens_are_the_rarest_is_part_of_the_fingerprint() -> None:
-    letters = [chr(0x4E00 + i) for i in range(3000)]
-    words = [f"w={letter}" for letter in letters]
-    videos = [
-        {"video_id": f"v{i}", "title": " ".join(letters[50 * i : 50 * (i + 1)])} for i in range(60)
-    ]
-    profile = StreamerProfile.model_validate({"streamer_id": "s", "videos": videos})
-    frequencies = (list(range(1, 3001)), list(range(3000, 0, -1)))
-    found = {
-        fingerprint(Featurizer(Vocabulary(words, frequency, documents=3000)), [profile])
-        for frequency in frequencies
-    }
     assert len(found) == 2

@@ -35,20 +35,6 @@ def test_buckets_of_unknown_tokens_are_what_they_always_were() -> None:
         assert VOCABULARY.token_id(token) == 5 + number % (1 << 14)
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"])))
-def test_an_unknown_token_has_a_bucket_of_its_own_range(word: str) -> None:
-    token = VOCABULARY.token_id("w=" + word)
-    assert VOCABULARY.is_known(token) == ("w=" + word in VOCABULARY.tokens)
-    assert 0 < token < VOCABULARY.size
-    assert Vocabulary([], [], 0, buckets=1).token_id("w=" + word) == 1
-
-
-def test_tokens_are_spread_over_the_buckets() -> None:
-    empty = Vocabulary([], [], 0, buckets=64)
-    used = {empty.token_id(f"w={i}") for i in range(1000)}
-    assert used == set(range(1, 65))
-
-
 def test_save_and_load_give_the_same_vocabulary(tmp_path: Path) -> None:
     file = tmp_path / "vocabulary.json"
     VOCABULARY.save(file)
@@ -130,13 +116,6 @@ def test_a_wrong_vocabulary_says_what_is_wrong(change: dict[str, Any], reason: s
     assert str(caught.value).startswith("bundle/vocabulary.json is not a vocabulary: ")
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize("field", GOOD)
-def test_a_missing_part_is_named(field: str) -> None:
-    rest = {name: value for name, value in GOOD.items() if name != field}
-    with pytest.raises(BundleError, match=f"{field}: Field required"):
-        Vocabulary.parse(json.dumps(rest).encode(), "v")
 
 
 @pytest.mark.parametrize(

@@ -118,16 +118,6 @@ class LoopOverTokens(Tiny):
         return (z, *rest)
 
 
-class DecidesByValue(Tiny):
-    """A branch on a tensor's value, which can't be exported at all."""
-
-    def forward(
-        self, token_ids: Tensor, token_counts: Tensor, token_modality: Tensor, *vectors: Tensor
-    ) -> tuple[Tensor, ...]:
-        outputs = super().forward(token_ids, token_counts, token_modality, *vectors)
-        return outputs if token_ids.sum() >= 0 else outputs[::-1]
-
-
 class NotANumberWithoutTokens(Tiny):
     """0/0 for a profile without tokens, which no usable profile shows by chance."""
 
@@ -167,10 +157,6 @@ def load(checkpoint: Path) -> ExportSource:
         raise SourceError(f"{checkpoint} is not a checkpoint;\ntrain first")
     seed = json.loads(checkpoint.read_text())["seed"]
     return source(Tiny(vocabulary(), seed))
-
-
-def load_nothing(checkpoint: Path) -> None:
-    """A function that is no loader."""
 
 
 NOT_A_FUNCTION = 1

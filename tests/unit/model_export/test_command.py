@@ -71,14 +71,6 @@ def test_a_checkpoint_that_can_not_be_read(
     assert message.startswith("error: Expecting value: line 1")
 
 
-def test_a_function_that_is_no_loader(
-    checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    loader = "tests.unit.model_export.modules:load_nothing"
-    message = failed(capsys, loader, "--checkpoint", checkpoint, "--out", tmp_path / "out")
-    assert message == ("error: the loader returned NoneType, not model_export.source.ExportSource")
-
-
 def test_a_place_that_is_taken_or_can_not_be(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -97,7 +89,10 @@ def test_a_place_that_is_taken_or_can_not_be(
     ("loader", "reason"),
     [
         ("nowhere.at_all:load", "can't load 'nowhere.at_all:load': No module named 'nowhere'"),
-        ("tests.unit.model_export.modules:lode", "can't load 'tests.unit.model_export.modules:lode': module"),
+        (
+            "tests.unit.model_export.modules:lode",
+            "can't load 'tests.unit.model_export.modules:lode': module",
+        ),
         (
             "training.models.encoder:load_checkpoint",
             "has no attribute 'load_checkpoint' (since 0.1.0 it is "
@@ -122,10 +117,3 @@ def test_an_import_string_that_leads_nowhere(
     assert last.startswith("python -m model_export: error: argument loader: ")
     assert reason in last
     assert "Traceback" not in printed.err
-
-
-def test_arguments_that_are_missing(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as ended:
-        main([LOADER])
-    assert ended.value.code == 2
-    assert "--checkpoint, --out" in capsys.readouterr().err

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
 from model_export.__main__ import main
-from model_export.card import model_card
 from model_export.contract.bundle import (
     CARD,
     ENCODER,
@@ -25,7 +23,6 @@ from model_export.contract.bundle import (
     IdSpace,
     Manifest,
 )
-from model_export.contract.calibration import ScoreCalibration
 from model_export.contract.errors import BundleError
 from model_export.contract.established import Established
 from model_export.contract.features import FeatureBatch, Featurizer, collate
@@ -36,7 +33,6 @@ from model_export.export import export_bundle
 from model_export.graph import example_batch, output_names, to_onnx
 from model_export.parity import MAX_ABS_DIFF, check_parity, run_module
 from model_export.source import ExportSource
-from tests.support.bundles import CALIBRATION
 from tests.unit.model_export import modules
 
 pytestmark = pytest.mark.slow
@@ -118,52 +114,6 @@ def test_the_model_card_tells_what_was_measured(exported: Exported) -> None:
         assert told in card
 
 
-def test_the_model_card_tells_seen_from_unseen_galleries(exported: Exported) -> None:
-    assert "`unseen`" not in model_card(exported[2])
-    measured = {"test_seen_NDCG@20": 0.4, "test_unseen_NDCG@20": 0.3}
-    card = model_card(exported[2].model_copy(update={"metrics": measured}))
-    assert "| test_unseen_NDCG@20 | 0.3000 |" in card
-    assert "`unseen`: they search each other" in card
-
-
-def test_the_model_card_tells_why_there_is_a_text_tower_or_none(exported: Exported) -> None:
-    assert "text_tower=auto" not in model_card(exported[2])
-    undecided = {"reference": "", "reason": "val is empty", "trials": []}
-    none = {"reference": "", "ndcg": 0.2, "gain": 0.0, "profile_ms": 0.0}
-    trials = [none, {"reference": "use", "ndcg": 0.25, "gain": 0.25, "profile_ms": 0.71}]
-    decided = {"reference": "use", "reason": "decided on 9 streamers", "trials": trials}
-    for choice, told in ((None, False), (undecided, False), (decided, True)):
-        config = {"text_tower_choice": choice}
-        card = model_card(exported[2].model_copy(update={"config": config}))
-        assert ("`text_tower=auto` took use, decided on 9 streamers." in card) == told
-        assert (
-            "| none | 0.2000 | +0.0% | 0.0 |\n| `use` | 0.2500 | +25.0% | 0.7 |" in card
-        ) == told
-
-
-def test_the_model_card_tells_which_precision_a_score_promises(exported: Exported) -> None:
-    assert "The precision of scores was not measured" in model_card(exported[2])
-    calibrated = exported[2].model_copy(update={"calibration": CALIBRATION})
-    card = model_card(calibrated)
-    for told in (
-        "right = set by hand; 1.00% of all pairs are relevant",
-        "| all streamers | 0.700 | 0.500 | 0.750 | 2 |",
-        "| all streamers | 0.900 | 0.750 | 0.950 | 1 |",
-        "| 1 modality | 0.800 | 0.625 | 0.900 | 1 |",
-        "| all streamers | 0.960 | 0.938 | 0.990 | 1 |",
-    ):
-        assert told in card
-    shorter = {"4": CALIBRATION.embedding}
-    wider = exported[2].model_copy(
-        update={"calibration": CALIBRATION.model_copy(update={"shorter": shorter})}
-    )
-    assert "cosine of embeddings of 4 numbers. Precision = share" in model_card(wider)
-    nothing = ScoreCalibration(source="none: no labels", base_rate=None, curves=[])
-    calibration = CALIBRATION.model_copy(update={"content": nothing})
-    card = model_card(exported[2].model_copy(update={"calibration": calibration}))
-    assert "Near-duplicates: cosine of content sketches: precision none: no labels" in card
-
-
 def test_the_graph_names_its_inputs_and_outputs(exported: Exported) -> None:
     source, out, _ = exported
     graph = session(out)
@@ -222,15 +172,6 @@ def test_the_golden_profiles_are_encoded_as_by_the_module(exported: Exported) ->
         batch = collate([featurizer(profile)])
         for a, b in zip(run(out, batch), run_module(source.module, batch), strict=True):
             np.testing.assert_allclose(a, b, atol=MAX_ABS_DIFF)
-
-
-def test_the_graph_tells_nothing_of_the_machine(exported: Exported) -> None:
-    _, out, _ = exported
-    content = (out / ENCODER).read_bytes()
-    for path in (Path(__file__).parents[3], Path(onnx.__file__).parents[1]):
-        assert str(path).encode() not in content
-    assert b"modules.py" not in content
-    assert not onnx.load_from_string(content).metadata_props
 
 
 def test_equal_models_have_one_version(exported: Exported) -> None:
@@ -314,14 +255,6 @@ def test_a_graph_of_one_shape(tmp_path: Path) -> None:
     assert message.startswith("ONNX Runtime can't run the graph on token_ids (")
 
 
-def test_a_module_that_can_not_be_exported(tmp_path: Path) -> None:
-    words = modules.vocabulary(())
-    source = modules.source(modules.DecidesByValue(words), vocabulary=words)
-    message = refused(source, tmp_path, GraphError)
-    assert message.startswith("PyTorch can't export DecidesByValue: ")
-    assert "\n" not in message
-
-
 def changed(change: Any) -> ExportSource:
     return modules.source(modules.Changed(modules.Tiny(modules.vocabulary()), change))
 
@@ -352,18 +285,6 @@ def test_a_module_that_breaks_the_contract(
     tmp_path: Path, source: ExportSource, reason: str
 ) -> None:
     assert refused(source, tmp_path, SourceError).startswith(reason)
-
-
-def test_a_vocabulary_that_knows_nothing(tmp_path: Path) -> None:
-    empty = dataclasses.replace(modules.vocabulary(()), tokens=[], document_frequency=[])
-    source = modules.source(vocabulary=empty)
-    assert refused(source, tmp_path, SourceError).startswith("the vocabulary knows no token")
-
-
-def test_a_source_that_can_not_be_described(tmp_path: Path) -> None:
-    source = modules.source(vocabulary=modules.vocabulary(()), recipe="not a/name")
-    message = refused(source, tmp_path, SourceError)
-    assert message.startswith("the manifest is invalid: model_version: String should")
 
 
 def test_established_streamers_of_another_width(tmp_path: Path) -> None:

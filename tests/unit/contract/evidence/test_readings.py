@@ -7,7 +7,6 @@ from model_export.contract.evidence import side_of
 from model_export.contract.evidence.readings import read, without_others
 from model_export.contract.folding import fold
 from model_export.contract.streamer import StreamerContent
-from tests.unit.contract.folding.test_linear import steps
 from training.world import generate
 
 SAID = "每周三晚上八点在厨房直播手工面条，教大家和面擀面切面，欢迎一起来做"
@@ -123,14 +122,3 @@ def test_few_honest_texts_read_otherwise() -> None:
     assert sum(
         read(text) != text or without_others(text) is not None for text in texts
     ) <= 0.01 * len(texts)
-
-
-@pytest.mark.parametrize("unit", ["huan ying ", "huanying", "ㄏㄨㄢ", "欢x迎", "aab", "ฬєɭς "])
-def test_reading_takes_steps_in_proportion_to_the_text(unit: str) -> None:
-    def both(text: str) -> None:
-        read(text)
-        without_others(text)
-
-    both(unit * 100)  # the tables are read
-    short, long = (steps(both, unit * size) for size in (500, 4000))
-    assert long <= 9 * short + 1000

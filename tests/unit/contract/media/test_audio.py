@@ -3,7 +3,6 @@
 import numpy as np
 import numpy.typing as npt
 import pytest
-from pydantic import ValidationError
 
 from model_export.contract.errors import SilentContent
 from model_export.contract.media import AudioSpec, decode_audio
@@ -78,11 +77,6 @@ def test_what_the_tower_cannot_hear_does_not_fold_back(rate_hz: int) -> None:
     assert np.abs(high[500:-500]).max() < 0.0101
 
 
-@pytest.mark.parametrize("rate_hz", [4_000, 192_000])
-def test_the_outermost_rates_are_read(rate_hz: int) -> None:
-    assert heard_hz(decoded(wav(tone(2, rate_hz), rate_hz))) == pytest.approx(440, abs=1)
-
-
 @pytest.mark.parametrize("rate_hz", [1, 3_999, 192_001, 2**31])
 def test_other_rates_are_refused(rate_hz: int) -> None:
     samples = np.zeros((4_000, 1), np.uint8)
@@ -155,13 +149,6 @@ def test_silence_is_named(level: float) -> None:
         decoded(wav(tone(3, 16_000, level=level), 16_000))
 
 
-def test_what_is_silent_where_the_tower_listens_is_silent() -> None:
-    late = np.concatenate([np.zeros(32_000, np.float32), tone(1, 16_000)])
-    with pytest.raises(SilentContent):
-        decoded(wav(late, 16_000))
-    assert decoded(wav(late[1_600:], 16_000)).any()
-
-
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_samples_that_are_no_numbers_are_refused(bad: float, dtype: str) -> None:
@@ -182,26 +169,6 @@ def test_samples_beyond_full_scale_are_clipped(huge: float) -> None:
 def test_a_video_gives_its_sound() -> None:
     data = encoded(tone(3, 48_000), "m4a", 48_000)
     assert np.array_equal(decoded(data, "video/mp4"), decoded(data, "audio/x-m4a"))
-
-
-def test_tags_are_not_heard() -> None:
-    data = encoded(tone(3, 44_100), "mp3", 44_100)
-    assert data[:3] == b"ID3"
-    picture = bytes(range(1, 128)) * 100
-    tag = b"ID3\x03\0\0" + bytes([0, 0, len(picture) >> 7, len(picture) & 127]) + picture
-    assert np.array_equal(decoded(tag + tag + data, "audio/mpeg"), decoded(data, "audio/mpeg"))
-    flac = encoded(tone(3, 44_100), "flac", 44_100)
-    assert np.array_equal(decoded(tag + flac, "audio/flac"), decoded(flac, "audio/flac"))
-    aac = encoded(tone(3, 44_100), "aac", 44_100)
-    cut = aac.index(aac[:2], 5_000)  # a frame later on
-    amid = aac[:cut] + tag + aac[cut:]
-    assert np.array_equal(decoded(amid, "audio/aac"), decoded(aac, "audio/aac"))
-
-
-def test_titles_may_be_in_any_encoding() -> None:
-    data = encoded(tone(3, 44_100), "mp3", 44_100)
-    titled = data + b"TAG" + "直播间".encode("gbk").ljust(125, b"\0")
-    assert np.array_equal(decoded(titled, "audio/mpeg"), decoded(data, "audio/mpeg"))
 
 
 def test_a_wav_file_may_have_other_chunks_and_no_length() -> None:
@@ -258,10 +225,3 @@ def test_other_codecs_are_refused_whatever_holds_them() -> None:
 def test_too_many_bytes_are_refused() -> None:
     data = wav(np.zeros(MAX_AUDIO_BYTES, np.uint8), 16_000)
     assert refused(data).endswith(f"bytes: send at most {MAX_AUDIO_BYTES:,}, or its beginning")
-
-
-@pytest.mark.parametrize("changed", [{"rate_hz": 7_999}, {"seconds": 61.0}, {"seconds": 0.0}])
-def test_a_spec_has_bounds(changed: dict[str, float]) -> None:
-    with pytest.raises(ValidationError, match=next(iter(changed))):
-        AudioSpec.model_validate({"rate_hz": 16_000, "seconds": 10.0} | changed)
-    assert AudioSpec(rate_hz=22_050, seconds=0.7).samples == 15_435

@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from model_export.contract.folding import Disguise, find_contacts, look_of
-from model_export.contract.folding.contacts.announcements import Announcement, announcements
-from model_export.contract.folding.contacts.platforms import PLATFORMS, Platform
+from model_export.contract.folding.contacts.announcements import announcements
+from model_export.contract.folding.contacts.platforms import PLATFORMS
 from tests.unit.contract.folding.contacts.contact_cases import NEGATIVE, POSITIVE
 
 
@@ -92,20 +92,3 @@ WORDS = [
     for each in announcements(platform, "")
     if each.begins is not None
 ]
-
-
-@settings(max_examples=60, deadline=None)
-@given(st.sampled_from(WORDS), st.data())
-def test_no_announcing_word_is_passed_over(announcement: Announcement, data: st.DataObject) -> None:
-    text = data.draw(st.from_regex(announcement.pattern))
-    found = [match.span() for match in announcement.matches(text)]
-    assert found == [match.span() for match in announcement.pattern.finditer(text)]
-
-
-@pytest.mark.parametrize("platform", PLATFORMS, ids=lambda each: each.kind)
-def test_each_word_announces(platform: Platform) -> None:
-    words = (*platform.sure, *platform.weak, *platform.topics, *platform.doubtful)
-    for word in (*words, *platform.spoken):
-        value = "1234567890" if platform.numeric else "ab_12345678"
-        (found,) = find_contacts(f"{word}: {value}")
-        assert (found.kind, found.value) == (platform.kind, value)
