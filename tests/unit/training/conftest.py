@@ -5,8 +5,12 @@ import pytest
 import torch
 from threadpoolctl import threadpool_limits
 
+from tests.unit.training.encoders import write_encoder
+from tests.unit.training.helpers import TAUGHT
 from training.calibration.evidence import estimate
+from training.config import TransferPlusConfig
 from training.data import Dataset, load_dataset
+from training.trainer.fit import Request, fit
 from training.world import generate
 from training.world.files import write_world
 
@@ -58,4 +62,19 @@ def tiny_world_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A world of 40 streamers, for what is fitted again and again to be compared with itself."""
     folder = tmp_path_factory.mktemp("tiny_world")
     write_world(generate(40, 3), folder, 3, "jsonl")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def encoder_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Hugging Face encoder."""
+    return write_encoder(tmp_path_factory.mktemp("encoders") / "Tiny Bert")
+
+
+@pytest.fixture(scope="session")
+def fitted_folder(world: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint of `transfer-plus` after 20 steps on the world, with seed 1."""
+    folder = tmp_path_factory.mktemp("fitted")
+    config = TransferPlusConfig(**TAUGHT, steps=20, evaluate_every=10)
+    fit(Request("transfer-plus", config, 1, threads=1, out=folder), world)
     return folder

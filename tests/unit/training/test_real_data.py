@@ -12,9 +12,7 @@ from training.baselines import corpus_of
 from training.baselines.kernel import kernel
 from training.config import BaselineConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
-from training.evaluation.metrics import hubness
 from training.evaluation.run import evaluate
-from training.evaluation.setting import setting_of
 from training.inference.load import load_checkpoint
 from training.inference.representation import represent
 from training.teachers.id_embeddings import audience_of
@@ -51,28 +49,6 @@ def test_a_short_fit_is_far_above_tf_idf_on_real_data(fitted: Path):
     metrics = load_checkpoint(fitted).metrics
     assert metrics["test_seen_NDCG@20"] >= 0.245
     assert metrics["test_seen_NDCG@20"] > 1.2 * metrics["test_seen_TF-IDF_NDCG@20"]
-
-
-def hubs_beside_truth(dataset: Dataset, folder: Path) -> float:
-    """Some are near to many: the skew of who should be found is 4.0 already."""
-    task = setting_of(dataset).seen
-    assert task is not None
-    wanted = np.concatenate([each[:10] for each in task.relevant])[:, None]
-    truth = hubness(wanted, len(task.gallery))
-    return load_checkpoint(folder).metrics["test_seen_hubness"] / truth
-
-
-def test_hubs_of_the_token_table_are_hardly_more_than_those_of_the_truth(
-    lastfm: Dataset, tmp_path: Path
-):
-    table = {"dim": 128, "matryoshka": "32,64", "content_floor": 0.5, "kernel_landmarks": 0}
-    folder = short_fit(lastfm, tmp_path / "c", steps=100, evaluate_every=50, **table)
-    assert hubs_beside_truth(lastfm, folder) < 1.6
-
-
-def test_hubs_of_both_branches_are_not_many_times_those_of_the_truth(lastfm: Dataset, fitted: Path):
-    """Kernel ridge draws towards the mean of the audiences, see docs/quality.md."""
-    assert hubs_beside_truth(lastfm, fitted) < 3.5
 
 
 def test_kernel_ridge_is_what_an_independent_scorer_measures(lastfm: Dataset):
