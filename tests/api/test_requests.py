@@ -28,7 +28,7 @@ TRACEPARENT = f"00-{TRACE}-{PARENT}-01"
 def service(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """Without a key, so that it has to know pages of other sites from others who ask."""
     folder = tmp_path_factory.mktemp("keyless") / "data"
-    variables = {
+    variables: dict[str, Any] = {
         "STREAMER_SERVER__HOSTS": "streamers.example.org",
         "STREAMER_LIMITS__VISIBLE_TIMEOUT_MS": "10",
     }
@@ -435,12 +435,6 @@ def test_json_that_is_too_much_or_none(api: Api, body: str | bytes, status: int)
         assert len(answer.json().get("errors", [])) <= 20
     assert api.get("/v1/streamers/rubbish").status_code == 404
     assert api.ok("GET", "/v1/streamers/patched")["profile"]["tags"] == ["music"]
-
-
-def test_a_byte_order_mark_is_ignored(api: Api) -> None:
-    profile = '{"streamer_id":"marked","tags":["cooking"]}'.encode("utf-8-sig")
-    assert api.put("/v1/streamers/marked", content=profile, headers=JSON).status_code == 201
-    assert api.post("/v1/streamers:bulk", content=profile, headers=NDJSON).status_code == 200
 
 
 def test_of_two_fields_of_one_name_the_last_counts_everywhere(api: Api) -> None:

@@ -295,7 +295,7 @@ def test_a_provider_that_is_silent_at_the_start_keeps_no_key_out(
     issuer: Issuer, bundle: Path, tmp_path: Path
 ) -> None:
     issuer.status = 503
-    variables = {**issuer.settings, "STREAMER_API_KEY": "the-first-key"}
+    variables: dict[str, Any] = {**issuer.settings, "STREAMER_API_KEY": "the-first-key"}
     with Service(bundle, tmp_path / "data", **variables) as service:
         try:
             with Api(service.url, "the-first-key") as admin:

@@ -268,7 +268,8 @@ def later(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[La
     for i, file in enumerate(files):
         file.parent.mkdir(parents=True)
         file.write_bytes(dumped([{"streamer_id": f"f{i}", "tags": ["music"]}]))
-    data, variables = allowed.with_name("data"), {"STREAMER_JOBS__IMPORT_DIR": str(allowed)}
+    data = allowed.with_name("data")
+    variables: dict[str, Any] = {"STREAMER_JOBS__IMPORT_DIR": str(allowed)}
     with Service(bundle, data, **variables, STREAMER_JOBS__AT_ONCE="0") as stopped:
         api = stopped.wait_until_ready().api
         jobs = [begun(api, {"path": f"{file.parent.name}/a.jsonl"}) for file in files]
