@@ -160,7 +160,7 @@ bench: install ## Measure the service at 10,000 streamers
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 soak: install ## Kill the service and its store 200 times under writes (ARGS="--rounds 1000" for more)
-	@$(BIN)/python -m tests.reliability.soak $(ARGS)
+	@$(BIN)/python -m tests.faults.soak $(ARGS)
 
 lock: install ## Lock the newest packages of the images in image/, with hashes, for Linux x86-64
 	@for target in cpu gpu; do \
