@@ -267,7 +267,7 @@ def test_a_model_that_was_trained_again_may_answer(api: Api, decided: dict[str, 
 def test_who_is_erased_is_in_no_report(api: Api, decided: dict[str, str]) -> None:
     ids = [f"erased-{i}" for i in range(2)]
     api.write({"streamer_id": name, "bio": TOPICS["music"], "tags": ["music"]} for name in ids)
-    judge(api, *ids, "same")
+    judge(api, ids[0], ids[1], "same")
     ready(api, UPSIDE_DOWN)
     compared(api, UPSIDE_DOWN, sample=1000)
     assert ids[0] in str(flips(api, UPSIDE_DOWN, "judgements"))

@@ -19,7 +19,7 @@ from model_export.contract.vocabulary import Vocabulary
 from tests.conftest import Serve
 from tests.support import planted
 from tests.support.api import Api
-from tests.support.bundles import CALIBRATION, TOPICS, curve, write_bundle
+from tests.support.bundles import CALIBRATION, TOPICS, curve
 from tests.support.planted import Table
 from tests.support.service import run, write_data
 from tests.support.valkey import Server
@@ -80,14 +80,10 @@ def _key(api: Api) -> str:
     return api.headers["Authorization"].removeprefix("Bearer ")
 
 
-def test_a_corpus_of_which_all_is_rejected_or_nothing_can_be_read(
-    bundle: Path, tmp_path: Path
-) -> None:
+def test_a_corpus_of_which_all_is_rejected_is_a_failure(bundle: Path, tmp_path: Path) -> None:
     source, out = tmp_path / "in.jsonl", tmp_path / "out.parquet"
     source.write_text("{\n", encoding="utf-8")
     assert run("encode", "--bundle", bundle, "--in", source, "--out", out).returncode == 1
-    missing = run("encode", "--bundle", bundle, "--in", tmp_path / "none", "--out", out)
-    assert (missing.returncode, "none" in missing.stderr) == (1, True)
 
 
 def shown(i: int, draw: random.Random, **drift: Any) -> dict[str, Any]:
@@ -224,9 +220,6 @@ def test_a_model_that_has_learned_is_released(data: Path, tmp_path: Path) -> Non
     assert by_name["absent:audio"]["status"] == "not_run"
     status, found, errors = checked(bundle, data, "--require-all")
     assert (status, found["released"], "absent:audio" in errors) == (1, False, True)
-    status, found, _ = checked(bundle, data, "--golden-cosine", "0")
-    by_name = {gate["name"]: gate for gate in found["gates"]}
-    assert (status, by_name["golden"]["status"]) == (1, "failed")
 
 
 @pytest.mark.parametrize(
@@ -271,11 +264,3 @@ def test_tables_that_training_would_refuse(
     done = run("release-check", bundle, "--data", folder)
     assert done.returncode == 1
     assert named in done.stderr
-
-
-def test_drift_needs_the_model_of_the_store(bundle: Path, serve: Serve, tmp_path: Path) -> None:
-    write_bundle(tmp_path / "other", seed=5)
-    running = serve()
-    running.api.put_streamer("s", bio="music")
-    done = run("drift", "--data-dir", running.data_dir, "--bundle", tmp_path / "other")
-    assert (done.returncode, "test-0" in done.stderr) == (1, True)

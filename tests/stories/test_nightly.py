@@ -129,6 +129,7 @@ def test_nights_of_a_recommender(
     # It is handed over again: other directions, and those who came yesterday have vectors.
     learned = np.array([before[n]["id_embedding"]["vector"] for n in newcomers], np.float32)
     known = [i for i, vector in enumerate(learned) if np.linalg.norm(vector) > 0]
+    assert night.interactions is not None
     grown = night.but(
         ids=[*night.ids, *(newcomers[i] for i in known)],
         vectors=np.concatenate([night.vectors, learned[known]]),
