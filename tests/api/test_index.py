@@ -121,10 +121,26 @@ def test_filters_hold_and_are_answered_exactly(
     for seed in ("s0300", "s0303"):
         body = {"positive": [{"streamer_id": seed}], "k": 30, **query}
         assert_best(api.ok("POST", "/v1/similar", body), vectors, seed, 30, third)
-    least = {"must": [{"field": "views", "gte": 390}]}
-    body = {"positive": [{"streamer_id": "s0300"}], "k": 30, "filter": least}
-    few = [f"s{i:04d}" for i in range(390, ROWS)]
-    assert_best(api.ok("POST", "/v1/similar", body), vectors, "s0300", 30, few)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "first", "end"),
+    [
+        ({"gte": 390}, 390, ROWS),
+        ({"gt": 390}, 391, ROWS),
+        ({"lte": 9}, 0, 10),
+        ({"lt": 9}, 0, 9),
+        ({"gt": 100, "lt": 104}, 101, 104),
+        ({"any": [7.0]}, 7, 8),
+    ],
+)
+def test_bounds_hold_of_a_number_that_differs_from_streamer_to_streamer(
+    api: Api, vectors: Vectors, bounds: dict[str, Any], first: int, end: int
+) -> None:
+    wanted = {"must": [{"field": "views", **bounds}]}
+    body = {"positive": [{"streamer_id": "s0300"}], "k": 30, "filter": wanted}
+    found = [f"s{i:04d}" for i in range(first, end)]
+    assert_best(api.ok("POST", "/v1/similar", body), vectors, "s0300", 30, found)
 
 
 def test_many_hits_are_looked_for_among_all(api: Api, vectors: Vectors) -> None:
