@@ -10,7 +10,6 @@ from tests.console.conftest import open_at
 from tests.console.test_looks import violations
 from tests.support.service import Service, wait_until
 
-pytestmark = pytest.mark.slow
 PICTURES = os.environ.get("CONSOLE_PICTURES")
 FIT_MS = 600_000
 _FLAT = """

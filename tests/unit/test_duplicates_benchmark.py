@@ -73,7 +73,6 @@ def check(corpus: Corpus) -> None:
     assert corpus.true.isdisjoint(corpus.look_alikes)
 
 
-@pytest.mark.slow
 def test_corpora_have_each_disguise_and_honest_look_alikes() -> None:
     check(rings := world_with_rings(200, 1, 0.1))
     assert rings.look_alikes

@@ -320,7 +320,6 @@ def test_collate_pads_with_zeros() -> None:
         assert array.dtype == (np.float32 if is_vector else np.int64)
 
 
-@pytest.mark.slow
 @given(profiles)
 def test_features_of_any_profile_keep_their_promises(profile: StreamerProfile) -> None:
     pieces = pieces_of(profile)

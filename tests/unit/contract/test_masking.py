@@ -81,7 +81,6 @@ def test_it_is_as_if_the_pieces_were_not_there(modality: str) -> None:
     assert_same(without(shown(**PROFILE), [modality]), Featurizer(VOCABULARY).from_pieces(kept))
 
 
-@pytest.mark.slow
 @given(profiles, st.sampled_from(MODALITIES))
 def test_of_any_profile(profile: StreamerProfile, modality: str) -> None:
     pieces = pieces_of(profile)

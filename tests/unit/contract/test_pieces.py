@@ -191,7 +191,6 @@ def test_other_content_has_another_hash() -> None:
     assert all(len(h) == 32 and set(h) <= set("0123456789abcdef") for h in hashes)
 
 
-@pytest.mark.slow
 @given(profiles)
 def test_any_profile_has_pieces_with_hashes(profile: StreamerProfile) -> None:
     found = pieces_of(profile)

@@ -93,7 +93,6 @@ def in_a_fresh_process(folder: Path, seed: str) -> dict[str, object]:
     return json.loads(done.stdout)
 
 
-@pytest.mark.slow
 def test_two_processes_make_the_same_bytes(tmp_path: Path) -> None:
     profiles = golden_profiles(vocabulary())
     vocabulary().save(tmp_path / "vocabulary.json")

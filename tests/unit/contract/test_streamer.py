@@ -312,7 +312,6 @@ def test_half_a_character_is_refused(fields: dict[str, Any], where: tuple[str | 
         StreamerProfile.model_validate({"streamer_id": "s", "attributes": {"\ud800": 1}})
 
 
-@pytest.mark.slow
 @given(profiles)
 def test_what_is_dumped_reads_as_the_same_profile(profile: StreamerProfile) -> None:
     dumped = profile.dump()

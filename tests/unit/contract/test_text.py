@@ -92,7 +92,6 @@ def test_normalising_twice_changes_nothing(written: str) -> None:
     assert label_token("t", once) == label_token("t", written)
 
 
-@pytest.mark.slow
 def test_normalising_any_single_character_twice_changes_nothing() -> None:
     changed = [
         f"U+{code:04X}"

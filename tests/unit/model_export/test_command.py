@@ -9,8 +9,6 @@ import pytest
 
 from model_export.__main__ import main
 
-pytestmark = pytest.mark.slow
-
 ROOT = Path(__file__).parents[3]
 LOADER = "tests.unit.model_export.modules:load"
 

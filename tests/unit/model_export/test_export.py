@@ -35,8 +35,6 @@ from model_export.parity import MAX_ABS_DIFF, check_parity, run_module
 from model_export.source import ExportSource
 from tests.unit.model_export import modules
 
-pytestmark = pytest.mark.slow
-
 Exported = tuple[ExportSource, Path, Manifest]
 
 

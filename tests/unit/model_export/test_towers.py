@@ -22,8 +22,6 @@ from model_export.towers import tower_to_onnx
 from tests.support import towers
 from tests.unit.model_export import modules
 
-pytestmark = pytest.mark.slow
-
 GOLDEN = golden_profiles(modules.vocabulary())
 
 

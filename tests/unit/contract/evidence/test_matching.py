@@ -348,7 +348,6 @@ def bounded(bits: dict[str, float]) -> dict[str, float]:
     return {n: b * share if n not in DIRECT and b > 0 else b for n, b in bits.items()}
 
 
-@pytest.mark.slow
 @given(st.lists(some_levels, min_size=1, max_size=5), st.sampled_from(NAMES_OF_CHANNELS))
 def test_weights_are_the_formula_and_masking_takes_its_part(
     rows: list[tuple[int, ...]], masked: str

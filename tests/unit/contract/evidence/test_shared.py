@@ -25,7 +25,6 @@ def every_pair(size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return np.repeat(places, size), np.tile(places, size)
 
 
-@pytest.mark.slow
 @given(SIDES, st.integers(0, 2**32 - 1))
 def test_shared_keys(sides: Sequence[tuple[frozenset[int], ...]], limit: int) -> None:
     names = ("text", "names", "tags")

@@ -267,7 +267,6 @@ NASTY = st.text(
 )
 
 
-@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(ANY, NASTY))
 def test_folding_twice_is_folding_once(text: str) -> None:
@@ -275,7 +274,6 @@ def test_folding_twice_is_folding_once(text: str) -> None:
     assert fold(once.text).text == once.text
 
 
-@pytest.mark.slow
 @settings(max_examples=400, deadline=None)
 @given(st.one_of(ANY, NASTY))
 def test_places_are_those_of_the_original(text: str) -> None:

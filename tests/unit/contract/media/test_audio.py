@@ -55,7 +55,6 @@ def test_a_lossless_sound_keeps_every_sample() -> None:
     assert np.abs(decoded(encoded(signal, "flac", 16_000), "audio/flac") - signal).max() < 1e-4
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("kind", "rate_hz"),
     [("wav", rate) for rate in ODD_RATES]

@@ -36,7 +36,6 @@ def originals() -> list[np.ndarray]:
     return [synthesise(voice, i) for i, voice in enumerate(people)]
 
 
-@pytest.mark.slow
 def test_disguised_copies_are_found_and_nothing_else(originals: list[np.ndarray]) -> None:
     copies = [decoded(mp3(*disguise(sound, i))) for i, sound in enumerate(originals)]
     found = alike(prints(*originals), prints(*copies)) >= COPY_AGREEMENT

@@ -226,7 +226,6 @@ def same_with_and_without_warnings(decode: Callable[[], bytes]) -> None:
     assert outcomes[0] == outcomes[1]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("declared", sorted(PICTURES))
 @settings(max_examples=200)
 @given(st.data())
@@ -238,7 +237,6 @@ def test_a_damaged_picture_is_read_or_refused(declared: str, data: st.DataObject
     )
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", sorted(SOUNDS))
 @settings(max_examples=80)
 @given(st.data())

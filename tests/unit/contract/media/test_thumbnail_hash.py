@@ -71,7 +71,6 @@ DISGUISES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("disguise", DISGUISES)
 def test_copies_are_found_and_nothing_else(
     disguise: Callable[[Image.Image], Image.Image],

@@ -10,7 +10,6 @@ from model_export.contract.folding.contacts.platforms import PLATFORMS
 from tests.unit.contract.folding.contacts.contact_cases import NEGATIVE, POSITIVE
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("text", "kind", "value"), POSITIVE)
 def test_a_contact_is_found(text: str, kind: str, value: str) -> None:
     assert [(each.kind, each.value) for each in find_contacts(text)] == [(kind, value)]
@@ -57,7 +56,6 @@ def test_of_what_is_turned_round_all_contacts_are_found_and_all_is_quoted(
     ]
 
 
-@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(
     st.text(
