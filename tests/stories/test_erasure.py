@@ -65,7 +65,7 @@ class Desk:
         return {
             "similar": names_of(api.ok("POST", "/v1/similar", asked)["hits"]),
             "list of streamers": names_of(api.all("/v1/streamers", "streamers", limit=1000)),
-            "names": names_of(api.ok("GET", "/v1/streamers", params={"q": "quillfeather"})),
+            "names": self.named(),
             "groups": names_of(api.all("/v1/duplicates", "groups")),
             "outreach": names_of(api.ok("GET", "/v1/outreach")),
             "list": names_of(api.ok("GET", "/v1/lists/spring")),
@@ -74,6 +74,9 @@ class Desk:
             ),
             "export": self.exported(),
         }
+
+    def named(self) -> str:
+        return names_of(self.api.ok("GET", "/v1/streamers", params={"q": "quillfeather"}))
 
     def exported(self) -> str:
         job = self.api.finished(self.api.ok("POST", "/v1/jobs/exports", {}, status=202))
@@ -106,10 +109,11 @@ def test_who_asks_to_be_forgotten_is_forgotten(
     hand_over(api, [*(p["streamer_id"] for p in some), GONE, COPY])
     desk = Desk(api, other)
     desk.decide()
+    wait_until(lambda: GONE in desk.named(), "its name is found")
     for where, text in desk.met().items():
         assert GONE in text, where
     assert api.ok("GET", f"/v1/streamers/{GONE}/duplicates")["group"] is not None
-    assert GONE in {alert["streamer_id"] for alert in api.ok("GET", "/v1/alerts")["alerts"]}
+    wait_until(lambda: GONE in names_of(api.ok("GET", "/v1/alerts")["alerts"]), "it is an alert")
     assert USER in desk.users()
 
     erased = api.ok("DELETE", f"/v1/streamers/{GONE}", params={"erase": True})

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,11 +31,12 @@ def newcomers(world: Path, profiles: list[dict[str, Any]]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def recommender(api: Api, profiles: list[dict[str, Any]]) -> Api:
+def recommender(api: Api, profiles: list[dict[str, Any]]) -> Iterator[Api]:
     """A client with the role of the recommender; the world is stored."""
     api.write(profiles)
     made = api.ok("POST", "/v1/keys", {"name": "nightly", "role": "recommender"}, status=201)
-    return Api(str(api.base_url), made["key"])
+    with Api(str(api.base_url), made["key"]) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
