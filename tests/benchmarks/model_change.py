@@ -3,7 +3,7 @@
     python -m tests.benchmarks.model_change --rows 100000
 
 Questions come at a fixed rate, writes too, to one service with its own store. That no answer mixes
-two models is tested in tests/reliability/test_model_change.py; this is about time. A p99 is the
+two models is tested in tests/stories; this is about time. A p99 is the
 median of five phases, and during the backfill of all its phases, beside that of one model in the
 same run. The exit status is 1 when a target is missed: an error, a p99 of more than twice that of
 one model, a roll-back of more than 5 s.

@@ -34,7 +34,6 @@ from tests.support.machine import free_port
 from tests.support.service import wait_until
 from tests.support.valkey import SERVICE, Replicated, Sentinels, Server
 
-pytestmark = pytest.mark.slow
 UNGROUPED = {"STREAMER_DUPLICATES__EVALUATE": "false"}
 JOBS = {**UNGROUPED, "STREAMER_JOBS__LEASE_S": "1"}
 
