@@ -35,14 +35,17 @@ NEED_BEHAVIOUR = ["popularity", "ridge", "kernel", "cca", "lexical+ridge", "knn-
 NEED_BEHAVIOUR += PEERS
 
 
+WITHOUT_TOWER = BaselineConfig(text_tower="")
+
+
 @pytest.fixture(scope="module")
 def corpus(world: Dataset) -> Corpus:
-    return corpus_of(world, "test", 0)
+    return corpus_of(world, "test", 0, WITHOUT_TOWER)
 
 
 @pytest.fixture(scope="module")
 def fitted(corpus: Corpus) -> dict[str, Representation]:
-    return {name: quick(name).fit(corpus) for name in BASELINES}
+    return {name: quick(name).fit(corpus) for name in BASELINES if name != "lexical+text"}
 
 
 def quick(name: str) -> Baseline:
@@ -70,7 +73,7 @@ def test_behaviour_beats_words_and_words_beat_chance(
     value = {
         name: each.get("seen", each["cold start"])["NDCG@20"] for name, each in summary.items()
     }
-    for name in ("tf-idf", "bm25", "svd", "text", "lexical+text", *PEERS):
+    for name in ("tf-idf", "bm25", "svd", "text", *PEERS):
         assert value[name] > 1.5 * value["random"], name
     for name in ("ridge", "kernel", "cca", "lexical+ridge"):
         assert value[name] > value["tf-idf"], name
@@ -95,7 +98,7 @@ def test_kernel_ridge_solves_its_definition(world: Dataset, corpus: Corpus):
 
 
 def test_bm25_is_the_sum_over_the_query_s_tokens(world: Dataset):
-    corpus = corpus_of(world, "test", 0)
+    corpus = corpus_of(world, "test", 0, WITHOUT_TOWER)
     found = bm25(corpus, 1.5, 0.6)
     known, tokens = corpus.known, len(corpus.vocabulary.tokens)
     counts = np.zeros((len(world.ids), 1 + tokens))
@@ -127,7 +130,7 @@ def test_popularity_is_the_same_for_everyone(world: Dataset, fitted: dict[str, R
 @pytest.mark.parametrize("name", NEED_BEHAVIOUR)
 def test_without_behaviour_it_is_told_what_is_missing(world: Dataset, name: str):
     with pytest.raises(UsageError, match=r"has (neither|no) interactions"):
-        BASELINES[name].fit(corpus_of(without_behaviour(world), "test", 0))
+        BASELINES[name].fit(corpus_of(without_behaviour(world), "test", 0, WITHOUT_TOWER))
 
 
 @pytest.fixture(scope="module")
@@ -142,7 +145,7 @@ def of_vectors_alone(world: Dataset) -> Corpus:
         )
         for i, vector in zip(world.ids, watched + noise, strict=True)
     ]
-    return corpus_of(replace(world, profiles=profiles), "test", 0)
+    return corpus_of(replace(world, profiles=profiles), "test", 0, WITHOUT_TOWER)
 
 
 @pytest.mark.parametrize("name", ["tf-idf", "ridge", "kernel", "cca", "lexical+ridge", "svd"])
@@ -159,7 +162,7 @@ def test_profiles_of_vectors_alone_are_enough(of_vectors_alone: Corpus, name: st
 def test_profiles_of_neither_words_nor_vectors_are_told_of(world: Dataset):
     mute = [StreamerProfile(streamer_id=i) for i in world.ids]
     with pytest.raises(UsageError, match="no words, tags or vectors to learn from"):
-        BASELINES["ridge"].fit(corpus_of(replace(world, profiles=mute), "test", 0))
+        BASELINES["ridge"].fit(corpus_of(replace(world, profiles=mute), "test", 0, WITHOUT_TOWER))
 
 
 def test_an_unknown_name_lists_the_known():
@@ -185,10 +188,11 @@ def of_other_cold(world: Dataset) -> Corpus:
         ],
         interactions=replace(world.interactions, matrix=sp.csr_matrix(matrix)),
     )
-    return corpus_of(other, "test", 0)
+    return corpus_of(other, "test", 0, WITHOUT_TOWER)
 
 
-@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"text"}))
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(BASELINES) - {"text", "lexical+text"}))
 def test_nothing_of_the_held_out_is_learned(
     world: Dataset,
     name: str,
@@ -210,24 +214,19 @@ def test_nothing_of_the_held_out_is_learned(
 TRAINED = ["dropoutnet", "clcrec", "heater", "two-tower", "lightfm"]
 
 
-@pytest.fixture(scope="module")
-def untold(world: Dataset) -> Corpus:
-    return corpus_of(world, "test", 0, BaselineConfig(text_tower=""))
-
-
-def made(name: str, untold: Corpus, epochs: int | None = None) -> Representation:
+def made(name: str, corpus: Corpus, epochs: int | None = None) -> Representation:
     """The peer with its default settings, or with other epochs."""
     baseline = BASELINES[name]
     settings = [axis[0] for axis in baseline.axes]
     if epochs is not None:
         settings[-1] = epochs
-    return baseline.make(untold, *settings)
+    return baseline.make(corpus, *settings)
 
 
 @pytest.fixture(scope="module")
-def of(untold: Corpus) -> Callable[[str], Representation]:
+def of(corpus: Corpus) -> Callable[[str], Representation]:
     """With defaults, but for the one that is trained longest."""
-    found = {name: made(name, untold, 20 if name == "dropoutnet" else None) for name in TRAINED}
+    found = {name: made(name, corpus, 20 if name == "dropoutnet" else None) for name in TRAINED}
     return found.__getitem__
 
 
@@ -236,14 +235,15 @@ def dense(rows: Matrix) -> np.ndarray:
     return rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_cold_streamers_are_told_apart_far_better_than_by_chance(
-    world: Dataset, untold: Corpus, of: Callable[[str], Representation], name: str
+    world: Dataset, corpus: Corpus, of: Callable[[str], Representation], name: str
 ):
     setting = setting_of(world, "test")
     assert setting.seen is not None
     assert setting.unseen is not None
-    chance = made("random", untold)
+    chance = made("random", corpus)
     # The unseen gallery is small, so chance finds much in it.
     for task, times in ((setting.seen, 2.0), (setting.unseen, 1.1)):
         found = task.ndcg(of(name).query, of(name).gallery).mean()
@@ -251,13 +251,13 @@ def test_cold_streamers_are_told_apart_far_better_than_by_chance(
 
 
 @pytest.mark.parametrize("name", TRAINED)
-def test_one_seed_gives_one_result_and_another_a_different_one(untold: Corpus, name: str):
+def test_one_seed_gives_one_result_and_another_a_different_one(corpus: Corpus, name: str):
     state = torch.get_rng_state()
-    first = made(name, untold, epochs=2)
+    first = made(name, corpus, epochs=2)
     assert torch.equal(torch.get_rng_state(), state)  # nobody else's draws are changed
-    again = made(name, untold, epochs=2)
+    again = made(name, corpus, epochs=2)
     np.testing.assert_array_equal(dense(again.query), dense(first.query))
-    other = made(name, replace(untold, seed=1), epochs=2)
+    other = made(name, replace(corpus, seed=1), epochs=2)
     assert not np.allclose(dense(other.query), dense(again.query), atol=1e-2)
 
 
@@ -268,21 +268,15 @@ def test_without_pairs_it_is_told_what_is_missing(world: Dataset, name: str):
         made(name, private)
 
 
-def test_an_automatic_text_tower_is_taken_where_it_gains_enough(world: Dataset, tmp_path: Path):
+def test_an_automatic_text_tower_needs_enough_to_decide_by(world: Dataset, tmp_path: Path):
     note, config = io.StringIO(), TransferPlusConfig(**TAUGHT, text_tower="auto")
     request = Request("transfer-plus", config, 0, 1, tmp_path / "out", tower_cache=tmp_path)
     settled = request.settled(world, note)
     choice = settled.tower_choice
     assert choice is not None
-    assert settled.config.text_tower == choice.reference
+    assert (settled.config.text_tower, choice.reference, choice.trials) == ("", "", ())
     assert note.getvalue() == str(choice)
-    none, *others = choice.trials
-    assert (none.reference, none.is_taken, none.gain) == ("", True, 0)
-    assert others
-    for trial in others:
-        assert not trial.is_taken or trial.gain >= trial.least_gain
+    assert "val has fewer than 50 streamers" in choice.reason
     assert TowerChoice.of(json.loads(json.dumps(asdict(choice)))) == choice
     asked = replace(request, config=replace(config, text_tower="all-minilm-l6-v2"))
     assert asked.settled(world) is asked
-    alone = request.settled(without_behaviour(world))
-    assert alone.config.text_tower == ""

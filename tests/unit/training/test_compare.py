@@ -250,7 +250,6 @@ def vectors(world: Dataset) -> np.ndarray:
     return vectors
 
 
-@pytest.mark.slow
 def test_the_worst_that_ask_at_all_are_shown_with_true_ranks(world: Dataset, vectors: np.ndarray):
     representation = Representation.symmetric(vectors)
     evaluation = evaluate(world, representation)
@@ -326,6 +325,7 @@ def report(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     return Compared(data, out, status, printed.getvalue(), progress.getvalue())
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_told_everywhere_and_the_others_go_on(report: Compared):
     assert report.status == 1
     reason = "use --recipe masked-views"
@@ -371,6 +371,7 @@ def test_the_report_has_what_a_fit_left(report: Compared):
     assert all(name in shown for name in ("transfer-plus", "tf-idf", "random", "cold start"))
 
 
+@pytest.mark.slow
 def test_what_is_finished_is_not_made_again(report: Compared, capsys: pytest.CaptureFixture[str]):
     runs = report.out / "runs" / report.data[0].name
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}
@@ -381,6 +382,7 @@ def test_what_is_finished_is_not_made_again(report: Compared, capsys: pytest.Cap
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
+@pytest.mark.slow
 def test_further_splits_are_fitted_measured_and_kept(
     report: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -260,7 +260,6 @@ def test_splits_that_lack_someone_or_part_duplicates_are_named(tmp_path: Path) -
     assert validate(folder) == [Problem("streamers.jsonl", 2, "split", reason)]
 
 
-@pytest.mark.slow
 @settings(max_examples=60)
 @given(data=st.data())
 def test_any_damage_to_a_line_is_harmless_or_named(data: st.DataObject) -> None:
@@ -436,7 +435,6 @@ def both(request: pytest.FixtureRequest, world_folder: Path, parquet: Path) -> l
     return [load_dataset(folder), load_dataset(folder, in_memory=299)]
 
 
-@pytest.mark.slow
 def test_all_profiles_are_the_same_at_every_pass(both: list[Dataset]):
     kept, read = both
     assert isinstance(kept.profiles, list)

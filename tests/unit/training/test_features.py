@@ -182,7 +182,6 @@ contents = st.fixed_dictionaries(
 )
 
 
-@pytest.mark.slow
 @given(contents, st.floats(0, 0.9), st.integers(0, 1000))
 def test_the_bound_holds_for_what_the_encoder_reads(content: dict, rho: float, seed: int):
     made = maker(rho)

@@ -69,7 +69,6 @@ def test_f1_counts_all_pairs_of_the_rows():
     assert f1_at(0.9, np.array([0, 1]), groups, content) == 1
 
 
-@pytest.mark.slow
 def test_copied_accounts_of_a_world_are_found(stage: Stage):
     threshold = calibrate_duplicates(stage)
     assert "known duplicate pairs" in threshold.source
@@ -77,7 +76,6 @@ def test_copied_accounts_of_a_world_are_found(stage: Stage):
     assert 0.3 < threshold.value < 0.95
 
 
-@pytest.mark.slow
 def test_test_pairs_play_no_part_in_the_threshold(stage: Stage):
     groups = stage.dataset.duplicates
     assert groups is not None
@@ -97,6 +95,7 @@ def measured(world: Dataset, source: ExportSource) -> tuple[dict[str, Alone], fl
     return {row.name: row for row in rows}, chance
 
 
+@pytest.mark.slow
 def test_everything_together_is_what_evaluate_measures(
     world: Dataset, source: ExportSource, measured: tuple[dict[str, Alone], float]
 ):
@@ -139,6 +138,7 @@ def rows(world: Dataset, source: ExportSource) -> list[Robustness]:
     return robustness(world, source, shares=(0, 0.5, 1))
 
 
+@pytest.mark.slow
 def test_each_modality_that_is_shown_is_corrupted(rows: list[Robustness]):
     done = {(row.modality, row.corruption) for row in rows}
     for modality in ("bio", "tags", "videos", "covers"):

@@ -85,7 +85,6 @@ def two_branches() -> StreamerEncoder:
     return made.eval()
 
 
-@pytest.mark.slow
 def test_flat_bags_and_padded_batches_agree_with_a_kernel_branch(two_branches: StreamerEncoder):
     made = two_branches
     everyone = [*pieces(), [], profile(language="en"), profile(bio="never seen zzz")]

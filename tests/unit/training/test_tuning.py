@@ -142,7 +142,6 @@ def gap(tower: Tower) -> float:
     )
 
 
-@pytest.mark.slow
 def test_the_loss_falls_and_topics_are_told_apart(tuned: Tuned, tower: Tower) -> None:
     assert np.mean(tuned.losses[-5:]) < np.mean(tuned.losses[:5]) - 0.2
     assert tuned.step > 0
@@ -160,7 +159,6 @@ def test_a_seed_repeats_and_another_does_not(tower: Tower, topics: Dataset) -> N
     )
 
 
-@pytest.mark.slow
 def test_val_chooses_and_teaches_nothing(tuned: Tuned, tower: Tower, topics: Dataset) -> None:
     videos = [Video(video_id="x", title="boss noodles"), Video(video_id="y", title="cooking")]
     profiles = [
@@ -186,7 +184,6 @@ def test_without_behaviour_halves_of_a_streamer_find_each_other_unless_it_diverg
         tune(tower, alone, replace(OPTIONS, learning_rate=1e38), stream=io.StringIO())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
@@ -211,6 +208,7 @@ def call(data: Path, tower: str, out: Path) -> int:
     return main(["tune-tower", *arguments, *cache, *QUICK])
 
 
+@pytest.mark.slow
 def test_from_the_command_to_the_graph(
     topics_folder: Path, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -243,7 +241,8 @@ def test_from_the_command_to_the_graph(
     np.testing.assert_allclose(found, encode(tower, batch), atol=1e-5)
 
 
-@pytest.mark.parametrize("tower", ["multilingual-e5-small", "efficientnet-lite0", "log-mel"])
+@pytest.mark.slow
+@pytest.mark.parametrize("tower", ["efficientnet-lite0", "log-mel"])
 def test_a_tower_that_has_no_weights_to_train(
     topics_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tower: str
 ) -> None:
@@ -337,6 +336,7 @@ def read(tower: Tower, profile: StreamerProfile) -> dict[str, np.ndarray]:
     return dict(inputs.batch([inputs.prepare(payload_of(piece, profile)) for piece in pieces]))
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_tower_and_its_graph_computes_the_same(
     media_tuned: Tuned, data: Dataset, tmp_path: Path
 ) -> None:
@@ -348,10 +348,11 @@ def test_the_folder_is_a_tower_and_its_graph_computes_the_same(
     batch = read(tower, data.profiles[0])
     expected = encode(replace(tower, module=media_tuned.module), batch)
     np.testing.assert_array_equal(encode(tower, batch), expected)
-    graph, check = tower_to_onnx(tower, [])
-    assert check.min_cosine > 0.9999
-    found = onnxruntime.InferenceSession(graph).run([VECTOR], batch)[0]
-    np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4)
+    if spec.kind == "image":
+        graph, check = tower_to_onnx(tower, [])
+        assert check.min_cosine > 0.9999
+        found = onnxruntime.InferenceSession(graph).run([VECTOR], batch)[0]
+        np.testing.assert_allclose(np.asarray(found), expected, atol=1e-4)
 
     check_towers([tower], data)
     (tmp_path / "tuned" / "learned_from.txt").write_text("s8")
