@@ -35,6 +35,8 @@ TOUCHED  = $(sort $(foreach path,$(EDITED),$(if $(findstring /test_,$(path)),$(p
                   $(wildcard $(foreach name,$(FEATURES),tests/api/test_$(name)*.py)) \
                   $(wildcard $(foreach name,$(PARTS:.py=),tests/unit/*/test_$(name)*.py tests/unit/*/$(name))))
 SHARED  := --numprocesses $(WORKERS) --maxprocesses 4 --dist loadfile
+# Making its cases takes a quarter of a minute in each process that shares the tests, so it has one.
+SCHEMA  := tests/properties/test_schemathesis.py
 
 comma   := ,
 LOCK     = $(BIN)/uv pip compile --quiet --upgrade --generate-hashes --only-binary :all: --python-version 3.11 \
@@ -45,7 +47,7 @@ SBOM     = $(BIN)/python -W ignore::UserWarning -m cyclonedx_py requirements --p
            --mc-type application --output-reproducible
 
 .DEFAULT_GOAL := help
-.PHONY: help install console browser pictures demo serve check test test-shared coverage test-service test-milvus test-gpu lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
+.PHONY: help install console browser pictures demo serve check test test-shared test-schema coverage test-service test-milvus test-gpu lint format typecheck arch alerts prometheus wheel sbom docs bench soak lock image-lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -90,14 +92,17 @@ check: lint arch ## Check an edit in a minute: style, layers, its files' types, 
 	$(if $(TOUCHED),$(BIN)/python -m pytest -m "not gpu and not milvus and not browser" $(SHARED) $(TOUCHED) $(ARGS))
 
 test: lint arch alerts browser ## Check everything that needs no GPU and no Docker
-	@$(MAKE) --no-print-directory --jobs 2 typecheck test-shared
+	@$(MAKE) --no-print-directory --jobs 3 typecheck test-shared $(if $(ARGS),,test-schema)
 
 test-shared: install
-	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) --durations 15 $(ARGS)
+	$(BIN)/python -m pytest -m "not gpu and not milvus" $(SHARED) --ignore $(SCHEMA) --durations 15 $(ARGS)
+
+test-schema: install
+	$(BIN)/python -m pytest -p no:cacheprovider $(SCHEMA)
 
 coverage: install ## Line coverage of the service by the tests over HTTP alone
 	@rm -rf build/coverage && mkdir -p build/coverage
-	$(BIN)/python -m coverage run -m pytest -q -m "not gpu and not milvus" $(SHARED) tests/api tests/stories tests/faults tests/properties $(ARGS)
+	$(BIN)/python -m coverage run -m pytest -q -m "not gpu and not milvus" $(SHARED) tests/api tests/stories $(ARGS)
 	@$(BIN)/python -m coverage combine --quiet && $(BIN)/python -m coverage report --sort=cover --skip-covered
 
 test-service: $(SERVICE_VENV)/.installed ## Test the service in an environment without torch
