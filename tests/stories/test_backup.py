@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.client import Client
@@ -46,7 +47,7 @@ def grouped(client: Client, sequence: int) -> None:
 
 
 def work(client: Client, ids: list[str]) -> None:
-    """What teams do: lists, outreach, ratings, judgements, a watchlist with its alerts, a case."""
+    """What teams do: lists, outreach, ratings, judgements, a watchlist, alerts, a case."""
     client.lists.save("spring", {"positive": [{"streamer_id": ids[0]}], "k": 5})
     client.lists.run("spring")
     client.outreach.record([ids[1]], note="mail")
@@ -67,12 +68,26 @@ def work(client: Client, ids: list[str]) -> None:
     )
 
 
+def hand_over(client: Client, ids: list[str], file: Path) -> None:
+    """A generation of ID-embeddings, which is served."""
+    vectors = np.random.default_rng(7).normal(size=(len(ids), 8)).tolist()
+    rows = [
+        {"kind": kind, "id": name, "vector": vector}
+        for kind in ("streamer", "user")
+        for name, vector in zip(ids, vectors, strict=True)
+    ]
+    file.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    client.spaces.hand_over("taste", "g1", file, promote=True, force=True)
+
+
 def kept(client: Client, ids: list[str]) -> dict[str, Any]:
     """What teams see of a store, but for what is of a moment."""
     return {
         "streamers": list(client.streamers(page_size=40)),
         "vectors": [client.embedding(name).embedding for name in (ids[7], COPIES[0])],
         "similar": [hit.streamer_id for hit in client.similar(ids[0], k=20, exact=True).hits],
+        "spaces": [(s.space, s.active and s.active.generation) for s in client.spaces.all()],
+        "own": client.spaces.own_vector("taste", ids[3]).vector,
         "groups": sorted(
             client.duplicates.get(g.group_id).members for g in client.duplicates.all()
         ),
@@ -106,6 +121,7 @@ def test_a_backup_is_the_same_on_another_machine_and_on_a_store_of_ones_own(
     last = client.delete("gone").sequence
     grouped(client, last)
     work(client, ids)
+    hand_over(client, ids, tmp_path / "taste.jsonl")
     reader = one.api.with_key("streamers:read")
     key = str(reader.headers["authorization"]).removeprefix("Bearer ")
     reader.close()
