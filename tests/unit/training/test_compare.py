@@ -25,14 +25,13 @@ from training.compare.runs import report_folder
 from training.compare.summary import summarise
 from training.compare.worst import CASES, worst_cases
 from training.config import BaselineConfig, TransferPlusConfig
-from training.data import Dataset, load_dataset
+from training.data import Dataset
 from training.errors import EvaluationError, OutputError, UsageError
 from training.evaluation.result import Evaluation
 from training.evaluation.run import evaluate
 from training.evaluation.setting import setting_of
 from training.evaluation.statistics import holm
 from training.evaluation.subject import Representation
-from training.models.checkpoint import Checkpoint
 
 
 def methods(
@@ -382,31 +381,20 @@ def test_what_is_finished_is_not_made_again(report: Compared, capsys: pytest.Cap
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
-@pytest.mark.slow
-def test_further_splits_are_fitted_measured_and_kept(
-    report: Compared, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_means_are_over_all_splits(
+    small_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
-    data, out = report.data[:1], tmp_path / "report"
-    shutil.copytree(report.out, out)  # its runs are those of the data set's own split
-    begin = "6 runs of 3 methods on 1 data set in 2 splits: "
-    assert call(data, out, "--splits", "2") == 0
-    printed = capsys.readouterr()
-    assert printed.out.startswith(f"{begin}3 done already, 3 to do\n")
-    assert "transfer-plus split 1 seed 0: seen 0." in printed.err
-
-    runs = out / "runs" / data[0].name
-    dealt = load_dataset(data[0]).dealt(1)
-    test = {dealt.ids[row] for row in dealt.rows("test")}
-    fits = [runs / f"transfer-plus-seed0{name}" / "checkpoint" for name in ("", "-split1")]
-    learned = [set(Checkpoint.load(fit).learned_from) for fit in fits]
-    assert learned[0] & test
-    assert learned[1] == set(dealt.ids) - test
-    assert [Checkpoint.load(fit).config["split_number"] for fit in fits] == [0, 1]
-
-    results = json.loads((out / "results.json").read_text())
-    assert "--splits 2" in results["command"]
-    (found,) = results["data"]
-    assert [(m["splits"], m["seeds"]) for m in found["methods"]] == [([0, 1], [0])] * 3
+    out = tmp_path / "report"
+    words = ["compare", "--data", str(small_world_folder), "--out", str(out), "--seeds", "1"]
+    words += ["--recipes", "", "--baselines", "random,tf-idf", "--threads", "1"]
+    assert main(words) == 0
+    capsys.readouterr()
+    assert main([*words, "--splits", "2"]) == 0
+    begin = "4 runs of 2 methods on 1 data set in 2 splits: "
+    assert capsys.readouterr().out.startswith(f"{begin}2 done already, 2 to do\n")
+    (found,) = json.loads((out / "results.json").read_text())["data"]
+    assert [(m["splits"], m["seeds"]) for m in found["methods"]] == [([0, 1], [0])] * 2
+    runs = out / "runs" / small_world_folder.name
     for task in found["tasks"]:
         for each in task["standings"]:
             measured = [
@@ -415,8 +403,8 @@ def test_further_splits_are_fitted_measured_and_kept(
             ]
             values = [one.summary[task["task"]]["NDCG@20"] for one in measured]
             assert each["value"]["mean"] == pytest.approx(sum(values) / 2)
-    assert call(data, out, "--splits", "2", "--overwrite", "tf-idf") == 0
-    assert f"{begin}4 done already, 2 to do" in capsys.readouterr().out
+    assert main([*words, "--splits", "2", "--overwrite", "tf-idf"]) == 0
+    assert f"{begin}2 done already, 2 to do" in capsys.readouterr().out
 
 
 def test_a_folder_in_use_or_of_others_is_left_alone(tmp_path: Path):
