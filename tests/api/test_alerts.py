@@ -151,7 +151,7 @@ def test_who_decided_is_kept_and_alerts_are_listed_by_state(api: Api) -> None:
 def test_alerts_are_read_in_order_by_a_cursor_that_goes_on(api: Api) -> None:
     made, other = watch(api, text("f")), watch(api, text("f 2"))
     for i in range(5):
-        api.put_streamer(f"f{i}", bio=text("f"))
+        matched(api, f"f{i}", bio=text("f"))
     matched(api, "f-other", bio=text("f 2"))
     params: dict[str, Any] = {"watchlist_id": made["watchlist_id"], "limit": 2}
     pages = list[list[str]]()

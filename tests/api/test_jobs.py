@@ -199,7 +199,7 @@ def test_a_queued_job_is_cancelled_and_retried(waiting: Service) -> None:
 
 
 def test_a_running_import_is_cancelled_and_goes_on_where_it_was(api: Api) -> None:
-    count, path = 1000, ""
+    count, path, job = 2000, "", dict[str, Any]()
     for attempt in range(10):
         path = upload(api, lines(f"run-{attempt}", count))
 
@@ -207,9 +207,15 @@ def test_a_running_import_is_cancelled_and_goes_on_where_it_was(api: Api) -> Non
             return api.ok("GET", path)["progress"]["done"] > 0
 
         wait_until(is_running, "it is running")
-        if api.post(f"{path}:cancel").status_code == 200:  # it has not ended meanwhile
+        api.post(f"{path}:cancel")
+
+        def has_ended(path: str = path) -> bool:
+            return api.ok("GET", path)["state"] != "running"
+
+        wait_until(has_ended, "it has ended")
+        job = api.ok("GET", path)
+        if job["state"] == "cancelled":  # it may have ended before it saw that
             break
-    job = ended(api, path, "cancelled")
     done = job["progress"]["done"]
     assert 0 < done < count
     assert job["cancelling"] is False

@@ -61,7 +61,6 @@ def unit_rows(rows) -> np.ndarray:
     return np.asarray(normalize(rows))
 
 
-@pytest.mark.slow
 def test_behaviour_beats_words_and_words_beat_chance(
     world: Dataset, fitted: dict[str, Representation]
 ):
@@ -199,7 +198,6 @@ def of_other_cold(world: Dataset) -> Corpus:
     return corpus_of(other, "test", 0, WITHOUT_TOWER)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(name for name in BASELINES if "text" not in name))
 def test_nothing_of_the_held_out_is_learned(
     world: Dataset,
@@ -243,7 +241,6 @@ def dense(rows: Matrix) -> np.ndarray:
     return rows
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_cold_streamers_are_told_apart_far_better_than_by_chance(
     world: Dataset, corpus: Corpus, of: Callable[[str], Representation], name: str

@@ -301,7 +301,6 @@ def test_an_encoder_whose_scores_are_higher_has_higher_thresholds(stage: Stage):
         assert other.score > one.score
 
 
-@pytest.mark.slow
 def test_a_fit_keeps_its_calibration_and_the_exporter_gets_it(fitted_folder: Path, tmp_path: Path):
     checkpoint = Checkpoint.load(fitted_folder)
     stored = Calibration.model_validate(checkpoint.config["calibration"])

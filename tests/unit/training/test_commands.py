@@ -171,7 +171,6 @@ def test_a_generator_of_the_same_number_makes_the_same_bytes(tmp_path: Path) -> 
     assert {name: hashlib.sha256(data).hexdigest() for name, data in found.items()} == PINNED
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS, ids=["vectors", "media"])
 def test_the_same_seed_gives_the_same_bytes_in_any_process(
     tmp_path: Path, form: tuple[str, ...]
@@ -192,7 +191,6 @@ def test_the_same_seed_gives_the_same_bytes_in_any_process(
     assert all(other[name] != one[name] for name in one)
 
 
-@pytest.mark.slow
 def test_it_is_a_good_data_set_in_both_formats(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,7 +212,6 @@ def test_it_is_a_good_data_set_in_both_formats(
     assert main(["data", "validate", str(tmp_path / "parquet")]) == 0
 
 
-@pytest.mark.slow
 def test_nothing_is_overwritten_unasked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def refused(*arguments: str) -> str:
         before = contents(tmp_path)
@@ -247,7 +244,6 @@ def rows(folder: Path, name: str) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.slow
 def test_held_out_streamers_get_copies(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     world, out = tmp_path / "world", tmp_path / "out"
     assert main(["world", "--out", str(world), "--streamers", str(max(400, MIN_STREAMERS))]) == 0
@@ -276,7 +272,6 @@ def call(*words: object) -> int:
     return main(["evaluate", *map(str, words)])
 
 
-@pytest.mark.slow
 def test_a_baseline_is_measured_printed_and_written(
     world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -290,7 +285,6 @@ def test_a_baseline_is_measured_printed_and_written(
     assert printed.endswith(f"saved {out}\n")
 
 
-@pytest.mark.slow
 def test_a_checkpoint_is_measured(
     world: Dataset, world_folder: Path, fitted_folder: Path, tmp_path: Path
 ):
@@ -359,7 +353,6 @@ def test_a_way_that_knows_the_users_is_perfect(world: Dataset) -> None:
     assert found["random"] < found["popularity"] < found["ridge"] < 1
 
 
-@pytest.mark.slow
 def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "report.html"
     assert main(["cold-start-report", "--data", str(world_folder), "--out", str(out)]) == 0
@@ -369,7 +362,6 @@ def test_the_page_has_all_ways(world_folder: Path, tmp_path: Path) -> None:
         assert f"<td>{name}" in page
 
 
-@pytest.mark.slow
 def test_encoders_that_learned_from_newcomers_and_data_without_users_are_refused(
     world: Dataset, world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -511,7 +503,6 @@ def test_an_evaluation_is_that_of_the_command(
         api.evaluate(small_checkpoint, data, "val")
 
 
-@pytest.mark.slow
 def test_the_config_of_a_checkpoint_repeats_its_fit(
     data: api.Dataset, small_checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

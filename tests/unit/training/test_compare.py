@@ -324,7 +324,6 @@ def report(small_world_folder: Path, tmp_path_factory: pytest.TempPathFactory) -
     return Compared(data, out, status, printed.getvalue(), progress.getvalue())
 
 
-@pytest.mark.slow
 def test_a_failed_run_is_told_everywhere_and_the_others_go_on(report: Compared):
     assert report.status == 1
     reason = "use --recipe masked-views"
@@ -370,7 +369,6 @@ def test_the_report_has_what_a_fit_left(report: Compared):
     assert all(name in shown for name in ("transfer-plus", "tf-idf", "random", "cold start"))
 
 
-@pytest.mark.slow
 def test_what_is_finished_is_not_made_again(report: Compared, capsys: pytest.CaptureFixture[str]):
     runs = report.out / "runs" / report.data[0].name
     before = {path: path.stat().st_mtime_ns for path in runs.rglob("*") if path.is_file()}

@@ -60,7 +60,6 @@ def levels_of(comparison: Comparison, one: NDArray[np.int64], other: NDArray[np.
             return done.value
 
 
-@pytest.mark.slow
 def test_stronger_agreement_never_weighs_less(estimated: EvidenceParameters) -> None:
     for channel in CHANNELS:
         chance = estimated.channels[channel.name]
@@ -81,7 +80,6 @@ def test_stronger_agreement_never_weighs_less(estimated: EvidenceParameters) -> 
     assert estimated.frequencies.documents > 100
 
 
-@pytest.mark.slow
 def test_disguised_copies_of_others_are_found(
     world: Dataset, estimated: EvidenceParameters
 ) -> None:

@@ -95,7 +95,6 @@ def measured(world: Dataset, source: ExportSource) -> tuple[dict[str, Alone], fl
     return {row.name: row for row in rows}, chance
 
 
-@pytest.mark.slow
 def test_everything_together_is_what_evaluate_measures(
     world: Dataset, source: ExportSource, measured: tuple[dict[str, Alone], float]
 ):
@@ -138,7 +137,6 @@ def rows(world: Dataset, source: ExportSource) -> list[Robustness]:
     return robustness(world, source, shares=(0, 0.5, 1))
 
 
-@pytest.mark.slow
 def test_each_modality_that_is_shown_is_corrupted(rows: list[Robustness]):
     done = {(row.modality, row.corruption) for row in rows}
     for modality in ("bio", "tags", "videos", "covers"):

@@ -50,7 +50,6 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     return float(np.mean([np.isin(a, b).mean() for a, b in zip(found, exact, strict=True)]))
 
 
-@pytest.mark.slow
 def test_very_many_are_searched_by_faiss_with_nearly_the_same_neighbours(
     vectors: np.ndarray, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ):
@@ -236,7 +235,6 @@ def test_the_teacher_of_the_known_passes(world: Dataset):
     check_teacher(world, known, find_teacher(world, known, CONFIG, 0, 1))
 
 
-@pytest.mark.slow
 def test_a_checkpoint_says_whom_it_learned_from(tiny_world_folder: Path, tmp_path: Path):
     world = load_dataset(tiny_world_folder)
     fit(request(tmp_path / "c"), world)

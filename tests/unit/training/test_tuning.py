@@ -208,7 +208,6 @@ def call(data: Path, tower: str, out: Path) -> int:
     return main(["tune-tower", *arguments, *cache, *QUICK])
 
 
-@pytest.mark.slow
 def test_from_the_command_to_the_graph(
     topics_folder: Path, encoder_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -241,7 +240,6 @@ def test_from_the_command_to_the_graph(
     np.testing.assert_allclose(found, encode(tower, batch), atol=1e-5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("tower", ["efficientnet-lite0", "log-mel"])
 def test_a_tower_that_has_no_weights_to_train(
     topics_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], tower: str
@@ -336,7 +334,6 @@ def read(tower: Tower, profile: StreamerProfile) -> dict[str, np.ndarray]:
     return dict(inputs.batch([inputs.prepare(payload_of(piece, profile)) for piece in pieces]))
 
 
-@pytest.mark.slow
 def test_the_folder_is_a_tower_and_its_graph_computes_the_same(
     media_tuned: Tuned, data: Dataset, tmp_path: Path
 ) -> None:

@@ -55,7 +55,6 @@ def profiles(world: World) -> list[StreamerProfile]:
     return [StreamerProfile.model_validate(profile) for profile in world.profiles]
 
 
-@pytest.mark.slow
 def test_every_streamer_is_a_valid_profile_with_truth(
     world: World, profiles: list[StreamerProfile]
 ) -> None:
@@ -116,7 +115,6 @@ def test_groups_and_splits(world: World) -> None:
         assert shares[name] / STREAMERS == pytest.approx(share, abs=0.01)
 
 
-@pytest.mark.slow
 def test_copies_are_disguised_but_not_beyond_recognition(
     world: World, profiles: list[StreamerProfile]
 ) -> None:
@@ -154,7 +152,6 @@ def test_audiences_follow_the_hierarchy_across_languages(world: World) -> None:
     assert np.nanmean(dense[topic & abroad]) > 3 * np.nanmean(dense[abroad])
 
 
-@pytest.mark.slow
 def test_words_of_one_topic_are_rarely_shared_across_languages(
     world: World, profiles: list[StreamerProfile]
 ) -> None:
@@ -206,7 +203,6 @@ def media_world() -> World:
     return generate(STREAMERS, 5, media=True)
 
 
-@pytest.mark.slow
 def test_all_else_is_as_in_the_world_without(world: World, media_world: World) -> None:
     assert world.topics == media_world.topics
     assert world.groups == media_world.groups
@@ -260,7 +256,6 @@ def test_copies_show_the_same_in_disguise(media_world: World) -> None:
     assert max(seen.values()) == 1
 
 
-@pytest.mark.slow
 def test_what_is_written_is_valid_readable_and_small(media_world: World) -> None:
     sizes, kinds = [], Counter[str]()
     for profile in map(made, media_world.profiles[:150]):
@@ -315,7 +310,6 @@ def bands(voice: Voice, number: int) -> NDArray[np.float64]:
     return np.concatenate([logs.mean(0), logs.std(0)])
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("of_topics", "of_interest", "of_person", "features"),
     [
@@ -388,7 +382,6 @@ def rings_of(rings_world: World) -> dict[str, list[int]]:
     return found
 
 
-@pytest.mark.slow
 def test_every_ring_has_one_original_and_disguised_copies(rings_world: World) -> None:
     rings = rings_of(rings_world)
     assert sum(map(len, rings.values())) == round(SHARE * RINGS_STREAMERS)
@@ -469,7 +462,6 @@ def hidden_rings_world() -> World:
     return generate(HIDDEN_RINGS_STREAMERS, 5, hidden_share=HIDDEN_RINGS_SHARE)
 
 
-@pytest.mark.slow
 def test_each_ring_has_two_seeds_and_disguised_accounts_in_the_test_split(
     hidden_rings_world: World,
 ) -> None:
@@ -490,7 +482,6 @@ def test_each_ring_has_two_seeds_and_disguised_accounts_in_the_test_split(
             StreamerProfile.model_validate(hidden_rings_world.profiles[row])
 
 
-@pytest.mark.slow
 def test_the_folder_tells_who_is_in_which_ring(tmp_path: Path) -> None:
     command = ["world", "--streamers", "300", "--hidden-rings", "0.1", "--out", str(tmp_path)]
     assert main(command) == 0
